@@ -1,0 +1,481 @@
+"""The same verbs for a terminal: `img2tab VERB ...`; `--json` prints one JSON document and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from img2tab_core import __version__
+from img2tab_core.errors import Img2TabError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="A photo becomes a row of visual concepts; look at what a classifier made of it, exclude, retrain.",
+)
+weights_app = typer.Typer(no_args_is_help=True, help="Model files: what there is, fetch, verify.")
+tables_app = typer.Typer(help="Style tables: what there is, build.")
+app.add_typer(weights_app, name="weights")
+app.add_typer(tables_app, name="tables")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2tab tables`).")]
+PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo"}
+MALLOC = {                         # keep freed memory: renders reuse it instead of faulting new pages in, 2x faster
+    "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592", "MALLOC_TOP_PAD_": "268435456",
+}
+
+
+def verb(group: typer.Typer, name: str | None = None) -> Callable:
+    """Register a function as a verb; an Img2TabError becomes one sentence and exit code 1."""
+
+    def register(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def run(*args: Any, **options: Any) -> None:
+            try:
+                function(*args, **options)
+            except Img2TabError as error:
+                if options.get("as_json"):
+                    _print_json({"error": str(error)})
+                else:
+                    typer.echo(str(error), err=True)
+                raise typer.Exit(1) from error
+
+        return group.command(name)(run)
+
+    return register
+
+
+@verb(app)
+def predict(
+    photos: Annotated[list[Path], typer.Argument(help="Photos; the biggest face of each is used.")],
+    target: Annotated[str, typer.Option(help="What to predict, for instance perceived_gender.")],
+    table: TableName = "default",
+    top: Annotated[int, typer.Option(min=1, help="How many concepts to show.")] = 5,
+    no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Probability of a photo's class, and the concepts that decided it."""
+    import numpy as np
+
+    studio, style_table = _studio(), None
+    style_table = studio.table(table)
+    target_record = _target(style_table, target)
+    run = studio.run(style_table, target, progress=_progress(as_json))
+    names = studio.concept_names(style_table.backbone)
+    results, skipped = [], []
+    for photo in photos:
+        try:
+            face, count = _face(studio, photo, aligned=no_align)
+        except Img2TabError as error:
+            skipped.append({"photo": str(photo), "reason": str(error)})
+            continue
+        code = studio.encode(face)
+        prediction = studio.predict(run, code)
+        order = np.argsort(-np.abs(prediction.contributions))[:top]
+        results.append({
+            "photo": str(photo), "faces": count, "target": target,
+            "probability": prediction.probability,
+            "class": target_record.classes[int(prediction.probability > 0.5)],
+            "quality": studio.quality(face, code).word,
+            "concepts": [
+                _concept(style_table, names, int(i)) | {"contribution": float(prediction.contributions[i])}
+                for i in order
+            ],
+        })
+    if as_json:
+        _print_json({"results": results, "skipped": skipped})
+    for result in [] if as_json else results:
+        several = f" (biggest of {result['faces']} faces)" if result["faces"] > 1 else ""
+        share = max(result["probability"], 1 - result["probability"])
+        typer.echo(f"{result['photo']}{several}: {result['class']}, {share:.1%}; inversion {result['quality']}")
+        for concept in result["concepts"]:
+            typer.echo(f"    {concept['contribution']:+.3f} log-odds   {_title(concept)}")
+    _skipped(skipped, quiet=as_json)
+    if not results:
+        raise typer.Exit(1)
+
+
+@verb(app)
+def encode(
+    sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
+    out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,).")],
+    no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Photos to style codes."""
+    import numpy as np
+
+    studio = _studio()
+    files = [file for source in sources for file in _photo_files(source)]
+    if not files:
+        raise Img2TabError("There is no photo in what was given. Name photos, or a folder that holds some.")
+    w, names, skipped = [], [], []
+    report = _progress(as_json)
+    for i, file in enumerate(files):
+        try:
+            w.append(studio.invert(_face(studio, file, aligned=no_align)[0]))
+            names.append(str(file))
+        except Img2TabError as error:
+            skipped.append({"photo": str(file), "reason": str(error)})
+        report((i + 1) / len(files), f"{i + 1} of {len(files)} photos")
+    if not w:
+        raise Img2TabError(f"None of {len(files)} photos could be encoded. The first: {skipped[0]['reason']}")
+    stacked = np.stack(w)
+    psi = studio.backbone.styles(stacked)
+    repeated = np.repeat(stacked[:, None], studio.backbone.layout.layers, axis=1)
+    _write(out, lambda file: np.savez(file, psi=psi, w=repeated, photos=np.array(names)))
+    if as_json:
+        _print_json({"out": str(out), "encoded": len(names), "channels": psi.shape[1], "skipped": skipped})
+    else:
+        typer.echo(f"{len(names)} style codes of {psi.shape[1]} channels in {out}.")
+        _skipped(skipped, quiet=False)
+
+
+@verb(app)
+def render(
+    codes: Annotated[Path, typer.Option(help="An .npz of `img2tab encode`.")],
+    out: Annotated[Path, typer.Option(help="X.png, or X.npy for float32 (N, N, 3), not clipped.")],
+    row: Annotated[int, typer.Option(min=0, help="Which style code.")] = 0,
+    edit: Annotated[list[str], typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, standard deviations.")] = [],
+    edit_raw: Annotated[list[str], typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, style units.")] = [],
+    size: Annotated[int, typer.Option(help="Side of the picture in px.")] = 1024,
+    as_json: Json = False,
+) -> None:
+    """A style code to a picture, with edits."""
+    import numpy as np
+    from PIL import Image
+
+    from img2tab_core.records import Edit, StyleCode
+    from img2tab_core.rendering import to_pixels
+
+    if out.suffix not in (".png", ".npy"):
+        raise Img2TabError(f"--out must end in .png or .npy, got {out.name}.")
+    studio = _studio()
+    try:
+        psi = np.load(codes)["psi"]
+    except (OSError, ValueError, KeyError) as error:
+        raise Img2TabError(f"{codes} is not a file of style codes ({error}). Make one with `img2tab encode`.") from error
+    if row >= len(psi):
+        raise Img2TabError(f"--row must be below {len(psi)}, the number of style codes in {codes}, got {row}.")
+    layout = studio.backbone.layout
+    if psi.shape[1] != layout.total:
+        raise Img2TabError(f"Style codes must have {layout.total} channels for this backbone, got {psi.shape[1]}.")
+    values = psi[row].astype(np.float32)
+    for index, shift in map(_edit, edit_raw):
+        layout.locate(index)
+        values[index] += shift
+    code = studio.edited(StyleCode.of(values), [Edit(*_edit(text)) for text in edit])
+    picture = studio.render_raw(code, size=size)
+    if out.suffix == ".npy":
+        _write(out, lambda file: np.save(file, picture))
+    else:
+        _write(out, lambda file: Image.fromarray(to_pixels(picture)).save(file, "PNG"))
+    _print_json({"out": str(out), "size": size}) if as_json else typer.echo(f"{size} px picture in {out}.")
+
+
+@verb(app)
+def scores(
+    target: Annotated[str, typer.Option(help="What is predicted.")],
+    table: TableName = "default",
+    top: Annotated[int, typer.Option(min=1, help="How many concepts.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Concepts ranked by Wasserstein-1 distance, with their importance."""
+    import numpy as np
+
+    studio = _studio()
+    style_table = studio.table(table)
+    run = studio.run(style_table, target, progress=_progress(as_json))
+    found = studio.scores(run)
+    names = studio.concept_names(style_table.backbone)
+    order = np.argsort(-found.distance, kind="stable")[:top]
+    rows = [
+        _concept(style_table, names, int(i)) | {
+            "distance": float(found.distance[i]), "direction": float(found.direction[i]),
+            "importance": float(found.importance[i])}
+        for i in order
+    ]
+    if as_json:
+        _print_json({"table": table, "target": target, "concepts": rows})
+        return
+    typer.echo("distance  importance  concept      (distance: Wasserstein-1 between the classes, standard deviations)")
+    for one in rows:
+        typer.echo(f"{one['distance']:8.3f}  {one['importance']:9.2%}  {_title(one)}")
+
+
+@verb(app)
+def train(
+    target: Annotated[str, typer.Option(help="What to predict.")],
+    out: Annotated[Path, typer.Option(help="Folder for the trained run.")],
+    table: TableName = "default",
+    exclude: Annotated[str, typer.Option(metavar="I,J", help="Channels to train without.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier, without some concepts if asked; measured on the test split."""
+    from dataclasses import asdict
+
+    from img2tab_core.service import save_run
+
+    try:
+        excluded = frozenset(int(part) for part in exclude.split(",") if part.strip())
+    except ValueError as error:
+        raise Img2TabError(f"--exclude must be channel numbers with commas between them, got {exclude!r}.") from error
+    studio = _studio()
+    run = studio.train(studio.table(table), target, excluded=excluded, seed=seed, progress=_progress(as_json))
+    save_run(run, out)
+    about = {"out": str(out), "target": target, "excluded": sorted(excluded), "seed": seed,
+             "seconds": run.seconds} | asdict(run.metrics)
+    if as_json:
+        _print_json(about)
+        return
+    low, high = run.metrics.interval
+    typer.echo(
+        f"Accuracy {run.metrics.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), AUC {run.metrics.auc:.4f}, "
+        f"log-loss {run.metrics.log_loss:.4f} on {run.metrics.count:,} test faces; {len(excluded)} concepts excluded; "
+        f"{run.seconds:.1f} s; in {out}."
+    )
+
+
+@tables_app.callback(invoke_without_command=True)
+def list_tables(context: typer.Context, as_json: Json = False) -> None:
+    """Tables that are built, their size and targets."""
+    if context.invoked_subcommand is None:
+        _list_tables(as_json=as_json)
+
+
+def _list_tables(as_json: bool) -> None:
+    studio = _studio()
+    found = [studio.table(name) for name in studio.table_names()]
+    about = [
+        {"name": t.name, "faces": t.psi.shape[0], "channels": t.psi.shape[1], "backbone": t.backbone,
+         "targets": {target.name: list(target.classes) for target in t.targets}}
+        for t in found
+    ]
+    if as_json:
+        _print_json({"tables": about})
+        return
+    if not about:
+        typer.echo("No table is built yet. Run: img2tab tables build default")
+    for one in about:
+        typer.echo(f"{one['name']}: {one['faces']:,} faces x {one['channels']:,} channels ({one['backbone']})")
+        for name, classes in one["targets"].items():
+            typer.echo(f"    {name}: {classes[0]} / {classes[1]}")
+
+
+@verb(tables_app, "build")
+def build_table(
+    name: Annotated[str, typer.Argument(help="The bundled population is called `default`.")] = "default",
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing if it is built and current.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build a table from the bundled population, and train its first classifier."""
+    from img2tab_core.population import build_default_table, is_current
+
+    if name != "default":
+        raise Img2TabError(f"The one bundled table is called `default`, got {name!r}.")
+    studio = _studio()
+    if not (if_missing and is_current()):
+        build_default_table(progress=_progress(as_json))
+    table = studio.table("default")
+    studio.run(table, table.targets[0].name, progress=_progress(as_json))
+    if as_json:
+        _print_json({"table": name, "faces": table.psi.shape[0], "channels": table.psi.shape[1]})
+    elif not if_missing:
+        typer.echo(f"Table default: {table.psi.shape[0]:,} faces x {table.psi.shape[1]:,} channels.")
+
+
+@verb(weights_app, "list")
+def list_weights(as_json: Json = False) -> None:
+    """Every model file: what it is for, where it comes from, its licence, whether it is here."""
+    from img2tab_core import weights
+
+    rows = [
+        {"name": w.name, "title": w.title, "purpose": w.purpose, "from": w.origin, "licence": w.licence,
+         "commercial_use": w.commercial, "optional": w.optional, "file": w.file, "size": w.size, "sha256": w.sha256,
+         "status": weights.status(w)}
+        for w in weights.manifest()
+    ]
+    if as_json:
+        _print_json({"weights": rows})
+        return
+    for row in rows:
+        typer.echo(f"{row['name']}  [{row['status']}{', optional' if row['optional'] else ''}]  {row['title']}")
+        typer.echo(f"    {row['purpose']}\n    From: {row['from']}\n    Licence: {row['licence']}")
+    typer.echo("The default generator and everything trained on its faces is for non-commercial research only.")
+
+
+@verb(weights_app, "fetch")
+def fetch_weights(
+    name: Annotated[str | None, typer.Argument(help="One file; without it, all that the default backbone needs.")] = None,
+    from_file: Annotated[Path | None, typer.Option(help="Take it from this file instead of fetching it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch and verify model files; what is there and right stays untouched."""
+    from img2tab_core import weights
+
+    weights.fetch(name, progress=_progress(as_json), from_file=from_file)
+    if as_json:
+        _print_json({"status": {w.name: weights.status(w) for w in weights.manifest()}})
+
+
+@verb(weights_app, "verify")
+def verify_weights(as_json: Json = False) -> None:
+    """Hash every model file again; exit code 1 if one that is needed is missing or damaged."""
+    from img2tab_core import weights
+
+    found = weights.verify()
+    if as_json:
+        _print_json({"weights": [{"name": v.name, "status": v.status, "sentence": v.sentence} for v in found]})
+    else:
+        for one in found:
+            typer.echo(f"{one.name}: {one.sentence}")
+    needed = {w.name for w in weights.manifest() if not w.optional}
+    if any(v.status != "ready" for v in found if v.name in needed) or any(v.status == "damaged" for v in found):
+        raise typer.Exit(1)
+
+
+@verb(app)
+def doctor(as_json: Json = False) -> None:
+    """What is installed, which device, which weights and tables, what is missing and the command that mends it."""
+    from img2tab_core.doctor import examine
+
+    checks = examine()
+    if as_json:
+        _print_json({"version": __version__, "checks": checks})
+    else:
+        for check in checks:
+            typer.echo(f"{'ok ' if check['ok'] else 'NO '} {check['what']}: {check['found']}")
+            if check["mend"]:
+                typer.echo(f"      {check['mend']}")
+    if not all(check["ok"] for check in checks):
+        raise typer.Exit(1)
+
+
+@verb(app)
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the dashboard.")] = 8501,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Start the dashboard."""
+    from img2tab_core.weights import ROOT
+
+    page = ROOT / "dashboard" / "app.py"
+    if not page.is_file():
+        raise Img2TabError(f"The dashboard is not at {page}: install from a clone of the repository with `-e .`.")
+    typer.echo(f"Dashboard: http://{address}:{port}   (stop with Ctrl+C)")
+    sys.stdout.flush()
+    os.chdir(ROOT)                                                   # where .streamlit/config.toml is
+    os.execve(sys.executable, [
+        sys.executable, "-m", "streamlit", "run", str(page), "--server.port", str(port), "--server.address", address,
+    ], {**MALLOC, **os.environ})
+
+
+@app.callback(invoke_without_command=True)
+def main_options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """A photo becomes a row of visual concepts; look at what a classifier made of it, exclude, retrain."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit()
+
+
+def main() -> None:
+    """The console script."""
+    from img2tab_core.training.commands import register
+
+    register(app)
+    app()
+
+
+# --- helpers -----------------------------------------------------------------------------------
+
+
+def _studio():
+    from img2tab_core.service import Studio
+
+    return Studio()
+
+
+def _target(table, name: str):
+    from img2tab_core.tables import target_of
+
+    return target_of(table, name)
+
+
+def _face(studio, photo: Path, *, aligned: bool):
+    """The face to use and how many there are."""
+    try:
+        data = photo.read_bytes()
+    except OSError as error:
+        raise Img2TabError(f"{photo} cannot be read ({error.strerror}). Name a photo.") from error
+    found = [studio.aligned_face(data)] if aligned else studio.faces(data)
+    return found[0], len(found)
+
+
+def _photo_files(source: Path) -> list[Path]:
+    if source.is_dir():
+        return sorted(file for file in source.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS)
+    return [source]
+
+
+def _edit(text: str) -> tuple[int, float]:
+    index, _, shift = text.partition(":")
+    try:
+        return int(index), float(shift)
+    except ValueError as error:
+        raise Img2TabError(f"An edit is written INDEX:+SHIFT, for instance 2839:+8, got {text!r}.") from error
+
+
+def _concept(table, names: dict[int, str], index: int) -> dict:
+    layer, channel = table.layout.locate(index)
+    return {"index": index, "layer": layer, "channel": channel, "name": names.get(index, "")}
+
+
+def _title(concept: dict) -> str:
+    place = f"{concept['index']} (layer {concept['layer']}, channel {concept['channel']})"
+    return f"{concept['name']} · {place}" if concept["name"] else place
+
+
+def _progress(quiet: bool) -> Callable[[float, str], None]:
+    """A line on standard error that is written over; nothing where no person is watching."""
+    if quiet or not sys.stderr.isatty():
+        return lambda fraction, text: None
+
+    def show(fraction: float, text: str) -> None:
+        print(f"\r\033[K{fraction:4.0%}  {text}", end="" if fraction < 1 else "\n", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _skipped(skipped: list[dict], *, quiet: bool) -> None:
+    for one in [] if quiet else skipped:
+        typer.echo(f"Skipped {one['photo']}: {one['reason']}", err=True)
+
+
+def _write(out: Path, write: Callable) -> None:
+    """Write a file whole or not at all."""
+    partial = out.with_name(out.name + ".part")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+        partial.replace(out)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
+
+
+def _print_json(content: dict) -> None:
+    print(json.dumps(content, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

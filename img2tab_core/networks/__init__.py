@@ -1,0 +1,1 @@
+"""The neural networks: torch only, no files, styles always an argument."""

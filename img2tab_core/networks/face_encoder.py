@@ -1,0 +1,70 @@
+"""The face encoder: an aligned face -> the w the default generator would have drawn it from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Input side in px, channels and residual blocks of each halving of the resolution, length of w."""
+
+    size: int = 128
+    widths: tuple[int, ...] = (24, 48, 96, 192, 320)
+    depths: tuple[int, ...] = (1, 1, 2, 2, 2)
+    w_dim: int = 512
+
+    @classmethod
+    def of(cls, values: dict) -> EncoderConfig:
+        """From the JSON beside the weights."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around a shortcut (He et al. 2016, basic block)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(x + self.norm2(self.conv2(y)), inplace=True)
+
+
+class FaceEncoder(nn.Module):
+    """Halvings of a picture, residual blocks between them, one linear map from what is left to w."""
+
+    def __init__(self, config: EncoderConfig = EncoderConfig()) -> None:
+        super().__init__()
+        self.config = config
+        stages, c_in = [], 3
+        for width, depth in zip(config.widths, config.depths, strict=True):
+            stages.append(
+                nn.Sequential(
+                    nn.Conv2d(c_in, width, 3, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(inplace=True),
+                    *(Residual(width) for _ in range(depth)),
+                )
+            )
+            c_in = width
+        self.stages = nn.Sequential(*stages)
+        side = config.size >> len(config.widths)
+        self.head = nn.Linear(c_in * side * side, config.w_dim)
+        self.register_buffer("mean_w", torch.zeros(config.w_dim))
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """faces float (B, 3, S, S) in [-1, 1], S = config.size -> w (B, w_dim)."""
+        x = self.stages(faces)                                       # (B, C, S / 32, S / 32)
+        return self.mean_w + self.head(x.flatten(1)).float()

@@ -1,0 +1,335 @@
+"""The only door to the core: the verbs that the terminal and the dashboard share; no visitor inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from img2tab_core import alignment, classifiers, photos, rendering, scoring, tables, weights
+from img2tab_core.errors import Img2TabError
+from img2tab_core.records import (
+    ConceptScores,
+    Edit,
+    Face,
+    Frame,
+    Metrics,
+    Prediction,
+    Quality,
+    StyleCode,
+    StyleTable,
+    digest,
+)
+
+FACE_SIZE = 256
+GOOD_BELOW, FAIR_BELOW = 0.16, 0.24   # reconstruction error on [-1, 1], see `Studio.quality`
+NAME_LENGTH = 60
+
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained classifier with its exclusions and its measured results on the test split."""
+
+    id: str
+    table: str
+    target: str
+    classifier: classifiers.CatBoostConcepts
+    excluded: frozenset[int]
+    seed: int
+    metrics: Metrics
+    seconds: float
+
+
+class Studio:
+    """Opened models and tables of one process; thread-safe, and nothing in it belongs to one visitor."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._tables: dict[str, StyleTable] = {}
+        self._runs: dict[str, Run] = {}
+        self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+
+    # --- photos and pictures -------------------------------------------------------------------
+
+    @cached_property
+    def backbone(self):
+        """The generator and encoder; opening them takes a second, so only when they are needed."""
+        from img2tab_core.backbone import open_backbone
+
+        with self._lock:
+            return open_backbone()
+
+    @property
+    def layout(self):
+        return self.table().layout
+
+    def faces(self, data: bytes) -> list[Face]:
+        """Aligned faces of a photo's bytes, biggest first; at least one."""
+        return alignment.faces_of(photos.read_photo(data), weights.path("landmarks-68"), size=FACE_SIZE)
+
+    def aligned_face(self, data: bytes) -> Face:
+        """A photo that is already an aligned face: cropped to a square, resized, nothing looked for."""
+        photo = Image.fromarray(photos.read_photo(data))
+        side = min(photo.size)
+        left, top = (photo.width - side) // 2, (photo.height - side) // 2
+        square = photo.crop((left, top, left + side, top + side))
+        return Face.of(np.asarray(square.resize((FACE_SIZE, FACE_SIZE), Image.LANCZOS)))
+
+    def samples(self) -> list[Face]:
+        """A dozen generated faces to start with."""
+        files = sorted((weights.ROOT / "assets" / "samples").glob("*.jpg"))
+        return [Face.of(np.asarray(Image.open(file).convert("RGB"))) for file in files]
+
+    def invert(self, face: Face) -> np.ndarray:
+        """The encoder's w of a face; float32 (512,)."""
+        return self.backbone.invert(face.pixels[None])[0]
+
+    def encode(self, face: Face) -> StyleCode:
+        """The style code of a face."""
+        return StyleCode.of(self.backbone.styles(self.invert(face)[None])[0])
+
+    def render(self, code: StyleCode, edits: Sequence[Edit] = (), *, size: int = 256) -> np.ndarray:
+        """The picture of a style code with edits; uint8 (size, size, 3)."""
+        return rendering.draw(self.backbone.generator, [self.edited(code, edits)], size=self._size(size))[0]
+
+    def render_raw(self, code: StyleCode, *, size: int) -> np.ndarray:
+        """The picture of a style code as the network gives it; float32 (size, size, 3), not clipped."""
+        return rendering.draw_raw(self.backbone.generator, [code], size=self._size(size))[0]
+
+    def edited(self, code: StyleCode, edits: Sequence[Edit]) -> StyleCode:
+        """The style code with edits in standard deviations of the default table."""
+        return rendering.edited(code, edits, self.table().stats) if edits else code
+
+    def _size(self, size: int) -> int:
+        if size not in self.backbone.sizes:
+            raise Img2TabError(f"A picture's size must be one of {sorted(self.backbone.sizes)} px, got {size}.")
+        return size
+
+    def quality(self, face: Face, code: StyleCode) -> Quality:
+        """How well the reconstruction shows the face.
+
+        The error is the root mean square difference on [-1, 1] of face and reconstruction, both averaged to
+        32 px, over the middle of the picture where the face is, after the mean colours are made equal.
+        """
+        drawn = self.render(code, size=128)
+        small = [
+            np.asarray(Image.fromarray(pixels).resize((32, 32), Image.BOX), np.float32)[6:30, 6:26] / 127.5
+            for pixels in (face.pixels, drawn)
+        ]
+        small = [one - one.mean(axis=(0, 1)) for one in small]
+        error = float(np.sqrt(np.square(small[0] - small[1]).mean()))
+        if error < GOOD_BELOW:
+            return Quality("good", "The reconstruction shows this face well.", error)
+        if error < FAIR_BELOW:
+            return Quality("fair", "The reconstruction keeps the main traits of this face, not all of them.", error)
+        return Quality(
+            "poor", "The reconstruction does not show this face well: what follows is about the reconstruction, "
+            "so read it with care. A frontal, evenly lit photo helps.", error)
+
+    # --- tables, classifiers, concepts ---------------------------------------------------------
+
+    def table_names(self) -> list[str]:
+        """Names of the tables that are built, the default first."""
+        found = sorted(file.parent.name for file in (weights.home() / "tables").glob("*/table.json"))
+        return sorted(found, key=lambda name: name != "default")
+
+    def table(self, name: str = "default") -> StyleTable:
+        """An opened table."""
+        with self._lock:
+            if name not in self._tables:
+                if Path(name).name != name:
+                    raise Img2TabError(f"A table's name is one word without slashes, got {name!r}.")
+                self._tables[name] = tables.open_table(weights.home() / "tables" / name)
+            return self._tables[name]
+
+    def train(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        excluded: frozenset[int] = frozenset(),
+        seed: int = 0,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Run:
+        """Train a classifier without the excluded concepts and measure it on the test split; always a new run."""
+        started = time.perf_counter()
+        rows, labels = tables.labelled(table, target, "train")
+        model = classifiers.CatBoostConcepts(excluded=frozenset(map(int, excluded)), random_state=seed)
+        distance, _ = self._distances(table, target)
+        order = scoring.top(distance, len(distance))
+        model.fit(table.psi, labels, rows=rows, order=order, progress=progress, cancelled=cancelled)
+        seconds = time.perf_counter() - started
+        test_rows, test_labels = tables.labelled(table, target, "test")
+        return Run(
+            id=_run_id(table, target, frozenset(excluded), seed),
+            table=table.name,
+            target=target,
+            classifier=model,
+            excluded=frozenset(map(int, excluded)),
+            seed=seed,
+            metrics=classifiers.measure(model, table.psi, test_labels, rows=test_rows),
+            seconds=seconds,
+        )
+
+    def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
+        """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept."""
+        tables.target_of(table, target)
+        run_id = _run_id(table, target, frozenset(), 0)
+        with self._lock:
+            if run_id not in self._runs:
+                folder = weights.home() / "runs" / run_id
+                if (folder / "run.json").is_file():
+                    self._runs[run_id] = load_run(folder)
+                else:
+                    self._runs[run_id] = self.train(table, target, progress=progress)
+                    save_run(self._runs[run_id], folder)
+            return self._runs[run_id]
+
+    def is_trained(self, table: StyleTable, target: str) -> bool:
+        """Whether `run` answers at once."""
+        run_id = _run_id(table, target, frozenset(), 0)
+        return run_id in self._runs or (weights.home() / "runs" / run_id / "run.json").is_file()
+
+    def scores(self, run: Run) -> ConceptScores:
+        """Distance, direction and importance of every concept for a run's target."""
+        distance, direction = self._distances(self.table(run.table), run.target)
+        return ConceptScores(distance, direction, classifiers.importance(run.classifier))
+
+    def _distances(self, table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
+        """Wasserstein-1 and signed mean distance on the training rows; computed once per table and target."""
+        with self._lock:
+            if (table.key, target) not in self._scores:
+                file = weights.home() / "tables" / table.name / f"scores-{target}.npz"
+                try:
+                    stored = np.load(file)
+                    found = stored["distance"], stored["direction"]
+                except (OSError, ValueError, KeyError):
+                    rows, labels = tables.labelled(table, target, "train")
+                    found = (
+                        scoring.wasserstein(table.psi, labels, std=table.stats.std, rows=rows),
+                        scoring.direction(table.psi, labels, std=table.stats.std, rows=rows),
+                    )
+                    if file.parent.is_dir():
+                        np.savez(file, distance=found[0], direction=found[1])
+                self._scores[table.key, target] = found
+            return self._scores[table.key, target]
+
+    def predict(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> Prediction:
+        """Probability of the target's second class, and what every concept added to it."""
+        return classifiers.explain(run.classifier, self.edited(code, edits).values[None])[0]
+
+    def strip(
+        self,
+        run: Run,
+        code: StyleCode,
+        index: int,
+        *,
+        edits: Sequence[Edit] = (),
+        reach: float = 10.0,
+        frames: int = 9,
+        size: int = 128,
+    ) -> tuple[Frame, ...]:
+        """Frames with channel `index` moved from -reach to +reach standard deviations on top of the edits."""
+        moved = [
+            (float(shift), self.edited(code, [*edits, Edit(index, float(shift))]))
+            for shift in rendering.shifts(reach, frames)
+        ]
+        pictures = rendering.draw(self.backbone.generator, [one for _, one in moved], size=self._size(size))
+        chance = run.classifier.predict_proba(np.stack([one.values for _, one in moved]))[:, 1]
+        return tuple(
+            Frame(shift, picture, float(p)) for (shift, _), picture, p in zip(moved, pictures, chance, strict=True)
+        )
+
+    def family(self, run: Run, *, count: int = 1500, strength: float = 1.5) -> tuple[Edit, ...]:
+        """Many channels, each in proportion to its signed distance between the classes of the run's target."""
+        return rendering.family(self.scores(run).direction, count=count, strength=strength)
+
+    def contact_sheet(
+        self, index: int, *, faces: int = 4, shifts: Sequence[float] = (-8.0, 0.0, 8.0), size: int = 128
+    ) -> np.ndarray:
+        """Several sample faces with one concept moved; uint8 (faces, len(shifts), size, size, 3)."""
+        self.table().layout.locate(index)
+        codes = self._sample_codes[:faces]
+        moved = [self.edited(code, [Edit(index, float(shift))]) for code in codes for shift in shifts]
+        pictures = rendering.draw(self.backbone.generator, moved, size=self._size(size))
+        return pictures.reshape(len(codes), len(shifts), *pictures.shape[1:])
+
+    @cached_property
+    def _sample_codes(self) -> list[StyleCode]:
+        return [self.encode(face) for face in self.samples()]
+
+    # --- names of concepts ---------------------------------------------------------------------
+
+    def concept_names(self, backbone: str | None = None) -> dict[int, str]:
+        """Names people gave to concepts of a backbone, by channel index."""
+        try:
+            stored = json.loads((weights.home() / "names.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return {int(index): name for index, name in stored.get(backbone or self.table().backbone, {}).items()}
+
+    def name_concept(self, index: int, name: str) -> None:
+        """Give a concept a name; an empty one removes it."""
+        table, name = self.table(), " ".join(name.split())
+        table.layout.locate(index)
+        if len(name) > NAME_LENGTH:
+            raise Img2TabError(f"A concept's name must have at most {NAME_LENGTH} characters, got {len(name)}.")
+        with self._lock:
+            file = weights.home() / "names.json"
+            try:
+                stored = json.loads(file.read_text())
+            except FileNotFoundError:
+                stored = {}
+            except ValueError as error:
+                raise Img2TabError(f"The file of names {file} is damaged ({error}). Mend it or move it away.") from error
+            names = stored.setdefault(table.backbone, {})
+            names.pop(str(index), None)
+            if name:
+                names[str(index)] = name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".part")
+            partial.write_text(json.dumps(stored, indent=1, ensure_ascii=False))
+            os.replace(partial, file)
+
+
+def save_run(run: Run, folder: Path) -> None:
+    """Write a run: the classifier's files and run.json, which comes last."""
+    classifiers.save(run.classifier, folder)
+    (folder / "run.json").write_text(json.dumps({
+        "id": run.id, "table": run.table, "target": run.target, "excluded": sorted(run.excluded), "seed": run.seed,
+        "seconds": run.seconds, "metrics": asdict(run.metrics),
+    }, indent=1))
+
+
+def load_run(folder: Path) -> Run:
+    """The run that `save_run` wrote."""
+    try:
+        about = json.loads((folder / "run.json").read_text())
+        metrics = about["metrics"]
+        return Run(
+            id=about["id"], table=about["table"], target=about["target"],
+            classifier=classifiers.load(folder), excluded=frozenset(about["excluded"]), seed=about["seed"],
+            metrics=Metrics(**metrics | {
+                "interval": tuple(metrics["interval"]), "confusion": tuple(map(tuple, metrics["confusion"]))}),
+            seconds=about["seconds"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Img2TabError(f"There is no readable run in {folder} ({error}). Train it again.") from error
+
+
+def _run_id(table: StyleTable, target: str, excluded: frozenset[int], seed: int) -> str:
+    """The same table, target, exclusions, seed and settings give the same id."""
+    settings = sorted(classifiers.CatBoostConcepts().get_params().items(), key=lambda item: item[0])
+    text = json.dumps([table.key, target, sorted(map(int, excluded)), seed, [str(s) for s in settings]])
+    return f"{table.name}-{target}-{digest(text.encode())[:12]}"

