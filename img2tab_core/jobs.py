@@ -91,7 +91,7 @@ class Job(Generic[T]):
             result = self._work(self._report, self._stop.is_set)
         except Cancelled:
             self._end("cancelled")
-        except Exception as error:  # the thread's last chance: whatever it was, the person waiting must read it
+        except Exception as error:  # noqa: BLE001 - whatever it was, the person waiting must read it
             self._end("failed", error=error)
         else:
             if self._stop.is_set():

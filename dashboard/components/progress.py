@@ -1,0 +1,23 @@
+"""A background job as a person sees it: a bar, its words, and a button that stops it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from img2tab_core.jobs import Job
+
+
+def watch(job: Job, *, key: str, waiting: str, cancel: bool = False) -> None:
+    """Draw a running job's progress twice a second; when it has ended, run the whole page again."""
+
+    @st.fragment(run_every=0.5, key=f"{key}-progress")
+    def bar() -> None:
+        if job.state != "running":
+            st.rerun()
+        st.progress(job.fraction, text="Stopping…" if job.stopping else (job.text or waiting))
+        if cancel:
+            st.button(
+                "Cancel", key=f"{key}-cancel", on_click=job.cancel, disabled=job.stopping, icon=":material/close:"
+            )
+
+    bar()

@@ -1,0 +1,409 @@
+"""A visitor's choices and every cache: small typed functions, keyed by what a value is, never by its array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from img2tab_core import photos
+from img2tab_core.errors import Img2TabError
+from img2tab_core.jobs import Job
+from img2tab_core.layout import StyleLayout
+from img2tab_core.records import (
+    ConceptScores,
+    Edit,
+    Face,
+    Frame,
+    Prediction,
+    Quality,
+    StyleCode,
+    StyleTable,
+    Target,
+    digest,
+)
+from img2tab_core.service import Run, Studio
+
+_KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
+_SHOWN = 768  # the longest side of a photo as shown, pixels
+
+
+# ---- values of this floor
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What a visitor brought: its name, a small upright picture uint8 (H, W, 3), and the faces in it.
+
+    scale is shown pixels per photo pixel. A generated sample is a photo of one face without a picture.
+    """
+
+    name: str
+    picture: np.ndarray | None
+    scale: float
+    faces: tuple[Face, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What was done to a face: single edits in the order they were made, and the family's strength (0: not moved)."""
+
+    edits: tuple[Edit, ...] = ()
+    family: float = 0.0
+
+    def shift_of(self, index: int) -> float:
+        """How far a concept is moved, in standard deviations."""
+        return next((edit.shift for edit in self.edits if edit.index == index), 0.0)
+
+    def with_shift(self, index: int, shift: float) -> Moves:
+        """The same moves with one concept at this shift; 0 takes it out of the list."""
+        others = tuple(edit for edit in self.edits if edit.index != index)
+        if shift == 0:
+            return Moves(others, self.family)
+        if len(others) == len(self.edits):
+            return Moves((*others, Edit(index, shift)), self.family)
+        moved = tuple(Edit(index, shift) if edit.index == index else edit for edit in self.edits)
+        return Moves(moved, self.family)
+
+    def with_family(self, strength: float) -> Moves:
+        return Moves(self.edits, strength)
+
+    def __bool__(self) -> bool:
+        return bool(self.edits) or self.family != 0
+
+
+# ---- caches, shared by all visitors
+
+
+@st.cache_resource(show_spinner="Starting the studio…")
+def studio() -> Studio:
+    return Studio()
+
+
+@st.cache_resource(show_spinner="Opening the table…", max_entries=4)
+def table(name: str) -> StyleTable:
+    return studio().table(name)
+
+
+@st.cache_resource(show_spinner="Drawing the samples…")
+def samples() -> tuple[Face, ...]:
+    return tuple(studio().samples())
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _standing(table_name: str, target_name: str) -> Job[Run]:
+    door, whole = studio(), table(table_name)
+    job = Job.start(lambda progress, cancelled: door.run(whole, target_name, progress=progress))
+    job.wait(0.4)  # a stored run opens at once: no progress bar that only flashes
+    return job
+
+
+@st.cache_data(show_spinner="Looking for faces…", max_entries=32)
+def _open_photo(name: str, data: bytes) -> Photo:
+    faces = tuple(studio().faces(data))
+    whole = photos.read_photo(data)
+    scale = min(1.0, _SHOWN / max(whole.shape[:2]))
+    shown = Image.fromarray(whole).resize(
+        (max(1, round(whole.shape[1] * scale)), max(1, round(whole.shape[0] * scale))), Image.Resampling.LANCZOS
+    )
+    return Photo(name, np.asarray(shown), scale, faces, digest(data))
+
+
+@st.cache_data(show_spinner="Reading the face…", max_entries=256, hash_funcs=_KEYS)
+def encode(face: Face) -> StyleCode:
+    return studio().encode(face)
+
+
+@st.cache_data(show_spinner="Comparing with the photo…", max_entries=256, hash_funcs=_KEYS)
+def quality(face: Face, code: StyleCode) -> Quality:
+    return studio().quality(face, code)
+
+
+@st.cache_data(show_spinner="Ranking the concepts…", max_entries=32, hash_funcs=_KEYS)
+def scores(run: Run) -> ConceptScores:
+    return studio().scores(run)
+
+
+@st.cache_data(show_spinner="Asking the classifier…", max_entries=256, hash_funcs=_KEYS)
+def predict(run: Run, code: StyleCode, moves: Moves = Moves()) -> Prediction:
+    return studio().predict(run, code, _edits(run, moves))
+
+
+@st.cache_data(show_spinner="Drawing the face…", max_entries=256, hash_funcs=_KEYS)
+def render(run: Run, code: StyleCode, moves: Moves = Moves(), size: int = 256) -> np.ndarray:
+    return studio().render(code, _edits(run, moves), size=size)
+
+
+def full_size(run: Run, code: StyleCode, moves: Moves) -> Callable[[], np.ndarray]:
+    """A function that draws the edited face at 1024 px; it may be called later, from any thread."""
+    door, edits = studio(), _edits(run, moves)
+    return lambda: door.render(code, edits, size=1024)
+
+
+@st.cache_data(show_spinner="Drawing the strip…", max_entries=64, hash_funcs=_KEYS)
+def strip(run: Run, code: StyleCode, index: int, moves: Moves) -> tuple[Frame, ...]:
+    """The concept from −10 to +10 on top of every other move."""
+    return studio().strip(run, code, index, edits=_edits(run, moves.with_shift(index, 0.0)))
+
+
+@st.cache_data(show_spinner="Drawing the contact sheet…", max_entries=128)
+def contact_sheet(index: int) -> np.ndarray:
+    """uint8 (4 faces, 3 shifts, S, S, 3): −8, 0 and +8 standard deviations."""
+    return studio().contact_sheet(index)
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def concept_picture(index: int) -> np.ndarray:
+    """uint8 (2 shifts, S, S, 3): one sample face at −8 and at +8 standard deviations."""
+    return studio().contact_sheet(index, faces=1, shifts=(-8, 8))[0]
+
+
+def _edits(run: Run, moves: Moves) -> tuple[Edit, ...]:
+    """The family's edits with the single ones added, one edit per channel."""
+    if moves.family == 0:
+        return moves.edits
+    total = {edit.index: edit.shift for edit in _family(run, moves.family)}
+    for edit in moves.edits:
+        total[edit.index] = total.get(edit.index, 0.0) + edit.shift
+    return tuple(Edit(index, shift) for index, shift in total.items())
+
+
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
+def _family(run: Run, strength: float) -> tuple[Edit, ...]:
+    return studio().family(run, strength=strength)
+
+
+# ---- what is chosen: table, target, run
+
+
+def table_name() -> str:
+    names = studio().table_names()
+    if not names:
+        raise Img2TabError(
+            "A style table must be built before anything can be shown, and there is none. Run `make run`."
+        )
+    chosen = st.session_state.get("visit.table")
+    return chosen if chosen in names else ("default" if "default" in names else names[0])
+
+
+def choose_table(name: str) -> None:
+    st.session_state["visit.table"] = name
+
+
+def current_table() -> StyleTable:
+    return table(table_name())
+
+
+def target() -> Target:
+    targets = {one.name: one for one in current_table().targets}
+    return targets.get(st.session_state.get("visit.target"), next(iter(targets.values())))
+
+
+def choose_target(name: str) -> None:
+    st.session_state["visit.target"] = name
+
+
+def standing_job() -> Job[Run]:
+    """The job that opens or trains the run with nothing excluded; the same one for every visitor."""
+    return _standing(table_name(), target().name)
+
+
+def retry_standing() -> None:
+    _standing.clear(table_name(), target().name)
+
+
+def history() -> tuple[Run, ...]:
+    """Every run of this visit for the target, oldest first; the first is the one with nothing excluded."""
+    standing = standing_job().result
+    return (standing, *_of_target("visit.runs", ()))
+
+
+def active_run() -> Run:
+    """The run that every page shows."""
+    runs = {run.id: run for run in history()}
+    return runs.get(_of_target("visit.active", ""), history()[0])
+
+
+def activate(run_id: str) -> None:
+    """Make an earlier run the active one; nothing is lost, and its exclusions are ticked again."""
+    _set_of_target("visit.active", run_id)
+    tick(active_run().excluded)
+
+
+def before_run(run: Run) -> Run | None:
+    """The run that was active when this one was trained; None for the first."""
+    runs = history()
+    parent = _of_target("visit.parents", {}).get(run.id)
+    earlier = runs[: runs.index(run)] if run in runs else runs
+    return next((one for one in runs if one.id == parent), earlier[0] if earlier else None)
+
+
+def _of_target(kind: str, empty):
+    return st.session_state.get(kind, {}).get((table_name(), target().name), empty)
+
+
+def _set_of_target(kind: str, value) -> None:
+    st.session_state[kind] = {**st.session_state.get(kind, {}), (table_name(), target().name): value}
+
+
+# ---- what is excluded, and the retraining
+
+
+def ticked() -> frozenset[int]:
+    """The concepts the next run will be trained without."""
+    return _of_target("visit.ticked", frozenset())
+
+
+def tick(indexes: frozenset[int]) -> None:
+    _set_of_target("visit.ticked", indexes)
+
+
+def retraining() -> Job[Run] | None:
+    """The visitor's training job, of whatever target, until it has been collected."""
+    return st.session_state.get("visit.job")
+
+
+def retrain() -> None:
+    """Train without the ticked concepts, in the background."""
+    door, whole, name, excluded = studio(), current_table(), target().name, ticked()
+    if retraining() is not None:
+        return
+    st.session_state["visit.job_place"] = (table_name(), name, active_run().id)
+    st.session_state["visit.job"] = Job.start(
+        lambda progress, cancelled: door.train(
+            whole, name, excluded=excluded, progress=progress, cancelled=cancelled
+        )
+    )
+
+
+def collect() -> Job[Run] | None:
+    """Take in a training job that has ended: its run joins the history and becomes the active one."""
+    job = retraining()
+    if job is None or job.state == "running":
+        return None
+    del st.session_state["visit.job"]
+    if job.state == "done":
+        table_of, target_of, parent = st.session_state["visit.job_place"]
+        place = (table_of, target_of)
+        runs = st.session_state.get("visit.runs", {})
+        kept = tuple(run for run in runs.get(place, ()) if run.id != job.result.id)
+        st.session_state["visit.runs"] = {**runs, place: (*kept, job.result)}
+        st.session_state["visit.active"] = {**st.session_state.get("visit.active", {}), place: job.result.id}
+        parents = st.session_state.get("visit.parents", {})
+        st.session_state["visit.parents"] = {**parents, place: {**parents.get(place, {}), job.result.id: parent}}
+    return job
+
+
+# ---- photos and faces
+
+
+def visit_photos() -> tuple[Photo, ...]:
+    return st.session_state.get("visit.photos", ())
+
+
+def photo() -> Photo | None:
+    """The photo being inspected."""
+    brought = visit_photos()
+    return brought[min(st.session_state.get("visit.photo", 0), len(brought) - 1)] if brought else None
+
+
+def choose_photo(number: int) -> None:
+    st.session_state["visit.photo"] = number
+
+
+def face_number() -> int:
+    """Which face of the photo is being inspected."""
+    chosen = photo()
+    return 0 if chosen is None else st.session_state.get("visit.face", {}).get(chosen.key, 0)
+
+
+def choose_face(number: int) -> None:
+    st.session_state["visit.face"] = {**st.session_state.get("visit.face", {}), photo().key: number}
+
+
+def face() -> Face | None:
+    """The face being inspected."""
+    chosen = photo()
+    return None if chosen is None else chosen.faces[face_number()]
+
+
+def choose_sample(number: int) -> None:
+    one = samples()[number]
+    st.session_state["visit.photos"] = (Photo(f"Sample {number + 1}", None, 1.0, (one,), one.key),)
+    st.session_state["visit.photo"] = 0
+
+
+def bring(files: list[tuple[str, str, bytes]]) -> None:
+    """Take in files (id, name, bytes): good ones become the photos, bad ones become problems.
+
+    When none is good the photos of before stay. The same files are opened once, however often a page runs.
+    """
+    seen = tuple(file_id for file_id, _, _ in files)
+    if seen and seen != st.session_state.get("visit.seen"):
+        good, bad = [], []
+        for _, name, data in files:
+            try:
+                good.append(_open_photo(name, data))
+            except Img2TabError as error:
+                bad.append((name, str(error)))
+        fresh = {one.key for one in visit_photos()}
+        st.session_state["visit.problems"] = tuple(bad)
+        if good:
+            st.session_state["visit.photos"] = tuple(good)
+            new = [number for number, one in enumerate(good) if one.key not in fresh]
+            st.session_state["visit.photo"] = new[0] if new else 0
+    elif not seen:
+        st.session_state["visit.problems"] = ()
+    st.session_state["visit.seen"] = seen
+    for name, problem in st.session_state.get("visit.problems", ()):
+        notice(f"**{name}**: {problem}")
+
+
+# ---- moves
+
+
+def concept() -> int | None:
+    """The concept the visitor is looking at, on any page."""
+    return st.session_state.get("visit.concept")
+
+
+def choose_concept(index: int | None) -> None:
+    st.session_state["visit.concept"] = index
+
+
+def moves(face_key: str) -> Moves:
+    return st.session_state.get("visit.moves", {}).get(face_key, Moves())
+
+
+def set_moves(face_key: str, value: Moves) -> None:
+    st.session_state["visit.moves"] = {**st.session_state.get("visit.moves", {}), face_key: value}
+
+
+# ---- names, and sentences for the frame
+
+
+def layout() -> StyleLayout:
+    return current_table().layout
+
+
+def names() -> dict[int, str]:
+    return studio().concept_names(current_table().backbone)
+
+
+def name_concept(index: int, name: str) -> None:
+    """Name a concept for everyone; an empty name removes it."""
+    studio().name_concept(index, name)
+
+
+def notice(sentence: str) -> None:
+    """A sentence for the person, shown by the page frame."""
+    st.session_state.setdefault("visit.notices", []).append(sentence)
+
+
+def take_notices() -> tuple[str, ...]:
+    return tuple(st.session_state.pop("visit.notices", ()))

@@ -1,0 +1,249 @@
+"""Concepts: every concept of the target, ranked, drawn, and named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, state
+from dashboard.components import words
+from img2tab_core.records import ConceptScores, Target
+from img2tab_core.service import Run
+
+SHIFTS = (-8, 0, 8)
+USED_ONLY = "Used only"
+
+
+def page() -> None:
+    run, target = state.active_run(), state.target()
+    scores = state.scores(run)
+    everything = _table(run, scores)
+    grid = st.grid(5, min_column_width=130, gap="large")
+    with grid.cell(column_span=3):
+        shown = _filters(everything)
+        picked = state.concept()
+        if picked is None and len(shown):
+            picked = int(shown["index"].iloc[0])
+        _list(run, shown, picked)
+        _scatter(run, target, scores, shown, picked)
+    with grid.cell(column_span=2):
+        if picked is None:
+            st.info("Choose a concept in the table to see what it draws.", icon=":material/arrow_back:")
+        else:
+            _detail(run, target, scores, everything, picked)
+
+
+def _table(run: Run, scores: ConceptScores) -> pd.DataFrame:
+    """One row per channel, the most important first."""
+    layout, names = state.layout(), state.names()
+    order = np.lexsort((-scores.distance, -scores.importance))
+    starts = np.repeat(np.arange(layout.layers), layout.sizes)
+    return pd.DataFrame(
+        {
+            "rank": np.arange(1, layout.total + 1),
+            "index": order,
+            "layer": starts[order],
+            "channel": (np.arange(layout.total) - np.repeat(layout.offsets[:-1], layout.sizes))[order],
+            "name": [names.get(int(index), "") for index in order],
+            "distance": scores.distance[order],
+            "importance": 100 * scores.importance[order],
+            "excluded": np.isin(order, list(run.excluded)),
+        }
+    )
+
+
+def _filters(everything: pd.DataFrame) -> pd.DataFrame:
+    layout = state.layout()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        text = st.text_input(
+            "Find",
+            key="concepts.find",
+            placeholder="Name or index",
+            persist_state="session",
+            width=134,
+            icon=":material/search:",
+        )
+        layers = st.multiselect(
+            "Layers",
+            range(layout.layers),
+            key="concepts.layers",
+            placeholder="All",
+            persist_state="session",
+            width=134,
+            help="Early layers draw shape and pose, late layers draw colour and texture.",
+        )
+        least = st.number_input(
+            "Least W1, SD",
+            min_value=0.0,
+            value=0.0,
+            step=0.1,
+            format="%.1f",
+            key="concepts.distance",
+            persist_state="session",
+            width=134,
+            help="Show only concepts that set the two classes at least this far apart.",
+        )
+        used = st.checkbox(
+            USED_ONLY,
+            key="concepts.used",
+            persist_state="session",
+            help="Show only concepts that the classifier uses: importance above zero.",
+        )
+    keep = everything["distance"] >= least
+    if used:
+        keep &= everything["importance"] > 0
+    if layers:
+        keep &= everything["layer"].isin(layers)
+    wanted = text.strip().casefold()
+    if wanted:
+        named = everything["name"].str.casefold().str.contains(wanted, regex=False)
+        keep &= (everything["index"].astype(str) == wanted) | named
+    return everything[keep].reset_index(drop=True)
+
+
+def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:
+    st.caption(
+        f"{words.count(len(shown), 'concept')} of {state.layout().total:,}. Click a heading to sort, "
+        "the left edge of a row to see the concept."
+    )
+    if shown.empty:
+        st.info("No concept passes these filters. Widen one of them.", icon=":material/filter_alt_off:")
+        return
+    rows = np.flatnonzero(shown["index"].to_numpy() == picked).tolist()
+    key = f"concepts.list.{run.id}.{picked}.{len(shown)}"
+    st.dataframe(
+        shown,
+        key=key,
+        hide_index=True,
+        height=385,
+        on_select=lambda: _choose_row(key, shown),
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": rows}},
+        column_order=["rank", "name", "layer", "channel", "index", "distance", "importance", "excluded"]
+        if run.excluded
+        else ["rank", "name", "layer", "channel", "index", "distance", "importance"],
+        column_config={
+            "rank": st.column_config.NumberColumn("Rank", help="Place by importance, then by distance.", width=50),
+            "name": st.column_config.TextColumn(
+                "Name", help="The name a person gave; empty until then.", width=120
+            ),
+            "layer": st.column_config.NumberColumn("Layer", help="Layer of the generator.", width=50),
+            "channel": st.column_config.NumberColumn("Channel", help="Channel within its layer.", width=66),
+            "index": st.column_config.NumberColumn(
+                "Index", help="Number among all channels.", format="%d", width=56
+            ),
+            "distance": st.column_config.NumberColumn(
+                "W1, SD",
+                format="%.2f",
+                width=64,
+                help="How far the concept sets the two classes apart: Wasserstein-1 distance, in standard deviations.",
+            ),
+            "importance": st.column_config.ProgressColumn(
+                "Importance, %",
+                format="%.2f",
+                width=120,
+                min_value=0,
+                max_value=float(max(shown["importance"].max(), 1e-9)),
+                help="Share of what the classifier uses; all concepts add up to 100 %.",
+            ),
+            "excluded": st.column_config.CheckboxColumn("Excluded", help="Left out of the active run.", width=80),
+        },
+    )
+
+
+def _choose_row(key: str, shown: pd.DataFrame) -> None:
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows:
+        state.choose_concept(int(shown["index"].iloc[rows[0]]))
+
+
+def _scatter(run: Run, target: Target, scores: ConceptScores, shown: pd.DataFrame, picked: int | None) -> None:
+    if shown.empty:
+        return
+    layout, names = state.layout(), state.names()
+    key = f"concepts.scatter.{run.id}.{picked}"
+    st.plotly_chart(
+        charts.concept_scatter(
+            scores,
+            lambda index: words.concept(index, layout, names),
+            shown["index"].to_numpy(),
+            names,
+            target.classes,
+            picked=picked,
+        ),
+        key=key,
+        on_select=lambda: _choose_point(key),
+        selection_mode="points",
+        config={"displayModeBar": False, "scrollZoom": True},
+    )
+    st.caption(
+        "Right: sets the classes apart. Up: used by the classifier. Far right but unused concepts are stand-ins: "
+        "exclude one and they may take over. Click a point to see it."
+    )
+
+
+def _choose_point(key: str) -> None:
+    points = st.session_state[key]["selection"]["points"]
+    if points:
+        chosen = points[0]["customdata"]
+        state.choose_concept(int(chosen[0] if isinstance(chosen, list) else chosen))
+
+
+def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.DataFrame, picked: int) -> None:
+    layout, names = state.layout(), state.names()
+    st.subheader(words.concept(picked, layout, names), anchor=False)
+    towards = target.classes[int(scores.direction[picked] > 0)]
+    place = f"{words.place(picked, layout)} · index {picked}" if names.get(picked) else f"Index {picked}"
+    st.caption(f"{place}. Higher on faces labelled {towards}.")
+    rank = int(everything.loc[everything["index"] == picked, "rank"].iloc[0])
+    grid = st.grid(3, min_column_width=90, gap="small")
+    grid.metric("Rank", f"{rank:,}", help="Place by importance, then by distance, among all concepts.")
+    grid.metric(
+        "Distance, SD",
+        f"{scores.distance[picked]:.2f}",
+        help="Wasserstein-1 distance between the two classes, in standard deviations.",
+    )
+    grid.metric(
+        "Importance",
+        words.percent(scores.importance[picked], 2),
+        help="Share of what the classifier uses; 0 means it never looks at this concept.",
+    )
+    if picked in run.excluded:
+        st.caption("Excluded from the active run, so its importance is 0.")
+    _name(picked, names)
+    st.markdown("**What it draws**")
+    sheet = state.contact_sheet(picked)
+    columns = st.grid(len(SHIFTS), min_column_width=64, wrap=False, gap="xsmall")
+    for shift in SHIFTS:
+        columns.caption(words.deviations(shift) if shift else "as is", text_alignment="center")
+    for number, row in enumerate(sheet):
+        for shift, pixels in zip(SHIFTS, row, strict=True):
+            columns.image(pixels, width="stretch", alt=f"Sample {number + 1} at {words.deviations(shift)}")
+    st.caption(
+        "Each row is one generated face with only this concept moved. A single concept is subtle below 8 SD."
+    )
+
+
+def _name(picked: int, names: dict[int, str]) -> None:
+    key = f"concepts.name.{picked}"
+    with st.form(f"concepts.naming.{picked}", border=False):
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            st.text_input(
+                "Name",
+                value=names.get(picked, ""),
+                key=key,
+                max_chars=40,
+                placeholder="What does it draw?",
+                help="The name shows on every page; save an empty name to remove it.",
+            )
+            st.form_submit_button("Save name", on_click=lambda: _save(picked, st.session_state[key].strip()))
+
+
+def _save(picked: int, name: str) -> None:
+    state.name_concept(picked, name)
+    st.toast(f"Saved “{name}”." if name else "Name removed.", icon=":material/check:")
+
+
+if __name__ == "__main__":
+    page()

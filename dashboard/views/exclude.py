@@ -1,0 +1,321 @@
+"""Exclude and retrain: tick concepts, train without them, compare before and after, go back."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from dashboard import charts, state
+from dashboard.components import pictures, progress, words
+from img2tab_core.errors import Img2TabError
+from img2tab_core.records import ConceptScores, Target
+from img2tab_core.service import Run
+
+PER_PAGE = 12
+RANKED = 240
+IMPORTANCE, DISTANCE = "Importance", "Distance"
+CHIPS = 16
+
+
+def page() -> None:
+    run, target = state.active_run(), state.target()
+    scores = state.scores(run)
+    grid = st.grid(3, min_column_width=230, gap="large")
+    cards = grid.cell(column_span=2)
+    with grid.cell():
+        _basket(run, scores)
+    with cards:
+        waiting = _cards(run, scores)
+    before = state.before_run(run)
+    if before is not None:
+        st.divider()
+        _comparison(run, before, target)
+    if len(state.history()) > 1:
+        _history(run)
+    with cards:
+        _draw(waiting)
+
+
+# ---- the ranked concepts
+
+
+def _cards(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
+    """Twelve concepts with a check box each; returns the pictures still to be drawn and their places."""
+    st.subheader("Concepts to exclude", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        by = st.segmented_control(
+            "Rank by",
+            [IMPORTANCE, DISTANCE],
+            key="exclude.by",
+            default=IMPORTANCE,
+            required=True,
+            persist_state="session",
+            help="Importance: what the active run uses. Distance: how far a concept sets the two classes apart.",
+        )
+        number = st.pagination(RANKED // PER_PAGE, key="exclude.page", max_visible_pages=5, persist_state="session")
+    ranked = _ranked(scores, by)
+    first = (number - 1) * PER_PAGE
+    layout, names, ticked = state.layout(), state.names(), state.ticked()
+    waiting = []
+    bar = st.empty()
+    grid = st.grid(3, min_column_width=180, gap="small")
+    for rank, index in enumerate(ranked[first : first + PER_PAGE], first + 1):
+        with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
+            waiting.append((index, st.empty()))
+            waiting[-1][1].image(pictures.placeholder(392, 128), width="stretch", alt="Being drawn")
+            key = f"exclude.tick.{index}"
+            st.session_state[key] = index in ticked
+            st.checkbox(
+                f"{rank}. {words.concept(index, layout, names)}",
+                key=key,
+                on_change=_toggle,
+                args=(index,),
+            )
+            st.caption(
+                f"W1 {scores.distance[index]:.2f} SD · {words.percent(scores.importance[index], 2)}"
+                + (" · excluded now" if index in run.excluded else "")
+            )
+    st.caption(
+        "Pictures: one face with the concept at −8 and at +8 standard deviations, and in orange where the two differ. "
+        "W1: distance between the classes. Per cent: share of what the active run uses."
+    )
+    return [(0, bar), *waiting]
+
+
+def _ranked(scores: ConceptScores, by: str) -> list[int]:
+    keys = (-scores.distance, -scores.importance) if by == IMPORTANCE else (-scores.importance, -scores.distance)
+    return np.lexsort(keys)[:RANKED].tolist()
+
+
+def _toggle(index: int) -> None:
+    chosen = st.session_state[f"exclude.tick.{index}"]
+    state.tick(state.ticked() | {index} if chosen else state.ticked() - {index})
+
+
+def _draw(waiting: list[tuple[int, object]]) -> None:
+    """Fill the pictures in, one after the other, after everything else on the page is there."""
+    (_, bar), *places = waiting
+    for number, (index, place) in enumerate(places):
+        bar.progress(number / len(places), text=f"Drawing picture {number + 1} of {len(places)}")
+        low, high = state.concept_picture(index)
+        place.image(
+            pictures.side_by_side([low, high, pictures.change(low, high)]),
+            width="stretch",
+            alt=f"Concept {index} at −8 and +8 standard deviations, and where the two differ",
+        )
+    bar.empty()
+
+
+# ---- what is ticked, and the training
+
+
+def _basket(run: Run, scores: ConceptScores) -> None:
+    ticked = state.ticked()
+    st.subheader("Train without", anchor=False)
+    if ticked:
+        layout, names = state.layout(), state.names()
+        by_importance = sorted(ticked, key=lambda index: (-scores.importance[index], -scores.distance[index]))
+        with st.container(horizontal=True, gap="xsmall"):
+            for index in by_importance[:CHIPS]:
+                st.button(
+                    words.concept(index, layout, names),
+                    key=f"exclude.chip.{index}",
+                    icon=":material/close:",
+                    icon_position="right",
+                    help="Keep this concept",
+                    on_click=lambda index=index: state.tick(state.ticked() - {index}),
+                )
+        if len(ticked) > CHIPS:
+            st.caption(f"and {len(ticked) - CHIPS:,} more")
+        st.button(
+            "Clear all",
+            key="exclude.clear",
+            type="tertiary",
+            icon=":material/clear_all:",
+            on_click=lambda: state.tick(frozenset()),
+        )
+    else:
+        st.caption("Nothing is ticked yet. Tick concepts on the left, or add them here.")
+    _add(scores)
+    _train(run, ticked)
+
+
+def _add(scores: ConceptScores) -> None:
+    with st.form("exclude.adding", border=False, clear_on_submit=True):
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            st.text_input("Add one", key="exclude.add", placeholder="Index, place (7:311) or name")
+            st.form_submit_button("Add", on_click=_add_typed)
+    with st.form("exclude.family", border=False):
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            st.number_input(
+                "Add the top by distance",
+                1,
+                state.layout().total - 1,
+                100,
+                key="exclude.top",
+                help="Every concept has stand-ins, so excluding a few changes little; excluding a whole family does.",
+            )
+            st.form_submit_button("Add all", on_click=lambda: _add_top(scores))
+
+
+def _add_typed() -> None:
+    text = st.session_state["exclude.add"]
+    try:
+        state.tick(state.ticked() | {words.find(text, state.layout(), state.names())})
+    except Img2TabError as error:
+        state.notice(str(error))
+
+
+def _add_top(scores: ConceptScores) -> None:
+    top = np.argsort(-scores.distance, kind="stable")[: st.session_state["exclude.top"]]
+    state.tick(state.ticked() | frozenset(top.tolist()))
+
+
+def _train(run: Run, ticked: frozenset[int]) -> None:
+    job = state.retraining()
+    if job is not None:
+        progress.watch(job, key="exclude", waiting="Preparing…", cancel=True)
+        return
+    same = next((one for one in state.history() if one.excluded == ticked), None)
+    if same is not None and same.id != run.id:
+        st.button(
+            f"Go back to run {_number(same)}",
+            key="exclude.back",
+            type="primary",
+            width="stretch",
+            icon=":material/history:",
+            on_click=lambda: state.activate(same.id),
+            help="A run with exactly these exclusions was already trained in this visit.",
+        )
+        return
+    st.button(
+        f"Retrain without {words.count(len(ticked), 'concept')}" if ticked else "Retrain",
+        key="exclude.train",
+        type="primary",
+        width="stretch",
+        icon=":material/model_training:",
+        disabled=same is not None,
+        on_click=state.retrain,
+        help="Trains a new classifier in the background; the old one is kept and you can go back to it.",
+    )
+    if same is not None:
+        st.caption(
+            "The active run already excludes exactly these. Tick or untick a concept to train again."
+            if ticked
+            else "Tick at least one concept to train again."
+        )
+
+
+# ---- before and after
+
+
+def _comparison(run: Run, before: Run, target: Target) -> None:
+    st.subheader(f"Before and after: run {_number(before)} and run {_number(run)}", anchor=False)
+    old, new = before.metrics, run.metrics
+    overlap = new.interval[0] <= old.interval[1] and old.interval[0] <= new.interval[1]
+    st.markdown(
+        f"Run {_number(before)} excludes {_excluded(before)}, run {_number(run)} excludes {_excluded(run)}. "
+        f"Accuracy went from {words.percent(old.accuracy)} to "
+        f"**{words.percent(new.accuracy)}**; the 95 % intervals "
+        + ("overlap, so chance alone could explain the difference." if overlap else "do not overlap.")
+    )
+    grid = st.grid(3, min_column_width=180, gap="medium")
+    for label, value, change, delta, meaning in (
+        (
+            "Accuracy",
+            words.percent(new.accuracy),
+            new.accuracy - old.accuracy,
+            words.points(new.accuracy - old.accuracy),
+            f"Share of {new.count:,} test faces judged as labelled. 95 % interval {words.percent(new.interval[0])} to "
+            f"{words.percent(new.interval[1])}; before {words.percent(old.interval[0])} to "
+            f"{words.percent(old.interval[1])}.",
+        ),
+        (
+            "AUC",
+            f"{new.auc:.3f}",
+            new.auc - old.auc,
+            words.signed(new.auc - old.auc, 3),
+            "How often a face of one class is ranked above a face of the other: 0.5 is chance, 1 is perfect.",
+        ),
+        (
+            "Log-loss",
+            f"{new.log_loss:.3f}",
+            new.log_loss - old.log_loss,
+            words.signed(new.log_loss - old.log_loss, 3),
+            "How badly the stated probabilities miss the labels: 0 is perfect, 0.693 is a coin toss.",
+        ),
+    ):
+        grid.metric(
+            label, value, delta=delta, delta_color="off", delta_arrow=words.arrow(change), help=meaning, border=True
+        )
+    grid = st.grid(2, min_column_width=260, gap="large")
+    for one, word in ((before, "Before"), (run, "After")):
+        with grid.cell():
+            low, high = one.metrics.interval
+            st.markdown(f"**{word}: run {_number(one)}**")
+            st.caption(
+                f"Accuracy {words.percent(one.metrics.accuracy)}, 95 % interval {words.percent(low)} to "
+                f"{words.percent(high)}"
+            )
+            st.plotly_chart(
+                charts.confusion(one.metrics, target.classes),
+                key=f"exclude.confusion.{word}",
+                config={"staticPlot": True},
+            )
+    st.caption(
+        "Each row is one class as labelled, and how its test faces were judged: share of the row, and number of faces."
+    )
+    st.markdown("**Which concepts took over**")
+    layout, names = state.layout(), state.names()
+    was, now = state.scores(before), state.scores(run)
+    if not charts.gains(was, now, 1):
+        st.caption("No concept gained importance.")
+        return
+    st.plotly_chart(
+        charts.took_over(was, now, lambda index: words.concept(index, layout, names)),
+        key="exclude.took_over",
+        config={"displayModeBar": False},
+    )
+    st.caption("The ten concepts whose share of what the classifier uses grew most from before to after.")
+
+
+def _excluded(run: Run) -> str:
+    return words.count(len(run.excluded), "concept") if run.excluded else "nothing"
+
+
+def _number(run: Run) -> int:
+    return 1 + [one.id for one in state.history()].index(run.id)
+
+
+# ---- every run of this visit
+
+
+def _history(run: Run) -> None:
+    st.subheader("Runs of this visit", anchor=False)
+    st.caption("Every run is kept. Use an earlier one to undo: all pages then show it again, unchanged.")
+    before = state.before_run(run)
+    if before is not None:
+        st.button(
+            f"Undo: back to run {_number(before)}",
+            key="exclude.undo",
+            icon=":material/undo:",
+            on_click=lambda: state.activate(before.id),
+        )
+    for one in reversed(state.history()):
+        with st.container(border=True):
+            title, accuracy, auc, action = st.columns([3, 3, 2, 2], vertical_alignment="center")
+            title.markdown(f"**Run {_number(one)}**, excludes {_excluded(one)}")
+            accuracy.markdown(f"Accuracy {words.percent(one.metrics.accuracy)}")
+            auc.markdown(f"AUC {one.metrics.auc:.3f}")
+            action.button(
+                "Active" if one.id == run.id else "Use",
+                key=f"exclude.use.{one.id}",
+                disabled=one.id == run.id,
+                help="Make this run the active one again; its exclusions are ticked.",
+                width="stretch",
+                on_click=lambda run_id=one.id: state.activate(run_id),
+            )
+
+
+if __name__ == "__main__":
+    page()

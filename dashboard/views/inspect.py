@@ -1,0 +1,369 @@
+"""Inspect: from a photo to the concepts behind its decision, and what happens when one is moved."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import charts, state
+from dashboard.components import pictures, words
+from img2tab_core.errors import Img2TabError
+from img2tab_core.records import Edit, Face, Prediction, StyleCode, Target
+from img2tab_core.service import Run
+
+FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
+REACH = 10.0
+SAMPLES, UPLOAD, CAMERA = "Samples", "Upload", "Camera"
+
+
+def page() -> None:
+    _source()
+    face = state.face()
+    if face is None:
+        st.info("Click a sample above, or upload a photo of your own, to begin.", icon=":material/arrow_upward:")
+        return
+    run, target = state.active_run(), state.target()
+    code = state.encode(face)
+    before = state.predict(run, code)
+    _decision(run, target, face, code, before)
+    st.divider()
+    _reasons(run, target, face, code, before)
+
+
+# ---- where the face comes from
+
+
+def _source() -> None:
+    with st.container(border=True):
+        source = st.segmented_control(
+            "Face from",
+            [SAMPLES, UPLOAD, CAMERA],
+            key="inspect.source",
+            default=SAMPLES,
+            required=True,
+            persist_state="session",
+        )
+        if source == SAMPLES:
+            _samples()
+        elif source == UPLOAD:
+            files = st.file_uploader(
+                "One or several photos",
+                type=FORMATS,
+                accept_multiple_files=True,
+                max_upload_size=30,
+                key="inspect.upload",
+                help="Photos stay in this computer's memory and are not stored. A clear, frontal face works best.",
+            )
+            with st.spinner("Looking for faces…"):
+                state.bring([(file.file_id, file.name, file.getvalue()) for file in files])
+        else:
+            shot = st.camera_input("Take a photo", key="inspect.camera", width=360)
+            state.bring([(shot.file_id, "Camera photo", shot.getvalue())] if shot else [])
+        _choose_photo()
+        _choose_face()
+
+
+def _samples() -> None:
+    faces = state.samples()
+    keys = [face.key for face in faces]
+    current = state.face()
+    pictures.choose(
+        [face.pixels for face in faces],
+        [f"Sample {number + 1}" for number in range(len(faces))],
+        key="sample",
+        chosen=keys.index(current.key) if current is not None and current.key in keys else None,
+        on_choose=state.choose_sample,
+        width=60,
+    )
+    st.caption("These people do not exist: the generator drew them. Click one.")
+
+
+def _choose_photo() -> None:
+    brought = state.visit_photos()
+    if len(brought) < 2:
+        return
+    st.session_state["inspect.photo"] = brought.index(state.photo())
+    st.selectbox(
+        "Photo",
+        range(len(brought)),
+        key="inspect.photo",
+        format_func=lambda number: brought[number].name,
+        on_change=lambda: state.choose_photo(st.session_state["inspect.photo"]),
+        width=360,
+    )
+
+
+def _choose_face() -> None:
+    photo = state.photo()
+    if photo is None or len(photo.faces) < 2:
+        return
+    st.caption(
+        f"{words.count(len(photo.faces), 'face')} found in {photo.name}, the largest first. Click the one to inspect."
+    )
+    pictures.choose(
+        [face.pixels for face in photo.faces],
+        [f"Face {number + 1}" for number in range(len(photo.faces))],
+        key="face",
+        chosen=state.face_number(),
+        on_choose=state.choose_face,
+        width=72,
+    )
+
+
+# ---- what the classifier says
+
+
+def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
+    photo = state.photo()
+    quality = state.quality(face, code)
+    grid = st.grid(4, min_column_width=170, gap="medium")
+    if photo.picture is not None:
+        with grid.cell():
+            boxes = [[edge * photo.scale for edge in one.box] for one in photo.faces if one.box is not None]
+            st.image(pictures.in_square(photo.picture, boxes, state.face_number()), width="stretch", alt="Photo")
+            st.caption(f"**Photo**  \n{photo.name}")
+    with grid.cell():
+        st.image(face.pixels, width="stretch", alt="Aligned face")
+        if photo.picture is None:
+            st.caption(f"**{photo.name}**  \nDrawn by the generator, so already aligned.")
+        else:
+            st.caption(
+                "**Aligned face**  \nTurned and cropped: eyes and mouth sit where the generator expects them."
+            )
+    with grid.cell():
+        st.image(state.render(run, code), width="stretch", alt="Reconstruction")
+        st.caption("**Reconstruction**  \nThe face the classifier judges, drawn again from its style code.")
+    with grid.cell(column_span=1 if photo.picture is not None else 2):
+        likely = int(before.probability >= 0.5)
+        share = _share(before, likely)
+        st.metric(
+            words.sentence(target.classes[likely]),
+            words.percent(share),
+            help=f"How sure the classifier is that this face is {target.classes[likely]}; 50 % would be a coin toss. "
+            f"{target.how}",
+        )
+        st.plotly_chart(
+            charts.probability_bar(before.probability, target.classes),
+            key="inspect.share",
+            config={"staticPlot": True},
+        )
+        st.caption(
+            "  \n".join(
+                f":{colour}[■] {words.percent(_share(before, which))} {target.classes[which]}"
+                for which, colour in ((0, "blue"), (1, "orange"))
+            )
+        )
+        icon, colour = {
+            "good": (":material/check_circle:", "green"),
+            "fair": (":material/info:", "orange"),
+        }.get(quality.word, (":material/warning:", "red"))
+        st.badge(f"{words.sentence(quality.word)} reconstruction", icon=icon, color=colour, help=quality.sentence)
+        if quality.word != "poor":
+            st.caption(quality.sentence)
+    if quality.word == "poor":
+        st.warning(quality.sentence, icon=":material/warning:")
+
+
+def _share(prediction: Prediction, which: int) -> float:
+    """The probability of class 0 or class 1."""
+    return prediction.probability if which else 1 - prediction.probability
+
+
+# ---- why, and moving a concept
+
+
+def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
+    names, layout = state.names(), state.layout()
+
+    def name_of(index: int) -> str:
+        return words.concept(index, layout, names)
+
+    shown = charts.strongest(before, 8)
+    picked = state.concept()
+    if picked is None:
+        picked = max(shown, key=lambda index: abs(before.contributions[index]), default=0)
+    grid = st.grid(2, min_column_width=400, gap="large")
+    with grid.cell():
+        st.subheader("What drove it", anchor=False)
+        key = f"inspect.bars.{run.id}.{face.key[:12]}.{picked}"
+        st.plotly_chart(
+            charts.contribution_bars(before, name_of, target.classes, picked=picked),
+            key=key,
+            on_select=lambda: _choose_bar(key),
+            selection_mode="points",
+            config={"displayModeBar": False},
+        )
+        st.caption(
+            "Each bar is how far one concept pushed this decision, in log-odds; all bars and the starting point add up "
+            "to the probability above. Click a bar to move its concept."
+        )
+    with grid.cell():
+        st.subheader("Move it", anchor=False)
+        _mover(run, face, picked, shown, name_of)
+        _result(run, target, face, code, before)
+    _strip(run, target, code, picked, state.moves(face.key), int(before.probability >= 0.5))
+
+
+def _choose_bar(key: str) -> None:
+    chosen = [point["customdata"] for point in st.session_state[key]["selection"]["points"]]
+    index = chosen[0][0] if chosen and isinstance(chosen[0], list) else chosen[0] if chosen else -1
+    if index >= 0:
+        state.choose_concept(int(index))
+
+
+def _mover(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None:
+    moves = state.moves(face.key)
+    offered = list(dict.fromkeys([picked, *shown, *(edit.index for edit in moves.edits), *sorted(state.names())]))
+    st.session_state["inspect.concept"] = picked
+    st.selectbox(
+        "Concept",
+        offered,
+        key="inspect.concept",
+        format_func=lambda index: name_of(index) if isinstance(index, int) else index,
+        accept_new_options=True,
+        on_change=_choose_typed,
+        help="Those in the chart, those you moved, those with a name. Or type any index (2871) or place (7:311).",
+    )
+    score = state.scores(run)
+    st.caption(
+        f"Index {picked}. Distance between the classes {score.distance[picked]:.2f} SD, "
+        f"importance {words.percent(score.importance[picked], 2)}."
+        + (" Excluded from the active run: moving it cannot change the answer." if picked in run.excluded else "")
+    )
+    key = f"inspect.shift.{face.key[:12]}.{picked}"
+    st.session_state[key] = moves.shift_of(picked)
+    st.slider(
+        "Move by, standard deviations",
+        -REACH,
+        REACH,
+        step=0.5,
+        format="%+.1f",
+        key=key,
+        on_change=lambda: state.set_moves(
+            face.key, state.moves(face.key).with_shift(picked, st.session_state[key])
+        ),
+        help="One standard deviation is how much this concept usually differs between faces. "
+        "Below 3 little is seen, 8 is clear, beyond 10 the picture breaks.",
+    )
+    family_on = moves.family != 0
+    st.session_state["inspect.family"] = family_on
+    st.toggle(
+        "Move the whole family",
+        key="inspect.family",
+        on_change=lambda: state.set_moves(
+            face.key, state.moves(face.key).with_family(1.5 if st.session_state["inspect.family"] else 0.0)
+        ),
+        help="The 1,500 concepts that set the two classes furthest apart move together, each in proportion to it.",
+    )
+    if family_on:
+        st.session_state["inspect.strength"] = moves.family
+        classes = state.target().classes
+        st.slider(
+            "Family strength",
+            -3.0,
+            3.0,
+            step=0.25,
+            format="%+.2f",
+            key="inspect.strength",
+            on_change=lambda: state.set_moves(
+                face.key,
+                state.moves(face.key).with_family(st.session_state["inspect.strength"] or 0.25),
+            ),
+            help=f"Below zero towards {classes[0]}, above zero towards {classes[1]}; 1.5 changes most faces fully.",
+        )
+    _moved(face, moves.edits, name_of)
+
+
+def _choose_typed() -> None:
+    chosen = st.session_state["inspect.concept"]
+    try:
+        state.choose_concept(
+            words.find(chosen, state.layout(), state.names()) if isinstance(chosen, str) else chosen
+        )
+    except Img2TabError as error:
+        state.notice(str(error))
+
+
+def _moved(face: Face, edits: tuple[Edit, ...], name_of) -> None:
+    """What is moved, as chips; a click on one takes it back."""
+    if not edits:
+        return
+    with st.container(horizontal=True, gap="xsmall"):
+        for edit in edits:
+            st.button(
+                f"{name_of(edit.index)} {words.deviations(edit.shift)}",
+                key=f"inspect.chip.{edit.index}",
+                icon=":material/close:",
+                icon_position="right",
+                help="Take this move back",
+                on_click=lambda index=edit.index: state.set_moves(
+                    face.key, state.moves(face.key).with_shift(index, 0.0)
+                ),
+            )
+
+
+# ---- before and after
+
+
+def _result(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
+    moves = state.moves(face.key)
+    likely = int(before.probability >= 0.5)
+    after = state.predict(run, code, moves)
+    title = words.sentence(target.classes[likely])
+    meaning = f"The classifier's probability that the face is {target.classes[likely]}"
+    grid = st.grid(2, min_column_width=120, wrap=False, gap="medium")
+    with grid.cell():
+        st.image(state.render(run, code), width="stretch", alt="Before")
+        st.metric(f"{title}, before", words.percent(_share(before, likely)), help=f"{meaning}, as it was read.")
+    with grid.cell():
+        picture = st.empty()
+        change = _share(after, likely) - _share(before, likely)
+        st.metric(
+            f"{title}, after",
+            words.percent(_share(after, likely)),
+            delta=words.points(change) if moves else None,
+            delta_color="off",
+            delta_arrow=words.arrow(change),
+            help=f"{meaning}, with your moves; below it the change in percentage points.",
+        )
+        picture.image(state.render(run, code, moves), width="stretch", alt="After")
+    draw = state.full_size(run, code, moves)
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Reset",
+            key="inspect.reset",
+            icon=":material/undo:",
+            disabled=not moves,
+            on_click=lambda: state.set_moves(face.key, state.Moves()),
+            help="Take back every move on this face.",
+        )
+        st.download_button(
+            "Download picture",
+            key="inspect.download",
+            data=lambda: pictures.png(draw()),
+            file_name="img2tab-edited-face.png",
+            mime="image/png",
+            icon=":material/download:",
+            on_click="ignore",
+            help="The edited face as a PNG of 1024 × 1024 pixels, drawn when you click.",
+        )
+
+
+def _strip(run: Run, target: Target, code: StyleCode, picked: int, moves: state.Moves, likely: int) -> None:
+    name = words.concept(picked, state.layout(), state.names())
+    st.markdown(f"**{name}, from {words.deviations(-REACH)} to {words.deviations(REACH)}**")
+    frames = state.strip(run, code, picked, moves)
+    grid = st.grid(len(frames), min_column_width=84, gap="xsmall")
+    for frame in frames:
+        share = frame.probability if likely else 1 - frame.probability
+        with grid.cell():
+            st.image(frame.pixels, width="stretch", alt=f"{name} {words.deviations(frame.shift)}")
+            st.caption(f"{words.deviations(frame.shift)}  \n**{words.percent(share, 0)}**", text_alignment="center")
+    others = " on top of your other moves" if moves.with_shift(picked, 0.0) else ""
+    st.caption(
+        f"Only this concept changes from frame to frame{others}. Bold: probability that the face is "
+        f"{target.classes[likely]}."
+    )
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,396 @@
+"""Every page, driven as a person would, on the real studio, the real table and real photos."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from dashboard import state
+from dashboard.components import words
+from img2tab_core import weights
+from img2tab_core.records import Edit
+
+APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
+CONCEPTS, EXCLUDE, INSPECT = "views/concepts.py", "views/exclude.py", "views/inspect.py"
+
+
+@pytest.fixture(scope="module")
+def home(studio, tmp_path_factory):
+    """A visitor's data of these tests alone: the real table, a copy of the trained runs, no names."""
+    real, own = weights.home(), tmp_path_factory.mktemp("home")
+    (own / "tables").symlink_to(real / "tables")
+    if (real / "runs").is_dir():
+        shutil.copytree(real / "runs", own / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMG2TAB_HOME", str(own))
+        _forget()
+        yield own
+    _forget()
+
+
+@pytest.fixture
+def visit(home):
+    """A visitor who has just opened the dashboard, once the first classifier is there."""
+    at = AppTest.from_file(str(APP), default_timeout=300)
+    return _ready(at.run())
+
+
+def _forget():
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def _ready(at: AppTest) -> AppTest:
+    while any("Training the first classifier" in one.value for one in at.markdown):
+        time.sleep(0.5)
+        at.run()
+    return _well(at)
+
+
+def _well(at: AppTest) -> AppTest:
+    assert not at.exception, at.exception[0].value
+    return at
+
+
+def _go(at: AppTest, page: str) -> AppTest:
+    return _ready(at.switch_page(page).run())
+
+
+def _sample(at: AppTest, number: int) -> AppTest:
+    return _well(at.button(key=f"sample-{number}").click().run())
+
+
+def _upload(at: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    at.button_group(key="inspect.source").set_value("Upload").run()
+    return _well(
+        at.file_uploader(key="inspect.upload").set_value([(name, data, "image/jpeg") for name, data in files]).run()
+    )
+
+
+def _metric(at: AppTest, ending: str) -> str:
+    return next(one.value for one in at.metric if one.label.endswith(ending))
+
+
+def _errors(at: AppTest) -> list[str]:
+    return [one.value for one in at.error]
+
+
+def _slider(at: AppTest):
+    return next(one for one in at.slider if one.label.startswith("Move by"))
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def _portrait(shared_photos, name="003f.jpg") -> bytes:
+    return (shared_photos / "canada" / name).read_bytes()
+
+
+# ---- the frame
+
+
+@pytest.mark.parametrize(
+    ("page", "title"), [(INSPECT, "Inspect"), (CONCEPTS, "Concepts"), (EXCLUDE, "Exclude and retrain")]
+)
+def test_3_pages_open_with_their_title_and_every_number_is_explained(visit, page, title):
+    at = _sample(visit, 0)
+    at = _go(at, page)
+    assert [one.value for one in at.title] == [title]
+    assert at.metric and all(one.proto.help or one.help for one in at.metric)
+
+
+def test_a_fresh_machine_is_told_the_command_and_shows_no_traceback(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
+    _forget()
+    at = _well(AppTest.from_file(str(APP), default_timeout=300).run())
+    assert len(_errors(at)) == 1
+    assert "`make run`" in _errors(at)[0]
+    monkeypatch.undo()
+    os.environ["IMG2TAB_HOME"] = str(home)
+    _forget()
+
+
+def test_the_target_chosen_on_1_page_is_the_target_of_all_3(visit):
+    last = state.table("default").targets[-1]
+    at = _ready(visit.selectbox(key="frame.target").set_value(last.name).run())
+    for page in (CONCEPTS, EXCLUDE):
+        at = _go(at, page)
+        assert at.selectbox(key="frame.target").value == last.name
+
+
+# ---- inspect
+
+
+def test_an_empty_visit_says_what_to_do_and_offers_12_samples(visit):
+    assert "Click a sample" in visit.info[0].value
+    assert sum(one.key.startswith("sample-") for one in visit.button if one.key) == 12
+
+
+def test_a_sample_shows_the_probability_of_the_likelier_class(visit):
+    at = _sample(visit, 2)
+    run, code = state.studio().run(state.table("default"), _target(at)), state.encode(state.samples()[2])
+    probability = state.studio().predict(run, code).probability
+    assert _metric(at, ", before") == words.percent(max(probability, 1 - probability))
+
+
+def _target(at: AppTest) -> str:
+    return at.selectbox(key="frame.target").value
+
+
+def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and_reset_takes_it_back(visit):
+    at = _sample(visit, 1)
+    picked = at.selectbox(key="inspect.concept").value
+    at = _well(_slider(at).set_value(8.0).run())
+    studio, code = state.studio(), state.encode(state.samples()[1])
+    run = studio.run(state.table("default"), _target(at))
+    was, now = studio.predict(run, code).probability, studio.predict(run, code, [Edit(picked, 8.0)]).probability
+    assert _metric(at, ", after") == words.percent(now if was >= 0.5 else 1 - now)
+    assert at.button(key=f"inspect.chip.{picked}").label.endswith(words.deviations(8.0))
+    at = _well(at.button(key="inspect.reset").click().run())
+    assert _metric(at, ", after") == _metric(at, ", before")
+    assert _slider(at).value == 0.0
+
+
+def test_2_moves_are_kept_as_2_chips_and_a_click_takes_1_back(visit):
+    at = _sample(visit, 1)
+    second = at.selectbox(key="inspect.concept").options[1]
+    at = _well(_slider(at).set_value(8.0).run())
+    at = _well(at.selectbox(key="inspect.concept").select(second).run())
+    at = _well(_slider(at).set_value(-8.0).run())
+    chips = [one for one in at.button if one.key and one.key.startswith("inspect.chip.")]
+    assert [one.label.split("\N{NO-BREAK SPACE}")[0][-4:] for one in chips] == ["+8.0", "\N{MINUS SIGN}8.0"]
+    at = _well(chips[0].click().run())
+    assert sum(bool(one.key and one.key.startswith("inspect.chip.")) for one in at.button) == 1
+
+
+def test_a_face_a_concept_and_a_move_survive_2_page_changes(visit):
+    at = _sample(visit, 3)
+    at = _well(_slider(at).set_value(6.0).run())
+    picked, before = at.selectbox(key="inspect.concept").value, _metric(at, ", before")
+    at = _go(_go(at, CONCEPTS), INSPECT)
+    assert at.selectbox(key="inspect.concept").value == picked
+    assert _slider(at).value == 6.0
+    assert _metric(at, ", before") == before
+
+
+def test_the_family_moves_the_probability_further_than_1_concept_at_1_sd(visit):
+    at = _sample(visit, 4)
+    studio, code = state.studio(), state.encode(state.samples()[4])
+    run = studio.run(state.table("default"), _target(at))
+    was = studio.predict(run, code).probability
+    at = _well(at.toggle(key="inspect.family").set_value(True).run())
+    strength = -3.0 if was >= 0.5 else 3.0
+    at = _well(at.slider(key="inspect.strength").set_value(strength).run())
+    now = studio.predict(run, code, studio.family(run, strength=strength)).probability
+    assert _metric(at, ", after") == words.percent(now if was >= 0.5 else 1 - now)
+    assert abs(now - was) > 0.2
+
+
+def _state(at: AppTest, key: str):
+    return at.session_state[key]
+
+
+def test_a_portrait_is_found_aligned_and_judged(visit, shared_photos):
+    at = _upload(visit, ("portrait.jpg", _portrait(shared_photos)))
+    assert not _errors(at)
+    assert any("portrait.jpg" in one.value for one in at.caption)
+    assert _metric(at, ", before").endswith("%")
+
+
+def test_a_bad_upload_is_a_sentence_with_its_name_and_the_face_of_before_stays(visit, shared_photos):
+    at = _upload(visit, ("portrait.jpg", _portrait(shared_photos)))
+    before = _metric(at, ", before")
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    portrait = _portrait(shared_photos)
+    for name, data in (
+        ("text.jpg", b"not a photo"),
+        ("empty.jpg", b""),
+        ("cut.jpg", portrait[:2000]),
+        ("nobody.jpg", _jpeg(noise)),
+    ):
+        at = _upload(at, (name, data))
+        assert len(_errors(at)) == 1
+        assert _errors(at)[0].startswith(f"**{name}**: ")
+        assert _metric(at, ", before") == before
+
+
+def test_1_good_photo_of_3_is_inspected_and_2_bad_ones_are_listed(visit, shared_photos):
+    at = _upload(visit, ("a.jpg", b""), ("b.jpg", _portrait(shared_photos)), ("c.jpg", b"text"))
+    assert [one.split("**")[1] for one in _errors(at)] == ["a.jpg", "c.jpg"]
+    assert _metric(at, ", before").endswith("%")
+
+
+def test_of_2_faces_in_a_photo_the_person_chooses(visit, shared_photos):
+    both = [
+        Image.open(io.BytesIO(_portrait(shared_photos, name))).resize((600, 800))
+        for name in ("003f.jpg", "008f.jpg")
+    ]
+    pair = np.hstack([np.asarray(one.convert("RGB")) for one in both])
+    at = _upload(visit, ("pair.jpg", _jpeg(pair)))
+    assert any("2 faces found in pair.jpg" in one.value for one in at.caption)
+    photo = _state(at, "visit.photos")[0]
+    at = _well(at.button(key="face-1").click().run())
+    assert _state(at, "visit.face") == {photo.key: 1}
+    assert photo.faces[0].key != photo.faces[1].key
+
+
+def test_of_2_photos_the_second_can_be_chosen(visit, shared_photos):
+    at = _upload(visit, ("one.jpg", _portrait(shared_photos)), ("two.jpg", _portrait(shared_photos, "008f.jpg")))
+    assert at.selectbox(key="inspect.photo").options == ["one.jpg", "two.jpg"]
+    at = _well(at.selectbox(key="inspect.photo").set_value(1).run())
+    assert any("two.jpg" in one.value for one in at.caption)
+
+
+def test_a_camera_shot_is_judged_like_an_upload(visit, shared_photos):
+    at = _well(visit.button_group(key="inspect.source").set_value("Camera").run())
+    at = _well(
+        at.camera_input(key="inspect.camera").set_value(("shot.jpg", _portrait(shared_photos), "image/jpeg")).run()
+    )
+    assert not _errors(at)
+    assert any("Camera photo" in one.value for one in at.caption)
+
+
+def test_moves_keep_their_order_and_a_shift_of_0_leaves_1_of_2():
+    moves = state.Moves().with_shift(7, 2.0).with_shift(3, -1.0).with_shift(7, 4.0)
+    assert moves.edits == (Edit(7, 4.0), Edit(3, -1.0))
+    assert moves.shift_of(7) == 4.0 and moves.shift_of(9) == 0.0
+    assert moves.with_shift(7, 0.0).edits == (Edit(3, -1.0),)
+    assert not moves.with_shift(7, 0.0).with_shift(3, 0.0)
+
+
+# ---- concepts
+
+
+def test_all_concepts_are_listed_with_importances_that_add_up_to_100(visit):
+    at = _go(visit, CONCEPTS)
+    listed = at.dataframe[0].value
+    assert len(listed) == state.table("default").layout.total
+    assert listed["importance"].sum() == pytest.approx(100)
+    assert listed["rank"].tolist() == sorted(listed["rank"].tolist())
+
+
+def test_a_layer_filter_leaves_the_512_concepts_of_layer_0(visit):
+    at = _go(visit, CONCEPTS)
+    at = _well(at.multiselect(key="concepts.layers").set_value([0]).run())
+    size = state.table("default").layout.sizes[0]
+    assert len(at.dataframe[0].value) == size == 512
+    at = _well(at.number_input(key="concepts.distance").set_value(99.0).run())
+    assert "No concept passes" in at.info[0].value
+
+
+def test_a_name_shows_on_all_3_pages_and_an_empty_one_removes_it(visit):
+    at = _go(visit, CONCEPTS)
+    picked = int(at.dataframe[0].value["index"].iloc[0])
+    at.text_input(key=f"concepts.name.{picked}").set_value("goatee")
+    at = _well(_save_button(at).click().run())
+    assert at.subheader[0].value == "Goatee"
+    assert at.dataframe[0].value["name"].iloc[0] == "goatee"
+    at = _go(at, EXCLUDE)
+    assert at.checkbox(key=f"exclude.tick.{picked}").label == "1. Goatee"
+    at = _sample(_go(at, INSPECT), 0)
+    assert "Goatee" in at.selectbox(key="inspect.concept").options
+    at = _go(at, CONCEPTS)
+    at.text_input(key="concepts.find").set_value("goat")
+    at = _well(at.run())
+    assert at.dataframe[0].value["index"].tolist() == [picked]
+    at.text_input(key=f"concepts.name.{picked}").set_value("")
+    at = _well(_save_button(at).click().run())
+    assert picked not in state.studio().concept_names(state.table("default").backbone)
+
+
+def _save_button(at: AppTest):
+    return next(one for one in at.button if one.label == "Save name")
+
+
+# ---- exclude and retrain
+
+
+def test_nothing_ticked_cannot_be_retrained_and_says_so(visit):
+    at = _go(visit, EXCLUDE)
+    assert at.button(key="exclude.train").disabled
+    assert any("Tick at least one" in one.value for one in at.caption)
+
+
+def test_12_concepts_have_a_picture_and_a_check_box(visit):
+    at = _go(visit, EXCLUDE)
+    assert sum(bool(one.key and one.key.startswith("exclude.tick.")) for one in at.checkbox) == 12
+
+
+def test_a_typed_concept_and_the_top_100_are_ticked_and_cleared(visit):
+    at = _go(visit, EXCLUDE)
+    at.text_input(key="exclude.add").set_value("0:3")
+    at = _well(next(one for one in at.button if one.label == "Add").click().run())
+    assert at.button(key="exclude.train").label == "Retrain without 1 concept"
+    at = _well(next(one for one in at.button if one.label == "Add all").click().run())
+    assert at.button(key="exclude.train").label in ("Retrain without 100 concepts", "Retrain without 101 concepts")
+    at.text_input(key="exclude.add").set_value("no such name")
+    at = _well(next(one for one in at.button if one.label == "Add").click().run())
+    assert "got “no such name”" in _errors(at)[0]
+    at = _well(at.button(key="exclude.clear").click().run())
+    assert at.button(key="exclude.train").label == "Retrain"
+
+
+def test_a_cancelled_training_leaves_the_active_run_as_it_was(visit):
+    at = _tick_2(_go(visit, EXCLUDE))
+    at = _well(at.button(key="exclude.train").click().run())
+    job = _state(at, "visit.job")
+    at = _well(at.button(key="exclude-cancel").click().run())
+    assert job.wait(300)
+    at = _well(at.run())
+    assert any("cancelled" in one.value for one in at.info)
+    assert _metric(at, "Accuracy")
+    assert at.button(key="exclude.train").label == "Retrain without 2 concepts"
+
+
+def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(visit):
+    at = _sample(visit, 5)
+    studio, code = state.studio(), state.encode(state.samples()[5])
+    first = studio.run(state.table("default"), _target(at))
+    contributions = studio.predict(first, code).contributions
+    before = _metric(at, ", before")
+    at = _tick_2(_go(at, EXCLUDE))
+    ticked = {
+        int(one.key.rsplit(".", 1)[1]) for one in at.button if one.key and one.key.startswith("exclude.chip.")
+    }
+    at = _well(at.button(key="exclude.train").click().run())
+    assert _state(at, "visit.job").wait(300)
+    at = _well(at.run())
+
+    ((second,),) = _state(at, "visit.runs").values()
+    assert second.excluded == ticked and len(ticked) == 2
+    assert studio.scores(second).importance[sorted(ticked)].tolist() == [0.0, 0.0]
+    assert any("Before and after: run 1 and run 2" == one.value for one in at.subheader)
+    assert words.percent(second.metrics.accuracy) in [one.value for one in at.metric if one.label == "Accuracy"]
+    assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
+
+    at = _well(at.button(key="exclude.undo").click().run())
+    assert any("Nothing excluded" in one.value for one in at.sidebar.caption)
+    assert not at.checkbox(key=f"exclude.tick.{min(ticked)}").value
+    again = studio.predict(studio.run(state.table("default"), _target(at)), code).contributions
+    assert again.tobytes() == contributions.tobytes()
+    at = _go(at, INSPECT)
+    assert _metric(at, ", before") == before
+
+    at = _go(at, EXCLUDE)
+    at = _well(at.button(key=f"exclude.use.{second.id}").click().run())
+    assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
+
+
+def _tick_2(at: AppTest) -> AppTest:
+    for number in (0, 1):
+        boxes = [one for one in at.checkbox if one.key and one.key.startswith("exclude.tick.")]
+        at = _well(boxes[number].check().run())
+    assert at.button(key="exclude.train").label == "Retrain without 2 concepts"
+    return at
