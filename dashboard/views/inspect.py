@@ -193,8 +193,8 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
             config={"displayModeBar": False},
         )
         st.caption(
-            "Each bar is how far one concept pushed this decision, in log-odds; all bars and the starting point add up "
-            "to the probability above. Click a bar to move its concept."
+            "Each bar is how far one concept pushed this decision, in log-odds; all pushes and a fixed starting point "
+            "add up to the probability above. Click a bar to move its concept."
         )
     with grid.cell():
         st.subheader("Move it", anchor=False)
@@ -357,7 +357,7 @@ def _strip(run: Run, target: Target, code: StyleCode, picked: int, moves: state.
         share = frame.probability if likely else 1 - frame.probability
         with grid.cell():
             st.image(frame.pixels, width="stretch", alt=f"{name} {words.deviations(frame.shift)}")
-            st.caption(f"{words.deviations(frame.shift)}  \n**{words.percent(share, 0)}**", text_alignment="center")
+            st.caption(f"{words.deviations(frame.shift)}  \n**{words.percent(share)}**", text_alignment="center")
     others = " on top of your other moves" if moves.with_shift(picked, 0.0) else ""
     st.caption(
         f"Only this concept changes from frame to frame{others}. Bold: probability that the face is "

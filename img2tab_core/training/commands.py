@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
     for name, function in (
         ("render-pairs", render_pairs), ("train-encoder", train_encoder), ("fit-preview-heads", fit_preview_heads),
-        ("build-population", build_population),
+        ("build-population", build_population), ("measure-portraits", measure_portraits),
     ):
         verb(app, name)(function)
 
@@ -117,6 +117,47 @@ def build_population(
         facts["measured"] = measure_labels(labeller, portraits, weights.path("landmarks-68"))
     write_population(rendered, labels, open_backbone(), out, facts=facts)
     print(f"{len(labels):,} faces in {out}.")
+
+
+def measure_portraits(
+    folder: Annotated[Path, typer.Argument(help="Photos with a labels.csv that records gender.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """How often the perceived-gender classifier says of real portraits what was recorded for them."""
+    import json
+
+    import numpy as np
+    from sklearn.metrics import roc_auc_score
+
+    from img2tab_core import weights
+    from img2tab_core.classifiers import wilson
+    from img2tab_core.records import Face, StyleCode
+    from img2tab_core.service import Studio
+    from img2tab_core.training.agreement import aligned_faces, read_labels
+
+    studio = Studio()
+    table, faces = aligned_faces(read_labels(folder), weights.path("landmarks-68"))
+    run = studio.run(studio.table(), "perceived_gender")
+    psi = studio.backbone.styles(studio.backbone.invert(np.stack(faces)))
+    chance = run.classifier.predict_proba(psi)[:, 1]
+    truth = table["gender"].to_numpy()
+    right = (chance > 0.5) == truth
+    words = [
+        studio.quality(Face.of(face), StyleCode.of(values)).word for face, values in zip(faces, psi, strict=True)
+    ]
+    low, high = wilson(int(right.sum()), len(right))
+    found = {
+        "folder": folder.name, "photos": len(faces), "accuracy": float(right.mean()), "interval": [low, high],
+        "auc": float(roc_auc_score(truth, chance)) if 0 < truth.sum() < len(truth) else None,
+        "accuracy_female": float(right[truth == 0].mean()) if (truth == 0).any() else None,
+        "accuracy_male": float(right[truth == 1].mean()) if (truth == 1).any() else None,
+        "quality": {word: words.count(word) for word in ("good", "fair", "poor")},
+    }
+    if as_json:
+        print(json.dumps(found))
+        return
+    print(f"{found['accuracy']:.1%} of {len(faces)} portraits (95 % interval {low:.1%} to {high:.1%}), AUC {found['auc']}; "
+          f"inversion {found['quality']}")
 
 
 def _show(done: int, total: int) -> None:

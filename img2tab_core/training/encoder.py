@@ -31,7 +31,7 @@ class Recipe:
     batch: int = 64
     rate: float = 2e-3
     weight_decay: float = 0.05
-    clean_share: float = 0.2       # batches that are not augmented
+    clean_share: float = 0.25      # batches that are not augmented
     average: float = 0.999         # of the weights that are kept (exponential moving average)
     seed: int = 0
     report_every: int = 250        # steps

@@ -1,0 +1,78 @@
+"""A real Chromium on a dashboard that was started for it; used by the browser test and the screenshots."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]
+
+
+def chromium() -> str | None:
+    """The browser's path, or None."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@contextmanager
+def dashboard(home: Path) -> Iterator[str]:
+    """The address of a running dashboard with this visitor's folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "img2tab_core.cli", "serve", "--port", str(port)],
+        cwd=ROOT, env={**os.environ, "IMG2TAB_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@contextmanager
+def page(address: str, *, width: int = 1440, height: int = 1000, dark: bool = False) -> Iterator:
+    """A Playwright page on the dashboard, waits up to two minutes for anything it is asked to find."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+        one = context.new_page()
+        one.set_default_timeout(120_000)
+        one.goto(address)
+        one.get_by_role("heading", name="Inspect").wait_for()
+        try:
+            yield one
+        finally:
+            browser.close()
+
+
+def settle(one) -> None:
+    """Wait until Streamlit has nothing left to do."""
+    one.wait_for_timeout(600)
+    one.wait_for_function(
+        "() => !document.querySelector('[data-testid=\"stStatusWidget\"]')"
+        " && !document.querySelector('[data-testid=\"stSpinner\"]')"
+    )
+    one.wait_for_timeout(400)

@@ -1,0 +1,64 @@
+"""The main job in a real browser: upload a photo, move a concept, exclude two, retrain, read the new accuracy."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from img2tab_core import weights
+from tests import browser
+
+
+@pytest.fixture
+def home(studio, tmp_path):
+    """The real table and its trained runs, in a folder of this test alone."""
+    (tmp_path / "tables").symlink_to(weights.home() / "tables")
+    shutil.copytree(weights.home() / "runs", tmp_path / "runs")
+    return tmp_path
+
+
+@pytest.mark.browser
+def test_a_photo_goes_through_the_whole_job_in_chromium(home, shared_photos):
+    if browser.chromium() is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with browser.dashboard(home) as address, browser.page(address) as page:
+        page.get_by_text("Upload", exact=True).click()
+        page.locator("input[type=file]").set_input_files(shared_photos / "canada" / "010f.jpg")
+        page.get_by_alt_text("Reconstruction").wait_for()
+        assert page.get_by_text("010f.jpg").first.is_visible()
+        before = page.get_by_test_id("stMetric").filter(has_text=", before").get_by_test_id("stMetricValue").inner_text()
+
+        picture = page.get_by_alt_text("After")
+        shown = picture.get_attribute("src")
+        slider = page.get_by_role("slider", name="Move by, standard deviations")
+        slider.focus()
+        for _ in range(16):
+            page.keyboard.press("ArrowRight")
+        page.wait_for_function(
+            "shown => document.querySelector('img[alt=\"After\"]')?.getAttribute('src') !== shown", arg=shown)
+        browser.settle(page)
+        after = page.get_by_test_id("stMetric").filter(has_text=", after").get_by_test_id("stMetricValue").inner_text()
+        assert re.fullmatch(r"[\d.]+.%", before) and re.fullmatch(r"[\d.]+.%", after)
+        assert page.get_by_role("button", name=re.compile(r"\+8\.0 SD")).is_visible()
+
+        page.get_by_role("link", name="Exclude and retrain").click()
+        page.get_by_role("heading", name="Concepts to exclude").wait_for()
+        browser.settle(page)
+        boxes = page.get_by_test_id("stMain").get_by_test_id("stCheckbox")
+        for number in (0, 1):
+            boxes.nth(number).locator("label").click()
+            browser.settle(page)
+        page.get_by_role("button", name="Retrain without 2 concepts").click()
+        page.get_by_role("heading", name=re.compile("Before and after: run 1 and run 2")).wait_for()
+        browser.settle(page)
+        accuracy = page.get_by_test_id("stMain").get_by_test_id("stMetric").filter(has_text="Accuracy")
+        share = float(re.match(r"[\d.]+", accuracy.get_by_test_id("stMetricValue").inner_text()).group())
+        assert 85 < share < 100
+
+        page.get_by_role("button", name="Undo: back to run 1").click()
+        browser.settle(page)
+        page.get_by_role("link", name="Inspect").click()
+        page.get_by_alt_text("Reconstruction").wait_for()                # the photo is still there
+        assert page.get_by_text("010f.jpg").first.is_visible()
