@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from img2tab_core.backbone import Backbone
-from img2tab_core.training.labels import MEASURES, TARGETS, Labeller
+from img2tab_core.classifiers import wilson
+from img2tab_core.training.labels import MEASURES, TARGETS, Labeller, decide
 
 SPLIT_SEED = 0
 LABEL_BLOCK = 250
@@ -32,7 +33,7 @@ def label_faces(
         blocks.append(pd.read_parquet(file))
         if progress:
             progress(stop, limit)
-    return pd.concat(blocks, ignore_index=True)
+    return decide(pd.concat(blocks, ignore_index=True))
 
 
 def write_population(rendered: Path, labels: pd.DataFrame, backbone: Backbone, folder: Path, *, facts: dict) -> None:
@@ -48,14 +49,26 @@ def write_population(rendered: Path, labels: pd.DataFrame, backbone: Backbone, f
     true_w = np.load(rendered / "w.npy")[: len(labels)]
     r2 = float(1 - np.square(w - true_w).sum() / np.square(true_w - true_w.mean(axis=0)).sum())
     np.save(folder / "w.npy", w.astype(np.float16))
-    compact = labels.astype({target.name: "int8" for target in TARGETS} | dict.fromkeys(MEASURES, "float32"))
-    compact.to_parquet(folder / "labels.parquet")
+    labels.to_parquet(folder / "labels.parquet")
     about = {
         "faces": len(labels), "backbone": backbone.name, "split_seed": SPLIT_SEED, "encoder_r2": r2,
         "targets": [asdict(target) for target in TARGETS], "measures": MEASURES, **facts,
     }
     (folder / "population.json").write_text(json.dumps(about, indent=1))
-    (folder / "card.md").write_text(card(about, compact))
+    (folder / "card.md").write_text(card(about, labels))
+
+
+def hand_check(file: Path, labels: pd.DataFrame) -> list[list[str]]:
+    """Rows of the card from a file of {"rows": [...], "disagree": {label: [...]}}: rows somebody looked at."""
+    looked = json.loads(file.read_text())
+    found = []
+    for name, wrong in looked["disagree"].items():
+        known = [row for row in looked["rows"] if labels[name].iloc[row] >= 0]
+        right = len(known) - len(set(known) & set(wrong))
+        low, high = wilson(right, len(known))
+        found.append([name, f"{looked['by']}, generated faces", f"{len(known)} of {len(looked['rows'])} known",
+                      f"{right / len(known):.1%} agree (95 % interval {low:.1%} to {high:.1%})"])
+    return found
 
 
 def card(about: dict, labels: pd.DataFrame) -> str:

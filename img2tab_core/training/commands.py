@@ -52,6 +52,7 @@ def train_encoder(
     held_out: Annotated[Path, typer.Option(help="A folder of `img2tab render-pairs` that measures R2 only.")],
     out: Annotated[Path, typer.Option(help="Folder for the weights, their record, checkpoint and curve.")],
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; the schedule ends then.")] = 40.0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Train so many steps instead of a time.")] = None,
     batch: Annotated[int, typer.Option(min=2)] = 64,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
@@ -59,7 +60,7 @@ def train_encoder(
     from img2tab_core.training.encoder import Recipe, save_encoder
     from img2tab_core.training.encoder import train_encoder as fit
 
-    recipe = Recipe(minutes=minutes, batch=batch, seed=seed)
+    recipe = Recipe(minutes=minutes, steps=steps, batch=batch, seed=seed)
     curve = []
 
     def report(line) -> None:
@@ -101,20 +102,23 @@ def build_population(
     expression: Annotated[Path, typer.Option(help="Folder `model` of the npm package @vladmandic/face-api.")],
     out: Annotated[Path, typer.Option(help="Where the population goes.")] = Path("assets/population"),
     limit: Annotated[int, typer.Option(min=10)] = 12_000,
-    portraits: Annotated[Path | None, typer.Option(help="Folder of photos with labels.csv, to measure labels.")] = None,
+    portraits: Annotated[list[Path], typer.Option(help="Folder of photos with labels.csv, to measure labels.")] = [],
 ) -> None:
     """Label rendered faces, encode them, and write the bundled population with its card."""
     from img2tab_core import weights
     from img2tab_core.backbone import open_backbone
     from img2tab_core.training.agreement import measure_labels
-    from img2tab_core.training.build_population import label_faces, write_population
+    from img2tab_core.training.build_population import hand_check, label_faces, write_population
     from img2tab_core.training.labels import Labeller
 
     labeller = Labeller(weights.path("landmarks-68"), expression)
     labels = label_faces(rendered, labeller, limit=limit, progress=_show)
     facts = {"made_by": "img2tab build-population", "date": date.today().isoformat()}
-    if portraits:
-        facts["measured"] = measure_labels(labeller, portraits, weights.path("landmarks-68"))
+    facts["measured"] = [
+        row for folder in portraits for row in measure_labels(labeller, folder, weights.path("landmarks-68"))
+    ]
+    if (out / "hand_check.json").is_file():
+        facts["measured"] += hand_check(out / "hand_check.json", labels)
     write_population(rendered, labels, open_backbone(), out, facts=facts)
     print(f"{len(labels):,} faces in {out}.")
 

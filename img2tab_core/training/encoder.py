@@ -27,7 +27,8 @@ class Recipe:
     """Everything that decides the weights."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    minutes: float = 40.0          # the cosine schedule ends here, whatever the machine reached
+    minutes: float = 40.0          # the cosine schedule ends here, whatever the machine reached,
+    steps: int | None = None       # or after so many steps: then the same seed gives the same weights
     batch: int = 64
     rate: float = 2e-3
     weight_decay: float = 0.05
@@ -95,7 +96,7 @@ def train_encoder(
     started, losses = time.monotonic() - spent * 60, []
     while True:
         minutes = (time.monotonic() - started) / 60
-        share = min(minutes / recipe.minutes, 1.0)
+        share = min(step / recipe.steps if recipe.steps else minutes / recipe.minutes, 1.0)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * min(1.0, (step + 1) / 300) * (0.5 * (1 + math.cos(math.pi * share)) + 1e-3)
         chosen = index[torch.randint(len(index), (recipe.batch,), generator=source).numpy()]
@@ -119,7 +120,7 @@ def train_encoder(
         with torch.no_grad():
             for kept, now in zip(averaged.state_dict().values(), model.state_dict().values(), strict=True):
                 kept.lerp_(now, 1 - decay) if kept.is_floating_point() else kept.copy_(now)
-        last = share >= 1.0
+        last = step >= recipe.steps if recipe.steps else share >= 1.0
         if step % recipe.report_every == 0 or last:
             line = Progress(step, minutes, float(np.mean(losses)), r_squared(averaged, test_faces, test_w),
                             r_squared(averaged, test_augmented, test_w), len(index))
@@ -158,7 +159,7 @@ def _held_out(folder: Path, size: int) -> tuple[Tensor, Tensor]:
 
 def _to_input(faces: np.ndarray, size: int) -> Tensor:
     """uint8 (B, S, S, 3) -> float (B, 3, size, size) in [-1, 1]."""
-    x = torch.from_numpy(np.ascontiguousarray(faces)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x = torch.from_numpy(np.array(faces)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return x if x.shape[-1] == size else F.interpolate(x, size=size, mode="area")
 
 

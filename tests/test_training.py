@@ -1,0 +1,143 @@
+"""How the shipped weights and labels are made: at small scale, with numbers that can be worked by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from img2tab_core import weights
+from img2tab_core.errors import Img2TabError
+from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder
+from img2tab_core.training import labels
+from img2tab_core.training.augment import augment
+from img2tab_core.training.build_population import hand_check
+from img2tab_core.training.encoder import Recipe, r_squared, save_encoder, train_encoder
+from img2tab_core.training.pairs import render_pairs
+
+TINY = EncoderConfig(size=32, widths=(8, 16, 16), depths=(0, 0, 0))
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """96 pictures whose brightness is the only thing w says."""
+    source = np.random.default_rng(0)
+    level = source.uniform(-1, 1, 96).astype(np.float32)
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    np.save(folder / "w.npy", np.repeat(level[:, None], 512, axis=1))
+    faces = np.broadcast_to(((level + 1) * 100)[:, None, None, None], (96, 32, 32, 3)).astype(np.uint8)
+    np.save(folder / "faces.npy", faces)
+    (folder / "done.txt").write_text("96")
+    return folder
+
+
+def test_an_encoder_learns_brightness_goes_on_from_its_checkpoint_and_keeps_its_curve(pairs, tmp_path):
+    recipe = Recipe(encoder=TINY, steps=80, batch=32, clean_share=1.0, report_every=10, average=0.9)
+    lines = []
+    model = train_encoder([pairs], pairs, tmp_path / "out", recipe, report=lines.append)
+    assert lines[-1].step == 80 and lines[-1].r2 > 0.8
+    longer = Recipe(encoder=TINY, steps=90, batch=32, clean_share=1.0, report_every=10)
+    again = []
+    train_encoder([pairs], pairs, tmp_path / "out", longer, report=again.append)
+    assert [line.step for line in again] == [90]
+    with (tmp_path / "out" / "curve.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(lines) + len(again)
+    assert not model.training
+
+
+def test_fewer_pairs_than_a_batch_are_refused(pairs, tmp_path):
+    (pairs / "done.txt").write_text("31")
+    with pytest.raises(Img2TabError, match="at least 32 rendered pairs, got 31"):
+        train_encoder([pairs], pairs, tmp_path / "out", Recipe(encoder=TINY, steps=1, batch=32))
+
+
+def test_r_squared_of_the_mean_is_0(pairs):
+    model = FaceEncoder(TINY)
+    w = torch.from_numpy(np.load(pairs / "w.npy"))
+    torch.nn.init.zeros_(model.head.weight)
+    torch.nn.init.zeros_(model.head.bias)
+    model.mean_w.copy_(w.mean(dim=0))
+    assert r_squared(model, torch.zeros(96, 3, 32, 32), w) == pytest.approx(0, abs=1e-6)
+
+
+def test_saved_weights_are_float16_with_their_digest_and_config(tmp_path):
+    file = save_encoder(FaceEncoder(TINY), tmp_path, {"steps": 7})
+    about = json.loads(file.with_suffix(".json").read_text())
+    assert about["sha256"] == weights.sha256_of(file) and about["size"] == file.stat().st_size
+    assert about["steps"] == 7 and EncoderConfig.of(about["config"]) == TINY
+    state = weights.open_safetensors(file)
+    assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float16}
+
+
+def test_the_shipped_encoder_is_under_40_mb_and_its_record_says_r2_of_at_least_0_55():
+    about = weights.record("face-encoder")
+    assert about["size"] < 40_000_000
+    assert about["held_out_r2"] >= 0.55
+
+
+def test_augmentation_keeps_64_pictures_in_range_and_is_the_same_for_a_seed():
+    faces = torch.rand(64, 3, 32, 32) * 2 - 1
+    kept = faces.clone()
+    first = augment(faces, torch.Generator().manual_seed(3))
+    assert first.shape == faces.shape and first.abs().max() <= 1
+    assert torch.equal(first, augment(faces, torch.Generator().manual_seed(3)))
+    assert torch.equal(faces, kept)
+    assert (first - faces).abs().mean() > 0.05
+
+
+def test_rendering_goes_on_where_it_was_stopped_and_gives_the_same_faces(generator, tmp_path):
+    render_pairs(generator, tmp_path / "whole", count=3, size=64, drawn_at=128, seed=5)
+    render_pairs(generator, tmp_path / "parts", count=3, size=64, drawn_at=128, seed=5)
+    whole = np.load(tmp_path / "whole" / "faces.npy")
+    broken = np.lib.format.open_memmap(tmp_path / "parts" / "faces.npy", mode="r+")
+    broken[1:] = 0
+    broken.flush()
+    (tmp_path / "parts" / "done.txt").write_text("1")
+    render_pairs(generator, tmp_path / "parts", count=3, size=64, drawn_at=128, seed=5)
+    assert np.array_equal(np.load(tmp_path / "parts" / "faces.npy"), whole)
+    assert whole.shape == (3, 64, 64, 3) and whole.std() > 20
+
+
+def test_a_label_is_unknown_between_its_borders():
+    one = {"perceived_gender": 1, "perceived_age": 40.0, "gender_confidence": 99.0, "happy": 1.0, "mouth_gap": 0.2,
+           "mouth_width": 0.7, "ita": 50.0, "head_yaw": -35.0}
+    middle = {**one, "perceived_age": 29.0, "mouth_gap": 0.1, "mouth_width": 0.67, "ita": 35.0, "head_yaw": 20.0}
+    other = {**one, "happy": 0.1, "mouth_gap": 0.0, "ita": 10.0, "head_yaw": 3.0}
+    found = labels.decide(pd.DataFrame([one, middle, other]))
+    assert found["smiling"].tolist() == [1, -1, 0]
+    assert found["mouth_open"].tolist() == [1, -1, 0]
+    assert found["skin_lighter"].tolist() == [1, -1, 0]
+    assert found["head_turned"].tolist() == [1, -1, 0]
+    assert found["young"].tolist() == [0, 1, 0]
+
+
+def test_a_grey_of_l_76_has_an_angle_of_90_degrees_and_a_tan_one_less():
+    points = np.full((68, 2), 128.0)
+    points[36], points[45] = (80, 100), (176, 100)
+    grey = np.full((256, 256, 3), 188, np.uint8)
+    assert labels.cheek_ita(grey, points) == pytest.approx(90, abs=1)
+    tan = np.broadcast_to(np.array([170, 120, 90], np.uint8), (256, 256, 3))
+    assert 0 < labels.cheek_ita(tan, points) < 41
+
+
+def test_a_head_seen_from_the_front_has_yaw_0_and_its_mirror_image_the_opposite_of_a_turned_one():
+    points = np.zeros((68, 2))
+    points[labels._HEAD_POINTS] = labels._HEAD[:, :2]
+    assert labels.head_yaw(points) == pytest.approx(0, abs=1e-6)
+    angle = np.radians(25)
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    points[labels._HEAD_POINTS] = (labels._HEAD @ turn.T)[:, :2]
+    assert labels.head_yaw(points) == pytest.approx(25, abs=0.5)
+
+
+def test_a_hand_check_counts_only_known_rows(tmp_path):
+    (tmp_path / "check.json").write_text(json.dumps(
+        {"by": "somebody", "rows": [0, 1, 2, 3], "disagree": {"smiling": [1, 3]}}))
+    found = hand_check(tmp_path / "check.json", pd.DataFrame({"smiling": [1, 0, 1, -1]}))
+    assert found[0][:3] == ["smiling", "somebody, generated faces", "3 of 4 known"]
+    assert found[0][3].startswith("66.7% agree")
