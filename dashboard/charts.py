@@ -192,7 +192,7 @@ def concept_scatter(
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemsizing": "constant"},
         margin={"l": 0, "r": 8, "t": 32, "b": 44},
     )
-    figure.update_xaxes(title_text="Distance between the classes, SD", type="log", gridcolor=_LINE, **_decades(x))
+    figure.update_xaxes(title_text="Distance, SD", type="log", gridcolor=_LINE, **_decades(x))
     values, texts = _decades(y).values()
     kept = [(value, text) for value, text in zip(values, texts, strict=True) if value > 2 * floor]
     figure.update_yaxes(

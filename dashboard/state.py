@@ -10,7 +10,6 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from img2tab_core import photos
 from img2tab_core.errors import Img2TabError
 from img2tab_core.jobs import Job
 from img2tab_core.layout import StyleLayout
@@ -35,7 +34,7 @@ _SHOWN = 768  # the longest side of a photo as shown, pixels
 # ---- values of this floor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==; `key` tells photos apart
 class Photo:
     """What a visitor brought: its name, a small upright picture uint8 (H, W, 3), and the faces in it.
 
@@ -50,31 +49,33 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Moves:
-    """What was done to a face: single edits in the order they were made, and the family's strength (0: not moved)."""
+class FaceEdits:
+    """A face's edits: single ones in the order they were made, and the family's strength (None: switched off)."""
 
-    edits: tuple[Edit, ...] = ()
-    family: float = 0.0
+    single: tuple[Edit, ...] = ()
+    family: float | None = None
 
     def shift_of(self, index: int) -> float:
         """How far a concept is moved, in standard deviations."""
-        return next((edit.shift for edit in self.edits if edit.index == index), 0.0)
+        return next((edit.shift for edit in self.single if edit.index == index), 0.0)
 
-    def with_shift(self, index: int, shift: float) -> Moves:
-        """The same moves with one concept at this shift; 0 takes it out of the list."""
-        others = tuple(edit for edit in self.edits if edit.index != index)
+    def with_shift(self, index: int, shift: float) -> FaceEdits:
+        """The same edits with one concept at this shift; 0 takes it out of the list."""
+        others = tuple(edit for edit in self.single if edit.index != index)
         if shift == 0:
-            return Moves(others, self.family)
-        if len(others) == len(self.edits):
-            return Moves((*others, Edit(index, shift)), self.family)
-        moved = tuple(Edit(index, shift) if edit.index == index else edit for edit in self.edits)
-        return Moves(moved, self.family)
+            return FaceEdits(others, self.family)
+        if len(others) == len(self.single):
+            return FaceEdits((*others, Edit(index, shift)), self.family)
+        changed = tuple(Edit(index, shift) if edit.index == index else edit for edit in self.single)
+        return FaceEdits(changed, self.family)
 
-    def with_family(self, strength: float) -> Moves:
-        return Moves(self.edits, strength)
+    def with_family(self, strength: float | None) -> FaceEdits:
+        """The same edits with the family at this strength; 0 leaves it where it is, None switches it off."""
+        return FaceEdits(self.single, strength)
 
     def __bool__(self) -> bool:
-        return bool(self.edits) or self.family != 0
+        """Whether there is anything to take back."""
+        return bool(self.single) or self.family is not None
 
 
 # ---- caches, shared by all visitors
@@ -82,7 +83,9 @@ class Moves:
 
 @st.cache_resource(show_spinner="Starting the studio…")
 def studio() -> Studio:
-    return Studio()
+    door = Studio()
+    Job.start(lambda progress, cancelled: door.warm_up())  # while the visitor still looks at the first page
+    return door
 
 
 @st.cache_resource(show_spinner="Opening the table…", max_entries=4)
@@ -105,13 +108,12 @@ def _standing(table_name: str, target_name: str) -> Job[Run]:
 
 @st.cache_data(show_spinner="Looking for faces…", max_entries=32)
 def _open_photo(name: str, data: bytes) -> Photo:
-    faces = tuple(studio().faces(data))
-    whole = photos.read_photo(data)
+    whole, faces = studio().read(data)
     scale = min(1.0, _SHOWN / max(whole.shape[:2]))
     shown = Image.fromarray(whole).resize(
         (max(1, round(whole.shape[1] * scale)), max(1, round(whole.shape[0] * scale))), Image.Resampling.LANCZOS
     )
-    return Photo(name, np.asarray(shown), scale, faces, digest(data))
+    return Photo(name, np.asarray(shown), scale, tuple(faces), digest(data))
 
 
 @st.cache_data(show_spinner="Reading the face…", max_entries=256, hash_funcs=_KEYS)
@@ -130,25 +132,25 @@ def scores(run: Run) -> ConceptScores:
 
 
 @st.cache_data(show_spinner="Asking the classifier…", max_entries=256, hash_funcs=_KEYS)
-def predict(run: Run, code: StyleCode, moves: Moves = Moves()) -> Prediction:
-    return studio().predict(run, code, _edits(run, moves))
+def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Prediction:
+    return studio().predict(run, code, _combined(run, edits))
 
 
 @st.cache_data(show_spinner="Drawing the face…", max_entries=256, hash_funcs=_KEYS)
-def render(run: Run, code: StyleCode, moves: Moves = Moves(), size: int = 256) -> np.ndarray:
-    return studio().render(code, _edits(run, moves), size=size)
+def render(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits(), size: int = 256) -> np.ndarray:
+    return studio().render(code, _combined(run, edits), size=size)
 
 
-def full_size(run: Run, code: StyleCode, moves: Moves) -> Callable[[], np.ndarray]:
+def full_size(run: Run, code: StyleCode, edits: FaceEdits) -> Callable[[], np.ndarray]:
     """A function that draws the edited face at 1024 px; it may be called later, from any thread."""
-    door, edits = studio(), _edits(run, moves)
-    return lambda: door.render(code, edits, size=1024)
+    door, combined = studio(), _combined(run, edits)
+    return lambda: door.render(code, combined, size=1024)
 
 
 @st.cache_data(show_spinner="Drawing the strip…", max_entries=64, hash_funcs=_KEYS)
-def strip(run: Run, code: StyleCode, index: int, moves: Moves) -> tuple[Frame, ...]:
-    """The concept from −10 to +10 on top of every other move."""
-    return studio().strip(run, code, index, edits=_edits(run, moves.with_shift(index, 0.0)))
+def strip(run: Run, code: StyleCode, index: int, edits: FaceEdits) -> tuple[Frame, ...]:
+    """The concept from −10 to +10 on top of every other edit."""
+    return studio().strip(run, code, index, edits=_combined(run, edits.with_shift(index, 0.0)))
 
 
 @st.cache_data(show_spinner="Drawing the contact sheet…", max_entries=128)
@@ -163,12 +165,12 @@ def concept_picture(index: int) -> np.ndarray:
     return studio().contact_sheet(index, faces=1, shifts=(-8, 8))[0]
 
 
-def _edits(run: Run, moves: Moves) -> tuple[Edit, ...]:
+def _combined(run: Run, edits: FaceEdits) -> tuple[Edit, ...]:
     """The family's edits with the single ones added, one edit per channel."""
-    if moves.family == 0:
-        return moves.edits
-    total = {edit.index: edit.shift for edit in _family(run, moves.family)}
-    for edit in moves.edits:
+    if not edits.family:
+        return edits.single
+    total = {edit.index: edit.shift for edit in _family(run, edits.family)}
+    for edit in edits.single:
         total[edit.index] = total.get(edit.index, 0.0) + edit.shift
     return tuple(Edit(index, shift) for index, shift in total.items())
 
@@ -218,9 +220,15 @@ def retry_standing() -> None:
 
 
 def history() -> tuple[Run, ...]:
-    """Every run of this visit for the target, oldest first; the first is the one with nothing excluded."""
-    standing = standing_job().result
-    return (standing, *_of_target("visit.runs", ()))
+    """Every kept run of the target, oldest first; the first is the one with nothing excluded.
+
+    Read from disk once per visit, then joined by the runs that the visit trains.
+    """
+    standing, runs = standing_job().result, _of_target("visit.runs", None)
+    if runs is None:
+        runs = tuple(run for run in studio().kept(current_table(), target().name) if run.id != standing.id)
+        _set_of_target("visit.runs", runs)
+    return (standing, *runs)
 
 
 def active_run() -> Run:
@@ -236,11 +244,13 @@ def activate(run_id: str) -> None:
 
 
 def before_run(run: Run) -> Run | None:
-    """The run that was active when this one was trained; None for the first."""
-    runs = history()
+    """The run that was active when this one was trained; None for the first.
+
+    Only the visit that trained a run knows which was active; for any other visit it is the first.
+    """
+    first, *others = history()
     parent = _of_target("visit.parents", {}).get(run.id)
-    earlier = runs[: runs.index(run)] if run in runs else runs
-    return next((one for one in runs if one.id == parent), earlier[0] if earlier else None)
+    return None if run.id == first.id else next((one for one in others if one.id == parent), first)
 
 
 def _of_target(kind: str, empty):
@@ -273,12 +283,15 @@ def retrain() -> None:
     door, whole, name, excluded = studio(), current_table(), target().name, ticked()
     if retraining() is not None:
         return
+
+    def work(progress, cancelled) -> Run:
+        run = door.train(whole, name, excluded=excluded, progress=progress, cancelled=cancelled)
+        if not cancelled():
+            door.keep(run)  # here and not on the page, so that the run outlives a page closed meanwhile
+        return run
+
     st.session_state["visit.job_place"] = (table_name(), name, active_run().id)
-    st.session_state["visit.job"] = Job.start(
-        lambda progress, cancelled: door.train(
-            whole, name, excluded=excluded, progress=progress, cancelled=cancelled
-        )
-    )
+    st.session_state["visit.job"] = Job.start(work)
 
 
 def collect() -> Job[Run] | None:
@@ -306,10 +319,15 @@ def visit_photos() -> tuple[Photo, ...]:
     return st.session_state.get("visit.photos", ())
 
 
+def photo_number() -> int:
+    """Which of the visit's photos is being inspected."""
+    return max(0, min(st.session_state.get("visit.photo", 0), len(visit_photos()) - 1))
+
+
 def photo() -> Photo | None:
     """The photo being inspected."""
     brought = visit_photos()
-    return brought[min(st.session_state.get("visit.photo", 0), len(brought) - 1)] if brought else None
+    return brought[photo_number()] if brought else None
 
 
 def choose_photo(number: int) -> None:
@@ -341,12 +359,13 @@ def choose_sample(number: int) -> None:
 def bring(files: list[tuple[str, str, bytes]]) -> None:
     """Take in files (id, name, bytes): good ones become the photos, bad ones become problems.
 
-    When none is good the photos of before stay. The same files are opened once, however often a page runs.
+    When none is good the photos of before stay. The same files are opened once, however often a page runs. Files of
+    one name are numbered, so that a person can tell them apart.
     """
     seen = tuple(file_id for file_id, _, _ in files)
     if seen and seen != st.session_state.get("visit.seen"):
         good, bad = [], []
-        for _, name, data in files:
+        for name, (_, _, data) in zip(_distinct([name for _, name, _ in files]), files, strict=True):
             try:
                 good.append(_open_photo(name, data))
             except Img2TabError as error:
@@ -364,7 +383,16 @@ def bring(files: list[tuple[str, str, bytes]]) -> None:
         notice(f"**{name}**: {problem}")
 
 
-# ---- moves
+def _distinct(names: list[str]) -> list[str]:
+    """The same names, repeated ones numbered: "image.jpg", "image.jpg (2)"."""
+    given: list[str] = []
+    for name in names:
+        tries = (name if number == 1 else f"{name} ({number})" for number in range(1, len(names) + 1))
+        given.append(next(one for one in tries if one not in given))
+    return given
+
+
+# ---- edits
 
 
 def concept() -> int | None:
@@ -376,12 +404,12 @@ def choose_concept(index: int | None) -> None:
     st.session_state["visit.concept"] = index
 
 
-def moves(face_key: str) -> Moves:
-    return st.session_state.get("visit.moves", {}).get(face_key, Moves())
+def edits_of(face_key: str) -> FaceEdits:
+    return st.session_state.get("visit.edits", {}).get(face_key, FaceEdits())
 
 
-def set_moves(face_key: str, value: Moves) -> None:
-    st.session_state["visit.moves"] = {**st.session_state.get("visit.moves", {}), face_key: value}
+def set_edits(face_key: str, edits: FaceEdits) -> None:
+    st.session_state["visit.edits"] = {**st.session_state.get("visit.edits", {}), face_key: edits}
 
 
 # ---- names, and sentences for the frame

@@ -6,6 +6,8 @@ import functools
 import json
 import os
 import sys
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,46 +27,51 @@ app.add_typer(weights_app, name="weights")
 app.add_typer(tables_app, name="tables")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+FaceNumber = Annotated[int, typer.Option("--face", min=1, help="Which face of a photo, 1 is the biggest.")]
 TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2tab tables`).")]
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo"}
+MAX_SHIFT = 1_000_000              # beyond it no picture is left, and squares overflow
 MALLOC = {                         # keep freed memory: renders reuse it instead of faulting new pages in, 2x faster
     "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592", "MALLOC_TOP_PAD_": "268435456",
 }
 
 
+def in_one_sentence(function: Callable) -> Callable:
+    """The same function, whose Img2TabError becomes one sentence and exit code 1."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            function(*args, **options)
+        except Img2TabError as error:
+            if options.get("as_json"):
+                _print_json({"error": str(error)})
+            else:
+                typer.echo(_shown(error), err=True)
+            raise typer.Exit(1) from error
+
+    return run
+
+
 def verb(group: typer.Typer, name: str | None = None) -> Callable:
-    """Register a function as a verb; an Img2TabError becomes one sentence and exit code 1."""
-
-    def register(function: Callable) -> Callable:
-        @functools.wraps(function)
-        def run(*args: Any, **options: Any) -> None:
-            try:
-                function(*args, **options)
-            except Img2TabError as error:
-                if options.get("as_json"):
-                    _print_json({"error": str(error)})
-                else:
-                    typer.echo(str(error), err=True)
-                raise typer.Exit(1) from error
-
-        return group.command(name)(run)
-
-    return register
+    """Register a function as a verb."""
+    return lambda function: group.command(name)(in_one_sentence(function))
 
 
 @verb(app)
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Photos; the biggest face of each is used.")],
+    photos: Annotated[list[Path], typer.Argument(help="Photos; one face of each is used.")],
     target: Annotated[str, typer.Option(help="What to predict, for instance perceived_gender.")],
     table: TableName = "default",
     top: Annotated[int, typer.Option(min=1, help="How many concepts to show.")] = 5,
+    face_number: FaceNumber = 1,
     no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
     as_json: Json = False,
 ) -> None:
     """Probability of a photo's class, and the concepts that decided it."""
     import numpy as np
 
-    studio, style_table = _studio(), None
+    studio = _studio()
     style_table = studio.table(table)
     target_record = _target(style_table, target)
     run = studio.run(style_table, target, progress=_progress(as_json))
@@ -72,7 +79,7 @@ def predict(
     results, skipped = [], []
     for photo in photos:
         try:
-            face, count = _face(studio, photo, aligned=no_align)
+            face, count = _face(studio, photo, face_number, aligned=no_align)
         except Img2TabError as error:
             skipped.append({"photo": str(photo), "reason": str(error)})
             continue
@@ -80,7 +87,7 @@ def predict(
         prediction = studio.predict(run, code)
         order = np.argsort(-np.abs(prediction.contributions))[:top]
         results.append({
-            "photo": str(photo), "faces": count, "target": target,
+            "photo": str(photo), "faces": count, "face": face_number, "target": target,
             "probability": prediction.probability,
             "class": target_record.classes[int(prediction.probability > 0.5)],
             "quality": studio.quality(face, code).word,
@@ -92,9 +99,9 @@ def predict(
     if as_json:
         _print_json({"results": results, "skipped": skipped})
     for result in [] if as_json else results:
-        several = f" (biggest of {result['faces']} faces)" if result["faces"] > 1 else ""
+        several = f" ({_which(face_number)} of {result['faces']} faces)" if result["faces"] > 1 else ""
         share = max(result["probability"], 1 - result["probability"])
-        typer.echo(f"{result['photo']}{several}: {result['class']}, {share:.1%}; inversion {result['quality']}")
+        typer.echo(f"{_shown(result['photo'])}{several}: {result['class']}, {share:.1%}; inversion {result['quality']}")
         for concept in result["concepts"]:
             typer.echo(f"    {concept['contribution']:+.3f} log-odds   {_title(concept)}")
     _skipped(skipped, quiet=as_json)
@@ -106,22 +113,25 @@ def predict(
 def encode(
     sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
     out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,).")],
+    face_number: FaceNumber = 1,
     no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
     as_json: Json = False,
 ) -> None:
     """Photos to style codes."""
     import numpy as np
 
+    _check_out(out)
     studio = _studio()
     files = [file for source in sources for file in _photo_files(source)]
     if not files:
         raise Img2TabError("There is no photo in what was given. Name photos, or a folder that holds some.")
-    w, names, skipped = [], [], []
+    w, encoded, skipped = [], [], []
     report = _progress(as_json)
     for i, file in enumerate(files):
         try:
-            w.append(studio.invert(_face(studio, file, aligned=no_align)[0]))
-            names.append(str(file))
+            face, count = _face(studio, file, face_number, aligned=no_align)
+            w.append(studio.invert(face))
+            encoded.append({"photo": str(file), "faces": count})
         except Img2TabError as error:
             skipped.append({"photo": str(file), "reason": str(error)})
         report((i + 1) / len(files), f"{i + 1} of {len(files)} photos")
@@ -130,11 +140,16 @@ def encode(
     stacked = np.stack(w)
     psi = studio.backbone.styles(stacked)
     repeated = np.repeat(stacked[:, None], studio.backbone.layout.layers, axis=1)
-    _write(out, lambda file: np.savez(file, psi=psi, w=repeated, photos=np.array(names)))
+    _write(out, lambda file: np.savez(file, psi=psi, w=repeated, photos=np.array([one["photo"] for one in encoded])))
     if as_json:
-        _print_json({"out": str(out), "encoded": len(names), "channels": psi.shape[1], "skipped": skipped})
+        _print_json({"out": str(out), "encoded": len(encoded), "channels": psi.shape[1], "photos": encoded,
+                     "skipped": skipped})
     else:
-        typer.echo(f"{len(names)} style codes of {psi.shape[1]} channels in {out}.")
+        typer.echo(f"{len(encoded)} style codes of {psi.shape[1]} channels in {_shown(out)}.")
+        several = [f"{_shown(one['photo'])} ({one['faces']})" for one in encoded if one["faces"] > 1]
+        if several:
+            typer.echo(f"Of the photos with several faces {_which(face_number)} was taken: {', '.join(several)}. "
+                       "Choose another with --face.")
         _skipped(skipped, quiet=False)
 
 
@@ -143,8 +158,10 @@ def render(
     codes: Annotated[Path, typer.Option(help="An .npz of `img2tab encode`.")],
     out: Annotated[Path, typer.Option(help="X.png, or X.npy for float32 (N, N, 3), not clipped.")],
     row: Annotated[int, typer.Option(min=0, help="Which style code.")] = 0,
-    edit: Annotated[list[str], typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, standard deviations.")] = [],
-    edit_raw: Annotated[list[str], typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, style units.")] = [],
+    edit: Annotated[list[str] | None, typer.Option(
+        metavar="INDEX:+SHIFT", help="Move a channel, standard deviations.")] = None,
+    edit_raw: Annotated[list[str] | None, typer.Option(
+        metavar="INDEX:+SHIFT", help="Move a channel, style units.")] = None,
     size: Annotated[int, typer.Option(help="Side of the picture in px.")] = 1024,
     as_json: Json = False,
 ) -> None:
@@ -156,28 +173,29 @@ def render(
     from img2tab_core.rendering import to_pixels
 
     if out.suffix not in (".png", ".npy"):
-        raise Img2TabError(f"--out must end in .png or .npy, got {out.name}.")
-    studio = _studio()
-    try:
-        psi = np.load(codes)["psi"]
-    except (OSError, ValueError, KeyError) as error:
-        raise Img2TabError(f"{codes} is not a file of style codes ({error}). Make one with `img2tab encode`.") from error
+        raise Img2TabError(f"--out must end in .png or .npy, got {out.name or out}.")
+    _check_out(out)
+    raw, moves = [_edit(text) for text in edit_raw or []], [Edit(*_edit(text)) for text in edit or []]
+    psi = _style_codes(codes)
     if row >= len(psi):
         raise Img2TabError(f"--row must be below {len(psi)}, the number of style codes in {codes}, got {row}.")
+    studio = _studio()
     layout = studio.backbone.layout
     if psi.shape[1] != layout.total:
         raise Img2TabError(f"Style codes must have {layout.total} channels for this backbone, got {psi.shape[1]}.")
-    values = psi[row].astype(np.float32)
-    for index, shift in map(_edit, edit_raw):
+    values = psi[row].copy()
+    if not np.isfinite(values).all():
+        raise Img2TabError(f"Row {row} of {codes} has values that are not finite numbers. Encode the photo again.")
+    for index, shift in raw:
         layout.locate(index)
         values[index] += shift
-    code = studio.edited(StyleCode.of(values), [Edit(*_edit(text)) for text in edit])
+    code = studio.edited(StyleCode.of(values), moves)
     picture = studio.render_raw(code, size=size)
     if out.suffix == ".npy":
         _write(out, lambda file: np.save(file, picture))
     else:
         _write(out, lambda file: Image.fromarray(to_pixels(picture)).save(file, "PNG"))
-    _print_json({"out": str(out), "size": size}) if as_json else typer.echo(f"{size} px picture in {out}.")
+    _print_json({"out": str(out), "size": size}) if as_json else typer.echo(f"{size} px picture in {_shown(out)}.")
 
 
 @verb(app)
@@ -245,6 +263,7 @@ def train(
 
 
 @tables_app.callback(invoke_without_command=True)
+@in_one_sentence
 def list_tables(context: typer.Context, as_json: Json = False) -> None:
     """Tables that are built, their size and targets."""
     if context.invoked_subcommand is None:
@@ -252,22 +271,28 @@ def list_tables(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _list_tables(as_json: bool) -> None:
-    studio = _studio()
-    found = [studio.table(name) for name in studio.table_names()]
+    studio, found, damaged = _studio(), [], []
+    for name in studio.table_names():
+        try:
+            found.append(studio.table(name))
+        except Img2TabError as error:
+            damaged.append({"name": name, "sentence": str(error)})
     about = [
         {"name": t.name, "faces": t.psi.shape[0], "channels": t.psi.shape[1], "backbone": t.backbone,
          "targets": {target.name: list(target.classes) for target in t.targets}}
         for t in found
     ]
     if as_json:
-        _print_json({"tables": about})
+        _print_json({"tables": about, "damaged": damaged})
         return
-    if not about:
+    if not about and not damaged:
         typer.echo("No table is built yet. Run: img2tab tables build default")
     for one in about:
         typer.echo(f"{one['name']}: {one['faces']:,} faces x {one['channels']:,} channels ({one['backbone']})")
         for name, classes in one["targets"].items():
             typer.echo(f"    {name}: {classes[0]} / {classes[1]}")
+    for one in damaged:
+        typer.echo(f"{one['name']}: damaged. {one['sentence']}")
 
 
 @verb(tables_app, "build")
@@ -283,7 +308,7 @@ def build_table(
         raise Img2TabError(f"The one bundled table is called `default`, got {name!r}.")
     studio = _studio()
     if not (if_missing and is_current()):
-        build_default_table(progress=_progress(as_json))
+        build_default_table(anew=not if_missing, progress=_progress(as_json))
     table = studio.table("default")
     studio.run(table, table.targets[0].name, progress=_progress(as_json))
     if as_json:
@@ -297,24 +322,31 @@ def list_weights(as_json: Json = False) -> None:
     """Every model file: what it is for, where it comes from, its licence, whether it is here."""
     from img2tab_core import weights
 
-    rows = [
-        {"name": w.name, "title": w.title, "purpose": w.purpose, "from": w.origin, "licence": w.licence,
-         "commercial_use": w.commercial, "optional": w.optional, "file": w.file, "size": w.size, "sha256": w.sha256,
-         "status": weights.status(w)}
-        for w in weights.manifest()
-    ]
+    rows = []
+    for w in weights.manifest():
+        made = {} if w.sha256 else weights.record(w.name)            # of what is made here the record beside it knows
+        archive = w.archive and {"package": w.package, "version": w.version, "sha256": w.archive.sha256}
+        rows.append({
+            "name": w.name, "title": w.title, "purpose": w.purpose, "from": w.origin, "licence": w.licence,
+            "commercial_use": w.commercial, "optional": w.optional, "file": w.file,
+            "size": w.size or made.get("size"), "sha256": w.sha256 or made.get("sha256"),
+            "archive": archive, "members": [member.path for member in w.members], "status": weights.status(w),
+        })
     if as_json:
         _print_json({"weights": rows})
         return
     for row in rows:
         typer.echo(f"{row['name']}  [{row['status']}{', optional' if row['optional'] else ''}]  {row['title']}")
-        typer.echo(f"    {row['purpose']}\n    From: {row['from']}\n    Licence: {row['licence']}")
+        size = f"{row['size'] / 1e6:.1f} MB" if row["size"] else "size not published"
+        hashed = f"sha256 {row['sha256'][:12]}" if row["sha256"] else "sha256 not published"
+        typer.echo(f"    {row['purpose']}\n    File: {row['file']}, {size}, {hashed}")
+        typer.echo(f"    From: {row['from']}\n    Licence: {row['licence']}")
     typer.echo("The default generator and everything trained on its faces is for non-commercial research only.")
 
 
 @verb(weights_app, "fetch")
 def fetch_weights(
-    name: Annotated[str | None, typer.Argument(help="One file; without it, all that the default backbone needs.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One file; without it, all that are needed.")] = None,
     from_file: Annotated[Path | None, typer.Option(help="Take it from this file instead of fetching it.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -411,28 +443,65 @@ def _target(table, name: str):
     return target_of(table, name)
 
 
-def _face(studio, photo: Path, *, aligned: bool):
-    """The face to use and how many there are."""
+def _face(studio, photo: Path, number: int, *, aligned: bool):
+    """The face to use, 1 is the biggest, and how many there are."""
     try:
         data = photo.read_bytes()
     except OSError as error:
         raise Img2TabError(f"{photo} cannot be read ({error.strerror}). Name a photo.") from error
     found = [studio.aligned_face(data)] if aligned else studio.faces(data)
-    return found[0], len(found)
+    if number > len(found):
+        raise Img2TabError(f"--face must be at most {len(found)}, the number of faces in this photo, got {number}.")
+    return found[number - 1], len(found)
+
+
+def _which(number: int) -> str:
+    """A face's rank in words."""
+    return "the biggest" if number == 1 else f"number {number} by size"
 
 
 def _photo_files(source: Path) -> list[Path]:
     if source.is_dir():
-        return sorted(file for file in source.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS)
+        return sorted(file for file in source.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS and file.is_file())
     return [source]
+
+
+def _style_codes(file: Path):
+    """psi of an .npz of `img2tab encode`; float32 (n, D)."""
+    import numpy as np
+
+    mend = "Make one with `img2tab encode`."
+    try:
+        with file.open("rb") as stream:                              # numpy leaves a broken archive open
+            stored = np.load(stream)
+            psi = stored["psi"] if isinstance(stored, np.lib.npyio.NpzFile) else None
+    except OSError as error:
+        reason = error.strerror or "it is damaged"
+        raise Img2TabError(f"{file} is not a file of style codes ({reason}). {mend}") from error
+    except (EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise Img2TabError(
+            f"{file} is not a file of style codes: it must be a whole .npz with an array psi. {mend}"
+        ) from error
+    if psi is None:
+        raise Img2TabError(f"{file} is not a file of style codes: it must be an .npz with an array psi. {mend}")
+    if psi.ndim != 2 or psi.dtype.kind not in "fiu":
+        raise Img2TabError(
+            f"{file} is not a file of style codes: psi must be numbers of shape (n, D), got {psi.dtype} of shape "
+            f"{psi.shape}. {mend}"
+        )
+    with np.errstate(over="ignore"):
+        return psi.astype(np.float32)
 
 
 def _edit(text: str) -> tuple[int, float]:
     index, _, shift = text.partition(":")
     try:
-        return int(index), float(shift)
+        edit = int(index), float(shift)
     except ValueError as error:
         raise Img2TabError(f"An edit is written INDEX:+SHIFT, for instance 2839:+8, got {text!r}.") from error
+    if not abs(edit[1]) <= MAX_SHIFT:                                # not a number compares as False too
+        raise Img2TabError(f"An edit's shift must be a number between -{MAX_SHIFT:,} and +{MAX_SHIFT:,}, got {text!r}.")
+    return edit
 
 
 def _concept(table, names: dict[int, str], index: int) -> dict:
@@ -458,7 +527,26 @@ def _progress(quiet: bool) -> Callable[[float, str], None]:
 
 def _skipped(skipped: list[dict], *, quiet: bool) -> None:
     for one in [] if quiet else skipped:
-        typer.echo(f"Skipped {one['photo']}: {one['reason']}", err=True)
+        typer.echo(_shown(f"Skipped {one['photo']}: {one['reason']}"), err=True)
+
+
+def _check_out(out: Path) -> None:
+    """Whether a file can be written there, asked before the work that leads to it."""
+    try:
+        is_folder, has_place = out.is_dir(), out.parent.is_dir()
+    except OSError as error:
+        raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
+    if is_folder:
+        raise Img2TabError(f"--out must name a file, got the folder {out}. Add a file name.")
+    if not has_place:
+        raise Img2TabError(f"{out} could not be written: there is no folder {out.parent}. Make it, or choose another.")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise Img2TabError(f"{out} could not be written: you may not write in {out.parent}. Choose another place.")
+
+
+def _shown(text: object) -> str:
+    """For a person's terminal: file names may hold line ends, control characters and bytes that are no text."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
 
 
 def _write(out: Path, write: Callable) -> None:
@@ -474,7 +562,7 @@ def _write(out: Path, write: Callable) -> None:
 
 
 def _print_json(content: dict) -> None:
-    print(json.dumps(content, ensure_ascii=False))
+    print(json.dumps(content))                                       # ASCII: any terminal and any file name
 
 
 if __name__ == "__main__":

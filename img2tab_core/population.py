@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,12 @@ from img2tab_core.records import StyleTable, Target, digest
 FOLDER = weights.ROOT / "assets" / "population"
 FORMAT = 1  # raise it when a table built before must be built again
 
+Report = Callable[[float, str], None]
+
 
 def _key() -> str:
     """What the default table is built from: the population and the generator's affine maps."""
+    weights.path("mobilestylegan-ffhq")                              # missing: the sentence that says how to get it
     parts = [str(FORMAT).encode()]
     for name in ("w.npy", "labels.parquet", "population.json"):
         try:
@@ -32,27 +37,55 @@ def _key() -> str:
 
 
 def is_current(folder: Path | None = None) -> bool:
-    """Whether the default table is built, from the population that is here now."""
-    folder = folder or weights.home() / "tables" / "default"
+    """Whether the default table is built, whole, and from the population that is here now."""
     try:
-        return json.loads((folder / "table.json").read_text())["key"] == _key()
-    except (OSError, ValueError, KeyError):
+        return tables.open_table(folder or weights.home() / "tables" / "default").key == _key()
+    except Img2TabError:
         return False
 
 
-def build_default_table(*, progress: Callable[[float, str], None] | None = None) -> StyleTable:
-    """Compute the style codes of the bundled population from its w and write the default table."""
-    key, about = _key(), json.loads((FOLDER / "population.json").read_text())
-    model = backbone.open_backbone()
-    w = np.load(FOLDER / "w.npy")
-    return tables.write_table(
-        weights.home() / "tables" / "default",
-        lambda rows: model.styles(w[rows].astype(np.float32)),
-        pd.read_parquet(FOLDER / "labels.parquet"),
-        targets=[Target(**{**t, "classes": tuple(t["classes"])}) for t in about["targets"]],
-        layout=model.layout,
-        backbone=model.name,
-        key=key,
-        split_seed=about["split_seed"],
-        progress=progress,
-    )
+def build_default_table(*, anew: bool = False, progress: Report | None = None) -> StyleTable:
+    """Compute the style codes of the bundled population from its w and write the default table.
+
+    One process builds at a time; whoever waited for another one takes what that one built. anew: build also where
+    the table is current.
+    """
+    folder, key = weights.home() / "tables" / "default", _key()
+    with _one_builder(folder.parent, progress):
+        if not anew and is_current(folder):
+            return tables.open_table(folder)
+        about = json.loads((FOLDER / "population.json").read_text())
+        model = backbone.open_backbone()
+        w = np.load(FOLDER / "w.npy")
+        return tables.write_table(
+            folder,
+            lambda rows: model.styles(w[rows].astype(np.float32)),
+            pd.read_parquet(FOLDER / "labels.parquet"),
+            targets=[Target(**{**t, "classes": tuple(t["classes"])}) for t in about["targets"]],
+            layout=model.layout,
+            backbone=model.name,
+            key=key,
+            split_seed=about["split_seed"],
+            progress=progress,
+        )
+
+
+@contextmanager
+def _one_builder(folder: Path, report: Report | None) -> Iterator[None]:
+    """The only builder in this folder, over all processes; the system lets go of a killed one's lock."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "w")
+    except OSError as error:
+        raise Img2TabError(
+            f"The table could not be written: {folder} cannot be written to ({error.strerror}). Mend its permissions, "
+            "or name another place with IMG2TAB_HOME."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if report:
+                report(0.0, "Waiting for another process that is building the table")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

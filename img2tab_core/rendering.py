@@ -69,11 +69,11 @@ def shifts(reach: float, frames: int) -> np.ndarray:
     return np.arange(-half, half + 1) * (reach / half)
 
 
-def family(direction: np.ndarray, *, count: int, strength: float) -> tuple[Edit, ...]:
+def family(distance: np.ndarray, *, count: int, strength: float) -> tuple[Edit, ...]:
     """The `count` channels farthest apart between the classes, each moved by strength x its signed distance.
 
-    direction: float64 (D,), mean of class 1 minus mean of class 0 in standard deviations. A positive
+    distance: float64 (D,), standard deviations, positive where class 1 has the higher values. A positive
     strength moves towards class 1.
     """
-    chosen = np.argsort(-np.abs(direction), kind="stable")[:count]
-    return tuple(Edit(int(i), float(strength * direction[i])) for i in chosen if direction[i] != 0)
+    chosen = np.argsort(-np.abs(distance), kind="stable")[:count]
+    return tuple(Edit(int(i), float(strength * distance[i])) for i in chosen if distance[i] != 0)

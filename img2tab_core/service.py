@@ -30,7 +30,7 @@ from img2tab_core.records import (
 )
 
 FACE_SIZE = 256
-GOOD_BELOW, FAIR_BELOW = 0.15, 0.30   # see `Studio.quality`; other faces of the same kind start at 0.31 (5th percentile)
+GOOD_BELOW, PARTIAL_BELOW = 0.15, 0.30   # 1 minus correlation, see `Studio.quality`
 NAME_LENGTH = 60
 
 Report = Callable[[float, str], None]
@@ -72,16 +72,27 @@ class Studio:
         """The generator and encoder; opening them takes a second, so only when they are needed."""
         from img2tab_core.backbone import open_backbone
 
-        with self._lock:
+        with self._making("backbone"):
             return open_backbone()
+
+    def warm_up(self) -> None:
+        """Open the models a first photo needs, so that the person who brings it does not wait for them."""
+        blank = Face.of(np.full((FACE_SIZE, FACE_SIZE, 3), 128, np.uint8))
+        self.quality(blank, self.encode(blank))
+        alignment.find_faces(blank.pixels, weights.path("landmarks-68"))
 
     @property
     def layout(self):
         return self.table().layout
 
+    def read(self, data: bytes) -> tuple[np.ndarray, list[Face]]:
+        """The upright photo, uint8 (H, W, 3), and its aligned faces, biggest first; at least one."""
+        photo = photos.read_photo(data)
+        return photo, alignment.faces_of(photo, weights.path("landmarks-68"), size=FACE_SIZE)
+
     def faces(self, data: bytes) -> list[Face]:
         """Aligned faces of a photo's bytes, biggest first; at least one."""
-        return alignment.faces_of(photos.read_photo(data), weights.path("landmarks-68"), size=FACE_SIZE)
+        return self.read(data)[1]
 
     def aligned_face(self, data: bytes) -> Face:
         """A photo that is already an aligned face: cropped to a square, resized, nothing looked for."""
@@ -136,8 +147,8 @@ class Studio:
         error = float(1 - first @ second / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-9))
         if error < GOOD_BELOW:
             return Quality("good", "The reconstruction shows this face well.", error)
-        if error < FAIR_BELOW:
-            return Quality("fair", "The reconstruction keeps the main traits of this face, not all of them.", error)
+        if error < PARTIAL_BELOW:
+            return Quality("partial", "The reconstruction keeps the main traits of this face, not all of them.", error)
         return Quality(
             "poor", "The reconstruction does not show this face well: what follows is about the reconstruction, "
             "so read it with care. A frontal, evenly lit photo helps.", error)
@@ -194,18 +205,29 @@ class Studio:
         run_id = _run_id(table, target, frozenset(), 0)
         with self._making(run_id):
             if run_id not in self._runs:
-                folder = weights.home() / "runs" / run_id
-                if (folder / "run.json").is_file():
-                    self._runs[run_id] = load_run(folder)
-                else:
+                try:
+                    self._runs[run_id] = load_run(weights.home() / "runs" / run_id)
+                except Img2TabError:                                 # never trained here, or its files are damaged
                     self._runs[run_id] = self.train(table, target, progress=progress)
-                    save_run(self._runs[run_id], folder)
+                    self.keep(self._runs[run_id])
             return self._runs[run_id]
 
-    def is_trained(self, table: StyleTable, target: str) -> bool:
-        """Whether `run` answers at once."""
-        run_id = _run_id(table, target, frozenset(), 0)
-        return run_id in self._runs or (weights.home() / "runs" / run_id / "run.json").is_file()
+    def keep(self, run: Run) -> None:
+        """Write a run under the visitor's folder, so that `kept` finds it again."""
+        save_run(run, weights.home() / "runs" / run.id)
+
+    def kept(self, table: StyleTable, target: str) -> list[Run]:
+        """Every kept run of this table and target: the standing one first, then in the order they were trained."""
+        standing = self.run(table, target)
+        found = []
+        for file in (weights.home() / "runs").glob(f"{table.name}-{target}-*/run.json"):
+            try:
+                run, when = load_run(file.parent), file.stat().st_mtime
+            except (Img2TabError, OSError):
+                continue                                             # damaged: it can only be trained again
+            if run.id == _run_id(table, target, run.excluded, run.seed) != standing.id:
+                found.append((when, run))
+        return [standing, *(run for _, run in sorted(found, key=lambda pair: pair[0]))]
 
     def scores(self, run: Run) -> ConceptScores:
         """Distance, direction and importance of every concept for a run's target."""
@@ -216,18 +238,11 @@ class Studio:
         """Wasserstein-1 and signed mean distance on the training rows; computed once per table and target."""
         with self._making(("scores", table.key, target)):
             if (table.key, target) not in self._scores:
-                file = weights.home() / "tables" / table.name / f"scores-{target}.npz"
-                try:
-                    stored = np.load(file)
-                    found = stored["distance"], stored["direction"]
-                except (OSError, ValueError, KeyError):
-                    rows, labels = tables.labelled(table, target, "train")
-                    found = (
-                        scoring.wasserstein(table.psi, labels, std=table.stats.std, rows=rows),
-                        scoring.direction(table.psi, labels, std=table.stats.std, rows=rows),
-                    )
-                    if file.parent.is_dir():
-                        np.savez(file, distance=found[0], direction=found[1])
+                rows, labels = tables.labelled(table, target, "train")
+                found = (
+                    scoring.wasserstein(table.psi, labels, std=table.stats.std, rows=rows),
+                    scoring.direction(table.psi, labels, std=table.stats.std, rows=rows),
+                )
                 self._scores[table.key, target] = found
             return self._scores[table.key, target]
 
@@ -259,7 +274,8 @@ class Studio:
 
     def family(self, run: Run, *, count: int = 1500, strength: float = 1.5) -> tuple[Edit, ...]:
         """Many channels, each in proportion to its signed distance between the classes of the run's target."""
-        return rendering.family(self.scores(run).direction, count=count, strength=strength)
+        distance, direction = self._distances(self.table(run.table), run.target)
+        return rendering.family(np.copysign(distance, direction), count=count, strength=strength)
 
     def contact_sheet(
         self, index: int, *, faces: int = 4, shifts: Sequence[float] = (-8.0, 0.0, 8.0), size: int = 128
@@ -303,19 +319,17 @@ class Studio:
             names.pop(str(index), None)
             if name:
                 names[str(index)] = name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".part")
-            partial.write_text(json.dumps(stored, indent=1, ensure_ascii=False))
-            os.replace(partial, file)
+            _write_json(file, stored)
 
 
 def save_run(run: Run, folder: Path) -> None:
-    """Write a run: the classifier's files and run.json, which comes last."""
+    """Write a run: the classifier's files and run.json, which comes last and appears whole."""
     classifiers.save(run.classifier, folder)
-    (folder / "run.json").write_text(json.dumps({
+    about = {
         "id": run.id, "table": run.table, "target": run.target, "excluded": sorted(run.excluded), "seed": run.seed,
         "seconds": run.seconds, "metrics": asdict(run.metrics),
-    }, indent=1))
+    }
+    _write_json(folder / "run.json", about)
 
 
 def load_run(folder: Path) -> Run:
@@ -336,6 +350,18 @@ def load_run(folder: Path) -> Run:
 
 def _run_id(table: StyleTable, target: str, excluded: frozenset[int], seed: int) -> str:
     """The same table, target, exclusions, seed and settings give the same id."""
-    settings = sorted(classifiers.CatBoostConcepts().get_params().items(), key=lambda item: item[0])
-    text = json.dumps([table.key, target, sorted(map(int, excluded)), seed, [str(s) for s in settings]])
+    settings = {name: str(value) for name, value in classifiers.CatBoostConcepts().get_params().items()}
+    text = json.dumps([
+        classifiers.RECIPE, settings, table.key, target, sorted(map(int, excluded)), seed], sort_keys=True)
     return f"{table.name}-{target}-{digest(text.encode())[:12]}"
+
+
+def _write_json(file: Path, content: object) -> None:
+    """Write a file whole or not at all."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".part")
+        partial.write_text(json.dumps(content, indent=1))
+        os.replace(partial, file)
+    except OSError as error:
+        raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error

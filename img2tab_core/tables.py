@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+import time
+import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pyarrow import ArrowException
 
 from img2tab_core.errors import Img2TabError
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import ChannelStats, StyleTable, Target, read_only
 
 SHARES = (0.7, 0.15, 0.15)  # train, validation, test
+DAY = 86_400                # seconds
 
 
 def split_of(count: int, *, seed: int) -> np.ndarray:
@@ -41,13 +47,17 @@ def write_table(
     """Write a table of len(labels) rows and open it.
 
     blocks: slice of rows -> style codes float32 (rows, D). Nothing is visible under `folder` until all of
-    it is written; a table that stood there is replaced at the end.
+    it is written; a table that stood there is replaced at the end, and stays as it was if anything fails.
     """
-    count = len(labels)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    count, workshop = len(labels), None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        # a folder of our own: two that write at once share nothing; the table lies one level deeper than a table
+        # does, so that nobody who looks for tables finds a half-written one
+        workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        partial = workshop / "new"
+        partial.mkdir()
         # shape (D, N) in C order is (N, D) in column-major order: one channel's values lie side by side
         psi = np.lib.format.open_memmap(partial / "psi.npy", "w+", np.float32, (layout.total, count))
         for start in range(0, count, rows_at_once):
@@ -69,15 +79,35 @@ def write_table(
             "backbone": backbone, "layout": list(layout.sizes), "key": key, "split_seed": split_seed,
             "targets": [asdict(target) for target in targets],
         }, indent=1))
+        _replace(folder, partial, aside=workshop / "old")
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise Img2TabError(
             f"The table could not be written ({error.strerror or error}): it needs "
             f"{layout.total * count * 4 / 1e6:.0f} MB in {folder.parent}. Free some space and try again."
         ) from error
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    finally:
+        if workshop:
+            shutil.rmtree(workshop, ignore_errors=True)
     return open_table(folder)
+
+
+def _replace(folder: Path, new: Path, *, aside: Path) -> None:
+    """Two renames: `folder` is missing for a moment, and never half there."""
+    try:
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
+        new.rename(folder)
+    finally:
+        if aside.exists() and not folder.exists():                   # also after Ctrl+C between the two
+            aside.rename(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers of this table that were killed left behind; nobody writes for a day."""
+    for stale in folder.parent.glob(f".{folder.name}-*"):
+        with suppress(OSError):
+            if stale.stat().st_mtime < time.time() - DAY:
+                shutil.rmtree(stale, ignore_errors=True)
 
 
 def open_table(folder: Path) -> StyleTable:
@@ -89,19 +119,24 @@ def open_table(folder: Path) -> StyleTable:
         )
     try:
         about = json.loads((folder / "table.json").read_text())
-        stored = np.load(folder / "stats.npz")
-        return StyleTable(
+        with np.load(folder / "stats.npz") as stored:
+            split, mean, std = (read_only(stored[name]) for name in ("split", "mean", "std"))
+        table = StyleTable(
             name=folder.name,
             psi=np.load(folder / "psi.npy", mmap_mode="r").T,
             labels=pd.read_parquet(folder / "labels.parquet"),
-            split=read_only(stored["split"]),
-            stats=ChannelStats(read_only(stored["mean"]), read_only(stored["std"])),
+            split=split,
+            stats=ChannelStats(mean, std),
             targets=tuple(Target(**{**t, "classes": tuple(t["classes"])}) for t in about["targets"]),
             layout=StyleLayout(tuple(about["layout"])),
             backbone=about["backbone"],
             key=about["key"],
         )
-    except (OSError, ValueError, KeyError) as error:
+        shape = len(table.labels), table.layout.total
+        if (table.psi.shape, (*split.shape, *mean.shape), std.shape) != (shape, shape, shape[1:]):
+            raise ValueError(f"its files do not fit together: {shape[0]} labels, {table.psi.shape} style codes")
+        return table
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, ArrowException) as error:
         raise Img2TabError(
             f"The table {folder.name!r} cannot be read ({error}). Build it again: `img2tab tables build {folder.name}`."
         ) from error

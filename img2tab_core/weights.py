@@ -397,7 +397,7 @@ def _loaded(network: torch.nn.Module, state: dict[str, torch.Tensor], name: str)
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise Img2TabError(
-            f"The model file {name} does not fit this version of Img2Tab Studio. {_remedy(find(name))}"
+            f"The model file {name} does not fit this version of Img2Tab Studio. {remedy(find(name))}"
         ) from error
     return network.eval().requires_grad_(False)
 
@@ -408,7 +408,7 @@ def _loaded(network: torch.nn.Module, state: dict[str, torch.Tensor], name: str)
 def _check(entry: WeightFile, *, hash_again: bool) -> Verified:
     file = MODELS / entry.file
     if not file.is_file():
-        return Verified(entry.name, "missing", f"The model file {entry.name} is missing. {_remedy(entry)}")
+        return Verified(entry.name, "missing", f"The model file {entry.name} is missing. {remedy(entry)}")
     expected, size = entry.sha256, entry.size
     if expected is None:
         facts = _record(entry)
@@ -430,10 +430,11 @@ def _check(entry: WeightFile, *, hash_again: bool) -> Verified:
 
 
 def _damaged(entry: WeightFile, reason: str) -> Verified:
-    return Verified(entry.name, "damaged", f"The model file {entry.name} is damaged: {reason}. {_remedy(entry)}")
+    return Verified(entry.name, "damaged", f"The model file {entry.name} is damaged: {reason}. {remedy(entry)}")
 
 
-def _remedy(entry: WeightFile) -> str:
+def remedy(entry: WeightFile) -> str:
+    """The sentence that says how to get this file, or get it back."""
     if entry.source == "shipped":
         return "It is part of this repository: restore it with `git checkout -- pretrained_models`."
     command = f"img2tab weights fetch {entry.name}" if entry.optional else "img2tab weights fetch"

@@ -87,6 +87,13 @@ def test_the_scatter_shows_6_concepts_once_split_by_direction_3_to_3():
     assert (low.type, high.type) == ("scattergl", "scattergl")
 
 
+def test_the_scatter_says_distance_and_a_point_its_distance_of_0_50_sd():
+    figure = charts.concept_scatter(_scores(), _name, range(6), {}, CLASSES)
+    assert figure.layout.xaxis.title.text == "Distance, SD"
+    texts = [text for part in figure.data[:2] for text in part.hovertext]
+    assert sum("distance 0.50 SD, importance 30.00" in text for text in texts) == 1
+
+
 def test_unused_concepts_share_1_line_below_every_used_one():
     figure = charts.concept_scatter(_scores(), _name, range(6), {}, CLASSES)
     height = {int(index): y for part in figure.data[:2] for index, y in zip(part.customdata, part.y, strict=True)}

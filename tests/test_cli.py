@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -91,7 +92,8 @@ def test_scores_ranks_by_distance_and_knows_layer_and_channel(studio):
 def test_train_without_two_concepts_says_what_it_reached_and_keeps_the_run(tmp_path, studio):
     from img2tab_core.service import load_run
 
-    found = as_json("train", "--target", "perceived_gender", "--exclude", "2839,0", "--seed", 1, "--out", tmp_path / "r")
+    found = as_json(
+        "train", "--target", "perceived_gender", "--exclude", "2839,0", "--seed", 1, "--out", tmp_path / "r")
     assert found["excluded"] == [0, 2839]
     assert found["accuracy"] > 0.85 and found["auc"] > 0.93 and found["log_loss"] < 0.4
     kept = load_run(tmp_path / "r")
@@ -142,7 +144,141 @@ def test_a_mistake_with_json_is_one_document_too(studio, tmp_path):
     assert "Choose one of" in json.loads(result.stdout)["error"]
 
 
-@pytest.mark.parametrize("edit", ["2839", "2839:", "x:+3", "9999:+1"])
-def test_an_edit_that_is_not_index_and_shift_is_refused(codes, tmp_path, edit):
-    result = run("render", "--codes", codes, "--edit", edit, "--size", 128, "--out", tmp_path / "x.png")
+@pytest.mark.parametrize("option", ["--edit", "--edit-raw"])
+@pytest.mark.parametrize("edit", ["2839", "2839:", "x:+3", "9999:+1", "5:nan", "5:inf", "5:-inf", "5:1e9"])
+def test_an_edit_that_is_not_index_and_shift_is_refused(codes, tmp_path, option, edit):
+    result = run("render", "--codes", codes, option, edit, "--size", 128, "--out", tmp_path / "x.png")
     assert result.exit_code == 1 and not (tmp_path / "x.png").exists()
+    assert "Traceback" not in result.output and len(result.output.splitlines()) == 1
+
+
+def saved(file, **arrays):
+    np.savez(file, **arrays)
+
+
+@pytest.mark.parametrize(("make", "sentence"), [
+    (lambda file: file.write_bytes(b""), "must be a whole .npz with an array psi"),
+    (lambda file: file.write_bytes(b"PK\x03\x04 and no more"), "must be a whole .npz with an array psi"),
+    (lambda file: file.mkdir(), "Is a directory"),
+    (lambda file: np.save(file.open("wb"), np.zeros((1, 6752))), "must be an .npz with an array psi"),
+    (lambda file: saved(file, w=np.zeros((1, 6752))), "must be a whole .npz with an array psi"),
+    (lambda file: saved(file, psi=np.zeros(6752)), "got float64 of shape (6752,)"),
+    (lambda file: saved(file, psi=np.full((1, 6752), "a")), "got <U1 of shape (1, 6752)"),
+    (lambda file: saved(file, psi=np.array([[None]])), "must be a whole .npz with an array psi"),
+    (lambda file: saved(file, psi=np.zeros((0, 6752))), "--row must be below 0"),
+    (lambda file: saved(file, psi=np.zeros((1, 7))), "must have 6752 channels"),
+    (lambda file: saved(file, psi=np.full((1, 6752), np.nan)), "not finite numbers"),
+    (lambda file: saved(file, psi=np.full((1, 6752), 1e300)), "not finite numbers"),
+])
+def test_codes_that_are_not_numbers_of_shape_n_by_6752_are_one_sentence(studio, tmp_path, make, sentence):
+    file = tmp_path / "codes.npz"
+    make(file)
+    result = run("render", "--codes", file, "--size", 128, "--out", tmp_path / "x.png")
+    assert result.exit_code == 1 and sentence in result.output
+    assert len(result.output.splitlines()) == 1 and not (tmp_path / "x.png").exists()
+
+
+def test_half_an_archive_is_one_sentence(codes, tmp_path):
+    (tmp_path / "half.npz").write_bytes(codes.read_bytes()[:10_000])
+    result = run("render", "--codes", tmp_path / "half.npz", "--out", tmp_path / "x.png")
+    assert result.exit_code == 1 and "must be a whole .npz" in result.output
+
+
+@pytest.mark.parametrize(("out", "sentence"), [
+    (".", "got the folder"), ("folder.npy", "got the folder"), ("missing/x.npy", "there is no folder missing"),
+    ("x" * 300 + ".npy", "File name too long"),
+])
+@pytest.mark.parametrize("verb", ["encode", "render"])
+def test_out_is_looked_at_before_1_photo_is_read(tmp_path, monkeypatch, verb, out, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.npy").mkdir()
+    result = run(*({"encode": ["encode", "nothing.jpg"], "render": ["render", "--codes", "nothing.npz"]}[verb]),
+                 "--out", out)
+    assert result.exit_code == 1
+    assert sentence in result.output or (verb == "render" and "must end in .png or .npy, got ." in result.output)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_of_mode_500_is_named_before_1_photo_is_read(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    result = run("encode", "nothing.jpg", "--out", tmp_path / "closed" / "x.npz")
+    assert result.exit_code == 1 and "you may not write in" in result.output
+
+
+def test_a_photo_whose_name_is_2_lines_and_no_text_is_encoded_and_shown_on_1_line(sample, tmp_path, studio):
+    odd = tmp_path / os.fsdecode(b"a\n\xff.jpg")
+    odd.write_bytes(sample.read_bytes())
+    result = run("encode", "--no-align", odd, "--out", tmp_path / "x.npz", "--json")
+    assert result.exit_code == 0 and result.stdout.isascii()
+    assert json.loads(result.stdout)["photos"] == [{"photo": str(odd), "faces": 1}]
+    assert np.load(tmp_path / "x.npz")["photos"].tolist() == [str(odd)]
+    shown = run("predict", "--no-align", odd, "--target", "smiling", "--top", 1)
+    assert shown.exit_code == 0 and len(shown.stdout.splitlines()) == 2
+
+
+@pytest.fixture
+def crowd(monkeypatch, studio):
+    """Every photo shows 2 faces: the first two samples."""
+    from img2tab_core.service import Studio
+
+    monkeypatch.setattr(Studio, "faces", lambda self, data: studio.samples()[:2])
+
+
+def test_face_2_of_2_is_another_style_code_and_3_of_2_is_skipped_with_its_reason(crowd, sample, tmp_path, studio):
+    codes = {}
+    for number in (1, 2):
+        found = as_json("encode", sample, "--face", number, "--out", tmp_path / f"{number}.npz")
+        assert found["photos"] == [{"photo": str(sample), "faces": 2}]
+        codes[number] = np.load(tmp_path / f"{number}.npz")["psi"][0]
+    assert np.allclose(codes[2], studio.encode(studio.samples()[1]).values, atol=1e-5)
+    assert np.abs(codes[1] - codes[2]).max() > 0.1
+    (result,) = as_json("predict", sample, "--face", 2, "--target", "smiling")["results"]
+    assert (result["face"], result["faces"]) == (2, 2)
+    beyond = run("predict", sample, "--face", 3, "--target", "smiling")
+    assert beyond.exit_code == 1 and "--face must be at most 2" in beyond.output
+
+
+def test_encode_says_on_1_line_where_the_biggest_of_several_faces_was_taken(crowd, sample, tmp_path):
+    lines = run("encode", sample, "--out", tmp_path / "x.npz").stdout.splitlines()
+    assert len(lines) == 2 and f"the biggest was taken: {sample} (2)" in lines[1]
+
+
+def test_1_damaged_table_is_listed_with_its_sentence_beside_the_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
+    (tmp_path / "tables" / "mine").mkdir(parents=True)
+    (tmp_path / "tables" / "mine" / "table.json").write_text("{")
+    found = as_json("tables")
+    assert found["tables"] == []
+    assert [one["name"] for one in found["damaged"]] == ["mine"]
+    text = run("tables")
+    assert text.exit_code == 0 and "mine: damaged. The table 'mine' cannot be read" in text.output
+
+
+def test_a_mistake_in_listing_tables_is_1_sentence_or_1_document(monkeypatch):
+    from img2tab_core.errors import Img2TabError
+    from img2tab_core.service import Studio
+
+    def fails(self):
+        raise Img2TabError("No.")
+
+    monkeypatch.setattr(Studio, "table_names", fails)
+    assert (run("tables").exit_code, run("tables").output) == (1, "No.\n")
+    assert json.loads(run("tables", "--json").stdout) == {"error": "No."}
+
+
+def test_building_a_table_before_the_weights_are_fetched_names_the_1_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "MODELS", tmp_path)
+    result = run("tables", "build")
+    assert result.exit_code == 1 and "img2tab weights fetch" in result.output and "Traceback" not in result.output
+
+
+def test_weights_list_says_archive_members_size_and_64_digits_of_sha256(studio):
+    rows = {row["name"]: row for row in as_json("weights", "list")["weights"]}
+    converted, shipped = rows["mobilestylegan-ffhq"], rows["face-encoder"]
+    assert converted["archive"]["package"] == "random-face" and len(converted["archive"]["sha256"]) == 64
+    assert len(converted["members"]) == 4 and converted["size"] > 1_000_000
+    assert shipped["archive"] is None and shipped["members"] == []
+    assert shipped["sha256"] == weights.record("face-encoder")["sha256"]
+    assert rows["moco-v2"]["status"] == "ready" or rows["moco-v2"]["sha256"] is None
+    text = run("weights", "list").output
+    assert f"{shipped['size'] / 1e6:.1f} MB, sha256 {shipped['sha256'][:12]}" in text

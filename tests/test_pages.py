@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import time
@@ -18,6 +19,7 @@ from dashboard import state
 from dashboard.components import words
 from img2tab_core import weights
 from img2tab_core.records import Edit
+from tests.test_photos import bilevel_png
 
 APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 CONCEPTS, EXCLUDE, INSPECT = "views/concepts.py", "views/exclude.py", "views/inspect.py"
@@ -25,11 +27,12 @@ CONCEPTS, EXCLUDE, INSPECT = "views/concepts.py", "views/exclude.py", "views/ins
 
 @pytest.fixture(scope="module")
 def home(studio, tmp_path_factory):
-    """A visitor's data of these tests alone: the real table, a copy of the trained runs, no names."""
+    """A visitor's data of these tests alone: the real table, a copy of the standing runs, no names."""
     real, own = weights.home(), tmp_path_factory.mktemp("home")
     (own / "tables").symlink_to(real / "tables")
-    if (real / "runs").is_dir():
-        shutil.copytree(real / "runs", own / "runs")
+    for about in (real / "runs").glob("*/run.json"):
+        if not _excluded(about):
+            shutil.copytree(about.parent, own / "runs" / about.parent.name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMG2TAB_HOME", str(own))
         _forget()
@@ -39,9 +42,19 @@ def home(studio, tmp_path_factory):
 
 @pytest.fixture
 def visit(home):
-    """A visitor who has just opened the dashboard, once the first classifier is there."""
-    at = AppTest.from_file(str(APP), default_timeout=300)
-    return _ready(at.run())
+    """A visitor who has just opened the dashboard, once the first classifier is there, and the first to retrain."""
+    for about in (home / "runs").glob("*/run.json"):
+        if _excluded(about):
+            shutil.rmtree(about.parent)
+    return _visit()
+
+
+def _excluded(about: Path) -> list[int]:
+    return json.loads(about.read_text())["excluded"]
+
+
+def _visit() -> AppTest:
+    return _ready(AppTest.from_file(str(APP), default_timeout=300).run())
 
 
 def _forget():
@@ -163,7 +176,7 @@ def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and
     assert _slider(at).value == 0.0
 
 
-def test_2_moves_are_kept_as_2_chips_and_a_click_takes_1_back(visit):
+def test_2_edits_are_kept_as_2_chips_and_a_click_takes_1_back(visit):
     at = _sample(visit, 1)
     second = at.selectbox(key="inspect.concept").options[1]
     at = _well(_slider(at).set_value(8.0).run())
@@ -175,7 +188,7 @@ def test_2_moves_are_kept_as_2_chips_and_a_click_takes_1_back(visit):
     assert sum(bool(one.key and one.key.startswith("inspect.chip.")) for one in at.button) == 1
 
 
-def test_a_face_a_concept_and_a_move_survive_2_page_changes(visit):
+def test_a_face_a_concept_and_an_edit_survive_2_page_changes(visit):
     at = _sample(visit, 3)
     at = _well(_slider(at).set_value(6.0).run())
     picked, before = at.selectbox(key="inspect.concept").value, _metric(at, ", before")
@@ -198,6 +211,19 @@ def test_the_family_moves_the_probability_further_than_1_concept_at_1_sd(visit):
     assert abs(now - was) > 0.2
 
 
+def test_the_family_at_strength_0_is_on_and_moves_nothing(visit):
+    at = _sample(visit, 4)
+    at = _well(at.toggle(key="inspect.family").set_value(True).run())
+    assert at.slider(key="inspect.strength").value == 1.5
+    assert _metric(at, ", after") != _metric(at, ", before")
+    at = _well(at.slider(key="inspect.strength").set_value(0.0).run())
+    assert at.slider(key="inspect.strength").value == 0.0
+    assert at.toggle(key="inspect.family").value
+    assert _metric(at, ", after") == _metric(at, ", before")
+    at = _well(at.button(key="inspect.reset").click().run())
+    assert not at.toggle(key="inspect.family").value
+
+
 def _state(at: AppTest, key: str):
     return at.session_state[key]
 
@@ -207,6 +233,9 @@ def test_a_portrait_is_found_aligned_and_judged(visit, shared_photos):
     assert not _errors(at)
     assert any("portrait.jpg" in one.value for one in at.caption)
     assert _metric(at, ", before").endswith("%")
+    face = _state(at, "visit.photos")[0].faces[0]
+    word = state.studio().quality(face, state.encode(face)).word
+    assert sum(f"{words.sentence(word)} reconstruction" in one.value for one in at.markdown) == 1
 
 
 def test_a_bad_upload_is_a_sentence_with_its_name_and_the_face_of_before_stays(visit, shared_photos):
@@ -224,6 +253,19 @@ def test_a_bad_upload_is_a_sentence_with_its_name_and_the_face_of_before_stays(v
         assert len(_errors(at)) == 1
         assert _errors(at)[0].startswith(f"**{name}**: ")
         assert _metric(at, ", before") == before
+
+
+def test_a_png_of_30000_x_30000_is_refused_and_the_face_of_before_stays(visit, shared_photos):
+    at = _upload(visit, ("portrait.jpg", _portrait(shared_photos)))
+    before = _metric(at, ", before")
+    bomb = bilevel_png(30_000, 30_000, rows=30_000)
+    assert len(bomb) < 200_000
+    at = _upload(at, ("bomb.png", bomb))
+    assert len(_errors(at)) == 1
+    assert _errors(at)[0].startswith("**bomb.png**: ") and "30000 x 30000" in _errors(at)[0]
+    assert _metric(at, ", before") == before
+    at = _well(_slider(at).set_value(4.0).run())
+    assert at.button(key="inspect.reset").disabled is False
 
 
 def test_1_good_photo_of_3_is_inspected_and_2_bad_ones_are_listed(visit, shared_photos):
@@ -253,6 +295,40 @@ def test_of_2_photos_the_second_can_be_chosen(visit, shared_photos):
     assert any("two.jpg" in one.value for one in at.caption)
 
 
+def test_of_5_faces_in_a_photo_each_can_be_inspected(visit, shared_photos):
+    files = sorted((shared_photos / "congress").glob("*.jpg"))[:5]
+    row = np.hstack([np.asarray(Image.open(file).convert("RGB").resize((320, 400))) for file in files])
+    at = _sample(visit, 0)
+    at = _upload(at, ("five.jpg", _jpeg(row)))
+    assert not _errors(at)
+    assert any("5 faces found in five.jpg" in one.value for one in at.caption)
+    shares = set()
+    for number in range(5):
+        at = _well(at.button(key=f"face-{number}").click().run())
+        shares.add(_metric(at, ", before"))
+    assert len(shares) > 1
+    assert len({face.key for face in _state(at, "visit.photos")[0].faces}) == 5
+
+
+def test_2_photos_of_1_name_are_told_apart_as_number_2(visit, shared_photos):
+    first, second = _portrait(shared_photos), _portrait(shared_photos, "008f.jpg")
+    at = _upload(visit, ("image.jpg", first), ("image.jpg", second))
+    assert at.selectbox(key="inspect.photo").options == ["image.jpg", "image.jpg (2)"]
+    before = _metric(at, ", before")
+    at = _well(at.selectbox(key="inspect.photo").set_value(1).run())
+    assert any("image.jpg (2)" in one.value for one in at.caption)
+    assert _metric(at, ", before") != before
+    at = _well(at.selectbox(key="inspect.photo").set_value(0).run())
+    assert _metric(at, ", before") == before
+
+
+def test_1_file_brought_2_times_is_2_photos_and_the_page_lives(visit, shared_photos):
+    at = _upload(visit, ("image.jpg", _portrait(shared_photos)), ("image.jpg", _portrait(shared_photos)))
+    assert at.selectbox(key="inspect.photo").options == ["image.jpg", "image.jpg (2)"]
+    at = _well(at.selectbox(key="inspect.photo").set_value(1).run())
+    assert at.selectbox(key="inspect.photo").value == 1
+
+
 def test_a_camera_shot_is_judged_like_an_upload(visit, shared_photos):
     at = _well(visit.button_group(key="inspect.source").set_value("Camera").run())
     at = _well(
@@ -262,12 +338,13 @@ def test_a_camera_shot_is_judged_like_an_upload(visit, shared_photos):
     assert any("Camera photo" in one.value for one in at.caption)
 
 
-def test_moves_keep_their_order_and_a_shift_of_0_leaves_1_of_2():
-    moves = state.Moves().with_shift(7, 2.0).with_shift(3, -1.0).with_shift(7, 4.0)
-    assert moves.edits == (Edit(7, 4.0), Edit(3, -1.0))
-    assert moves.shift_of(7) == 4.0 and moves.shift_of(9) == 0.0
-    assert moves.with_shift(7, 0.0).edits == (Edit(3, -1.0),)
-    assert not moves.with_shift(7, 0.0).with_shift(3, 0.0)
+def test_edits_keep_their_order_and_a_shift_of_0_leaves_1_of_2():
+    edits = state.FaceEdits().with_shift(7, 2.0).with_shift(3, -1.0).with_shift(7, 4.0)
+    assert edits.single == (Edit(7, 4.0), Edit(3, -1.0))
+    assert edits.shift_of(7) == 4.0 and edits.shift_of(9) == 0.0
+    assert edits.with_shift(7, 0.0).single == (Edit(3, -1.0),)
+    assert not edits.with_shift(7, 0.0).with_shift(3, 0.0)
+    assert edits.with_family(0.0).family == 0.0 and edits.with_family(None) == edits
 
 
 # ---- concepts
@@ -368,7 +445,7 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     assert _state(at, "visit.job").wait(300)
     at = _well(at.run())
 
-    ((second,),) = _state(at, "visit.runs").values()
+    (second,) = _state(at, "visit.runs")[("default", _target(at))]
     assert second.excluded == ticked and len(ticked) == 2
     assert studio.scores(second).importance[sorted(ticked)].tolist() == [0.0, 0.0]
     assert any("Before and after: run 1 and run 2" == one.value for one in at.subheader)
@@ -386,6 +463,34 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     at = _go(at, EXCLUDE)
     at = _well(at.button(key=f"exclude.use.{second.id}").click().run())
     assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
+
+
+def test_run_2_is_in_the_history_of_the_next_visit_which_starts_with_run_1(visit):
+    at = _tick_2(_go(visit, EXCLUDE))
+    at = _well(at.button(key="exclude.train").click().run())
+    assert _state(at, "visit.job").wait(300)
+    at = _well(at.run())
+    (second,) = _state(at, "visit.runs")[("default", _target(at))]
+    accuracy = _metric(at, "Accuracy")
+
+    at = _go(_visit(), EXCLUDE)
+    assert any("Nothing excluded" in one.value for one in at.sidebar.caption)
+    assert any(one.value.startswith("**Run 2**, excludes 2 concepts") for one in at.markdown)
+    assert not any(one.value.startswith("**Run 3**") for one in at.markdown)
+    at = _well(at.button(key=f"exclude.use.{second.id}").click().run())
+    assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
+    assert any("Before and after: run 1 and run 2" == one.value for one in at.subheader)
+    assert _metric(at, "Accuracy") == accuracy
+
+
+def test_a_cancelled_training_is_not_in_the_history_of_the_next_visit(visit):
+    at = _tick_2(_go(visit, EXCLUDE))
+    at = _well(at.button(key="exclude.train").click().run())
+    job = _state(at, "visit.job")
+    at = _well(at.button(key="exclude-cancel").click().run())
+    assert job.wait(300)
+    at = _go(_visit(), EXCLUDE)
+    assert not any(one.value.startswith("**Run 2**") for one in at.markdown)
 
 
 def _tick_2(at: AppTest) -> AppTest:

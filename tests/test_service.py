@@ -80,6 +80,29 @@ def test_a_kept_run_comes_back_with_the_same_probabilities(tmp_path, studio, run
     assert (back.metrics, back.excluded, back.target) == (run.metrics, run.excluded, run.target)
 
 
+def test_a_retrained_run_is_kept_and_found_again_after_the_standing_one(studio, table, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
+    studio.keep(run)
+    other = studio.train(table, "perceived_gender", excluded=frozenset({1, 2, 3}))
+    studio.keep(other)
+    (tmp_path / "runs" / "default-perceived_gender-000000000000").mkdir()
+    (tmp_path / "runs" / "default-perceived_gender-000000000000" / "run.json").write_text("{")
+    found = studio.kept(table, "perceived_gender")
+    assert [one.id for one in found] == [run.id, other.id]
+    assert found[1].metrics == other.metrics
+
+
+def test_a_damaged_standing_run_is_trained_again_with_the_same_result(studio, table, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
+    fresh = service.Studio()
+    monkeypatch.setattr(fresh, "_tables", {"default": table})
+    folder = tmp_path / "runs" / run.id
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text('{"id": ')
+    assert fresh.run(table, "perceived_gender").metrics == run.metrics
+    assert service.load_run(folder).metrics == run.metrics
+
+
 def test_a_run_that_is_not_there_is_a_sentence(tmp_path):
     with pytest.raises(Img2TabError, match="Train it again"):
         service.load_run(tmp_path)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import threading
+import time
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import tables
+from img2tab_core import population, tables, weights
 from img2tab_core.errors import Img2TabError
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import Target
@@ -66,7 +72,7 @@ def test_a_target_that_is_not_there_lists_the_ones_that_are(written):
 
 
 def test_a_failed_rewrite_leaves_the_old_table_as_it_was(written, tmp_path):
-    table, psi, labels = written
+    _, psi, labels = written
 
     def breaks(rows):
         raise OSError(28, "No space left on device")
@@ -83,3 +89,112 @@ def test_a_missing_or_damaged_table_names_the_command(written, tmp_path):
     (tmp_path / "small" / "stats.npz").write_bytes(b"not an archive")
     with pytest.raises(Img2TabError, match="Build it again"):
         tables.open_table(tmp_path / "small")
+
+
+@pytest.mark.parametrize(("file", "content"), [
+    ("stats.npz", b""), ("stats.npz", b"PK\x03\x04"), ("psi.npy", b""), ("psi.npy", b"\x93NUMPY"),
+    ("labels.parquet", b""), ("labels.parquet", b"PAR1PAR1"), ("table.json", b"[]"), ("table.json", b"{"),
+    ("table.json", b"{}"), ("table.json", b"\xff"),
+])
+def test_one_of_4_files_damaged_is_one_sentence(written, tmp_path, file, content):
+    (tmp_path / "small" / file).write_bytes(content)
+    with pytest.raises(Img2TabError, match="'small' cannot be read"):
+        tables.open_table(tmp_path / "small")
+
+
+def test_99_labels_beside_100_style_codes_are_refused(written, tmp_path):
+    written[2][:99].to_parquet(tmp_path / "small" / "labels.parquet")
+    with pytest.raises(Img2TabError, match="do not fit together: 99 labels"):
+        tables.open_table(tmp_path / "small")
+
+
+def write_small(folder, labels, blocks, key="k2"):
+    return tables.write_table(folder, blocks, labels, targets=[TARGET], layout=LAYOUT, backbone="toy", key=key)
+
+
+def test_ctrl_c_in_a_rewrite_leaves_the_old_table_and_nothing_beside_it(written, tmp_path):
+    _, psi, labels = written
+
+    def stopped(rows):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_small(tmp_path / "small", labels, stopped)
+    assert np.array_equal(tables.open_table(tmp_path / "small").psi, psi)
+    assert [p.name for p in tmp_path.iterdir()] == ["small"]
+
+
+def test_while_a_second_table_is_written_only_the_first_of_2_is_found(written, tmp_path):
+    _, psi, labels = written
+    seen = []
+
+    def blocks(rows):
+        seen.extend(file.parent.name for file in tmp_path.glob("*/table.json"))
+        assert len(list(tmp_path.iterdir())) == 2
+        return psi[rows]
+
+    write_small(tmp_path / "other", labels, blocks)
+    assert seen == ["small"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "small"]
+
+
+def test_what_a_killed_writer_left_goes_after_1_day_and_not_before(written, tmp_path):
+    _, psi, labels = written
+    for name, age in {".small-dead": 100_000, ".small-busy": 3_600}.items():
+        (tmp_path / name / "new").mkdir(parents=True)
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    table = write_small(tmp_path / "small", labels, lambda rows: psi[rows] + 1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".small-busy", "small"]
+    assert np.array_equal(table.psi, psi + 1)
+
+
+@pytest.fixture
+def toy_population(tmp_path, monkeypatch):
+    """20 faces whose style code is 7 numbers of w; how often style codes were computed."""
+    folder, calls = tmp_path / "population", []
+    folder.mkdir()
+    np.save(folder / "w.npy", np.ones((20, 512), np.float16))
+    pd.DataFrame({"smiling": np.resize([0, 1], 20).astype(np.int8)}).to_parquet(folder / "labels.parquet")
+    target = {"name": "smiling", "title": "t", "classes": ["a", "b"], "how": "by hand"}
+    (folder / "population.json").write_text(json.dumps({"targets": [target], "split_seed": 0}))
+
+    def styles(w):
+        calls.append(len(w))
+        time.sleep(0.1)                                              # long enough for another builder to come
+        return w[:, :7]
+
+    monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(population, "FOLDER", folder)
+    monkeypatch.setattr(population, "_key", lambda: "k")
+    monkeypatch.setattr(
+        population.backbone, "open_backbone", lambda: SimpleNamespace(styles=styles, layout=LAYOUT, name="toy"))
+    return calls
+
+
+def test_of_2_builders_at_once_1_builds_and_both_get_the_table(toy_population):
+    found = []
+    both = [threading.Thread(target=lambda: found.append(population.build_default_table())) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert [table.psi.shape for table in found] == [(20, 7)] * 2
+    assert toy_population == [20]
+    population.build_default_table(anew=True)
+    assert toy_population == [20, 20]
+
+
+def test_a_table_with_1_damaged_file_is_not_current(toy_population, tmp_path):
+    population.build_default_table()
+    assert population.is_current()
+    (tmp_path / "home" / "tables" / "default" / "stats.npz").write_bytes(b"")
+    assert not population.is_current()
+    population.build_default_table()
+    assert population.is_current()
+
+
+def test_without_any_of_the_weights_nothing_is_current_and_the_sentence_names_1_command(monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "MODELS", tmp_path)
+    assert not population.is_current()
+    with pytest.raises(Img2TabError, match="img2tab weights fetch"):
+        population.build_default_table()

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
+from PIL import Image
+from typer.testing import CliRunner
 
-from img2tab_core import weights
+from img2tab_core import population, weights
 from img2tab_core.errors import Img2TabError
 from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder
-from img2tab_core.training import labels
+from img2tab_core.training import agreement, build_population, commands, labels
+from img2tab_core.training import pairs as pairs_module
 from img2tab_core.training.augment import augment
-from img2tab_core.training.build_population import hand_check
-from img2tab_core.training.encoder import Recipe, r_squared, save_encoder, train_encoder
-from img2tab_core.training.pairs import render_pairs
+from img2tab_core.training.build_population import NOT_BLIND, hand_check, label_faces
+from img2tab_core.training.encoder import Recipe, r_squared, read_recipes, save_encoder, train_encoder
+from img2tab_core.training.expression import read_weights
+from img2tab_core.training.pairs import count_rendered, render_pairs
 
 TINY = EncoderConfig(size=32, widths=(8, 16, 16), depths=(0, 0, 0))
 
@@ -48,6 +54,30 @@ def test_an_encoder_learns_brightness_goes_on_from_its_checkpoint_and_keeps_its_
     with (tmp_path / "out" / "curve.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(lines) + len(again)
     assert not model.training
+    recipes = read_recipes(tmp_path / "out")
+    assert [(one["from_step"], one["steps"], one["average"]) for one in recipes] == [(0, 80, 0.9), (80, 90, 0.999)]
+
+
+def test_the_same_recipe_twice_is_1_recipe_and_a_checkpoint_of_before_recipes_goes_on(pairs, tmp_path):
+    recipe = Recipe(encoder=TINY, steps=2, batch=32, report_every=1)
+    assert read_recipes(tmp_path / "out") == []
+    for _ in range(2):
+        train_encoder([pairs], pairs, tmp_path / "out", recipe)
+    assert [one["from_step"] for one in read_recipes(tmp_path / "out")] == [0]
+    file = tmp_path / "out" / "checkpoint.pt"
+    saved = torch.load(file, weights_only=True)
+    del saved["recipes"]
+    torch.save(saved, file)
+    train_encoder([pairs], pairs, tmp_path / "out", recipe)
+    recipes = read_recipes(tmp_path / "out")
+    assert [one["from_step"] for one in recipes] == [0, 3] and "unknown" in recipes[0]
+
+
+def test_a_checkpoint_of_32_px_is_refused_by_a_recipe_of_other_widths(pairs, tmp_path):
+    train_encoder([pairs], pairs, tmp_path / "out", Recipe(encoder=TINY, steps=1, batch=32))
+    wider = EncoderConfig(size=32, widths=(8, 16, 24), depths=(0, 0, 0))
+    with pytest.raises(Img2TabError, match="of another shape"):
+        train_encoder([pairs], pairs, tmp_path / "out", Recipe(encoder=wider, steps=1, batch=32))
 
 
 def test_fewer_pairs_than_a_batch_are_refused(pairs, tmp_path):
@@ -103,6 +133,141 @@ def test_rendering_goes_on_where_it_was_stopped_and_gives_the_same_faces(generat
     assert whole.shape == (3, 64, 64, 3) and whole.std() > 20
 
 
+def test_a_folder_of_2_faces_goes_on_only_with_what_it_was_begun_with(generator, tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs_module, "mean_w", lambda generator: torch.zeros(512))  # seconds less
+    begun = {"seed": 5, "count": 2, "size": 64, "drawn_at": 128}
+    folder = tmp_path / "pairs"
+    render_pairs(generator, folder, **begun)
+    assert json.loads((folder / "pairs.json").read_text()) == begun
+    kept = np.load(folder / "w.npy")
+    for other in ({"seed": 6}, {"count": 3}, {"count": 1}, {"size": 32}, {"drawn_at": 64}):
+        with pytest.raises(Img2TabError, match="was begun with seed 5, count 2, size 64, drawn_at 128"):
+            render_pairs(generator, folder, **begun | other)
+    (folder / "pairs.json").unlink()                                 # a folder of before pairs.json
+    for other in ({"seed": 6}, {"count": 3}):
+        with pytest.raises(Img2TabError, match="another seed, count or size"):
+            render_pairs(generator, folder, **begun | other)
+    assert np.array_equal(np.load(folder / "w.npy"), kept)
+    render_pairs(generator, folder, **begun)
+    assert json.loads((folder / "pairs.json").read_text()) == begun
+
+
+@pytest.fixture
+def run():
+    """The training verbs, as a terminal runs them."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    commands.register(app)
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.mark.parametrize("missing", ["w.npy", "faces.npy", "done.txt"])
+def test_a_folder_without_1_of_its_3_files_names_it_and_the_command(pairs, tmp_path, run, missing):
+    (pairs / missing).unlink()
+    with pytest.raises(Img2TabError, match=f"must hold {missing}"):
+        count_rendered(pairs)
+    for words in (
+        ["train-encoder", pairs, "--held-out", pairs, "--out", tmp_path / "out"],
+        ["build-population", pairs, "--expression", tmp_path, "--out", tmp_path / "out"],
+        ["draw-samples", pairs, "--rows", "0", "--out", tmp_path / "out"],
+    ):
+        result = run(*words)
+        assert result.exit_code == 1 and len(result.output.splitlines()) == 1
+        assert missing in result.output and "img2tab render-pairs" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_draw_samples_writes_the_3_rows_asked_for_in_their_order(pairs, tmp_path, run):
+    result = run("draw-samples", pairs, "--rows", "5,3,90", "--out", tmp_path / "samples")
+    assert result.exit_code == 0, result.output
+    files = sorted((tmp_path / "samples").iterdir())
+    assert [file.name for file in files] == ["00.jpg", "01.jpg", "02.jpg"]
+    faces = np.load(pairs / "faces.npy")
+    for file, row in zip(files, (5, 3, 90), strict=True):
+        assert np.abs(np.asarray(Image.open(file)).astype(int) - faces[row]).max() <= 2
+    for rows, sentence in {"96": "between 0 and 95", "a": "must be face numbers", "": "got none"}.items():
+        assert sentence in run("draw-samples", pairs, "--rows", rows, "--out", tmp_path / "no").output
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_folder_that_is_not_face_api_names_the_1_command_that_gets_it(tmp_path):
+    with pytest.raises(Img2TabError, match="npm pack @vladmandic/face-api"):
+        read_weights(tmp_path)
+    (tmp_path / "face_expression_model-weights_manifest.json").write_text(
+        json.dumps([{"weights": [{"name": "a", "shape": [9]}]}]))
+    (tmp_path / "face_expression_model.bin").write_bytes(b"123")
+    with pytest.raises(Img2TabError, match="npm pack @vladmandic/face-api"):
+        read_weights(tmp_path)
+
+
+class StubLabeller:
+    """Says the same of every face; counts the faces it was asked about."""
+
+    def __init__(self, gender: int = 1) -> None:
+        self.gender, self.asked = gender, 0
+
+    def measure(self, faces) -> pd.DataFrame:
+        self.asked += len(faces)
+        return pd.DataFrame([{"perceived_gender": self.gender, "perceived_age": 40.0} | {
+            name: 1.0 for name in labels.MEASURES if name != "perceived_age"}] * len(faces))
+
+
+def test_labels_of_96_faces_are_kept_under_their_version_and_version_1_reads_older_names(pairs, monkeypatch):
+    labeller = StubLabeller()
+    assert len(label_faces(pairs, labeller, limit=1000)) == 96
+    label_faces(pairs, labeller, limit=1000)
+    assert labeller.asked == 96
+    (pairs / "labels-v1-0-96.parquet").rename(pairs / "labels-0-96.parquet")
+    label_faces(pairs, labeller, limit=1000)
+    assert labeller.asked == 96
+    monkeypatch.setattr(build_population, "LABELS_VERSION", 2)
+    label_faces(pairs, labeller, limit=1000)
+    assert labeller.asked == 192 and (pairs / "labels-v2-0-96.parquet").is_file()
+
+
+@pytest.fixture
+def portraits(tmp_path):
+    """4 portraits: recorded female, male, unknown, male."""
+    folder = tmp_path / "portraits"
+    folder.mkdir()
+    (folder / "labels.csv").write_text("image,gender\na.jpg,F\nb.jpg,M\nc.jpg,\nd.jpg,M\n")
+    return folder
+
+
+def test_a_portrait_without_recorded_gender_takes_no_part_in_the_agreement(portraits, monkeypatch):
+    monkeypatch.setattr(agreement, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
+    (row,) = agreement.measure_labels(StubLabeller(gender=1), portraits, portraits)
+    assert row[2] == "3 of 3 known" and row[3].startswith("66.7% agree")
+
+
+def test_labels_that_cannot_be_read_are_1_sentence_that_says_what_they_must_hold(tmp_path, run):
+    for content in (None, "", "photo,sex\na.jpg,F\n", "image,sex\na.jpg,F\n"):
+        if content is not None:
+            (tmp_path / "labels.csv").write_text(content)
+        result = run("measure-portraits", tmp_path)
+        assert result.exit_code == 1 and "the columns image and gender" in result.output
+        assert len(result.output.splitlines()) == 1
+
+
+def test_a_portrait_without_a_face_counts_as_not_right_over_all_3(portraits, monkeypatch, studio, run):
+    def first_two(table, file):
+        assert table["gender"].tolist() == [0, 1, 1]
+        return table.iloc[:2].reset_index(drop=True), [face.pixels for face in studio.samples()[:2]]
+
+    monkeypatch.setattr(agreement, "aligned_faces", first_two)
+    found = json.loads(run("measure-portraits", portraits, "--json").stdout)
+    assert (found["photos"], found["of"]) == (2, 3)
+    assert found["accuracy_of_all"] == pytest.approx(found["accuracy"] * 2 / 3)
+    assert {"interval", "auc", "accuracy_female", "accuracy_male", "quality"} <= set(found)
+    assert run("measure-portraits", portraits).stdout.startswith("2 of 3 had a face.")
+
+
+def test_0_faces_in_3_portraits_and_a_photo_that_is_missing_are_sentences(portraits, monkeypatch, studio, run):
+    assert "a.jpg cannot be read" in run("measure-portraits", portraits).output
+    monkeypatch.setattr(agreement, "aligned_faces", lambda table, file: (table.iloc[:0], []))
+    result = run("measure-portraits", portraits)
+    assert result.exit_code == 1 and "No face was found in any of 3 photos" in result.output
+
+
 def test_a_label_is_unknown_between_its_borders():
     one = {"perceived_gender": 1, "perceived_age": 40.0, "gender_confidence": 99.0, "happy": 1.0, "mouth_gap": 0.2,
            "mouth_width": 0.7, "ita": 50.0, "head_yaw": -35.0}
@@ -139,5 +304,12 @@ def test_a_hand_check_counts_only_known_rows(tmp_path):
     (tmp_path / "check.json").write_text(json.dumps(
         {"by": "somebody", "rows": [0, 1, 2, 3], "disagree": {"smiling": [1, 3]}}))
     found = hand_check(tmp_path / "check.json", pd.DataFrame({"smiling": [1, 0, 1, -1]}))
-    assert found[0][:3] == ["smiling", "somebody, generated faces", "3 of 4 known"]
+    assert found[0][:3] == ["smiling", f"somebody, generated faces ({NOT_BLIND})", "3 of 4 known"]
     assert found[0][3].startswith("66.7% agree")
+
+
+def test_the_bundled_population_has_the_6_targets_and_was_encoded_by_the_shipped_encoder():
+    about = json.loads((population.FOLDER / "population.json").read_text())
+    assert len(labels.TARGETS) == 6
+    assert about["targets"] == json.loads(json.dumps([asdict(target) for target in labels.TARGETS]))
+    assert about["encoder_sha256"] == weights.record("face-encoder")["sha256"]

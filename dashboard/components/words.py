@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from img2tab_core.errors import Img2TabError
 from img2tab_core.layout import StyleLayout
 
+DISTANCE = (
+    "How far a concept sets the two classes apart: Wasserstein-1 distance (W1) between them, in standard deviations."
+)
+
 _PLACE = re.compile(r"(?:layer)?\s*(\d+)\s*(?:[:·.,/]|channel|·\s*channel)\s*(?:channel)?\s*(\d+)", re.IGNORECASE)
 
 

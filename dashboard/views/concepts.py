@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import charts, state
 from dashboard.components import words
 from img2tab_core.records import ConceptScores, Target
-from img2tab_core.service import Run
+from img2tab_core.service import NAME_LENGTH, Run
 
 SHIFTS = (-8, 0, 8)
 USED_ONLY = "Used only"
@@ -74,7 +74,7 @@ def _filters(everything: pd.DataFrame) -> pd.DataFrame:
             help="Early layers draw shape and pose, late layers draw colour and texture.",
         )
         least = st.number_input(
-            "Least W1, SD",
+            "Least distance",
             min_value=0.0,
             value=0.0,
             step=0.1,
@@ -82,7 +82,7 @@ def _filters(everything: pd.DataFrame) -> pd.DataFrame:
             key="concepts.distance",
             persist_state="session",
             width=134,
-            help="Show only concepts that set the two classes at least this far apart.",
+            help="Show only concepts that set the two classes at least this many standard deviations apart.",
         )
         used = st.checkbox(
             USED_ONLY,
@@ -126,7 +126,7 @@ def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:
         column_config={
             "rank": st.column_config.NumberColumn("Rank", help="Place by importance, then by distance.", width=50),
             "name": st.column_config.TextColumn(
-                "Name", help="The name a person gave; empty until then.", width=120
+                "Name", help="The name a person gave; empty until then.", width=100
             ),
             "layer": st.column_config.NumberColumn("Layer", help="Layer of the generator.", width=50),
             "channel": st.column_config.NumberColumn("Channel", help="Channel within its layer.", width=66),
@@ -134,10 +134,10 @@ def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:
                 "Index", help="Number among all channels.", format="%d", width=56
             ),
             "distance": st.column_config.NumberColumn(
-                "W1, SD",
+                "Distance, SD",
                 format="%.2f",
-                width=64,
-                help="How far the concept sets the two classes apart: Wasserstein-1 distance, in standard deviations.",
+                width=84,
+                help=words.DISTANCE,
             ),
             "importance": st.column_config.ProgressColumn(
                 "Importance, %",
@@ -202,7 +202,7 @@ def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.Data
     grid.metric(
         "Distance, SD",
         f"{scores.distance[picked]:.2f}",
-        help="Wasserstein-1 distance between the two classes, in standard deviations.",
+        help=words.DISTANCE,
     )
     grid.metric(
         "Importance",
@@ -233,7 +233,7 @@ def _name(picked: int, names: dict[int, str]) -> None:
                 "Name",
                 value=names.get(picked, ""),
                 key=key,
-                max_chars=40,
+                max_chars=NAME_LENGTH,
                 placeholder="What does it draw?",
                 help="The name shows on every page; save an empty name to remove it.",
             )

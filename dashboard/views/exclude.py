@@ -50,7 +50,7 @@ def _cards(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
             default=IMPORTANCE,
             required=True,
             persist_state="session",
-            help="Importance: what the active run uses. Distance: how far a concept sets the two classes apart.",
+            help=f"Importance: share of what the active run uses.  \nDistance: {words.DISTANCE}",
         )
         number = st.pagination(RANKED // PER_PAGE, key="exclude.page", max_visible_pages=5, persist_state="session")
     ranked = _ranked(scores, by)
@@ -71,13 +71,14 @@ def _cards(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
                 on_change=_toggle,
                 args=(index,),
             )
+            importance = f"Importance {words.percent(scores.importance[index], 2)}"
             st.caption(
-                f"W1 {scores.distance[index]:.2f} SD · {words.percent(scores.importance[index], 2)}"
-                + (" · excluded now" if index in run.excluded else "")
+                f"Distance {scores.distance[index]:.2f} SD  \n"
+                + ("Excluded now" if index in run.excluded else importance)
             )
     st.caption(
         "Pictures: one face with the concept at −8 and at +8 standard deviations, and in orange where the two differ. "
-        "W1: distance between the classes. Per cent: share of what the active run uses."
+        "Distance: how far it sets the classes apart. Importance: share of what the active run uses."
     )
     return [(0, bar), *waiting]
 
@@ -135,7 +136,7 @@ def _basket(run: Run, scores: ConceptScores) -> None:
             on_click=lambda: state.tick(frozenset()),
         )
     else:
-        st.caption("Nothing is ticked yet. Tick concepts on the left, or add them here.")
+        st.caption("Nothing is ticked yet. Tick concepts to exclude, or add them here.")
     _add(scores)
     _train(run, ticked)
 
@@ -185,7 +186,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
             width="stretch",
             icon=":material/history:",
             on_click=lambda: state.activate(same.id),
-            help="A run with exactly these exclusions was already trained in this visit.",
+            help="A run with exactly these exclusions was already trained.",
         )
         return
     st.button(
@@ -196,7 +197,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
         icon=":material/model_training:",
         disabled=same is not None,
         on_click=state.retrain,
-        help="Trains a new classifier in the background; the old one is kept and you can go back to it.",
+        help="Trains a new classifier in the background; the old one is kept, and you can go back to it.",
     )
     if same is not None:
         st.caption(
@@ -287,12 +288,12 @@ def _number(run: Run) -> int:
     return 1 + [one.id for one in state.history()].index(run.id)
 
 
-# ---- every run of this visit
+# ---- every run of the target
 
 
 def _history(run: Run) -> None:
-    st.subheader("Runs of this visit", anchor=False)
-    st.caption("Every run is kept. Use an earlier one to undo: all pages then show it again, unchanged.")
+    st.subheader("Runs of this target", anchor=False)
+    st.caption("Every run is kept for the next visit too. Use an earlier one to undo: all pages then show it again.")
     before = state.before_run(run)
     if before is not None:
         st.button(

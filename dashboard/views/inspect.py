@@ -81,7 +81,7 @@ def _choose_photo() -> None:
     brought = state.visit_photos()
     if len(brought) < 2:
         return
-    st.session_state["inspect.photo"] = brought.index(state.photo())
+    st.session_state["inspect.photo"] = state.photo_number()
     st.selectbox(
         "Photo",
         range(len(brought)),
@@ -154,7 +154,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         )
         icon, colour = {
             "good": (":material/check_circle:", "green"),
-            "fair": (":material/info:", "orange"),
+            "partial": (":material/info:", "orange"),
         }.get(quality.word, (":material/warning:", "red"))
         st.badge(f"{words.sentence(quality.word)} reconstruction", icon=icon, color=colour, help=quality.sentence)
         if quality.word != "poor":
@@ -200,7 +200,7 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
         st.subheader("Move it", anchor=False)
         _mover(run, face, picked, shown, name_of)
         _result(run, target, face, code, before)
-    _strip(run, target, code, picked, state.moves(face.key), int(before.probability >= 0.5))
+    _strip(run, target, code, picked, state.edits_of(face.key), int(before.probability >= 0.5))
 
 
 def _choose_bar(key: str) -> None:
@@ -211,8 +211,8 @@ def _choose_bar(key: str) -> None:
 
 
 def _mover(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None:
-    moves = state.moves(face.key)
-    offered = list(dict.fromkeys([picked, *shown, *(edit.index for edit in moves.edits), *sorted(state.names())]))
+    edits = state.edits_of(face.key)
+    offered = list(dict.fromkeys([picked, *shown, *(edit.index for edit in edits.single), *sorted(state.names())]))
     st.session_state["inspect.concept"] = picked
     st.selectbox(
         "Concept",
@@ -221,16 +221,16 @@ def _mover(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None
         format_func=lambda index: name_of(index) if isinstance(index, int) else index,
         accept_new_options=True,
         on_change=_choose_typed,
-        help="Those in the chart, those you moved, those with a name. Or type any index (2871) or place (7:311).",
+        help="Those in the chart, those you edited, those with a name. Or type any index (2871) or place (7:311).",
     )
     score = state.scores(run)
     st.caption(
-        f"Index {picked}. Distance between the classes {score.distance[picked]:.2f} SD, "
+        f"Index {picked}. Distance {score.distance[picked]:.2f} SD, "
         f"importance {words.percent(score.importance[picked], 2)}."
         + (" Excluded from the active run: moving it cannot change the answer." if picked in run.excluded else "")
     )
     key = f"inspect.shift.{face.key[:12]}.{picked}"
-    st.session_state[key] = moves.shift_of(picked)
+    _hold(key, edits.shift_of(picked))
     st.slider(
         "Move by, standard deviations",
         -REACH,
@@ -238,24 +238,25 @@ def _mover(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None
         step=0.5,
         format="%+.1f",
         key=key,
-        on_change=lambda: state.set_moves(
-            face.key, state.moves(face.key).with_shift(picked, st.session_state[key])
+        on_change=lambda: state.set_edits(
+            face.key, state.edits_of(face.key).with_shift(picked, st.session_state[key])
         ),
         help="One standard deviation is how much this concept usually differs between faces. "
         "Below 3 little is seen, 8 is clear, beyond 10 the picture breaks.",
     )
-    family_on = moves.family != 0
+    family_on = edits.family is not None
     st.session_state["inspect.family"] = family_on
     st.toggle(
         "Move the whole family",
         key="inspect.family",
-        on_change=lambda: state.set_moves(
-            face.key, state.moves(face.key).with_family(1.5 if st.session_state["inspect.family"] else 0.0)
+        on_change=lambda: state.set_edits(
+            face.key, state.edits_of(face.key).with_family(1.5 if st.session_state["inspect.family"] else None)
         ),
-        help="The 1,500 concepts that set the two classes furthest apart move together, each in proportion to it.",
+        help="The 1,500 concepts that set the two classes furthest apart move together, each in proportion to its "
+        "signed distance between the classes.",
     )
     if family_on:
-        st.session_state["inspect.strength"] = moves.family
+        _hold("inspect.strength", edits.family)
         classes = state.target().classes
         st.slider(
             "Family strength",
@@ -264,13 +265,20 @@ def _mover(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None
             step=0.25,
             format="%+.2f",
             key="inspect.strength",
-            on_change=lambda: state.set_moves(
+            on_change=lambda: state.set_edits(
                 face.key,
-                state.moves(face.key).with_family(st.session_state["inspect.strength"] or 0.25),
+                state.edits_of(face.key).with_family(st.session_state["inspect.strength"]),
             ),
-            help=f"Below zero towards {classes[0]}, above zero towards {classes[1]}; 1.5 changes most faces fully.",
+            help="Each concept of the family moves by this number times its signed distance between the classes: "
+            f"below 0 towards {classes[0]}, above 0 towards {classes[1]}; 0 moves none of them.",
         )
-    _moved(face, moves.edits, name_of)
+    _moved(face, edits.single, name_of)
+
+
+def _hold(key: str, value: float) -> None:
+    """Set a slider, unless it is there already: setting it anew would take back what a person does meanwhile."""
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
 
 
 def _choose_typed() -> None:
@@ -294,9 +302,9 @@ def _moved(face: Face, edits: tuple[Edit, ...], name_of) -> None:
                 key=f"inspect.chip.{edit.index}",
                 icon=":material/close:",
                 icon_position="right",
-                help="Take this move back",
-                on_click=lambda index=edit.index: state.set_moves(
-                    face.key, state.moves(face.key).with_shift(index, 0.0)
+                help="Take this edit back",
+                on_click=lambda index=edit.index: state.set_edits(
+                    face.key, state.edits_of(face.key).with_shift(index, 0.0)
                 ),
             )
 
@@ -305,9 +313,9 @@ def _moved(face: Face, edits: tuple[Edit, ...], name_of) -> None:
 
 
 def _result(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
-    moves = state.moves(face.key)
+    edits = state.edits_of(face.key)
     likely = int(before.probability >= 0.5)
-    after = state.predict(run, code, moves)
+    after = state.predict(run, code, edits)
     title = words.sentence(target.classes[likely])
     meaning = f"The classifier's probability that the face is {target.classes[likely]}"
     grid = st.grid(2, min_column_width=120, wrap=False, gap="medium")
@@ -320,21 +328,21 @@ def _result(run: Run, target: Target, face: Face, code: StyleCode, before: Predi
         st.metric(
             f"{title}, after",
             words.percent(_share(after, likely)),
-            delta=words.points(change) if moves else None,
+            delta=words.points(change) if edits else None,
             delta_color="off",
             delta_arrow=words.arrow(change),
-            help=f"{meaning}, with your moves; below it the change in percentage points.",
+            help=f"{meaning}, with your edits; below it the change in percentage points.",
         )
-        picture.image(state.render(run, code, moves), width="stretch", alt="After")
-    draw = state.full_size(run, code, moves)
+        picture.image(state.render(run, code, edits), width="stretch", alt="After")
+    draw = state.full_size(run, code, edits)
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Reset",
             key="inspect.reset",
             icon=":material/undo:",
-            disabled=not moves,
-            on_click=lambda: state.set_moves(face.key, state.Moves()),
-            help="Take back every move on this face.",
+            disabled=not edits,
+            on_click=lambda: state.set_edits(face.key, state.FaceEdits()),
+            help="Take back every edit of this face.",
         )
         st.download_button(
             "Download picture",
@@ -348,17 +356,17 @@ def _result(run: Run, target: Target, face: Face, code: StyleCode, before: Predi
         )
 
 
-def _strip(run: Run, target: Target, code: StyleCode, picked: int, moves: state.Moves, likely: int) -> None:
+def _strip(run: Run, target: Target, code: StyleCode, picked: int, edits: state.FaceEdits, likely: int) -> None:
     name = words.concept(picked, state.layout(), state.names())
     st.markdown(f"**{name}, from {words.deviations(-REACH)} to {words.deviations(REACH)}**")
-    frames = state.strip(run, code, picked, moves)
+    frames = state.strip(run, code, picked, edits)
     grid = st.grid(len(frames), min_column_width=84, gap="xsmall")
     for frame in frames:
         share = frame.probability if likely else 1 - frame.probability
         with grid.cell():
             st.image(frame.pixels, width="stretch", alt=f"{name} {words.deviations(frame.shift)}")
             st.caption(f"{words.deviations(frame.shift)}  \n**{words.percent(share)}**", text_alignment="center")
-    others = " on top of your other moves" if moves.with_shift(picked, 0.0) else ""
+    others = " on top of your other edits" if edits.with_shift(picked, 0.0) else ""
     st.caption(
         f"Only this concept changes from frame to frame{others}. Bold: probability that the face is "
         f"{target.classes[likely]}."

@@ -11,12 +11,17 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Input side in px, channels and residual blocks of each halving of the resolution, length of w."""
+    """Input side in px, channels and residual blocks of each halving of the resolution, length of w.
+
+    limit: no activation exceeds it. Ordinary faces stay below; without it a colour never seen in training
+    (a screaming green behind a face) grows from layer to layer and ends in a w far outside all others.
+    """
 
     size: int = 128
     widths: tuple[int, ...] = (24, 48, 96, 192, 320)
     depths: tuple[int, ...] = (1, 1, 2, 2, 2)
     w_dim: int = 512
+    limit: float = 8.0
 
     @classmethod
     def of(cls, values: dict) -> EncoderConfig:
@@ -30,16 +35,17 @@ class EncoderConfig:
 class Residual(nn.Module):
     """Two 3x3 convolutions around a shortcut (He et al. 2016, basic block)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, limit: float) -> None:
         super().__init__()
+        self.limit = limit
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
-        return F.relu(x + self.norm2(self.conv2(y)), inplace=True)
+        y = F.hardtanh(self.norm1(self.conv1(x)), 0, self.limit, inplace=True)
+        return F.hardtanh(x + self.norm2(self.conv2(y)), 0, self.limit, inplace=True)
 
 
 class FaceEncoder(nn.Module):
@@ -54,8 +60,8 @@ class FaceEncoder(nn.Module):
                 nn.Sequential(
                     nn.Conv2d(c_in, width, 3, stride=2, padding=1, bias=False),
                     nn.BatchNorm2d(width),
-                    nn.ReLU(inplace=True),
-                    *(Residual(width) for _ in range(depth)),
+                    nn.Hardtanh(0, config.limit, inplace=True),
+                    *(Residual(width, config.limit) for _ in range(depth)),
                 )
             )
             c_in = width

@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     for name, function in (
         ("render-pairs", render_pairs), ("train-encoder", train_encoder), ("fit-preview-heads", fit_preview_heads),
         ("build-population", build_population), ("measure-portraits", measure_portraits),
+        ("draw-samples", draw_samples),
     ):
         verb(app, name)(function)
 
@@ -57,9 +58,12 @@ def train_encoder(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Train the face encoder on generated pairs; goes on from a checkpoint in --out."""
-    from img2tab_core.training.encoder import Recipe, save_encoder
+    from img2tab_core.training.encoder import Recipe, read_curve, read_recipes, save_encoder
     from img2tab_core.training.encoder import train_encoder as fit
+    from img2tab_core.training.pairs import count_rendered
 
+    for folder in (*pairs, held_out):
+        count_rendered(folder)                                       # says what is missing before anything is loaded
     recipe = Recipe(minutes=minutes, steps=steps, batch=batch, seed=seed)
     curve = []
 
@@ -72,10 +76,14 @@ def train_encoder(
     last = curve[-1]
     save_encoder(model, out, {
         "made_by": "img2tab train-encoder", "date": date.today().isoformat(), "machine": _machine(),
-        "recipe": asdict(recipe), "steps": last.step, "pairs": last.pairs, "minutes": round(last.minutes, 1),
+        "recipe": asdict(recipe), "recipes": read_recipes(out),
+        "steps": last.step, "pairs": last.pairs, "minutes": round(last.minutes, 1),
         "held_out_r2": round(last.r2, 4), "held_out_r2_augmented": round(last.r2_augmented, 4),
+        "data": "generated faces only: w = mean + t (w - mean), t uniform in 0.6 to 1, rendered at 128 px, augmented",
+        "curve": read_curve(out / "curve.csv"),
     })
-    print(f"R2 {last.r2:.3f} on held-out faces; weights in {out}. Copy face-encoder.* to pretrained_models/ to use them.")
+    print(f"R2 {last.r2:.3f} on held-out faces; weights in {out}. "
+          "Copy face-encoder.* to pretrained_models/ to use them.")
 
 
 def fit_preview_heads(
@@ -102,20 +110,26 @@ def build_population(
     expression: Annotated[Path, typer.Option(help="Folder `model` of the npm package @vladmandic/face-api.")],
     out: Annotated[Path, typer.Option(help="Where the population goes.")] = Path("assets/population"),
     limit: Annotated[int, typer.Option(min=10)] = 12_000,
-    portraits: Annotated[list[Path], typer.Option(help="Folder of photos with labels.csv, to measure labels.")] = [],
+    portraits: Annotated[list[Path] | None, typer.Option(help="Photos with labels.csv, to measure labels.")] = None,
 ) -> None:
     """Label rendered faces, encode them, and write the bundled population with its card."""
     from img2tab_core import weights
     from img2tab_core.backbone import open_backbone
-    from img2tab_core.training.agreement import measure_labels
+    from img2tab_core.training.agreement import measure_labels, read_labels
     from img2tab_core.training.build_population import hand_check, label_faces, write_population
     from img2tab_core.training.labels import Labeller
+    from img2tab_core.training.pairs import count_rendered
 
+    count_rendered(rendered)
+    for folder in portraits or []:
+        read_labels(folder)                                          # a mistake there should not show after an hour
     labeller = Labeller(weights.path("landmarks-68"), expression)
     labels = label_faces(rendered, labeller, limit=limit, progress=_show)
-    facts = {"made_by": "img2tab build-population", "date": date.today().isoformat()}
+    weights.path("face-encoder")
+    facts = {"made_by": "img2tab build-population", "date": date.today().isoformat(),
+             "encoder_sha256": weights.record("face-encoder")["sha256"]}
     facts["measured"] = [
-        row for folder in portraits for row in measure_labels(labeller, folder, weights.path("landmarks-68"))
+        row for folder in portraits or [] for row in measure_labels(labeller, folder, weights.path("landmarks-68"))
     ]
     if (out / "hand_check.json").is_file():
         facts["measured"] += hand_check(out / "hand_check.json", labels)
@@ -139,8 +153,16 @@ def measure_portraits(
     from img2tab_core.service import Studio
     from img2tab_core.training.agreement import aligned_faces, read_labels
 
+    recorded = read_labels(folder)
+    recorded = recorded[recorded["gender"].notna()]
+    if recorded.empty:
+        raise Img2TabError(f"labels.csv of {folder} records no gender, female or male, for any photo.")
     studio = Studio()
-    table, faces = aligned_faces(read_labels(folder), weights.path("landmarks-68"))
+    table, faces = aligned_faces(recorded, weights.path("landmarks-68"))
+    if not faces:
+        raise Img2TabError(
+            f"No face was found in any of {len(recorded)} photos of {folder}. Name a folder of portraits."
+        )
     run = studio.run(studio.table(), "perceived_gender")
     psi = studio.backbone.styles(studio.backbone.invert(np.stack(faces)))
     chance = run.classifier.predict_proba(psi)[:, 1]
@@ -151,17 +173,36 @@ def measure_portraits(
     ]
     low, high = wilson(int(right.sum()), len(right))
     found = {
-        "folder": folder.name, "photos": len(faces), "accuracy": float(right.mean()), "interval": [low, high],
+        "folder": folder.name, "photos": len(faces), "of": len(recorded),
+        "accuracy": float(right.mean()), "interval": [low, high],
+        "accuracy_of_all": float(right.sum() / len(recorded)),       # no face found counts as not right
         "auc": float(roc_auc_score(truth, chance)) if 0 < truth.sum() < len(truth) else None,
         "accuracy_female": float(right[truth == 0].mean()) if (truth == 0).any() else None,
         "accuracy_male": float(right[truth == 1].mean()) if (truth == 1).any() else None,
-        "quality": {word: words.count(word) for word in ("good", "fair", "poor")},
+        "quality": {word: words.count(word) for word in ("good", "partial", "poor")},
     }
     if as_json:
         print(json.dumps(found))
         return
-    print(f"{found['accuracy']:.1%} of {len(faces)} portraits (95 % interval {low:.1%} to {high:.1%}), AUC {found['auc']}; "
-          f"inversion {found['quality']}")
+    area = "not defined" if found["auc"] is None else f"{found['auc']:.4f}"
+    print(f"{len(faces)} of {len(recorded)} had a face. As recorded: {found['accuracy']:.1%} of those with a face "
+          f"(95 % interval {low:.1%} to {high:.1%}), {found['accuracy_of_all']:.1%} of all; AUC {area}; "
+          f"inversion {', '.join(f'{word} {count}' for word, count in found['quality'].items())}.")
+
+
+def draw_samples(
+    rendered: Annotated[Path, typer.Argument(help="A folder of `img2tab render-pairs --size 256`.")],
+    rows: Annotated[str, typer.Option(metavar="I,J", help="Which faces, in the order they get.")],
+    out: Annotated[Path, typer.Option(help="Folder for 00.jpg, 01.jpg, ...")] = Path("assets/samples"),
+) -> None:
+    """Write chosen rendered faces as the sample faces of the dashboard, JPEG."""
+    from img2tab_core.training.pairs import draw_samples as draw
+
+    try:
+        chosen = [int(part) for part in rows.split(",") if part.strip()]
+    except ValueError as error:
+        raise Img2TabError(f"--rows must be face numbers with commas between them, got {rows!r}.") from error
+    print(f"{len(draw(rendered, chosen, out))} faces in {out}.")
 
 
 def _show(done: int, total: int) -> None:
@@ -177,5 +218,6 @@ def _machine() -> str:
     model = platform.processor() or platform.machine()
     if sys.platform == "linux":
         found = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
-        model = next((line.split(":")[1].strip() for line in found.splitlines() if line.startswith("Model name")), model)
+        names = (line.split(":")[1].strip() for line in found.splitlines() if line.startswith("Model name"))
+        model = next(names, model)
     return f"{model}, {torch.get_num_threads()} threads"

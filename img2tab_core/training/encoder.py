@@ -81,15 +81,21 @@ def train_encoder(
     averaged.load_state_dict(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True)
     source = torch.Generator().manual_seed(recipe.seed)
-    step, spent = 0, 0.0
+    step, spent, recipes = 0, 0.0, read_recipes(out)
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(saved["model"])
+        try:
+            model.load_state_dict(saved["model"])
+        except RuntimeError as error:
+            raise Img2TabError(
+                f"{checkpoint} is of an encoder of another shape than this recipe's. Choose another --out."
+            ) from error
         averaged.load_state_dict(saved["averaged"])
         optimizer.load_state_dict(saved["optimizer"])
         source.set_state(saved["source"])
         step, spent = saved["step"], saved["minutes"]
+    recipes = _with_recipe(recipes, recipe, step)
     test_faces, test_w = _held_out(held_out, size)
     test_augmented = augment(test_faces, torch.Generator().manual_seed(1))
 
@@ -128,7 +134,8 @@ def train_encoder(
             _append(out / "curve.csv", line)
             torch.save(
                 {"model": model.state_dict(), "averaged": averaged.state_dict(), "optimizer": optimizer.state_dict(),
-                 "source": source.get_state(), "step": step, "minutes": minutes}, checkpoint.with_suffix(".tmp"))
+                 "source": source.get_state(), "step": step, "minutes": minutes, "recipes": json.dumps(recipes)},
+                checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
             if report:
                 report(line)
@@ -153,6 +160,8 @@ def _rendered(pairs: list[Path]) -> np.ndarray:
 
 def _held_out(folder: Path, size: int) -> tuple[Tensor, Tensor]:
     count = min(1000, int((folder / "done.txt").read_text()))
+    if count < 2:
+        raise Img2TabError(f"R2 needs at least 2 held-out faces, got {count} in {folder}. Render more.")
     faces = np.load(folder / "faces.npy", mmap_mode="r")[:count]
     return _to_input(faces, size), torch.from_numpy(np.load(folder / "w.npy")[:count])
 
@@ -188,3 +197,27 @@ def save_encoder(model: FaceEncoder, folder: Path, record: dict) -> Path:
     partial.replace(file)
     file.with_suffix(".json").write_text(json.dumps(about, indent=1))
     return file
+
+
+def read_curve(file: Path) -> list[dict[str, float]]:
+    """The lines of curve.csv, an interrupted training's too."""
+    with file.open() as lines:
+        return [{name: round(float(value), 4) for name, value in line.items()} for line in csv.DictReader(lines)]
+
+
+def read_recipes(out: Path) -> list[dict]:
+    """Every recipe a training in `out` followed, with "from_step" where it began; [] before there is a checkpoint."""
+    if not (out / "checkpoint.pt").exists():
+        return []
+    saved = torch.load(out / "checkpoint.pt", weights_only=True, map_location="cpu")
+    if "recipes" not in saved:
+        return [{"from_step": 0, "unknown": "the checkpoint is from before recipes were recorded"}]
+    return json.loads(saved["recipes"])
+
+
+def _with_recipe(recipes: list[dict], recipe: Recipe, step: int) -> list[dict]:
+    """The list with this recipe at its end; the same list where that is what the training followed already."""
+    now = json.loads(json.dumps(asdict(recipe)))                     # as it is read back: tuples are lists
+    if recipes and {name: value for name, value in recipes[-1].items() if name != "from_step"} == now:
+        return recipes
+    return [*recipes, {"from_step": step, **now}]

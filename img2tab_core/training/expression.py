@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from img2tab_core.errors import Img2TabError
+
 CLASSES = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 MEAN_RGB = (122.782, 117.001, 104.298)
 SIDE = 112
@@ -21,10 +23,21 @@ SIDE = 112
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """{name: float32 tensor} of `face_expression_model` in `folder`, in the layout PyTorch convolutions take."""
-    (group,) = json.loads((folder / "face_expression_model-weights_manifest.json").read_text())
-    raw = (folder / "face_expression_model.bin").read_bytes()
+    try:
+        (group,) = json.loads((folder / "face_expression_model-weights_manifest.json").read_text())
+        raw = (folder / "face_expression_model.bin").read_bytes()
+        return _unpacked(group["weights"], raw)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Img2TabError(
+            f"{folder} must be the folder `model` of the npm package @vladmandic/face-api ({error}). "
+            "Get it with `npm pack @vladmandic/face-api` and unpack it."
+        ) from error
+
+
+def _unpacked(entries: list[dict], raw: bytes) -> dict[str, Tensor]:
+    """The manifest's entries, one after the other in `raw`."""
     weights, offset = {}, 0
-    for entry in group["weights"]:
+    for entry in entries:
         count = int(np.prod(entry["shape"]))
         scale = entry.get("quantization")
         stored = np.frombuffer(raw, np.uint8 if scale else np.float32, count, offset)

@@ -16,7 +16,7 @@ from PIL import Image
 from img2tab_core.records import Target
 from img2tab_core.training.expression import CLASSES, SIDE, expressions, read_weights
 
-FACE_BOX = (45, 78, 194, 228)     # median dlib box in a 256 px FFHQ crop: landmarks within 0.34 px of detecting anew
+FACE_BOX = (45, 78, 194, 228)     # where dlib finds the face in a 256 px FFHQ crop, median: alignment makes it the same for all
 YOUNG_BELOW = 30.0                # years
 OPEN_ABOVE, CLOSED_BELOW = 0.14, 0.08            # inner lip gap / inner mouth width
 LIGHTER_ABOVE, DARKER_BELOW = 41.0, 28.0         # degrees ITA: the published borders "light" and "tan"
@@ -34,7 +34,7 @@ TARGETS = (
            "unknown between."),
     Target("skin_lighter", "Perceived skin tone", ("perceived darker skin", "perceived lighter skin"),
            f"Individual typology angle of the cheeks: lighter above {LIGHTER_ABOVE:.0f} degrees, darker below "
-           f"{DARKER_BELOW:.0f}, unknown between. It depends strongly on the light: see how good it is below."),
+           f"{DARKER_BELOW:.0f}, unknown between. It depends strongly on the light of the picture."),
     Target("head_turned", "Perceived head turn", ("perceived frontal", "perceived turned"),
            f"Yaw from landmarks: turned above {TURNED_ABOVE:.0f} degrees, frontal below {FRONTAL_BELOW:.0f}, "
            "unknown between."),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
+from img2tab_core.errors import Img2TabError
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 from img2tab_core.training.sampling import mean_w, sample_w
 
@@ -26,13 +29,20 @@ def render_pairs(
 ) -> None:
     """Fill `folder` with `count` faces of `size` px, drawn at `drawn_at` px and area-averaged.
 
-    Called again after an interruption it goes on at the first face that is missing.
+    Called again after an interruption it goes on at the first face that is missing; pairs.json there says what the
+    folder was begun with, and anything else is refused: a w of one seed beside a face of another teaches nonsense.
     """
+    settings = {"seed": seed, "count": count, "size": size, "drawn_at": drawn_at}
+    _check_settings(folder / "pairs.json", settings)
     folder.mkdir(parents=True, exist_ok=True)
-    w = sample_w(generator, count, seed=seed, mean=mean_w(generator))
-    np.save(folder / "w.npy", w.numpy())
     faces_file, done_file = folder / "faces.npy", folder / "done.txt"
-    done = int(done_file.read_text()) if done_file.exists() else 0
+    done = count_rendered(folder) if done_file.exists() else 0
+    w = sample_w(generator, count, seed=seed, mean=mean_w(generator))
+    if done and not (folder / "pairs.json").exists():                # begun before folders said what they hold
+        _check_drawn(folder, w.numpy(), (count, size, size, 3))
+    else:
+        np.save(folder / "w.npy", w.numpy())
+    (folder / "pairs.json").write_text(json.dumps(settings))
     faces = np.lib.format.open_memmap(
         faces_file, mode="r+" if done else "w+", dtype=np.uint8, shape=(count, size, size, 3)
     )
@@ -43,6 +53,73 @@ def render_pairs(
         faces[i] = ((picture[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
         if i % 100 == 99 or i == count - 1:
             faces.flush()
-            done_file.write_text(str(i + 1))
+            done_file.with_suffix(".part").write_text(str(i + 1))
+            done_file.with_suffix(".part").replace(done_file)        # a training that reads along never sees half of it
             if progress:
                 progress(i + 1, count)
+
+
+def count_rendered(folder: Path) -> int:
+    """How many faces of a `render_pairs` folder are there by now; all three files are."""
+    for name in ("w.npy", "faces.npy", "done.txt"):
+        if not (folder / name).is_file():
+            raise Img2TabError(
+                f"A folder of rendered faces must hold {name}, and {folder} does not. "
+                f"Make one with `img2tab render-pairs {folder}`."
+            )
+    try:
+        return int((folder / "done.txt").read_text())
+    except (OSError, ValueError) as error:
+        raise Img2TabError(
+            f"{folder / 'done.txt'} must hold the number of rendered faces ({error}). "
+            "Make the folder anew with `img2tab render-pairs`."
+        ) from error
+
+
+def draw_samples(folder: Path, rows: Sequence[int], out: Path, *, quality: int = 94) -> list[Path]:
+    """Write rendered faces as JPEG, 00.jpg, 01.jpg, ..., in the order of `rows`; the files."""
+    count = count_rendered(folder)
+    wrong = [row for row in rows if not 0 <= row < count]
+    if wrong or not rows:
+        raise Img2TabError(
+            f"The rows must be between 0 and {count - 1}, the faces rendered in {folder}, got "
+            f"{', '.join(map(str, wrong)) or 'none'}."
+        )
+    faces = np.load(folder / "faces.npy", mmap_mode="r")
+    out.mkdir(parents=True, exist_ok=True)
+    files = [out / f"{i:02d}.jpg" for i in range(len(rows))]
+    for file, row in zip(files, rows, strict=True):
+        Image.fromarray(np.asarray(faces[row])).save(file, "JPEG", quality=quality)
+    return files
+
+
+def _check_settings(file: Path, settings: dict[str, int]) -> None:
+    """Whether a folder was begun with the same settings, or not at all."""
+    try:
+        begun = json.loads(file.read_text())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise Img2TabError(f"{file} cannot be read ({error}). Render into another folder.") from error
+    if begun != settings:
+        raise Img2TabError(
+            f"{file.parent} was begun with {_in_words(begun)} and can only go on so, got {_in_words(settings)}. "
+            "Give the same again, or another folder."
+        )
+
+
+def _in_words(settings: object) -> str:
+    return ", ".join(f"{k} {v}" for k, v in settings.items()) if isinstance(settings, dict) else repr(settings)
+
+
+def _check_drawn(folder: Path, w: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Whether w.npy and faces.npy of a folder are what these settings give."""
+    try:
+        stored, faces = np.load(folder / "w.npy"), np.load(folder / "faces.npy", mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise Img2TabError(f"{folder} cannot be read ({error}). Render into another folder.") from error
+    if faces.shape != shape or stored.shape != w.shape or not np.allclose(stored, w, atol=1e-2):
+        raise Img2TabError(
+            f"{folder} was begun with another seed, count or size and can only go on so. Give the same again, or "
+            "another folder."
+        )

