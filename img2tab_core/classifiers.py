@@ -23,7 +23,8 @@ from img2tab_core.records import Metrics, Prediction, digest, read_only
 TRIED_PER_SPLIT = 100  # channels one split chooses from, drawn anew each time
 BINS = 32              # values a channel is rounded to while training
 BLOCK = 256            # channels copied at once
-RECIPE = f"catboost {catboost.__version__}, {TRIED_PER_SPLIT} tried, {BINS} bins"  # what decides a model beside its params
+# what decides a model beside its parameters
+RECIPE = f"catboost {catboost.__version__}, {TRIED_PER_SPLIT} tried, {BINS} bins"
 MODEL_FILE, RECORD_FILE, FORMAT = "model.cbm", "model.json", 1
 
 
@@ -277,7 +278,8 @@ class _Watcher:
             if not self.stopped:
                 done = 0.05 + 0.94 * info.iteration / self.iterations
                 self.report(done, f"Tree {info.iteration} of {self.iterations}")
-        except Exception as error:  # CatBoost would lose it and train on; `fit` raises it once CatBoost has stopped
+        # whatever it is, CatBoost would lose it and train on; `fit` raises it once CatBoost has stopped
+        except Exception as error:  # noqa: BLE001
             self.failure = error
         return not self.stopped and self.failure is None
 

@@ -22,7 +22,7 @@ class Graph:
         try:
             root = ElementTree.fromstring(xml)
         except ElementTree.ParseError as error:
-            raise Img2TabError(f"The network description is not readable XML ({error}). Fetch the file again.") from error
+            raise Img2TabError(f"The network is not readable XML ({error}). Fetch the file again.") from error
         self.layers = {layer.get("id"): layer for layer in root.find("layers")}
         self.inputs: dict[str, list[str]] = {}
         self.users: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: frozen, arrays read-only."""
+"""The values that travel between the rooms: frozen, arrays read-only; those with arrays compare by identity or key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def digest(*parts: bytes) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Face:
     """One aligned face.
 
@@ -46,7 +46,7 @@ class Face:
         return cls(pixels, box, landmarks, digest(pixels.tobytes()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StyleCode:
     """values: float32 (D,), one number per style channel; key: sha256 of the values."""
 
@@ -59,7 +59,7 @@ class StyleCode:
         return cls(values, digest(values.tobytes()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChannelStats:
     """Mean and standard deviation of every channel over a table; float32 (D,), style units."""
 
@@ -85,7 +85,7 @@ class Target:
     how: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StyleTable:
     """Style codes of many faces with their labels.
 
@@ -109,7 +109,7 @@ class StyleTable:
         return np.flatnonzero(self.split == ("train", "validation", "test").index(part))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConceptScores:
     """Per channel, float64 (D,).
 
@@ -123,7 +123,7 @@ class ConceptScores:
     importance: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """probability of class 1; contributions float64 (D,) and baseline in log-odds.
 
@@ -147,7 +147,7 @@ class Metrics:
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One picture of a strip: the edit's shift in standard deviations, pixels uint8 (S, S, 3), probability."""
 

@@ -314,7 +314,7 @@ class Studio:
             except FileNotFoundError:
                 stored = {}
             except ValueError as error:
-                raise Img2TabError(f"The file of names {file} is damaged ({error}). Mend it or move it away.") from error
+                raise Img2TabError(f"The names in {file} are damaged ({error}). Mend or remove the file.") from error
             names = stored.setdefault(table.backbone, {})
             names.pop(str(index), None)
             if name:

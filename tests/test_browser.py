@@ -28,7 +28,8 @@ def test_a_photo_goes_through_the_whole_job_in_chromium(home, shared_photos):
         page.locator("input[type=file]").set_input_files(shared_photos / "canada" / "010f.jpg")
         page.get_by_alt_text("Reconstruction").wait_for()
         assert page.get_by_text("010f.jpg").first.is_visible()
-        before = page.get_by_test_id("stMetric").filter(has_text=", before").get_by_test_id("stMetricValue").inner_text()
+        metrics = page.get_by_test_id("stMetric")
+        before = metrics.filter(has_text=", before").get_by_test_id("stMetricValue").inner_text()
 
         picture = page.get_by_alt_text("After")
         shown = picture.get_attribute("src")
@@ -39,7 +40,7 @@ def test_a_photo_goes_through_the_whole_job_in_chromium(home, shared_photos):
         page.wait_for_function(
             "shown => document.querySelector('img[alt=\"After\"]')?.getAttribute('src') !== shown", arg=shown)
         browser.settle(page)
-        after = page.get_by_test_id("stMetric").filter(has_text=", after").get_by_test_id("stMetricValue").inner_text()
+        after = metrics.filter(has_text=", after").get_by_test_id("stMetricValue").inner_text()
         assert re.fullmatch(r"[\d.]+.%", before) and re.fullmatch(r"[\d.]+.%", after)
         assert page.get_by_role("button", name=re.compile(r"\+8\.0 SD")).is_visible()
 

@@ -321,7 +321,7 @@ def test_a_ranking_that_is_none_is_refused(data, order):
 
 
 def test_codes_of_another_backbone_and_gaps_are_refused_at_prediction(data, whole):
-    X, y = data
+    X, _y = data
     for ask in (whole.predict_proba, whole.predict, lambda codes: classifiers.explain(whole, codes)):
         with pytest.raises(Img2TabError, match="must have 40 channels, as in training, got 39"):
             ask(X[:, 1:])

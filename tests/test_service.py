@@ -31,7 +31,7 @@ def code(studio):
 def test_the_default_table_has_at_least_10000_faces_and_every_target_both_classes(table):
     assert table.psi.shape[0] >= 10_000 and table.psi.shape[1] == 6752
     for target in table.targets:
-        rows, labels = tables.labelled(table, target.name, "train")
+        _rows, labels = tables.labelled(table, target.name, "train")
         assert min(np.bincount(labels)) > 1000
         assert all("perceived" in name for name in target.classes)
 

