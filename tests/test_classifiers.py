@@ -203,7 +203,7 @@ def test_clone_and_params_follow_scikit_learn():
     model = CatBoostConcepts(excluded=frozenset({1, 2}), iterations=7)
     params = clone(model).get_params()
     assert params == model.get_params()
-    assert params["excluded"] == {1, 2} and params["iterations"] == 7 and params["screen"] == 1024
+    assert params["excluded"] == {1, 2} and params["iterations"] == 7 and params["screen"] == 2048
 
 
 def test_saved_and_loaded_it_says_the_same_to_the_last_bit(data, without, tmp_path):
