@@ -131,12 +131,13 @@ def scores(run: Run) -> ConceptScores:
     return studio().scores(run)
 
 
-@st.cache_data(show_spinner="Asking the classifier…", max_entries=256, hash_funcs=_KEYS)
+@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)  # milliseconds
 def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Prediction:
     return studio().predict(run, code, _combined(run, edits))
 
 
-@st.cache_data(show_spinner="Drawing the face…", max_entries=256, hash_funcs=_KEYS)
+# a tenth of a second: a spinner would only make the page jump at every move of the slider
+@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def render(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits(), size: int = 256) -> np.ndarray:
     return studio().render(code, _combined(run, edits), size=size)
 

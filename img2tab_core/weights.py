@@ -184,7 +184,7 @@ MANIFEST = (
     WeightFile(
         name="face-descriptor",
         title="dlib face descriptor",
-        purpose="Measures how much a reconstruction keeps the identity (`make bench`).",
+        purpose="For measuring how much a reconstruction keeps the identity.",
         source="package",
         file="dlib_face_recognition_resnet_model_v1.dat",
         licence="CC0 1.0.",

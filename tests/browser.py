@@ -70,9 +70,11 @@ def page(address: str, *, width: int = 1440, height: int = 1000, dark: bool = Fa
 
 def settle(one) -> None:
     """Wait until Streamlit has nothing left to do."""
-    one.wait_for_timeout(600)
-    one.wait_for_function(
-        "() => !document.querySelector('[data-testid=\"stStatusWidget\"]')"
-        " && !document.querySelector('[data-testid=\"stSpinner\"]')"
-    )
-    one.wait_for_timeout(400)
+    quiet = 0
+    while quiet < 4:                                                 # four looks in a row, a quarter of a second apart
+        one.wait_for_timeout(250)
+        busy = one.locator(
+            "[data-test-script-state=running], [data-testid=stSpinner], [data-testid=stStatusWidget],"
+            " [data-testid=stProgress]"
+        )
+        quiet = 0 if busy.count() else quiet + 1

@@ -19,16 +19,17 @@ def main() -> None:
         (home / "tables").symlink_to(weights.home() / "tables")
         shutil.copytree(weights.home() / "runs", home / "runs")
         with browser.dashboard(home) as address:
-            with browser.page(address, height=1500) as page:
-                _shoot(page, light=True)
-            with browser.page(address, height=1500, dark=True) as page:
+            with browser.page(address, height=1900) as page:
+                _shoot(page)
+            with browser.page(address, height=1900, dark=True) as page:
                 _inspect(page)
                 page.screenshot(path=OUT / "inspect-dark.png")
 
 
-def _shoot(page, *, light: bool) -> None:
+def _shoot(page) -> None:
     _inspect(page)
     page.screenshot(path=OUT / "inspect.png")
+    page.set_viewport_size({"width": 1440, "height": 1300})
     page.get_by_role("link", name="Concepts").click()
     page.get_by_role("heading", name="Concepts").wait_for()
     browser.settle(page)

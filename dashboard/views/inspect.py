@@ -323,7 +323,7 @@ def _result(run: Run, target: Target, face: Face, code: StyleCode, before: Predi
         st.image(state.render(run, code), width="stretch", alt="Before")
         st.metric(f"{title}, before", words.percent(_share(before, likely)), help=f"{meaning}, as it was read.")
     with grid.cell():
-        picture = st.empty()
+        st.image(state.render(run, code, edits), width="stretch", alt="After")
         change = _share(after, likely) - _share(before, likely)
         st.metric(
             f"{title}, after",
@@ -333,7 +333,6 @@ def _result(run: Run, target: Target, face: Face, code: StyleCode, before: Predi
             delta_arrow=words.arrow(change),
             help=f"{meaning}, with your edits; below it the change in percentage points.",
         )
-        picture.image(state.render(run, code, edits), width="stretch", alt="After")
     draw = state.full_size(run, code, edits)
     with st.container(horizontal=True, gap="small"):
         st.button(
