@@ -102,7 +102,8 @@ def fit_preview_heads(
         "machine": _machine(), "held_out_faces": 50, "error": error,
         "scale": "pictures in [-1, 1], against the exact 512 px picture area-averaged",
     })
-    print(error)
+    for size, found in error.items():
+        print(f"{size} px: root mean square error {found['rmse']:.4f}, R2 {found['r2']:.4f}; in {out}.")
 
 
 def build_population(
