@@ -78,3 +78,17 @@ def settle(one) -> None:
             " [data-testid=stProgress]"
         )
         quiet = 0 if busy.count() else quiet + 1
+
+
+def retrain_without_two(one) -> None:
+    """From any page: tick the two most important concepts, retrain, wait for before and after."""
+    one.get_by_role("link", name="Exclude and retrain").click()
+    one.get_by_role("heading", name="Concepts to exclude").wait_for()
+    settle(one)
+    boxes = one.get_by_test_id("stMain").get_by_test_id("stCheckbox")
+    for number in (0, 1):
+        boxes.nth(number).locator("label").click()
+        settle(one)
+    one.get_by_role("button", name="Retrain without 2 concepts").click()
+    one.get_by_role("heading", name="Before and after: run 1 and run 2").wait_for()
+    settle(one)

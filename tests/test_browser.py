@@ -44,16 +44,7 @@ def test_a_photo_goes_through_the_whole_job_in_chromium(home, shared_photos):
         assert re.fullmatch(r"[\d.]+.%", before) and re.fullmatch(r"[\d.]+.%", after)
         assert page.get_by_role("button", name=re.compile(r"\+8\.0 SD")).is_visible()
 
-        page.get_by_role("link", name="Exclude and retrain").click()
-        page.get_by_role("heading", name="Concepts to exclude").wait_for()
-        browser.settle(page)
-        boxes = page.get_by_test_id("stMain").get_by_test_id("stCheckbox")
-        for number in (0, 1):
-            boxes.nth(number).locator("label").click()
-            browser.settle(page)
-        page.get_by_role("button", name="Retrain without 2 concepts").click()
-        page.get_by_role("heading", name=re.compile("Before and after: run 1 and run 2")).wait_for()
-        browser.settle(page)
+        browser.retrain_without_two(page)
         accuracy = page.get_by_test_id("stMain").get_by_test_id("stMetric").filter(has_text="Accuracy")
         share = float(re.match(r"[\d.]+", accuracy.get_by_test_id("stMetricValue").inner_text()).group())
         assert 85 < share < 100

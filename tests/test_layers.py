@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = {                                                           # the first prefix that fits decides
     "img2tab_core.errors": 0, "img2tab_core.layout": 0.1, "img2tab_core.records": 0.2,
+    "img2tab_core.manifest": 0.2,
     "img2tab_core.networks.ops": 0.5, "img2tab_core.networks": 1, "img2tab_core.openvino_ir": 1,
     "img2tab_core.photos": 2, "img2tab_core.alignment": 2, "img2tab_core.rendering": 2, "img2tab_core.scoring": 2,
     "img2tab_core.classifiers": 2,

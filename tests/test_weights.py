@@ -21,7 +21,7 @@ import pytest
 
 from img2tab_core import weights
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.weights import Archive, Member, WeightFile
+from img2tab_core.manifest import Archive, Member, WeightFile
 
 BYTES = bytes(range(256)) * 40                                       # the model inside the small packages: 10,240 bytes
 INSIDE = "tiny_models/models/landmarks.dat"
