@@ -254,12 +254,14 @@ def before_run(run: Run) -> Run | None:
     return None if run.id == first.id else next((one for one in others if one.id == parent), first)
 
 
-def _of_target(kind: str, empty):
-    return st.session_state.get(kind, {}).get((table_name(), target().name), empty)
+def _of_target(kind: str, empty, place: tuple[str, str] | None = None):
+    """What the visit keeps per table and target; place names another pair than the current one."""
+    return st.session_state.get(kind, {}).get(place or (table_name(), target().name), empty)
 
 
-def _set_of_target(kind: str, value) -> None:
-    st.session_state[kind] = {**st.session_state.get(kind, {}), (table_name(), target().name): value}
+def _set_of_target(kind: str, value, place: tuple[str, str] | None = None) -> None:
+    place = place or (table_name(), target().name)
+    st.session_state[kind] = {**st.session_state.get(kind, {}), place: value}
 
 
 # ---- what is excluded, and the retraining
@@ -304,12 +306,10 @@ def collect() -> Job[Run] | None:
     if job.state == "done":
         table_of, target_of, parent = st.session_state["visit.job_place"]
         place = (table_of, target_of)
-        runs = st.session_state.get("visit.runs", {})
-        kept = tuple(run for run in runs.get(place, ()) if run.id != job.result.id)
-        st.session_state["visit.runs"] = {**runs, place: (*kept, job.result)}
-        st.session_state["visit.active"] = {**st.session_state.get("visit.active", {}), place: job.result.id}
-        parents = st.session_state.get("visit.parents", {})
-        st.session_state["visit.parents"] = {**parents, place: {**parents.get(place, {}), job.result.id: parent}}
+        others = tuple(run for run in _of_target("visit.runs", (), place) if run.id != job.result.id)
+        _set_of_target("visit.runs", (*others, job.result), place)
+        _set_of_target("visit.active", job.result.id, place)
+        _set_of_target("visit.parents", {**_of_target("visit.parents", {}, place), job.result.id: parent}, place)
     return job
 
 

@@ -7,12 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from img2tab_core import weights
 from img2tab_core.layout import StyleLayout
-from img2tab_core.networks.face_encoder import FaceEncoder
+from img2tab_core.networks.face_encoder import FaceEncoder, to_input
 from img2tab_core.networks.mobilestylegan import SIZES, MobileStyleGAN
 
 NAME = "mobilestylegan-ffhq"
@@ -37,9 +36,7 @@ class Backbone:
         size = self.encoder.config.size
         parts = []
         for start in range(0, len(faces), 32):
-            x = torch.from_numpy(np.array(faces[start : start + 32])).permute(0, 3, 1, 2).float() / 127.5 - 1
-            if x.shape[-1] != size:
-                x = F.interpolate(x, size=size, mode="area" if x.shape[-1] > size else "bilinear")
+            x = to_input(torch.from_numpy(np.array(faces[start : start + 32])), size)
             parts.append(self.encoder(x.contiguous(memory_format=torch.channels_last)))
         return torch.cat(parts).numpy() if parts else np.empty((0, self.encoder.config.w_dim), np.float32)
 

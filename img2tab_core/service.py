@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -80,10 +79,6 @@ class Studio:
         blank = Face.of(np.full((FACE_SIZE, FACE_SIZE, 3), 128, np.uint8))
         self.quality(blank, self.encode(blank))
         alignment.find_faces(blank.pixels, weights.path("landmarks-68"))
-
-    @property
-    def layout(self):
-        return self.table().layout
 
     def read(self, data: bytes) -> tuple[np.ndarray, list[Face]]:
         """The upright photo, uint8 (H, W, 3), and its aligned faces, biggest first; at least one."""
@@ -180,20 +175,20 @@ class Studio:
         cancelled: Callable[[], bool] | None = None,
     ) -> Run:
         """Train a classifier without the excluded concepts and measure it on the test split; always a new run."""
-        started = time.perf_counter()
+        started, excluded = time.perf_counter(), frozenset(map(int, excluded))
         rows, labels = tables.labelled(table, target, "train")
-        model = classifiers.CatBoostConcepts(excluded=frozenset(map(int, excluded)), random_state=seed)
+        model = classifiers.CatBoostConcepts(excluded=excluded, random_state=seed)
         distance, _ = self._distances(table, target)
         order = scoring.top(distance, len(distance))
         model.fit(table.psi, labels, rows=rows, order=order, progress=progress, cancelled=cancelled)
         seconds = time.perf_counter() - started
         test_rows, test_labels = tables.labelled(table, target, "test")
         return Run(
-            id=_run_id(table, target, frozenset(excluded), seed),
+            id=_run_id(table, target, excluded, seed),
             table=table.name,
             target=target,
             classifier=model,
-            excluded=frozenset(map(int, excluded)),
+            excluded=excluded,
             seed=seed,
             metrics=classifiers.measure(model, table.psi, test_labels, rows=test_rows),
             seconds=seconds,
@@ -352,16 +347,14 @@ def _run_id(table: StyleTable, target: str, excluded: frozenset[int], seed: int)
     """The same table, target, exclusions, seed and settings give the same id."""
     settings = {name: str(value) for name, value in classifiers.CatBoostConcepts().get_params().items()}
     text = json.dumps([
-        classifiers.RECIPE, settings, table.key, target, sorted(map(int, excluded)), seed], sort_keys=True)
+        classifiers.RECIPE, settings, table.key, target, sorted(excluded), seed], sort_keys=True)
     return f"{table.name}-{target}-{digest(text.encode())[:12]}"
 
 
-def _write_json(file: Path, content: object) -> None:
-    """Write a file whole or not at all."""
+def _write_json(file: Path, content: dict) -> None:
+    """`weights.write_json`, its folder made, a failure as a sentence."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".part")
-        partial.write_text(json.dumps(content, indent=1))
-        os.replace(partial, file)
+        weights.write_json(file, content)
     except OSError as error:
         raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error

@@ -272,7 +272,7 @@ def _hash(file: Path, *, again: bool) -> str:
     found = sha256_of(file)
     if [*mark, found] != known:
         try:
-            _write_json(MODELS / STAMPS, _read_json(MODELS / STAMPS) | {file.name: [*mark, found]})
+            write_json(MODELS / STAMPS, _read_json(MODELS / STAMPS) | {file.name: [*mark, found]})
         except OSError:
             pass  # a folder one may only read: the next start hashes again, nothing else is lost
     return found
@@ -287,7 +287,8 @@ def _read_json(file: Path) -> dict:
     return content if isinstance(content, dict) else {}
 
 
-def _write_json(file: Path, content: dict) -> None:
+def write_json(file: Path, content: dict) -> None:
+    """Write a JSON file whole or not at all; raises OSError."""
     # the thread and process in the name: two that write the same file at once must not share a half-written one
     temp = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
@@ -411,7 +412,7 @@ def _place(entry: WeightFile, file: Path, facts: dict | None = None) -> None:
     file.chmod(0o644)
     os.replace(file, MODELS / entry.file)
     if facts is not None:
-        _write_json(_record_file(entry), facts)
+        write_json(_record_file(entry), facts)
     found = _check(entry, hash_again=True)
     if found.status != "ready":
         raise Img2TabError(found.sentence)

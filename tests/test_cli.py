@@ -86,7 +86,7 @@ def test_scores_ranks_by_distance_and_knows_layer_and_channel(studio):
     rows = as_json("scores", "--target", "perceived_gender", "--top", 5)["concepts"]
     distances = [row["distance"] for row in rows]
     assert distances == sorted(distances, reverse=True) and distances[0] > 0.5
-    assert all(studio.layout.locate(row["index"]) == (row["layer"], row["channel"]) for row in rows)
+    assert all(studio.table().layout.locate(row["index"]) == (row["layer"], row["channel"]) for row in rows)
 
 
 def test_train_without_two_concepts_says_what_it_reached_and_keeps_the_run(tmp_path, studio):

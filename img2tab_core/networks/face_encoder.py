@@ -32,6 +32,14 @@ class EncoderConfig:
         return asdict(self)
 
 
+def to_input(faces: Tensor, size: int) -> Tensor:
+    """uint8 (B, S, S, 3) RGB -> float32 (B, 3, size, size) in [-1, 1]; the same for training and for use."""
+    x = faces.permute(0, 3, 1, 2).float() / 127.5 - 1
+    if x.shape[-1] == size:
+        return x
+    return F.interpolate(x, size=size, mode="area" if x.shape[-1] > size else "bilinear")
+
+
 class Residual(nn.Module):
     """Two 3x3 convolutions around a shortcut (He et al. 2016, basic block)."""
 

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from img2tab_core.rendering import to_pixels
+
 
 def augment(faces: Tensor, source: torch.Generator) -> Tensor:
     """float (B, 3, S, S) in [-1, 1] -> same shape: crop jitter, blur, low resolution, colour, grey, noise, JPEG."""
@@ -65,7 +67,7 @@ def _jpeg(x: Tensor, source: torch.Generator) -> Tensor:
     """A quarter of the pictures are stored as JPEG, quality 20 to 80."""
     for i in torch.nonzero(torch.rand(len(x), generator=source) < 0.25).flatten().tolist():
         quality = int(20 + 60 * torch.rand(1, generator=source).item())
-        pixels = ((x[i] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+        pixels = to_pixels(x[i].permute(1, 2, 0).numpy())
         stored = io.BytesIO()
         Image.fromarray(pixels).save(stored, "JPEG", quality=quality)
         back = torch.frombuffer(bytearray(Image.open(stored).convert("RGB").tobytes()), dtype=torch.uint8)

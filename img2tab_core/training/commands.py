@@ -60,10 +60,7 @@ def train_encoder(
     """Train the face encoder on generated pairs; goes on from a checkpoint in --out."""
     from img2tab_core.training.encoder import Recipe, read_curve, read_recipes, save_encoder
     from img2tab_core.training.encoder import train_encoder as fit
-    from img2tab_core.training.pairs import count_rendered
 
-    for folder in (*pairs, held_out):
-        count_rendered(folder)                                       # says what is missing before anything is loaded
     recipe = Recipe(minutes=minutes, steps=steps, batch=batch, seed=seed)
     curve = []
 

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
 from img2tab_core.errors import Img2TabError
-from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder
-from img2tab_core.records import digest
+from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder, to_input
 from img2tab_core.training.augment import augment
+from img2tab_core.training.pairs import count_rendered
+from img2tab_core.training.shipping import ship
 
 
 @dataclass(frozen=True)
@@ -63,15 +62,15 @@ def train_encoder(
     held_out: a folder whose first 1,000 faces measure R2 and are never trained on. out: folder for
     checkpoint.pt (training goes on from it if it is there) and curve.csv.
     """
-    out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     size = recipe.encoder.size
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    index, (test_faces, test_w) = _rendered(pairs), _held_out(held_out, size)
     w = [np.load(folder / "w.npy") for folder in pairs]
     faces = [np.load(folder / "faces.npy", mmap_mode="r") for folder in pairs]
-    index = _rendered(pairs)
     if len(index) < recipe.batch:
         raise Img2TabError(f"Training needs at least {recipe.batch} rendered pairs, got {len(index)}. Render more.")
+    out.mkdir(parents=True, exist_ok=True)
     all_w = np.concatenate(w)
 
     model = FaceEncoder(recipe.encoder).to(device, memory_format=torch.channels_last)
@@ -81,7 +80,7 @@ def train_encoder(
     averaged.load_state_dict(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True)
     source = torch.Generator().manual_seed(recipe.seed)
-    step, spent, recipes = 0, 0.0, read_recipes(out)
+    step, spent, recipes = 0, 0.0, []
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
@@ -94,9 +93,8 @@ def train_encoder(
         averaged.load_state_dict(saved["averaged"])
         optimizer.load_state_dict(saved["optimizer"])
         source.set_state(saved["source"])
-        step, spent = saved["step"], saved["minutes"]
+        step, spent, recipes = saved["step"], saved["minutes"], _recipes_in(saved)
     recipes = _with_recipe(recipes, recipe, step)
-    test_faces, test_w = _held_out(held_out, size)
     test_augmented = augment(test_faces, torch.Generator().manual_seed(1))
 
     started, losses = time.monotonic() - spent * 60, []
@@ -108,7 +106,7 @@ def train_encoder(
         chosen = index[torch.randint(len(index), (recipe.batch,), generator=source).numpy()]
         batch = np.stack([faces[k][i] for k, i in chosen])
         target = torch.from_numpy(np.stack([w[k][i] for k, i in chosen])).to(device)
-        x = _to_input(batch, size)
+        x = to_input(torch.from_numpy(batch), size)
         if torch.rand(1, generator=source).item() > recipe.clean_share:
             x = augment(x, source)
         x = x.to(device, memory_format=torch.channels_last)
@@ -154,22 +152,15 @@ def r_squared(model: FaceEncoder, faces: Tensor, w: Tensor) -> float:
 
 def _rendered(pairs: list[Path]) -> np.ndarray:
     """(folder, row) of every pair that is there by now; int64 (n, 2)."""
-    ready = [int((folder / "done.txt").read_text()) for folder in pairs]
-    return np.array([(k, i) for k, n in enumerate(ready) for i in range(n)])
+    return np.array([(k, i) for k, folder in enumerate(pairs) for i in range(count_rendered(folder))])
 
 
 def _held_out(folder: Path, size: int) -> tuple[Tensor, Tensor]:
-    count = min(1000, int((folder / "done.txt").read_text()))
+    count = min(1000, count_rendered(folder))
     if count < 2:
         raise Img2TabError(f"R2 needs at least 2 held-out faces, got {count} in {folder}. Render more.")
     faces = np.load(folder / "faces.npy", mmap_mode="r")[:count]
-    return _to_input(faces, size), torch.from_numpy(np.load(folder / "w.npy")[:count])
-
-
-def _to_input(faces: np.ndarray, size: int) -> Tensor:
-    """uint8 (B, S, S, 3) -> float (B, 3, size, size) in [-1, 1]."""
-    x = torch.from_numpy(np.array(faces)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return x if x.shape[-1] == size else F.interpolate(x, size=size, mode="area")
+    return to_input(torch.from_numpy(np.array(faces)), size), torch.from_numpy(np.load(folder / "w.npy")[:count])
 
 
 def _append(path: Path, line: Progress) -> None:
@@ -183,20 +174,8 @@ def _append(path: Path, line: Progress) -> None:
 
 def save_encoder(model: FaceEncoder, folder: Path, record: dict) -> Path:
     """Write face-encoder.safetensors (float16) and face-encoder.json: how it was made and how good it is."""
-    file = folder / "face-encoder.safetensors"
-    state = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in model.state_dict().items()
-    }
-    partial = file.with_suffix(".part")
-    save_file(state, str(partial))
-    content = partial.read_bytes()
-    about = {
-        "file": file.name, "size": len(content), "sha256": digest(content), "config": model.config.to_json(), **record,
-    }
-    partial.replace(file)
-    file.with_suffix(".json").write_text(json.dumps(about, indent=1))
-    return file
+    state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    return ship(folder / "face-encoder.safetensors", state, {"config": model.config.to_json(), **record})
 
 
 def read_curve(file: Path) -> list[dict[str, float]]:
@@ -209,7 +188,10 @@ def read_recipes(out: Path) -> list[dict]:
     """Every recipe a training in `out` followed, with "from_step" where it began; [] before there is a checkpoint."""
     if not (out / "checkpoint.pt").exists():
         return []
-    saved = torch.load(out / "checkpoint.pt", weights_only=True, map_location="cpu")
+    return _recipes_in(torch.load(out / "checkpoint.pt", weights_only=True, map_location="cpu"))
+
+
+def _recipes_in(saved: dict) -> list[dict]:
     if "recipes" not in saved:
         return [{"from_step": 0, "unknown": "the checkpoint is from before recipes were recorded"}]
     return json.loads(saved["recipes"])

@@ -13,6 +13,7 @@ from PIL import Image
 
 from img2tab_core.errors import Img2TabError
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
+from img2tab_core.rendering import to_pixels
 from img2tab_core.training.sampling import mean_w, sample_w
 
 
@@ -50,7 +51,7 @@ def render_pairs(
     for i in range(done, count):
         psi = generator.styles(w[i : i + 1].to(dtype))
         picture = F.avg_pool2d(generator.synthesis(psi, size=drawn_at).float(), drawn_at // size)
-        faces[i] = ((picture[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+        faces[i] = to_pixels(picture[0].permute(1, 2, 0).numpy())
         if i % 100 == 99 or i == count - 1:
             faces.flush()
             done_file.with_suffix(".part").write_text(str(i + 1))

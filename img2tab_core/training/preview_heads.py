@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
 from img2tab_core.networks.mobilestylegan import PREVIEW_BLOCK, MobileStyleGAN
-from img2tab_core.records import digest
 from img2tab_core.training.sampling import mean_w, sample_w
+from img2tab_core.training.shipping import ship
 
 
 @torch.inference_mode()
@@ -69,10 +67,5 @@ def _windows(features: Tensor, chosen: Tensor) -> Tensor:
 
 def save_preview_heads(generator: MobileStyleGAN, folder: Path, record: dict) -> None:
     """Write preview-heads.safetensors (float32) and preview-heads.json: how they were made and their error."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "preview-heads.safetensors"
-    state = {f"preview.{name}": value.contiguous() for name, value in generator.preview.state_dict().items()}
-    save_file(state, str(file))
-    content = file.read_bytes()
-    about = {"file": file.name, "size": len(content), "sha256": digest(content), **record}
-    file.with_suffix(".json").write_text(json.dumps(about, indent=1))
+    state = {f"preview.{name}": value for name, value in generator.preview.state_dict().items()}
+    ship(folder / "preview-heads.safetensors", state, record)
