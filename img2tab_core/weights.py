@@ -32,6 +32,7 @@ from img2tab_core.manifest import MANIFEST, Member, WeightFile
 if TYPE_CHECKING:
     import torch
 
+    from img2tab_core.networks.face_descriptor import FaceDescriptor
     from img2tab_core.networks.face_encoder import FaceEncoder
     from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 
@@ -159,6 +160,14 @@ def open_encoder() -> FaceEncoder:
             "Restore it with `git checkout -- pretrained_models`."
         ) from error
     return _loaded(FaceEncoder(config), state, "face-encoder").to(memory_format=torch.channels_last)
+
+
+def open_descriptor() -> FaceDescriptor:
+    """dlib's face descriptor as a network: evaluation mode, no gradients to its weights, float32."""
+    from img2tab_core.dlib_dat import read_descriptor
+    from img2tab_core.networks.face_descriptor import FaceDescriptor
+
+    return _loaded(FaceDescriptor(), read_descriptor(path("face-descriptor")), "face-descriptor")
 
 
 def open_safetensors(file: Path) -> dict[str, torch.Tensor]:
