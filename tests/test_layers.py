@@ -20,7 +20,7 @@ FLOORS = {                                                           # the first
     "img2tab_core.population": 3.7, "img2tab_core.doctor": 3.8,
     "img2tab_core.service": 4, "img2tab_core.jobs": 4,
     "img2tab_core.training.expression": 3.1, "img2tab_core.training.augment": 3.1,
-    "img2tab_core.training.sampling": 3.1, "img2tab_core.training.real_photos": 3.1, "img2tab_core.training.shipping": 3.1, "img2tab_core.training.pairs": 3.15,
+    "img2tab_core.training.sampling": 3.1, "img2tab_core.training.tfjs": 3.1, "img2tab_core.training.real_photos": 3.1, "img2tab_core.training.shipping": 3.1, "img2tab_core.training.pairs": 3.15,
     "img2tab_core.training.preview_heads": 3.2, "img2tab_core.training.encoder": 3.2,
     "img2tab_core.training.labels": 3.2, "img2tab_core.training.agreement": 3.6,
     "img2tab_core.training.build_population": 3.6, "img2tab_core.training.commands": 4.5,
