@@ -13,10 +13,12 @@ FLOORS = {                                                           # the first
     "img2tab_core.errors": 0, "img2tab_core.layout": 0.1, "img2tab_core.records": 0.2,
     "img2tab_core.manifest": 0.2,
     "img2tab_core.networks.ops": 0.5, "img2tab_core.networks": 1, "img2tab_core.openvino_ir": 1, "img2tab_core.dlib_dat": 1.5,
+    "img2tab_core.lpips_pickle": 1.5,
     "img2tab_core.photos": 2, "img2tab_core.alignment": 2, "img2tab_core.rendering": 2, "img2tab_core.scoring": 2,
     "img2tab_core.classifiers": 2,
     "img2tab_core.weights": 3, "img2tab_core.tables": 3,
     "img2tab_core.backbone": 3.5,                                    # a generator and its encoder, opened by weights
+    "img2tab_core.refinement": 3.6,
     "img2tab_core.population": 3.7, "img2tab_core.doctor": 3.8,
     "img2tab_core.service": 4, "img2tab_core.jobs": 4,
     "img2tab_core.training.expression": 3.1, "img2tab_core.training.augment": 3.1,
