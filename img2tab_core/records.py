@@ -163,3 +163,16 @@ class Quality:
     word: str
     sentence: str
     error: float = field(default=0.0)
+
+
+@dataclass(frozen=True)
+class EditAgreement:
+    """One edit on two style codes of a face.
+
+    picture: correlation of what it changes in the two pictures, 1 is the same change; before and after: how much
+    it changes the probability of class 1 on the first and on the second.
+    """
+
+    picture: float
+    before: float
+    after: float

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from img2tab_core import alignment, classifiers, photos, rendering, scoring, tables, weights
-from img2tab_core.errors import Img2TabError
+from img2tab_core import alignment, classifiers, photos, refinement, rendering, scoring, tables, weights
+from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import (
     ConceptScores,
     Edit,
+    EditAgreement,
     Face,
     Frame,
     Metrics,
@@ -31,6 +33,7 @@ from img2tab_core.records import (
 FACE_SIZE = 256
 GOOD_BELOW, PARTIAL_BELOW = 0.15, 0.30   # 1 minus correlation, see `Studio.quality`
 NAME_LENGTH = 60
+KNOWN_EDIT = (5, 8.0)                  # concepts and standard deviations, see `Studio.edit_agreement`
 
 Report = Callable[[float, str], None]
 
@@ -58,6 +61,7 @@ class Studio:
         self._tables: dict[str, StyleTable] = {}
         self._runs: dict[str, Run] = {}
         self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        self._line: list[object] = []                                # refinements, the running one first
 
     def _making(self, what: object) -> threading.Lock:
         """The lock under which `what` is made; who wants the same thing waits, everybody else does not."""
@@ -73,6 +77,12 @@ class Studio:
 
         with self._making("backbone"):
             return open_backbone()
+
+    @cached_property
+    def descriptor(self):
+        """dlib's face descriptor as a network."""
+        with self._making("descriptor"):
+            return _descriptor()
 
     def warm_up(self) -> None:
         """Open the models a first photo needs, so that the person who brings it does not wait for them."""
@@ -147,6 +157,67 @@ class Studio:
         return Quality(
             "poor", "The reconstruction does not show this face well: what follows is about the reconstruction, "
             "so read it with care. A frontal, evenly lit photo helps.", error)
+
+    # --- refinement ----------------------------------------------------------------------------
+
+    def refine(
+        self,
+        face: Face,
+        *,
+        seconds: float = 20.0,
+        steps: int | None = None,
+        progress: Report | None = None,
+        stopped: Callable[[], bool] | None = None,
+    ) -> tuple[StyleCode, refinement.Refined]:
+        """The style code of a face brought nearer to it than the encoder can, and what that cost.
+
+        One refinement runs at a time, the others wait in the order they came; the time counts from its turn. stopped
+        ends it early: with the best answer so far, or with Cancelled where its turn had not come.
+        """
+        report, stopped = progress or _silent, stopped or _never
+        with self._turn(report, stopped):
+            found = refinement.refine(
+                self.backbone, self.descriptor, face.pixels, self.invert(face),
+                seconds=seconds, steps=steps, progress=report, stopped=stopped,
+            )
+        return StyleCode.of(self.backbone.styles(found.w_plus[None])[0]), found
+
+    @contextmanager
+    def _turn(self, report: Report, stopped: Callable[[], bool]) -> Iterator[None]:
+        """Wait until no other refinement runs: two at once would each be half as fast."""
+        ticket = object()
+        with self._lock:
+            self._line.append(ticket)
+        try:
+            while ahead := self._line.index(ticket):
+                if stopped():
+                    raise Cancelled("The refinement was stopped before its turn came; nothing was changed.")
+                report(0.0, f"Waiting for {ahead} other refinement{'' if ahead == 1 else 's'}…")
+                time.sleep(0.1)
+            yield
+        finally:
+            with self._lock:
+                self._line.remove(ticket)
+
+    def edit_agreement(self, run: Run, before: StyleCode, after: StyleCode) -> EditAgreement:
+        """Whether an edit still does to a refined style code what it did to the encoder's.
+
+        The edit: the five concepts of the run that set its classes furthest apart, each moved by 8 standard
+        deviations, away from the class that `before` has.
+        """
+        count, shift = KNOWN_EDIT
+        distance, direction = self._distances(self.table(run.table), run.target)
+        chosen = scoring.top(distance, count, exclude=run.excluded)
+        if self.predict(run, before).probability >= 0.5:
+            shift = -shift
+        edits = [Edit(int(i), float(np.copysign(shift, shift * direction[i]))) for i in chosen]
+        codes = [before, self.edited(before, edits), after, self.edited(after, edits)]
+        drawn = rendering.draw_raw(self.backbone.generator, codes, size=128)  # (4, 128, 128, 3)
+        chance = run.classifier.predict_proba(np.stack([code.values for code in codes]))[:, 1]
+        changes = [(drawn[i + 1] - drawn[i]).ravel() for i in (0, 2)]
+        return EditAgreement(
+            float(np.corrcoef(*changes)[0, 1]), float(chance[1] - chance[0]), float(chance[3] - chance[2])
+        )
 
     # --- tables, classifiers, concepts ---------------------------------------------------------
 
@@ -315,6 +386,21 @@ class Studio:
             if name:
                 names[str(index)] = name
             _write_json(file, stored)
+
+
+@lru_cache(maxsize=1)
+def _descriptor():
+    """Opened once per process; the quick copies that a refinement makes are kept for it."""
+    return weights.open_descriptor()
+
+
+def _silent(fraction: float, text: str) -> None:
+    """No one is watching."""
+
+
+def _never() -> bool:
+    """No one can stop it."""
+    return False
 
 
 def save_run(run: Run, folder: Path) -> None:
