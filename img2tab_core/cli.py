@@ -5,17 +5,20 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 import sys
+import threading
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from img2tab_core import __version__
-from img2tab_core.errors import Img2TabError
+from img2tab_core.errors import Cancelled, Img2TabError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -121,10 +124,8 @@ def encode(
     import numpy as np
 
     _check_out(out)
+    files = _all_photos(sources)
     studio = _studio()
-    files = [file for source in sources for file in _photo_files(source)]
-    if not files:
-        raise Img2TabError("There is no photo in what was given. Name photos, or a folder that holds some.")
     w, encoded, skipped = [], [], []
     report = _progress(as_json)
     for i, file in enumerate(files):
@@ -140,17 +141,98 @@ def encode(
     stacked = np.stack(w)
     psi = studio.backbone.styles(stacked)
     repeated = np.repeat(stacked[:, None], studio.backbone.layout.layers, axis=1)
-    _write(out, lambda file: np.savez(file, psi=psi, w=repeated, photos=np.array([one["photo"] for one in encoded])))
+    _write_codes(out, psi, repeated, encoded)
     if as_json:
         _print_json({"out": str(out), "encoded": len(encoded), "channels": psi.shape[1], "photos": encoded,
                      "skipped": skipped})
     else:
         typer.echo(f"{len(encoded)} style codes of {psi.shape[1]} channels in {_shown(out)}.")
-        several = [f"{_shown(one['photo'])} ({one['faces']})" for one in encoded if one["faces"] > 1]
-        if several:
-            typer.echo(f"Of the photos with several faces {_which(face_number)} was taken: {', '.join(several)}. "
-                       "Choose another with --face.")
+        _several(encoded, face_number)
         _skipped(skipped, quiet=False)
+
+
+@verb(app)
+def refine(
+    sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
+    out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,).")],
+    seconds: Annotated[float, typer.Option(help="Time for one photo.")] = 20.0,
+    steps: Annotated[int | None, typer.Option(
+        min=1, help="So many steps instead of a time: the same result every time.")] = None,
+    picture: Annotated[Path | None, typer.Option(
+        help="A .png to write: a row per photo with the face, the encoder's answer and the refined one.")] = None,
+    face_number: FaceNumber = 1,
+    no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Photos to style codes nearer to them than `encode` gets, in some seconds each; Ctrl+C keeps what is done."""
+    from dataclasses import asdict
+
+    import numpy as np
+    from PIL import Image
+
+    _check_out(out)
+    if picture is not None:
+        if picture.suffix != ".png":
+            raise Img2TabError(f"--picture must end in .png, got {picture.name or picture}.")
+        _check_out(picture, "--picture")
+    if not seconds > 0:
+        raise Img2TabError(f"--seconds must be above 0, got {seconds:g}. Give 20.")
+    files = _all_photos(sources)
+    studio, report = _studio(), _progress(as_json)
+    psi, w, rows, refined, skipped = [], [], [], [], []
+    with _interrupted() as stopped:
+        for i, file in enumerate(files):
+            if stopped():
+                break
+
+            def part(fraction: float, text: str, i: int = i) -> None:
+                report((i + fraction) / len(files), f"{i + 1} of {len(files)}: {text}")
+
+            try:
+                face, count = _face(studio, file, face_number, aligned=no_align)
+                code, found = studio.refine(face, seconds=seconds, steps=steps, progress=part, stopped=stopped)
+                if found.steps == 0:
+                    break
+                if picture is not None:
+                    both = [studio.render(one, size=256) for one in (studio.encode(face), code)]
+                    rows.append(np.hstack([face.pixels, *both]))
+            except Cancelled:
+                break
+            except Img2TabError as error:
+                skipped.append({"photo": str(file), "reason": str(error)})
+                continue
+            psi.append(code.values)
+            w.append(found.w_plus)
+            refined.append({"photo": str(file), "faces": count} | {
+                name: value for name, value in asdict(found).items() if name != "w_plus"})
+        cut = stopped()
+    if not w:
+        raise Img2TabError(
+            "Stopped before a photo was refined; nothing was written." if cut or not skipped
+            else f"None of {len(files)} photos could be refined. The first: {skipped[0]['reason']}")
+    _write_codes(out, np.stack(psi), np.stack(w), refined)
+    if picture is not None:
+        _write(picture, lambda file: Image.fromarray(np.vstack(rows)).save(file, "PNG"))
+    if as_json:
+        _print_json({"out": str(out), "picture": picture and str(picture), "refined": len(refined),
+                     "channels": len(psi[0]), "interrupted": cut, "photos": refined, "skipped": skipped})
+    for one in [] if as_json else refined:
+        before, after = one["before"], one["after"]
+        typer.echo(
+            f"{_shown(one['photo'])}: identity distance {before['identity']:.2f} -> {after['identity']:.2f}, picture "
+            f"error {before['pixels']:.1f} -> {after['pixels']:.1f} of 255, moved {one['moved']:.2f} of the spread of "
+            f"w; {one['steps']} steps in {one['seconds']:.1f} s"
+            + (", cut short" if one["stopped"] == "cancelled" else "")
+        )
+    if not as_json:
+        typer.echo(f"{len(refined)} style codes of {len(psi[0])} channels in {_shown(out)}.")
+        if picture is not None:
+            typer.echo(f"Face, encoder's answer and refined one, side by side, in {_shown(picture)}.")
+        _several(refined, face_number)
+        _skipped(skipped, quiet=False)
+    if cut:
+        typer.echo(f"Stopped by Ctrl+C: {len(refined)} of {len(files)} photos were refined.", err=True)
+        raise typer.Exit(130)
 
 
 @verb(app)
@@ -460,6 +542,43 @@ def _which(number: int) -> str:
     return "the biggest" if number == 1 else f"number {number} by size"
 
 
+def _all_photos(sources: list[Path]) -> list[Path]:
+    files = [file for source in sources for file in _photo_files(source)]
+    if not files:
+        raise Img2TabError("There is no photo in what was given. Name photos, or a folder that holds some.")
+    return files
+
+
+def _write_codes(out: Path, psi, w_plus, made: list[dict]) -> None:
+    """psi (n, D) and w_plus (n, L, 512), float32, of the photos named in `made`."""
+    import numpy as np
+
+    _write(out, lambda file: np.savez(file, psi=psi, w=w_plus, photos=np.array([one["photo"] for one in made])))
+
+
+def _several(made: list[dict], number: int) -> None:
+    several = [f"{_shown(one['photo'])} ({one['faces']})" for one in made if one["faces"] > 1]
+    if several:
+        typer.echo(f"Of the photos with several faces {_which(number)} was taken: {', '.join(several)}. "
+                   "Choose another with --face.")
+
+
+@contextmanager
+def _interrupted() -> Iterator[Callable[[], bool]]:
+    """A function that says whether Ctrl+C was pressed; pressed twice, it ends the program as usual."""
+    pressed = threading.Event()
+
+    def press(number: int, frame: Any) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _photo_files(source: Path) -> list[Path]:
     if source.is_dir():
         return sorted(file for file in source.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS and file.is_file())
@@ -530,14 +649,14 @@ def _skipped(skipped: list[dict], *, quiet: bool) -> None:
         typer.echo(_shown(f"Skipped {one['photo']}: {one['reason']}"), err=True)
 
 
-def _check_out(out: Path) -> None:
+def _check_out(out: Path, option: str = "--out") -> None:
     """Whether a file can be written there, asked before the work that leads to it."""
     try:
         is_folder, has_place = out.is_dir(), out.parent.is_dir()
     except OSError as error:
         raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
     if is_folder:
-        raise Img2TabError(f"--out must name a file, got the folder {out}. Add a file name.")
+        raise Img2TabError(f"{option} must name a file, got the folder {out}. Add a file name.")
     if not has_place:
         raise Img2TabError(f"{out} could not be written: there is no folder {out.parent}. Make it, or choose another.")
     if not os.access(out.parent, os.W_OK | os.X_OK):

@@ -116,7 +116,10 @@ def refine(
     best, least, since = judge.start, float("inf"), 0
     optimiser = torch.optim.Adam([w_plus], lr=recipe.rate, betas=recipe.betas)
     step, why = 0, "budget"
-    while (share := step / steps if steps is not None else (clock() - began) / seconds) < 1:
+    while True:
+        share = step / steps if steps is not None else (clock() - began) / seconds if step else 0.0
+        if share >= 1:                                               # never before the first step
+            break
         if stopped is not None and stopped():
             why = "cancelled"
             break
