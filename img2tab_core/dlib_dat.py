@@ -69,7 +69,7 @@ def _tensor_behind(data: bytes, at: int) -> np.ndarray:
 
 
 def _integer(data: bytes, at: int) -> tuple[int, int]:
-    """dlib's packed integer: a byte that counts the bytes to come (its top bit is the sign), then those; (value, end)."""
+    """dlib's packed integer: a byte that counts those to come (its top bit is the sign), then they; (value, end)."""
     length = data[at] & 0x0F
     value = int.from_bytes(data[at + 1 : at + 1 + length], "little")
     return (-value if data[at] & 0x80 else value), at + 1 + length

@@ -19,10 +19,12 @@ FLOORS = {                                                           # the first
     "img2tab_core.weights": 3, "img2tab_core.tables": 3,
     "img2tab_core.backbone": 3.5,                                    # a generator and its encoder, opened by weights
     "img2tab_core.refinement": 3.6,
+    "img2tab_core.quality": 3, "img2tab_core.evaluation": 3.65,
     "img2tab_core.population": 3.7, "img2tab_core.doctor": 3.8,
     "img2tab_core.service": 4, "img2tab_core.jobs": 4,
     "img2tab_core.training.expression": 3.1, "img2tab_core.training.augment": 3.1,
-    "img2tab_core.training.sampling": 3.1, "img2tab_core.training.tfjs": 3.1, "img2tab_core.training.real_photos": 3.1, "img2tab_core.training.shipping": 3.1, "img2tab_core.training.pairs": 3.15,
+    "img2tab_core.training.sampling": 3.1, "img2tab_core.training.targets": 3.16,
+    "img2tab_core.training.surrogate": 3.17, "img2tab_core.training.second_identity": 3.15, "img2tab_core.training.tfjs": 3.1, "img2tab_core.training.real_photos": 3.1, "img2tab_core.training.shipping": 3.1, "img2tab_core.training.pairs": 3.15,
     "img2tab_core.training.preview_heads": 3.2, "img2tab_core.training.encoder": 3.2,
     "img2tab_core.training.labels": 3.2, "img2tab_core.training.agreement": 3.6,
     "img2tab_core.training.build_population": 3.6, "img2tab_core.training.commands": 4.5,

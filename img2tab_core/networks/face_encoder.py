@@ -8,13 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from img2tab_core.networks.face_descriptor import FaceDescriptor, chips_of
+
+IDENTITY = 256 * 2 * 2  # numbers that the face descriptor's last feature map holds
 
 @dataclass(frozen=True)
 class EncoderConfig:
     """Input side in px, channels and residual blocks of each halving of the resolution, length of w.
 
-    limit: no activation exceeds it. Ordinary faces stay below; without it a colour never seen in training
-    (a screaming green behind a face) grows from layer to layer and ends in a w far outside all others.
+    identity: whether the features of dlib's face descriptor, which knows millions of photos, are read beside the
+    picture. hidden: width of the layer that combines both; 0 for none. limit: no activation exceeds it. Ordinary
+    faces stay below; without it a colour never seen in training (a screaming green behind a face) grows from layer
+    to layer and ends in a w far outside all others.
     """
 
     size: int = 128
@@ -22,6 +27,8 @@ class EncoderConfig:
     depths: tuple[int, ...] = (1, 1, 2, 2, 2)
     w_dim: int = 512
     limit: float = 8.0
+    identity: bool = True
+    hidden: int = 768
 
     @classmethod
     def of(cls, values: dict) -> EncoderConfig:
@@ -57,7 +64,10 @@ class Residual(nn.Module):
 
 
 class FaceEncoder(nn.Module):
-    """Halvings of a picture, residual blocks between them, one linear map from what is left to w."""
+    """Halvings of a picture with residual blocks between them, beside the frozen features of a face descriptor.
+
+    One linear map and one small network with a hidden layer read both and add up to w.
+    """
 
     def __init__(self, config: EncoderConfig = EncoderConfig()) -> None:
         super().__init__()
@@ -75,10 +85,30 @@ class FaceEncoder(nn.Module):
             c_in = width
         self.stages = nn.Sequential(*stages)
         side = config.size >> len(config.widths)
-        self.head = nn.Linear(c_in * side * side, config.w_dim)
+        features = c_in * side * side
+        if config.identity:
+            self.identity = FaceDescriptor().requires_grad_(False)
+            self.identity_norm = nn.BatchNorm1d(IDENTITY, affine=False)
+            features += IDENTITY
+        self.head = nn.Linear(features, config.w_dim)
+        if config.hidden:
+            self.hidden = nn.Linear(features, config.hidden)
+            self.out = nn.Linear(config.hidden, config.w_dim)
+            nn.init.zeros_(self.out.weight)
         self.register_buffer("mean_w", torch.zeros(config.w_dim))
 
     def forward(self, faces: Tensor) -> Tensor:
-        """faces float (B, 3, S, S) in [-1, 1], S = config.size -> w (B, w_dim)."""
-        x = self.stages(faces)                                       # (B, C, S / 32, S / 32)
-        return self.mean_w + self.head(x.flatten(1)).float()
+        """faces float (B, 3, S, S) in [-1, 1], S = config.size, FFHQ-aligned -> w (B, w_dim)."""
+        x = self.stages(faces).flatten(1)                            # (B, C * S / 32 * S / 32)
+        if self.config.identity:
+            with torch.no_grad():
+                known = self.identity.features(chips_of(faces).contiguous(memory_format=torch.channels_last))
+            x = torch.cat([x, self.identity_norm(known.flatten(1)).clamp(-self.config.limit, self.config.limit)], 1)
+        w = self.head(x).float()
+        if self.config.hidden:
+            w = w + self.out(F.hardtanh(self.hidden(x), 0, self.config.limit)).float()
+        return self.mean_w + w
+
+    def own_state(self) -> dict[str, Tensor]:
+        """The state that is this encoder's: all but the face descriptor, which has a file of its own."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("identity.")}
