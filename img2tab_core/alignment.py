@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import dlib
 
 LANDMARKS = 68
+CHIP = 150  # side in px of what dlib's face descriptor looks at
+CHIP_EYES = 100  # px between the eyes at least when a chip is cut: dlib's landmarks are whole pixels
 
 # The detector's window is 80 px, so what it can find is set by the size it looks at. The first look is quick; only
 # a photo in which it finds nobody gets a second one, at twice the size, for faces half as large.
@@ -107,6 +109,49 @@ def align(photo: np.ndarray, landmarks: np.ndarray, *, size: int = 256) -> np.nd
     sampled = (OVERSAMPLING * size, OVERSAMPLING * size)
     image = image.transform(sampled, Image.Transform.QUAD, corners.ravel().tolist(), Image.Resampling.BILINEAR)
     return read_only(np.array(image.reduce(OVERSAMPLING)))
+
+
+def landmarks_in(photo: np.ndarray, box: tuple[int, int, int, int], landmark_file: Path) -> np.ndarray:
+    """68 landmarks of a face whose box is known already: float32 (68, 2), x then y, in pixels of the photo.
+
+    photo: uint8 (H, W, 3) RGB; box: (left, top, right, bottom). Nothing is detected: it answers without a face too.
+    """
+    import dlib
+
+    _check_photo(photo)
+    predictor = _predictor(Path(landmark_file))
+    left, top, right, bottom = box
+    with _DLIB:
+        points = predictor(np.array(photo), dlib.rectangle(left, top, right - 1, bottom - 1)).parts()
+    return np.array([(point.x, point.y) for point in points], np.float32)
+
+
+def chip_of(photo: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The square dlib cuts for its face descriptor: uint8 (150, 150, 3) RGB, turned upright by the landmarks.
+
+    photo: uint8 (H, W, 3) RGB; landmarks: (68, 2), x then y, in pixels of the photo.
+    """
+    import dlib
+
+    _check_photo(photo)
+    points = np.asarray(landmarks, np.float64)
+    reach = np.ptp(points, axis=0).max()
+    low = np.clip(np.floor(points.min(0) - reach), 0, None).astype(int)
+    high = np.minimum(np.ceil(points.max(0) + reach), photo.shape[1::-1]).astype(int)
+    if (high - low < 2).any():
+        raise Img2TabError("Landmarks must lie in the photo, got a face outside it. Use those of find_faces.")
+    eyes = np.hypot(*(points[42:48].mean(0) - points[36:42].mean(0)))
+    near = Image.fromarray(photo[low[1] : high[1], low[0] : high[0]])
+    size = np.rint((high - low) * max(CHIP_EYES / max(eyes, 1.0), 1.0)).astype(int)
+    if size.tolist() != list(near.size):
+        points = (points - low + 0.5) * size / (high - low) - 0.5
+        near = near.resize(size.tolist(), Image.Resampling.BICUBIC)
+    else:
+        points = points - low
+    whole = [dlib.point(int(x), int(y)) for x, y in np.rint(points)]
+    with _DLIB:
+        found = dlib.full_object_detection(dlib.rectangle(0, 0, near.width - 1, near.height - 1), whole)
+        return read_only(dlib.get_face_chip(np.array(near), found, size=CHIP, padding=0.25))
 
 
 def ffhq_quad(landmarks: np.ndarray) -> np.ndarray:

