@@ -16,15 +16,14 @@ def read_descriptor(file: Path) -> dict[str, torch.Tensor]:
 
     dlib names every layer (con_, affine_, fc_) and stores its parameters behind the name as one tensor: four sizes,
     then float32 in C order. A convolution's tensor holds its filters and then its biases, an affine layer's its
-    factors and then its offsets.
+    factors and then its offsets; they are folded into the convolution before them.
     """
     data = file.read_bytes()
     blocks = [_tensor_behind(data, at) for at in _names(data)]
     network = FaceDescriptor()
     convolutions = [network.stem, *(one for unit in network.units for one in (unit.first, unit.second))]
-    wanted = [
-        size for one in convolutions for size in (one.conv.weight.numel() + one.conv.bias.numel(), 2 * len(one.gain))
-    ] + [network.head.weight.numel()]
+    wanted = [size for one in convolutions for size in (one.weight.numel() + len(one.bias), 2 * len(one.bias))]
+    wanted.append(network.head.weight.numel())
     if [len(block) for block in blocks] != wanted:
         raise Img2TabError(
             f"{file.name} must hold the {len(wanted)} layers of dlib's face descriptor, got {len(blocks)} of other "
@@ -32,12 +31,10 @@ def read_descriptor(file: Path) -> dict[str, torch.Tensor]:
         )
     with torch.no_grad():
         for one, filters, affine in zip(convolutions, blocks[0:-1:2], blocks[1:-1:2], strict=True):
-            weight, bias = np.split(filters, [one.conv.weight.numel()])
-            one.conv.weight.copy_(torch.from_numpy(weight).view_as(one.conv.weight))
-            one.conv.bias.copy_(torch.from_numpy(bias))
-            gain, offset = np.split(affine, 2)
-            one.gain.copy_(torch.from_numpy(gain))
-            one.offset.copy_(torch.from_numpy(offset))
+            weight, bias = torch.from_numpy(filters).split([one.weight.numel(), len(one.bias)])
+            gain, offset = torch.from_numpy(affine).chunk(2)
+            one.weight.copy_(weight.view_as(one.weight) * gain[:, None, None, None])
+            one.bias.copy_(bias * gain + offset)
         network.head.weight.copy_(torch.from_numpy(blocks[-1]).view(256, 128).T)
     return network.state_dict()
 

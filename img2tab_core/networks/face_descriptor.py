@@ -21,17 +21,9 @@ PLAN = (                                              # channels and stride of e
 CHIP_IN_FACE = (0.1564, 0.2564, 0.8473, 0.9473)
 
 
-class AffineConv(nn.Module):
-    """Convolution, then one factor and one offset a channel."""
-
-    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2 if stride == 1 else 0)
-        self.gain = nn.Parameter(torch.ones(c_out))
-        self.offset = nn.Parameter(torch.zeros(c_out))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x) * self.gain[:, None, None] + self.offset[:, None, None]
+def _conv(c_in: int, c_out: int, kernel: int, stride: int) -> nn.Conv2d:
+    """A convolution as dlib pads it: to the same size, or not at all where it makes the picture smaller."""
+    return nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2 if stride == 1 else 0)
 
 
 class Unit(nn.Module):
@@ -40,8 +32,8 @@ class Unit(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.first = AffineConv(c_in, c_out, 3, stride)
-        self.second = AffineConv(c_out, c_out, 3, 1)
+        self.first = _conv(c_in, c_out, 3, stride)
+        self.second = _conv(c_out, c_out, 3, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.second(F.relu(self.first(x)))
@@ -61,7 +53,7 @@ class FaceDescriptor(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = AffineConv(3, 32, 7, 2)
+        self.stem = _conv(3, 32, 7, 2)
         units, c_in = [], 32
         for c_out, stride in PLAN:
             units.append(Unit(c_in, c_out, stride))
