@@ -19,15 +19,18 @@ def read_descriptor(file: Path) -> dict[str, torch.Tensor]:
     factors and then its offsets; they are folded into the convolution before them.
     """
     data = file.read_bytes()
-    blocks = [_tensor_behind(data, at) for at in _names(data)]
+    try:
+        blocks = [_tensor_behind(data, at) for at in _names(data)]
+    except (IndexError, ValueError):                                 # the file ends inside a layer
+        blocks = []
     network = FaceDescriptor()
     convolutions = [network.stem, *(one for unit in network.units for one in (unit.first, unit.second))]
     wanted = [size for one in convolutions for size in (one.weight.numel() + len(one.bias), 2 * len(one.bias))]
     wanted.append(network.head.weight.numel())
     if [len(block) for block in blocks] != wanted:
         raise Img2TabError(
-            f"{file.name} must hold the {len(wanted)} layers of dlib's face descriptor, got {len(blocks)} of other "
-            "sizes. Run: img2tab weights fetch"
+            f"{file.name} must hold the {len(wanted)} whole layers of dlib's face descriptor, and does not. "
+            "Run: img2tab weights fetch"
         )
     with torch.no_grad():
         for one, filters, affine in zip(convolutions, blocks[0:-1:2], blocks[1:-1:2], strict=True):

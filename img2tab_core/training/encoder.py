@@ -34,13 +34,13 @@ class Recipe:
     minutes: float = 70.0          # the cosine schedule ends here, whatever the machine reached,
     steps: int | None = None       # or after so many steps: then the same seed gives the same weights
     batch: int = 64
-    rate: float = 1.5e-3
+    rate: float = 7e-4
     weight_decay: float = 0.05
     clean_share: float = 0.2       # batches that are not augmented
     real_share: float = 0.125      # of a batch are real photos, where there are any; they have no w
     shown: tuple[float, float, float] = (0.5, 0.25, 0.25)   # weights of descriptor, landmarks and small picture
     far: float = 0.1               # weight of how much farther from the mean than usual the w of a real photo is
-    average: float = 0.999         # of the weights that are kept (exponential moving average)
+    average: float = 0.998         # of the weights that are kept (exponential moving average)
     seed: int = 0
     report_every: int = 250        # steps
 
@@ -73,7 +73,7 @@ def train_encoder(
     out: Path,
     recipe: Recipe,
     *,
-    describer: Describer,
+    describer: Describer | None = None,
     generator: MobileStyleGAN | None = None,
     real: RealPhotos | None = None,
     start: FaceEncoder | None = None,
@@ -83,10 +83,12 @@ def train_encoder(
     """Fit an encoder on folders of `render_pairs`; returns it with averaged weights, float32, eval.
 
     held_out: a folder whose first 1,000 faces measure R2 and are never trained on. out: folder for checkpoint.pt
-    (training goes on from it if it is there), surrogate.pt and curve.csv. real: photos that enter with losses on what
-    they show; the generator draws reconstructions of the unseen ones for the curve. start: an encoder whose
-    convolutions are taken over.
+    (training goes on from it if it is there), surrogate.pt and curve.csv. describer: adds losses on what w shows;
+    without it the loss is on w alone. real: photos that enter with losses on what they show; the generator draws
+    reconstructions of the unseen ones for the curve. start: an encoder whose convolutions are taken over.
     """
+    if describer is None and (real is not None or recipe.encoder.identity):
+        raise Img2TabError("Real photos, and an encoder that reads the face descriptor, need a describer. Give one.")
     torch.manual_seed(recipe.seed)
     size, say = recipe.encoder.size, say or (lambda text: None)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -97,7 +99,7 @@ def train_encoder(
         raise Img2TabError(f"Training needs at least {recipe.batch} rendered pairs, got {len(index)}. Render more.")
     out.mkdir(parents=True, exist_ok=True)
     all_w = np.concatenate([one[: count_rendered(folder)] for one, folder in zip(w, pairs, strict=True)])
-    surrogate = _surrogate(pairs, w, out, describer, device, recipe.seed, say)
+    surrogate = _surrogate(pairs, w, out, describer, device, recipe.seed, say) if describer is not None else None
     photos = _Photos(real, describer, surrogate, generator, size) if real is not None else None
 
     model = FaceEncoder(recipe.encoder)
@@ -152,7 +154,8 @@ def train_encoder(
             guess = model(x)
         drawn, real_guess = guess[: len(target)], guess[len(target) :]
         loss = (drawn - target).square().mean() / variance
-        loss = loss + (weights * surrogate.differences(surrogate(drawn), surrogate(target))).sum()
+        if surrogate is not None:
+            loss = loss + (weights * surrogate.differences(surrogate(drawn), surrogate(target))).sum()
         if reals:
             differences = surrogate.differences(surrogate(real_guess), photos.shown(rows.to(device)))
             far = ((real_guess - model.mean_w) @ whiten).square().mean(1)       # 1 for a usual w
