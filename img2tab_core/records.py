@@ -158,11 +158,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a reconstruction shows the photo: a word, the sentence behind it, and the measured error."""
+    """How well a reconstruction shows the photo: a word, the sentence behind it, the identity distance, the numbers."""
 
     word: str
     sentence: str
     error: float = field(default=0.0)
+    measured: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from img2tab_core import alignment, classifiers, photos, refinement, rendering, scoring, tables, weights
+from img2tab_core import alignment, classifiers, photos, quality, refinement, rendering, scoring, tables, weights
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import (
     ConceptScores,
@@ -31,7 +31,6 @@ from img2tab_core.records import (
 )
 
 FACE_SIZE = 256
-GOOD_BELOW, PARTIAL_BELOW = 0.15, 0.30   # 1 minus correlation, see `Studio.quality`
 NAME_LENGTH = 60
 KNOWN_EDIT = (5, 8.0)                  # concepts and standard deviations, see `Studio.edit_agreement`
 
@@ -138,25 +137,8 @@ class Studio:
         return size
 
     def quality(self, face: Face, code: StyleCode) -> Quality:
-        """How well the reconstruction shows the face.
-
-        The error is 1 minus the correlation of face and reconstruction, both averaged to 32 px, over the middle of
-        the picture where the face is, every colour about its own mean: 0 is the same picture, 1 an unrelated one.
-        """
-        drawn = self.render(code, size=128)
-        small = [
-            np.asarray(Image.fromarray(pixels).resize((32, 32), Image.BOX), np.float64)[6:30, 6:26]
-            for pixels in (face.pixels, drawn)
-        ]
-        first, second = ((one - one.mean(axis=(0, 1))).ravel() for one in small)
-        error = float(1 - first @ second / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-9))
-        if error < GOOD_BELOW:
-            return Quality("good", "The reconstruction shows this face well.", error)
-        if error < PARTIAL_BELOW:
-            return Quality("partial", "The reconstruction keeps the main traits of this face, not all of them.", error)
-        return Quality(
-            "poor", "The reconstruction does not show this face well: what follows is about the reconstruction, "
-            "so read it with care. A frontal, evenly lit photo helps.", error)
+        """How well the reconstruction shows the face: a word, calibrated on portraits (see `quality.judge`)."""
+        return quality.judge(self.descriptor, face.pixels, self.render(code, size=FACE_SIZE))
 
     # --- refinement ----------------------------------------------------------------------------
 

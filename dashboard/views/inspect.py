@@ -156,7 +156,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
             "good": (":material/check_circle:", "green"),
             "partial": (":material/info:", "orange"),
         }.get(quality.word, (":material/warning:", "red"))
-        st.badge(f"{words.sentence(quality.word)} reconstruction", icon=icon, color=colour, help=quality.sentence)
+        st.badge(f"{words.sentence(quality.word)} reconstruction", icon=icon, color=colour, help=quality.measured)
         if quality.word != "poor":
             st.caption(quality.sentence)
     if quality.word == "poor":
