@@ -28,6 +28,8 @@ FLOORS = {                                                           # the first
     "img2tab_core.training.preview_heads": 3.2, "img2tab_core.training.encoder": 3.2,
     "img2tab_core.training.labels": 3.2, "img2tab_core.training.agreement": 3.6,
     "img2tab_core.training.build_population": 3.6, "img2tab_core.training.commands": 4.5,
+    "img2tab_core.training.domain_gap": 3.1, "img2tab_core.training.corrections": 3.1,
+    "img2tab_core.training.portraits": 4.2, "img2tab_core.training.portrait_card": 3.1,
     "img2tab_core.cli": 5,
     "dashboard.components": 4.9, "dashboard.charts": 5, "dashboard.state": 5.5, "dashboard.views": 6,
     "dashboard.app": 7,

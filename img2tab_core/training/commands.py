@@ -137,56 +137,32 @@ def build_population(
 
 
 def measure_portraits(
-    folder: Annotated[Path, typer.Argument(help="Photos with a labels.csv that records gender.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...",
+                                                  help="Photos with a labels.csv that records gender.")],
+    full: Annotated[bool, typer.Option(
+        "--full", help="Also draw every reconstruction and try corrections of the gap; some minutes.")] = False,
+    card: Annotated[Path | None, typer.Option(help="Write the classifier's card there; does --full too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
-    """How often the perceived-gender classifier says of real portraits what was recorded for them."""
+    """How the perceived-gender classifier does on real portraits, beside the network that made its labels."""
     import json
 
-    import numpy as np
-    from sklearn.metrics import roc_auc_score
-
-    from img2tab_core import weights
-    from img2tab_core.classifiers import wilson
-    from img2tab_core.records import Face, StyleCode
     from img2tab_core.service import Studio
-    from img2tab_core.training.agreement import aligned_faces, read_labels
+    from img2tab_core.training import portrait_card
+    from img2tab_core.training.portraits import measure_portraits as measure
+    from img2tab_core.training.portraits import read_portraits
 
-    recorded = read_labels(folder)
-    recorded = recorded[recorded["gender"].notna()]
-    if recorded.empty:
-        raise Img2TabError(f"labels.csv of {folder} records no gender, female or male, for any photo.")
-    studio = Studio()
-    table, faces = aligned_faces(recorded, weights.path("landmarks-68"))
-    if not faces:
-        raise Img2TabError(
-            f"No face was found in any of {len(recorded)} photos of {folder}. Name a folder of portraits."
-        )
-    run = studio.run(studio.table(), "perceived_gender")
-    psi = studio.backbone.styles(studio.backbone.invert(np.stack(faces)))
-    chance = run.classifier.predict_proba(psi)[:, 1]
-    truth = table["gender"].to_numpy()
-    right = (chance > 0.5) == truth
-    words = [
-        studio.quality(Face.of(face), StyleCode.of(values)).word for face, values in zip(faces, psi, strict=True)
-    ]
-    low, high = wilson(int(right.sum()), len(right))
-    found = {
-        "folder": folder.name, "photos": len(faces), "of": len(recorded),
-        "accuracy": float(right.mean()), "interval": [low, high],
-        "accuracy_of_all": float(right.sum() / len(recorded)),       # no face found counts as not right
-        "auc": float(roc_auc_score(truth, chance)) if 0 < truth.sum() < len(truth) else None,
-        "accuracy_female": float(right[truth == 0].mean()) if (truth == 0).any() else None,
-        "accuracy_male": float(right[truth == 1].mean()) if (truth == 1).any() else None,
-        "quality": {word: words.count(word) for word in ("good", "partial", "poor")},
-    }
-    if as_json:
-        print(json.dumps(found))
-        return
-    area = "not defined" if found["auc"] is None else f"{found['auc']:.4f}"
-    print(f"{len(faces)} of {len(recorded)} had a face. As recorded: {found['accuracy']:.1%} of those with a face "
-          f"(95 % interval {low:.1%} to {high:.1%}), {found['accuracy_of_all']:.1%} of all; AUC {area}; "
-          f"inversion {', '.join(f'{word} {count}' for word, count in found['quality'].items())}.")
+    portraits = [read_portraits(folder) for folder in folders]
+    found = measure(Studio(), portraits, full=full or card is not None, progress=_show)
+    if card:
+        made_by = " ".join(["img2tab measure-portraits", *(folder.name for folder in folders), "--card", card.name])
+        text = portrait_card.card(found, made_by=made_by, day=date.today().isoformat(), machine=_machine())
+        try:
+            card.parent.mkdir(parents=True, exist_ok=True)
+            card.write_text(text)
+        except OSError as error:
+            raise Img2TabError(f"{card} could not be written ({error.strerror}). Choose another place.") from error
+    print(json.dumps(found) if as_json else portrait_card.report(found), end="\n" if as_json else "")
 
 
 def evaluate_backbone(

@@ -1,0 +1,146 @@
+"""What `measure_portraits` found, in words and tables: for the terminal, and as the classifier's card."""
+
+from __future__ import annotations
+
+from itertools import starmap
+
+CLEAR = 0.05      # p of the paired test below which a correction changed something
+
+NETWORKS = {
+    "classifier": "the classifier on style codes",
+    "label_network": "the network that made its labels, on the photo",
+    "label_network_on_reconstructions": "the same network, on the reconstruction",
+}
+PARTS = (("all", "all"), ("all_female", "recorded female"), ("all_male", "recorded male"),
+         ("held_out", "held-out third"), ("held_out_female", "held-out third, female"),
+         ("held_out_male", "held-out third, male"))
+
+
+def card(found: dict, *, made_by: str, day: str, machine: str) -> str:
+    """The card, Markdown."""
+    table = found["table"]
+    test = table["test"]
+    lines = [
+        "# The classifier of perceived gender, on real portraits", "",
+        f"Measured {day} on {machine} by `{made_by}`.", "",
+        f"- Table {table['name']}: {table['faces']:,} generated faces, {table['trained_on']:,} trained on; nobody in "
+        "them exists.",
+        f"- Encoder: sha256 {found['encoder_sha256']}.",
+        f"- On {test['count']:,} generated faces kept for testing: accuracy {_share(test['accuracy'])} "
+        f"(95 % interval {_interval(test['interval'])}), AUC {test['auc']:.4f}.", "",
+        "What it says is how a picture's style code looks to a classifier, not what anybody is. Recorded gender is "
+        "what the source of the photos wrote down. The held-out third is fixed by the photos' names; no encoder is "
+        "trained on it.", "",
+    ]
+    return "\n".join(lines) + report(found, heading="## ")
+
+
+def report(found: dict, *, heading: str = "") -> str:
+    """Every folder's figures and gap, then the corrections."""
+    parts = [part for one in found["folders"] for part in (_folder(one, heading), _gap(one, heading))]
+    if "corrections" in found:
+        parts.append(_corrections(found, heading))
+    return "\n\n".join(parts) + "\n"
+
+
+def _folder(one: dict, heading: str) -> str:
+    right = one["classifier"]["all"]
+    lines = [
+        f"{heading}{one['folder'].capitalize()}", "",
+        f"{one['photos']} of {one['of']} had a face. As recorded: {_share(right['accuracy'])} of those with a face "
+        f"(95 % interval {_interval(right['interval'])}), {_share(one['accuracy_of_all'])} of all.",
+    ]
+    if "label_network_on_reconstructions" in one:
+        lines.append(
+            f"Of {_share(one['classifier_agrees_with_reconstruction'])} of the portraits the classifier says what the "
+            "network sees in the reconstruction: where that is not what was recorded, the encoder lost it before the "
+            "classifier came."
+        )
+    rows = [
+        [NETWORKS[network], words, *_figures(one[network][part])]
+        for network in NETWORKS if network in one
+        for part, words in PARTS if one[network][part]["photos"] and not _repeats(one, part)
+    ]
+    lines += ["", _table(["who", "portraits", "right", "accuracy (95 % interval)", "AUC (95 % interval)",
+                          "calibration error", "Brier"], rows)]
+    return "\n".join(lines)
+
+
+def _repeats(one: dict, part: str) -> bool:
+    """Whether a gender's row would be that of everybody, because there is only one gender."""
+    photos = one["classifier"]
+    return part.endswith("male") and photos[part]["photos"] == photos[part.rsplit("_", 1)[0]]["photos"]
+
+
+def _figures(part: dict) -> list[str]:
+    area = "" if part["auc"] is None else f"{part['auc']:.4f} ({part['auc_interval'][0]:.4f} to " \
+                                          f"{part['auc_interval'][1]:.4f})"
+    return [f"{part['right']} of {part['photos']}", f"{_share(part['accuracy'])} ({_interval(part['interval'])})",
+            area, f"{part['calibration_error']:.3f}", f"{part['brier']:.4f}"]
+
+
+def _gap(one: dict, heading: str) -> str:
+    gap = one["domain_gap"]
+    rows = [[str(row["layer"]), *_gap_row(row)] for row in gap["layers"]]
+    rows.append(["all", *_gap_row(gap["overall"])])
+    return "\n".join([
+        f"{heading}Style codes of {one['folder']} against the table", "",
+        "Shift: difference of the means in the table's standard deviations, root mean square over channels; beside it "
+        "against as many women and men as the portraits show. Spread: ratio of the standard deviations, median over "
+        "channels. Outside: share of values beyond the table's 1 to 99 % range; 2 % of the table's own are.", "",
+        _table(["layer", "channels", "shift", "shift, same mix of genders", "spread", "outside"], rows),
+    ])
+
+
+def _gap_row(row: dict) -> list[str]:
+    return [str(row["channels"]), f"{row['shift']:.2f}", f"{row['shift_same_mix']:.2f}", f"{row['spread']:.2f}",
+            _share(row["outside"])]
+
+
+def _corrections(found: dict, heading: str) -> str:
+    title = f"{heading}Corrections tried"
+    if not found["corrections"]:
+        return f"{title}\n\nNone: the biggest folder has too few portraits of one gender to fit them on."
+    main = found["corrections"][0]["fitted_on"]
+    others = [one["folder"] for one in found["folders"] if one["folder"] != main]
+    rows = []
+    for one in found["corrections"]:
+        figures = one["folders"][main]
+        rows.append([
+            one["name"], *(_right(figures[part]) for part in ("all_female", "all_male", "held_out_female",
+                                                               "held_out_male")),
+            f"{figures['all']['calibration_error']:.3f}", f"{figures['all']['brier']:.4f}",
+            *(_right(one["folders"][name]["all"]) for name in others),
+            f"+{one['gained']} -{one['lost']}", f"{one['p']:.2f}",
+        ])
+    better = [one for one in found["corrections"] if one["gained"] > one["lost"] and one["p"] < CLEAR]
+    said = "No correction is clearly better than none" if not better else \
+        "Clearly better than none: " + "; ".join(one["name"] for one in better)
+    return "\n".join([
+        title, "",
+        f"Fitted on {main} and judged on photos the fit did not see: {main} by thirds, a third by a fit on the other "
+        "two; other folders by a fit on the whole of it. Counts are photos judged as recorded; + and - are photos "
+        "gained and lost against uncorrected, over all folders, p that of an exact paired test. "
+        f"{said} ({len(found['corrections']) - 1} were tried, p below {CLEAR}). None of them is in the product.", "",
+        _table(["correction", f"{main} women", f"{main} men", "held-out women", "held-out men", "calibration error",
+                "Brier", *others, "gained, lost", "p"], rows),
+    ])
+
+
+def _right(part: dict) -> str:
+    return f"{part['right']} of {part['photos']}" if part["photos"] else ""
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _interval(pair: list[float]) -> str:
+    return f"{pair[0]:.1%} to {pair[1]:.1%}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table whose columns line up in a terminal too."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    line = lambda cells: "| " + " | ".join(starmap(str.ljust, zip(cells, widths, strict=True))) + " |"  # noqa: E731
+    return "\n".join([line(head), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(line, rows)])
