@@ -28,6 +28,7 @@ def main() -> None:
     header = st.container()
     notices = st.container()
     ended = state.collect()
+    state.collect_refinements()
     try:
         _header(header, page.title)
         _sidebar(page.title)

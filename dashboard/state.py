@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -16,6 +19,7 @@ from img2tab_core.layout import StyleLayout
 from img2tab_core.records import (
     ConceptScores,
     Edit,
+    EditAgreement,
     Face,
     Frame,
     Prediction,
@@ -25,6 +29,7 @@ from img2tab_core.records import (
     Target,
     digest,
 )
+from img2tab_core.refinement import Refined
 from img2tab_core.service import Run, Studio
 
 _KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
@@ -140,6 +145,11 @@ def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Predic
 @st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def render(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits(), size: int = 256) -> np.ndarray:
     return studio().render(code, _combined(run, edits), size=size)
+
+
+@st.cache_data(show_spinner="Trying a known edit…", max_entries=64, hash_funcs=_KEYS)
+def edit_agreement(run: Run, before: StyleCode, after: StyleCode) -> EditAgreement:
+    return studio().edit_agreement(run, before, after)
 
 
 def full_size(run: Run, code: StyleCode, edits: FaceEdits) -> Callable[[], np.ndarray]:
@@ -391,6 +401,102 @@ def _distinct(names: list[str]) -> list[str]:
         tries = (name if number == 1 else f"{name} ({number})" for number in range(1, len(names) + 1))
         given.append(next(one for one in tries if one not in given))
     return given
+
+
+# ---- refinements: while one runs, and ever after, the encoder's answer stands beside it
+
+
+def refine_seconds() -> float:
+    """The time for one refinement; IMG2TAB_REFINE_SECONDS overrides the 20 seconds."""
+    text = os.environ.get("IMG2TAB_REFINE_SECONDS") or "20"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise Img2TabError(f"IMG2TAB_REFINE_SECONDS must be a number above 0, up to 3600, got {text!r}. Set it to 20.")
+    return seconds
+
+
+def code_of(face: Face) -> StyleCode:
+    """The style code that the pages show for a face: the refined one, if there is one and it is chosen."""
+    found = refined(face.key)
+    return found[0] if found is not None and shows_refined(face.key) else encode(face)
+
+
+def refined(face_key: str) -> tuple[StyleCode, Refined] | None:
+    """What the visit's refinement of a face found; None where it was not refined."""
+    return st.session_state.get("visit.refined", {}).get(face_key)
+
+
+def shows_refined(face_key: str) -> bool:
+    return face_key not in st.session_state.get("visit.plain", frozenset())
+
+
+def show_refined(face_key: str, wanted: bool) -> None:
+    """Show the refined answer of a face, or the encoder's."""
+    plain = st.session_state.get("visit.plain", frozenset())
+    st.session_state["visit.plain"] = plain - {face_key} if wanted else plain | {face_key}
+
+
+def refining(face_key: str) -> Job[tuple[StyleCode, Refined]] | None:
+    """The job that refines a face, until it has been collected."""
+    return st.session_state.get("visit.refining", {}).get(face_key)
+
+
+def refine(face: Face) -> None:
+    """Refine a face in the background; cancelling the job keeps its best answer so far."""
+    if refining(face.key) is not None:
+        return
+    door, seconds = studio(), refine_seconds()
+    # Held by the visit alone: once the visit is over nobody can see the answer, and the work ends.
+    owner = st.session_state.setdefault("visit.owner", threading.Event())
+    here = weakref.ref(owner)
+
+    def work(progress, cancelled) -> tuple[StyleCode, Refined]:
+        return door.refine(
+            face, seconds=seconds, progress=progress, stopped=lambda: cancelled() or here() is None
+        )
+
+    st.session_state["visit.tried"] = st.session_state.get("visit.tried", frozenset()) | {face.key}
+    job = Job.start(work, keeps_result=True)
+    st.session_state["visit.refining"] = {**st.session_state.get("visit.refining", {}), face.key: job}
+
+
+def collect_refinements() -> None:
+    """Take in the refinements that have ended: a new answer is shown, a failure becomes a notice."""
+    running = st.session_state.get("visit.refining", {})
+    for face_key, job in running.items():
+        if job.state == "done" and job.result[1].steps > 0:
+            st.session_state["visit.refined"] = {**st.session_state.get("visit.refined", {}), face_key: job.result}
+            show_refined(face_key, True)
+        elif job.state == "failed":
+            notice(f"The refinement stopped: {job.error} The encoder's answer stands.")
+    if running:
+        st.session_state["visit.refining"] = {key: job for key, job in running.items() if job.state == "running"}
+
+
+def refines_all() -> bool:
+    """Whether every photo that is brought is refined in the background."""
+    return st.session_state.get("visit.refine_all", False)
+
+
+def refine_all(wanted: bool) -> None:
+    """Switch it on or off; off ends every refinement but that of the face being inspected."""
+    st.session_state["visit.refine_all"] = wanted
+    shown = face()
+    for face_key, job in st.session_state.get("visit.refining", {}).items():
+        if not wanted and (shown is None or face_key != shown.key):
+            job.cancel()
+
+
+def refine_brought() -> None:
+    """Start what the visitor asked for in advance: the inspected face of every photo, each once."""
+    if refines_all():
+        for one in visit_photos():
+            chosen = one.faces[st.session_state.get("visit.face", {}).get(one.key, 0)]
+            if one.picture is not None and chosen.key not in st.session_state.get("visit.tried", frozenset()):
+                refine(chosen)
 
 
 # ---- edits

@@ -30,20 +30,21 @@ class Job(Generic[T]):
 
     `work(progress, cancelled)` reports with progress(fraction in 0..1, text) and asks cancelled() now and
     then; it stops by raising errors.Cancelled. Once a person has cancelled, a result that still arrives
-    is dropped: what they were told stays true.
+    is dropped: what they were told stays true. Work that says keeps_result ends early with a result worth having.
     """
 
-    def __init__(self, work: Callable[[Progress, Callable[[], bool]], T]) -> None:
+    def __init__(self, work: Callable[[Progress, Callable[[], bool]], T], *, keeps_result: bool = False) -> None:
         self._work = work
+        self._keeps_result = keeps_result
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._now: _Snapshot[T] = _Snapshot()
         self._thread = threading.Thread(target=self._run, name="img2tab-job", daemon=True)
 
     @classmethod
-    def start(cls, work: Callable[[Progress, Callable[[], bool]], T]) -> Job[T]:
+    def start(cls, work: Callable[[Progress, Callable[[], bool]], T], *, keeps_result: bool = False) -> Job[T]:
         """A job that is already running."""
-        job = cls(work)
+        job = cls(work, keeps_result=keeps_result)
         job._thread.start()
         return job
 
@@ -94,7 +95,7 @@ class Job(Generic[T]):
         except Exception as error:  # noqa: BLE001 - whatever it was, the person waiting must read it
             self._end("failed", error=error)
         else:
-            if self._stop.is_set():
+            if self._stop.is_set() and not self._keeps_result:
                 self._end("cancelled")
             else:
                 self._end("done", fraction=1.0, result=result)

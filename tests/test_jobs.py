@@ -84,6 +84,22 @@ def test_a_result_that_arrives_after_cancel_is_dropped():
     assert (job.state, job.result) == ("cancelled", None)
 
 
+def test_work_that_keeps_its_result_ends_early_with_it_and_fraction_1():
+    reached, gate = threading.Event(), threading.Event()
+
+    def work(progress, cancelled):
+        reached.set()
+        gate.wait(20)
+        return "the best so far" if cancelled() else "all of it"
+
+    job = Job.start(work, keeps_result=True)
+    assert reached.wait(20)
+    job.cancel()
+    gate.set()
+    assert job.wait(20)
+    assert (job.state, job.fraction, job.result) == ("done", 1.0, "the best so far")
+
+
 def test_a_failed_job_keeps_the_sentence_and_its_progress():
     def fail(progress, cancelled):
         raise Img2TabError("A table needs at least 2 classes, got 1. Choose another target.")

@@ -7,8 +7,13 @@ import streamlit as st
 from img2tab_core.jobs import Job
 
 
-def watch(job: Job, *, key: str, waiting: str, cancel: bool = False) -> None:
-    """Draw a running job's progress twice a second; when it has ended, run the whole page again."""
+def watch(
+    job: Job, *, key: str, waiting: str, cancel: bool = False, label: str = "Cancel", help: str | None = None
+) -> None:
+    """Draw a running job's progress twice a second; when it has ended, run the whole page again.
+
+    cancel: with a button that stops it, its label and what it says to who points at it.
+    """
 
     @st.fragment(run_every=0.5, key=f"{key}-progress")
     def bar() -> None:
@@ -17,7 +22,8 @@ def watch(job: Job, *, key: str, waiting: str, cancel: bool = False) -> None:
         st.progress(job.fraction, text="Stopping…" if job.stopping else (job.text or waiting))
         if cancel:
             st.button(
-                "Cancel", key=f"{key}-cancel", on_click=job.cancel, disabled=job.stopping, icon=":material/close:"
+                label, key=f"{key}-cancel", on_click=job.cancel, disabled=job.stopping, icon=":material/close:",
+                help=help,
             )
 
     bar()

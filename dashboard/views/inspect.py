@@ -5,14 +5,17 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import charts, state
-from dashboard.components import pictures, words
+from dashboard.components import pictures, progress, words
 from img2tab_core.errors import Img2TabError
+from img2tab_core.networks.face_descriptor import SAME_PERSON
 from img2tab_core.records import Edit, Face, Prediction, StyleCode, Target
+from img2tab_core.refinement import Refined
 from img2tab_core.service import Run
 
 FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
 REACH = 10.0
 SAMPLES, UPLOAD, CAMERA = "Samples", "Upload", "Camera"
+ENCODED, REFINED = "Encoder's answer", "Refined"
 
 
 def page() -> None:
@@ -22,9 +25,10 @@ def page() -> None:
         st.info("Click a sample above, or upload a photo of your own, to begin.", icon=":material/arrow_upward:")
         return
     run, target = state.active_run(), state.target()
-    code = state.encode(face)
+    code = state.code_of(face)
     before = state.predict(run, code)
     _decision(run, target, face, code, before)
+    _refinement(run, target, face)
     st.divider()
     _reasons(run, target, face, code, before)
 
@@ -58,8 +62,22 @@ def _source() -> None:
         else:
             shot = st.camera_input("Take a photo", key="inspect.camera", width=360)
             state.bring([(shot.file_id, "Camera photo", shot.getvalue())] if shot else [])
+        if source != SAMPLES:
+            _refine_all()
         _choose_photo()
         _choose_face()
+        state.refine_brought()
+
+
+def _refine_all() -> None:
+    st.session_state["inspect.refine_all"] = state.refines_all()
+    st.toggle(
+        "Refine every photo in the background after upload",
+        key="inspect.refine_all",
+        on_change=lambda: state.refine_all(st.session_state["inspect.refine_all"]),
+        help=f"Each photo then keeps this computer busy for about {state.refine_seconds():.0f} seconds, one after the "
+        "other. The quick answer is there at once and stands meanwhile. Remembered until you close the page.",
+    )
 
 
 def _samples() -> None:
@@ -131,7 +149,11 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
             )
     with grid.cell():
         st.image(state.render(run, code), width="stretch", alt="Reconstruction")
-        st.caption("**Reconstruction**  \nThe face the classifier judges, drawn again from its style code.")
+        refined = state.refined(face.key) is not None and state.shows_refined(face.key)
+        st.caption(
+            f"**Reconstruction{', refined' if refined else ''}**  \n"
+            "The face the classifier judges, drawn again from its style code."
+        )
     with grid.cell(column_span=1 if photo.picture is not None else 2):
         likely = int(before.probability >= 0.5)
         share = _share(before, likely)
@@ -163,6 +185,115 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         st.warning(quality.sentence, icon=":material/warning:")
 
 
+# ---- refining the reconstruction
+
+
+def _refinement(run: Run, target: Target, face: Face) -> None:
+    """Under the pictures: the offer to refine, the work going on, or what it gained and what it cost."""
+    job, found = state.refining(face.key), state.refined(face.key)
+    with st.container(border=True, key="refinement"):
+        if job is not None:
+            st.markdown(
+                "**Refining the reconstruction.** The encoder's answer stands meanwhile; go on working, on any page."
+            )
+            progress.watch(
+                job, key="refine", waiting="Preparing…", cancel=True, label="Stop",
+                help="Ends now and keeps the best answer so far; you can switch back to the encoder's answer.",
+            )
+        elif found is None:
+            offer, sentence = st.columns([1, 6], vertical_alignment="center")
+            with offer:
+                _refine_button(face, "Refine", "primary")
+            sentence.caption(
+                f"Spends about {state.refine_seconds():.0f} seconds, in the background, on bringing the reconstruction "
+                "nearer to this face. Then it shows what that gained and what it cost, and you can switch back."
+            )
+        else:
+            _trade(run, target, face, *found)
+
+
+def _refine_button(face: Face, label: str, kind: str) -> None:
+    st.button(
+        label,
+        key="inspect.refine",
+        type=kind,
+        icon=":material/center_focus_strong:",
+        on_click=state.refine,
+        args=(face,),
+        help="Searches, step by step, for the style code whose picture shows this person best.",
+    )
+
+
+def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined) -> None:
+    key = f"inspect.answer.{face.key[:12]}"
+    st.session_state[key] = REFINED if state.shows_refined(face.key) else ENCODED
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.segmented_control(
+            "Answer shown on this page",
+            [ENCODED, REFINED],
+            key=key,
+            required=True,
+            on_change=lambda: state.show_refined(face.key, st.session_state[key] == REFINED),
+            help="Picture, decision, concepts and edits follow this choice; your edits stay as they are.",
+        )
+        if found.stopped == "cancelled":
+            _refine_button(face, "Refine again", "tertiary")
+    encoded = state.encode(face)
+    first, second = state.predict(run, encoded), state.predict(run, code)
+    likely = int(first.probability >= 0.5)
+    agreement = state.edit_agreement(run, encoded, code)
+    grid = st.grid(5, min_column_width=150, gap="medium")
+    for label, value, below, meaning in (
+        (
+            "Identity distance",
+            f"{found.after.identity:.2f}",
+            f"was {found.before.identity:.2f}",
+            f"How far apart a face recogniser puts the face and its reconstruction; below {SAME_PERSON} it takes "
+            "them for the same person. The refinement lowers this very number, so it is no independent proof.",
+        ),
+        (
+            "Picture error",
+            f"{found.after.pixels:.0f}",
+            f"was {found.before.pixels:.0f}",
+            "Root mean square difference between the face and its reconstruction, on the scale 0 to 255.",
+        ),
+        (
+            "Distance moved",
+            f"{found.moved:.2f}",
+            "from the encoder",
+            "How far the refined answer lies from the encoder's, in units of the spread between random faces. The "
+            "farther, the less what was learned about edits holds.",
+        ),
+        (
+            "Known edit",
+            f"{agreement.picture:.2f}",
+            "1 is the same edit",
+            "Whether edits still do what they did: the five concepts that set the classes furthest apart are moved by "
+            "8 SD, and this is the correlation of what that changes in the two pictures. It changed the probability by "
+            f"{words.points(_towards(agreement.before, likely))} before and by "
+            f"{words.points(_towards(agreement.after, likely))} after.",
+        ),
+        (
+            words.sentence(target.classes[likely]),
+            words.percent(_share(second, likely)),
+            f"was {words.percent(_share(first, likely))}",
+            f"The classifier's probability that the face is {target.classes[likely]}, from the refined answer and from "
+            "the encoder's.",
+        ),
+    ):
+        grid.metric(label, value, delta=below, delta_color="off", delta_arrow="off", help=meaning)
+    ended = {
+        "cancelled": ", stopped early: this is the best answer until then",
+        "converged": ": further ones gained nothing",
+    }.get(found.stopped, "")
+    st.caption(f"{words.count(found.steps, 'step')} in {found.seconds:.0f} seconds{ended}.")
+
+
+def _towards(change: float, which: int) -> float:
+    """A change of the probability of class 1 as one of class 0 or class 1."""
+    return change if which else -change
+
+
 def _share(prediction: Prediction, which: int) -> float:
     """The probability of class 0 or class 1."""
     return prediction.probability if which else 1 - prediction.probability
@@ -184,7 +315,7 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
     grid = st.grid(2, min_column_width=400, gap="large")
     with grid.cell():
         st.subheader("What drove it", anchor=False)
-        key = f"inspect.bars.{run.id}.{face.key[:12]}.{picked}"
+        key = f"inspect.bars.{run.id}.{code.key[:12]}.{picked}"
         st.plotly_chart(
             charts.contribution_bars(before, name_of, target.classes, picked=picked),
             key=key,
@@ -238,9 +369,8 @@ def _mover(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None
         step=0.5,
         format="%+.1f",
         key=key,
-        on_change=lambda: state.set_edits(
-            face.key, state.edits_of(face.key).with_shift(picked, st.session_state[key])
-        ),
+        on_change=_move,
+        args=(face, picked, key),
         help="One standard deviation is how much this concept usually differs between faces. "
         "Below 3 little is seen, 8 is clear, beyond 10 the picture breaks.",
     )
@@ -273,6 +403,11 @@ def _mover(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None
             f"below 0 towards {classes[0]}, above 0 towards {classes[1]}; 0 moves none of them.",
         )
     _moved(face, edits.single, name_of)
+
+
+def _move(face: Face, index: int, key: str) -> None:
+    state.choose_concept(index)                                      # it stays here when a refinement ends meanwhile
+    state.set_edits(face.key, state.edits_of(face.key).with_shift(index, st.session_state[key]))
 
 
 def _hold(key: str, value: float) -> None:
