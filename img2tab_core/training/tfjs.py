@@ -25,7 +25,7 @@ class Graph:
 
     def __init__(self, nodes: dict[str, dict], constants: dict[str, Tensor]) -> None:
         (self._input,) = [name for name, node in nodes.items() if node["op"] == "Placeholder"]
-        self._nodes, self._constants = nodes, constants
+        self._nodes, self._constants = _clamped(nodes, constants), constants
         self._order: dict[tuple[str, ...], list[str]] = {}
 
     @torch.inference_mode()
@@ -88,6 +88,22 @@ def _unpacked(entries: list[dict], raw: bytes) -> dict[str, Tensor]:
     if offset != len(raw):
         raise ValueError(f"{len(raw)} bytes of weights, {offset} named")
     return constants
+
+
+def _clamped(nodes: dict[str, dict], constants: dict[str, Tensor]) -> dict[str, dict]:
+    """Maximum(Minimum(Relu(x), high), low) as one operation: the same numbers, a third of the memory traffic."""
+    simpler = dict(nodes)
+    for name, node in nodes.items():
+        if node["op"] != "Maximum":
+            continue
+        inner, low = _sources(node)
+        if inner not in nodes or nodes[inner]["op"] != "Minimum" or low not in constants:
+            continue
+        relu, high = _sources(nodes[inner])
+        if relu in nodes and nodes[relu]["op"] == "Relu" and high in constants:
+            limits = max(float(constants[low]), 0.0), float(constants[high])
+            simpler[name] = {"name": name, "op": "Clamp", "input": _sources(nodes[relu]), "attr": {"limits": limits}}
+    return simpler
 
 
 def _sources(node: dict) -> list[str]:
@@ -172,6 +188,7 @@ _OPERATIONS = {
     "Add": lambda a, i: i[0] + i[1], "AddV2": lambda a, i: i[0] + i[1], "Sub": lambda a, i: i[0] - i[1],
     "Mul": lambda a, i: i[0] * i[1], "Maximum": lambda a, i: torch.maximum(i[0], i[1]),
     "Minimum": lambda a, i: torch.minimum(i[0], i[1]),
+    "Clamp": lambda a, i: i[0].clamp(*a["limits"]),
     "Relu": lambda a, i: i[0].relu(), "Sigmoid": lambda a, i: i[0].sigmoid(),
     "Softmax": lambda a, i: torch.softmax(i[0], dim=-1), "Identity": lambda a, i: i[0],
 }
