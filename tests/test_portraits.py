@@ -177,6 +177,7 @@ def test_a_portrait_without_a_face_counts_as_not_right_over_all_3(folder, monkey
     assert one["accuracy_of_all"] == pytest.approx(one["classifier"]["all"]["accuracy"] * 2 / 3)
     assert one["classifier"]["all_female"]["photos"] == one["label_network"]["all_male"]["photos"] == 1
     assert len(one["domain_gap"]["layers"]) == 23 and one["domain_gap"]["overall"]["channels"] == 6752
+    assert one["wrong"] == 2 - one["classifier"]["all"]["right"] >= one["wrong_in_reconstruction_too"]
     assert "label_network_on_reconstructions" in one and found["corrections"] == []
     card = file.read_text()
     assert card.startswith("# The classifier of perceived gender") and found["encoder_sha256"] in card

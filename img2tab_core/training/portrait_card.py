@@ -30,9 +30,9 @@ def card(found: dict, *, made_by: str, day: str, machine: str) -> str:
         f"(95 % interval {_interval(test['interval'])}), AUC {test['auc']:.4f}.", "",
         "What it says is how a picture's style code looks to a classifier, not what anybody is. Recorded gender is "
         "what the source of the photos wrote down. The held-out third is fixed by the photos' names; no encoder is "
-        "trained on it.", "",
+        "trained on it.",
     ]
-    return "\n".join(lines) + report(found, heading="## ")
+    return "\n".join(lines) + "\n\n" + report(found, heading="## ")
 
 
 def report(found: dict, *, heading: str = "") -> str:
@@ -52,9 +52,10 @@ def _folder(one: dict, heading: str) -> str:
     ]
     if "label_network_on_reconstructions" in one:
         lines.append(
-            f"Of {_share(one['classifier_agrees_with_reconstruction'])} of the portraits the classifier says what the "
-            "network sees in the reconstruction: where that is not what was recorded, the encoder lost it before the "
-            "classifier came."
+            f"On {_share(one['classifier_agrees_with_reconstruction'])} of the portraits the classifier and the "
+            "network that made its labels, shown the reconstruction, say the same. Of the classifier's "
+            f"{one['wrong']} wrong answers {one['wrong_in_reconstruction_too']} are wrong in the reconstruction too: "
+            "there the encoder lost it before the classifier came."
         )
     rows = [
         [NETWORKS[network], words, *_figures(one[network][part])]
@@ -119,8 +120,9 @@ def _corrections(found: dict, heading: str) -> str:
     return "\n".join([
         title, "",
         f"Fitted on {main} and judged on photos the fit did not see: {main} by thirds, a third by a fit on the other "
-        "two; other folders by a fit on the whole of it. Counts are photos judged as recorded; + and - are photos "
-        "gained and lost against uncorrected, over all folders, p that of an exact paired test. "
+        "two; other folders by a fit on the whole of it. Counts are photos judged as recorded; calibration error and "
+        f"Brier score are those of {main}; + and - are photos gained and lost against uncorrected, over all folders, p "
+        "that of an exact paired test. "
         f"{said} ({len(found['corrections']) - 1} were tried, p below {CLEAR}). None of them is in the product.", "",
         _table(["correction", f"{main} women", f"{main} men", "held-out women", "held-out men", "calibration error",
                 "Brier", *others, "gained, lost", "p"], rows),

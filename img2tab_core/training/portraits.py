@@ -181,7 +181,9 @@ def _folder(
     if drawn is not None:
         said = label_network(drawn)
         found["label_network_on_reconstructions"] = _split(truth, said, third)
-        found["classifier_agrees_with_reconstruction"] = float(((said > 0.5) == (chance > 0.5)).mean())
+        alike, wrong = (said > 0.5) == (chance > 0.5), (chance > 0.5) != truth
+        found["classifier_agrees_with_reconstruction"] = float(alike.mean())
+        found["wrong"], found["wrong_in_reconstruction_too"] = int(wrong.sum()), int((wrong & alike).sum())
     rows = domain_gap(psi, table.psi, table.layout)
     matched = mean_shift(psi, table.psi[_same_mix(table, truth)], table.layout)
     channels = [row.channels for row in rows]
