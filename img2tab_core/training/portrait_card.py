@@ -8,7 +8,7 @@ CLEAR = 0.05      # p of the paired test below which a correction changed someth
 
 NETWORKS = {
     "classifier": "the classifier on style codes",
-    "label_network": "the network that made its labels, on the photo",
+    "label_network": "the age-and-gender network behind its labels, on the photo",
     "label_network_on_reconstructions": "the same network, on the reconstruction",
 }
 PARTS = (("all", "all"), ("all_female", "recorded female"), ("all_male", "recorded male"),
@@ -53,7 +53,7 @@ def _folder(one: dict, heading: str) -> str:
     if "label_network_on_reconstructions" in one:
         lines.append(
             f"On {_share(one['classifier_agrees_with_reconstruction'])} of the portraits the classifier and the "
-            "network that made its labels, shown the reconstruction, say the same. Of the classifier's "
+            "age-and-gender network, shown the reconstruction, say the same. Of the classifier's "
             f"{one['wrong']} wrong answers {one['wrong_in_reconstruction_too']} are wrong in the reconstruction too: "
             "there the encoder lost it before the classifier came."
         )
