@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from img2tab_core import cli, weights
 from img2tab_core.records import Edit, StyleCode
+from img2tab_core.service import Studio
 
 runner = CliRunner()
 
@@ -282,3 +284,45 @@ def test_weights_list_says_archive_members_size_and_64_digits_of_sha256(studio):
     assert rows["moco-v2"]["status"] == "ready" or rows["moco-v2"]["sha256"] is None
     text = run("weights", "list").output
     assert f"{shipped['size'] / 1e6:.1f} MB, sha256 {shipped['sha256'][:12]}" in text
+
+
+def test_refine_writes_23_different_w_of_a_photo_and_says_what_it_gained(sample, tmp_path, studio):
+    out, picture = tmp_path / "codes.npz", tmp_path / "rows.png"
+    found = as_json("refine", "--no-align", sample, "--out", out, "--steps", 3, "--picture", picture)
+    stored = np.load(out)
+    assert stored["psi"].shape == (1, 6752) and stored["w"].shape == (1, 23, 512)
+    assert stored["psi"].dtype == stored["w"].dtype == np.float32
+    assert np.unique(stored["w"][0], axis=0).shape == (23, 512)
+    assert np.allclose(studio.backbone.styles(stored["w"]), stored["psi"], atol=1e-5)
+    assert stored["photos"].tolist() == [str(sample)]
+    (one,) = found["photos"]
+    assert one["after"]["identity"] < one["before"]["identity"] and one["steps"] == 3
+    assert Image.open(picture).size == (3 * 256, 256)
+    assert run("render", "--codes", out, "--size", 128, "--out", tmp_path / "x.png").exit_code == 0
+
+
+def test_ctrl_c_after_1_of_3_photos_keeps_the_style_code_of_1(sample, tmp_path, monkeypatch):
+    real, turns = Studio.refine, []
+
+    def refine(self, face, **options):
+        turns.append(face)
+        if len(turns) == 2:                                          # pressed while the second photo's turn comes
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, face, **options)
+
+    monkeypatch.setattr(Studio, "refine", refine)
+    out = tmp_path / "codes.npz"
+    result = run("refine", "--no-align", sample, sample, sample, "--out", out, "--steps", 1)
+    assert result.exit_code == 130
+    assert "1 of 3 photos were refined" in result.stderr
+    assert len(np.load(out)["psi"]) == 1 and len(turns) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["--seconds", 0], "--seconds must be above 0, got 0"),
+    (["--picture", "rows.jpg"], "--picture must end in .png, got rows.jpg"),
+])
+def test_refine_says_what_an_option_must_be(sample, tmp_path, words, told):
+    result = run("refine", sample, "--out", tmp_path / "codes.npz", *words)
+    assert result.exit_code == 1 and told in result.stderr

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import state
 from dashboard.components import words
-from img2tab_core import weights
+from img2tab_core import service, weights
 from img2tab_core.records import Edit
 from tests.test_photos import bilevel_png
 
@@ -345,6 +345,138 @@ def test_edits_keep_their_order_and_a_shift_of_0_leaves_1_of_2():
     assert edits.with_shift(7, 0.0).single == (Edit(3, -1.0),)
     assert not edits.with_shift(7, 0.0).with_shift(3, 0.0)
     assert edits.with_family(0.0).family == 0.0 and edits.with_family(None) == edits
+
+
+# ---- refining the reconstruction
+
+
+@pytest.fixture
+def refining(visit, monkeypatch):
+    """A visitor whose refinements take this long; whatever still runs afterwards is stopped."""
+    visits = []
+
+    def begin(seconds: float) -> AppTest:
+        monkeypatch.setenv("IMG2TAB_REFINE_SECONDS", str(seconds))
+        visits.append(visit)
+        return visit
+
+    yield begin
+    for at in visits:
+        for job in at.session_state["visit.refining"].values() if "visit.refining" in at.session_state else ():
+            job.cancel()
+            assert job.wait(120)
+
+
+def _refine(at: AppTest, number: int):
+    """Click Refine for a sample; the page and the job."""
+    at = _sample(at, number)
+    at = _well(at.button(key="inspect.refine").click().run())
+    return at, _state(at, "visit.refining")[state.samples()[number].key]
+
+
+def _until(job, words_of_it: str) -> None:
+    for _ in range(2400):
+        if job.text.startswith(words_of_it) or job.state != "running":
+            return
+        time.sleep(0.05)
+
+
+def _share_of(code) -> str:
+    studio = state.studio()
+    probability = studio.predict(studio.run(state.table("default"), "perceived_gender"), code).probability
+    return words.percent(max(probability, 1 - probability))
+
+
+def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back(refining):
+    at, job = _refine(refining(0.5), 3)
+    encoded = state.encode(state.samples()[3])
+    assert _metric(at, ", before") == _share_of(encoded)             # the quick answer stands meanwhile
+    picked = at.selectbox(key="inspect.concept").value
+    at = _well(_slider(at).set_value(6.0).run())
+    assert job.wait(300)
+    at = _well(at.run())
+    code, found = job.result
+    assert not _errors(at)
+    shown = {one.label: one for one in at.metric}
+    assert shown["Identity distance"].value == f"{found.after.identity:.2f}"
+    assert shown["Identity distance"].delta == f"was {found.before.identity:.2f}"
+    assert found.after.identity < found.before.identity
+    assert {"Picture error", "Distance moved", "Known edit"} < set(shown) and all(one.proto.help for one in at.metric)
+    assert _metric(at, ", before") == _share_of(code)
+    assert at.selectbox(key="inspect.concept").value == picked and _slider(at).value == 6.0
+
+    answer = next(one for one in at.button_group if one.key.startswith("inspect.answer."))
+    at = _well(answer.set_value("Encoder's answer").run())
+    assert _metric(at, ", before") == _share_of(encoded)
+    at = _go(_go(at, CONCEPTS), INSPECT)
+    assert _metric(at, ", before") == _share_of(encoded) and _slider(at).value == 6.0
+    at = _sample(_sample(at, 1), 3)
+    answer = next(one for one in at.button_group if one.key.startswith("inspect.answer."))
+    at = _well(answer.set_value("Refined").run())
+    assert _metric(at, ", before") == _share_of(code)
+
+
+def test_stop_keeps_the_best_answer_so_far_and_a_second_face_waits_for_the_first(refining):
+    at, first = _refine(refining(900), 3)
+    _until(first, "Step")
+    at, second = _refine(at, 4)
+    _until(second, "Waiting")
+    assert second.text == "Waiting for 1 other refinement…"
+    at = _well(at.button(key="refine-cancel").click().run())         # the waiting one: there is nothing to keep
+    assert second.wait(120)
+    at = _well(at.run())
+    assert at.button(key="inspect.refine").label == "Refine" and not _errors(at)
+
+    at = _sample(at, 3)
+    at = _well(at.button(key="refine-cancel").click().run())
+    assert first.wait(120)
+    at = _well(at.run())
+    assert any("stopped early" in one.value for one in at.caption)
+    assert at.button(key="inspect.refine").label == "Refine again"
+    assert _metric(at, ", before") == _share_of(first.result[0])
+
+
+def test_every_photo_is_refined_after_upload_once_it_was_switched_on_and_1_switch_ends_it(refining, shared_photos):
+    at = refining(900)
+    at.button_group(key="inspect.source").set_value("Upload").run()
+    assert at.toggle(key="inspect.refine_all").value is False
+    at = _well(at.toggle(key="inspect.refine_all").set_value(True).run())
+    at = _upload(at, ("one.jpg", _portrait(shared_photos)), ("two.jpg", _portrait(shared_photos, "008f.jpg")))
+    faces = [photo.faces[0].key for photo in _state(at, "visit.photos")]
+    jobs = _state(at, "visit.refining")
+    assert list(jobs) == faces and _metric(at, ", before")
+    at = _well(at.toggle(key="inspect.refine_all").set_value(False).run())
+    assert jobs[faces[1]].wait(120) and jobs[faces[0]].state == "running"  # the face being looked at goes on
+    at = _well(at.button(key="refine-cancel").click().run())
+    assert jobs[faces[0]].wait(120)
+    at = _well(at.toggle(key="inspect.refine_all").set_value(True).run())
+    assert not _state(at, "visit.refining")                          # each once: what was stopped stays stopped
+
+
+def test_a_refinement_ends_by_itself_when_the_visit_that_wanted_it_is_over(refining):
+    at, job = _refine(refining(900), 3)
+    _until(job, "Step")
+    del at.session_state["visit.owner"]
+    assert job.wait(120) and job.result[1].stopped == "cancelled"
+
+
+def test_a_refinement_that_fails_is_told_in_a_sentence_and_the_encoders_answer_stands(refining, tmp_path, monkeypatch):
+    at = _sample(refining(0.5), 5)
+    before = _metric(at, ", before")
+    state.studio().__dict__.pop("descriptor", None)
+    service._descriptor.cache_clear()
+    monkeypatch.setattr(weights, "MODELS", tmp_path)                 # as if the model files were removed meanwhile
+    at = _well(at.button(key="inspect.refine").click().run())
+    while not _errors(at) and _state(at, "visit.refining"):          # it may fail before the page is drawn
+        at = _well(at.run())
+    assert "The refinement stopped: The model file" in _errors(at)[0] and "answer stands" in _errors(at)[0]
+    assert _metric(at, ", before") == before and at.button(key="inspect.refine").label == "Refine"
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "nan"])
+def test_a_time_of_refinement_that_is_no_time_is_told_in_a_sentence(refining, seconds):
+    at = _sample(refining(seconds), 3)
+    assert "IMG2TAB_REFINE_SECONDS must be a number above 0" in _errors(at)[0]
 
 
 # ---- concepts
