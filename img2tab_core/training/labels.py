@@ -40,7 +40,7 @@ TARGETS = (
            f"Inner lip gap over mouth width, from landmarks: open above {OPEN_ABOVE}, closed below {CLOSED_BELOW}, "
            "unknown between."),
     Target("skin_lighter", "Perceived skin tone", ("perceived darker skin", "perceived lighter skin"),
-           _PROBE + " It was shown clearly darker and clearly lighter skin and learned to look past the light."),
+           _PROBE + " A tone between counts as neither."),
     Target("head_turned", "Perceived head turn", ("perceived frontal", "perceived turned"),
            f"Yaw from landmarks: turned above {TURNED_ABOVE:.0f} degrees, frontal below {FRONTAL_BELOW:.0f}, "
            "unknown between."),
