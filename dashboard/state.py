@@ -407,14 +407,14 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 def refine_seconds() -> float:
-    """The time for one refinement; IMG2TAB_REFINE_SECONDS overrides the 20 seconds."""
-    text = os.environ.get("IMG2TAB_REFINE_SECONDS") or "20"
+    """The time for one refinement; IMG2TAB_REFINE_SECONDS overrides the 10 seconds."""
+    text = os.environ.get("IMG2TAB_REFINE_SECONDS") or "10"
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 3600:
-        raise Img2TabError(f"IMG2TAB_REFINE_SECONDS must be a number above 0, up to 3600, got {text!r}. Set it to 20.")
+        raise Img2TabError(f"IMG2TAB_REFINE_SECONDS must be a number above 0, up to 3600, got {text!r}. Set it to 10.")
     return seconds
 
 

@@ -155,7 +155,7 @@ def encode(
 def refine(
     sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
     out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,).")],
-    seconds: Annotated[float, typer.Option(help="Time for one photo.")] = 20.0,
+    seconds: Annotated[float, typer.Option(help="Time for one photo.")] = 10.0,
     steps: Annotated[int | None, typer.Option(
         min=1, help="So many steps instead of a time: the same result every time.")] = None,
     picture: Annotated[Path | None, typer.Option(
@@ -176,7 +176,7 @@ def refine(
             raise Img2TabError(f"--picture must end in .png, got {picture.name or picture}.")
         _check_out(picture, "--picture")
     if not seconds > 0:
-        raise Img2TabError(f"--seconds must be above 0, got {seconds:g}. Give 20.")
+        raise Img2TabError(f"--seconds must be above 0, got {seconds:g}. Give 10.")
     files = _all_photos(sources)
     studio, report = _studio(), _progress(as_json)
     psi, w, rows, refined, skipped = [], [], [], [], []

@@ -36,11 +36,12 @@ class Recipe:
     rate: float = 0.03                                # of Adam, in w; falls to 0 over the second half of the budget
     betas: tuple[float, float] = (0.9, 0.99)
     warm_up: int = 5                                  # steps over which the rate rises
-    pixels: float = 1.0                               # weight of the mean square of the pixels' differences
-    coarse: float = 2.0                               # the same after 4x4 means: colours and shapes
-    identity: float = 1.0                             # the descriptors' distance
-    layers: float = 0.004                             # mean square of the layers about their mean
-    start: float = 0.002                              # mean square of that mean about the encoder's w
+    pixels: float = 6.0                               # weight of the mean square of the pixels' differences
+    coarse: float = 6.0                               # the same after 4x4 means: colours and shapes
+    identity: float = 0.5                             # the descriptors' distance, as it is and mirrored
+    enough: float = 0.25                              # a distance below which the person is not pursued further
+    layers: float = 0.3                               # mean square of the layers about their mean
+    start: float = 0.2                                # mean square of that mean about the encoder's w
     face: tuple[float, float, float, float] = (0.15, 0.25, 0.85, 0.95)  # left, top, right, bottom as shares of the side
     face_weight: float = 3.0                          # of pixels inside, against 1 outside
     patience: int = 60                                # steps without a gain after which it is as good as it gets
@@ -90,7 +91,7 @@ def refine(
     face: np.ndarray,
     w: np.ndarray,
     *,
-    seconds: float = 20.0,
+    seconds: float = 10.0,
     steps: int | None = None,
     progress: Callable[[float, str], None] | None = None,
     stopped: Callable[[], bool] | None = None,
@@ -109,7 +110,7 @@ def refine(
     desk = _desk_of(backbone.generator, descriptor)
     target = _picture(face, desk.device)                             # (1, 3, S, S)
     with torch.no_grad():
-        person = desk.descriptor(chips_of(target))                   # (1, 128)
+        person = desk.descriptor(chips_of(_both(target)))            # (2, 128)
     judge = _Judge(desk, recipe, target, person, torch.from_numpy(np.array(w, np.float32)).to(desk.device))
     before = _likeness(desk, target, person, judge.start)
     w_plus = judge.start.clone().requires_grad_(True)                # (1, L, 512)
@@ -165,7 +166,7 @@ def _check(face: np.ndarray, w: np.ndarray, seconds: float, steps: int | None, r
     if w.shape != (512,) or not np.isfinite(w).all():
         raise Img2TabError(f"w must be 512 finite numbers, got shape {w.shape}. Encode the face again.")
     if steps is None and not seconds > 0:
-        raise Img2TabError(f"The time for a refinement must be above 0 seconds, got {seconds}. Give 20.")
+        raise Img2TabError(f"The time for a refinement must be above 0 seconds, got {seconds}. Give 10.")
     if steps is not None and steps < 1:
         raise Img2TabError(f"A refinement needs 1 step or more, got {steps}. Give 200.")
 
@@ -187,14 +188,14 @@ class _Judge:
         desk, recipe = self.desk, self.recipe
         styles = desk.generator.styles(w_plus)                       # float32: cheap, and the gradient stays whole
         drawn = desk.quick_generator.synthesis(styles.to(desk.quick), size=recipe.size).float()
-        chips = chips_of(drawn).to(desk.quick).contiguous(memory_format=torch.channels_last)
-        identity = (desk.quick_descriptor(chips).float() - self.person).norm()
+        chips = chips_of(_both(drawn)).to(desk.quick).contiguous(memory_format=torch.channels_last)
+        identity = (desk.quick_descriptor(chips).float() - self.person).norm(dim=1).mean()
         off = drawn - self.small                                     # (1, 3, size, size)
         mean = w_plus.mean(dim=1, keepdim=True)                      # (1, 1, 512)
         loss = (
             recipe.pixels * (self.mask * off.square()).mean()
             + recipe.coarse * F.avg_pool2d(off, 4).square().mean()
-            + recipe.identity * identity
+            + recipe.identity * F.softplus(identity - recipe.enough, beta=20)
             + recipe.layers * (w_plus - mean).square().mean() / desk.spread**2
             + recipe.start * (mean - self.start[:, :1]).square().mean() / desk.spread**2
         )
@@ -248,6 +249,11 @@ def _quick_in_bfloat16(device: torch.device) -> bool:
     return any(flag in flags.split() for flag in ("avx512_bf16", "amx_bf16"))
 
 
+def _both(pictures: Tensor) -> Tensor:
+    """(1, 3, S, S) -> (2, 3, S, S): as it is, and mirrored. What holds for both is less easily a trick."""
+    return torch.cat([pictures, pictures.flip(3)])
+
+
 def _picture(face: np.ndarray, device: torch.device) -> Tensor:
     """uint8 (S, S, 3) -> float32 (1, 3, S, S) in [-1, 1]."""
     return torch.from_numpy(np.array(face)).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -258,7 +264,7 @@ def _likeness(desk: _Desk, target: Tensor, person: Tensor, w_plus: Tensor) -> Li
     drawn = desk.generator.synthesis(desk.generator.styles(w_plus), size=MEASURED).clamp(-1, 1)
     off = (drawn - F.interpolate(target, size=(MEASURED, MEASURED), mode="area")) * 127.5
     return Likeness(
-        identity=float((desk.descriptor(chips_of(drawn)) - person).norm()),
+        identity=float((desk.descriptor(chips_of(drawn)) - person[:1]).norm()),
         pixels=_rms(off),
         coarse=_rms(F.avg_pool2d(off, MEASURED // 32)),
     )

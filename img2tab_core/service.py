@@ -146,7 +146,7 @@ class Studio:
         self,
         face: Face,
         *,
-        seconds: float = 20.0,
+        seconds: float = 10.0,
         steps: int | None = None,
         progress: Report | None = None,
         stopped: Callable[[], bool] | None = None,

