@@ -16,7 +16,7 @@ def found() -> dict[str, dict]:
 def test_without_weights_everything_is_still_listed_each_with_its_own_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "MODELS", tmp_path)
     checks = found()
-    assert len([what for what in checks if what.startswith("Weights ")]) == len(weights.manifest()) == 9
+    assert len([what for what in checks if what.startswith("Weights ")]) == len(weights.manifest()) == 10
     assert checks["Weights mobilestylegan-ffhq"]["mend"] == "Run `img2tab weights fetch`."
     assert "git checkout -- pretrained_models" in checks["Weights face-encoder"]["mend"]
     assert checks["Weights moco-v2"]["ok"] and "optional" in checks["Weights moco-v2"]["found"]

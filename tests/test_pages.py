@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import streamlit as st
 from PIL import Image
@@ -296,7 +297,8 @@ def test_of_2_photos_the_second_can_be_chosen(visit, shared_photos):
 
 
 def test_of_5_faces_in_a_photo_each_can_be_inspected(visit, shared_photos):
-    files = sorted((shared_photos / "congress").glob("*.jpg"))[:5]
+    recorded = pd.read_csv(shared_photos / "congress" / "labels.csv").groupby("gender").head(3).head(5)
+    files = [shared_photos / "congress" / name for name in recorded["image"]]          # three of one, two of the other
     row = np.hstack([np.asarray(Image.open(file).convert("RGB").resize((320, 400))) for file in files])
     at = _sample(visit, 0)
     at = _upload(at, ("five.jpg", _jpeg(row)))

@@ -28,11 +28,11 @@ def code(studio):
     return studio.encode(studio.samples()[0])
 
 
-def test_the_default_table_has_at_least_10000_faces_and_every_target_both_classes(table):
-    assert table.psi.shape[0] >= 10_000 and table.psi.shape[1] == 6752
+def test_the_default_table_has_20000_faces_and_11_targets_with_300_of_each_class_to_train_on(table):
+    assert len(table.targets) == 11 and table.psi.shape[0] == 20_000 and table.psi.shape[1] == 6752
     for target in table.targets:
         _rows, labels = tables.labelled(table, target.name, "train")
-        assert min(np.bincount(labels)) > 1000
+        assert min(np.bincount(labels)) > 300
         assert all("perceived" in name for name in target.classes)
 
 

@@ -491,7 +491,7 @@ def test_the_encoder_opens_in_float32_from_its_own_config_and_stored_halves(mode
     )
     monkeypatch.setattr(weights, "MANIFEST", (entry,))
     models.mkdir()
-    network = FaceEncoder(EncoderConfig(size=32, widths=(4, 8), depths=(1, 0), w_dim=16))
+    network = FaceEncoder(EncoderConfig(size=32, widths=(4, 8), depths=(1, 0), w_dim=16, identity=False, hidden=0))
     state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     file = models / "face-encoder.safetensors"
     save_file(state, file)
