@@ -466,14 +466,16 @@ def refine(face: Face) -> None:
 def collect_refinements() -> None:
     """Take in the refinements that have ended: a new answer is shown, a failure becomes a notice."""
     running = st.session_state.get("visit.refining", {})
-    for face_key, job in running.items():
+    ended = {key: job for key, job in running.items() if job.state != "running"}     # asked once: it changes meanwhile
+    for face_key, job in ended.items():
         if job.state == "done" and job.result[1].steps > 0:
             st.session_state["visit.refined"] = {**st.session_state.get("visit.refined", {}), face_key: job.result}
             show_refined(face_key, True)
         elif job.state == "failed":
-            notice(f"The refinement stopped: {job.error} The encoder's answer stands.")
-    if running:
-        st.session_state["visit.refining"] = {key: job for key, job in running.items() if job.state == "running"}
+            why = job.error if isinstance(job.error, Img2TabError) else f"{type(job.error).__name__}."
+            notice(f"The refinement stopped: {why} The encoder's answer stands.")
+    if ended:
+        st.session_state["visit.refining"] = {key: job for key, job in running.items() if key not in ended}
 
 
 def refines_all() -> bool:

@@ -179,6 +179,8 @@ def refine(
         raise Img2TabError(f"--seconds must be above 0, got {seconds:g}. Give 10.")
     files = _all_photos(sources)
     studio, report = _studio(), _progress(as_json)
+    table = studio.table()
+    run = studio.run(table, table.targets[0].name)                   # whose strongest concepts are the known edit
     psi, w, rows, refined, skipped = [], [], [], [], []
     with _interrupted() as stopped:
         for i, file in enumerate(files):
@@ -204,7 +206,8 @@ def refine(
             psi.append(code.values)
             w.append(found.w_plus)
             refined.append({"photo": str(file), "faces": count} | {
-                name: value for name, value in asdict(found).items() if name != "w_plus"})
+                name: value for name, value in asdict(found).items() if name != "w_plus"}
+                | {"known_edit": asdict(studio.edit_agreement(run, studio.encode(face), code))})
         cut = stopped()
     if not w:
         raise Img2TabError(
@@ -221,7 +224,7 @@ def refine(
         typer.echo(
             f"{_shown(one['photo'])}: identity distance {before['identity']:.2f} -> {after['identity']:.2f}, picture "
             f"error {before['pixels']:.1f} -> {after['pixels']:.1f} of 255, moved {one['moved']:.2f} of the spread of "
-            f"w; {one['steps']} steps in {one['seconds']:.1f} s"
+            f"w, a known edit agrees {one['known_edit']['picture']:.2f}; {one['steps']} steps in {one['seconds']:.1f} s"
             + (", cut short" if one["stopped"] == "cancelled" else "")
         )
     if not as_json:
@@ -237,7 +240,7 @@ def refine(
 
 @verb(app)
 def render(
-    codes: Annotated[Path, typer.Option(help="An .npz of `img2tab encode`.")],
+    codes: Annotated[Path, typer.Option(help="An .npz of `img2tab encode` or `refine`.")],
     out: Annotated[Path, typer.Option(help="X.png, or X.npy for float32 (N, N, 3), not clipped.")],
     row: Annotated[int, typer.Option(min=0, help="Which style code.")] = 0,
     edit: Annotated[list[str] | None, typer.Option(

@@ -58,5 +58,5 @@ def _device() -> str:
     import torch
 
     if torch.cuda.is_available():
-        return "CPU (a GPU is present and not used yet)"
+        return "CPU; refinement and training use the GPU"
     return f"CPU, {torch.get_num_threads()} threads"

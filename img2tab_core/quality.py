@@ -24,14 +24,14 @@ def judge(descriptor: FaceDescriptor, face: np.ndarray, drawn: np.ndarray) -> Qu
 
     good: the identity distance is below 0.40 and the pictures' difference below 0.25: whoever knows the person would
     name them. partial: below 0.60 (dlib's own border between one person and two) and 0.40: like a relative. poor: the
-    rest, another person of the same kind. The borders were placed by looking at 57 portraits beside the encoder's
-    reconstructions (0.50 to 0.79: none is the person, below 0.60 some could be a sibling) and at 13 on their way
-    through refinement (0.40 to 0.48 a sibling, from 0.38 down the person). The difference is there because a descriptor
-    forgives what a person does not, a face turned red for instance.
+    rest, another person of the same kind. The borders were placed by looking at 57 portraits beside an earlier
+    encoder's reconstructions (0.50 to 0.79: none is the person, below 0.60 some could be a sibling) and at 13 on their
+    way through an earlier refinement (0.40 to 0.48 a sibling, from 0.38 down the person). The difference is there
+    because a descriptor forgives what a person does not, a face turned red for instance.
 
-    Both pictures are mirrored before the distance is measured. Training and refinement lower the distance of the
-    unmirrored ones, and a number that was minimised is no longer a fair judge: on refined portraits it reads 0.06 to
-    0.13 less than that of the mirror images, which is nearer to what dlib's whole pipeline says.
+    The distance is that of the mirror images. The encoder's training and a refinement both lower it (a refinement down
+    to about 0.25), so a good word after refining is partly its own doing; the independent judge is the second network
+    of `img2tab evaluate-backbone --second-identity`.
     """
     distance = identity_distance(descriptor, face[:, ::-1], drawn[:, ::-1])
     apart = difference(face, drawn)
@@ -41,7 +41,7 @@ def judge(descriptor: FaceDescriptor, face: np.ndarray, drawn: np.ndarray) -> Qu
     else:
         word = "partial" if distance < partial and apart < partial_apart else "poor"
     return Quality(word, SENTENCES[word], distance, (
-        f"Identity distance {distance:.2f} (good below {good:.2f}, partial below {partial:.2f}); "
+        f"Identity distance of the mirror images {distance:.2f} (good below {good:.2f}, partial below {partial:.2f}); "
         f"difference of the pictures {apart:.2f} (good below {good_apart:.2f}, partial below {partial_apart:.2f})."
     ))
 

@@ -102,8 +102,8 @@ def refine(
 
     face: uint8 (S, S, 3) RGB, aligned, S a multiple of 128; w: float32 (512,), the encoder's. It takes about
     `seconds`, or exactly `steps` where they are given: then the same input gives the same result every time on one
-    machine. progress is called with a share 0..1 and a text. stopped is asked between steps; once it says so, the
-    best answer so far is returned with its numbers.
+    machine without a GPU. progress is called with a share 0..1 and a text. stopped is asked between steps; once it
+    says so, the best answer so far is returned with its numbers.
     """
     _check(face, w, seconds, steps, recipe)
     began = clock()

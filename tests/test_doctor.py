@@ -45,4 +45,4 @@ def test_the_device_is_the_cpu_with_or_without_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert found()["Device"]["found"] == f"CPU, {torch.get_num_threads()} threads"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert found()["Device"]["found"] == "CPU (a GPU is present and not used yet)"
+    assert found()["Device"]["found"] == "CPU; refinement and training use the GPU"

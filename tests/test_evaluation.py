@@ -257,3 +257,14 @@ def test_a_persons_mistake_is_1_sentence(run, studio, tmp_path):
     ):
         result = run("evaluate-backbone", *words)
         assert result.exit_code == 1 and sentence in result.output and len(result.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("distance", "apart", "word"), [
+    (0.39, 0.24, "good"), (0.40, 0.24, "partial"), (0.39, 0.25, "partial"), (0.59, 0.39, "partial"),
+    (0.60, 0.10, "poor"), (0.10, 0.40, "poor"),
+])
+def test_the_badge_needs_both_a_distance_and_a_difference_below_its_borders(monkeypatch, distance, apart, word):
+    monkeypatch.setattr(quality, "identity_distance", lambda *pictures: distance)
+    monkeypatch.setattr(quality, "difference", lambda *pictures: apart)
+    face = np.zeros((256, 256, 3), np.uint8)
+    assert quality.judge(None, face, face).word == word

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -144,11 +146,23 @@ def test_real_photos_enter_a_training_and_unseen_ones_only_measure_it(tmp_path, 
     (folder / "done.txt").write_text("1050")
     recipe = Recipe(
         encoder=EncoderConfig(widths=(8, 8, 8, 8, 8), depths=(0,) * 5, hidden=16), steps=2, batch=16, real_share=0.25)
-    lines = []
-    train_encoder(
-        [folder], folder, tmp_path / "out", recipe, describer=describer, generator=generator,
-        real=RealPhotos(seen=samples[:4], unseen=samples[4:6]), report=lines.append)
-    assert lines[-1].step == 2 and 0.2 < lines[-1].real_identity < 1.5 and 0 < lines[-1].real_pixels < 1
+
+    def trained(name, seen, unseen):
+        lines = []
+        (tmp_path / name).mkdir()
+        if (tmp_path / "first" / "surrogate.pt").exists():
+            shutil.copy(tmp_path / "first" / "surrogate.pt", tmp_path / name)
+        model = train_encoder(
+            [folder], folder, tmp_path / name, recipe, describer=describer, generator=generator,
+            real=RealPhotos(seen, unseen), report=lines.append)
+        return model.head.weight, lines[-1].real_identity
+
+    weight, distance = trained("first", samples[:4], samples[4:6])
+    same_weight, other_distance = trained("other-unseen", samples[:4], samples[6:8])
+    other_weight, _ = trained("other-seen", samples[8:12], samples[4:6])
+    assert 0.2 < distance < 1.5
+    assert torch.equal(weight, same_weight) and distance != other_distance             # they only measure
+    assert not torch.equal(weight, other_weight)                                       # these take part
 
 
 def test_real_photos_without_a_describer_are_refused(tmp_path, samples):

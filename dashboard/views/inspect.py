@@ -174,11 +174,14 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
                 for which, colour in ((0, "blue"), (1, "orange"))
             )
         )
+        measured = quality.measured
+        if state.shows_refined(face.key):
+            measured += " The refinement lowers this distance too, so it is no independent proof."
         icon, colour = {
             "good": (":material/check_circle:", "green"),
             "partial": (":material/info:", "orange"),
         }.get(quality.word, (":material/warning:", "red"))
-        st.badge(f"{words.sentence(quality.word)} reconstruction", icon=icon, color=colour, help=quality.measured)
+        st.badge(f"{words.sentence(quality.word)} reconstruction", icon=icon, color=colour, help=measured)
         if quality.word != "poor":
             st.caption(quality.sentence)
     if quality.word == "poor":

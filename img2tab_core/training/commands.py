@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from img2tab_core.errors import Img2TabError
+from img2tab_core.errors import Cancelled, Img2TabError
 
 if TYPE_CHECKING:
     from img2tab_core.backbone import Backbone
@@ -82,7 +82,7 @@ def train_encoder(
     real = _real_photos(photos) if photos else None
     model = fit(
         pairs, held_out, out, recipe, report=report, real=real,
-        describer=Describer(weights.open_descriptor(), weights.path("landmarks-68")),
+        describer=Describer(weights.open_descriptor().to(_device()), weights.path("landmarks-68")),
         generator=_fast_generator() if real else None, start=weights.open_encoder() if continue_shipped else None,
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
@@ -255,8 +255,12 @@ def evaluate_backbone(
     found = evaluation.evaluate(files, backbone, judges, methods, keep_pictures=out is not None, progress=_show_rate())
     figures = evaluation.summary(found, same_person=judges.same_person)
     if out is not None:
-        evaluation.write_csv(found, out / "photos.csv")
-        evaluation.contact_sheet(found).save(out / "sheet.jpg", quality=90)
+        try:
+            evaluation.write_csv(found, out / "photos.csv")
+            evaluation.contact_sheet(found).save(out / "sheet.jpg", quality=90)
+        except OSError as error:
+            print(evaluation.as_table(figures), file=sys.stderr)
+            raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
     if as_json:
         print(json.dumps({
             "date": date.today().isoformat(), "machine": _machine(), "versions": _versions(),
@@ -306,17 +310,23 @@ def write_model_card(
     from img2tab_core.training.portraits import read_portraits
 
     portraits = [read_portraits(folder) for folder in folders]
+    if not (portraits[0].third == 0).any():
+        raise Img2TabError(f"None of the portraits in {folders[0]} is of the held-out third. Name a larger one first.")
     judges, backbone, files = _judges(second_identity), open_backbone(), _photo_files(folders[0])
     encoder = {"encoder": lambda face: backbone.invert(face[None])[0]}
     found = evaluation.evaluate(files, backbone, judges, encoder, progress=_show_rate())
-    some = [files[i * len(files) // refined] for i in range(min(refined, len(files)))]
-    both = evaluation.evaluate(
-        some, backbone, judges, encoder | {"refined": _refiner(backbone, judges, seconds)}, progress=_show_rate())
+    count = min(refined, len(files))
+    some = [files[i * len(files) // count] for i in range(count)]
+    methods = encoder | {"refined": _refiner(backbone, judges, seconds)}
+    both = found if found.stopped else evaluation.evaluate(some, backbone, judges, methods, progress=_show_rate())
+    if found.stopped or both.stopped:
+        raise Cancelled("Stopped; no card was written. Run the command again.")
     classifier = measure(Studio(), portraits, full=True, progress=_show)
     main = classifier["folders"][0]
     about = {
         "date": date.today().isoformat(), "machine": _machine(), "seconds": seconds,
-        "made_by": f"img2tab write-model-card {' '.join(one.name for one in folders)} --refined {refined}",
+        "made_by": f"img2tab write-model-card {' '.join(one.name for one in folders)} --second-identity HUMAN_MODELS "
+                   f"--refined {refined} --seconds {seconds:g}",
         "encoder": weights.record("face-encoder"),
         "figures": evaluation.summary(found, same_person=judges.same_person),
         "refined": evaluation.summary(both, same_person=judges.same_person),
@@ -381,7 +391,13 @@ def _fast_generator() -> MobileStyleGAN:
     generator = weights.open_generator()
     drawing = weights.open_generator().to(torch.bfloat16)            # 2 to 3 times faster on recent CPUs
     drawing.mapping = generator.mapping                              # w itself stays float32
-    return drawing.to("cuda" if torch.cuda.is_available() else "cpu")
+    return drawing.to(_device())
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _real_photos(folders: list[Path]) -> RealPhotos:
@@ -431,11 +447,10 @@ def _show_rate():
 def _machine() -> str:
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
     model = platform.processor() or platform.machine()
     if sys.platform == "linux":
         found = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
         names = (line.split(":")[1].strip() for line in found.splitlines() if line.startswith("Model name"))
         model = next(names, model)
-    return f"{model}, {torch.get_num_threads()} threads"
+    gpu = f", GPU {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{model}, {torch.get_num_threads()} threads{gpu}"

@@ -118,7 +118,7 @@ def train_encoder(
     step, spent, recipes = 0, 0.0, []
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
         try:
             model.load_state_dict(saved["model"])
         except RuntimeError as error:

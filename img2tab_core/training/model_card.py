@@ -67,6 +67,6 @@ def _gender(found: dict) -> list[str]:
 
 
 def _r2(record: dict) -> list[str]:
-    value = record["held_out_r2"]
+    value, least = record["held_out_r2"], 0.75 if "GPU" in record["machine"] else 0.60
     return ["R2 of the encoder's w on 1,000 held-out generated faces", "0.60 or more without a GPU, 0.75 with one",
-            f"{value:.3f}", f"{record['held_out_r2_augmented']:.3f} augmented", "yes" if value >= 0.60 else "no"]
+            f"{value:.3f}", f"{record['held_out_r2_augmented']:.3f} augmented", "yes" if value >= least else "no"]

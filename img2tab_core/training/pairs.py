@@ -47,11 +47,11 @@ def render_pairs(
     faces = np.lib.format.open_memmap(
         faces_file, mode="r+" if done else "w+", dtype=np.uint8, shape=(count, size, size, 3)
     )
-    dtype = next(generator.stem.parameters()).dtype
+    kind = next(generator.stem.parameters())                         # where the generator is, and in which format
     for i in range(done, count):
-        psi = generator.styles(w[i : i + 1].to(dtype))
+        psi = generator.styles(w[i : i + 1].to(kind))
         picture = F.avg_pool2d(generator.synthesis(psi, size=drawn_at).float(), drawn_at // size)
-        faces[i] = to_pixels(picture[0].permute(1, 2, 0).numpy())
+        faces[i] = to_pixels(picture[0].permute(1, 2, 0).cpu().numpy())
         if i % 100 == 99 or i == count - 1:
             faces.flush()
             done_file.with_suffix(".part").write_text(str(i + 1))

