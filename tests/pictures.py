@@ -42,12 +42,12 @@ def _shoot(page) -> None:
 
 
 def _inspect(page) -> None:
-    page.get_by_role("button", name="Sample 2", exact=True).click()
+    page.get_by_role("button", name="Sample 9", exact=True).click()
     page.get_by_alt_text("Reconstruction").wait_for()
     browser.settle(page)
     page.get_by_role("slider", name="Move by, standard deviations").focus()
     for _ in range(16):
-        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowRight")
     browser.settle(page)
     page.mouse.move(5, 5)
     page.wait_for_timeout(500)

@@ -206,7 +206,7 @@ def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.Data
     )
     grid.metric(
         "Importance",
-        words.percent(scores.importance[picked], 2),
+        words.percent(scores.importance[picked], 1 if scores.importance[picked] >= 0.1 else 2),
         help="Share of what the classifier uses; 0 means it never looks at this concept.",
     )
     if picked in run.excluded:

@@ -89,7 +89,6 @@ def train_encoder(
     """
     if describer is None and (real is not None or recipe.encoder.identity):
         raise Img2TabError("Real photos, and an encoder that reads the face descriptor, need a describer. Give one.")
-    torch.manual_seed(recipe.seed)
     size, say = recipe.encoder.size, say or (lambda text: None)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     index, (test_faces, test_w) = _rendered(pairs), _held_out(held_out, size)
@@ -102,6 +101,7 @@ def train_encoder(
     surrogate = _surrogate(pairs, w, out, describer, device, recipe.seed, say) if describer is not None else None
     photos = _Photos(real, describer, surrogate, generator, size) if real is not None else None
 
+    torch.manual_seed(recipe.seed)                                   # here: a surrogate of before draws no numbers
     model = FaceEncoder(recipe.encoder)
     if recipe.encoder.identity:
         model.identity.load_state_dict(describer.descriptor.state_dict())
