@@ -195,8 +195,9 @@ def refine(
                 code, found = studio.refine(face, seconds=seconds, steps=steps, progress=part, stopped=stopped)
                 if found.steps == 0:
                     break
+                quick = studio.encode(face)
                 if picture is not None:
-                    both = [studio.render(one, size=256) for one in (studio.encode(face), code)]
+                    both = [studio.render(one, size=256) for one in (quick, code)]
                     rows.append(np.hstack([face.pixels, *both]))
             except Cancelled:
                 break
@@ -207,7 +208,7 @@ def refine(
             w.append(found.w_plus)
             refined.append({"photo": str(file), "faces": count} | {
                 name: value for name, value in asdict(found).items() if name != "w_plus"}
-                | {"known_edit": asdict(studio.edit_agreement(run, studio.encode(face), code))})
+                | {"known_edit": asdict(studio.edit_agreement(run, quick, code))})
         cut = stopped()
     if not w:
         raise Img2TabError(

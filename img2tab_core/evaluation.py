@@ -21,6 +21,7 @@ from img2tab_core.backbone import Backbone
 from img2tab_core.classifiers import wilson
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.networks.face_descriptor import SAME_PERSON, FaceDescriptor
+from img2tab_core.networks.face_encoder import to_input
 from img2tab_core.networks.lpips import Lpips
 from img2tab_core.records import StyleCode
 from img2tab_core.training.real_photos import is_held_out
@@ -299,7 +300,7 @@ def _lpips(judges: Judges, face: np.ndarray, drawn: np.ndarray) -> float | None:
 
 def _tensor(pixels: np.ndarray) -> torch.Tensor:
     """uint8 (S, S, 3) -> float32 (1, 3, S, S) in [-1, 1]."""
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return to_input(torch.from_numpy(np.array(pixels))[None], pixels.shape[0])
 
 
 def _draw(backbone: Backbone, w: np.ndarray) -> np.ndarray:

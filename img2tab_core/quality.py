@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from img2tab_core.networks.face_descriptor import FaceDescriptor, chips_of
+from img2tab_core.networks.face_encoder import to_input
 from img2tab_core.records import Quality
 
 WORDS = ("good", "partial", "poor")
@@ -49,7 +50,7 @@ def judge(descriptor: FaceDescriptor, face: np.ndarray, drawn: np.ndarray) -> Qu
 @torch.inference_mode()
 def identity_distance(descriptor: FaceDescriptor, face: np.ndarray, drawn: np.ndarray) -> float:
     """Distance of dlib's descriptors of two aligned pictures, uint8 (S, S, 3), of one geometry; no landmarks needed."""
-    pictures = torch.from_numpy(np.stack([face, _as_large(drawn, face)])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pictures = to_input(torch.from_numpy(np.stack([face, _as_large(drawn, face)])), face.shape[0])
     first, second = descriptor(chips_of(pictures))
     return float((first - second).norm())
 

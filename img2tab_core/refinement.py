@@ -24,6 +24,7 @@ from torch import Tensor
 from img2tab_core.backbone import Backbone
 from img2tab_core.errors import Img2TabError
 from img2tab_core.networks.face_descriptor import FaceDescriptor, chips_of
+from img2tab_core.networks.face_encoder import to_input
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 from img2tab_core.records import read_only
 
@@ -256,7 +257,7 @@ def _both(pictures: Tensor) -> Tensor:
 
 def _picture(face: np.ndarray, device: torch.device) -> Tensor:
     """uint8 (S, S, 3) -> float32 (1, 3, S, S) in [-1, 1]."""
-    return torch.from_numpy(np.array(face)).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return to_input(torch.from_numpy(np.array(face))[None].to(device), face.shape[0])
 
 
 @torch.no_grad()

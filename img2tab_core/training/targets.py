@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +58,7 @@ class Describer:
                 landmarks.append(np.array([(p.x, p.y) for p in points], np.float32).ravel() / LOOKED_AT)
         return Targets(np.concatenate(found), np.stack(landmarks), np.concatenate(small))
 
-    def describe_pairs(self, folder: Path, *, progress: Callable[[int, int], None] | None = None) -> Targets:
+    def describe_pairs(self, folder: Path) -> Targets:
         """The targets of a folder of `render_pairs`; kept there, so only what was rendered since is described."""
         faces = np.load(folder / "faces.npy", mmap_mode="r")
         parts, count = [], count_rendered(folder)
@@ -72,8 +71,6 @@ class Describer:
                     np.savez(stream, **asdict(self.describe(faces[start:stop])))
                 part.replace(file)
             parts.append(Targets(**np.load(file)))
-            if progress:
-                progress(stop, count)
         return Targets(*(np.concatenate([getattr(one, name.name) for one in parts]) for name in fields(Targets)))
 
 
