@@ -72,6 +72,8 @@ class MobileStyleGAN(nn.Module):
         (512, *(n for i in range(7) for n in (WIDTHS[i], WIDTHS[i] // 4, WIDTHS[i + 1])), 64)
     )
     size = 1024
+    sizes = SIZES
+    n_latent = layout.layers                                         # one w for each style layer
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,6 +96,10 @@ class MobileStyleGAN(nn.Module):
         if w_plus.ndim == 2:
             w_plus = w_plus[:, None].expand(-1, self.layout.layers, -1)
         return torch.cat([affine(w_plus[:, i]) for i, affine in enumerate(self.affines)], dim=1)
+
+    def shows_from(self, layer: int) -> int:
+        """The smallest of `sizes` in which an edit of this style layer shows, px: previews show every layer."""
+        return SIZES[-1]
 
     def synthesis(self, styles: Tensor, *, size: int = 1024) -> Tensor:
         """Style codes (B, D) -> pictures (B, 3, size, size), RGB, nominal range [-1, 1], not clipped.
