@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+DEFAULT_BACKBONE = "mobilestylegan-ffhq"
+
+
 def read_only(array: np.ndarray) -> np.ndarray:
     """The same array, refusing writes."""
     array.setflags(write=False)
@@ -48,15 +51,16 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class StyleCode:
-    """values: float32 (D,), one number per style channel; key: sha256 of the values."""
+    """values: float32 (D,), one number per style channel; backbone: whose channels; key: sha256 of both."""
 
     values: np.ndarray
+    backbone: str
     key: str
 
     @classmethod
-    def of(cls, values: np.ndarray) -> StyleCode:
+    def of(cls, values: np.ndarray, backbone: str = DEFAULT_BACKBONE) -> StyleCode:
         values = read_only(np.array(values, np.float32))
-        return cls(values, digest(values.tobytes()))
+        return cls(values, backbone, digest(backbone.encode(), values.tobytes()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Refinement: the encoder's answer for one face, moved step by step until it shows the same person.
 
-One w per style layer (w+) is optimised by Adam against the 128 px preview of the generator. The loss keeps the
+One w for every one the generator takes (w+) is optimised by Adam against its 128 px picture. The loss keeps the
 picture (pixels, and their 4x4 means), the person (dlib's face descriptor) and the neighbourhood of the encoder's
 answer (the layers stay close to each other and to where they began), so that edits still do what they did.
 """
@@ -26,6 +26,7 @@ from img2tab_core.errors import Img2TabError
 from img2tab_core.networks.face_descriptor import FaceDescriptor, chips_of
 from img2tab_core.networks.face_encoder import to_input
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
+from img2tab_core.networks.stylegan2 import StyleGAN2
 from img2tab_core.records import read_only
 
 
@@ -41,8 +42,8 @@ class Recipe:
     coarse: float = 6.0                               # the same after 4x4 means: colours and shapes
     identity: float = 0.5                             # the descriptors' distance, as it is and mirrored
     enough: float = 0.25                              # a distance below which the person is not pursued further
-    layers: float = 0.3                               # mean square of the layers about their mean
-    start: float = 0.2                                # mean square of that mean about the encoder's w
+    layers: float = 0.3                               # mean square of how the layers move against each other
+    start: float = 0.2                                # mean square of how their mean moves from the encoder's
     face: tuple[float, float, float, float] = (0.15, 0.25, 0.85, 0.95)  # left, top, right, bottom as shares of the side
     face_weight: float = 3.0                          # of pixels inside, against 1 outside
     patience: int = 60                                # steps without a gain after which it is as good as it gets
@@ -71,9 +72,10 @@ class Likeness:
 class Refined:
     """What a refinement found, and what it cost.
 
-    w_plus: float32 (L, 512), one w per style layer; before and after: of the encoder's w and of w_plus; moved: root
-    mean square distance of w_plus to the encoder's w, layers: the same to its own mean over the layers, both in units
-    of the spread of w (1: as far as two features of random faces); steps and seconds it took; stopped: why it ended.
+    w_plus: float32 (L, 512), one w for every one the generator takes; before and after: of the encoder's w and of
+    w_plus; moved: root mean square distance of w_plus to the encoder's w, layers: the same to its own mean over the
+    layers, both in units of the spread of w (1: as far as two features of random faces); steps and seconds it took;
+    stopped: why it ended.
     """
 
     w_plus: np.ndarray
@@ -101,12 +103,13 @@ def refine(
 ) -> Refined:
     """Move w until the picture shows this face; the best answer met on the way.
 
-    face: uint8 (S, S, 3) RGB, aligned, S a multiple of 128; w: float32 (512,), the encoder's. It takes about
+    face: uint8 (S, S, 3) RGB, aligned, S a multiple of 128; w: float32, (512,) or (L, 512), the
+    encoder's. The generator must draw 256 px at least. It takes about
     `seconds`, or exactly `steps` where they are given: then the same input gives the same result every time on one
     machine without a GPU. progress is called with a share 0..1 and a text. stopped is asked between steps; once it
     says so, the best answer so far is returned with its numbers.
     """
-    _check(face, w, seconds, steps, recipe)
+    _check(face, w, backbone, seconds, steps, recipe)
     began = clock()
     desk = _desk_of(backbone.generator, descriptor)
     target = _picture(face, desk.device)                             # (1, 3, S, S)
@@ -159,13 +162,22 @@ def refine(
     )
 
 
-def _check(face: np.ndarray, w: np.ndarray, seconds: float, steps: int | None, recipe: Recipe) -> None:
+def _check(
+    face: np.ndarray, w: np.ndarray, backbone: Backbone, seconds: float, steps: int | None, recipe: Recipe
+) -> None:
+    if MEASURED not in backbone.sizes:
+        raise Img2TabError(
+            f"A refinement compares pictures of {MEASURED} px, and the backbone {backbone.name} draws at most "
+            f"{backbone.sizes[0]} px. Choose one that draws larger ones."
+        )
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape[0] != face.shape[1] or face.shape[2] != 3:
         raise Img2TabError(f"A face must be uint8 (S, S, 3), got {face.dtype} {face.shape}. Give an aligned face.")
     if face.shape[0] % recipe.size:
         raise Img2TabError(f"A face's side must be a multiple of {recipe.size} px, got {face.shape[0]}. Resize it.")
-    if w.shape != (512,) or not np.isfinite(w).all():
-        raise Img2TabError(f"w must be 512 finite numbers, got shape {w.shape}. Encode the face again.")
+    many = (backbone.generator.n_latent, 512)
+    if w.shape not in ((512,), many) or not np.isfinite(w).all():
+        raise Img2TabError(
+            f"w must be 512 finite numbers, or {many[0]} times 512, got shape {w.shape}. Encode the face again.")
     if steps is None and not seconds > 0:
         raise Img2TabError(f"The time for a refinement must be above 0 seconds, got {seconds}. Give 10.")
     if steps is not None and steps < 1:
@@ -177,7 +189,10 @@ class _Judge:
 
     def __init__(self, desk: _Desk, recipe: Recipe, target: Tensor, person: Tensor, w: Tensor) -> None:
         self.desk, self.recipe, self.person = desk, recipe, person
-        self.start = w[None, None].expand(1, desk.generator.layout.layers, -1).clone()  # (1, L, 512)
+        w = w.reshape(1, -1, 512)                                    # (1, 1, 512) or (1, L, 512)
+        self.start = w.expand(1, desk.generator.n_latent, -1).clone()                   # (1, L, 512)
+        self.middle = w if w.shape[1] == 1 else w.mean(dim=1, keepdim=True)             # (1, 1, 512)
+        self.own = self.start - self.middle                          # what each layer has of its own: kept
         self.small = F.avg_pool2d(target, target.shape[-1] // recipe.size)              # (1, 3, size, size)
         left, top, right, bottom = (round(share * recipe.size) for share in recipe.face)
         mask = torch.ones(1, 1, recipe.size, recipe.size, device=desk.device)
@@ -197,8 +212,8 @@ class _Judge:
             recipe.pixels * (self.mask * off.square()).mean()
             + recipe.coarse * F.avg_pool2d(off, 4).square().mean()
             + recipe.identity * F.softplus(identity - recipe.enough, beta=20)
-            + recipe.layers * (w_plus - mean).square().mean() / desk.spread**2
-            + recipe.start * (mean - self.start[:, :1]).square().mean() / desk.spread**2
+            + recipe.layers * (w_plus - mean - self.own).square().mean() / desk.spread**2
+            + recipe.start * (mean - self.middle).square().mean() / desk.spread**2
         )
         return loss, float(identity.detach())
 
@@ -209,34 +224,37 @@ class _Desk:
 
     device: torch.device
     quick: torch.dtype
-    generator: MobileStyleGAN
+    generator: MobileStyleGAN | StyleGAN2
     descriptor: FaceDescriptor
-    quick_generator: MobileStyleGAN
+    quick_generator: MobileStyleGAN | StyleGAN2
     quick_descriptor: FaceDescriptor
     spread: float                                     # root mean square deviation of a feature of w about its mean
 
 
-def _desk_of(generator: MobileStyleGAN, descriptor: FaceDescriptor) -> _Desk:
+def _desk_of(generator: MobileStyleGAN | StyleGAN2, descriptor: FaceDescriptor) -> _Desk:
     with _making:                                                    # two visitors at once: the copies are made once
         return _made_desk(generator, descriptor)
 
 
 @lru_cache(maxsize=1)
-def _made_desk(generator: MobileStyleGAN, descriptor: FaceDescriptor) -> _Desk:
+def _made_desk(generator: MobileStyleGAN | StyleGAN2, descriptor: FaceDescriptor) -> _Desk:
     """Copies for one generator and descriptor, kept for the process: 31 MB in bfloat16, none in float32 on a CPU."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     quick = torch.bfloat16 if _quick_in_bfloat16(device) else torch.float32
 
-    def copied(network, dtype: torch.dtype):
+    def copy_of(network, dtype: torch.dtype):
         if device.type == "cpu" and dtype == torch.float32:
             return network
-        return copy.deepcopy(network).to(device, dtype, memory_format=torch.channels_last).requires_grad_(False)
+        copied = copy.deepcopy(network).to(device, dtype).requires_grad_(False)
+        if isinstance(network, StyleGAN2):                           # its weights have five dimensions
+            return copied
+        return copied.to(memory_format=torch.channels_last)
 
-    exact = copied(generator, torch.float32), copied(descriptor, torch.float32)
+    exact = copy_of(generator, torch.float32), copy_of(descriptor, torch.float32)
     with torch.inference_mode():
         noise = torch.randn(4096, 512, generator=torch.Generator().manual_seed(0))
         spread = float(generator.mapping(noise).var(dim=0).mean().sqrt())
-    return _Desk(device, quick, *exact, copied(generator, quick), copied(descriptor, quick), spread)
+    return _Desk(device, quick, *exact, copy_of(generator, quick), copy_of(descriptor, quick), spread)
 
 
 def _quick_in_bfloat16(device: torch.device) -> bool:

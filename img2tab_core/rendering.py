@@ -39,7 +39,7 @@ def edited(code: StyleCode, edits: Sequence[Edit], stats: ChannelStats) -> Style
         raise Img2TabError("An edit's shift must be a finite number of standard deviations. Give a number such as +3.")
     values = code.values.copy()
     np.add.at(values, index, shift * stats.std[index])
-    return StyleCode.of(values)
+    return StyleCode.of(values, code.backbone)
 
 
 @torch.inference_mode()
@@ -59,6 +59,13 @@ def draw(generator: Generator, codes: Sequence[StyleCode], *, size: int) -> np.n
 def to_pixels(pictures: np.ndarray) -> np.ndarray:
     """float in [-1, 1] (clipped) -> uint8."""
     return np.round((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def reduced(pictures: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (n, S, S, 3) -> (n, size, size, 3), each pixel the mean of those it stands for; S a multiple of size."""
+    n, side = len(pictures), pictures.shape[1] // size
+    blocks = pictures.reshape(n, size, side, size, side, 3)
+    return np.round(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
 
 
 def shifts(reach: float, frames: int) -> np.ndarray:

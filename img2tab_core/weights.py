@@ -208,11 +208,14 @@ def open_checkpoint(file: Path) -> dict:
             "Download it again."
         )
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        # mapped where the format allows it: a checkpoint of a gigabyte is then never in memory twice
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
         raise Img2TabError(
             f"{file.name} was not opened: it must hold only tensors and plain values, got Python objects, "
-            "which could run code on this computer. Save its state dict alone and use that file."
+            "which could run code on this computer. Where you trust it, on another one, save its tensors alone: "
+            f"c = torch.load({file.name!r}, weights_only=False); torch.save({{'state_dict': c['state_dict'], "
+            "'latent_avg': c['latent_avg'], 'opts': dict(vars(c['opts']))}, 'plain.pt'). Then use that file here."
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         raise Img2TabError(
@@ -277,7 +280,7 @@ def _record_file(entry: WeightFile) -> Path:
 
 
 def _record(entry: WeightFile) -> dict:
-    return _read_json(_record_file(entry))
+    return read_json(_record_file(entry))
 
 
 def _is_current(entry: WeightFile, facts: dict) -> bool:
@@ -288,19 +291,19 @@ def _hash(file: Path, *, again: bool) -> str:
     """sha256 of the file; remembered with its size and time, so that a start takes milliseconds."""
     before = file.stat()
     mark = [before.st_size, before.st_mtime_ns]
-    known = _read_json(MODELS / STAMPS).get(file.name)
+    known = read_json(MODELS / STAMPS).get(file.name)
     if not again and isinstance(known, list) and len(known) == 3 and known[:2] == mark:
         return known[2]
     found = sha256_of(file)
     if [*mark, found] != known:
         try:
-            write_json(MODELS / STAMPS, _read_json(MODELS / STAMPS) | {file.name: [*mark, found]})
+            write_json(MODELS / STAMPS, read_json(MODELS / STAMPS) | {file.name: [*mark, found]})
         except OSError:
             pass  # a folder one may only read: the next start hashes again, nothing else is lost
     return found
 
 
-def _read_json(file: Path) -> dict:
+def read_json(file: Path) -> dict:
     """{} where there is none or it is not readable: what it vouched for is then checked or fetched again."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,43 @@ def studio():
     if not population.is_current():
         pytest.skip("the default table is not built: run `img2tab tables build default`")
     return Studio()
+
+
+@pytest.fixture(scope="session")
+def shared_reference() -> Path:
+    """Published data."""
+    return _folder("reference")
+
+
+@pytest.fixture(scope="session")
+def seeded_file(shared_parity, tmp_path_factory) -> Callable[[int], Path]:
+    """64 or 1024 -> the stand-in e4e checkpoint of that size, written once for the whole run."""
+    spec = importlib.util.spec_from_file_location("seeded_weights", shared_parity / "seeded_weights.py")
+    seeded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(seeded)
+    folder = tmp_path_factory.mktemp("seeded")
+
+    def write(size: int) -> Path:
+        import torch
+
+        file = folder / f"e4e-{size}.pt"
+        if not file.exists():
+            layout = json.loads((shared_parity / f"e4e-{size}.keys.json").read_text())
+            torch.save(seeded.checkpoint(layout["tensors"], 1, size), file)
+        return file
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def other_home(tmp_path_factory) -> Path:
+    """A visitor's folder for backbones and tables of the tests, with the real default table if it is built."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "tables").mkdir()
+    built = weights.home() / "tables" / "default"
+    if built.is_dir():
+        (folder / "tables" / "default").symlink_to(built)
+    return folder
 
 
 def _needs(name: str) -> None:
