@@ -1,0 +1,295 @@
+"""What every classifier over style codes has in common: training, predicting, and never seeing what is excluded."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from numbers import Integral, Real
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.records import read_only
+
+BLOCK = 256            # channels copied at once
+
+Report = Callable[[float, str], None]
+Cancel = Callable[[], bool] | None
+
+
+class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
+    """A classifier over the D style channels, for a target of two classes, as a scikit-learn estimator.
+
+    excluded: channel indices the classifier must not see; it is never handed them, so their influence is exactly 0.
+    screen: train on the so many remaining channels that come first in the ranking given to `fit`, None for all. The
+    same data, parameters and random_state give the same classifier. thread_count -1: all cores.
+
+    After `fit`: classes_ [0, 1]; n_features_in_ D; screened_ int64 (k,), the channels trained on, ascending.
+
+    A subclass says what it is in the class attributes below and fills the hooks at the end; they see the k screened
+    channels only.
+    """
+
+    kind: ClassVar[str]                        # the word in model.json
+    file: ClassVar[str]                        # the file beside model.json
+    library: ClassVar[str]                     # the package whose version decides the result, as pip calls it
+    measures: ClassVar[tuple[str, ...]]        # what `importance` can be measured by, the default first
+    explains: ClassVar[bool] = False           # whether it has exact contributions in log-odds
+
+    excluded: frozenset[int]
+    screen: int | None
+    random_state: int
+    thread_count: int
+
+    def fit(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        *,
+        rows: np.ndarray | None = None,
+        order: np.ndarray | None = None,
+        progress: Report | None = None,
+        cancelled: Cancel = None,
+    ) -> ConceptClassifier:
+        """Train on the style codes X (N, D), style units; X is only read, and only its screened channels.
+
+        y: (n,) of 0 and 1, one for every row that takes part. rows: (n,) row numbers of X that take part, None for
+        all: a memory map then need not be copied. order: channel indices, the most telling first, by which `screen`
+        chooses (as a rule by Wasserstein-1 distance); channels it leaves out are not used. None ranks them by the
+        difference of the class means in standard deviations. progress: called with a share that only grows from 0
+        to 1 and a sentence. cancelled: asked again and again; once true, errors.Cancelled is raised and the
+        estimator stays as it was.
+        """
+        report = progress or (lambda fraction, text: None)
+        X, rows, y = checked_training(X, y, rows)
+        self._check_parameters()
+        excluded = _checked_excluded(self.excluded, X.shape[1])
+        report(0.0, "Ranking concepts")
+        used = _screened(X, y, rows, order=order, excluded=excluded, screen=self.screen)
+        codes = gathered(X, rows, used)
+        if not any((channel != channel[0]).any() for channel in codes.T):
+            raise Img2TabError(
+                "At least one remaining channel must differ between faces, got only constant ones. Exclude fewer."
+            )
+        stop_if(cancelled)
+        report(0.02, "Preparing the table")
+        self._train(codes, y, used, X.shape[1], report, cancelled)
+        self.screened_, self.classes_, self.n_features_in_ = read_only(used), np.array([0, 1]), X.shape[1]
+        report(1.0, "Trained")
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Probability of class 0 and of class 1; X (n, D) style units -> float64 (n, 2)."""
+        return self.probabilities(matrix(X))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """The likelier class, 0 or 1 (0 where both are equally likely); X (n, D) style units -> int64 (n,)."""
+        likelier = (self.predict_proba(X)[:, 1] > 0.5).astype(np.int64)
+        return self.classes_[likelier]
+
+    def probabilities(self, X: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """`predict_proba` for the rows of a checked matrix, None for all; float64 (n, 2)."""
+        return self._probabilities(self.seen(X, rows))
+
+    def seen(self, X: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Of the rows of X, checked, nothing but the channels trained on; a new float32 (n, k), column-major."""
+        check_is_fitted(self)
+        if X.shape[1] != self.n_features_in_:
+            raise Img2TabError(
+                f"Style codes must have {self.n_features_in_} channels, as in training, got {X.shape[1]}. "
+                "Choose a classifier that was trained for this backbone."
+            )
+        return gathered(X, np.arange(len(X)) if rows is None else rows, self.screened_)
+
+    def _check_parameters(self) -> None:
+        check_whole(self, "random_state", 0, 2**31 - 1)
+        if self.screen is not None and (not isinstance(self.screen, Integral) or self.screen < 1):
+            raise Img2TabError(f"screen must be a number of channels of at least 1, or None, got {self.screen}.")
+
+    def _threads(self, count: int) -> int:
+        """For a few faces starting threads takes longer than the work."""
+        return 1 if count <= 16 else self.thread_count
+
+    # --- what a subclass fills -----------------------------------------------------------------
+
+    @abstractmethod
+    def _train(
+        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+    ) -> None:
+        """Train on codes float32 (n, k), column-major, its own; set attributes last, when nothing can fail any more.
+
+        y: int64 (n,). used: int64 (k,), the channels' numbers among `width`. report: shares from 0.02 up to 1.
+        """
+
+    @abstractmethod
+    def _probabilities(self, codes: np.ndarray) -> np.ndarray:
+        """codes float32 (n, k) -> float64 (n, 2)."""
+
+    @abstractmethod
+    def importances(self, by: str) -> np.ndarray:
+        """What each of the k channels is worth to the classifier, not negative; by: of `measures`; float64 (k,)."""
+
+    def contributions(self, codes: np.ndarray) -> np.ndarray:
+        """SHAP values of what `seen` returned, in log-odds; float64 (n, k + 1), the last column is the baseline.
+
+        Only where `explains`.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def write(self, file: Path) -> None:
+        """Write what training found; OSError where that cannot be."""
+
+    @abstractmethod
+    def read(self, file: Path) -> None:
+        """Read what `write` wrote, once screened_ and n_features_in_ are set; ValueError where it is damaged."""
+
+
+def imported(module: str, *, title: str) -> ModuleType:
+    """A library that may be absent or broken, imported; a sentence where it cannot be."""
+    try:
+        return importlib.import_module(module)
+    # OSError: a shared library of the system (libgomp) is missing; XGBoost says so with an error of its own
+    except (ImportError, OSError, ValueError) as error:
+        raise Img2TabError(
+            f"{title} is not usable here ({error}). Run `pip install -e .[compare]` in the project's folder."
+        ) from error
+
+
+def stop_if(cancelled: Cancel) -> None:
+    """Raise Cancelled once the person wants to stop."""
+    if cancelled is not None and cancelled():
+        raise Cancelled("Training was stopped; the classifier before it is unchanged.")
+
+
+def two_columns(probability: np.ndarray) -> np.ndarray:
+    """Probability of class 1 (n,) -> of class 0 and of class 1, float64 (n, 2)."""
+    probability = np.asarray(probability, np.float64)
+    return np.column_stack([1 - probability, probability])
+
+
+def check_whole(model: ConceptClassifier, name: str, least: int, most: int) -> None:
+    """A parameter must be a whole number within bounds."""
+    value = getattr(model, name)
+    if not isinstance(value, Integral) or not least <= value <= most:
+        raise Img2TabError(f"{name} must be a whole number between {least} and {most}, got {value}.")
+
+
+def check_share(model: ConceptClassifier, name: str) -> None:
+    """A parameter must be above 0 and at most 1."""
+    value = getattr(model, name)
+    if not isinstance(value, Real) or not 0 < value <= 1:
+        raise Img2TabError(f"{name} must be above 0 and at most 1, got {value}.")
+
+
+def check_positive(model: ConceptClassifier, name: str) -> None:
+    """A parameter must be a finite number above 0."""
+    value = getattr(model, name)
+    if not isinstance(value, Real) or not 0 < value < np.inf:
+        raise Img2TabError(f"{name} must be a finite number above 0, got {value}.")
+
+
+def matrix(X: np.ndarray) -> np.ndarray:
+    """X as an array of numbers with faces and channels, or a sentence."""
+    X = np.asarray(X)
+    if X.ndim != 2 or 0 in X.shape or X.dtype.kind not in "fiu":
+        raise Img2TabError(f"Style codes must be numbers of shape (faces, channels), got {X.dtype} {X.shape}.")
+    return X
+
+
+def checked_training(
+    X: np.ndarray, y: np.ndarray, rows: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X, the row numbers and the labels as int64, checked for shapes, range and both classes."""
+    X, y = matrix(X), np.asarray(y)
+    rows = np.arange(len(X)) if rows is None else np.asarray(rows)
+    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer) or (rows.size and rows.min() < 0):
+        raise Img2TabError("Rows must be a list of row numbers that are not negative.")
+    if rows.size and rows.max() >= len(X):
+        raise Img2TabError(f"Row numbers must be below {len(X)}, the number of faces, got {rows.max()}.")
+    if y.shape != rows.shape:
+        raise Img2TabError(f"There must be one label for each face, got {y.shape} labels for {rows.shape} faces.")
+    if not np.isin(y, (0, 1)).all():
+        raise Img2TabError(
+            f"Labels must be 0 or 1, got {np.unique(y)[:5].tolist()}. Leave out faces whose label is unknown."
+        )
+    y = y.astype(np.int64)
+    if not 0 < y.sum() < len(y):
+        raise Img2TabError(
+            f"Both classes must be present, got {len(y) - y.sum()} faces of class 0 and {y.sum()} of class 1. "
+            "Choose another target or more faces."
+        )
+    return X, rows, y
+
+
+def gathered(X: np.ndarray, rows: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """The rows of X with the channels that are used; a new float32 (n, k), column-major."""
+    narrow = np.empty((len(used), len(rows)), np.float32)            # (k, n)
+    everything = len(rows) == len(X) and np.array_equal(rows, np.arange(len(X)))
+    for start in range(0, len(used), BLOCK):
+        part = slice(start, start + BLOCK)
+        values = X.T[used[part]]                                     # (b, N)
+        with np.errstate(over="ignore"):                             # too large for float32: found just below
+            narrow[part] = values if everything else values.take(rows, axis=1)
+        _must_be_finite(narrow[part], used[part])
+    return narrow.T
+
+
+def _checked_excluded(excluded: frozenset[int], d: int) -> np.ndarray:
+    """The excluded channels, ascending; int64 (e,)."""
+    if not all(isinstance(index, Integral) and 0 <= index < d for index in excluded):
+        wrong = [index for index in excluded if not (isinstance(index, Integral) and 0 <= index < d)]
+        raise Img2TabError(f"Excluded channels must be whole numbers between 0 and {d - 1}, got {wrong[0]!r}.")
+    return np.array(sorted(int(index) for index in excluded), np.int64)
+
+
+def _screened(
+    X: np.ndarray,
+    y: np.ndarray,
+    rows: np.ndarray,
+    *,
+    order: np.ndarray | None,
+    excluded: np.ndarray,
+    screen: int | None,
+) -> np.ndarray:
+    """The channels to train on, ascending; int64 (k,)."""
+    d = X.shape[1]
+    if order is None:
+        remaining = np.setdiff1d(np.arange(d), excluded)
+        order = remaining if screen is None else _by_class_means(X, y, rows, remaining)
+    order = np.asarray(order)
+    if order.ndim != 1 or (order.size and not np.issubdtype(order.dtype, np.integer)):
+        raise Img2TabError(f"The ranking must be a list of channel indices, got shape {order.shape} {order.dtype}.")
+    if len(np.unique(order)) != len(order) or (order.size and not (0 <= order.min() and order.max() < d)):
+        raise Img2TabError(f"The ranking must name channels between 0 and {d - 1}, each at most once.")
+    used = np.sort(order[~np.isin(order, excluded)][:screen]).astype(np.int64)
+    if not len(used):
+        raise Img2TabError(f"At least one channel must remain, got {len(excluded)} of {d} excluded. Exclude fewer.")
+    return used
+
+
+def _by_class_means(X: np.ndarray, y: np.ndarray, rows: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """The candidates, the largest difference of the class means in standard deviations first; int64 (c,)."""
+    score = np.zeros(len(candidates))
+    for start in range(0, len(candidates), BLOCK):
+        channels = candidates[start : start + BLOCK]
+        part = X.T[channels].take(rows, axis=1)                      # (b, n)
+        with np.errstate(invalid="ignore", over="ignore"):           # no finite numbers: found just below
+            gap = part[:, y == 1].mean(axis=1, dtype=np.float64) - part[:, y == 0].mean(axis=1, dtype=np.float64)
+            spread = part.std(axis=1, dtype=np.float64)
+        _must_be_finite(spread, channels)
+        np.divide(np.abs(gap), spread, out=score[start : start + BLOCK], where=spread > 0)
+    return candidates[np.argsort(-score, kind="stable")]
+
+
+def _must_be_finite(values: np.ndarray, channels: np.ndarray) -> None:
+    """values (b,) or (b, n), one row per channel."""
+    if not np.isfinite(values).all():
+        index = channels[~np.isfinite(values.reshape(len(channels), -1)).all(axis=1)][0]
+        raise Img2TabError(f"Style codes must be finite numbers, got others in channel {index}. Encode again.")

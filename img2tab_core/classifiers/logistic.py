@@ -1,0 +1,118 @@
+"""Logistic regression: one weight per concept, the simplest classifier there is."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from img2tab_core.classifiers.base import (
+    Cancel,
+    ConceptClassifier,
+    Report,
+    check_positive,
+    check_whole,
+    stop_if,
+    two_columns,
+)
+
+
+class LogisticConcepts(ConceptClassifier):
+    """Minimises the sum of the log-losses plus |weights|^2 / (2 strength), on standardised channels.
+
+    The channels are standardised by the faces it is trained on. The same minimum as scikit-learn's
+    LogisticRegression(C=strength), found by SciPy's L-BFGS, which can be stopped after every step.
+
+    After `fit` also weights_ float64 (k,), log-odds per standard deviation; intercept_; mean_ and scale_ float64 (k,),
+    style units. Importance is |weight|. Contributions: weight x (channel - mean) / standard deviation, exact.
+
+    The default is a strong penalty, because style channels outnumber faces and go together: of 1e-4 to 1e-1 the best on
+    4,000 faces.
+    """
+
+    kind, file, library, measures, explains = "logistic", "model.npz", "scipy", ("weight",), True
+
+    def __init__(
+        self,
+        *,
+        strength: float = 1e-2,
+        steps: int = 1000,
+        excluded: frozenset[int] = frozenset(),
+        screen: int | None = 2048,
+        random_state: int = 0,
+        thread_count: int = -1,
+    ) -> None:
+        self.strength = strength
+        self.steps = steps
+        self.excluded = excluded
+        self.screen = screen
+        self.random_state = random_state
+        self.thread_count = thread_count
+
+    def _check_parameters(self) -> None:
+        check_positive(self, "strength")
+        check_whole(self, "steps", 1, 100_000)
+        super()._check_parameters()
+
+    def _train(
+        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+    ) -> None:
+        mean, scale = codes.mean(axis=0, dtype=np.float64), codes.std(axis=0, dtype=np.float64)
+        scale[scale == 0] = 1.0                                      # a constant channel stays at 0
+        standard = (codes - mean) / scale                            # (n, k) float64
+        signs, penalty = np.where(y == 1, 1.0, -1.0), 1.0 / (self.strength * len(y))
+        done = 0
+
+        def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
+            """Mean log-loss plus penalty, and its gradient; point (k + 1,), the intercept last."""
+            margin = signs * (standard @ point[:-1] + point[-1])     # (n,)
+            pull = -signs * expit(-margin) / len(y)                  # (n,) derivative by the log-odds
+            value = np.logaddexp(0, -margin).mean() + 0.5 * penalty * point[:-1] @ point[:-1]
+            return value, np.append(pull @ standard + penalty * point[:-1], pull.sum())
+
+        def after(point: np.ndarray) -> None:
+            nonlocal done
+            done += 1
+            stop_if(cancelled)
+            report(0.05 + 0.94 * done / (done + 50), f"Step {done}")  # how many it takes is not known
+
+        start = np.zeros(standard.shape[1] + 1)
+        found = minimize(
+            loss, start, jac=True, method="L-BFGS-B", callback=after,
+            options={"maxiter": self.steps, "gtol": 1e-6, "ftol": 1e-12},
+        )
+        self.weights_, self.intercept_ = found.x[:-1], float(found.x[-1])
+        self.mean_, self.scale_ = mean, scale
+
+    def _probabilities(self, codes: np.ndarray) -> np.ndarray:
+        return two_columns(expit(self._standard(codes) @ self.weights_ + self.intercept_))
+
+    def importances(self, by: str) -> np.ndarray:
+        return np.abs(self.weights_)
+
+    def contributions(self, codes: np.ndarray) -> np.ndarray:
+        added = self._standard(codes) * self.weights_                # (n, k)
+        return np.column_stack([added, np.full(len(codes), self.intercept_)])
+
+    def _standard(self, codes: np.ndarray) -> np.ndarray:
+        return (codes - self.mean_) / self.scale_
+
+    def write(self, file: Path) -> None:
+        with file.open("wb") as stream:
+            np.savez(
+                stream, weights=self.weights_, intercept=np.array(self.intercept_), mean=self.mean_, scale=self.scale_
+            )
+
+    def read(self, file: Path) -> None:
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                weights, mean, scale = stored["weights"], stored["mean"], stored["scale"]
+                intercept = float(stored["intercept"])
+        except (zipfile.BadZipFile, EOFError) as error:
+            raise ValueError(str(error)) from error
+        if not weights.shape == mean.shape == scale.shape == self.screened_.shape:
+            raise ValueError("its weights have other channels")
+        self.weights_, self.intercept_, self.mean_, self.scale_ = weights, intercept, mean, scale
