@@ -19,6 +19,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from img2tab_core.errors import Img2TabError
 from img2tab_core.records import read_only
 
+PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo"}  # looked for in folders
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 MIN_SIDE = 64  # px; a face of a smaller photo has too few pixels for 68 landmarks
 

@@ -22,6 +22,8 @@ from img2tab_core.records import ChannelStats, StyleTable, Target, read_only
 
 SHARES = (0.7, 0.15, 0.15)  # train, validation, test
 DAY = 86_400                # seconds
+LEAST_FACES = 20            # of a table
+LEAST_OF_A_CLASS = 2        # training and test rows of each class that a target needs
 
 
 def split_of(count: int, *, seed: int) -> np.ndarray:
@@ -29,6 +31,27 @@ def split_of(count: int, *, seed: int) -> np.ndarray:
     bounds = np.floor(np.cumsum(SHARES) * count + 0.5).astype(int)
     split = np.searchsorted(bounds, np.arange(count), side="right").clip(max=2).astype(np.int8)
     return np.random.default_rng(seed).permutation(split)
+
+
+def usable_targets(
+    labels: pd.DataFrame, targets: Sequence[Target], split: np.ndarray
+) -> tuple[tuple[Target, ...], dict[str, str]]:
+    """(the targets one can train and test on, why each other one cannot, by its name).
+
+    split: int8 (N,) as of `split_of`; a target without both classes among the validation rows stays.
+    """
+    kept, dropped = [], {}
+    for target in targets:
+        values = labels[target.name].to_numpy()
+        counts = {(part, c): int(((split == part) & (values == c)).sum()) for part in (0, 2) for c in (0, 1)}
+        part, c = min(counts, key=counts.get)
+        if counts[part, c] >= LEAST_OF_A_CLASS:
+            kept.append(target)
+            continue
+        where = "test" if part else "training"
+        dropped[target.name] = (
+            f"{counts[part, c]} {where} faces are {target.classes[c]!r}, at least {LEAST_OF_A_CLASS} are needed")
+    return tuple(kept), dropped
 
 
 def write_table(
@@ -41,12 +64,15 @@ def write_table(
     backbone: str,
     key: str,
     split_seed: int = 0,
+    split: np.ndarray | None = None,
+    about: dict | None = None,
     rows_at_once: int = 1000,
     progress: Callable[[float, str], None] | None = None,
 ) -> StyleTable:
     """Write a table of len(labels) rows and open it.
 
-    blocks: slice of rows -> style codes float32 (rows, D). Nothing is visible under `folder` until all of
+    blocks: slice of rows -> style codes float32 (rows, D); split: int8 (N,), 0 train, 1 validation, 2 test, instead of
+    the seeded one; about: further facts, kept as JSON, see `about_of`. Nothing is visible under `folder` until all of
     it is written; a table that stood there is replaced at the end, and stays as it was if anything fails.
     """
     count, workshop = len(labels), None
@@ -66,7 +92,7 @@ def write_table(
             if progress:
                 progress(rows.stop / count, f"{rows.stop:,} of {count:,} style codes")
         psi.flush()
-        split = split_of(count, seed=split_seed)
+        split = split_of(count, seed=split_seed) if split is None else np.asarray(split, np.int8)
         training = np.flatnonzero(split == 0)
         mean, std = np.empty(layout.total, np.float32), np.empty(layout.total, np.float32)
         for start in range(0, layout.total, 256):
@@ -77,7 +103,7 @@ def write_table(
         labels.to_parquet(partial / "labels.parquet")
         (partial / "table.json").write_text(json.dumps({
             "backbone": backbone, "layout": list(layout.sizes), "key": key, "split_seed": split_seed,
-            "targets": [asdict(target) for target in targets],
+            "targets": [asdict(target) for target in targets], "about": about or {},
         }, indent=1))
         _replace(folder, partial, aside=workshop / "old")
     except OSError as error:
@@ -140,6 +166,15 @@ def open_table(folder: Path) -> StyleTable:
         raise Img2TabError(
             f"The table {folder.name!r} cannot be read ({error}). Build it again: `img2tab tables build {folder.name}`."
         ) from error
+
+
+def about_of(folder: Path) -> dict:
+    """The further facts that `write_table` was given; {} where there is no table or it knows none."""
+    try:
+        found = json.loads((folder / "table.json").read_text()).get("about")
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def target_of(table: StyleTable, name: str) -> Target:

@@ -1,0 +1,227 @@
+"""`img2tab import ...`: photos or style codes of one's own become a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from img2tab_core.errors import Cancelled
+from img2tab_core.records import DEFAULT_BACKBONE
+from img2tab_core.terminal import Json, interrupted, print_json, progress, shown, studio, verb
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from img2tab_core.importing import Imported, Source
+    from img2tab_core.service import Studio
+
+import_app = typer.Typer(no_args_is_help=True, help="Make a table of photos or style codes of your own.")
+
+LISTED = 10                        # skipped photos that are shown; all of them are in --json and in the table
+Name = Annotated[str | None, typer.Option("--name", help="The table's name; otherwise that of the folder or file.")]
+BackboneName = Annotated[str, typer.Option("--backbone", help="A backbone, or the file of one.")]
+NoAlign = Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")]
+Limit = Annotated[int | None, typer.Option(
+    "--limit", min=1, help="At most so many photos, drawn by lot, the same ones each time.")]
+Anew = Annotated[bool, typer.Option("--anew", help="Begin from the first photo; replace a table of that name.")]
+
+
+@verb(import_app, "folder")
+def import_folder(
+    folder: Annotated[Path, typer.Argument(help="A folder of photos.")],
+    labels: Annotated[Path, typer.Option(help="CSV with a header line; one column names the photos.")],
+    name: Name = None,
+    backbone: BackboneName = DEFAULT_BACKBONE,
+    no_align: NoAlign = False,
+    limit: Limit = None,
+    anew: Anew = False,
+    as_json: Json = False,
+) -> None:
+    """A folder of photos and a CSV file of labels; run it again to go on where it was stopped."""
+    from img2tab_core.importing import folder_source
+
+    open_studio = studio()
+    source = folder_source(folder, labels, align=_align(open_studio, no_align), how=_how(no_align))
+    _import(open_studio, source, _name(name, folder), backbone, limit=limit, anew=anew, as_json=as_json)
+
+
+@verb(import_app, "celeba")
+def import_celeba(
+    folder: Annotated[Path, typer.Argument(
+        help="Holds img_align_celeba, list_attr_celeba.txt and list_eval_partition.txt.")],
+    name: Name = None,
+    backbone: BackboneName = DEFAULT_BACKBONE,
+    no_align: NoAlign = False,
+    limit: Limit = None,
+    anew: Anew = False,
+    as_json: Json = False,
+) -> None:
+    """CelebA with its 40 attributes and its own split; run it again to go on where it was stopped."""
+    from img2tab_core.importing import celeba_source
+
+    open_studio = studio()
+    source = celeba_source(folder, align=_align(open_studio, no_align), how=_how(no_align))
+    _import(open_studio, source, _name(name, folder), backbone, limit=limit, anew=anew, as_json=as_json)
+
+
+@verb(import_app, "population")
+def import_population(
+    backbone: BackboneName,
+    name: Annotated[str, typer.Option(help="The table's name.")],
+    count: Annotated[int | None, typer.Option(min=1, help="At most so many faces, the same ones each time.")] = None,
+    anew: Anew = False,
+    as_json: Json = False,
+) -> None:
+    """The bundled population, drawn by the default backbone and encoded by another: a labelled table for it."""
+    from img2tab_core import population
+    from img2tab_core.importing import population_source
+
+    open_studio = studio()
+    source = population_source(population.FOLDER, _drawn_by(open_studio))
+    _import(open_studio, source, name, backbone, limit=count, anew=anew, as_json=as_json)
+
+
+@verb(import_app, "psi")
+def import_psi(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pt|.npy", help="Style codes (N, D).")],
+    labels: Annotated[Path, typer.Argument(help="One row per style code: CSV, list_attr_celeba.txt, .npy or .pt.")],
+    name: Name = None,
+    backbone: BackboneName = DEFAULT_BACKBONE,
+    scaler: Annotated[Path | None, typer.Option(
+        help=".npz or .pt with mean and std: what standardised codes were scaled with.")] = None,
+    label_names: Annotated[str, typer.Option(metavar="A,B", help="Names of the columns of a .npy or .pt file.")] = "",
+    anew: Anew = False,
+    as_json: Json = False,
+) -> None:
+    """Style codes that exist already, as the pre-encoded sets of Img2Tab; standardised ones are recognised."""
+    from img2tab_core.importing import checked_name, import_codes
+
+    table = checked_name(_name(name, file.with_suffix("")))
+    with _stoppable(as_json) as stopped:
+        found = import_codes(
+            file, labels, studio().backbone(backbone), name=table, scaler=scaler,
+            label_names=[one.strip() for one in label_names.split(",") if one.strip()], anew=anew,
+            progress=progress(as_json), stopped=stopped,
+        )
+    _tell(found, as_json=as_json)
+
+
+@verb(import_app, "classifier")
+def import_classifier(
+    file: Annotated[Path, typer.Argument(help="An XGBoost model as JSON, for instance the published Img2Tab one.")],
+    table: Annotated[str, typer.Option(help="The table it is measured on and shown with.")],
+    target: Annotated[str, typer.Option(help="The table's target that its class 1 means.")],
+    as_json: Json = False,
+) -> None:
+    """A published classifier becomes a run of a table: measured on the test split, there on every page."""
+    open_studio = studio()
+    run = open_studio.adopt(file, open_studio.table(table), target)
+    if as_json:
+        print_json({"run": run.id, "table": table, "target": target, "origin": run.origin, **asdict(run.metrics)})
+        return
+    low, high = run.metrics.interval
+    typer.echo(
+        f"{shown(run.origin)} is a run of the table {table} for {target}: accuracy {run.metrics.accuracy:.1%} (95 % "
+        f"interval {low:.1%} to {high:.1%}), AUC {run.metrics.auc:.4f} on {run.metrics.count:,} test faces.")
+
+
+def _import(
+    open_studio: Studio, source: Source, name: str, backbone: str, *, limit: int | None, anew: bool, as_json: bool
+) -> None:
+    from img2tab_core.importing import import_photos, limited
+
+    with _stoppable(as_json) as stopped:
+        found = import_photos(
+            limited(source, limit), open_studio.backbone(backbone), name=name, anew=anew, progress=progress(as_json),
+            stopped=stopped,
+        )
+    _tell(found, as_json=as_json)
+
+
+@contextmanager
+def _stoppable(as_json: bool):
+    """A function that says whether Ctrl+C was pressed; work that stops for it ends with exit code 130."""
+    try:
+        with interrupted() as stopped:
+            yield stopped
+    except Cancelled as error:
+        if as_json:
+            print_json({"interrupted": True, "sentence": str(error)})
+        else:
+            typer.echo(shown(error), err=True)
+        raise typer.Exit(130) from error
+
+
+def _tell(found: Imported, *, as_json: bool) -> None:
+    """The summary."""
+    table, facts = found.table, found.facts
+    faces, channels = table.psi.shape
+    names = [target.name for target in table.targets]
+    if as_json:
+        print_json({
+            "table": table.name, "faces": faces, "channels": channels, "backbone": table.backbone, "key": table.key,
+            "targets": {target.name: list(target.classes) for target in table.targets},
+            "resumed": found.resumed, "was_there": found.was_there, **asdict(facts),
+        })
+        return
+    things = "style codes" if facts.kind == "psi" else "photos"
+    more = f", ... ({len(names)})" if len(names) > LISTED else ""
+    said = [
+        f"Table {table.name}{' was there already' if found.was_there else ''}: {faces:,} of {facts.photos:,} {things}, "
+        f"{channels:,} channels, targets {', '.join(names[:LISTED])}{more}; {len(facts.skipped):,} skipped."
+    ]
+    if found.resumed:
+        said.append(f"{found.resumed:,} of them were done before.")
+    if facts.note:
+        said.append(f"The style codes were {facts.note}.")
+    if facts.several:
+        said.append(f"In {_count(facts.several, 'photo')} with several faces the biggest was taken.")
+    if facts.unlabelled:
+        said.append(f"{_count(facts.unlabelled, 'photo')} without a label: encoded, of unknown class.")
+    if facts.unmatched:
+        said.append(f"{_count(facts.unmatched, 'label')} without a photo: left out.")
+    for column, reason in facts.no_target.items():
+        said.append(f"No target {column}: {reason}.")
+    for photo, reason in list(facts.skipped.items())[:LISTED]:
+        said.append(f"Skipped {photo}: {reason}")
+    if len(facts.skipped) > LISTED:
+        said.append(f"... and {len(facts.skipped) - LISTED:,} more; --json lists them all.")
+    typer.echo("\n".join(shown(line) for line in said))
+
+
+def _align(open_studio: Studio, no_align: bool) -> Callable[[bytes], tuple[np.ndarray, int]]:
+    """A photo's bytes -> its biggest face, uint8 (256, 256, 3), and how many faces it has."""
+
+    def align(data: bytes) -> tuple[np.ndarray, int]:
+        faces = [open_studio.aligned_face(data)] if no_align else open_studio.faces(data)
+        return faces[0].pixels, len(faces)
+
+    return align
+
+
+def _drawn_by(open_studio: Studio) -> Callable[[np.ndarray], np.ndarray]:
+    """w float32 (512,) of the default backbone -> its picture, uint8 (256, 256, 3)."""
+    from img2tab_core.records import StyleCode
+    from img2tab_core.rendering import draw
+
+    default = open_studio.backbone(DEFAULT_BACKBONE)
+    return lambda w: draw(default.generator, [StyleCode.of(default.styles(w[None])[0])], size=256)[0]
+
+
+def _how(no_align: bool) -> str:
+    return "taken as aligned" if no_align else "aligned by 68 landmarks"
+
+
+def _name(name: str | None, place: Path) -> str:
+    from img2tab_core.labels import slug
+
+    return slug(place.resolve().name) if name is None else name
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
