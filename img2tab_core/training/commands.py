@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the training verbs to the command line."""
-    from img2tab_core.cli import verb
+    from img2tab_core.terminal import verb
 
     for name, function in (
         ("render-pairs", render_pairs), ("train-encoder", train_encoder), ("fit-preview-heads", fit_preview_heads),
@@ -52,25 +52,102 @@ def render_pairs(
 
 
 def train_encoder(
-    pairs: Annotated[list[Path], typer.Argument(help="Folders of `img2tab render-pairs` to train on.")],
-    held_out: Annotated[Path, typer.Option(help="A folder of `img2tab render-pairs` that measures R2 only.")],
     out: Annotated[Path, typer.Option(help="Folder for the weights, their record, checkpoint and curve.")],
+    pairs: Annotated[list[Path] | None, typer.Argument(
+        metavar="FOLDER...", help="Folders of `img2tab render-pairs` to train on; with --backbone, of aligned pictures."
+    )] = None,
+    held_out: Annotated[Path | None, typer.Option(
+        help="A folder of `img2tab render-pairs` that measures R2 only; the default backbone needs it.")] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; the schedule ends then.")] = 70.0,
     steps: Annotated[int | None, typer.Option(min=1, help="Train so many steps instead of a time.")] = None,
-    batch: Annotated[int, typer.Option(min=2)] = 64,
-    rate: Annotated[float, typer.Option(min=1e-6, help="Highest learning rate; 0.0015 from nothing.")] = 7e-4,
+    batch: Annotated[int | None, typer.Option(min=2, help="64 if not given; 8 with --backbone.")] = None,
+    rate: Annotated[float | None, typer.Option(
+        min=1e-6, help="Highest learning rate: 0.0007 if not given, 0.0015 from nothing; 0.0001 with --backbone."
+    )] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of portraits with labels.csv: two thirds of them "
                                                            "join the training, one third only measures it.")] = None,
     continue_shipped: Annotated[bool, typer.Option(help="Start from the convolutions of the present encoder.")] = False,
+    backbone: Annotated[str | None, typer.Option(
+        metavar="FILE|NAME", help="Train the encoder of this StyleGAN2 backbone; all below is for that.")] = None,
+    l2: Annotated[float | None, typer.Option(min=0, help="Weight of squared pixel differences, 1.")] = None,
+    lpips: Annotated[float | None, typer.Option(min=0, help="Weight of LPIPS, 0.8.")] = None,
+    identity: Annotated[float | None, typer.Option(
+        min=0, help="Weight of identity by IR-SE50, 0.1; 0 for other things than faces.")] = None,
+    moco: Annotated[float | None, typer.Option(
+        min=0, help="Weight of similarity by MoCo v2, 0; 0.5 for other things than faces.")] = None,
+    delta: Annotated[float | None, typer.Option(
+        min=0, help="Weight of how far the w of an Encoder4Editing are from its first, 0.0002.")] = None,
+    ir_se50: Annotated[Path | None, typer.Option(help="model_ir_se50.pth, if it was not fetched.")] = None,
+    moco_weights: Annotated[Path | None, typer.Option(help="The MoCo v2 checkpoint, if it was not fetched.")] = None,
+    from_ir_se50: Annotated[Path | None, typer.Option(
+        help="Start a fresh encoder with the body of this model_ir_se50.pth, not from the backbone's own.")] = None,
+    generated: Annotated[int | None, typer.Option(
+        min=0, help="So many pictures the backbone draws join; their w is known and its squared error counts.")] = None,
 ) -> None:
-    """Train the face encoder on generated pairs; goes on from a checkpoint in --out."""
+    """Train a face encoder, of the default backbone or of a StyleGAN2; goes on from a checkpoint in --out."""
+    from img2tab_core.backbone import NAME
+
+    is_default = backbone in (None, NAME)
+    misplaced = {"--held-out": held_out, "--photos": photos or None, "--continue-shipped": continue_shipped or None}
+    if is_default:
+        misplaced = {
+            "--l2": l2, "--lpips": lpips, "--identity": identity, "--moco": moco, "--delta": delta,
+            "--ir-se50": ir_se50, "--moco-weights": moco_weights, "--from-ir-se50": from_ir_se50,
+            "--generated": generated,
+        }
+    given = [name for name, value in misplaced.items() if value is not None]
+    if given:
+        raise Img2TabError(
+            f"{given[0]} is only for the encoder of a StyleGAN2 backbone. Name one with --backbone, or leave it out."
+            if is_default else f"{given[0]} is only for the encoder of the default backbone. Leave it out."
+        )
+    if not is_default:
+        weights = {"l2": l2, "lpips": lpips, "identity": identity, "moco": moco, "delta": delta}
+        recipe = {"minutes": minutes, "steps": steps, "batch": batch, "rate": rate, "seed": seed,
+                  "generated": generated}
+        return _train_e4e(
+            {"backbone": backbone, "ir_se50": ir_se50, "moco": moco_weights, "from_ir_se50": from_ir_se50},
+            pairs or [], out, recipe, weights)
+    if not pairs or held_out is None:
+        raise Img2TabError(
+            "The encoder of the default backbone needs folders of `img2tab render-pairs` to train on, and one more "
+            "with --held-out. Name both."
+        )
+    _train_default(pairs, held_out, out, photos or [], continue_shipped, {
+        "minutes": minutes, "steps": steps, "batch": batch, "rate": rate, "seed": seed})
+
+
+def _train_e4e(sources: dict, folders: list[Path], out: Path, recipe: dict, weights: dict) -> None:
+    """The encoder of a StyleGAN2 backbone; what is None has its usual value."""
+    from img2tab_core.terminal import photo_files, shown
+    from img2tab_core.training.e4e_commands import Sources, train_backbone_encoder
+    from img2tab_core.training.reconstruction import LossWeights
+    from img2tab_core.training.train_e4e import E4eRecipe
+
+    print(train_backbone_encoder(
+        Sources(photos=[file for folder in folders for file in photo_files(folder)], **sources), out,
+        E4eRecipe(losses=LossWeights(**_given(weights)), **_given(recipe)),
+        facts={"made_by": f"img2tab train-encoder --backbone {sources['backbone']}",
+               "date": date.today().isoformat(), "machine": _machine()},
+        say=lambda text: print(shown(text), file=sys.stderr, flush=True), progress=_show_rate(),
+    ))
+
+
+def _given(options: dict) -> dict:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _train_default(
+    pairs: list[Path], held_out: Path, out: Path, photos: list[Path], continue_shipped: bool, options: dict
+) -> None:
+    """The encoder of the default backbone; what is None of the options has its usual value."""
     from img2tab_core import weights
     from img2tab_core.training.encoder import Recipe, read_curve, read_recipes, save_encoder
     from img2tab_core.training.encoder import train_encoder as fit
     from img2tab_core.training.targets import Describer
 
-    recipe = Recipe(minutes=minutes, steps=steps, batch=batch, rate=rate, seed=seed)
+    recipe = Recipe(**_given(options))
     curve = []
 
     def report(line) -> None:
@@ -237,9 +314,9 @@ def evaluate_backbone(
 
     from img2tab_core import evaluation, weights
     from img2tab_core.backbone import open_backbone
-    from img2tab_core.cli import _photo_files
+    from img2tab_core.terminal import photo_files
 
-    files = [file for source in sources for file in _photo_files(source)]
+    files = [file for source in sources for file in photo_files(source)]
     if limit is not None and limit < len(files):
         files = [files[i * len(files) // limit] for i in range(limit)]
     judges = _judges(second_identity)
@@ -303,8 +380,8 @@ def write_model_card(
 
     from img2tab_core import evaluation, weights
     from img2tab_core.backbone import open_backbone
-    from img2tab_core.cli import _photo_files
     from img2tab_core.service import Studio
+    from img2tab_core.terminal import photo_files
     from img2tab_core.training import model_card, portrait_card
     from img2tab_core.training.portraits import measure_portraits as measure
     from img2tab_core.training.portraits import read_portraits
@@ -312,7 +389,7 @@ def write_model_card(
     portraits = [read_portraits(folder) for folder in folders]
     if not (portraits[0].third == 0).any():
         raise Img2TabError(f"None of the portraits in {folders[0]} is of the held-out third. Name a larger one first.")
-    judges, backbone, files = _judges(second_identity), open_backbone(), _photo_files(folders[0])
+    judges, backbone, files = _judges(second_identity), open_backbone(), photo_files(folders[0])
     encoder = {"encoder": lambda face: backbone.invert(face[None])[0]}
     found = evaluation.evaluate(files, backbone, judges, encoder, progress=_show_rate())
     count = min(refined, len(files))

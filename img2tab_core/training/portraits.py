@@ -67,8 +67,8 @@ def measure_portraits(
     """
     table = studio.table()
     run = studio.run(table, TARGET)
-    w = [studio.backbone.invert(np.stack(one.faces)) for one in folders]
-    psi = [studio.backbone.styles(one) for one in w]
+    w = [studio.backbone().invert(np.stack(one.faces)) for one in folders]
+    psi = [studio.backbone().styles(one) for one in w]
     chance = [run.classifier.predict_proba(one)[:, 1] for one in psi]
     drawn = reconstructions(studio, psi, progress) if full else [None] * len(folders)
     found = {
@@ -150,7 +150,7 @@ def reconstructions(studio: Studio, psi: list[np.ndarray], progress: Progress | 
         found.append([])
         for start in range(0, len(codes), 8):
             block = [StyleCode.of(values) for values in codes[start : start + 8]]
-            found[-1].extend(rendering.draw(studio.backbone.generator, block, size=DRAWN_AT))
+            found[-1].extend(rendering.draw(studio.backbone().generator, block, size=DRAWN_AT))
             if progress:
                 progress(sum(map(len, found)), total)
     return found
@@ -220,7 +220,7 @@ def _corrections(studio: Studio, table: StyleTable, run: Run, folders: list[corr
         return []
     rows, label = tables.labelled(table, TARGET, "train")
     drawn = corrections.Drawn(np.load(FOLDER / "w.npy")[rows].astype(np.float32), label.astype(int))
-    classify = lambda w: run.classifier.predict_proba(studio.backbone.styles(w))[:, 1]  # noqa: E731
+    classify = lambda w: run.classifier.predict_proba(studio.backbone().styles(w))[:, 1]  # noqa: E731
     truth = np.concatenate([one.truth for one in folders])
     before = np.concatenate([one.chance for one in folders])
     found = []
