@@ -8,10 +8,13 @@ from dashboard import state
 from dashboard.components import progress, words
 from img2tab_core.errors import Img2TabError
 
+DATA = "Data"  # the one page that needs no table
 PURPOSE = {
     "Inspect": "See which concepts drove the decision about a face, then move one and watch it change.",
     "Concepts": "Rank every concept of the target, see what it draws, and give it a name.",
     "Exclude and retrain": "Tick concepts, train again without them, and compare before and after.",
+    "Compare": "Train several kinds of classifier on the same faces: which one finds the concepts that matter?",
+    DATA: "The backbones that read and draw faces, the tables classifiers are trained on, and how to bring your own.",
 }
 
 
@@ -23,6 +26,8 @@ def main() -> None:
         st.Page("views/inspect.py", title="Inspect", icon=":material/face:", url_path="inspect", default=True),
         st.Page("views/concepts.py", title="Concepts", icon=":material/scatter_plot:", url_path="concepts"),
         st.Page("views/exclude.py", title="Exclude and retrain", icon=":material/rule:", url_path="exclude"),
+        st.Page("views/compare.py", title="Compare", icon=":material/leaderboard:", url_path="compare"),
+        st.Page("views/data.py", title=DATA, icon=":material/database:", url_path="data"),
     ]
     page = st.navigation({"Img2Tab Studio": pages})
     header = st.container()
@@ -32,7 +37,11 @@ def main() -> None:
     try:
         _header(header, page.title)
         _sidebar(page.title)
-        if _ready():
+        if page.title == DATA:
+            page.run()
+        elif not state.table_names():
+            _no_table()
+        elif _ready():
             page.run()
     except Img2TabError as error:
         state.notice(str(error))
@@ -54,6 +63,8 @@ def _header(place, title: str) -> None:
         with st.container(width="stretch", gap="xsmall"):
             st.title(title, anchor=False)
             st.caption(PURPOSE[title])
+        if title == DATA or not state.table_names():
+            return
         targets = {one.name: one for one in state.current_table().targets}
         st.session_state["frame.target"] = state.target().name
         st.selectbox(
@@ -65,6 +76,27 @@ def _header(place, title: str) -> None:
             help=f"The label the classifier predicts. {state.target().how}",
             width=260,
         )
+
+
+def _no_table() -> None:
+    """A backbone that was added has no labelled faces yet: what to do."""
+    backbone = state.backbone_name()
+    if backbone == state.DEFAULT_BACKBONE:
+        raise Img2TabError(
+            "A style table must be built before anything can be shown, and there is none. Run `make run`."
+        )
+    with st.container(border=True):
+        st.markdown(f"**The backbone {backbone} has no table yet**")
+        st.caption(
+            "A classifier is trained on a table: the style codes of labelled faces, encoded by this backbone. Make one "
+            "in a terminal, from a folder of photos with labels or from the faces that come with Img2Tab Studio:"
+        )
+        st.code(
+            f"img2tab import folder DIR --labels labels.csv --backbone {backbone}\n"
+            f"img2tab import population --backbone {backbone} --count 1000 --name {backbone}-faces",
+            language="bash",
+        )
+        st.caption("Then reload this page. Both go on where they were stopped.")
 
 
 def _ready() -> bool:
@@ -89,7 +121,16 @@ def _ready() -> bool:
 
 def _sidebar(title: str) -> None:
     with st.sidebar:
-        tables = state.studio().table_names()
+        backbones, tables = state.backbone_names(), state.table_names()
+        if len(backbones) > 1:
+            st.session_state["frame.backbone"] = state.backbone_name()
+            st.selectbox(
+                "Backbone",
+                backbones,
+                key="frame.backbone",
+                on_change=lambda: state.choose_backbone(st.session_state["frame.backbone"]),
+                help="The generator and encoder that read and draw every face. Each has its own concepts and tables.",
+            )
         if len(tables) > 1:
             st.session_state["frame.table"] = state.table_name()
             st.selectbox(
@@ -99,7 +140,7 @@ def _sidebar(title: str) -> None:
                 on_change=lambda: state.choose_table(st.session_state["frame.table"]),
                 help="The style codes of many faces, with labels, that classifiers are trained on.",
             )
-        if state.standing_job().state == "done":
+        if tables and state.standing_job().state == "done":
             run = state.active_run()
             low, high = run.metrics.interval
             with st.container(border=True, gap="small"):

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboard.components.words import percent, signed
+from img2tab_core.comparison import Comparison, Estimate
 from img2tab_core.records import ConceptScores, Metrics, Prediction
 
 BLUE, ORANGE, GREY = (
@@ -15,6 +16,10 @@ BLUE, ORANGE, GREY = (
     "#E87722",
     "#8A8F98",
 )  # told apart with every common colour blindness, on white and black
+_KIND_COLOURS = {  # Okabe and Ito 2008, without yellow, which is lost on white
+    "catboost": "#E69F00", "xgboost": "#0072B2", "lightgbm": "#009E73", "tabnet": "#CC79A7", "forest": "#D55E00",
+    "logistic": "#56B4E9",
+}
 _CLEAR = "rgba(0,0,0,0)"
 _LINE = "rgba(128,132,149,0.35)"
 _FLOOR = 0.3  # where "not used" sits on a logarithmic axis: this share of the smallest value above zero
@@ -293,6 +298,93 @@ def took_over(
         automargin=True,
     )
     return figure
+
+
+def overlaps(found: Comparison) -> go.Figure:
+    """For each k, the share of the k concepts farthest apart that each classifier has among its k most important.
+
+    Intervals are 95 % over the seeds; the dotted line is what a random ranking would reach.
+    """
+    figure = _figure(height=360)
+    shown = [one for one in found.contenders if one.trials]
+    at = np.arange(len(found.ks))
+    for number, one in enumerate(shown):
+        values = [one.estimate_at("overlap", position) for position in range(len(found.ks))]
+        colour, offset = _colour_of(one.kind), 0.08 * (number - (len(shown) - 1) / 2)
+        figure.add_scatter(
+            x=at + offset,
+            y=[100 * value.mean for value in values],
+            error_y={"type": "data", "array": [_half(value, 100) for value in values], "thickness": 1.5, "width": 3},
+            mode="lines+markers",
+            name=one.title,
+            line={"color": colour, "width": 2},
+            marker={"color": colour, "size": 8},
+            hovertext=[f"{one.title}, top {k}: {_about(value, 100, 0)}\N{NO-BREAK SPACE}%" for k, value in
+                       zip(found.ks, values, strict=True)],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    figure.add_scatter(
+        x=at, y=[100 * share for share in found.chance], mode="lines", name="by chance",
+        line={"color": GREY, "width": 2, "dash": "dot"},
+        hovertext=[f"By chance: {100 * share:.2g}\N{NO-BREAK SPACE}%" for share in found.chance],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+    figure.update_layout(
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 0, "r": 8, "t": 64, "b": 44},
+    )
+    figure.update_xaxes(
+        title_text="How many concepts", tickvals=at, ticktext=[f"top {k}" for k in found.ks], showgrid=False,
+        zeroline=False,
+    )
+    figure.update_yaxes(title_text="Found, %", rangemode="tozero", gridcolor=_LINE, zeroline=False)
+    return figure
+
+
+def judged_and_found(found: Comparison, position: int) -> go.Figure:
+    """Each classifier by how well it judges (x) and what its importance finds of the first k concepts (y)."""
+    figure = _figure(height=360)
+    for one in found.contenders:
+        if not one.trials:
+            continue
+        x, y = one.estimate("accuracy"), one.estimate_at("overlap", position)
+        colour = _colour_of(one.kind)
+        figure.add_scatter(
+            x=[100 * x.mean],
+            y=[100 * y.mean],
+            error_x={"type": "data", "array": [_half(x, 100)], "thickness": 1.5, "width": 3},
+            error_y={"type": "data", "array": [_half(y, 100)], "thickness": 1.5, "width": 3},
+            mode="markers+text",
+            text=[one.title],
+            textposition="top right",
+            marker={"color": colour, "size": 11},
+            cliponaxis=False,
+            hovertext=[f"{one.title}<br>accuracy {_about(x, 100, 1)}\N{NO-BREAK SPACE}%<br>found "
+                       f"{_about(y, 100, 0)}\N{NO-BREAK SPACE}%"],
+            hovertemplate="%{hovertext}<extra></extra>",
+            showlegend=False,
+        )
+    figure.update_layout(margin={"l": 0, "r": 96, "t": 64, "b": 44})
+    figure.update_xaxes(title_text="Accuracy, %", gridcolor=_LINE, zeroline=False, nticks=6)
+    figure.update_yaxes(
+        title_text=f"Found of the top {found.ks[position]}, %", rangemode="tozero", gridcolor=_LINE, zeroline=False)
+    return figure
+
+
+def _colour_of(kind: str) -> str:
+    """The same colour for a kind of classifier in every figure."""
+    return _KIND_COLOURS.get(kind, GREY)
+
+
+def _half(value: Estimate, scale: float) -> float:
+    """Half of an interval; 0 where there is none."""
+    return 0.0 if value.high is None else scale * (value.high - value.mean)
+
+
+def _about(value: Estimate, scale: float, digits: int) -> str:
+    """"93.1 ± 0.4", without the second half for one seed."""
+    half = "" if value.high is None else f" ± {_half(value, scale):.{digits}f}"
+    return f"{scale * value.mean:.{digits}f}{half}"
 
 
 def gains(before: ConceptScores, after: ConceptScores, count: int) -> list[int]:

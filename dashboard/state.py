@@ -13,10 +13,13 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from img2tab_core.comparison import Comparison
 from img2tab_core.errors import Img2TabError
 from img2tab_core.jobs import Job
 from img2tab_core.layout import StyleLayout
+from img2tab_core.names import Suggestion
 from img2tab_core.records import (
+    DEFAULT_BACKBONE,
     ConceptScores,
     Edit,
     EditAgreement,
@@ -29,7 +32,7 @@ from img2tab_core.records import (
     Target,
     digest,
 )
-from img2tab_core.refinement import Refined
+from img2tab_core.refinement import MEASURED, Refined
 from img2tab_core.service import Run, Studio
 
 _KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
@@ -121,9 +124,14 @@ def _open_photo(name: str, data: bytes) -> Photo:
     return Photo(name, np.asarray(shown), scale, tuple(faces), digest(data))
 
 
-@st.cache_data(show_spinner="Reading the face…", max_entries=256, hash_funcs=_KEYS)
 def encode(face: Face) -> StyleCode:
-    return studio().encode(face)
+    """The encoder's answer of the backbone that is chosen."""
+    return _encode(face, backbone_name())
+
+
+@st.cache_data(show_spinner="Reading the face…", max_entries=256, hash_funcs=_KEYS)
+def _encode(face: Face, backbone: str) -> StyleCode:
+    return studio().encode(face, backbone=backbone)
 
 
 @st.cache_data(show_spinner="Comparing with the photo…", max_entries=256, hash_funcs=_KEYS)
@@ -164,16 +172,24 @@ def strip(run: Run, code: StyleCode, index: int, edits: FaceEdits) -> tuple[Fram
     return studio().strip(run, code, index, edits=_combined(run, edits.with_shift(index, 0.0)))
 
 
-@st.cache_data(show_spinner="Drawing the contact sheet…", max_entries=128)
 def contact_sheet(index: int) -> np.ndarray:
     """uint8 (4 faces, 3 shifts, S, S, 3): −8, 0 and +8 standard deviations."""
-    return studio().contact_sheet(index)
+    return _contact_sheet(index, backbone_name())
+
+
+@st.cache_data(show_spinner="Drawing the contact sheet…", max_entries=128)
+def _contact_sheet(index: int, backbone: str) -> np.ndarray:
+    return studio().contact_sheet(index, backbone=backbone)
+
+
+def concept_picture(index: int) -> np.ndarray:
+    """uint8 (2 shifts, S, S, 3): one sample face at −8 and at +8 standard deviations."""
+    return _concept_picture(index, backbone_name())
 
 
 @st.cache_data(show_spinner=False, max_entries=1024)
-def concept_picture(index: int) -> np.ndarray:
-    """uint8 (2 shifts, S, S, 3): one sample face at −8 and at +8 standard deviations."""
-    return studio().contact_sheet(index, faces=1, shifts=(-8, 8))[0]
+def _concept_picture(index: int, backbone: str) -> np.ndarray:
+    return studio().contact_sheet(index, backbone=backbone, faces=1, shifts=(-8, 8))[0]
 
 
 def _combined(run: Run, edits: FaceEdits) -> tuple[Edit, ...]:
@@ -191,14 +207,44 @@ def _family(run: Run, strength: float) -> tuple[Edit, ...]:
     return studio().family(run, strength=strength)
 
 
-# ---- what is chosen: table, target, run
+# ---- what is chosen: backbone, table, target, run
+
+
+def backbone_names() -> list[str]:
+    return studio().backbone_names()
+
+
+def backbone_name() -> str:
+    """The backbone whose tables are offered, and that reads and draws every face."""
+    chosen = st.session_state.get("visit.backbone")
+    return chosen if chosen in backbone_names() else DEFAULT_BACKBONE
+
+
+def choose_backbone(name: str) -> None:
+    """Choose a backbone; the concept looked at is one of another's channels, so it is let go."""
+    st.session_state["visit.backbone"] = name
+    choose_concept(None)
+
+
+def table_names() -> list[str]:
+    """The tables of the chosen backbone; none right after it was added."""
+    door, backbone = studio(), backbone_name()
+    return [name for name in door.table_names() if _backbone_of(door, name) == backbone]
+
+
+def _backbone_of(door: Studio, name: str) -> str | None:
+    try:
+        return door.table(name).backbone
+    except Img2TabError:  # a damaged table; `img2tab tables` names it
+        return None
 
 
 def table_name() -> str:
-    names = studio().table_names()
+    names = table_names()
     if not names:
         raise Img2TabError(
-            "A style table must be built before anything can be shown, and there is none. Run `make run`."
+            f"There is no table of the backbone {backbone_name()} yet. Import one in a terminal (the Data page says "
+            "how), or choose another backbone."
         )
     chosen = st.session_state.get("visit.table")
     return chosen if chosen in names else ("default" if "default" in names else names[0])
@@ -323,6 +369,32 @@ def collect() -> Job[Run] | None:
     return job
 
 
+# ---- comparing kinds of classifier
+
+
+def comparing() -> Job[Comparison] | None:
+    """The visitor's comparison of this table and target that is running or has just ended."""
+    return _of_target("visit.comparing", None)
+
+
+def compare(kinds: list[str], seeds: int, faces: int | None) -> None:
+    """Compare kinds of classifier in the background."""
+    job = comparing()
+    if job is not None and job.state == "running":
+        return
+    door, whole, name = studio(), current_table(), target().name
+    _set_of_target("visit.comparing", Job.start(lambda progress, cancelled: door.compare(
+        whole, name, kinds=kinds, seeds=range(seeds), faces=faces, progress=progress, cancelled=cancelled)))
+
+
+def compared() -> Comparison | None:
+    """What the latest comparison of this table and target found, of this visit or an earlier one; None before any."""
+    job = comparing()
+    if job is not None and job.state == "done":
+        return job.result
+    return studio().compared(current_table(), target().name)
+
+
 # ---- photos and faces
 
 
@@ -424,58 +496,76 @@ def code_of(face: Face) -> StyleCode:
     return found[0] if found is not None and shows_refined(face.key) else encode(face)
 
 
+Read = tuple[str, str]  # a backbone and the key of a face it read: what is done to a face is done for one backbone
+
+
+def _read(face_key: str) -> Read:
+    return backbone_name(), face_key
+
+
+def can_refine() -> bool:
+    """Whether the backbone draws pictures large enough to compare a face with."""
+    return MEASURED in studio().backbone(backbone_name()).sizes
+
+
 def refined(face_key: str) -> tuple[StyleCode, Refined] | None:
     """What the visit's refinement of a face found; None where it was not refined."""
-    return st.session_state.get("visit.refined", {}).get(face_key)
+    return st.session_state.get("visit.refined", {}).get(_read(face_key))
 
 
 def shows_refined(face_key: str) -> bool:
-    return face_key not in st.session_state.get("visit.plain", frozenset())
+    return _read(face_key) not in st.session_state.get("visit.plain", frozenset())
 
 
 def show_refined(face_key: str, wanted: bool) -> None:
     """Show the refined answer of a face, or the encoder's."""
+    _show_refined(_read(face_key), wanted)
+
+
+def _show_refined(read: Read, wanted: bool) -> None:
     plain = st.session_state.get("visit.plain", frozenset())
-    st.session_state["visit.plain"] = plain - {face_key} if wanted else plain | {face_key}
+    st.session_state["visit.plain"] = plain - {read} if wanted else plain | {read}
 
 
 def refining(face_key: str) -> Job[tuple[StyleCode, Refined]] | None:
     """The job that refines a face, until it has been collected."""
-    return st.session_state.get("visit.refining", {}).get(face_key)
+    return st.session_state.get("visit.refining", {}).get(_read(face_key))
 
 
 def refine(face: Face) -> None:
     """Refine a face in the background; cancelling the job keeps its best answer so far."""
     if refining(face.key) is not None:
         return
-    door, seconds = studio(), refine_seconds()
+    door, seconds, backbone = studio(), refine_seconds(), backbone_name()
     # Held by the visit alone: once the visit is over nobody can see the answer, and the work ends.
     owner = st.session_state.setdefault("visit.owner", threading.Event())
     here = weakref.ref(owner)
 
     def work(progress, cancelled) -> tuple[StyleCode, Refined]:
         return door.refine(
-            face, seconds=seconds, progress=progress, stopped=lambda: cancelled() or here() is None
+            face, backbone=backbone, seconds=seconds, progress=progress,
+            stopped=lambda: cancelled() or here() is None,
         )
 
-    st.session_state["visit.tried"] = st.session_state.get("visit.tried", frozenset()) | {face.key}
+    read = (backbone, face.key)
+    st.session_state["visit.tried"] = st.session_state.get("visit.tried", frozenset()) | {read}
     job = Job.start(work, keeps_result=True)
-    st.session_state["visit.refining"] = {**st.session_state.get("visit.refining", {}), face.key: job}
+    st.session_state["visit.refining"] = {**st.session_state.get("visit.refining", {}), read: job}
 
 
 def collect_refinements() -> None:
     """Take in the refinements that have ended: a new answer is shown, a failure becomes a notice."""
     running = st.session_state.get("visit.refining", {})
-    ended = {key: job for key, job in running.items() if job.state != "running"}     # asked once: it changes meanwhile
-    for face_key, job in ended.items():
+    ended = {read: job for read, job in running.items() if job.state != "running"}   # asked once: it changes meanwhile
+    for read, job in ended.items():
         if job.state == "done" and job.result[1].steps > 0:
-            st.session_state["visit.refined"] = {**st.session_state.get("visit.refined", {}), face_key: job.result}
-            show_refined(face_key, True)
+            st.session_state["visit.refined"] = {**st.session_state.get("visit.refined", {}), read: job.result}
+            _show_refined(read, True)
         elif job.state == "failed":
             why = job.error if isinstance(job.error, Img2TabError) else f"{type(job.error).__name__}."
             notice(f"The refinement stopped: {why} The encoder's answer stands.")
     if ended:
-        st.session_state["visit.refining"] = {key: job for key, job in running.items() if key not in ended}
+        st.session_state["visit.refining"] = {read: job for read, job in running.items() if read not in ended}
 
 
 def refines_all() -> bool:
@@ -487,17 +577,17 @@ def refine_all(wanted: bool) -> None:
     """Switch it on or off; off ends every refinement but that of the face being inspected."""
     st.session_state["visit.refine_all"] = wanted
     shown = face()
-    for face_key, job in st.session_state.get("visit.refining", {}).items():
+    for (_, face_key), job in st.session_state.get("visit.refining", {}).items():
         if not wanted and (shown is None or face_key != shown.key):
             job.cancel()
 
 
 def refine_brought() -> None:
     """Start what the visitor asked for in advance: the inspected face of every photo, each once."""
-    if refines_all():
+    if refines_all() and can_refine():
         for one in visit_photos():
             chosen = one.faces[st.session_state.get("visit.face", {}).get(one.key, 0)]
-            if one.picture is not None and chosen.key not in st.session_state.get("visit.tried", frozenset()):
+            if one.picture is not None and _read(chosen.key) not in st.session_state.get("visit.tried", frozenset()):
                 refine(chosen)
 
 
@@ -514,11 +604,11 @@ def choose_concept(index: int | None) -> None:
 
 
 def edits_of(face_key: str) -> FaceEdits:
-    return st.session_state.get("visit.edits", {}).get(face_key, FaceEdits())
+    return st.session_state.get("visit.edits", {}).get(_read(face_key), FaceEdits())
 
 
 def set_edits(face_key: str, edits: FaceEdits) -> None:
-    st.session_state["visit.edits"] = {**st.session_state.get("visit.edits", {}), face_key: edits}
+    st.session_state["visit.edits"] = {**st.session_state.get("visit.edits", {}), _read(face_key): edits}
 
 
 # ---- names, and sentences for the frame
@@ -529,12 +619,17 @@ def layout() -> StyleLayout:
 
 
 def names() -> dict[int, str]:
-    return studio().concept_names(current_table().backbone)
+    return studio().concept_names(backbone_name())
+
+
+def suggestions() -> dict[int, Suggestion]:
+    """What others published about the concepts of such a backbone."""
+    return studio().suggested_names(layout())
 
 
 def name_concept(index: int, name: str) -> None:
     """Name a concept for everyone; an empty name removes it."""
-    studio().name_concept(index, name)
+    studio().name_concept(index, name, backbone=backbone_name())
 
 
 def notice(sentence: str) -> None:

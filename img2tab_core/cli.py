@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
-import signal
 import sys
-import threading
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from img2tab_core import __version__
+from img2tab_core import __version__, terminal
+from img2tab_core.cli_classifiers import classifiers_app
+from img2tab_core.cli_import import import_app
 from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.records import DEFAULT_BACKBONE
+from img2tab_core.terminal import Json, verb
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -26,39 +22,21 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(no_args_is_help=True, help="Model files: what there is, fetch, verify.")
 tables_app = typer.Typer(help="Style tables: what there is, build.")
+backbone_app = typer.Typer(no_args_is_help=True, help="Generators with their encoders: what there is, add, remove.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(tables_app, name="tables")
+app.add_typer(backbone_app, name="backbone")
+app.add_typer(import_app, name="import")
+app.add_typer(classifiers_app)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 FaceNumber = Annotated[int, typer.Option("--face", min=1, help="Which face of a photo, 1 is the biggest.")]
+BackboneName = Annotated[str, typer.Option(
+    "--backbone", metavar="NAME_OR_FILE", help="A backbone (`img2tab backbone list`), or a checkpoint file.")]
 TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2tab tables`).")]
-PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo"}
 MAX_SHIFT = 1_000_000              # beyond it no picture is left, and squares overflow
 MALLOC = {                         # keep freed memory: renders reuse it instead of faulting new pages in, 2x faster
     "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592", "MALLOC_TOP_PAD_": "268435456",
 }
-
-
-def in_one_sentence(function: Callable) -> Callable:
-    """The same function, whose Img2TabError becomes one sentence and exit code 1."""
-
-    @functools.wraps(function)
-    def run(*args: Any, **options: Any) -> None:
-        try:
-            function(*args, **options)
-        except Img2TabError as error:
-            if options.get("as_json"):
-                _print_json({"error": str(error)})
-            else:
-                typer.echo(_shown(error), err=True)
-            raise typer.Exit(1) from error
-
-    return run
-
-
-def verb(group: typer.Typer, name: str | None = None) -> Callable:
-    """Register a function as a verb."""
-    return lambda function: group.command(name)(in_one_sentence(function))
 
 
 @verb(app)
@@ -74,19 +52,19 @@ def predict(
     """Probability of a photo's class, and the concepts that decided it."""
     import numpy as np
 
-    studio = _studio()
+    studio = terminal.studio()
     style_table = studio.table(table)
     target_record = _target(style_table, target)
-    run = studio.run(style_table, target, progress=_progress(as_json))
+    run = studio.run(style_table, target, progress=terminal.progress(as_json))
     names = studio.concept_names(style_table.backbone)
     results, skipped = [], []
     for photo in photos:
         try:
-            face, count = _face(studio, photo, face_number, aligned=no_align)
+            face, count = terminal.face(studio, photo, face_number, aligned=no_align)
         except Img2TabError as error:
             skipped.append({"photo": str(photo), "reason": str(error)})
             continue
-        code = studio.encode(face)
+        code = studio.encode(face, backbone=style_table.backbone)
         prediction = studio.predict(run, code)
         order = np.argsort(-np.abs(prediction.contributions))[:top]
         results.append({
@@ -100,14 +78,15 @@ def predict(
             ],
         })
     if as_json:
-        _print_json({"results": results, "skipped": skipped})
+        terminal.print_json({"results": results, "skipped": skipped})
     for result in [] if as_json else results:
-        several = f" ({_which(face_number)} of {result['faces']} faces)" if result["faces"] > 1 else ""
+        several = f" ({terminal.which(face_number)} of {result['faces']} faces)" if result["faces"] > 1 else ""
         share = max(result["probability"], 1 - result["probability"])
-        typer.echo(f"{_shown(result['photo'])}{several}: {result['class']}, {share:.1%}; inversion {result['quality']}")
+        typer.echo(f"{terminal.shown(result['photo'])}{several}: {result['class']}, {share:.1%}; "
+                   f"inversion {result['quality']}")
         for concept in result["concepts"]:
             typer.echo(f"    {concept['contribution']:+.3f} log-odds   {_title(concept)}")
-    _skipped(skipped, quiet=as_json)
+    terminal.skipped(skipped, quiet=as_json)
     if not results:
         raise typer.Exit(1)
 
@@ -115,7 +94,8 @@ def predict(
 @verb(app)
 def encode(
     sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
-    out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,).")],
+    out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,), backbone.")],
+    backbone: BackboneName = DEFAULT_BACKBONE,
     face_number: FaceNumber = 1,
     no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
     as_json: Json = False,
@@ -123,15 +103,16 @@ def encode(
     """Photos to style codes."""
     import numpy as np
 
-    _check_out(out)
-    files = _all_photos(sources)
-    studio = _studio()
+    terminal.check_out(out)
+    files = terminal.all_photos(sources)
+    studio = terminal.studio()
+    model = studio.backbone(backbone)
     w, encoded, skipped = [], [], []
-    report = _progress(as_json)
+    report = terminal.progress(as_json)
     for i, file in enumerate(files):
         try:
-            face, count = _face(studio, file, face_number, aligned=no_align)
-            w.append(studio.invert(face))
+            face, count = terminal.face(studio, file, face_number, aligned=no_align)
+            w.append(model.invert(face.pixels[None])[0])
             encoded.append({"photo": str(file), "faces": count})
         except Img2TabError as error:
             skipped.append({"photo": str(file), "reason": str(error)})
@@ -139,27 +120,28 @@ def encode(
     if not w:
         raise Img2TabError(f"None of {len(files)} photos could be encoded. The first: {skipped[0]['reason']}")
     stacked = np.stack(w)
-    psi = studio.backbone.styles(stacked)
-    repeated = np.repeat(stacked[:, None], studio.backbone.layout.layers, axis=1)
-    _write_codes(out, psi, repeated, encoded)
+    psi = model.styles(stacked)
+    terminal.write_codes(out, psi, model.w_plus(stacked), encoded, model.name)
     if as_json:
-        _print_json({"out": str(out), "encoded": len(encoded), "channels": psi.shape[1], "photos": encoded,
+        terminal.print_json({"out": str(out), "backbone": model.name, "encoded": len(encoded),
+                             "channels": psi.shape[1], "photos": encoded,
                      "skipped": skipped})
     else:
-        typer.echo(f"{len(encoded)} style codes of {psi.shape[1]} channels in {_shown(out)}.")
+        typer.echo(f"{len(encoded)} style codes of {psi.shape[1]} channels in {terminal.shown(out)}.")
         _several(encoded, face_number)
-        _skipped(skipped, quiet=False)
+        terminal.skipped(skipped, quiet=False)
 
 
 @verb(app)
 def refine(
     sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
-    out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,).")],
+    out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,), backbone.")],
     seconds: Annotated[float, typer.Option(help="Time for one photo.")] = 10.0,
     steps: Annotated[int | None, typer.Option(
         min=1, help="So many steps instead of a time: the same result every time.")] = None,
     picture: Annotated[Path | None, typer.Option(
         help="A .png to write: a row per photo with the face, the encoder's answer and the refined one.")] = None,
+    backbone: BackboneName = DEFAULT_BACKBONE,
     face_number: FaceNumber = 1,
     no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
     as_json: Json = False,
@@ -170,19 +152,19 @@ def refine(
     import numpy as np
     from PIL import Image
 
-    _check_out(out)
+    terminal.check_out(out)
     if picture is not None:
         if picture.suffix != ".png":
             raise Img2TabError(f"--picture must end in .png, got {picture.name or picture}.")
-        _check_out(picture, "--picture")
+        terminal.check_out(picture, "--picture")
     if not seconds > 0:
         raise Img2TabError(f"--seconds must be above 0, got {seconds:g}. Give 10.")
-    files = _all_photos(sources)
-    studio, report = _studio(), _progress(as_json)
-    table = studio.table()
-    run = studio.run(table, table.targets[0].name)                   # whose strongest concepts are the known edit
+    files = terminal.all_photos(sources)
+    studio, report = terminal.studio(), terminal.progress(as_json)
+    table = next((one for one in map(studio.table, studio.table_names()) if one.backbone == backbone), None)
+    run = table and studio.run(table, table.targets[0].name)         # whose strongest concepts are the known edit
     psi, w, rows, refined, skipped = [], [], [], [], []
-    with _interrupted() as stopped:
+    with terminal.interrupted() as stopped:
         for i, file in enumerate(files):
             if stopped():
                 break
@@ -191,11 +173,12 @@ def refine(
                 report((i + fraction) / len(files), f"{i + 1} of {len(files)}: {text}")
 
             try:
-                face, count = _face(studio, file, face_number, aligned=no_align)
-                code, found = studio.refine(face, seconds=seconds, steps=steps, progress=part, stopped=stopped)
+                face, count = terminal.face(studio, file, face_number, aligned=no_align)
+                code, found = studio.refine(
+                    face, backbone=backbone, seconds=seconds, steps=steps, progress=part, stopped=stopped)
                 if found.steps == 0:
                     break
-                quick = studio.encode(face)
+                quick = studio.encode(face, backbone=backbone)
                 if picture is not None:
                     both = [studio.render(one, size=256) for one in (quick, code)]
                     rows.append(np.hstack([face.pixels, *both]))
@@ -208,32 +191,34 @@ def refine(
             w.append(found.w_plus)
             refined.append({"photo": str(file), "faces": count} | {
                 name: value for name, value in asdict(found).items() if name != "w_plus"}
-                | {"known_edit": asdict(studio.edit_agreement(run, quick, code))})
+                | {"known_edit": asdict(studio.edit_agreement(run, quick, code)) if run else None})
         cut = stopped()
     if not w:
         raise Img2TabError(
             "Stopped before a photo was refined; nothing was written." if cut or not skipped
             else f"None of {len(files)} photos could be refined. The first: {skipped[0]['reason']}")
-    _write_codes(out, np.stack(psi), np.stack(w), refined)
+    terminal.write_codes(out, np.stack(psi), np.stack(w), refined, backbone)
     if picture is not None:
-        _write(picture, lambda file: Image.fromarray(np.vstack(rows)).save(file, "PNG"))
+        terminal.write(picture, lambda file: Image.fromarray(np.vstack(rows)).save(file, "PNG"))
     if as_json:
-        _print_json({"out": str(out), "picture": picture and str(picture), "refined": len(refined),
+        terminal.print_json({"out": str(out), "picture": picture and str(picture), "refined": len(refined),
                      "channels": len(psi[0]), "interrupted": cut, "photos": refined, "skipped": skipped})
     for one in [] if as_json else refined:
         before, after = one["before"], one["after"]
         typer.echo(
-            f"{_shown(one['photo'])}: identity distance {before['identity']:.2f} -> {after['identity']:.2f}, picture "
-            f"error {before['pixels']:.1f} -> {after['pixels']:.1f} of 255, moved {one['moved']:.2f} of the spread of "
-            f"w, a known edit agrees {one['known_edit']['picture']:.2f}; {one['steps']} steps in {one['seconds']:.1f} s"
+            f"{terminal.shown(one['photo'])}: identity distance {before['identity']:.2f} -> {after['identity']:.2f}, "
+            f"picture error {before['pixels']:.1f} -> {after['pixels']:.1f} of 255, moved {one['moved']:.2f} of the "
+            "spread of "
+            + (f"w, a known edit agrees {one['known_edit']['picture']:.2f}; " if one["known_edit"] else "w; ")
+            + f"{one['steps']} steps in {one['seconds']:.1f} s"
             + (", cut short" if one["stopped"] == "cancelled" else "")
         )
     if not as_json:
-        typer.echo(f"{len(refined)} style codes of {len(psi[0])} channels in {_shown(out)}.")
+        typer.echo(f"{len(refined)} style codes of {len(psi[0])} channels in {terminal.shown(out)}.")
         if picture is not None:
-            typer.echo(f"Face, encoder's answer and refined one, side by side, in {_shown(picture)}.")
+            typer.echo(f"Face, encoder's answer and refined one, side by side, in {terminal.shown(picture)}.")
         _several(refined, face_number)
-        _skipped(skipped, quiet=False)
+        terminal.skipped(skipped, quiet=False)
     if cut:
         typer.echo(f"Stopped by Ctrl+C: {len(refined)} of {len(files)} photos were refined.", err=True)
         raise typer.Exit(130)
@@ -248,7 +233,11 @@ def render(
         metavar="INDEX:+SHIFT", help="Move a channel, standard deviations.")] = None,
     edit_raw: Annotated[list[str] | None, typer.Option(
         metavar="INDEX:+SHIFT", help="Move a channel, style units.")] = None,
-    size: Annotated[int, typer.Option(help="Side of the picture in px.")] = 1024,
+    size: Annotated[int | None, typer.Option(
+        help="Side of the picture in px; the largest the backbone draws if not given.")] = None,
+    backbone: Annotated[str | None, typer.Option(
+        metavar="NAME_OR_FILE", help="A backbone, or a checkpoint file; the one that the style codes name if not given."
+    )] = None,
     as_json: Json = False,
 ) -> None:
     """A style code to a picture, with edits."""
@@ -260,28 +249,36 @@ def render(
 
     if out.suffix not in (".png", ".npy"):
         raise Img2TabError(f"--out must end in .png or .npy, got {out.name or out}.")
-    _check_out(out)
+    terminal.check_out(out)
     raw, moves = [_edit(text) for text in edit_raw or []], [Edit(*_edit(text)) for text in edit or []]
-    psi = _style_codes(codes)
+    psi, made_with = terminal.style_codes(codes)
     if row >= len(psi):
         raise Img2TabError(f"--row must be below {len(psi)}, the number of style codes in {codes}, got {row}.")
-    studio = _studio()
-    layout = studio.backbone.layout
+    studio = terminal.studio()
+    model = studio.backbone(backbone or made_with)
+    layout = model.layout
     if psi.shape[1] != layout.total:
-        raise Img2TabError(f"Style codes must have {layout.total} channels for this backbone, got {psi.shape[1]}.")
+        raise Img2TabError(
+            f"Style codes must have {layout.total} channels for the backbone {model.name}, got {psi.shape[1]}. "
+            "Name the backbone they were encoded with: --backbone."
+        )
     values = psi[row].copy()
     if not np.isfinite(values).all():
         raise Img2TabError(f"Row {row} of {codes} has values that are not finite numbers. Encode the photo again.")
     for index, shift in raw:
         layout.locate(index)
         values[index] += shift
-    code = studio.edited(StyleCode.of(values), moves)
+    code = studio.edited(StyleCode.of(values, backbone or made_with), moves)
     picture = studio.render_raw(code, size=size)
+    size = len(picture)
     if out.suffix == ".npy":
-        _write(out, lambda file: np.save(file, picture))
+        terminal.write(out, lambda file: np.save(file, picture))
     else:
-        _write(out, lambda file: Image.fromarray(to_pixels(picture)).save(file, "PNG"))
-    _print_json({"out": str(out), "size": size}) if as_json else typer.echo(f"{size} px picture in {_shown(out)}.")
+        terminal.write(out, lambda file: Image.fromarray(to_pixels(picture)).save(file, "PNG"))
+    if as_json:
+        terminal.print_json({"out": str(out), "size": size})
+    else:
+        typer.echo(f"{size} px picture in {terminal.shown(out)}.")
 
 
 @verb(app)
@@ -294,9 +291,9 @@ def scores(
     """Concepts ranked by Wasserstein-1 distance, with their importance."""
     import numpy as np
 
-    studio = _studio()
+    studio = terminal.studio()
     style_table = studio.table(table)
-    run = studio.run(style_table, target, progress=_progress(as_json))
+    run = studio.run(style_table, target, progress=terminal.progress(as_json))
     found = studio.scores(run)
     names = studio.concept_names(style_table.backbone)
     order = np.argsort(-found.distance, kind="stable")[:top]
@@ -307,7 +304,7 @@ def scores(
         for i in order
     ]
     if as_json:
-        _print_json({"table": table, "target": target, "concepts": rows})
+        terminal.print_json({"table": table, "target": target, "concepts": rows})
         return
     typer.echo("distance  importance  concept      (distance: Wasserstein-1 between the classes, standard deviations)")
     for one in rows:
@@ -320,6 +317,8 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the trained run.")],
     table: TableName = "default",
     exclude: Annotated[str, typer.Option(metavar="I,J", help="Channels to train without.")] = "",
+    classifier: Annotated[str, typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic.")
+                          ] = "catboost",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -332,13 +331,14 @@ def train(
         excluded = frozenset(int(part) for part in exclude.split(",") if part.strip())
     except ValueError as error:
         raise Img2TabError(f"--exclude must be channel numbers with commas between them, got {exclude!r}.") from error
-    studio = _studio()
-    run = studio.train(studio.table(table), target, excluded=excluded, seed=seed, progress=_progress(as_json))
+    studio = terminal.studio()
+    run = studio.train(
+        studio.table(table), target, kind=classifier, excluded=excluded, seed=seed, progress=terminal.progress(as_json))
     save_run(run, out)
-    about = {"out": str(out), "target": target, "excluded": sorted(excluded), "seed": seed,
+    about = {"out": str(out), "target": target, "classifier": classifier, "excluded": sorted(excluded), "seed": seed,
              "seconds": run.seconds} | asdict(run.metrics)
     if as_json:
-        _print_json(about)
+        terminal.print_json(about)
         return
     low, high = run.metrics.interval
     typer.echo(
@@ -349,7 +349,7 @@ def train(
 
 
 @tables_app.callback(invoke_without_command=True)
-@in_one_sentence
+@terminal.in_one_sentence
 def list_tables(context: typer.Context, as_json: Json = False) -> None:
     """Tables that are built, their size and targets."""
     if context.invoked_subcommand is None:
@@ -357,7 +357,7 @@ def list_tables(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _list_tables(as_json: bool) -> None:
-    studio, found, damaged = _studio(), [], []
+    studio, found, damaged = terminal.studio(), [], []
     for name in studio.table_names():
         try:
             found.append(studio.table(name))
@@ -369,7 +369,7 @@ def _list_tables(as_json: bool) -> None:
         for t in found
     ]
     if as_json:
-        _print_json({"tables": about, "damaged": damaged})
+        terminal.print_json({"tables": about, "damaged": damaged})
         return
     if not about and not damaged:
         typer.echo("No table is built yet. Run: img2tab tables build default")
@@ -392,15 +392,62 @@ def build_table(
 
     if name != "default":
         raise Img2TabError(f"The one bundled table is called `default`, got {name!r}.")
-    studio = _studio()
+    studio = terminal.studio()
     if not (if_missing and is_current()):
-        build_default_table(anew=not if_missing, progress=_progress(as_json))
+        build_default_table(anew=not if_missing, progress=terminal.progress(as_json))
     table = studio.table("default")
-    studio.run(table, table.targets[0].name, progress=_progress(as_json))
+    studio.run(table, table.targets[0].name, progress=terminal.progress(as_json))
     if as_json:
-        _print_json({"table": name, "faces": table.psi.shape[0], "channels": table.psi.shape[1]})
+        terminal.print_json({"table": name, "faces": table.psi.shape[0], "channels": table.psi.shape[1]})
     elif not if_missing:
         typer.echo(f"Table default: {table.psi.shape[0]:,} faces x {table.psi.shape[1]:,} channels.")
+
+
+@verb(backbone_app, "list")
+def list_backbones(as_json: Json = False) -> None:
+    """The default backbone and those that were added."""
+    from img2tab_core.backbone import backbone_names, describe
+
+    found = [describe(name) for name in backbone_names()]
+    if as_json:
+        terminal.print_json({"backbones": found})
+        return
+    for one in found:
+        encoder = one["encoder"] or "no encoder"
+        typer.echo(f"{one['name']}: {one['size']} px, {one['channels']:,} channels, {encoder}; {one['file']}"
+                   if one["size"] else f"{one['name']}: its files are gone; add {one['file']} again")
+
+
+@verb(backbone_app, "add")
+def add_backbone(
+    file: Annotated[Path, typer.Argument(help="An e4e or pSp checkpoint, or a StyleGAN2 generator (.pt).")],
+    name: Annotated[str, typer.Option(help="What it is called from now on, for instance e4e-ffhq.")],
+    as_json: Json = False,
+) -> None:
+    """Open a checkpoint, convert it once, measure its channel statistics, and keep it under a name."""
+    from img2tab_core.backbone import add_backbone as add
+    from img2tab_core.backbone import describe
+
+    add(file, name)
+    about = describe(name)
+    if as_json:
+        terminal.print_json(about)
+        return
+    encoder = f"encoder {about['encoder']}" if about["encoder"] else "no encoder, so it cannot read photos"
+    typer.echo(f"{name}: {about['size']} px, {about['channels']:,} channels, {encoder}. Give it a table of labelled "
+               f"faces: img2tab import folder DIR --labels CSV --backbone {name}")
+
+
+@verb(backbone_app, "remove")
+def remove_backbone(
+    name: Annotated[str, typer.Argument(help="A backbone that was added.")],
+    as_json: Json = False,
+) -> None:
+    """Forget a backbone and delete its converted files; the checkpoint itself and tables made with it stay."""
+    from img2tab_core.backbone import remove_backbone as remove
+
+    remove(name)
+    terminal.print_json({"removed": name}) if as_json else typer.echo(f"{name} is removed.")
 
 
 @verb(weights_app, "list")
@@ -419,7 +466,7 @@ def list_weights(as_json: Json = False) -> None:
             "archive": archive, "members": [member.path for member in w.members], "status": weights.status(w),
         })
     if as_json:
-        _print_json({"weights": rows})
+        terminal.print_json({"weights": rows})
         return
     for row in rows:
         typer.echo(f"{row['name']}  [{row['status']}{', optional' if row['optional'] else ''}]  {row['title']}")
@@ -439,9 +486,9 @@ def fetch_weights(
     """Fetch and verify model files; what is there and right stays untouched."""
     from img2tab_core import weights
 
-    weights.fetch(name, progress=_progress(as_json), from_file=from_file)
+    weights.fetch(name, progress=terminal.progress(as_json), from_file=from_file)
     if as_json:
-        _print_json({"status": {w.name: weights.status(w) for w in weights.manifest()}})
+        terminal.print_json({"status": {w.name: weights.status(w) for w in weights.manifest()}})
 
 
 @verb(weights_app, "verify")
@@ -451,7 +498,7 @@ def verify_weights(as_json: Json = False) -> None:
 
     found = weights.verify()
     if as_json:
-        _print_json({"weights": [{"name": v.name, "status": v.status, "sentence": v.sentence} for v in found]})
+        terminal.print_json({"weights": [{"name": v.name, "status": v.status, "sentence": v.sentence} for v in found]})
     else:
         for one in found:
             typer.echo(f"{one.name}: {one.sentence}")
@@ -467,7 +514,7 @@ def doctor(as_json: Json = False) -> None:
 
     checks = examine()
     if as_json:
-        _print_json({"version": __version__, "checks": checks})
+        terminal.print_json({"version": __version__, "checks": checks})
     else:
         for check in checks:
             typer.echo(f"{'ok ' if check['ok'] else 'NO '} {check['what']}: {check['found']}")
@@ -517,103 +564,17 @@ def main() -> None:
 # --- helpers -----------------------------------------------------------------------------------
 
 
-def _studio():
-    from img2tab_core.service import Studio
-
-    return Studio()
-
-
 def _target(table, name: str):
     from img2tab_core.tables import target_of
 
     return target_of(table, name)
 
 
-def _face(studio, photo: Path, number: int, *, aligned: bool):
-    """The face to use, 1 is the biggest, and how many there are."""
-    try:
-        data = photo.read_bytes()
-    except OSError as error:
-        raise Img2TabError(f"{photo} cannot be read ({error.strerror}). Name a photo.") from error
-    found = [studio.aligned_face(data)] if aligned else studio.faces(data)
-    if number > len(found):
-        raise Img2TabError(f"--face must be at most {len(found)}, the number of faces in this photo, got {number}.")
-    return found[number - 1], len(found)
-
-
-def _which(number: int) -> str:
-    """A face's rank in words."""
-    return "the biggest" if number == 1 else f"number {number} by size"
-
-
-def _all_photos(sources: list[Path]) -> list[Path]:
-    files = [file for source in sources for file in _photo_files(source)]
-    if not files:
-        raise Img2TabError("There is no photo in what was given. Name photos, or a folder that holds some.")
-    return files
-
-
-def _write_codes(out: Path, psi, w_plus, made: list[dict]) -> None:
-    """psi (n, D) and w_plus (n, L, 512), float32, of the photos named in `made`."""
-    import numpy as np
-
-    _write(out, lambda file: np.savez(file, psi=psi, w=w_plus, photos=np.array([one["photo"] for one in made])))
-
-
 def _several(made: list[dict], number: int) -> None:
-    several = [f"{_shown(one['photo'])} ({one['faces']})" for one in made if one["faces"] > 1]
+    several = [f"{terminal.shown(one['photo'])} ({one['faces']})" for one in made if one["faces"] > 1]
     if several:
-        typer.echo(f"Of the photos with several faces {_which(number)} was taken: {', '.join(several)}. "
+        typer.echo(f"Of the photos with several faces {terminal.which(number)} was taken: {', '.join(several)}. "
                    "Choose another with --face.")
-
-
-@contextmanager
-def _interrupted() -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl+C was pressed; pressed twice, it ends the program as usual."""
-    pressed = threading.Event()
-
-    def press(number: int, frame: Any) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _photo_files(source: Path) -> list[Path]:
-    if source.is_dir():
-        return sorted(file for file in source.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS and file.is_file())
-    return [source]
-
-
-def _style_codes(file: Path):
-    """psi of an .npz of `img2tab encode`; float32 (n, D)."""
-    import numpy as np
-
-    mend = "Make one with `img2tab encode`."
-    try:
-        with file.open("rb") as stream:                              # numpy leaves a broken archive open
-            stored = np.load(stream)
-            psi = stored["psi"] if isinstance(stored, np.lib.npyio.NpzFile) else None
-    except OSError as error:
-        reason = error.strerror or "it is damaged"
-        raise Img2TabError(f"{file} is not a file of style codes ({reason}). {mend}") from error
-    except (EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise Img2TabError(
-            f"{file} is not a file of style codes: it must be a whole .npz with an array psi. {mend}"
-        ) from error
-    if psi is None:
-        raise Img2TabError(f"{file} is not a file of style codes: it must be an .npz with an array psi. {mend}")
-    if psi.ndim != 2 or psi.dtype.kind not in "fiu":
-        raise Img2TabError(
-            f"{file} is not a file of style codes: psi must be numbers of shape (n, D), got {psi.dtype} of shape "
-            f"{psi.shape}. {mend}"
-        )
-    with np.errstate(over="ignore"):
-        return psi.astype(np.float32)
 
 
 def _edit(text: str) -> tuple[int, float]:
@@ -635,57 +596,6 @@ def _concept(table, names: dict[int, str], index: int) -> dict:
 def _title(concept: dict) -> str:
     place = f"{concept['index']} (layer {concept['layer']}, channel {concept['channel']})"
     return f"{concept['name']} · {place}" if concept["name"] else place
-
-
-def _progress(quiet: bool) -> Callable[[float, str], None]:
-    """A line on standard error that is written over; nothing where no person is watching."""
-    if quiet or not sys.stderr.isatty():
-        return lambda fraction, text: None
-
-    def show(fraction: float, text: str) -> None:
-        print(f"\r\033[K{fraction:4.0%}  {text}", end="" if fraction < 1 else "\n", file=sys.stderr, flush=True)
-
-    return show
-
-
-def _skipped(skipped: list[dict], *, quiet: bool) -> None:
-    for one in [] if quiet else skipped:
-        typer.echo(_shown(f"Skipped {one['photo']}: {one['reason']}"), err=True)
-
-
-def _check_out(out: Path, option: str = "--out") -> None:
-    """Whether a file can be written there, asked before the work that leads to it."""
-    try:
-        is_folder, has_place = out.is_dir(), out.parent.is_dir()
-    except OSError as error:
-        raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
-    if is_folder:
-        raise Img2TabError(f"{option} must name a file, got the folder {out}. Add a file name.")
-    if not has_place:
-        raise Img2TabError(f"{out} could not be written: there is no folder {out.parent}. Make it, or choose another.")
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise Img2TabError(f"{out} could not be written: you may not write in {out.parent}. Choose another place.")
-
-
-def _shown(text: object) -> str:
-    """For a person's terminal: file names may hold line ends, control characters and bytes that are no text."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
-
-
-def _write(out: Path, write: Callable) -> None:
-    """Write a file whole or not at all."""
-    partial = out.with_name(out.name + ".part")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-        partial.replace(out)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
-
-
-def _print_json(content: dict) -> None:
-    print(json.dumps(content))                                       # ASCII: any terminal and any file name
 
 
 if __name__ == "__main__":

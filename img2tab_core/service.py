@@ -9,14 +9,31 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from img2tab_core import alignment, classifiers, photos, quality, refinement, rendering, scoring, tables, weights
+from img2tab_core import (
+    alignment,
+    classifiers,
+    comparison,
+    names,
+    photos,
+    quality,
+    refinement,
+    rendering,
+    scoring,
+    tables,
+    weights,
+)
+from img2tab_core.backbone import Backbone
 from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.layout import StyleLayout
 from img2tab_core.records import (
+    DEFAULT_BACKBONE,
+    ChannelStats,
     ConceptScores,
     Edit,
     EditAgreement,
@@ -32,6 +49,7 @@ from img2tab_core.records import (
 
 FACE_SIZE = 256
 NAME_LENGTH = 60
+DEFAULT_KIND = "catboost"              # of classifier
 KNOWN_EDIT = (5, 8.0)                  # concepts and standard deviations, see `Studio.edit_agreement`
 
 Report = Callable[[float, str], None]
@@ -39,16 +57,21 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """One trained classifier with its exclusions and its measured results on the test split."""
+    """One classifier with its exclusions and its measured results on the test split.
+
+    origin: "" where it was trained here, else the file it came from; table_key: of the table it was measured on.
+    """
 
     id: str
     table: str
     target: str
-    classifier: classifiers.CatBoostConcepts
+    classifier: classifiers.ConceptClassifier
     excluded: frozenset[int]
     seed: int
     metrics: Metrics
     seconds: float
+    origin: str = ""
+    table_key: str = ""
 
 
 class Studio:
@@ -60,6 +83,7 @@ class Studio:
         self._tables: dict[str, StyleTable] = {}
         self._runs: dict[str, Run] = {}
         self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        self._samples: dict[str, list[StyleCode]] = {}
         self._line: list[object] = []                                # refinements, the running one first
 
     def _making(self, what: object) -> threading.Lock:
@@ -69,13 +93,27 @@ class Studio:
 
     # --- photos and pictures -------------------------------------------------------------------
 
-    @cached_property
-    def backbone(self):
-        """The generator and encoder; opening them takes a second, so only when they are needed."""
+    def backbone(self, name: str = DEFAULT_BACKBONE) -> Backbone:
+        """A generator and its encoder, by name or by the path of a checkpoint; opened when first needed."""
         from img2tab_core.backbone import open_backbone
 
-        with self._making("backbone"):
-            return open_backbone()
+        return open_backbone(name)
+
+    def backbone_names(self) -> list[str]:
+        """The default backbone, and those that were added."""
+        from img2tab_core.backbone import backbone_names
+
+        return backbone_names()
+
+    def backbones(self) -> list[dict]:
+        """What is known of every backbone, without opening it: name, file, size in px, channels, encoder."""
+        from img2tab_core.backbone import backbone_names, describe
+
+        return [describe(name) for name in backbone_names()]
+
+    def stats(self, backbone: str = DEFAULT_BACKBONE) -> ChannelStats:
+        """What one standard deviation of an edit is: over the default table, or over 10,000 w of another backbone."""
+        return self.table().stats if backbone == DEFAULT_BACKBONE else self.backbone(backbone).stats
 
     @cached_property
     def descriptor(self):
@@ -111,30 +149,48 @@ class Studio:
         files = sorted((weights.ROOT / "assets" / "samples").glob("*.jpg"))
         return [Face.of(np.asarray(Image.open(file).convert("RGB"))) for file in files]
 
-    def invert(self, face: Face) -> np.ndarray:
-        """The encoder's w of a face; float32 (512,)."""
-        return self.backbone.invert(face.pixels[None])[0]
+    def invert(self, face: Face, *, backbone: str = DEFAULT_BACKBONE) -> np.ndarray:
+        """The encoder's w of a face; float32, (512,) for all layers or (L, 512)."""
+        return self.backbone(backbone).invert(face.pixels[None])[0]
 
-    def encode(self, face: Face) -> StyleCode:
+    def encode(self, face: Face, *, backbone: str = DEFAULT_BACKBONE) -> StyleCode:
         """The style code of a face."""
-        return StyleCode.of(self.backbone.styles(self.invert(face)[None])[0])
+        return self.code(self.invert(face, backbone=backbone), backbone=backbone)
+
+    def code(self, w: np.ndarray, *, backbone: str = DEFAULT_BACKBONE) -> StyleCode:
+        """The style code of a w, float32 (512,) or (L, 512)."""
+        return StyleCode.of(self.backbone(backbone).styles(w[None])[0], backbone)
 
     def render(self, code: StyleCode, edits: Sequence[Edit] = (), *, size: int = 256) -> np.ndarray:
-        """The picture of a style code with edits; uint8 (size, size, 3)."""
-        return rendering.draw(self.backbone.generator, [self.edited(code, edits)], size=self._size(size))[0]
+        """The picture of a style code with edits; uint8, `size` px or the next smaller that its backbone draws."""
+        return self._draw([self.edited(code, edits)], edits, size)[0]
 
-    def render_raw(self, code: StyleCode, *, size: int) -> np.ndarray:
-        """The picture of a style code as the network gives it; float32 (size, size, 3), not clipped."""
-        return rendering.draw_raw(self.backbone.generator, [code], size=self._size(size))[0]
+    def render_raw(self, code: StyleCode, *, size: int | None = None) -> np.ndarray:
+        """The picture of a style code as the network gives it; float32 (size, size, 3), not clipped.
+
+        size: one that the backbone draws, None for its largest.
+        """
+        backbone = self.backbone(code.backbone)
+        size = size or backbone.sizes[0]
+        if size not in backbone.sizes:
+            raise Img2TabError(f"A picture's size must be one of {sorted(backbone.sizes)} px, got {size}.")
+        return rendering.draw_raw(backbone.generator, [code], size=size)[0]
 
     def edited(self, code: StyleCode, edits: Sequence[Edit]) -> StyleCode:
-        """The style code with edits in standard deviations of the default table."""
-        return rendering.edited(code, edits, self.table().stats) if edits else code
+        """The style code with edits in standard deviations of its backbone."""
+        return rendering.edited(code, edits, self.stats(code.backbone)) if edits else code
 
-    def _size(self, size: int) -> int:
-        if size not in self.backbone.sizes:
-            raise Img2TabError(f"A picture's size must be one of {sorted(self.backbone.sizes)} px, got {size}.")
-        return size
+    def _draw(self, codes: Sequence[StyleCode], edits: Sequence[Edit], size: int) -> np.ndarray:
+        """Pictures of codes of one backbone, uint8 (n, s, s, 3), s = size or the next smaller there is.
+
+        Drawn larger and reduced where the edited layers would not show in so small a picture.
+        """
+        backbone = self.backbone(codes[0].backbone)
+        size, layout = backbone.fitting(size), backbone.layout
+        needed = max((backbone.generator.shows_from(layout.locate(edit.index)[0]) for edit in edits), default=0)
+        if needed <= size:
+            return rendering.draw(backbone.generator, codes, size=size)
+        return rendering.reduced(rendering.draw(backbone.generator, codes, size=needed), size)
 
     def quality(self, face: Face, code: StyleCode) -> Quality:
         """How well the reconstruction shows the face: a word, calibrated on portraits (see `quality.judge`)."""
@@ -146,6 +202,7 @@ class Studio:
         self,
         face: Face,
         *,
+        backbone: str = DEFAULT_BACKBONE,
         seconds: float = 10.0,
         steps: int | None = None,
         progress: Report | None = None,
@@ -159,10 +216,10 @@ class Studio:
         report, stopped = progress or _silent, stopped or _never
         with self._turn(report, stopped):
             found = refinement.refine(
-                self.backbone, self.descriptor, face.pixels, self.invert(face),
+                self.backbone(backbone), self.descriptor, face.pixels, self.invert(face, backbone=backbone),
                 seconds=seconds, steps=steps, progress=report, stopped=stopped,
             )
-        return StyleCode.of(self.backbone.styles(found.w_plus[None])[0]), found
+        return self.code(found.w_plus, backbone=backbone), found
 
     @contextmanager
     def _turn(self, report: Report, stopped: Callable[[], bool]) -> Iterator[None]:
@@ -194,7 +251,8 @@ class Studio:
             shift = -shift
         edits = [Edit(int(i), float(np.copysign(shift, shift * direction[i]))) for i in chosen]
         codes = [before, self.edited(before, edits), after, self.edited(after, edits)]
-        drawn = rendering.draw_raw(self.backbone.generator, codes, size=128)  # (4, 128, 128, 3)
+        backbone = self.backbone(before.backbone)
+        drawn = rendering.draw_raw(backbone.generator, codes, size=backbone.fitting(128))  # (4, s, s, 3)
         chance = run.classifier.predict_proba(np.stack([code.values for code in codes]))[:, 1]
         changes = [(drawn[i + 1] - drawn[i]).ravel() for i in (0, 2)]
         return EditAgreement(
@@ -207,6 +265,10 @@ class Studio:
         """Names of the tables that are built, the default first."""
         found = sorted(file.parent.name for file in (weights.home() / "tables").glob("*/table.json"))
         return sorted(found, key=lambda name: name != "default")
+
+    def about_table(self, name: str) -> dict:
+        """Where an imported table came from and what was left out; {} for the bundled one."""
+        return tables.about_of(weights.home() / "tables" / name)
 
     def table(self, name: str = "default") -> StyleTable:
         """An opened table."""
@@ -222,22 +284,26 @@ class Studio:
         table: StyleTable,
         target: str,
         *,
+        kind: str = DEFAULT_KIND,
         excluded: frozenset[int] = frozenset(),
         seed: int = 0,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Run:
-        """Train a classifier without the excluded concepts and measure it on the test split; always a new run."""
+        """Train a classifier without the excluded concepts and measure it on the test split; always a new run.
+
+        kind: one of `classifiers.KINDS`.
+        """
         started, excluded = time.perf_counter(), frozenset(map(int, excluded))
         rows, labels = tables.labelled(table, target, "train")
-        model = classifiers.CatBoostConcepts(excluded=excluded, random_state=seed)
+        model = classifiers.make(kind, excluded=excluded, random_state=seed)
         distance, _ = self._distances(table, target)
         order = scoring.top(distance, len(distance))
         model.fit(table.psi, labels, rows=rows, order=order, progress=progress, cancelled=cancelled)
         seconds = time.perf_counter() - started
         test_rows, test_labels = tables.labelled(table, target, "test")
         return Run(
-            id=_run_id(table, target, excluded, seed),
+            id=_run_id(table, target, excluded, seed, kind),
             table=table.name,
             target=target,
             classifier=model,
@@ -245,7 +311,62 @@ class Studio:
             seed=seed,
             metrics=classifiers.measure(model, table.psi, test_labels, rows=test_rows),
             seconds=seconds,
+            table_key=table.key,
         )
+
+    def adopt(self, file: Path, table: StyleTable, target: str) -> Run:
+        """A classifier somebody published (an XGBoost JSON) as a run of a table: measured on its test split, kept."""
+        started = time.perf_counter()
+        model = classifiers.open_published(file)
+        if model.n_features_in_ != table.layout.total:
+            raise Img2TabError(
+                f"{file.name} judges style codes of {model.n_features_in_:,} channels, and the table {table.name!r} "
+                f"has {table.layout.total:,}. Choose a table of the backbone it was trained for."
+            )
+        rows, labels = tables.labelled(table, target, "test")
+        run = Run(
+            id=_id_of(table, target, weights.sha256_of(file), table.key),
+            table=table.name,
+            target=target,
+            classifier=model,
+            excluded=frozenset(),
+            seed=0,
+            metrics=classifiers.measure(model, table.psi, labels, rows=rows),
+            seconds=time.perf_counter() - started,
+            origin=file.name,
+            table_key=table.key,
+        )
+        self.keep(run)
+        return run
+
+    def compare(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        kinds: Sequence[str],
+        seeds: Sequence[int] = (0, 1, 2),
+        faces: int | None = 4000,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> comparison.Comparison:
+        """Several kinds of classifier on the same faces: how well they judge, and what their importance finds; kept."""
+        distance, _ = self._distances(table, target)
+        found = comparison.compare(
+            table, target, distance, kinds=kinds, seeds=seeds, faces=faces, progress=progress, cancelled=cancelled)
+        _write_json(self._comparison_file(table, target), found.to_json())
+        return found
+
+    def compared(self, table: StyleTable, target: str) -> comparison.Comparison | None:
+        """The latest comparison on this table and target; None where there is none, or the table is another now."""
+        try:
+            found = comparison.Comparison.from_json(weights.read_json(self._comparison_file(table, target)))
+        except Img2TabError:
+            return None
+        return found if found.table_key == table.key else None
+
+    def _comparison_file(self, table: StyleTable, target: str) -> Path:
+        return weights.home() / "comparisons" / f"{table.name}-{target}.json"
 
     def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
         """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept."""
@@ -273,7 +394,7 @@ class Studio:
                 run, when = load_run(file.parent), file.stat().st_mtime
             except (Img2TabError, OSError):
                 continue                                             # damaged: it can only be trained again
-            if run.id == _run_id(table, target, run.excluded, run.seed) != standing.id:
+            if run.id != standing.id and _is_of(run, table):
                 found.append((when, run))
         return [standing, *(run for _, run in sorted(found, key=lambda pair: pair[0]))]
 
@@ -296,6 +417,12 @@ class Studio:
 
     def predict(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> Prediction:
         """Probability of the target's second class, and what every concept added to it."""
+        expected = self.table(run.table).backbone
+        if code.backbone != expected:
+            raise Img2TabError(
+                f"This classifier judges style codes of the backbone {expected}, got one of {code.backbone}. "
+                "Encode the photo with that backbone."
+            )
         return classifiers.explain(run.classifier, self.edited(code, edits).values[None])[0]
 
     def strip(
@@ -314,7 +441,7 @@ class Studio:
             (float(shift), self.edited(code, [*edits, Edit(index, float(shift))]))
             for shift in rendering.shifts(reach, frames)
         ]
-        pictures = rendering.draw(self.backbone.generator, [one for _, one in moved], size=self._size(size))
+        pictures = self._draw([one for _, one in moved], [Edit(index, reach)], size)
         chance = run.classifier.predict_proba(np.stack([one.values for _, one in moved]))[:, 1]
         return tuple(
             Frame(shift, picture, float(p)) for (shift, _), picture, p in zip(moved, pictures, chance, strict=True)
@@ -326,33 +453,50 @@ class Studio:
         return rendering.family(np.copysign(distance, direction), count=count, strength=strength)
 
     def contact_sheet(
-        self, index: int, *, faces: int = 4, shifts: Sequence[float] = (-8.0, 0.0, 8.0), size: int = 128
+        self,
+        index: int,
+        *,
+        backbone: str = DEFAULT_BACKBONE,
+        faces: int = 4,
+        shifts: Sequence[float] = (-8.0, 0.0, 8.0),
+        size: int = 128,
     ) -> np.ndarray:
         """Several sample faces with one concept moved; uint8 (faces, len(shifts), size, size, 3)."""
-        self.table().layout.locate(index)
-        codes = self._sample_codes[:faces]
+        self.backbone(backbone).layout.locate(index)
+        codes = self._sample_codes(backbone, faces)
         moved = [self.edited(code, [Edit(index, float(shift))]) for code in codes for shift in shifts]
-        pictures = rendering.draw(self.backbone.generator, moved, size=self._size(size))
+        pictures = self._draw(moved, [Edit(index, float(max(shifts)))], size)
         return pictures.reshape(len(codes), len(shifts), *pictures.shape[1:])
 
-    @cached_property
-    def _sample_codes(self) -> list[StyleCode]:
-        return [self.encode(face) for face in self.samples()]
+    def _sample_codes(self, backbone: str, count: int) -> list[StyleCode]:
+        """Codes of the first samples; of random faces where the backbone has no encoder."""
+        with self._making(("samples", backbone)):
+            codes = self._samples.setdefault(backbone, [])
+            model = self.backbone(backbone)
+            if model.encoder is None:
+                codes[:] = codes or [StyleCode.of(psi, backbone) for psi in model.random_codes(len(self.samples()))]
+            else:
+                codes += [self.encode(face, backbone=backbone) for face in self.samples()[len(codes) : count]]
+            return codes[:count]
 
     # --- names of concepts ---------------------------------------------------------------------
 
-    def concept_names(self, backbone: str | None = None) -> dict[int, str]:
+    def concept_names(self, backbone: str = DEFAULT_BACKBONE) -> dict[int, str]:
         """Names people gave to concepts of a backbone, by channel index."""
         try:
             stored = json.loads((weights.home() / "names.json").read_text())
         except (OSError, ValueError):
             return {}
-        return {int(index): name for index, name in stored.get(backbone or self.table().backbone, {}).items()}
+        return {int(index): name for index, name in stored.get(backbone, {}).items()}
 
-    def name_concept(self, index: int, name: str) -> None:
+    def suggested_names(self, layout: StyleLayout) -> dict[int, names.Suggestion]:
+        """What others published about the concepts of such a generator, by channel index; see `names`."""
+        return names.published(layout)
+
+    def name_concept(self, index: int, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
         """Give a concept a name; an empty one removes it."""
-        table, name = self.table(), " ".join(name.split())
-        table.layout.locate(index)
+        name = " ".join(name.split())
+        self.backbone(backbone).layout.locate(index)
         if len(name) > NAME_LENGTH:
             raise Img2TabError(f"A concept's name must have at most {NAME_LENGTH} characters, got {len(name)}.")
         with self._lock:
@@ -363,10 +507,10 @@ class Studio:
                 stored = {}
             except ValueError as error:
                 raise Img2TabError(f"The names in {file} are damaged ({error}). Mend or remove the file.") from error
-            names = stored.setdefault(table.backbone, {})
-            names.pop(str(index), None)
+            of_backbone = stored.setdefault(backbone, {})
+            of_backbone.pop(str(index), None)
             if name:
-                names[str(index)] = name
+                of_backbone[str(index)] = name
             _write_json(file, stored)
 
 
@@ -390,7 +534,7 @@ def save_run(run: Run, folder: Path) -> None:
     classifiers.save(run.classifier, folder)
     about = {
         "id": run.id, "table": run.table, "target": run.target, "excluded": sorted(run.excluded), "seed": run.seed,
-        "seconds": run.seconds, "metrics": asdict(run.metrics),
+        "seconds": run.seconds, "metrics": asdict(run.metrics), "origin": run.origin, "table_key": run.table_key,
     }
     _write_json(folder / "run.json", about)
 
@@ -405,18 +549,32 @@ def load_run(folder: Path) -> Run:
             classifier=classifiers.load(folder), excluded=frozenset(about["excluded"]), seed=about["seed"],
             metrics=Metrics(**metrics | {
                 "interval": tuple(metrics["interval"]), "confusion": tuple(map(tuple, metrics["confusion"]))}),
-            seconds=about["seconds"],
+            seconds=about["seconds"], origin=about.get("origin", ""), table_key=about.get("table_key", ""),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Img2TabError(f"There is no readable run in {folder} ({error}). Train it again.") from error
 
 
-def _run_id(table: StyleTable, target: str, excluded: frozenset[int], seed: int) -> str:
-    """The same table, target, exclusions, seed and settings give the same id."""
-    settings = {name: str(value) for name, value in classifiers.CatBoostConcepts().get_params().items()}
-    text = json.dumps([
-        classifiers.RECIPE, settings, table.key, target, sorted(excluded), seed], sort_keys=True)
-    return f"{table.name}-{target}-{digest(text.encode())[:12]}"
+def _run_id(
+    table: StyleTable, target: str, excluded: frozenset[int], seed: int, kind: str = DEFAULT_KIND
+) -> str:
+    """The same table, target, exclusions, seed, kind and settings give the same id."""
+    estimator = classifiers.KINDS[kind].estimator
+    settings = {name: str(value) for name, value in estimator().get_params().items()}
+    recipe = classifiers.RECIPE if kind == DEFAULT_KIND else f"{kind} {version(estimator.library)}"
+    return _id_of(table, target, json.dumps([
+        recipe, settings, table.key, target, sorted(excluded), seed], sort_keys=True))
+
+
+def _id_of(table: StyleTable, target: str, *parts: str) -> str:
+    return f"{table.name}-{target}-{digest(*(part.encode() for part in parts))[:12]}"
+
+
+def _is_of(run: Run, table: StyleTable) -> bool:
+    """Whether a stored run belongs to this very table, and would come out the same today."""
+    if run.origin:
+        return run.table_key == table.key
+    return run.id == _run_id(table, run.target, run.excluded, run.seed, run.classifier.kind)
 
 
 def _write_json(file: Path, content: dict) -> None:

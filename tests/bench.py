@@ -68,7 +68,7 @@ def measure() -> list[dict]:
 
     def full_then_small() -> None:
         moved = studio.edited(code, [Edit(index, float(next(shifts)))])
-        picture = rendering.draw(studio.backbone.generator, [moved], size=1024)[0]
+        picture = rendering.draw(studio.backbone().generator, [moved], size=1024)[0]
         Image.fromarray(picture).resize((256, 256), Image.BOX)
         studio.predict(run, moved)
 

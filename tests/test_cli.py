@@ -293,7 +293,7 @@ def test_refine_writes_23_different_w_of_a_photo_and_says_what_it_gained(sample,
     assert stored["psi"].shape == (1, 6752) and stored["w"].shape == (1, 23, 512)
     assert stored["psi"].dtype == stored["w"].dtype == np.float32
     assert np.unique(stored["w"][0], axis=0).shape == (23, 512)
-    assert np.allclose(studio.backbone.styles(stored["w"]), stored["psi"], atol=1e-5)
+    assert np.allclose(studio.backbone().styles(stored["w"]), stored["psi"], atol=1e-5)
     assert stored["photos"].tolist() == [str(sample)]
     (one,) = found["photos"]
     assert one["after"]["identity"] < one["before"]["identity"] and one["steps"] == 3

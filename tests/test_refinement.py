@@ -23,7 +23,7 @@ def face(studio):
 def refine(studio, face):
     """The real refinement of one generated face, with any option."""
     w = studio.invert(face)
-    return lambda **options: refinement.refine(studio.backbone, studio.descriptor, face.pixels, w, **options)
+    return lambda **options: refinement.refine(studio.backbone(), studio.descriptor, face.pixels, w, **options)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_w_plus_is_23_by_512_and_read_only_and_near_the_encoders_answer(eight, s
 
 
 def test_the_numbers_after_are_those_of_the_returned_code(eight, studio, face):
-    code = studio.backbone.styles(eight.w_plus[None])
+    code = studio.backbone().styles(eight.w_plus[None])
     from img2tab_core.records import StyleCode
 
     drawn = studio.render(StyleCode.of(code[0]), size=256)
@@ -114,7 +114,7 @@ def test_without_a_gain_for_2_steps_it_has_converged(refine):
 ])
 def test_what_cannot_be_refined_is_told_in_a_sentence(studio, face, options, words):
     with pytest.raises(Img2TabError) as caught:
-        refinement.refine(studio.backbone, studio.descriptor, face, np.zeros(512, np.float32), **options)
+        refinement.refine(studio.backbone(), studio.descriptor, face, np.zeros(512, np.float32), **options)
     assert words in str(caught.value)
 
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_refined_is_told_in_a_sentence(studio, face, options, wor
 
 def test_the_studio_gives_the_style_code_of_the_same_w_plus(studio, face):
     code, found = studio.refine(face, steps=2)
-    assert np.array_equal(code.values, studio.backbone.styles(found.w_plus[None])[0])
+    assert np.array_equal(code.values, studio.backbone().styles(found.w_plus[None])[0])
     assert code.key != studio.encode(face).key
 
 

@@ -38,7 +38,7 @@ def test_the_default_table_has_20000_faces_and_11_targets_with_300_of_each_class
 
 def test_the_table_holds_what_the_encoder_says_of_the_pictures(studio, table):
     stored = np.load(service.weights.ROOT / "assets" / "population" / "w.npy")
-    psi = studio.backbone.styles(stored[:5].astype(np.float32))
+    psi = studio.backbone().styles(stored[:5].astype(np.float32))
     assert np.abs(psi - table.psi[:5]).max() < 1e-4
 
 

@@ -36,7 +36,7 @@ def page() -> None:
 
 def _table(run: Run, scores: ConceptScores) -> pd.DataFrame:
     """One row per channel, the most important first."""
-    layout, names = state.layout(), state.names()
+    layout, names, published = state.layout(), state.names(), state.suggestions()
     order = np.lexsort((-scores.distance, -scores.importance))
     starts = np.repeat(np.arange(layout.layers), layout.sizes)
     return pd.DataFrame(
@@ -46,6 +46,7 @@ def _table(run: Run, scores: ConceptScores) -> pd.DataFrame:
             "layer": starts[order],
             "channel": (np.arange(layout.total) - np.repeat(layout.offsets[:-1], layout.sizes))[order],
             "name": [names.get(int(index), "") for index in order],
+            "published": [published[int(index)].name if int(index) in published else "" for index in order],
             "distance": scores.distance[order],
             "importance": 100 * scores.importance[order],
             "excluded": np.isin(order, list(run.excluded)),
@@ -97,8 +98,9 @@ def _filters(everything: pd.DataFrame) -> pd.DataFrame:
         keep &= everything["layer"].isin(layers)
     wanted = text.strip().casefold()
     if wanted:
-        named = everything["name"].str.casefold().str.contains(wanted, regex=False)
-        keep &= (everything["index"].astype(str) == wanted) | named
+        keep &= (everything["index"].astype(str) == wanted) | np.logical_or.reduce([
+            everything[column].str.casefold().str.contains(wanted, regex=False) for column in ("name", "published")
+        ])
     return everything[keep].reset_index(drop=True)
 
 
@@ -120,13 +122,25 @@ def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:
         on_select=lambda: _choose_row(key, shown),
         selection_mode="single-row",
         selection_default={"selection": {"rows": rows}},
-        column_order=["rank", "name", "layer", "channel", "index", "distance", "importance", "excluded"]
-        if run.excluded
-        else ["rank", "name", "layer", "channel", "index", "distance", "importance"],
+        column_order=[
+            "rank",
+            "name",
+            *(["published"] if state.suggestions() else []),
+            "layer",
+            "channel",
+            "index",
+            "distance",
+            "importance",
+            *(["excluded"] if run.excluded else []),
+        ],
         column_config={
             "rank": st.column_config.NumberColumn("Rank", help="Place by importance, then by distance.", width=50),
             "name": st.column_config.TextColumn(
                 "Name", help="The name a person gave; empty until then.", width=100
+            ),
+            "published": st.column_config.TextColumn(
+                "Published name", help="What others called it, found on StyleGAN2 trained on FFHQ: look before you "
+                "take it over.", width=110
             ),
             "layer": st.column_config.NumberColumn("Layer", help="Layer of the generator.", width=50),
             "channel": st.column_config.NumberColumn("Channel", help="Channel within its layer.", width=66),
@@ -238,6 +252,17 @@ def _name(picked: int, names: dict[int, str]) -> None:
                 help="The name shows on every page; save an empty name to remove it.",
             )
             st.form_submit_button("Save name", on_click=lambda: _save(picked, st.session_state[key].strip()))
+    suggestion = state.suggestions().get(picked)
+    if suggestion is not None and names.get(picked) != suggestion.name:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.button(
+                f"Take “{suggestion.name}”",
+                key=f"concepts.suggested.{picked}",
+                icon=":material/lightbulb:",
+                on_click=_save,
+                args=(picked, suggestion.name),
+            )
+            st.caption(f"A suggestion: {suggestion.source}. Found on weights trained on FFHQ; look whether it holds.")
 
 
 def _save(picked: int, name: str) -> None:

@@ -62,7 +62,7 @@ def _source() -> None:
         else:
             shot = st.camera_input("Take a photo", key="inspect.camera", width=360)
             state.bring([(shot.file_id, "Camera photo", shot.getvalue())] if shot else [])
-        if source != SAMPLES:
+        if source != SAMPLES and state.can_refine():
             _refine_all()
         _choose_photo()
         _choose_face()
@@ -193,6 +193,8 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
 
 def _refinement(run: Run, target: Target, face: Face) -> None:
     """Under the pictures: the offer to refine, the work going on, or what it gained and what it cost."""
+    if not state.can_refine():
+        return
     job, found = state.refining(face.key), state.refined(face.key)
     with st.container(border=True, key="refinement"):
         if job is not None:

@@ -1,0 +1,204 @@
+"""Compare: several kinds of classifier on the same faces, and what the importance of each finds."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, state
+from dashboard.components import progress, words
+from img2tab_core import classifiers
+from img2tab_core.comparison import Comparison, Contender
+
+FACES = (1000, 2000, 4000, None)
+K = 20  # the number of concepts that the second figure and the sentence are about
+
+
+def page() -> None:
+    with st.container(border=True):
+        _choices()
+    found = state.compared()
+    if found is None:
+        st.info(
+            "Nothing was compared on this table and target yet. Choose above, then press Compare.",
+            icon=":material/arrow_upward:",
+        )
+        return
+    _result(found)
+
+
+def _choices() -> None:
+    there = [kind for kind in classifiers.KINDS if classifiers.absent(kind) is None]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        kinds = st.pills(
+            "Classifiers",
+            there,
+            selection_mode="multi",
+            default=there,
+            key="compare.kinds",
+            format_func=lambda kind: classifiers.KINDS[kind].title,
+            persist_state="session",
+        )
+        seeds = st.number_input(
+            "Seeds",
+            1,
+            20,
+            3,
+            key="compare.seeds",
+            persist_state="session",
+            width=110,
+            help="Each seed draws the training faces anew and sets the classifier's own random numbers; the intervals "
+            "are over the seeds. With one seed there is no interval.",
+        )
+        faces = st.selectbox(
+            "Training faces",
+            FACES,
+            index=1,
+            key="compare.faces",
+            format_func=lambda count: "All" if count is None else f"{count:,}",
+            persist_state="session",
+            width=130,
+            help="How many faces each seed draws from the training split. All takes minutes for some classifiers.",
+        )
+    job = state.comparing()
+    if job is not None and job.state == "running":
+        progress.watch(job, key="compare", waiting="Preparing…", cancel=True)
+    else:
+        st.button(
+            "Compare",
+            key="compare.start",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=not kinds,
+            on_click=state.compare,
+            args=(list(kinds), seeds, faces),
+            help="In the background; you can go on working on other pages.",
+        )
+        if job is not None and job.state == "failed":
+            st.error(f"The comparison stopped: {job.error}", icon=":material/error:")
+        if job is not None and job.state == "cancelled":
+            st.info("The comparison was cancelled; the one before it stands.", icon=":material/info:")
+    for kind in classifiers.KINDS:
+        sentence = classifiers.absent(kind)
+        if sentence:
+            st.caption(sentence)
+
+
+def _result(found: Comparison) -> None:
+    shown = [one for one in found.contenders if one.trials]
+    for one in found.contenders:
+        if one.reason:
+            st.warning(f"{one.title}: {one.reason}", icon=":material/warning:")
+    if not shown:
+        return
+    position = found.ks.index(K) if K in found.ks else len(found.ks) - 1
+    st.markdown(_sentence(found, shown, position))
+    grid = st.grid(2, min_column_width=400, gap="large")
+    with grid.cell():
+        st.subheader("Does importance find the concepts?", anchor=False)
+        st.plotly_chart(charts.overlaps(found), key="compare.overlaps", config={"displayModeBar": False})
+        st.caption(
+            "Of the concepts that set the classes farthest apart (Wasserstein-1), how many are among the most "
+            "important ones of each classifier."
+        )
+    with grid.cell():
+        st.subheader("And does it judge well?", anchor=False)
+        st.plotly_chart(
+            charts.judged_and_found(found, position), key="compare.judged", config={"displayModeBar": False}
+        )
+        st.caption("Right: judges more test faces as labelled. Up: its importance says more about the classes.")
+    _numbers(found, position)
+
+
+def _sentence(found: Comparison, shown: list[Contender], position: int) -> str:
+    """Who judges best, whose importance finds most, and whether the intervals tell them apart."""
+    k = found.ks[position]
+    judge = max(shown, key=lambda one: one.estimate("accuracy").mean)
+    finder = max(shown, key=lambda one: one.estimate_at("overlap", position).mean)
+    accuracy, overlap = judge.estimate("accuracy"), finder.estimate_at("overlap", position)
+    near = [
+        one.title for one in shown
+        if one is not finder and overlap.low is not None and one.estimate_at("overlap", position).high >= overlap.low
+    ]
+    said = (
+        f"**{judge.title}** judges best, {words.percent(accuracy.mean)} of the test faces. "
+        f"**{finder.title}**’s importance finds most: {words.percent(overlap.mean, 0)} of the {k} concepts farthest "
+        f"apart are among its top {k}; a random ranking would find "
+        f"{100 * found.chance[position]:.2g}\N{NO-BREAK SPACE}%. "
+    )
+    if overlap.low is None:
+        return said + "One seed gives no interval: take three or more before you trust a difference."
+    if near:
+        return said + f"Over {len(found.seeds)} seeds its interval overlaps with {_list(near)}."
+    return said + f"Over {len(found.seeds)} seeds its interval overlaps with no other." if len(shown) > 1 else said
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _numbers(found: Comparison, position: int) -> None:
+    k = found.ks[position]
+    frame = found.frame()
+    columns = ["classifier", "accuracy", "AUC", "training seconds"]
+    columns += [f"overlap of top {one}" for one in found.ks]
+    columns += ["rank correlation", f"mean distance of top {k}", f"stability of top {k}", "concepts used"]
+    shown = frame[columns].copy()
+    for column in columns[1:]:
+        digits, scale = _written(column)
+        half = frame.get(f"{column} ±")
+        shown[column] = [
+            "" if pd.isna(value) else f"{scale * value:.{digits}f}"
+            + ("" if half is None or pd.isna(half[row]) else f" ± {scale * half[row]:.{digits}f}")
+            for row, value in enumerate(frame[column])
+        ]
+    best = f"{found.best_distance[position]:.2f}"
+    st.dataframe(
+        shown,
+        key="compare.numbers",
+        hide_index=True,
+        height="content",
+        column_config={
+            "classifier": "Classifier",
+            "accuracy": st.column_config.TextColumn("Accuracy, %", help="Of the test faces judged as labelled."),
+            "AUC": st.column_config.TextColumn("AUC", help="0.5 is chance, 1 is perfect."),
+            "training seconds": st.column_config.TextColumn("Seconds", help="Training alone, on this computer."),
+            "rank correlation": st.column_config.TextColumn(
+                "Rank corr.", help="Spearman, of importance with distance over all concepts: 1 is the same order."),
+            f"mean distance of top {k}": st.column_config.TextColumn(
+                f"Distance of top {k}", help=f"Mean, in standard deviations; {best} is the most any ranking reaches."),
+            f"stability of top {k}": st.column_config.TextColumn(
+                f"Same top {k}, %", help="Share that two seeds have in common: whether the ranking repeats itself."),
+            "concepts used": st.column_config.TextColumn("Used", help="Concepts with an importance above zero."),
+            **{f"overlap of top {one}": f"Top {one}, %" for one in found.ks},
+        },
+    )
+    st.caption(
+        f"Mean over {words.count(len(found.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval. Each seed "
+        f"trained on {found.faces:,} faces with all {found.channels:,} concepts on offer, and was measured on "
+        f"{found.test_faces:,} faces. Top: share of the concepts farthest apart that are among the most important."
+    )
+    st.download_button(
+        "Download numbers",
+        data=frame.to_csv(index=False),
+        file_name=f"img2tab-compare-{found.table}-{found.target}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="compare.download",
+    )
+
+
+def _written(column: str) -> tuple[int, float]:
+    """Digits and scale of a column."""
+    if column.startswith(("overlap", "stability")):
+        return 0, 100
+    if column == "accuracy":
+        return 1, 100
+    if column == "AUC":
+        return 4, 1
+    return {"training seconds": 1, "concepts used": 0, "rank correlation": 3}.get(column, 2), 1
+
+
+if __name__ == "__main__":
+    page()

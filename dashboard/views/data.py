@@ -1,0 +1,129 @@
+"""Data: the backbones and tables there are, where they came from, and how to bring your own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import state
+from dashboard.components import words
+from img2tab_core.errors import Img2TabError
+
+OWN = """\
+# a StyleGAN2 or e4e checkpoint becomes a backbone
+img2tab backbone add e4e_ffhq_encode.pt --name e4e-ffhq
+
+# photos with labels become a table (CSV: a column of file names, then labels)
+img2tab import folder PHOTOS --labels labels.csv --name mine
+
+# CelebA as published, or style codes that were encoded before
+img2tab import celeba CELEBA --backbone e4e-ffhq --name celeba
+img2tab import psi codes.pt list_attr_celeba.txt --backbone e4e-ffhq --name celeba
+
+# a published classifier becomes a run of a table
+img2tab import classifier model.json --table celeba --target male
+"""
+
+
+def page() -> None:
+    st.subheader("Backbones", anchor=False)
+    _backbones()
+    st.subheader("Tables", anchor=False)
+    for name in state.studio().table_names():
+        _table(name)
+    st.subheader("Bring your own", anchor=False)
+    st.caption(
+        "In a terminal, since photos and checkpoints are large and take their time; every import goes on where it was "
+        "stopped. What was made shows here after a reload."
+    )
+    st.code(OWN, language="bash")
+
+
+def _table(name: str) -> None:
+    with st.container(border=True):
+        try:
+            table = state.table(name)
+        except Img2TabError as error:
+            st.markdown(f"**{name}**")
+            st.error(str(error), icon=":material/error:")
+            return
+        about = state.studio().about_table(name)
+        st.markdown(f"**{name}**")
+        st.caption(
+            f"{words.count(len(table.labels), 'face')} of {table.layout.total:,} channels, backbone {table.backbone}. "
+            + (_origin(about) if about else "Generated faces that come with Img2Tab Studio; nobody in it exists.")
+        )
+        st.dataframe(
+            pd.DataFrame([_row(table, target) for target in table.targets]),
+            key=f"data.targets.{name}",
+            hide_index=True,
+            height="content" if len(table.targets) <= 12 else 420,
+            column_config={
+                "Known": st.column_config.NumberColumn(format="localized", help="Faces with this label."),
+                "Test": st.column_config.NumberColumn(
+                    format="localized", help="Faces kept for measuring; never trained on."),
+                "Share": st.column_config.ProgressColumn(
+                    "Second class, %", format="%.1f", min_value=0, max_value=100,
+                    help="Share of the faces of the second class; far from 50 the accuracy of a coin is high too."),
+            },
+        )
+        left_out = {"photo": about.get("skipped", {}), "column": about.get("no_target", {})}
+        for kind, reasons in left_out.items():
+            if reasons:
+                with st.expander(f"{words.count(len(reasons), kind)} left out"):
+                    st.dataframe(
+                        pd.DataFrame({kind.capitalize(): list(reasons), "Why": list(reasons.values())}),
+                        hide_index=True, key=f"data.{kind}.{name}",
+                    )
+
+
+def _origin(about: dict) -> str:
+    if about.get("kind") == "population":
+        return "Faces of the default table, drawn again and encoded by this backbone; nobody in it exists."
+    said = [f"Imported from {about.get('origin', 'a file')}: {len(about.get('skipped', {})):,} of "
+            f"{about.get('photos', 0):,} photos were left out."]
+    if about.get("several"):
+        said.append(f"In {words.count(about['several'], 'photo')} with several faces the biggest was taken.")
+    if about.get("note"):
+        said.append(about["note"])
+    return " ".join(said)
+
+
+def _row(table, target) -> dict:
+    values = table.labels[target.name].to_numpy()
+    known = values >= 0
+    return {
+        "Target": target.title,
+        "First class": target.classes[0],
+        "Second class": target.classes[1],
+        "Known": int(known.sum()),
+        "Test": int(known[table.rows("test")].sum()),
+        "Share": 100 * float(np.mean(values[known] == 1)) if known.any() else 0.0,
+    }
+
+
+def _backbones() -> None:
+    st.dataframe(
+        pd.DataFrame([
+            {
+                "Name": one["name"],
+                "Pictures, px": one["size"],
+                "Channels": one["channels"],
+                "Encoder": one["encoder"] or "none",
+                "From": one["file"],
+            }
+            for one in state.studio().backbones()
+        ]),
+        key="data.backbones",
+        hide_index=True,
+        height="content",
+        column_config={
+            "Channels": st.column_config.NumberColumn(format="localized", help="Numbers in a style code."),
+            "Encoder": st.column_config.TextColumn(help="What turns a photo into a style code; without one it draws."),
+        },
+    )
+
+
+if __name__ == "__main__":
+    page()

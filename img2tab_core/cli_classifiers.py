@@ -1,0 +1,115 @@
+"""The verbs about kinds of classifier: compare them, and question one that somebody published."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from img2tab_core.errors import Img2TabError
+from img2tab_core.terminal import Json, check_out, interrupted, print_json, progress, studio, style_codes, verb, write
+
+if TYPE_CHECKING:
+    from img2tab_core.comparison import Comparison, Estimate
+
+classifiers_app = typer.Typer()
+TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2tab tables`).")]
+
+
+@verb(classifiers_app)
+def compare(
+    target: Annotated[str, typer.Option(help="What to predict.")],
+    table: TableName = "default",
+    classifiers: Annotated[str, typer.Option(metavar="A,B", help="Kinds, commas between; all if not given.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds; 0, 1, ... are used.")] = 3,
+    faces: Annotated[int, typer.Option(min=0, help="Training faces each seed draws; 0 takes all.")] = 4000,
+    out: Annotated[Path | None, typer.Option(help="A .csv or .json to write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Several kinds of classifier on the same faces: who judges best, whose importance finds what differs?"""
+    from img2tab_core.classifiers import KINDS
+
+    if out is not None:
+        if out.suffix not in (".csv", ".json"):
+            raise Img2TabError(f"--out must end in .csv or .json, got {out.name or out}.")
+        check_out(out)
+    kinds = [one.strip() for one in classifiers.split(",") if one.strip()] or list(KINDS)
+    door = studio()
+    with interrupted() as stopped:
+        found = door.compare(
+            door.table(table), target, kinds=kinds, seeds=range(seeds), faces=faces or None,
+            progress=progress(as_json), cancelled=stopped)
+    if out is not None:
+        text = json.dumps(found.to_json(), indent=1) if out.suffix == ".json" else found.frame().to_csv(index=False)
+        write(out, lambda file: file.write(text.encode()))
+    if as_json:
+        print_json(found.to_json())
+    else:
+        typer.echo(_text(found))
+
+
+@verb(classifiers_app)
+def classifier(
+    file: Annotated[Path, typer.Argument(help="An XGBoost model as JSON, for instance the published Img2Tab one.")],
+    codes: Annotated[Path | None, typer.Option(help="An .npz of `img2tab encode`: the probability of each.")] = None,
+    by: Annotated[str, typer.Option(help="Importance: gain (average) or total_gain.")] = "gain",
+    top: Annotated[int, typer.Option(min=1, help="How many concepts.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """What a published classifier looks at, and what it says of style codes; `import classifier` puts it on a table."""
+    from img2tab_core import classifiers
+    from img2tab_core.names import of_channels
+    from img2tab_core.scoring import top as top_of
+
+    model = classifiers.open_published(file)
+    importance = classifiers.importance(model, by=by)
+    published = of_channels(model.n_features_in_)
+    concepts = [
+        {"index": i, "importance": float(importance[i]), "published_name": published[i].name if i in published else ""}
+        for i in top_of(importance, top).tolist() if importance[i] > 0
+    ]
+    probabilities = [] if codes is None else model.predict_proba(style_codes(codes)[0])[:, 1].tolist()
+    if as_json:
+        print_json({"channels": model.n_features_in_, "by": by, "concepts": concepts,
+                             "probabilities": probabilities})
+        return
+    typer.echo(f"Importance by {by.replace('_', ' ')}, {model.n_features_in_:,} channels:")
+    for one in concepts:
+        typer.echo(f"{one['importance']:8.4f}  {one['index']:5}  {one['published_name']}")
+    for row, probability in enumerate(probabilities):
+        typer.echo(f"row {row}: probability of class 1 {probability:.4f}")
+
+
+def _text(found: Comparison) -> str:
+    """A comparison for a terminal: one line per classifier, and what its numbers mean."""
+    said = [
+        f"{found.target}, table {found.table}: {found.faces:,} training faces a seed, {found.channels:,} concepts, "
+        f"{found.test_faces:,} test faces; mean over {len(found.seeds)} seeds, ± half of the 95 % interval.",
+        f"{'':20} {'accuracy, %':>13} {'AUC':>15} {'seconds':>12} "
+        + " ".join(f"{f'top {k}, %':>13}" for k in found.ks) + f" {'rank corr.':>15}",
+    ]
+    for one in found.contenders:
+        if one.reason:
+            said.append(f"{one.title:20} {one.reason}")
+            continue
+        said.append(
+            f"{one.title:20} {_pm(one.estimate('accuracy'), 100, 1):>13} {_pm(one.estimate('auc'), 1, 4):>15} "
+            f"{_pm(one.estimate('seconds'), 1, 1):>12} "
+            + " ".join(f"{_pm(one.estimate_at('overlap', at), 100, 0):>13}" for at in range(len(found.ks)))
+            + f" {_pm(one.estimate('rank_correlation'), 1, 3):>15}"
+        )
+    chance = ", ".join(f"{100 * share:.2g} %" for share in found.chance)
+    return "\n".join([*said, (
+        "top k: share of the k concepts farthest apart between the classes (Wasserstein-1) that are among the k most "
+        f"important; by chance {chance}. All concepts were offered to every classifier."
+    )])
+
+
+def _pm(value: Estimate, scale: float, digits: int) -> str:
+    """"93.1 ± 0.4", without the second half for one seed."""
+    if value.mean is None:
+        return "none"
+    half = "" if value.high is None else f" ± {scale * (value.high - value.mean):.{digits}f}"
+    return f"{scale * value.mean:.{digits}f}{half}"
