@@ -311,14 +311,15 @@ def overlaps(found: Comparison) -> go.Figure:
     for number, one in enumerate(shown):
         values = [one.estimate_at("overlap", position) for position in range(len(found.ks))]
         colour, offset = _colour_of(one.kind), 0.08 * (number - (len(shown) - 1) / 2)
+        again = one.kind in {before.kind for before in shown[:number]}       # the same classifier, another importance
         figure.add_scatter(
             x=at + offset,
             y=[100 * value.mean for value in values],
             error_y={"type": "data", "array": [_half(value, 100) for value in values], "thickness": 1.5, "width": 3},
             mode="lines+markers",
             name=one.title,
-            line={"color": colour, "width": 2},
-            marker={"color": colour, "size": 8},
+            line={"color": colour, "width": 2, "dash": "dash" if again else "solid"},
+            marker={"color": colour, "size": 8, "symbol": "circle-open" if again else "circle"},
             hovertext=[f"{one.title}, top {k}: {_about(value, 100, 0)}\N{NO-BREAK SPACE}%" for k, value in
                        zip(found.ks, values, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",

@@ -13,6 +13,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from img2tab_core import classifiers
 from img2tab_core.comparison import Comparison
 from img2tab_core.errors import Img2TabError
 from img2tab_core.jobs import Job
@@ -337,14 +338,32 @@ def retraining() -> Job[Run] | None:
     return st.session_state.get("visit.job")
 
 
+def kinds() -> tuple[str, ...]:
+    """The classifiers that can be trained here and can say what each concept adds for one face."""
+    return tuple(
+        kind for kind, about in classifiers.KINDS.items()
+        if about.estimator.explains and classifiers.absent(kind) is None
+    )
+
+
+def kind() -> str:
+    """The classifier the next run will be: that of the active run, until another is chosen."""
+    active = active_run()
+    return _of_target("visit.kind", {}).get(active.id, active.classifier.kind)
+
+
+def choose_kind(chosen: str) -> None:
+    _set_of_target("visit.kind", {active_run().id: chosen})
+
+
 def retrain() -> None:
     """Train without the ticked concepts, in the background."""
-    door, whole, name, excluded = studio(), current_table(), target().name, ticked()
+    door, whole, name, excluded, chosen = studio(), current_table(), target().name, ticked(), kind()
     if retraining() is not None:
         return
 
     def work(progress, cancelled) -> Run:
-        run = door.train(whole, name, excluded=excluded, progress=progress, cancelled=cancelled)
+        run = door.train(whole, name, kind=chosen, excluded=excluded, progress=progress, cancelled=cancelled)
         if not cancelled():
             door.keep(run)  # here and not on the page, so that the run outlives a page closed meanwhile
         return run

@@ -420,15 +420,18 @@ def list_backbones(as_json: Json = False) -> None:
 
 @verb(backbone_app, "add")
 def add_backbone(
-    file: Annotated[Path, typer.Argument(help="An e4e or pSp checkpoint, or a StyleGAN2 generator (.pt).")],
+    file: Annotated[Path, typer.Argument(
+        help="An e4e or pSp checkpoint or a StyleGAN2 generator (.pt); or e4e-ffhq, stylegan2-ffhq once fetched.")],
     name: Annotated[str, typer.Option(help="What it is called from now on, for instance e4e-ffhq.")],
     as_json: Json = False,
 ) -> None:
     """Open a checkpoint, convert it once, measure its channel statistics, and keep it under a name."""
+    from img2tab_core import weights
     from img2tab_core.backbone import add_backbone as add
     from img2tab_core.backbone import describe
 
-    add(file, name)
+    fetched = [one.name for one in weights.manifest() if one.source == "drive"]
+    add(weights.path(str(file)) if not file.exists() and str(file) in fetched else file, name)
     about = describe(name)
     if as_json:
         terminal.print_json(about)

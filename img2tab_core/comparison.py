@@ -55,12 +55,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Contender:
-    """One classifier of a comparison. reason: why it has no trials (not installed, failed), None where it has."""
+    """One classifier of a comparison, with one measure of importance.
+
+    A kind with several measures is there once for each; what it predicts is then the same, as it was trained once.
+    reason: why it has no trials (not installed, failed), None where it has; measure: one of its `measures`, "" then.
+    """
 
     kind: str
     title: str
     trials: tuple[Trial, ...]
     reason: str | None = None
+    measure: str = ""
 
     def estimate(self, name: str) -> Estimate:
         """Of accuracy, auc, log_loss, seconds, rank_correlation or used."""
@@ -114,7 +119,7 @@ class Comparison:
         try:
             contenders = tuple(
                 Contender(
-                    kind=row["kind"], title=row["title"], reason=row["reason"],
+                    kind=row["kind"], title=row["title"], reason=row["reason"], measure=row["measure"],
                     trials=tuple(Trial(**_tuples(trial)) for trial in row["trials"]),
                 )
                 for row in stored["contenders"]
@@ -187,7 +192,8 @@ def compare(
     _check(distance, width, seeds=seeds, faces=faces, excluded=excluded, ks=ks, kinds=kinds)
     remaining = np.setdiff1d(np.arange(width), list(excluded))
     reasons = {kind: classifiers.absent(kind) for kind in kinds}
-    trials: dict[str, list[Trial]] = {kind: [] for kind in kinds}
+    measures = {kind: classifiers.KINDS[kind].estimator.measures for kind in kinds}
+    trials: dict[tuple[str, str], list[Trial]] = {(kind, by): [] for kind in kinds for by in measures[kind]}
     rows, labels = tables.labelled(table, target, "train")
     test_rows, test_labels = tables.labelled(table, target, "test")
     if not (len(rows) and len(test_rows)):
@@ -207,7 +213,8 @@ def compare(
                         kind, seed, codes, labels[chosen], test_codes, test_labels, excluded=excluded,
                         progress=_within(report, done, count, where), cancelled=cancelled,
                     )
-                    trials[kind].append(_questioned(*found, seed, distance, remaining, furthest, ks))
+                    for by, importance in found.importance.items():
+                        trials[kind, by].append(_questioned(found, importance, seed, distance, remaining, furthest, ks))
                 except Cancelled:
                     raise
                 except Img2TabError as error:
@@ -221,8 +228,9 @@ def compare(
         best_distance=tuple(float(distance[furthest[:k]].mean()) for k in ks),
         contenders=tuple(
             # seeds of a kind that failed later are dropped: its interval would be over others than its neighbours'
-            Contender(kind, classifiers.KINDS[kind].title, () if reasons[kind] else tuple(trials[kind]), reasons[kind])
-            for kind in kinds
+            Contender(kind, classifiers.KINDS[kind].title, (), reasons[kind]) if reasons[kind]
+            else Contender(kind, _title(kind, by), tuple(trials[kind, by]), None, by)
+            for kind in kinds for by in measures[kind][: 1 if reasons[kind] else None]
         ),
         versions=_versions([kind for kind in kinds if classifiers.absent(kind) is None]),
     )
@@ -263,6 +271,21 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     return float(np.corrcoef(one, other)[0, 1])
 
 
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """What a classifier reached on the test faces, the seconds of training, importance float64 (D,) by each measure."""
+
+    metrics: Metrics
+    seconds: float
+    importance: dict[str, np.ndarray]
+
+
+def _title(kind: str, by: str) -> str:
+    """A kind with several measures names the one meant."""
+    about = classifiers.KINDS[kind]
+    return about.title if len(about.estimator.measures) == 1 else f"{about.title}, {by.replace('_', ' ')}"
+
+
 def _trial(
     kind: str,
     seed: int,
@@ -274,21 +297,20 @@ def _trial(
     excluded: frozenset[int],
     progress: Callable[[float, str], None],
     cancelled: Callable[[], bool] | None,
-) -> tuple[Metrics, np.ndarray, float]:
-    """What it reached on the test faces, its importance float64 (D,), and the seconds of training."""
+) -> _Trained:
     model = classifiers.make(kind, excluded=excluded, screen=None, random_state=seed)
     progress(0.0, "training")
     started = time.perf_counter()
     model.fit(codes, labels, progress=lambda share, text: progress(0.9 * share, "training"), cancelled=cancelled)
     seconds = time.perf_counter() - started
     progress(0.9, "measuring")
-    return classifiers.measure(model, test_codes, test_labels), classifiers.importance(model), seconds
+    importance = {by: classifiers.importance(model, by=by) for by in model.measures}
+    return _Trained(classifiers.measure(model, test_codes, test_labels), seconds, importance)
 
 
 def _questioned(
-    metrics: Metrics,
+    trained: _Trained,
     importance: np.ndarray,
-    seconds: float,
     seed: int,
     distance: np.ndarray,
     remaining: np.ndarray,
@@ -300,7 +322,8 @@ def _questioned(
     first = first[importance[first] > 0]                             # what it does not use it has not found
     heads = [first[:k] for k in ks]
     return Trial(
-        seed=int(seed), accuracy=metrics.accuracy, auc=metrics.auc, log_loss=metrics.log_loss, seconds=seconds,
+        seed=int(seed), accuracy=trained.metrics.accuracy, auc=trained.metrics.auc, log_loss=trained.metrics.log_loss,
+        seconds=trained.seconds,
         rank_correlation=rank_correlation(importance[remaining], distance[remaining]),
         used=int((importance > 0).sum()),
         top=tuple(map(int, first)),

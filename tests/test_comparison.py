@@ -87,7 +87,8 @@ def test_overlap_and_distance_of_a_hand_made_importance():
     importance = np.array([0.25, 0.5, 0, 0, 0.25, 0])
     metrics = classifiers.Metrics(0.9, (0.8, 1.0), 0.95, 0.2, ((5, 0), (1, 4)), 10)
     trial = comparison._questioned(
-        metrics, importance, 1.5, 0, distance, np.arange(6), scoring.top(distance, 4), (1, 2, 3, 4))
+        comparison._Trained(metrics, 1.5, {}), importance, 0, distance, np.arange(6), scoring.top(distance, 4),
+        (1, 2, 3, 4))
     assert trial.top == (1, 0, 4) and trial.used == 3
     assert trial.overlap == pytest.approx((0, 1, 2 / 3, 0.5))        # {1}, {1, 0}, {1, 0, 4}, and no fourth
     assert trial.top_distance == pytest.approx((4, 4.5, 10 / 3, 10 / 3))
@@ -97,7 +98,7 @@ def test_overlap_and_distance_of_a_hand_made_importance():
 def test_a_classifier_that_uses_nothing_finds_nothing():
     metrics = classifiers.Metrics(0.5, (0.4, 0.6), 0.5, 0.7, ((5, 0), (5, 0)), 10)
     trial = comparison._questioned(
-        metrics, np.zeros(4), 1.0, 0, np.arange(4.0), np.arange(4), np.array([3, 2]), (1, 2))
+        comparison._Trained(metrics, 1.0, {}), np.zeros(4), 0, np.arange(4.0), np.arange(4), np.array([3, 2]), (1, 2))
     assert trial.overlap == (0, 0) and trial.top_distance == (None, None)
     assert trial.rank_correlation is None and trial.used == 0 and trial.top == ()
 
@@ -163,6 +164,16 @@ def test_an_absent_library_is_listed_with_its_sentence_and_the_others_run(table,
     assert "pip install -e .[compare]" in found.contenders[0].reason and found.contenders[0].trials == ()
     assert len(found.contenders[1].trials) == 1 and "lightgbm" not in found.versions
     assert found.frame()["note"].tolist() == [found.contenders[0].reason, ""]
+
+
+def test_xgboost_is_trained_once_and_asked_by_2_measures(table, distance):
+    if classifiers.absent("xgboost"):
+        pytest.skip(classifiers.absent("xgboost"))
+    one, other = compare(table, "smiling", distance, kinds=("xgboost",), seeds=(0,), faces=200, ks=(4,)).contenders
+    assert (one.measure, other.measure) == ("gain", "total_gain")
+    assert (one.title, other.title) == ("XGBoost, gain", "XGBoost, total gain")
+    assert one.trials[0].accuracy == other.trials[0].accuracy and one.trials[0].seconds == other.trials[0].seconds
+    assert one.trials[0].rank_correlation != other.trials[0].rank_correlation
 
 
 def test_a_kind_that_fails_at_its_second_seed_is_listed_with_its_reason(table, distance, monkeypatch):

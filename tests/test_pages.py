@@ -609,7 +609,7 @@ def test_run_2_is_in_the_history_of_the_next_visit_which_starts_with_run_1(visit
 
     at = _go(_visit(), EXCLUDE)
     assert any("Nothing excluded" in one.value for one in at.sidebar.caption)
-    assert any(one.value.startswith("**Run 2**, excludes 2 concepts") for one in at.markdown)
+    assert any(one.value.startswith("**Run 2**, CatBoost, excludes 2 concepts") for one in at.markdown)
     assert not any(one.value.startswith("**Run 3**") for one in at.markdown)
     at = _well(at.button(key=f"exclude.use.{second.id}").click().run())
     assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)

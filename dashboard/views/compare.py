@@ -121,7 +121,7 @@ def _sentence(found: Comparison, shown: list[Contender], position: int) -> str:
         if one is not finder and overlap.low is not None and one.estimate_at("overlap", position).high >= overlap.low
     ]
     said = (
-        f"**{judge.title}** judges best, {words.percent(accuracy.mean)} of the test faces. "
+        f"**{classifiers.KINDS[judge.kind].title}** judges best, {words.percent(accuracy.mean)} of the test faces. "
         f"**{finder.title}**’s importance finds most: {words.percent(overlap.mean, 0)} of the {k} concepts farthest "
         f"apart are among its top {k}; a random ranking would find "
         f"{100 * found.chance[position]:.2g}\N{NO-BREAK SPACE}%. "

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import charts, state
 from dashboard.components import pictures, progress, words
+from img2tab_core import classifiers
 from img2tab_core.errors import Img2TabError
 from img2tab_core.records import ConceptScores, Target
 from img2tab_core.service import Run
@@ -177,7 +178,10 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
     if job is not None:
         progress.watch(job, key="exclude", waiting="Preparing…", cancel=True)
         return
-    same = next((one for one in state.history() if one.excluded == ticked), None)
+    _choose_kind()
+    same = next(
+        (one for one in state.history()
+         if one.excluded == ticked and one.classifier.kind == state.kind() and not one.origin), None)
     if same is not None and same.id != run.id:
         st.button(
             f"Go back to run {_number(same)}",
@@ -186,7 +190,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
             width="stretch",
             icon=":material/history:",
             on_click=lambda: state.activate(same.id),
-            help="A run with exactly these exclusions was already trained.",
+            help="A run of this classifier with exactly these exclusions was already trained.",
         )
         return
     st.button(
@@ -205,6 +209,21 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
             if ticked
             else "Tick at least one concept to train again."
         )
+
+
+def _choose_kind() -> None:
+    kinds = state.kinds()
+    if len(kinds) < 2:
+        return
+    st.session_state["exclude.kind"] = state.kind()
+    st.selectbox(
+        "Classifier",
+        kinds,
+        key="exclude.kind",
+        format_func=lambda kind: classifiers.KINDS[kind].title,
+        on_change=lambda: state.choose_kind(st.session_state["exclude.kind"]),
+        help="Those that can say what each concept adds for one face. The Compare page sets all of them side by side.",
+    )
 
 
 # ---- before and after
@@ -305,7 +324,10 @@ def _history(run: Run) -> None:
     for one in reversed(state.history()):
         with st.container(border=True):
             title, accuracy, auc, action = st.columns([3, 3, 2, 2], vertical_alignment="center")
-            title.markdown(f"**Run {_number(one)}**, excludes {_excluded(one)}")
+            title.markdown(
+                f"**Run {_number(one)}**, {classifiers.KINDS[one.classifier.kind].title}, "
+                + (f"published as {one.origin}" if one.origin else f"excludes {_excluded(one)}")
+            )
             accuracy.markdown(f"Accuracy {words.percent(one.metrics.accuracy)}")
             auc.markdown(f"AUC {one.metrics.auc:.3f}")
             action.button(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.records import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from img2tab_core.backbone import Backbone
@@ -301,6 +302,8 @@ def measure_portraits(
 
 def evaluate_backbone(
     sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
+    backbone_name: Annotated[str, typer.Option(
+        "--backbone", metavar="NAME_OR_FILE", help="A backbone, or a checkpoint file.")] = DEFAULT_BACKBONE,
     refine: Annotated[bool, typer.Option("--refine", help="Measure `img2tab refine` beside the encoder.")] = False,
     seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 10.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure so many photos, evenly spread.")] = None,
@@ -325,7 +328,11 @@ def evaluate_backbone(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Img2TabError(f"--out must be a folder, got {out} ({error.strerror}). Choose another.") from error
-    backbone = open_backbone()
+    backbone = open_backbone(backbone_name)
+    if evaluation.SIZE not in backbone.sizes:
+        raise Img2TabError(
+            f"Reconstructions are compared at {evaluation.SIZE} px, and {backbone.name} draws at most "
+            f"{backbone.sizes[0]} px. Name a backbone that draws larger ones.")
     methods = {"encoder": lambda face: backbone.invert(face[None])[0]}
     if refine:
         methods["refined"] = _refiner(backbone, judges, seconds)
