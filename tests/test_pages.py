@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import state
 from dashboard.components import words
 from img2tab_core import service, weights
-from img2tab_core.records import Edit
+from img2tab_core.records import DEFAULT_BACKBONE, Edit
 from tests.test_photos import bilevel_png
 
 APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
@@ -373,7 +373,7 @@ def _refine(at: AppTest, number: int):
     """Click Refine for a sample; the page and the job."""
     at = _sample(at, number)
     at = _well(at.button(key="inspect.refine").click().run())
-    return at, _state(at, "visit.refining")[state.samples()[number].key]
+    return at, _state(at, "visit.refining")[DEFAULT_BACKBONE, state.samples()[number].key]
 
 
 def _until(job, words_of_it: str) -> None:
@@ -444,7 +444,7 @@ def test_every_photo_is_refined_after_upload_once_it_was_switched_on_and_1_switc
     assert at.toggle(key="inspect.refine_all").value is False
     at = _well(at.toggle(key="inspect.refine_all").set_value(True).run())
     at = _upload(at, ("one.jpg", _portrait(shared_photos)), ("two.jpg", _portrait(shared_photos, "008f.jpg")))
-    faces = [photo.faces[0].key for photo in _state(at, "visit.photos")]
+    faces = [(DEFAULT_BACKBONE, photo.faces[0].key) for photo in _state(at, "visit.photos")]
     jobs = _state(at, "visit.refining")
     assert list(jobs) == faces and _metric(at, ", before")
     at = _well(at.toggle(key="inspect.refine_all").set_value(False).run())
