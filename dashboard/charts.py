@@ -342,33 +342,29 @@ def overlaps(found: Comparison) -> go.Figure:
     return figure
 
 
-def judged_and_found(found: Comparison, position: int) -> go.Figure:
-    """Each classifier by how well it judges (x) and what its importance finds of the first k concepts (y)."""
+def accuracies(found: Comparison) -> go.Figure:
+    """How well each kind of classifier judges the test faces: a dot and its 95 % interval over the seeds."""
+    shown = {one.kind: one for one in found.contenders if one.trials}             # one of a kind: it judges the same
+    rows = sorted(shown.values(), key=lambda one: -one.estimate("accuracy").mean)
     figure = _figure(height=360)
-    for one in found.contenders:
-        if not one.trials:
-            continue
-        x, y = one.estimate("accuracy"), one.estimate_at("overlap", position)
-        colour = _colour_of(one.kind)
+    for row, one in enumerate(rows):
+        value, colour = one.estimate("accuracy"), _colour_of(one.kind)
         figure.add_scatter(
-            x=[100 * x.mean],
-            y=[100 * y.mean],
-            error_x={"type": "data", "array": [_half(x, 100)], "thickness": 1.5, "width": 3},
-            error_y={"type": "data", "array": [_half(y, 100)], "thickness": 1.5, "width": 3},
-            mode="markers+text",
-            text=[one.title],
-            textposition="top right",
+            x=[100 * value.mean],
+            y=[row],
+            error_x={"type": "data", "array": [_half(value, 100)], "thickness": 2, "width": 5},
+            mode="markers",
             marker={"color": colour, "size": 11},
-            cliponaxis=False,
-            hovertext=[f"{one.title}<br>accuracy {_about(x, 100, 1)}\N{NO-BREAK SPACE}%<br>found "
-                       f"{_about(y, 100, 0)}\N{NO-BREAK SPACE}%"],
+            hovertext=[f"{one.title.split(',')[0]}: {_about(value, 100, 1)}\N{NO-BREAK SPACE}%"],
             hovertemplate="%{hovertext}<extra></extra>",
             showlegend=False,
         )
-    figure.update_layout(margin={"l": 0, "r": 96, "t": 64, "b": 44})
+    figure.update_layout(margin={"l": 0, "r": 8, "t": 64, "b": 44})
     figure.update_xaxes(title_text="Accuracy, %", gridcolor=_LINE, zeroline=False, nticks=6)
     figure.update_yaxes(
-        title_text=f"Found of the top {found.ks[position]}, %", rangemode="tozero", gridcolor=_LINE, zeroline=False)
+        tickvals=list(range(len(rows))), ticktext=[one.title.split(",")[0] for one in rows],
+        range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False, automargin=True,
+    )
     return figure
 
 

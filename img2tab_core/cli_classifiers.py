@@ -25,15 +25,15 @@ def compare(
     classifiers: Annotated[str, typer.Option(metavar="A,B", help="Kinds, commas between; all if not given.")] = "",
     seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds; 0, 1, ... are used.")] = 3,
     faces: Annotated[int, typer.Option(min=0, help="Training faces each seed draws; 0 takes all.")] = 4000,
-    out: Annotated[Path | None, typer.Option(help="A .csv or .json to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A .csv, .json or .md to write.")] = None,
     as_json: Json = False,
 ) -> None:
     """Several kinds of classifier on the same faces: who judges best, whose importance finds what differs?"""
     from img2tab_core.classifiers import KINDS
 
     if out is not None:
-        if out.suffix not in (".csv", ".json"):
-            raise Img2TabError(f"--out must end in .csv or .json, got {out.name or out}.")
+        if out.suffix not in WRITTEN:
+            raise Img2TabError(f"--out must end in {', '.join(WRITTEN)}, got {out.name or out}.")
         check_out(out)
     kinds = [one.strip() for one in classifiers.split(",") if one.strip()] or list(KINDS)
     door = studio()
@@ -42,8 +42,7 @@ def compare(
             door.table(table), target, kinds=kinds, seeds=range(seeds), faces=faces or None,
             progress=progress(as_json), cancelled=stopped)
     if out is not None:
-        text = json.dumps(found.to_json(), indent=1) if out.suffix == ".json" else found.frame().to_csv(index=False)
-        write(out, lambda file: file.write(text.encode()))
+        write(out, lambda file: file.write(WRITTEN[out.suffix](found).encode()))
     if as_json:
         print_json(found.to_json())
     else:
@@ -84,27 +83,45 @@ def classifier(
 
 def _text(found: Comparison) -> str:
     """A comparison for a terminal: one line per classifier, and what its numbers mean."""
-    said = [
-        f"{found.target}, table {found.table}: {found.faces:,} training faces a seed, {found.channels:,} concepts, "
-        f"{found.test_faces:,} test faces; mean over {len(found.seeds)} seeds, ± half of the 95 % interval.",
-        f"{'':20} {'accuracy, %':>13} {'AUC':>15} {'seconds':>12} "
-        + " ".join(f"{f'top {k}, %':>13}" for k in found.ks) + f" {'rank corr.':>15}",
-    ]
+    heads, *rows = _rows(found)
+    lines = [" ".join([f"{row[0]:20}", *(f"{cell:>15}" for cell in row[1:])]).rstrip() for row in (heads, *rows)]
+    return "\n".join([_setting(found), *lines, _meaning(found)])
+
+
+def _markdown(found: Comparison) -> str:
+    """The same for a page of Markdown."""
+    heads, *rows = _rows(found)
+    lines = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
+    return "\n".join([*lines, "", f"{_setting(found)} {_meaning(found)}", ""])
+
+
+def _rows(found: Comparison) -> list[list[str]]:
+    """The headings, then one row per classifier."""
+    rows = [["", "accuracy, %", "AUC", "seconds", *(f"top {k}, %" for k in found.ks), "rank corr.",
+             f"distance of {found.ks[-1]}"]]
     for one in found.contenders:
-        if one.reason:
-            said.append(f"{one.title:20} {one.reason}")
-            continue
-        said.append(
-            f"{one.title:20} {_pm(one.estimate('accuracy'), 100, 1):>13} {_pm(one.estimate('auc'), 1, 4):>15} "
-            f"{_pm(one.estimate('seconds'), 1, 1):>12} "
-            + " ".join(f"{_pm(one.estimate_at('overlap', at), 100, 0):>13}" for at in range(len(found.ks)))
-            + f" {_pm(one.estimate('rank_correlation'), 1, 3):>15}"
-        )
+        cells = [one.reason] if one.reason else [
+            _pm(one.estimate("accuracy"), 100, 1), _pm(one.estimate("auc"), 1, 4), _pm(one.estimate("seconds"), 1, 1),
+            *(_pm(one.estimate_at("overlap", at), 100, 0) for at in range(len(found.ks))),
+            _pm(one.estimate("rank_correlation"), 1, 3), _pm(one.estimate_at("top_distance", len(found.ks) - 1), 1, 2),
+        ]
+        rows.append([one.title, *cells, *[""] * (len(rows[0]) - 1 - len(cells))])
+    return rows
+
+
+def _setting(found: Comparison) -> str:
+    return (f"{found.target}, table {found.table}: {found.faces:,} training faces a seed, {found.channels:,} concepts, "
+            f"{found.test_faces:,} test faces; mean over {len(found.seeds)} seeds, ± half of the 95 % interval.")
+
+
+def _meaning(found: Comparison) -> str:
     chance = ", ".join(f"{100 * share:.2g} %" for share in found.chance)
-    return "\n".join([*said, (
-        "top k: share of the k concepts farthest apart between the classes (Wasserstein-1) that are among the k most "
-        f"important; by chance {chance}. All concepts were offered to every classifier."
-    )])
+    return (
+        "Top k: share of the k concepts farthest apart between the classes (Wasserstein-1) that are among the k most "
+        f"important; by chance {chance}. Rank corr.: Spearman, of importance with distance. Distance of "
+        f"{found.ks[-1]}: mean of the most important ones, in standard deviations; {found.best_distance[-1]:.2f} is "
+        "the most any ranking reaches. All concepts were offered to every classifier."
+    )
 
 
 def _pm(value: Estimate, scale: float, digits: int) -> str:
@@ -113,3 +130,10 @@ def _pm(value: Estimate, scale: float, digits: int) -> str:
         return "none"
     half = "" if value.high is None else f" ± {scale * (value.high - value.mean):.{digits}f}"
     return f"{scale * value.mean:.{digits}f}{half}"
+
+
+WRITTEN = {                                                          # what a comparison is written as
+    ".csv": lambda found: found.frame().to_csv(index=False),
+    ".json": lambda found: json.dumps(found.to_json(), indent=1),
+    ".md": _markdown,
+}

@@ -157,7 +157,7 @@ MANIFEST = (
     WeightFile(
         name="lpips-alex",
         title="LPIPS 0.1 on AlexNet",
-        purpose="How different two pictures look: measured by `img2tab evaluate-backbone`.",
+        purpose="How different two pictures look: measured by `img2tab evaluate-backbone`, a loss of `train-encoder`.",
         source="converted",
         file="lpips-alex.safetensors",
         licence="The package says BSD and no more; weightings of lpips: BSD-2-Clause; AlexNet of torchvision, trained "

@@ -18,12 +18,17 @@ def main() -> None:
         home = Path(folder)
         (home / "tables").symlink_to(weights.home() / "tables")
         shutil.copytree(weights.home() / "runs", home / "runs")
+        if (weights.home() / "comparisons" / "default-smiling.json").is_file():
+            shutil.copytree(weights.home() / "comparisons", home / "comparisons")
         with browser.dashboard(home) as address:
             with browser.page(address, height=1900) as page:
                 _shoot(page)
             with browser.page(address, height=1900, dark=True) as page:
                 _inspect(page)
                 page.screenshot(path=OUT / "inspect-dark.png")
+            if (home / "comparisons").is_dir():                      # `img2tab compare --target smiling` made it
+                with browser.page(address, height=1250) as page:
+                    _compare(page)
 
 
 def _shoot(page) -> None:
@@ -51,6 +56,19 @@ def _inspect(page) -> None:
     browser.settle(page)
     page.mouse.move(5, 5)
     page.wait_for_timeout(500)
+
+
+def _compare(page) -> None:
+    page.get_by_role("link", name="Compare").click()
+    page.get_by_role("heading", name="Compare", exact=True).wait_for()
+    browser.settle(page)
+    page.get_by_test_id("stMain").get_by_role("combobox").first.click()
+    page.get_by_role("option", name="Perceived smile").click()
+    page.get_by_role("heading", name="And does it judge well?").wait_for()
+    browser.settle(page)
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(500)
+    page.screenshot(path=OUT / "compare.png")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def generator():
-    torch.manual_seed(0)
+    torch.manual_seed(1234)                                          # not the 0 of the random w: they would be related
     return StyleGAN2(32).eval()
 
 

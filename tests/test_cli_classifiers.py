@@ -66,7 +66,7 @@ def test_compare_prints_1_line_for_each_of_2_classifiers_and_writes_csv_and_json
 
 @pytest.mark.parametrize(("words", "sentence"), [
     (("--classifiers", "oracle"), "got oracle"),
-    (("--out", "found.txt"), "--out must end in .csv or .json"),
+    (("--out", "found.txt"), "--out must end in .csv, .json, .md"),
     (("--target", "no"), "has no target 'no'"),
 ])
 def test_3_wrong_comparisons_are_a_sentence(home, words, sentence):

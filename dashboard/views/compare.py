@@ -103,10 +103,8 @@ def _result(found: Comparison) -> None:
         )
     with grid.cell():
         st.subheader("And does it judge well?", anchor=False)
-        st.plotly_chart(
-            charts.judged_and_found(found, position), key="compare.judged", config={"displayModeBar": False}
-        )
-        st.caption("Right: judges more test faces as labelled. Up: its importance says more about the classes.")
+        st.plotly_chart(charts.accuracies(found), key="compare.accuracies", config={"displayModeBar": False})
+        st.caption("Share of the test faces judged as labelled; a classifier that finds more need not judge better.")
     _numbers(found, position)
 
 
