@@ -13,6 +13,7 @@ PURPOSE = {
     "Inspect": "See which concepts drove the decision about a face, then move one and watch it change.",
     "Concepts": "Rank every concept of the target, see what it draws, and give it a name.",
     "Exclude and retrain": "Tick concepts, train again without them, and compare before and after.",
+    "Audit": "Groups of faces side by side: how often the classifier is right about each, and how far apart they are.",
     "Compare": "Train several kinds of classifier on the same faces: which one finds the concepts that matter?",
     DATA: "The backbones that read and draw faces, the tables classifiers are trained on, and how to bring your own.",
 }
@@ -26,6 +27,7 @@ def main() -> None:
         st.Page("views/inspect.py", title="Inspect", icon=":material/face:", url_path="inspect", default=True),
         st.Page("views/concepts.py", title="Concepts", icon=":material/scatter_plot:", url_path="concepts"),
         st.Page("views/exclude.py", title="Exclude and retrain", icon=":material/rule:", url_path="exclude"),
+        st.Page("views/audit.py", title="Audit", icon=":material/balance:", url_path="audit"),
         st.Page("views/compare.py", title="Compare", icon=":material/leaderboard:", url_path="compare"),
         st.Page("views/data.py", title=DATA, icon=":material/database:", url_path="data"),
     ]

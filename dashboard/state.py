@@ -16,6 +16,7 @@ from PIL import Image
 from img2tab_core import classifiers
 from img2tab_core.comparison import Comparison
 from img2tab_core.errors import Img2TabError
+from img2tab_core.fairness import STANDARD, Audit, ThresholdCost
 from img2tab_core.jobs import Job
 from img2tab_core.layout import StyleLayout
 from img2tab_core.names import Suggestion
@@ -386,6 +387,22 @@ def collect() -> Job[Run] | None:
         _set_of_target("visit.active", job.result.id, place)
         _set_of_target("visit.parents", {**_of_target("visit.parents", {}, place), job.result.id: parent}, place)
     return job
+
+
+# ---- auditing
+
+
+Thresholds = tuple[tuple[str, float], ...]  # of each group; () is 0.5 for all
+
+
+@st.cache_data(show_spinner="Auditing…", max_entries=64, hash_funcs=_KEYS)
+def audit(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> Audit:
+    return studio().audit(run, sensitive, thresholds=dict(thresholds) or STANDARD)
+
+
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
+def threshold_cost(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> ThresholdCost:
+    return studio().threshold_cost(run, sensitive, dict(thresholds) or STANDARD)
 
 
 # ---- comparing kinds of classifier

@@ -1,4 +1,4 @@
-"""The verbs about kinds of classifier: compare them, and question one that somebody published."""
+"""The verbs that question classifiers: audit groups, compare kinds, and open one that somebody published."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from img2tab_core.terminal import Json, check_out, interrupted, print_json, prog
 
 if TYPE_CHECKING:
     from img2tab_core.comparison import Comparison, Estimate
+    from img2tab_core.fairness import Measure
 
 classifiers_app = typer.Typer()
 TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2tab tables`).")]
@@ -47,6 +48,43 @@ def compare(
         print_json(found.to_json())
     else:
         typer.echo(_text(found))
+
+
+@verb(classifiers_app)
+def audit(
+    target: Annotated[str, typer.Option(help="What is predicted.")],
+    sensitive: Annotated[str, typer.Option(metavar="A[,B]", help="One or two targets that form the groups.")],
+    table: TableName = "default",
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Above it a face is given class 1.")] = 0.5,
+    as_json: Json = False,
+) -> None:
+    """How the standing classifier does on each group of the test faces, and the gaps between groups, with intervals."""
+    from img2tab_core.fairness import GAPS, METRICS
+
+    door = studio()
+    run = door.run(door.table(table), target, progress=progress(as_json))
+    names = [one.strip() for one in sensitive.split(",") if one.strip()]
+    found = door.audit(run, names, thresholds=threshold)
+    if as_json:
+        print_json(found.to_json())
+        return
+    typer.echo(f"{' x '.join(found.attributes)}: {found.faces:,} test faces of the table {table}; 95 % intervals.")
+    for one in (*found.by_group, found.overall):
+        few = " (few faces: read with care)" if one.small else ""
+        typer.echo(f"{one.name}: {one.count:,} faces, {one.by_class[0]:,} of class 0 and {one.by_class[1]:,} of class 1"
+                   f"{few}")
+        for name, title in METRICS.items():
+            typer.echo(f"    {title:20} {_measured(one.measures[name])}")
+    typer.echo("Gaps between groups:")
+    for name, title in GAPS.items():
+        typer.echo(f"    {title:30} {_measured(found.gaps[name])}")
+
+
+def _measured(measure: Measure) -> str:
+    if measure.value is None:
+        return f"not measurable: {measure.note}"
+    note = f"  ({measure.note})" if measure.note else ""
+    return f"{measure.value:.3f}  ({measure.low:.3f} to {measure.high:.3f}){note}"
 
 
 @verb(classifiers_app)

@@ -19,6 +19,7 @@ from img2tab_core import (
     alignment,
     classifiers,
     comparison,
+    fairness,
     names,
     photos,
     quality,
@@ -113,7 +114,9 @@ class Studio:
 
     def stats(self, backbone: str = DEFAULT_BACKBONE) -> ChannelStats:
         """What one standard deviation of an edit is: over the default table, or over 10,000 w of another backbone."""
-        return self.table().stats if backbone == DEFAULT_BACKBONE else self.backbone(backbone).stats
+        if backbone == DEFAULT_BACKBONE and "default" in self.table_names():
+            return self.table().stats
+        return self.backbone(backbone).stats
 
     @cached_property
     def descriptor(self):
@@ -414,6 +417,44 @@ class Studio:
                 )
                 self._scores[table.key, target] = found
             return self._scores[table.key, target]
+
+    def judged(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known."""
+        table = self.table(run.table)
+        rows, labels = tables.labelled(table, run.target, "test")
+        return rows, labels, run.classifier.predict_proba(table.psi[rows])[:, 1]
+
+    def groups(self, run: Run, sensitive: Sequence[str], rows: np.ndarray) -> list[fairness.Groups]:
+        """The groups that one or two other targets of the run's table form among these rows."""
+        table = self.table(run.table)
+        if run.target in sensitive:
+            raise Img2TabError(
+                f"The groups of an audit are formed by something else than what is predicted, got {run.target} for "
+                "both. Choose another attribute."
+            )
+        found = [tables.target_of(table, name) for name in sensitive]
+        return [fairness.Groups(one.title, one.classes, table.labels[one.name].to_numpy()[rows]) for one in found]
+
+    def audit(
+        self,
+        run: Run,
+        sensitive: Sequence[str],
+        *,
+        thresholds: fairness.Thresholds = fairness.STANDARD,
+        repeats: int = 1000,
+    ) -> fairness.Audit:
+        """What a run does to each group of the test faces, and how far apart the groups are."""
+        rows, labels, probability = self.judged(run)
+        return fairness.audit(
+            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats)
+
+    def threshold_cost(
+        self, run: Run, sensitive: Sequence[str], thresholds: fairness.Thresholds
+    ) -> fairness.ThresholdCost:
+        """What thresholds, one for all or one per group, cost against 0.5."""
+        rows, labels, probability = self.judged(run)
+        return fairness.threshold_cost(
+            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds)
 
     def predict(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> Prediction:
         """Probability of the target's second class, and what every concept added to it."""

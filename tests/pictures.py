@@ -26,6 +26,8 @@ def main() -> None:
             with browser.page(address, height=1900, dark=True) as page:
                 _inspect(page)
                 page.screenshot(path=OUT / "inspect-dark.png")
+            with browser.page(address, height=2080) as page:
+                _audit(page)
             if (home / "comparisons").is_dir():                      # `img2tab compare --target smiling` made it
                 with browser.page(address, height=1250) as page:
                     _compare(page)
@@ -69,6 +71,19 @@ def _compare(page) -> None:
     page.mouse.move(5, 5)
     page.wait_for_timeout(500)
     page.screenshot(path=OUT / "compare.png")
+
+
+def _audit(page) -> None:
+    page.get_by_role("link", name="Audit").click()
+    page.get_by_role("heading", name="Audit", exact=True).wait_for()
+    browser.settle(page)
+    page.get_by_test_id("stMain").get_by_role("combobox").first.click()
+    page.get_by_role("option", name="Perceived smile").click()
+    page.get_by_role("heading", name="Group by group").wait_for()
+    browser.settle(page)
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(1000)
+    page.screenshot(path=OUT / "audit.png")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,194 @@
+"""Audit: what the active run does to each group of faces, how far apart the groups are, and what a threshold costs."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import audit_charts, state
+from dashboard.components import words
+from img2tab_core.fairness import METRICS, SMALL, STANDARD, Audit, Measure
+from img2tab_core.records import Target
+from img2tab_core.service import Run
+
+ONE, EACH = "One for all", "One per group"
+SHORT = {
+    "demographic_parity": "Selection rate",
+    "equalised_odds": "Equalised odds",
+    "equal_opportunity": "Equal opportunity",
+    "worst_accuracy": "Worst group",
+    "accuracy_gap": "Accuracy",
+}
+GAP_HELP = {
+    "demographic_parity": "Demographic parity difference: largest difference between groups in how often they are "
+    "given the second class.",
+    "equalised_odds": "Largest difference in the true positive rate or in the false positive rate.",
+    "equal_opportunity": "Largest difference in the true positive rate.",
+    "worst_accuracy": "Accuracy of the group the classifier judges worst.",
+    "accuracy_gap": "Largest difference in accuracy.",
+}
+METRIC_HELP = (
+    "Selection rate: share given the second class. True positive rate: of the faces labelled so. False positive rate: "
+    "of the other faces. Calibration error: how far stated probabilities are from the shares that hold."
+)
+
+
+def page() -> None:
+    run, target = state.active_run(), state.target()
+    others = [one for one in state.current_table().targets if one.name != target.name]
+    if not others:
+        st.info("This table has one target only; groups are formed by another one.", icon=":material/info:")
+        return
+    sensitive = _choose(others)
+    if not sensitive:
+        st.info("Choose one or two attributes above: their classes are the groups.", icon=":material/arrow_upward:")
+        return
+    found = state.audit(run, sensitive)
+    _counts(found, target)
+    cuts = _thresholds(run, target, sensitive, found)
+    shown = state.audit(run, sensitive, cuts) if cuts else found
+    _gaps(run, sensitive, shown, bool(cuts))
+    _groups(shown, target)
+    before = state.before_run(run)
+    if before is not None and not cuts:
+        _before(run, before, sensitive, found)
+    st.caption(
+        "Groups say how faces are perceived. A small gap on these faces is a finding about these faces and these "
+        "labels; it does not say that the classifier treats anybody well."
+    )
+
+
+def _choose(others: list[Target]) -> tuple[str, ...]:
+    titles = {one.name: one.title for one in others}
+    return tuple(st.multiselect(
+        "Groups by",
+        list(titles),
+        default=[next(iter(titles))],
+        max_selections=2,
+        key=f"audit.sensitive.{state.target().name}",
+        format_func=titles.get,
+        persist_state="session",
+        width=420,
+        help="One attribute, or two that are crossed: every pair of classes is then a group.",
+    ))
+
+
+def _counts(found: Audit, target: Target) -> None:
+    st.subheader("Who is in the test faces", anchor=False)
+    everyone = (*found.by_group, found.overall)
+    first, second = (words.sentence(name) for name in target.classes)
+    counts = pd.DataFrame({
+        "Group": [words.sentence(one.name) for one in everyone],
+        "Faces": [one.count for one in everyone],
+        first: [one.by_class[0] for one in everyone],
+        second: [one.by_class[1] for one in everyone],
+    })
+    if any(one.small for one in everyone):
+        counts["Note"] = [f"Fewer than {SMALL} faces: read with care" if one.small else "" for one in everyone]
+    st.dataframe(
+        counts,
+        key="audit.counts",
+        hide_index=True,
+        height="content",
+        column_config={
+            name: st.column_config.NumberColumn(format="localized") for name in ("Faces", first, second)
+        },
+    )
+    left_out = found.unlabelled + found.ungrouped
+    if left_out:
+        st.caption(f"{words.count(left_out, 'test face')} left out: their group is not known.")
+
+
+def _thresholds(
+    run: Run, target: Target, sensitive: tuple[str, ...], found: Audit
+) -> tuple[tuple[str, float], ...]:
+    """The thresholds that are chosen, of each group; () is the standard one."""
+    st.subheader("Where to draw the line", anchor=False)
+    names = [one.name for one in found.by_group]
+    kind = st.segmented_control(
+        "Threshold", [ONE, EACH], key="audit.kind", default=ONE, required=True, persist_state="session",
+        help=f"A face whose probability is above it is judged {target.classes[1]}. One per group needs to know the "
+        "group when it decides, which is not allowed everywhere.",
+    )
+    grid = st.grid(2, min_column_width=360, gap="large")
+    with grid.cell():
+        if kind == ONE:
+            one = st.slider("For every face", 0.01, 0.99, STANDARD, 0.01, key="audit.threshold",
+                            persist_state="session")
+            chosen = dict.fromkeys(names, one)
+        else:
+            chosen = {
+                name: st.slider(words.sentence(name), 0.01, 0.99, STANDARD, 0.01,
+                                key=f"audit.threshold.{'.'.join(sensitive)}.{number}", persist_state="session")
+                for number, name in enumerate(names)
+            }
+        cuts = () if all(value == STANDARD for value in chosen.values()) else tuple(chosen.items())
+        cost = state.threshold_cost(run, sensitive, cuts)
+        st.caption(cost.sentence)
+    with grid.cell():
+        st.plotly_chart(audit_charts.threshold_curve(cost), key="audit.cost", config={"displayModeBar": False})
+    return cuts
+
+
+def _gaps(run: Run, sensitive: tuple[str, ...], found: Audit, moved: bool) -> None:
+    st.subheader("How far apart the groups are", anchor=False)
+    st.caption("Differences between groups, and the accuracy of the group judged worst.")
+    grid = st.grid(len(SHORT), min_column_width=150, gap="medium")
+    for name, title in SHORT.items():
+        gap = found.gaps[name]
+        grid.metric(
+            title,
+            "none" if gap.value is None else words.percent(gap.value),
+            delta=_interval(gap),
+            delta_color="off",
+            delta_arrow="off",
+            help=" ".join(part for part in (GAP_HELP[name], gap.note) if part),
+        )
+    st.caption(
+        f"{words.count(found.faces, 'test face')}; below each value its 95\N{NO-BREAK SPACE}% interval"
+        + (", with the thresholds above." if moved else ".")
+    )
+
+
+def _interval(measure: Measure) -> str:
+    if measure.low is None or measure.high is None:
+        return "not measurable"
+    return f"{words.percent(measure.low)} to {words.percent(measure.high)}"
+
+
+def _groups(found: Audit, target: Target) -> None:
+    st.subheader("Group by group", anchor=False)
+    metric = st.segmented_control(
+        "Metric", list(METRICS), key="audit.metric", default="accuracy", required=True, format_func=METRICS.get,
+        persist_state="session", help=METRIC_HELP,
+    )
+    st.plotly_chart(audit_charts.group_dots(found, metric), key="audit.dots", config={"displayModeBar": False})
+    grid = st.grid(2, min_column_width=360, gap="large")
+    with grid.cell():
+        st.markdown("**ROC of each group**")
+        st.plotly_chart(audit_charts.roc_curves(found), key="audit.roc", config={"displayModeBar": False})
+    with grid.cell():
+        st.markdown("**Are the probabilities true?**")
+        st.plotly_chart(
+            audit_charts.reliability(found), key="audit.reliability", config={"displayModeBar": False})
+    st.download_button(
+        "Download numbers", data=found.frame().to_csv(index=False), file_name="img2tab-audit.csv", mime="text/csv",
+        icon=":material/download:", on_click="ignore", key="audit.download",
+    )
+
+
+def _before(run: Run, before: Run, sensitive: tuple[str, ...], found: Audit) -> None:
+    st.subheader("Before and after the exclusion", anchor=False)
+    st.plotly_chart(
+        audit_charts.gap_dumbbell(state.audit(before, sensitive), found), key="audit.before",
+        config={"displayModeBar": False},
+    )
+    st.caption(
+        f"From the run that excludes {words.count(len(before.excluded), 'concept')} to the active one, which excludes "
+        f"{words.count(len(run.excluded), 'concept')}. One training each: whether the difference would come again "
+        "takes several seeds."
+    )
+
+
+if __name__ == "__main__":
+    page()

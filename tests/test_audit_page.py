@@ -1,0 +1,133 @@
+"""The Audit page: groups counted first, gaps with intervals, a threshold that costs something, before and after."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from img2tab_core import tables, weights
+from img2tab_core.layout import StyleLayout
+from img2tab_core.records import DEFAULT_BACKBONE, Target
+from img2tab_core.service import Studio
+
+APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
+PAGE = "views/audit.py"
+COUNT = 900
+
+
+@pytest.fixture(scope="module")
+def home(studio, tmp_path_factory):
+    """A table of 900 faces, 6,752 channels: `kind` follows channel 5 and, in its training faces, the group as well."""
+    own, sizes = tmp_path_factory.mktemp("home"), studio.table().layout.sizes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMG2TAB_HOME", str(own))
+        rng = np.random.default_rng(0)
+        psi = rng.normal(size=(COUNT, 6752)).astype(np.float32)
+        group = rng.integers(0, 2, COUNT).astype(np.int8)
+        rare = (np.arange(COUNT) % 15 == 0).astype(np.int8)
+        split = tables.split_of(COUNT, seed=0)
+        kind = ((psi[:, 5] + 0.9 * (2 * group - 1) * (split != 1)) > 0).astype(np.int8)
+        psi[:, 9] += 3 * group
+        labels = pd.DataFrame({"kind": kind, "group": group, "rare": rare})
+        targets = [Target("kind", "Kind", ("plain", "special"), "by hand"),
+                   Target("group", "Group", ("left", "right"), "by hand"),
+                   Target("rare", "Rare", ("common", "seldom"), "by hand")]
+        tables.write_table(own / "tables" / "toy", lambda rows: psi[rows], labels, targets=targets,
+                           layout=StyleLayout(sizes), backbone=DEFAULT_BACKBONE, key="toy",
+                           split=split)
+        st.cache_data.clear()
+        st.cache_resource.clear()
+        yield own
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    shutil.rmtree(own / "runs", ignore_errors=True)
+
+
+@pytest.fixture
+def visit(home):
+    assert weights.home() == home
+    at = _ready(AppTest.from_file(str(APP), default_timeout=300).run())
+    return _ready(at.switch_page(PAGE).run())
+
+
+def _ready(at: AppTest) -> AppTest:
+    while any("Training the first classifier" in one.value for one in at.markdown):
+        time.sleep(0.3)
+        at.run()
+    assert not at.exception, at.exception[0].value
+    return at
+
+
+def _gap(at: AppTest, title: str) -> str:
+    return next(one.value for one in at.metric if one.label == title)
+
+
+def test_groups_are_counted_first_and_every_gap_is_that_of_the_service(visit):
+    counts = visit.dataframe[0].value
+    assert counts["Group"].tolist() == ["Left", "Right", "Everyone"] and counts["Faces"].sum() == 2 * 135
+    door = Studio()
+    found = door.audit(door.run(door.table("toy"), "kind"), ["group"])
+    assert _gap(visit, "Equalised odds") == f"{100 * found.gaps['equalised_odds'].value:.1f}\u00a0%"
+    assert found.gaps["demographic_parity"].value > 0.3              # the label follows the group
+    assert all(one.proto.help for one in visit.metric)
+
+
+def test_a_group_of_fewer_than_30_faces_is_flagged_and_shown(visit):
+    at = _ready(visit.multiselect(key="audit.sensitive.kind").set_value(["rare"]).run())
+    counts = at.dataframe[0].value
+    few = counts[counts["Group"] == "Seldom"].iloc[0]
+    assert few["Faces"] < 30 and "Fewer than 30" in few["Note"]
+
+
+def test_2_attributes_are_crossed_into_4_groups_and_none_is_a_hint(visit):
+    at = _ready(visit.multiselect(key="audit.sensitive.kind").set_value(["group", "rare"]).run())
+    assert at.dataframe[0].value["Group"].tolist()[:4] == [
+        "Left, common", "Left, seldom", "Right, common", "Right, seldom"]
+    at = _ready(at.multiselect(key="audit.sensitive.kind").set_value([]).run())
+    assert any("Choose one or two attributes" in one.value for one in at.info)
+
+
+def test_a_threshold_moves_the_gaps_and_says_what_it_costs(visit):
+    before = _gap(visit, "Selection rate")
+    at = _ready(visit.slider(key="audit.threshold").set_value(0.95).run())
+    assert _gap(at, "Selection rate") != before
+    assert any(one.value.startswith("Against 0.5 for every group") for one in at.caption)
+    at = _ready(at.slider(key="audit.threshold").set_value(0.5).run())
+    assert _gap(at, "Selection rate") == before
+
+
+def test_1_threshold_per_group_changes_that_group(visit):
+    at = _ready(visit.button_group(key="audit.kind").set_value("One per group").run())
+    assert [one.label for one in at.slider] == ["Left", "Right"]
+    before = _gap(at, "Selection rate")
+    at = _ready(at.slider(key="audit.threshold.group.1").set_value(0.9).run())
+    assert _gap(at, "Selection rate") != before
+
+
+def test_every_one_of_7_metrics_can_be_shown(visit):
+    for name in ("selection_rate", "true_positive_rate", "false_positive_rate", "precision", "auc",
+                 "calibration_error", "accuracy"):
+        at = _ready(visit.button_group(key="audit.metric").set_value(name).run())
+        assert not at.error
+
+
+def test_after_a_retrain_without_1_concept_the_gaps_stand_before_and_after(visit):
+    door = Studio()
+    table = door.table("toy")
+    second = door.train(table, "kind", excluded=frozenset({9}))
+    door.keep(second)
+    at = _ready(AppTest.from_file(str(APP), default_timeout=300).run())
+    at = _ready(at.switch_page("views/exclude.py").run())
+    at = _ready(at.button(key=f"exclude.use.{second.id}").click().run())
+    at = _ready(at.switch_page(PAGE).run())
+    assert any(one.value == "Before and after the exclusion" for one in at.subheader)
+    assert any("excludes 1 concept" in one.value for one in at.caption)
+    shown = door.audit(second, ["group"]).gaps["equalised_odds"].value
+    assert _gap(at, "Equalised odds") == f"{100 * shown:.1f}\u00a0%"
