@@ -16,7 +16,7 @@ from PIL import Image
 from img2tab_core import classifiers
 from img2tab_core.comparison import Comparison
 from img2tab_core.errors import Img2TabError
-from img2tab_core.fairness import STANDARD, Audit, ThresholdCost
+from img2tab_core.fairness import STANDARD, Audit, Change, ThresholdCost
 from img2tab_core.jobs import Job
 from img2tab_core.layout import StyleLayout
 from img2tab_core.names import Suggestion
@@ -403,6 +403,23 @@ def audit(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
 def threshold_cost(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> ThresholdCost:
     return studio().threshold_cost(run, sensitive, dict(thresholds) or STANDARD)
+
+
+def repeating(before: Run, after: Run, sensitive: tuple[str, ...]) -> Job[dict[str, Change]] | None:
+    """The visitor's job that trains two runs anew with several seeds; None before it was started."""
+    return st.session_state.get("visit.repeating", {}).get((before.id, after.id, sensitive))
+
+
+def repeat(before: Run, after: Run, sensitive: tuple[str, ...], seeds: int) -> None:
+    """Train two runs anew with several seeds, in the background."""
+    job = repeating(before, after, sensitive)
+    if job is not None and job.state in ("running", "done"):
+        return
+    door = studio()
+    job = Job.start(lambda progress, cancelled: door.repeated(
+        before, after, sensitive, seeds=seeds, progress=progress, cancelled=cancelled))
+    st.session_state["visit.repeating"] = {
+        **st.session_state.get("visit.repeating", {}), (before.id, after.id, sensitive): job}
 
 
 # ---- comparing kinds of classifier

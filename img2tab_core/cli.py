@@ -327,10 +327,7 @@ def train(
 
     from img2tab_core.service import save_run
 
-    try:
-        excluded = frozenset(int(part) for part in exclude.split(",") if part.strip())
-    except ValueError as error:
-        raise Img2TabError(f"--exclude must be channel numbers with commas between them, got {exclude!r}.") from error
+    excluded = terminal.channels(exclude)
     studio = terminal.studio()
     run = studio.train(
         studio.table(table), target, kind=classifier, excluded=excluded, seed=seed, progress=terminal.progress(as_json))
@@ -437,8 +434,9 @@ def add_backbone(
         terminal.print_json(about)
         return
     encoder = f"encoder {about['encoder']}" if about["encoder"] else "no encoder, so it cannot read photos"
-    typer.echo(f"{name}: {about['size']} px, {about['channels']:,} channels, {encoder}. Give it a table of labelled "
-               f"faces: img2tab import folder DIR --labels CSV --backbone {name}")
+    source = "folder DIR --labels CSV" if about["encoder"] else "psi CODES LABELS"
+    typer.echo(f"{name}: {about['size']} px, {about['channels']:,} channels, {encoder}. Give it a table: "
+               f"img2tab import {source} --backbone {name}")
 
 
 @verb(backbone_app, "remove")

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from img2tab_core.errors import Img2TabError
-from img2tab_core.terminal import Json, check_out, interrupted, print_json, progress, studio, style_codes, verb, write
+from img2tab_core.terminal import (
+    Json,
+    channels,
+    check_out,
+    interrupted,
+    print_json,
+    progress,
+    studio,
+    style_codes,
+    verb,
+    write,
+)
 
 if TYPE_CHECKING:
     from img2tab_core.comparison import Comparison, Estimate
@@ -56,6 +67,9 @@ def audit(
     sensitive: Annotated[str, typer.Option(metavar="A[,B]", help="One or two targets that form the groups.")],
     table: TableName = "default",
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Above it a face is given class 1.")] = 0.5,
+    exclude: Annotated[str, typer.Option(
+        metavar="I,J", help="Is it real? Train with and without these channels, with --seeds seeds.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds, with --exclude.")] = 5,
     as_json: Json = False,
 ) -> None:
     """How the standing classifier does on each group of the test faces, and the gaps between groups, with intervals."""
@@ -65,8 +79,13 @@ def audit(
     run = door.run(door.table(table), target, progress=progress(as_json))
     names = [one.strip() for one in sensitive.split(",") if one.strip()]
     found = door.audit(run, names, thresholds=threshold)
+    changes = {}
+    if exclude.strip():
+        without = door.train(door.table(table), target, excluded=channels(exclude), progress=progress(as_json))
+        with interrupted() as stopped:
+            changes = door.repeated(run, without, names, seeds=seeds, progress=progress(as_json), cancelled=stopped)
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_json() | {"changes": {name: change.to_json() for name, change in changes.items()}})
         return
     typer.echo(f"{' x '.join(found.attributes)}: {found.faces:,} test faces of the table {table}; 95 % intervals.")
     for one in (*found.by_group, found.overall):
@@ -78,6 +97,8 @@ def audit(
     typer.echo("Gaps between groups:")
     for name, title in GAPS.items():
         typer.echo(f"    {title:30} {_measured(found.gaps[name])}")
+    for name, change in changes.items():
+        typer.echo(f"{(GAPS | METRICS)[name]}: {change.sentence}")
 
 
 def _measured(measure: Measure) -> str:
@@ -149,7 +170,11 @@ def _rows(found: Comparison) -> list[list[str]]:
 
 def _setting(found: Comparison) -> str:
     return (f"{found.target}, table {found.table}: {found.faces:,} training faces a seed, {found.channels:,} concepts, "
-            f"{found.test_faces:,} test faces; mean over {len(found.seeds)} seeds, ± half of the 95 % interval.")
+            f"{found.test_faces:,} test faces; mean over {_seeds(found)}, ± half of the 95 % interval.")
+
+
+def _seeds(found: Comparison) -> str:
+    return f"{len(found.seeds)} seed{'' if len(found.seeds) == 1 else 's'}"
 
 
 def _meaning(found: Comparison) -> str:

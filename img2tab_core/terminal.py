@@ -101,6 +101,14 @@ def photo_files(source: Path) -> list[Path]:
     return [source]
 
 
+def channels(text: str) -> frozenset[int]:
+    """"2839,1722" -> channel numbers; "" is none."""
+    try:
+        return frozenset(int(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise Img2TabError(f"--exclude must be channel numbers with commas between them, got {text!r}.") from error
+
+
 def progress(quiet: bool) -> Callable[[float, str], None]:
     """A line on standard error that is written over; nothing where no person is watching."""
     if quiet or not sys.stderr.isatty():

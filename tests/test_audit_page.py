@@ -129,5 +129,12 @@ def test_after_a_retrain_without_1_concept_the_gaps_stand_before_and_after(visit
     at = _ready(at.switch_page(PAGE).run())
     assert any(one.value == "Before and after the exclusion" for one in at.subheader)
     assert any("excludes 1 concept" in one.value for one in at.caption)
+    at = _ready(at.button(key="audit.repeat").click().run())
+    (job,) = at.session_state["visit.repeating"].values()
+    assert job.wait(300) and job.state == "done"
+    at = _ready(at.run())
+    sentences = [one.value for one in at.markdown if "**Equalised odds.**" in one.value]
+    assert len(sentences) == 1 and job.result["equalised_odds"].sentence in sentences[0]
+    assert len(job.result["accuracy"].pairs) == 5
     shown = door.audit(second, ["group"]).gaps["equalised_odds"].value
     assert _gap(at, "Equalised odds") == f"{100 * shown:.1f}\u00a0%"

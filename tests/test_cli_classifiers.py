@@ -17,6 +17,7 @@ from img2tab_core.service import Studio
 
 runner = CliRunner()
 TOY = Target("odd", "Odd", ("even", "odd"), "by hand")
+TALL = Target("tall", "Tall", ("short", "tall"), "by hand")
 
 
 def run(*words):
@@ -38,8 +39,8 @@ def home(tmp_path_factory):
         rng = np.random.default_rng(0)
         for name, count, layout in (("toy", 200, StyleLayout((60,))), ("wide", 80, layout_of(1024))):
             psi = rng.normal(size=(count, layout.total)).astype(np.float32)
-            labels = pd.DataFrame({"odd": (psi[:, 7] > 0).astype(np.int8)})
-            tables.write_table(own / "tables" / name, lambda rows, psi=psi: psi[rows], labels, targets=[TOY],
+            labels = pd.DataFrame({"odd": (psi[:, 7] > 0).astype(np.int8), "tall": (psi[:, 9] > 0).astype(np.int8)})
+            tables.write_table(own / "tables" / name, lambda rows, psi=psi: psi[rows], labels, targets=[TOY, TALL],
                                layout=layout, backbone="made-by-hand", key=name)
         yield own
 
@@ -138,3 +139,14 @@ def test_38_published_channels_have_names_and_what_2_publications_say_is_joined(
     layout = layout_of(1024)
     assert layout.locate(4614) == (9, 6) and names.published(layout) == found
     assert names.of_channels(6752) == {}
+
+
+def test_audit_counts_2_groups_and_says_whether_an_exclusion_is_real(home):
+    said = as_json("audit", "--table", "toy", "--target", "odd", "--sensitive", "tall", "--exclude", "7", "--seeds", 3)
+    table = Studio().table("toy")
+    tall = int(table.labels["tall"].to_numpy()[table.rows("test")].sum())
+    assert [one["count"] for one in said["by_group"]] == [30 - tall, tall]
+    assert said["changes"]["accuracy"]["verdict"] == "worse"         # channel 7 is the label
+    assert len(said["changes"]["equalised_odds"]["pairs"]) == 3
+    wrong = run("audit", "--table", "toy", "--target", "odd", "--sensitive", "odd")
+    assert wrong.exit_code == 1 and "something else than what is predicted" in wrong.output.replace("\n", " ")

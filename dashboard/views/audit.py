@@ -6,11 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import audit_charts, state
-from dashboard.components import words
+from dashboard.components import progress, words
 from img2tab_core.fairness import METRICS, SMALL, STANDARD, Audit, Measure
 from img2tab_core.records import Target
 from img2tab_core.service import Run
 
+SEEDS = 5
 ONE, EACH = "One for all", "One per group"
 SHORT = {
     "demographic_parity": "Selection rate",
@@ -185,8 +186,36 @@ def _before(run: Run, before: Run, sensitive: tuple[str, ...], found: Audit) -> 
     )
     st.caption(
         f"From the run that excludes {words.count(len(before.excluded), 'concept')} to the active one, which excludes "
-        f"{words.count(len(run.excluded), 'concept')}. One training each: whether the difference would come again "
-        "takes several seeds."
+        f"{words.count(len(run.excluded), 'concept')}. One training each."
+    )
+    _is_it_real(run, before, sensitive)
+
+
+def _is_it_real(run: Run, before: Run, sensitive: tuple[str, ...]) -> None:
+    st.markdown("**Is it real?**")
+    job = state.repeating(before, run, sensitive)
+    if job is not None and job.state == "running":
+        progress.watch(job, key="audit", waiting="Preparing…", cancel=True)
+        return
+    if job is not None and job.state == "done":
+        titles = {"equalised_odds": "Equalised odds", "demographic_parity": "Selection rate", "accuracy": "Accuracy"}
+        changes = {titles[name]: change for name, change in job.result.items()}
+        st.markdown("  \n".join(f"**{title}.** {change.sentence}" for title, change in changes.items()))
+        st.plotly_chart(audit_charts.change_dumbbell(changes), key="audit.changes", config={"displayModeBar": False})
+        st.caption(
+            f"Both trained anew with {SEEDS} seeds, paired by seed. The intervals say how much the training's chance "
+            "matters, not what other faces would give."
+        )
+        return
+    if job is not None and job.state == "failed":
+        st.error(f"The repetition stopped: {job.error}", icon=":material/error:")
+    st.button(
+        f"Train both again with {SEEDS} seeds",
+        key="audit.repeat",
+        icon=":material/repeat:",
+        on_click=state.repeat,
+        args=(before, run, sensitive, SEEDS),
+        help="In the background, about a minute: shows whether the difference comes again, or was chance.",
     )
 
 
