@@ -93,6 +93,10 @@ def _no_table() -> None:
             "A classifier is trained on a table: the style codes of labelled faces, encoded by this backbone. Make one "
             "in a terminal, from a folder of photos with labels or from the faces that come with Img2Tab Studio:"
         )
+        if not state.has_encoder():
+            st.caption("It has no encoder, so it cannot read photos: bring style codes that were encoded elsewhere.")
+            st.code(f"img2tab import psi CODES LABELS --backbone {backbone} --name NAME", language="bash")
+            return
         st.code(
             f"img2tab import folder DIR --labels labels.csv --backbone {backbone}\n"
             f"img2tab import population --backbone {backbone} --count 1000 --name {backbone}-faces",

@@ -128,11 +128,16 @@ def _open_photo(name: str, data: bytes) -> Photo:
 
 def encode(face: Face) -> StyleCode:
     """The encoder's answer of the backbone that is chosen."""
-    return _encode(face, backbone_name())
+    return _encode(face, backbone_name(), _weights())
+
+
+def _weights() -> str:
+    """Changes with the weights of the chosen backbone: a name may be given to another checkpoint."""
+    return studio().backbone_key(backbone_name())
 
 
 @st.cache_data(show_spinner="Reading the face…", max_entries=256, hash_funcs=_KEYS)
-def _encode(face: Face, backbone: str) -> StyleCode:
+def _encode(face: Face, backbone: str, weights: str) -> StyleCode:
     return studio().encode(face, backbone=backbone)
 
 
@@ -176,21 +181,21 @@ def strip(run: Run, code: StyleCode, index: int, edits: FaceEdits) -> tuple[Fram
 
 def contact_sheet(index: int) -> np.ndarray:
     """uint8 (4 faces, 3 shifts, S, S, 3): −8, 0 and +8 standard deviations."""
-    return _contact_sheet(index, backbone_name())
+    return _contact_sheet(index, backbone_name(), _weights())
 
 
 @st.cache_data(show_spinner="Drawing the contact sheet…", max_entries=128)
-def _contact_sheet(index: int, backbone: str) -> np.ndarray:
+def _contact_sheet(index: int, backbone: str, weights: str) -> np.ndarray:
     return studio().contact_sheet(index, backbone=backbone)
 
 
 def concept_picture(index: int) -> np.ndarray:
     """uint8 (2 shifts, S, S, 3): one sample face at −8 and at +8 standard deviations."""
-    return _concept_picture(index, backbone_name())
+    return _concept_picture(index, backbone_name(), _weights())
 
 
 @st.cache_data(show_spinner=False, max_entries=1024)
-def _concept_picture(index: int, backbone: str) -> np.ndarray:
+def _concept_picture(index: int, backbone: str, weights: str) -> np.ndarray:
     return studio().contact_sheet(index, backbone=backbone, faces=1, shifts=(-8, 8))[0]
 
 
@@ -556,6 +561,11 @@ def _read(face_key: str) -> Read:
     return backbone_name(), face_key
 
 
+def has_encoder() -> bool:
+    """Whether the backbone can read photos."""
+    return studio().backbone(backbone_name()).encoder is not None
+
+
 def can_refine() -> bool:
     """Whether the backbone draws pictures large enough to compare a face with."""
     return MEASURED in studio().backbone(backbone_name()).sizes
@@ -649,7 +659,8 @@ def refine_brought() -> None:
 
 def concept() -> int | None:
     """The concept the visitor is looking at, on any page."""
-    return st.session_state.get("visit.concept")
+    chosen = st.session_state.get("visit.concept")
+    return chosen if chosen is None or chosen < layout().total else None  # of another backbone, which is gone
 
 
 def choose_concept(index: int | None) -> None:

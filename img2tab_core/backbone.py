@@ -5,8 +5,11 @@ A backbone that was added is a converted checkpoint (`checkpoints`), its channel
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, lru_cache
@@ -23,12 +26,13 @@ from img2tab_core.networks.e4e import INPUT_SIZE
 from img2tab_core.networks.face_encoder import FaceEncoder, to_input
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 from img2tab_core.networks.stylegan2 import StyleGAN2, layout_of
-from img2tab_core.records import DEFAULT_BACKBONE, ChannelStats, read_only
+from img2tab_core.records import DEFAULT_BACKBONE, ChannelStats, digest, read_only
 
 NAME = DEFAULT_BACKBONE
 STATS, STATS_SAMPLES = "stats.npz", 10_000
 OPEN_AT_ONCE = 2                                                     # backbones beside the default: a gigabyte each
-_opening = threading.Lock()
+_openings: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)      # one per thing that is opened
+_hashed: dict[tuple[str, int, int], Path] = {}                       # path, size and time of a file -> its conversion
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,7 @@ class Backbone(ABC):
     """A generator and its encoder; both frozen, shared by every visitor."""
 
     name: str
+    key: str                                                         # changes with its weights
     generator: MobileStyleGAN | StyleGAN2
     encoder: nn.Module | None
 
@@ -136,15 +141,24 @@ class StyleGAN2Backbone(Backbone):
 
 def open_backbone(name: str = NAME) -> Backbone:
     """A backbone by its name, or by the path of a checkpoint that was never added; opened once per process."""
-    with _opening:
-        if name == NAME:
+    if name == NAME:
+        with _openings[NAME]:
             return _open_default()
-        added = _added()
-        if name in added:
-            return _open_stylegan2(name, weights.home() / "converted" / added[name]["folder"])
-        file = Path(name)
-        if file.is_file():
-            return _open_stylegan2(str(file), checkpoints.convert(file))
+    added = _added()
+    if name in added:
+        folder = weights.home() / "converted" / added[name]["folder"]
+        with _openings[folder]:                                      # whoever wants another one does not wait
+            return _open_stylegan2(name, folder)
+    try:
+        facts = os.stat(name)
+    except (OSError, ValueError):
+        facts = None
+    if facts is not None and Path(name).is_file():
+        mark = (os.path.abspath(name), facts.st_size, facts.st_mtime_ns)
+        with _openings[mark]:
+            if mark not in _hashed or not (_hashed[mark] / checkpoints.RECORD).is_file():
+                _hashed[mark] = checkpoints.convert(Path(name))      # a gigabyte is hashed once per process
+            return _open_stylegan2(name, _hashed[mark])
     names = ", ".join([NAME, *added])
     raise Img2TabError(
         f"There is no backbone named {name!r}, and no such file. Choose one of: {names}; or add a checkpoint: "
@@ -154,7 +168,7 @@ def open_backbone(name: str = NAME) -> Backbone:
 
 @lru_cache(maxsize=1)
 def _open_default() -> DefaultBackbone:
-    return DefaultBackbone(NAME, weights.open_generator(), weights.open_encoder())
+    return DefaultBackbone(NAME, backbone_key(NAME), weights.open_generator(), weights.open_encoder())
 
 
 @lru_cache(maxsize=OPEN_AT_ONCE)
@@ -166,7 +180,8 @@ def _open_stylegan2(name: str, folder: Path) -> StyleGAN2Backbone:
         )
     parts = checkpoints.open_parts(folder)
     return StyleGAN2Backbone(
-        name, parts.generator, parts.encoder, parts.encoder_type, parts.latent_avg, _stats_of(folder, parts.generator)
+        name, folder.name, parts.generator, parts.encoder, parts.encoder_type, parts.latent_avg,
+        _stats_of(folder, parts.generator),
     )
 
 
@@ -198,6 +213,14 @@ def measured_stats(generator: MobileStyleGAN | StyleGAN2, *, count: int = STATS_
     return ChannelStats(read_only(mean.float().numpy()), read_only(std.float().numpy()))
 
 
+def backbone_key(name: str) -> str:
+    """Changes with a backbone's weights; "" where there is none of this name. Nothing is opened."""
+    if name == NAME:
+        parts = [weights.record(one).get("sha256", "") for one in ("mobilestylegan-ffhq", "face-encoder")]
+        return digest("".join(parts).encode())[:16]
+    return _added().get(name, {}).get("folder", "")
+
+
 # --- names --------------------------------------------------------------------------------------------
 
 
@@ -208,9 +231,11 @@ def backbone_names() -> list[str]:
 
 def add_backbone(file: Path, name: str) -> Backbone:
     """Convert a checkpoint, measure its channel statistics, and give it a name it is found by from then on."""
-    if not name or Path(name).name != name or name.startswith(".") or name == NAME:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name) or name == NAME:
         raise Img2TabError(
-            f"A backbone's name must be one word without slashes and not {NAME}, got {name!r}. Choose another.")
+            f"A backbone's name must be one word of at most 60 letters, digits, dots, dashes and underscores, and not "
+            f"{NAME}, got {name!r}. Choose another."
+        )
     folder = checkpoints.convert(file)
     known = _added().get(name)
     if known and known["folder"] != folder.name:
@@ -218,7 +243,7 @@ def add_backbone(file: Path, name: str) -> Backbone:
             f"There is a backbone named {name} already, from another file ({known['file']}). Choose another name, or "
             f"remove that one: `img2tab backbone remove {name}`."
         )
-    with _opening:
+    with _openings[folder]:
         opened = _open_stylegan2(name, folder)
     _write(_added() | {name: {"folder": folder.name, "file": file.name, "added": date.today().isoformat()}})
     return opened

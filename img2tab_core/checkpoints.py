@@ -159,9 +159,9 @@ def _recognised(name: str, content: dict) -> tuple[dict[str, Tensor], dict]:
     state = content.get("state_dict")
     if isinstance(content.get("g_ema"), Mapping):
         return _generator_only(name, content)
-    if isinstance(state, Mapping) and any(key.startswith("module.encoder_q.") for key in state):
+    if isinstance(state, Mapping) and any(str(key).startswith("module.encoder_q.") for key in state):
         return _strict(name, MOCO, moco_state(dict(state)), ResNet50Features), {"kind": MOCO}
-    if isinstance(state, Mapping) and any(key.startswith("decoder.") for key in state):
+    if isinstance(state, Mapping) and any(str(key).startswith("decoder.") for key in state):
         return _encoder_and_generator(name, content)
     if "input_layer.0.weight" in content:
         return _strict(name, IR_SE50, content, IrSe50), {"kind": IR_SE50}
@@ -173,7 +173,7 @@ def _encoder_and_generator(name: str, content: dict) -> tuple[dict[str, Tensor],
     state, opts = dict(content["state_dict"]), content.get("opts")
     opts = opts if isinstance(opts, Mapping) else {}
     kind = opts.get("encoder_type")
-    if kind not in ENCODERS:
+    if not isinstance(kind, str) or kind not in ENCODERS:
         raise Img2TabError(
             f"The opts of {name} must name an encoder_type, one of {', '.join(ENCODERS)}, got {kind!r}. "
             "Other encoders are not known here."
@@ -222,6 +222,8 @@ def _average(name: str, average: Any, state: Mapping[str, Tensor], size: int) ->
             W_DIM, n_latent * W_DIM):
         shape = tuple(average.shape) if isinstance(average, Tensor) else type(average).__name__
         raise Img2TabError(f"latent_avg in {name} must be ({W_DIM},) or ({n_latent}, {W_DIM}), got {shape}.")
+    if average.is_sparse or average.is_complex() or not torch.isfinite(average.float()).all():
+        raise Img2TabError(f"latent_avg in {name} must hold finite numbers, got others. Download it again.")
     return average.float().reshape(-1, W_DIM).expand(n_latent, -1).contiguous()
 
 
@@ -235,12 +237,13 @@ def _strict(
     with torch.device("meta"):
         wanted = make().state_dict()
     missing = [key for key in wanted if key not in state]
-    extra = [key for key in state if key not in wanted]
+    extra = [str(key) for key in state if key not in wanted]
     if kind != STYLEGAN2:
         missing = [key for key in missing if not key.endswith(COUNTER)]
     odd = [
         key for key in wanted if key in state
-        and (not isinstance(state[key], Tensor) or state[key].shape != wanted[key].shape)
+        and (not isinstance(state[key], Tensor) or state[key].shape != wanted[key].shape
+             or state[key].layout != torch.strided or state[key].is_complex())
     ]
     faults = [
         f"{len(keys):,} {word} ({', '.join(key.removeprefix(prefix) for key in keys[:NAMED])}"

@@ -161,7 +161,7 @@ def refine(
         raise Img2TabError(f"--seconds must be above 0, got {seconds:g}. Give 10.")
     files = terminal.all_photos(sources)
     studio, report = terminal.studio(), terminal.progress(as_json)
-    table = next((one for one in map(studio.table, studio.table_names()) if one.backbone == backbone), None)
+    table = next((one for one in _tables(studio)[0] if one.backbone == backbone), None)
     run = table and studio.run(table, table.targets[0].name)         # whose strongest concepts are the known edit
     psi, w, rows, refined, skipped = [], [], [], [], []
     with terminal.interrupted() as stopped:
@@ -354,12 +354,7 @@ def list_tables(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _list_tables(as_json: bool) -> None:
-    studio, found, damaged = terminal.studio(), [], []
-    for name in studio.table_names():
-        try:
-            found.append(studio.table(name))
-        except Img2TabError as error:
-            damaged.append({"name": name, "sentence": str(error)})
+    found, damaged = _tables(terminal.studio())
     about = [
         {"name": t.name, "faces": t.psi.shape[0], "channels": t.psi.shape[1], "backbone": t.backbone,
          "targets": {target.name: list(target.classes) for target in t.targets}}
@@ -569,6 +564,17 @@ def _target(table, name: str):
     from img2tab_core.tables import target_of
 
     return target_of(table, name)
+
+
+def _tables(studio) -> tuple[list, list[dict]]:
+    """Every table that opens, and the name and reason of those that do not."""
+    found, damaged = [], []
+    for name in studio.table_names():
+        try:
+            found.append(studio.table(name))
+        except Img2TabError as error:
+            damaged.append({"name": name, "sentence": str(error)})
+    return found, damaged
 
 
 def _several(made: list[dict], number: int) -> None:

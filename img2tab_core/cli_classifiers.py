@@ -101,6 +101,34 @@ def audit(
         typer.echo(f"{(GAPS | METRICS)[name]}: {change.sentence}")
 
 
+@verb(classifiers_app, "worked-example")
+def worked_example(
+    target: Annotated[str, typer.Option(help="What is predicted.")] = "smiling",
+    sensitive: Annotated[str, typer.Option(help="What it goes with in training, nine to one.")] = "perceived_gender",
+    table: TableName = "default",
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds: each draws its training faces.")] = 5,
+    faces: Annotated[int, typer.Option(min=0, help="Training faces a seed draws; 0 takes all it can.")] = 3000,
+    base: Annotated[str, typer.Option(help="The classifier all share: catboost or logistic.")] = "catboost",
+    out: Annotated[Path | None, typer.Option(help="A .md or .json to write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train where a target goes with an attribute, test where it does not: our exclusion beside standard remedies."""
+    from img2tab_core import worked_example as example
+
+    if out is not None:
+        if out.suffix not in (".md", ".json"):
+            raise Img2TabError(f"--out must end in .md or .json, got {out.name or out}.")
+        check_out(out)
+    with interrupted() as stopped:
+        found = example.worked_example(
+            studio().table(table), target, sensitive, seeds=range(seeds), faces=faces or None, base=base,
+            progress=progress(as_json), cancelled=stopped)
+    if out is not None:
+        text = json.dumps(found.to_json(), indent=1) if out.suffix == ".json" else example.as_markdown(found)
+        write(out, lambda file: file.write(text.encode()))
+    print_json(found.to_json()) if as_json else typer.echo(example.as_markdown(found))
+
+
 def _measured(measure: Measure) -> str:
     if measure.value is None:
         return f"not measurable: {measure.note}"
@@ -170,7 +198,8 @@ def _rows(found: Comparison) -> list[list[str]]:
 
 def _setting(found: Comparison) -> str:
     return (f"{found.target}, table {found.table}: {found.faces:,} training faces a seed, {found.channels:,} concepts, "
-            f"{found.test_faces:,} test faces; mean over {_seeds(found)}, ± half of the 95 % interval.")
+            f"{found.test_faces:,} test faces; mean over {_seeds(found)}, ± half of the 95 % interval over seeds "
+            "on the same test faces.")
 
 
 def _seeds(found: Comparison) -> str:

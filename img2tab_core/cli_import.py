@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from img2tab_core.errors import Cancelled
+from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import DEFAULT_BACKBONE
 from img2tab_core.terminal import Json, interrupted, print_json, progress, shown, studio, verb
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from img2tab_core.backbone import Backbone
     from img2tab_core.importing import Imported, Source
     from img2tab_core.service import Studio
 
@@ -24,7 +25,7 @@ import_app = typer.Typer(no_args_is_help=True, help="Make a table of photos or s
 
 LISTED = 10                        # skipped photos that are shown; all of them are in --json and in the table
 Name = Annotated[str | None, typer.Option("--name", help="The table's name; otherwise that of the folder or file.")]
-BackboneName = Annotated[str, typer.Option("--backbone", help="A backbone, or the file of one.")]
+BackboneName = Annotated[str, typer.Option("--backbone", help="A backbone (`img2tab backbone list`).")]
 NoAlign = Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")]
 Limit = Annotated[int | None, typer.Option(
     "--limit", min=1, help="At most so many photos, drawn by lot, the same ones each time.")]
@@ -101,10 +102,10 @@ def import_psi(
     """Style codes that exist already, as the pre-encoded sets of Img2Tab; standardised ones are recognised."""
     from img2tab_core.importing import checked_name, import_codes
 
-    table = checked_name(_name(name, file.with_suffix("")))
+    table = checked_name(_name(name, Path(file.name).with_suffix("") if file.name else Path("codes")))
     with _stoppable(as_json) as stopped:
         found = import_codes(
-            file, labels, studio().backbone(backbone), name=table, scaler=scaler,
+            file, labels, _named(studio(), backbone), name=table, scaler=scaler,
             label_names=[one.strip() for one in label_names.split(",") if one.strip()], anew=anew,
             progress=progress(as_json), stopped=stopped,
         )
@@ -137,10 +138,20 @@ def _import(
 
     with _stoppable(as_json) as stopped:
         found = import_photos(
-            limited(source, limit), open_studio.backbone(backbone), name=name, anew=anew, progress=progress(as_json),
+            limited(source, limit), _named(open_studio, backbone), name=name, anew=anew, progress=progress(as_json),
             stopped=stopped,
         )
     _tell(found, as_json=as_json)
+
+
+def _named(open_studio: Studio, backbone: str) -> Backbone:
+    """A backbone that has a name: a table refers to it for good, and a file may move."""
+    if Path(backbone).is_file() and backbone not in open_studio.backbone_names():
+        raise Img2TabError(
+            f"A table needs a backbone with a name, got the file {backbone}. Run `img2tab backbone add {backbone} "
+            "--name NAME`, then import with --backbone NAME."
+        )
+    return open_studio.backbone(backbone)
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def read_scaler(file: Path, total: int) -> ChannelStats:
     if mean is None or std is None:
         raise Img2TabError(f"{file.name} has no mean and std. {mend}")
     mean, std = (np.asarray(one, np.float64).reshape(-1) for one in (mean, std))
-    if len(mean) != total or len(std) != total or not np.isfinite([mean, std]).all():
+    if len(mean) != total or len(std) != total or not np.isfinite([mean, std]).all() or not (std > 0).all():
         raise Img2TabError(f"{file.name} has {len(mean):,} means and {len(std):,} deviations. {mend}")
     return ChannelStats(mean, std)
 
@@ -142,14 +142,32 @@ def opened(file: Path) -> object:
             f"{file.name} must be a whole .pt file of tensors, got a damaged one. Save it again.") from error
 
 
+def plain(tensor, file: Path) -> np.ndarray:
+    """A tensor of real numbers or truth values as an array."""
+    if tensor.is_sparse or tensor.is_quantized or tensor.is_complex():
+        raise Img2TabError(f"{file.name} must hold plain numbers, got a tensor of {tensor.dtype}, {tensor.layout}.")
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
 def floats(part) -> np.ndarray:
     """An array or tensor of any number type as a float32 array."""
     return np.asarray(part if isinstance(part, np.ndarray) else part.detach().float().numpy(), np.float32)
 
 
+def _must_be_numbers(place) -> None:
+    """Whole or real numbers, laid out plainly: words, dates, truth values and complex numbers are no style codes."""
+    kind = getattr(place.dtype, "kind", None)
+    fits = kind in "fiu" if kind else not (
+        place.is_sparse or place.is_quantized or place.is_complex() or str(place.dtype) == "torch.bool")
+    if not fits:
+        raise Img2TabError(f"Style codes must be plain numbers, got {place.dtype}. Save them as float32.")
+
+
 def _parts(place: object, total: int) -> tuple | None:
     """Arrays (N, n) whose n add up to `total`, or None."""
     if hasattr(place, "shape"):
+        _must_be_numbers(place)
         shape = tuple(place.shape)
         fits = len(shape) == 2 or (len(shape) == 3 and shape[1] == 1)
         return (place.reshape(shape[0], total),) if fits and shape[0] and shape[-1] == total else None

@@ -217,8 +217,10 @@ def compare(
                         trials[kind, by].append(_questioned(found, importance, seed, distance, remaining, furthest, ks))
                 except Cancelled:
                     raise
-                except Img2TabError as error:
-                    reasons[kind] = str(error)
+                # a library's own failure costs its own row only, not what the others have trained for minutes
+                except Exception as error:  # noqa: BLE001
+                    said = str(error) or type(error).__name__
+                    reasons[kind] = said if isinstance(error, Img2TabError) else f"It failed: {said.splitlines()[0]}"
             done += 1
             report(done / count, where)
     return Comparison(
@@ -365,8 +367,9 @@ def _check(distance: np.ndarray, width: int, *, seeds, faces, excluded, ks, kind
 
 
 def _versions(kinds: Sequence[str]) -> dict[str, str]:
-    packages = {"numpy", "scikit-learn", *(classifiers.KINDS[kind].package for kind in kinds)}
-    return {"img2tab": __version__} | {package: version(package) for package in sorted(packages)}
+    packages = {name: version(name) for name in ("numpy", "scikit-learn")}
+    packages |= {classifiers.KINDS[kind].package: classifiers.library_version(kind) for kind in kinds}
+    return {"img2tab": __version__} | dict(sorted(packages.items()))
 
 
 def _lists(value):

@@ -44,6 +44,7 @@ class Backbone(Protocol):
     """What an import asks of one: faces uint8 (n, S, S, 3) -> w float32 (n, 512) or (n, L, 512) -> psi (n, D)."""
 
     name: str
+    key: str                                                         # changes with its weights
     layout: StyleLayout
     stats: ChannelStats
 
@@ -381,6 +382,7 @@ def _finish(
 
     table = tables.write_table(
         place, blocks, labels, targets=targets, layout=backbone.layout, backbone=backbone.name,
+        backbone_key=backbone.key,
         key=digest(weights.sha256_of(work.codes).encode(), _content(labels, split), _generator(backbone)),
         split=split, about=asdict(facts), progress=lambda fraction, text: report(0.95 + 0.05 * fraction, text),
     )
@@ -599,6 +601,7 @@ def _write_codes(
                   no_target=found.no_target | dropped, note=note)
     table = tables.write_table(
         place, blocks, columns, targets=targets, layout=backbone.layout, backbone=backbone.name,
+        backbone_key=backbone.key,
         key=digest(hashed.digest(), _content(columns, split), _generator(backbone)), split=split, about=asdict(facts),
         rows_at_once=at_once, progress=lambda fraction, text: report(0.3 + 0.7 * fraction, text),
     )
@@ -609,7 +612,10 @@ def _labels_by_row(file: Path, names: Sequence[str], *, count: int, codes: Path)
     """Labels whose rows are those of the codes."""
     if file.suffix in (".npy", ".pt", ".pth"):
         content = code_files.opened(file)
-        columns = list(content.values()) if isinstance(content, dict) else [content]
+        columns = [
+            one if isinstance(one, np.ndarray) or not hasattr(one, "detach") else code_files.plain(one, file)
+            for one in (content.values() if isinstance(content, dict) else [content])
+        ]
         if not columns or len({tuple(getattr(one, "shape", "?")) for one in columns}) > 1 or not all(
             hasattr(one, "shape") and (len(one.shape) == 1 or len(columns) == 1) for one in columns
         ):
@@ -641,16 +647,13 @@ def _go_on(stopped: Callable[[], bool]) -> None:
 
 
 def _generator(backbone: Backbone) -> bytes:
-    """Changes with the generator: its name, layout, and what it makes of one w, to three digits on any computer."""
-    psi = backbone.styles(np.sin(np.arange(512, dtype=np.float32))[None])  # (1, D)
-    return f"{backbone.name} {backbone.layout.sizes} {np.abs(psi).mean():.3g}".encode()
+    """Changes with the backbone's weights and its name."""
+    return f"{backbone.name} {backbone.layout.sizes} {backbone.key}".encode()
 
 
 def _encoder(backbone: Backbone) -> bytes:
-    """Changes with the encoder: what it makes of one picture; a backbone without one says so here, before the work."""
-    ramp = np.arange(256, dtype=np.uint8)
-    w = backbone.invert(np.stack(np.broadcast_arrays(ramp[:, None], ramp, ramp[::-1]), axis=-1)[None])
-    return f"{w.shape[1:]} {np.abs(w).mean():.3g}".encode()
+    """The shape of its w; a backbone without an encoder says so here, before the work."""
+    return f"{backbone.invert(np.full((1, 256, 256, 3), 128, np.uint8)).shape[1:]}".encode()
 
 
 def _content(labels: pd.DataFrame, split: np.ndarray | None) -> bytes:

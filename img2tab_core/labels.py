@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -63,7 +64,8 @@ def read_labels(file: Path, *, names_photos: bool = True) -> Labels:
     otherwise only a column so called does.
     """
     raw = _read(file)
-    found = [name for name in raw.columns if name.strip().lower() in PHOTO_COLUMNS]
+    called = {name.strip().lower(): name for name in reversed(raw.columns)}
+    found = [called[word] for word in PHOTO_COLUMNS if word in called]
     column = found[0] if found else raw.columns[0] if names_photos else None
     names = None
     if column is not None:
@@ -114,9 +116,15 @@ def rows_for(photos: Sequence[str], names: Sequence[str]) -> np.ndarray:
     ends, photo_ends = _once(PurePath(name).name for name in whole), _once(PurePath(photo).name for photo in photos)
     for i, photo in enumerate(photos):
         end = PurePath(photo).name
-        if rows[i] < 0 and end in ends and end in photo_ends:
+        if rows[i] < 0 and end in ends and end in photo_ends and _is_end(photo, names[by_end[end]]):
             rows[i] = by_end[end]
     return rows
+
+
+def _is_end(one: str, other: str) -> bool:
+    """Whether the shorter path is how the longer one ends: female/a.jpg is not male/a.jpg."""
+    parts = sorted((PurePath(path.replace("\\", "/")).parts for path in (one, other)), key=len)
+    return parts[1][len(parts[1]) - len(parts[0]) :] == parts[0]
 
 
 def slug(text: str) -> str:
@@ -134,6 +142,9 @@ def _read(file: Path) -> pd.DataFrame:
         with file.open(encoding="utf-8-sig") as stream:
             first = stream.readline()
             second = stream.readline()
+            skipped = int(bool(re.fullmatch(r'"?sep=.?"?', first.strip())))       # as Excel writes it
+            if skipped:
+                first, second = second, stream.readline()
     except OSError as error:
         raise Img2TabError(f"{file} cannot be read ({error.strerror}). Name the file of labels.") from error
     except UnicodeDecodeError as error:
@@ -146,7 +157,7 @@ def _read(file: Path) -> pd.DataFrame:
             f"{file.name} must start with a header line that names its columns, got {first.strip()[:80]!r}. "
             "Add one, for instance: image,smiling"
         )
-    return _parsed(file, sep=separator, skipinitialspace=True)
+    return _parsed(file, sep=separator, skipinitialspace=True, skiprows=skipped)
 
 
 def _celeba(file: Path, *, count: int) -> pd.DataFrame:
@@ -166,9 +177,16 @@ def _celeba(file: Path, *, count: int) -> pd.DataFrame:
 
 def _parsed(file: Path, **options) -> pd.DataFrame:
     try:
-        raw = pd.read_csv(
-            file, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, **options
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more cells than the header
+            raw = pd.read_csv(
+                file, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, **options
+            )
+    except pd.errors.ParserWarning as error:
+        raise Img2TabError(
+            f"Every row of {file.name} must have as many cells as its header line, got one with more. Quote cells that "
+            "hold the separator, and remove separators at the ends of lines."
+        ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
         raise Img2TabError(

@@ -95,7 +95,8 @@ class StyleTable:
 
     psi: float32 (N, D), column-major memory map, style units; labels: DataFrame of N rows, one int8
     column per target (0, 1, or -1 where unknown) and further float columns; split: int8 (N,), 0 train,
-    1 validation, 2 test; stats: over the training rows; key: sha256 of what the table was built from.
+    1 validation, 2 test; stats: over the training rows; key: sha256 of what the table was built from; backbone_key:
+    changes with the weights of the backbone, "" where it was not noted.
     """
 
     name: str
@@ -107,6 +108,7 @@ class StyleTable:
     layout: StyleLayout
     backbone: str
     key: str
+    backbone_key: str = ""
 
     def rows(self, part: str) -> np.ndarray:
         """Row numbers of "train", "validation" or "test"; int64 (n,)."""

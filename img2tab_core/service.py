@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +104,12 @@ class Studio:
         from img2tab_core.backbone import backbone_names
 
         return backbone_names()
+
+    def backbone_key(self, name: str) -> str:
+        """Changes with a backbone's weights; "" where there is none of this name."""
+        from img2tab_core.backbone import backbone_key
+
+        return backbone_key(name)
 
     def backbones(self) -> list[dict]:
         """What is known of every backbone, without opening it: name, file, size in px, channels, encoder."""
@@ -280,7 +285,15 @@ class Studio:
                 if Path(name).name != name:
                     raise Img2TabError(f"A table's name is one word without slashes, got {name!r}.")
                 self._tables[name] = tables.open_table(weights.home() / "tables" / name)
-            return self._tables[name]
+            found = self._tables[name]
+        now = self.backbone_key(found.backbone)
+        if found.backbone != DEFAULT_BACKBONE and found.backbone_key and found.backbone_key != now:
+            raise Img2TabError(
+                f"The table {name!r} was encoded by other weights than the backbone {found.backbone} has now"
+                + (". " if now else ", or that backbone was removed. ")
+                + "Add the checkpoint it was made with again, or import the table anew."
+            )
+        return found
 
     def train(
         self,
@@ -564,9 +577,9 @@ class Studio:
 
     def _sample_codes(self, backbone: str, count: int) -> list[StyleCode]:
         """Codes of the first samples; of random faces where the backbone has no encoder."""
-        with self._making(("samples", backbone)):
-            codes = self._samples.setdefault(backbone, [])
-            model = self.backbone(backbone)
+        model = self.backbone(backbone)
+        with self._making(("samples", model.key)):
+            codes = self._samples.setdefault(model.key, [])
             if model.encoder is None:
                 codes[:] = codes or [StyleCode.of(psi, backbone) for psi in model.random_codes(len(self.samples()))]
             else:
@@ -655,7 +668,7 @@ def _run_id(
     """The same table, target, exclusions, seed, kind and settings give the same id."""
     estimator = classifiers.KINDS[kind].estimator
     settings = {name: str(value) for name, value in estimator().get_params().items()}
-    recipe = classifiers.RECIPE if kind == DEFAULT_KIND else f"{kind} {version(estimator.library)}"
+    recipe = classifiers.RECIPE if kind == DEFAULT_KIND else f"{kind} {classifiers.library_version(kind)}"
     return _id_of(table, target, json.dumps([
         recipe, settings, table.key, target, sorted(excluded), seed], sort_keys=True))
 

@@ -63,6 +63,7 @@ def write_table(
     layout: StyleLayout,
     backbone: str,
     key: str,
+    backbone_key: str = "",
     split_seed: int = 0,
     split: np.ndarray | None = None,
     about: dict | None = None,
@@ -102,7 +103,8 @@ def write_table(
         np.savez(partial / "stats.npz", mean=mean, std=std, split=split)
         labels.to_parquet(partial / "labels.parquet")
         (partial / "table.json").write_text(json.dumps({
-            "backbone": backbone, "layout": list(layout.sizes), "key": key, "split_seed": split_seed,
+            "backbone": backbone, "backbone_key": backbone_key, "layout": list(layout.sizes), "key": key,
+            "split_seed": split_seed,
             "targets": [asdict(target) for target in targets], "about": about or {},
         }, indent=1))
         _replace(folder, partial, aside=workshop / "old")
@@ -157,6 +159,7 @@ def open_table(folder: Path) -> StyleTable:
             layout=StyleLayout(tuple(about["layout"])),
             backbone=about["backbone"],
             key=about["key"],
+            backbone_key=about.get("backbone_key", ""),
         )
         shape = len(table.labels), table.layout.total
         if (table.psi.shape, (*split.shape, *mean.shape), std.shape) != (shape, shape, shape[1:]):

@@ -110,12 +110,14 @@ def channels(text: str) -> frozenset[int]:
 
 
 def progress(quiet: bool) -> Callable[[float, str], None]:
-    """A line on standard error that is written over; nothing where no person is watching."""
+    """A bar on standard error that is written over; nothing where no person is watching."""
     if quiet or not sys.stderr.isatty():
         return lambda fraction, text: None
 
     def show(fraction: float, text: str) -> None:
-        print(f"\r\033[K{fraction:4.0%}  {text}", end="" if fraction < 1 else "\n", file=sys.stderr, flush=True)
+        bar = "#" * int(20 * fraction)
+        end = "" if fraction < 1 else "\n"
+        print(f"\r\033[K[{bar:20}] {fraction:4.0%}  {text}", end=end, file=sys.stderr, flush=True)
 
     return show
 

@@ -214,8 +214,9 @@ def open_checkpoint(file: Path) -> dict:
         raise Img2TabError(
             f"{file.name} was not opened: it must hold only tensors and plain values, got Python objects, "
             "which could run code on this computer. Where you trust it, on another one, save its tensors alone: "
-            f"c = torch.load({file.name!r}, weights_only=False); torch.save({{'state_dict': c['state_dict'], "
-            "'latent_avg': c['latent_avg'], 'opts': dict(vars(c['opts']))}, 'plain.pt'). Then use that file here."
+            f"c = torch.load({file.name!r}, weights_only=False); torch.save({{k: dict(vars(v)) if k == 'opts' and not "
+            "isinstance(v, dict) else v for k, v in c.items() if k in ('state_dict', 'latent_avg', 'opts', 'g_ema')}, "
+            "'plain.pt'). Then use that file here."
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         raise Img2TabError(

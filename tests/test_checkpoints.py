@@ -196,3 +196,26 @@ def test_a_generator_without_encoder_says_that_it_cannot_read_photos(generator, 
 def test_4_names_a_backbone_cannot_have(generator, tmp_path, name):
     with pytest.raises(Img2TabError, match=re.escape(f"got {name!r}")):
         backbone.add_backbone(g_ema(generator, tmp_path / "stylegan2.pt"), name)
+
+
+def test_a_table_is_refused_once_its_backbone_s_name_means_other_weights(generator, tmp_path):
+    from img2tab_core import importing
+    from img2tab_core.service import Studio
+
+    mine = backbone.add_backbone(g_ema(generator, tmp_path / "one.pt"), "mine")
+    np.save(tmp_path / "codes.npy", mine.random_codes(60))
+    (tmp_path / "labels.csv").write_text("odd\n" + "\n".join(str(i % 2) for i in range(60)))
+    importing.import_codes(tmp_path / "codes.npy", tmp_path / "labels.csv", mine, name="faces")
+    assert Studio().table("faces").backbone_key == mine.key == backbone.backbone_key("mine")
+    backbone.remove_backbone("mine")
+    backbone.add_backbone(g_ema(generator, tmp_path / "two.pt", **{"conv1.noise.weight": torch.ones(1)}), "mine")
+    with pytest.raises(Img2TabError, match="encoded by other weights than the backbone mine has now"):
+        Studio().table("faces")
+
+
+def test_a_latent_avg_of_7_numbers_or_of_nan_is_refused(generator, tmp_path):
+    for value, sentence in ((torch.zeros(7), r"must be \(512,\) or \(8, 512\), got \(7,\)"),
+                            (torch.full((512,), float("nan")), "must hold finite numbers")):
+        torch.save({"g_ema": generator.state_dict(), "latent_avg": value}, tmp_path / "avg.pt")
+        with pytest.raises(Img2TabError, match=sentence):
+            checkpoints.open_stylegan2(tmp_path / "avg.pt")

@@ -41,7 +41,7 @@ def toy(per_layer: int | None = None, name: str = "toy"):
         flat = np.array(w).reshape(len(w), -1)
         return flat[:, :7] + flat[:, -1:]
 
-    return SimpleNamespace(name=name, layout=LAYOUT, stats=STATS, invert=invert, styles=styles)
+    return SimpleNamespace(name=name, key=f"key of {name}", layout=LAYOUT, stats=STATS, invert=invert, styles=styles)
 
 
 def align(data: bytes) -> tuple[np.ndarray, int]:

@@ -153,3 +153,18 @@ def test_row_minus_1_is_unknown_in_all_3_kinds_of_column(read):
     assert taken["smiling"].tolist() == [1, -1] and taken["smiling"].dtype == np.int8
     assert taken["age"][0] == 33 and np.isnan(taken["age"][1])
     assert taken["note"].tolist() == ["n3x", ""]
+
+
+def test_a_photo_does_not_get_the_label_of_another_folder_s_photo_of_1_name():
+    rows = rows_for(["female/a.jpg", "images/b.jpg", "c.jpg"], ["male/a.jpg", "b.jpg", "data/images/c.jpg"])
+    assert rows.tolist() == [-1, 1, 2]
+
+
+def test_a_row_with_4_cells_under_3_headings_is_refused_and_excel_s_first_line_is_skipped(tmp_path):
+    file = tmp_path / "labels.csv"
+    file.write_text("image,smiling,young\na.jpg,Lee,0,1\n")
+    with pytest.raises(Img2TabError, match="as many cells as its header line"):
+        read_labels(file)
+    file.write_text("sep=;\nname;image;smiling\nAnn;a.jpg;1\nBob;b.jpg;0\n")
+    found = read_labels(file)
+    assert found.names == ("a.jpg", "b.jpg") and [one.name for one in found.targets] == ["name", "smiling"]

@@ -23,6 +23,7 @@ FLOORS = {                                                           # the first
     "img2tab_core.weights": 3, "img2tab_core.tables": 3,
     "img2tab_core.checkpoints": 3.2, "img2tab_core.names": 3.2, "img2tab_core.importing": 3.2,
     "img2tab_core.comparison": 3.2, "img2tab_core.fairness": 3.3, "img2tab_core.remedies": 3.4,
+    "img2tab_core.proxies": 3.3, "img2tab_core.intervention": 3.35, "img2tab_core.worked_example": 3.5,
     "img2tab_core.backbone": 3.5,                                    # a generator and its encoder, opened by weights
     "img2tab_core.refinement": 3.6,
     "img2tab_core.quality": 3, "img2tab_core.evaluation": 3.65,
@@ -44,7 +45,7 @@ FLOORS = {                                                           # the first
     "img2tab_core.training.train_e4e": 3.3, "img2tab_core.training.e4e_commands": 3.6,
     "img2tab_core.terminal": 4.3, "img2tab_core.cli_import": 4.4, "img2tab_core.cli_classifiers": 4.4,
     "img2tab_core.cli": 5,
-    "dashboard.components": 4.9, "dashboard.charts": 5, "dashboard.audit_charts": 5.1,
+    "dashboard.components": 4.9, "dashboard.charts": 5, "dashboard.audit_charts": 5.1, "dashboard.proxy_charts": 5.1,
     "dashboard.state": 5.5, "dashboard.views": 6,
     "dashboard.app": 7,
 }

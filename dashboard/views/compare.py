@@ -118,8 +118,13 @@ def _sentence(found: Comparison, shown: list[Contender], position: int) -> str:
         one.title for one in shown
         if one is not finder and overlap.low is not None and one.estimate_at("overlap", position).high >= overlap.low
     ]
+    close = sorted({
+        classifiers.KINDS[one.kind].title for one in shown
+        if one.kind != judge.kind and accuracy.low is not None and one.estimate("accuracy").high >= accuracy.low
+    })
     said = (
-        f"**{classifiers.KINDS[judge.kind].title}** judges best, {words.percent(accuracy.mean)} of the test faces. "
+        f"**{classifiers.KINDS[judge.kind].title}** judges best, {words.percent(accuracy.mean)} of the test faces"
+        + (f"; the intervals of {_list(close)} overlap with its own" if close else "") + ". "
         f"**{finder.title}**’s importance finds most: {words.percent(overlap.mean, 0)} of the {k} concepts farthest "
         f"apart are among its top {k}; a random ranking would find "
         f"{100 * found.chance[position]:.2g}\N{NO-BREAK SPACE}%. "
@@ -172,7 +177,8 @@ def _numbers(found: Comparison, position: int) -> None:
         },
     )
     st.caption(
-        f"Mean over {words.count(len(found.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval. Each seed "
+        f"Mean over {words.count(len(found.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval over the "
+        "seeds, all on the same test faces. Each seed "
         f"trained on {found.faces:,} faces with all {found.channels:,} concepts on offer, and was measured on "
         f"{found.test_faces:,} faces. Top: share of the concepts farthest apart that are among the most important."
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,15 @@ def absent(kind: str) -> str | None:
         return None
     how = "pip install -e .[compare]" if about.extra else "pip install -e ."
     return f"{about.title} is not installed: it needs {about.package}. Run `{how}` in the project's folder."
+
+
+def library_version(kind: str) -> str:
+    """The version of the library that decides the result, whatever package it was installed from."""
+    library = _about(kind).estimator.library
+    try:
+        return version(library)
+    except PackageNotFoundError:                                     # xgboost instead of xgboost-cpu, for instance
+        return str(getattr(importlib.import_module(_about(kind).module), "__version__", "unknown"))
 
 
 def make(
@@ -178,7 +188,7 @@ def save(model: ConceptClassifier, folder: Path) -> None:
             "classes": model.classes_.tolist(),
             "params": {name: _plain(value) for name, value in params.items()},
             "screened": model.screened_.tolist(),
-            "versions": {model.library: version(model.library), "img2tab": __version__},
+            "versions": {model.library: library_version(model.kind), "img2tab": __version__},
         }
         os.replace(part, folder / model.file)
         part = folder / f".{RECORD_FILE}.part"

@@ -129,7 +129,7 @@ def open_published(file: Path, *, excluded: frozenset[int] = frozenset()) -> XGB
         width = int(learner["learner_model_param"]["num_feature"])
     except OSError as error:
         raise Img2TabError(f"{file} cannot be read: {error.strerror}. {advice}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Img2TabError(f"{file} is not an XGBoost classifier. {advice}") from error
     if objective != "binary:logistic" or trees != "gbtree":
         raise Img2TabError(

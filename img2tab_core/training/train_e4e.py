@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -250,7 +251,7 @@ def _opened(file: Path, encoder: nn.Module, latent_avg: Tensor) -> dict:
         saved = torch.load(file, weights_only=True, map_location="cpu")
         is_same = torch.equal(saved["latent_avg"], latent_avg.cpu())
         encoder.load_state_dict(saved["encoder"])
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise Img2TabError(
             f"{file} is damaged, or of an encoder of another kind than this one. Choose another --out."
         ) from error
