@@ -20,6 +20,7 @@ from img2tab_core.fairness import STANDARD, Audit, Change, ThresholdCost
 from img2tab_core.jobs import Job
 from img2tab_core.layout import StyleLayout
 from img2tab_core.names import Suggestion
+from img2tab_core.proxies import Suggestion as Suggested
 from img2tab_core.records import (
     DEFAULT_BACKBONE,
     ConceptScores,
@@ -395,6 +396,23 @@ def collect() -> Job[Run] | None:
 
 
 # ---- auditing
+
+
+@st.cache_data(show_spinner="Comparing the groups in every concept…", max_entries=32)
+def _suggestion(table_key: str, table_name: str, target_name: str, sensitive: str) -> Suggested:
+    return studio().suggest(table(table_name), target_name, sensitive)
+
+
+def suggest(sensitive: str) -> None:
+    """Tick what carries an attribute; the rule that chose is shown until something else is suggested."""
+    found = _suggestion(current_table().key, table_name(), target().name, sensitive)
+    _set_of_target("visit.suggested", found)
+    tick(ticked() | frozenset(found.excluded))
+
+
+def suggested() -> Suggested | None:
+    """What was suggested last for this table and target."""
+    return _of_target("visit.suggested", None)
 
 
 Thresholds = tuple[tuple[str, float], ...]  # of each group; () is 0.5 for all

@@ -21,6 +21,7 @@ from img2tab_core import (
     fairness,
     names,
     photos,
+    proxies,
     quality,
     refinement,
     rendering,
@@ -460,6 +461,13 @@ class Studio:
         rows, labels, probability = self.judged(run)
         return fairness.audit(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats)
+
+    def suggest(self, table: StyleTable, target: str, sensitive: str) -> proxies.Suggestion:
+        """What to exclude so that a classifier of the target no longer leans on an attribute, by a stated rule.
+
+        Found on training and validation faces; see `proxies.suggest`.
+        """
+        return proxies.suggest(proxies.carried(table, target, sensitive))
 
     def repeated(
         self,

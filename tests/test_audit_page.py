@@ -118,6 +118,19 @@ def test_every_one_of_7_metrics_can_be_shown(visit):
         assert not at.error
 
 
+def test_a_suggestion_ticks_the_channel_that_carries_the_group_and_states_its_rule(home):
+    at = _ready(AppTest.from_file(str(APP), default_timeout=300).run())
+    at = _ready(at.switch_page("views/exclude.py").run())
+    assert at.selectbox(key="exclude.sensitive").options == ["Group", "Rare"]
+    at = _ready(next(one for one in at.button if one.label == "Suggest").click().run())
+    (said,) = [one.value for one in at.caption if "suggested" in one.value]
+    assert "Exclude every channel in which the groups differ" in said and "none of the test split" in said
+    door = Studio()
+    found = door.suggest(door.table("toy"), "kind", "group")
+    assert found.excluded[0] == 9                                    # 3 standard deviations apart
+    assert at.button(key="exclude.train").label == f"Retrain without {len(found.excluded):,} concepts"
+
+
 def test_after_a_retrain_without_1_concept_the_gaps_stand_before_and_after(visit):
     door = Studio()
     table = door.table("toy")

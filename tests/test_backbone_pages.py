@@ -132,11 +132,12 @@ def test_a_name_belongs_to_1_backbone(visit):
     door.name_concept(700, "", backbone="small")
 
 
-def test_a_backbone_without_a_table_says_the_2_commands_that_make_one(visit):
+def test_a_backbone_without_a_table_or_an_encoder_says_the_1_command_that_makes_one(visit):
     at = _choose(visit, "bare")
     assert any("has no table yet" in one.value for one in at.markdown) and not _errors(at)
     (code,) = [one.value for one in at.code]
-    assert "import folder DIR --labels labels.csv --backbone bare" in code and "import population" in code
+    assert code.startswith("img2tab import psi CODES LABELS --backbone bare")  # it cannot read photos
+    assert any("no encoder" in one.value for one in at.caption)
     assert any(one.label == "Target" for one in _choose(at, "small").selectbox)
 
 

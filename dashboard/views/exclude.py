@@ -158,6 +158,28 @@ def _add(scores: ConceptScores) -> None:
                 help="Every concept has stand-ins, so excluding a few changes little; excluding a whole family does.",
             )
             st.form_submit_button("Add all", on_click=lambda: _add_top(scores))
+    _suggest()
+
+
+def _suggest() -> None:
+    """Tick what carries another label: the rule is stated, never silent."""
+    others = {one.name: one.title for one in state.current_table().targets if one.name != state.target().name}
+    if not others:
+        return
+    with st.form("exclude.suggesting", border=False):
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            st.selectbox(
+                "Add what carries",
+                list(others),
+                key="exclude.sensitive",
+                format_func=others.get,
+                help="Ticks every concept in which the groups of this attribute differ among faces of the same class: "
+                "a whole family, because each of thousands of stand-ins would take the place of the others.",
+            )
+            st.form_submit_button("Suggest", on_click=lambda: state.suggest(st.session_state["exclude.sensitive"]))
+    found = state.suggested()
+    if found is not None and set(found.excluded) <= state.ticked():
+        st.caption(f"**{words.count(len(found.excluded), 'concept')} suggested.** {found.rule}")
 
 
 def _add_typed() -> None:

@@ -1,0 +1,214 @@
+"""What a gap is made of becomes figures: concepts to look at, how much to exclude, who flips and how far they move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboard.charts import BLUE, GREY, ORANGE
+from dashboard.components.words import count, percent, signed
+from img2tab_core.comparison import Estimate
+from img2tab_core.intervention import Intervention
+from img2tab_core.proxies import Carried, ExclusionCurve
+
+CORNER = (0.9, 0.9)      # shares of the shown concepts that lie left of, and below, the corner where to look
+
+_CLEAR = "rgba(0,0,0,0)"
+_LINE = "rgba(128,132,149,0.35)"
+_SHADE = "rgba(232,119,34,0.10)"
+_FLOOR = 0.3             # where "not used" sits on a logarithmic axis: this share of the smallest value above zero
+_ROW = 38                # px
+_BINS = 41               # an odd number: the middle one is around no move at all
+
+
+def carried_scatter(
+    found: Carried,
+    importance: np.ndarray,
+    name_of: Callable[[int], str],
+    *,
+    attribute: str,
+    excluded: Collection[int] = (),
+    picked: int | None = None,
+    most: int = 2000,
+) -> go.Figure:
+    """Concepts by how far apart the groups are within a class (x) and how much the classifier uses them (y).
+
+    The upper right corner is shaded: it is where to look. Excluded ones are open, others full; customdata is the
+    channel. Drawn are all that the classifier uses, and of the others those furthest apart, up to `most` together.
+    """
+    importance = np.asarray(importance, np.float64)
+    used = np.flatnonzero(importance > 0)
+    rest = np.setdiff1d(found.ranking[: most + len(used)], used)
+    rest = rest[np.argsort(-np.abs(found.shift[rest]), kind="stable")][: max(0, most - len(used))]
+    used = used[np.argsort(-importance[used], kind="stable")][:most]
+    shown = np.concatenate([used, rest]).astype(int)
+    share = 100 * importance
+    floor = _FLOOR * float(share[used].min()) if len(used) else 1e-3
+    y = np.where(share > 0, share, floor)
+    figure = _figure(height=400)
+    if len(used):
+        left, bottom = np.quantile(found.within[used], CORNER[0]), np.quantile(share[used], CORNER[1])
+        right, top = 1.08 * found.within[shown].max(), 1.6 * y[shown].max()
+        figure.add_shape(type="rect", x0=left, x1=right, y0=bottom, y1=top, fillcolor=_SHADE, layer="below",
+                         line={"color": ORANGE, "width": 1, "dash": "dot"})
+        figure.add_annotation(x=right, y=np.log10(top), xanchor="right", yanchor="bottom", text="where to look",
+                              showarrow=False, font_color=ORANGE)
+    out = np.isin(shown, list(excluded))
+    for mask, name, symbol, colour in (
+        (~out, "not excluded", "circle", BLUE), (out, "excluded", "circle-open", ORANGE),
+    ):
+        if mask.any():
+            at = shown[mask]
+            figure.add_scattergl(
+                x=found.within[at], y=y[at], mode="markers", name=name, customdata=at.tolist(),
+                marker={"color": colour, "size": 7, "opacity": 0.6, "symbol": symbol},
+                unselected_marker_opacity=0.6,
+                hovertext=[
+                    f"{name_of(int(index))}<br>between the groups {found.within[index]:.2f} SD, "
+                    f"between the classes {found.between[index]:.2f} SD<br>importance {percent(importance[index], 2)}"
+                    for index in at
+                ],
+                hovertemplate="%{hovertext}<extra></extra>",
+            )
+    if picked is not None and picked in shown:
+        figure.add_scatter(
+            x=[found.within[picked]], y=[y[picked]], mode="markers+text", text=[name_of(picked)],
+            textposition="top left", customdata=[picked], hoverinfo="skip", showlegend=False,
+            marker={"symbol": "circle-open", "size": 16, "color": GREY, "line_width": 2})
+    figure.update_layout(clickmode="event+select", dragmode="pan", legend=_legend())
+    figure.update_xaxes(title_text=f"Distance between groups of {attribute.lower()} within a class, SD",
+                        gridcolor=_LINE, zeroline=False, rangemode="tozero")
+    ticks = [10.0**power for power in range(-4, 3) if 2 * floor < 10.0**power <= 1.2 * y.max()]
+    figure.update_yaxes(title_text="Importance, %", type="log", gridcolor=_LINE, tickvals=[floor, *ticks],
+                        ticktext=["not used", *(f"{tick:g}" for tick in ticks)], automargin=True)
+    return figure
+
+
+def exclusion_curve(curve: ExclusionCurve, *, chosen: int | None = None, goal: float | None = None) -> go.Figure:
+    """Accuracy (blue, solid) and gap (orange, dashed) against how many concepts are excluded, with 95 % intervals.
+
+    The vertical line, a shape named "chosen", stands at the chosen count; customdata of every point is its count, so
+    that a click can choose. goal: a gap drawn as a dotted line. Counts are evenly spaced: they grow by leaps.
+    """
+    counts = [point.count for point in curve.points]
+    at = list(range(len(counts)))
+    figure = _figure(height=360)
+    for name, title, colour, dash, symbol in (
+        ("accuracy", "accuracy", BLUE, "solid", "circle"),
+        ("gap", "gap (equalised odds)", ORANGE, "dash", "square"),
+    ):
+        values = [point.estimate(name) for point in curve.points]
+        figure.add_scatter(
+            x=at, y=[value.mean for value in values], mode="lines+markers", name=title, customdata=counts,
+            error_y=_bars(values, colour), line={"color": colour, "width": 2, "dash": dash},
+            marker={"color": colour, "size": 9, "symbol": symbol},
+            hovertext=[f"{count(number, 'concept')} excluded<br>{title} {_said(value)}"
+                       for number, value in zip(counts, values, strict=True)],
+            hovertemplate="%{hovertext}<extra></extra>",
+            unselected_marker_opacity=1.0,
+        )
+    if goal is not None:
+        figure.add_hline(y=goal, line={"color": GREY, "dash": "dot", "width": 1})
+    if chosen is not None:
+        x = float(np.interp(chosen, counts, at))
+        figure.add_shape(name="chosen", type="line", x0=x, x1=x, y0=0, y1=1, yref="paper",
+                         line={"color": GREY, "width": 3})
+        figure.add_annotation(x=x, y=1, yref="paper", yanchor="bottom", showarrow=False,
+                              text=f"{chosen:,} excluded")
+    figure.update_layout(clickmode="event+select", dragmode=False, legend=_legend() | {"y": 1.1})
+    figure.update_xaxes(title_text="Concepts excluded", tickvals=at, ticktext=[f"{number:,}" for number in counts],
+                        showgrid=False, zeroline=False, range=[-0.5, len(at) - 0.5])
+    figure.update_yaxes(tickformat=".0%", gridcolor=_LINE, zeroline=False, range=[0, 1.02])
+    return figure
+
+
+def count_at(curve: ExclusionCurve, x: float) -> int:
+    """The count that a place on the figure's x-axis stands for, such as where a dragged line was let go."""
+    counts = [point.count for point in curve.points]
+    return round(float(np.interp(x, range(len(counts)), counts)))
+
+
+def flip_dots(found: Intervention, groups: tuple[str, str], classes: tuple[str, str]) -> go.Figure:
+    """Share of decisions that flip, by group and direction: a dot and its 95 % Wilson interval."""
+    rows = sorted(found.by, key=lambda one: (one.group, one.towards))
+    figure = _figure(height=80 + _ROW * len(rows))
+    for towards, colour, symbol in ((0, BLUE, "circle"), (1, ORANGE, "square")):
+        mine = [(place, one) for place, one in enumerate(rows) if one.towards == towards]
+        figure.add_scatter(
+            x=[one.share for _, one in mine], y=[place for place, _ in mine], mode="markers",
+            name=f"moved towards {groups[towards]}",
+            marker={"color": colour, "size": 11, "symbol": symbol},
+            error_x={"type": "data", "symmetric": False, "color": colour, "thickness": 2, "width": 5,
+                     "array": [one.high - one.share for _, one in mine],
+                     "arrayminus": [one.share - one.low for _, one in mine]},
+            hovertext=[
+                f"{one.flips:,} of {count(one.faces, 'face')} flip: {percent(one.share)} "
+                f"({percent(one.low)} to {percent(one.high)})<br>{one.to_one:,} to {classes[1]}, "
+                f"{one.flips - one.to_one:,} to {classes[0]}<br>probability of {classes[1]} moves by "
+                f"{signed(100 * one.move.mean)} points on average"
+                for _, one in mine
+            ],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    figure.update_layout(legend=_legend())
+    figure.update_xaxes(title_text=f"Decisions that flip at strength {found.strength:g}", tickformat=".0%",
+                        gridcolor=_LINE, zeroline=False, rangemode="tozero")
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))), ticktext=[f"{groups[one.group]} (n = {one.faces:,})" for one in rows],
+        range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False, automargin=True)
+    return figure
+
+
+def move_histogram(found: Intervention, towards: int, groups: tuple[str, str], classes: tuple[str, str]) -> go.Figure:
+    """How far the probability of class 1 moves when all faces are moved towards one group: shares of each group."""
+    moves = 100 * (found.after[towards] - found.before)
+    reach = max(1.0, float(np.abs(moves).max()))
+    edges = np.linspace(-reach, reach, _BINS + 1)
+    figure = _figure(height=300)
+    for group, colour, dash in ((0, BLUE, "solid"), (1, ORANGE, "dash")):
+        mine = moves[found.groups == group]
+        if not len(mine):
+            continue
+        share = np.histogram(mine, edges)[0] / len(mine)
+        figure.add_scatter(
+            x=(edges[:-1] + edges[1:]) / 2, y=share, mode="lines", line={"color": colour, "shape": "hvh", "dash": dash},
+            fill="tozeroy", fillcolor=f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},0.2)",
+            name=f"{groups[group]} (n = {len(mine):,})",
+            hovertemplate="%{y:.1%} of the faces move by about %{x:.0f} points<extra></extra>",
+        )
+    figure.add_vline(x=0, line={"color": GREY, "width": 1})
+    figure.update_layout(legend=_legend())
+    figure.update_xaxes(title_text=f"Move of the probability of {classes[1]}, points, towards {groups[towards]}",
+                        gridcolor=_LINE, zeroline=False)
+    figure.update_yaxes(title_text="Share of faces", tickformat=".0%", gridcolor=_LINE, zeroline=False,
+                        rangemode="tozero")
+    return figure
+
+
+def _figure(*, height: int) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        height=height, paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR, font={"size": 13}, hoverlabel={"align": "left"},
+        separators=". ", margin={"l": 0, "r": 8, "t": 40, "b": 44},
+    )
+    return figure
+
+
+def _legend() -> dict:
+    return {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemsizing": "constant"}
+
+
+def _bars(values: list[Estimate], colour: str) -> dict:
+    """Error bars of 95 % intervals; none for one seed."""
+    return {"type": "data", "array": [0 if value.high is None else value.high - value.mean for value in values],
+            "color": colour, "thickness": 1.5, "width": 4,
+            "visible": any(value.high is not None for value in values)}
+
+
+def _said(value: Estimate) -> str:
+    """"87.3 % (86.1 % to 88.5 %)", without an interval for one seed."""
+    if value.high is None:
+        return percent(value.mean)
+    return f"{percent(value.mean)} ({percent(value.low)} to {percent(value.high)})"
