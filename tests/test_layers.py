@@ -21,6 +21,7 @@ FLOORS = {                                                           # the first
     "img2tab_core.classifiers.base": 1.8, "img2tab_core.classifiers": 2,
     "img2tab_core.labels": 2, "img2tab_core.code_files": 2,
     "img2tab_core.weights": 3, "img2tab_core.tables": 3,
+    "img2tab_core.migrations": 3, "img2tab_core.sessions": 3.2,
     "img2tab_core.checkpoints": 3.2, "img2tab_core.names": 3.2, "img2tab_core.importing": 3.2,
     "img2tab_core.comparison": 3.2, "img2tab_core.fairness": 3.3, "img2tab_core.remedies": 3.4,
     "img2tab_core.proxies": 3.3, "img2tab_core.intervention": 3.35, "img2tab_core.worked_example": 3.5,
