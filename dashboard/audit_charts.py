@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.charts import BLUE, GREY, ORANGE
+from dashboard.charts import BLUE, GREY, ORANGE, new_figure
 from dashboard.components.words import count, percent
 from img2tab_core.comparison import Estimate
 from img2tab_core.fairness import GAPS, METRICS, SMALL, Audit, Change, GroupAudit, Measure, ThresholdCost
@@ -16,7 +16,6 @@ from img2tab_core.remedies import Outcome, Remedies
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
-_CLEAR = "rgba(0,0,0,0)"
 _LINE = "rgba(128,132,149,0.35)"
 _ROW = 34                # px
 
@@ -258,14 +257,8 @@ def _dumbbell(
 
 def _figure(*, height: int) -> go.Figure:
     """See-through, so that any theme fits; the legend lies above, from the left."""
-    figure = go.Figure()
+    figure = new_figure(height=height)
     figure.update_layout(
-        height=height,
-        paper_bgcolor=_CLEAR,
-        plot_bgcolor=_CLEAR,
-        font={"size": 13},
-        hoverlabel={"align": "left"},
-        separators=". ",
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         margin={"l": 0, "r": 8, "t": 32, "b": 44},
     )

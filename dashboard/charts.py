@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboard.components.words import percent, signed
-from img2tab_core.comparison import Comparison, Estimate
+from img2tab_core.comparison import Comparison
 from img2tab_core.records import ConceptScores, Metrics, Prediction
 
 BLUE, ORANGE, GREY = (
@@ -29,7 +29,7 @@ NameOf = Callable[[int], str]
 
 def probability_bar(probability: float, classes: tuple[str, str]) -> go.Figure:
     """The two classes share one bar; probability is that of class 1."""
-    figure = _figure(height=36)
+    figure = new_figure(height=36)
     for share, name, colour in ((1 - probability, classes[0], BLUE), (probability, classes[1], ORANGE)):
         figure.add_bar(
             x=[share],
@@ -62,7 +62,7 @@ def contribution_bars(
     others = int(np.count_nonzero(prediction.contributions)) - len(indexes)
     rest = float(prediction.contributions.sum() - sum(values))
     names = [name_of(index) for index in indexes]
-    figure = _figure(height=98 + 26 * len(indexes))
+    figure = new_figure(height=98 + 26 * len(indexes))
     figure.add_bar(
         x=values,
         y=list(range(len(indexes))),
@@ -154,7 +154,7 @@ def concept_scatter(
     floor = float(positive.min() * _FLOOR) if positive.size else 1e-3
     y = np.where(share > 0, share, floor)
     towards_one = scores.direction[shown] > 0
-    figure = _figure(height=380)
+    figure = new_figure(height=380)
     for mask, colour, name in ((~towards_one, BLUE, classes[0]), (towards_one, ORANGE, classes[1])):
         figure.add_scattergl(
             x=x[mask],
@@ -216,7 +216,7 @@ def confusion(metrics: Metrics, classes: tuple[str, str]) -> go.Figure:
     counts = np.asarray(metrics.confusion, float)  # (label, answer)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     cells = [(row, column) for row in (0, 1) for column in (0, 1)]
-    figure = _figure(height=250)
+    figure = new_figure(height=250)
     figure.add_heatmap(
         z=share,
         x=[0, 1],
@@ -261,7 +261,7 @@ def took_over(
     indexes = gains(before, after, count)
     start, end = 100 * before.importance[indexes], 100 * after.importance[indexes]
     rows = list(range(len(indexes)))
-    figure = _figure(height=92 + 26 * max(len(rows), 1))
+    figure = new_figure(height=92 + 26 * max(len(rows), 1))
     for row, low, high in zip(rows, start, end, strict=True):
         figure.add_scatter(
             x=[low, high],
@@ -305,22 +305,23 @@ def overlaps(found: Comparison) -> go.Figure:
 
     Intervals are 95 % over the seeds; the dotted line is what a random ranking would reach.
     """
-    figure = _figure(height=360)
+    figure = new_figure(height=360)
     shown = [one for one in found.contenders if one.trials]
     at = np.arange(len(found.ks))
     for number, one in enumerate(shown):
         values = [one.estimate_at("overlap", position) for position in range(len(found.ks))]
+        halves = [100 * (value.half or 0) for value in values]
         colour, offset = _colour_of(one.kind), 0.08 * (number - (len(shown) - 1) / 2)
         again = one.kind in {before.kind for before in shown[:number]}       # the same classifier, another importance
         figure.add_scatter(
             x=at + offset,
             y=[100 * value.mean for value in values],
-            error_y={"type": "data", "array": [_half(value, 100) for value in values], "thickness": 1.5, "width": 3},
+            error_y={"type": "data", "array": halves, "thickness": 1.5, "width": 3},
             mode="lines+markers",
             name=one.title,
             line={"color": colour, "width": 2, "dash": "dash" if again else "solid"},
             marker={"color": colour, "size": 8, "symbol": "circle-open" if again else "circle"},
-            hovertext=[f"{one.title}, top {k}: {_about(value, 100, 0)}\N{NO-BREAK SPACE}%" for k, value in
+            hovertext=[f"{one.title}, top {k}: {value.text(100, 0)}\N{NO-BREAK SPACE}%" for k, value in
                        zip(found.ks, values, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )
@@ -346,16 +347,16 @@ def accuracies(found: Comparison) -> go.Figure:
     """How well each kind of classifier judges the test faces: a dot and its 95 % interval over the seeds."""
     shown = {one.kind: one for one in found.contenders if one.trials}             # one of a kind: it judges the same
     rows = sorted(shown.values(), key=lambda one: -one.estimate("accuracy").mean)
-    figure = _figure(height=360)
+    figure = new_figure(height=360)
     for row, one in enumerate(rows):
         value, colour = one.estimate("accuracy"), _colour_of(one.kind)
         figure.add_scatter(
             x=[100 * value.mean],
             y=[row],
-            error_x={"type": "data", "array": [_half(value, 100)], "thickness": 2, "width": 5},
+            error_x={"type": "data", "array": [100 * (value.half or 0)], "thickness": 2, "width": 5},
             mode="markers",
             marker={"color": colour, "size": 11},
-            hovertext=[f"{one.title.split(',')[0]}: {_about(value, 100, 1)}\N{NO-BREAK SPACE}%"],
+            hovertext=[f"{one.title.split(',')[0]}: {value.text(100, 1)}\N{NO-BREAK SPACE}%"],
             hovertemplate="%{hovertext}<extra></extra>",
             showlegend=False,
         )
@@ -373,24 +374,14 @@ def _colour_of(kind: str) -> str:
     return _KIND_COLOURS.get(kind, GREY)
 
 
-def _half(value: Estimate, scale: float) -> float:
-    """Half of an interval; 0 where there is none."""
-    return 0.0 if value.high is None else scale * (value.high - value.mean)
-
-
-def _about(value: Estimate, scale: float, digits: int) -> str:
-    """"93.1 ± 0.4", without the second half for one seed."""
-    half = "" if value.high is None else f" ± {_half(value, scale):.{digits}f}"
-    return f"{scale * value.mean:.{digits}f}{half}"
-
-
 def gains(before: ConceptScores, after: ConceptScores, count: int) -> list[int]:
     """The channels whose importance grew most, largest gain first; only real gains."""
     growth = after.importance - before.importance
     return [int(index) for index in np.argsort(-growth, kind="stable")[:count] if growth[index] > 0]
 
 
-def _figure(*, height: int) -> go.Figure:
+def new_figure(*, height: int) -> go.Figure:
+    """An empty figure, see-through so that any theme fits; height in px."""
     figure = go.Figure()
     figure.update_layout(
         height=height,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts import BLUE, GREY, ORANGE
+from dashboard.charts import BLUE, GREY, ORANGE, new_figure
 from dashboard.components.words import count, percent, signed
 from img2tab_core.comparison import Estimate
 from img2tab_core.intervention import Intervention
@@ -15,7 +15,6 @@ from img2tab_core.proxies import Carried, ExclusionCurve
 
 CORNER = (0.9, 0.9)      # shares of the shown concepts that lie left of, and below, the corner where to look
 
-_CLEAR = "rgba(0,0,0,0)"
 _LINE = "rgba(128,132,149,0.35)"
 _SHADE = "rgba(232,119,34,0.10)"
 _FLOOR = 0.3             # where "not used" sits on a logarithmic axis: this share of the smallest value above zero
@@ -188,11 +187,8 @@ def move_histogram(found: Intervention, towards: int, groups: tuple[str, str], c
 
 
 def _figure(*, height: int) -> go.Figure:
-    figure = go.Figure()
-    figure.update_layout(
-        height=height, paper_bgcolor=_CLEAR, plot_bgcolor=_CLEAR, font={"size": 13}, hoverlabel={"align": "left"},
-        separators=". ", margin={"l": 0, "r": 8, "t": 40, "b": 44},
-    )
+    figure = new_figure(height=height)
+    figure.update_layout(margin={"l": 0, "r": 8, "t": 40, "b": 44})
     return figure
 
 

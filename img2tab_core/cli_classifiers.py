@@ -23,7 +23,7 @@ from img2tab_core.terminal import (
 )
 
 if TYPE_CHECKING:
-    from img2tab_core.comparison import Comparison, Estimate
+    from img2tab_core.comparison import Comparison
     from img2tab_core.fairness import Measure
 
 classifiers_app = typer.Typer()
@@ -187,11 +187,12 @@ def _rows(found: Comparison) -> list[list[str]]:
     rows = [["", "accuracy, %", "AUC", "seconds", *(f"top {k}, %" for k in found.ks), "rank corr.",
              f"distance of {found.ks[-1]}"]]
     for one in found.contenders:
-        cells = [one.reason] if one.reason else [
-            _pm(one.estimate("accuracy"), 100, 1), _pm(one.estimate("auc"), 1, 4), _pm(one.estimate("seconds"), 1, 1),
-            *(_pm(one.estimate_at("overlap", at), 100, 0) for at in range(len(found.ks))),
-            _pm(one.estimate("rank_correlation"), 1, 3), _pm(one.estimate_at("top_distance", len(found.ks) - 1), 1, 2),
-        ]
+        last = len(found.ks) - 1
+        cells = [one.reason] if one.reason else [value.text(scale, digits) or "none" for value, scale, digits in (
+            (one.estimate("accuracy"), 100, 1), (one.estimate("auc"), 1, 4), (one.estimate("seconds"), 1, 1),
+            *((one.estimate_at("overlap", at), 100, 0) for at in range(len(found.ks))),
+            (one.estimate("rank_correlation"), 1, 3), (one.estimate_at("top_distance", last), 1, 2),
+        )]
         rows.append([one.title, *cells, *[""] * (len(rows[0]) - 1 - len(cells))])
     return rows
 
@@ -214,14 +215,6 @@ def _meaning(found: Comparison) -> str:
         f"{found.ks[-1]}: mean of the most important ones, in standard deviations; {found.best_distance[-1]:.2f} is "
         "the most any ranking reaches. All concepts were offered to every classifier."
     )
-
-
-def _pm(value: Estimate, scale: float, digits: int) -> str:
-    """"93.1 ± 0.4", without the second half for one seed."""
-    if value.mean is None:
-        return "none"
-    half = "" if value.high is None else f" ± {scale * (value.high - value.mean):.{digits}f}"
-    return f"{scale * value.mean:.{digits}f}{half}"
 
 
 WRITTEN = {                                                          # what a comparison is written as

@@ -52,6 +52,18 @@ class Estimate:
     low: float | None
     high: float | None
 
+    @property
+    def half(self) -> float | None:
+        """Half of the interval; None where there is none."""
+        return None if self.high is None else self.high - self.mean
+
+    def text(self, scale: float, digits: int) -> str | None:
+        """"93.1 ± 0.4", without the second part for one seed; None for none."""
+        if self.mean is None:
+            return None
+        half = "" if self.half is None else f" ± {scale * self.half:.{digits}f}"
+        return f"{scale * self.mean:.{digits}f}{half}"
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -107,11 +119,11 @@ class Comparison:
 
     def to_json(self) -> dict:
         """Plain types: every value of every seed, and for a reader the means, intervals and stabilities."""
-        plain = asdict(self)
-        for contender, row in zip(self.contenders, plain["contenders"], strict=True):
+        stored = asdict(self)
+        for contender, row in zip(self.contenders, stored["contenders"], strict=True):
             row["estimates"] = {name: asdict(value) for name, value in self._estimates(contender).items()}
             row["stability"] = {str(k): contender.stability(k) for k in self.ks}
-        return _lists(plain)
+        return plain(stored)
 
     @classmethod
     def from_json(cls, stored: dict) -> Comparison:
@@ -136,7 +148,7 @@ class Comparison:
         row: dict[str, object] = {"classifier": contender.title}
         for name, value in self._estimates(contender).items():
             row[name] = np.nan if value.mean is None else value.mean
-            row[f"{name} ±"] = np.nan if value.high is None else value.high - value.mean
+            row[f"{name} ±"] = np.nan if value.half is None else value.half
         for k in self.ks:
             stability = contender.stability(k)
             row[f"stability of top {k}"] = np.nan if stability is None else stability
@@ -265,6 +277,13 @@ def estimate(values: Sequence[float | None]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+def plain(value):
+    """The same value with lists for tuples, as JSON has them."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     """Spearman's, ties at their mean rank; None where one of the two (n,) is constant."""
     one, other = rankdata(one), rankdata(other)
@@ -370,13 +389,6 @@ def _versions(kinds: Sequence[str]) -> dict[str, str]:
     packages = {name: version(name) for name in ("numpy", "scikit-learn")}
     packages |= {classifiers.KINDS[kind].package: classifiers.library_version(kind) for kind in kinds}
     return {"img2tab": __version__} | dict(sorted(packages.items()))
-
-
-def _lists(value):
-    """Tuples become lists, as JSON has them."""
-    if isinstance(value, dict):
-        return {name: _lists(one) for name, one in value.items()}
-    return [_lists(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _tuples(record: dict) -> dict:

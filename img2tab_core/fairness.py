@@ -16,7 +16,7 @@ from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, 
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, precision_score, roc_auc_score, roc_curve
 
-from img2tab_core.comparison import CONFIDENCE, Estimate, estimate
+from img2tab_core.comparison import CONFIDENCE, Estimate, estimate, plain
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import read_only
 
@@ -172,7 +172,7 @@ class Audit:
 
     def to_json(self) -> dict:
         """Plain types."""
-        return _lists(asdict(self))
+        return plain(asdict(self))
 
     @classmethod
     def from_json(cls, stored: dict) -> Audit:
@@ -278,7 +278,7 @@ class Change:
 
     def to_json(self) -> dict:
         """Plain types."""
-        return _lists(asdict(self))
+        return plain(asdict(self))
 
     @classmethod
     def from_json(cls, stored: dict) -> Change:
@@ -860,10 +860,3 @@ def _group_from(stored: dict) -> GroupAudit:
 
 def _measures_from(stored: dict) -> dict[str, Measure]:
     return {name: Measure(**one) for name, one in stored.items()}
-
-
-def _lists(value):
-    """Tuples become lists, as JSON has them."""
-    if isinstance(value, dict):
-        return {name: _lists(one) for name, one in value.items()}
-    return [_lists(one) for one in value] if isinstance(value, list | tuple) else value

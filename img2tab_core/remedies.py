@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from img2tab_core import __version__, scoring
 from img2tab_core.classifiers.catboost import BINS, TRIED_PER_SPLIT, CatBoostConcepts
-from img2tab_core.comparison import Estimate, estimate
+from img2tab_core.comparison import Estimate, estimate, plain
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.fairness import STANDARD, Change, Groups, change, gaps_of
 
@@ -197,10 +197,10 @@ class Remedies:
 
     def to_json(self) -> dict:
         """Plain types: every seed, and for a reader the means and intervals."""
-        plain = asdict(self)
-        for one, row in zip(self.outcomes, plain["outcomes"], strict=True):
+        stored = asdict(self)
+        for one, row in zip(self.outcomes, stored["outcomes"], strict=True):
             row["estimates"] = {name: asdict(one.estimate(name)) for name in MEASURES}
-        return _lists(plain)
+        return plain(stored)
 
     @classmethod
     def from_json(cls, stored: dict) -> Remedies:
@@ -225,7 +225,7 @@ class Remedies:
         for name, title in MEASURES.items():
             value = one.estimate(name)
             row[title] = np.nan if value.mean is None else value.mean
-            row[f"{title} ±"] = np.nan if value.high is None else value.high - value.mean
+            row[f"{title} ±"] = np.nan if value.half is None else value.half
         found = None if one.remedy == NOTHING else self.change(one.remedy)
         return row | {
             "needs the group": one.needs_group, "answers by chance": one.random,
@@ -556,10 +556,3 @@ def _check_test(test: np.ndarray, labels: np.ndarray, groups: Groups) -> None:
 def _versions(base: str) -> dict[str, str]:
     packages = ("fairlearn", "numpy", "scikit-learn", *(("catboost",) if base == "catboost" else ()))
     return {"img2tab": __version__} | {package: version(package) for package in packages}
-
-
-def _lists(value):
-    """Tuples become lists, as JSON has them."""
-    if isinstance(value, dict):
-        return {name: _lists(one) for name, one in value.items()}
-    return [_lists(one) for one in value] if isinstance(value, list | tuple) else value

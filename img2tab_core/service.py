@@ -46,10 +46,12 @@ from img2tab_core.records import (
     StyleCode,
     StyleTable,
     digest,
+    read_only,
 )
 
 FACE_SIZE = 256
 NAME_LENGTH = 60
+JUDGED = 8                             # runs whose answers on the test faces are kept
 DEFAULT_KIND = "catboost"              # of classifier
 KNOWN_EDIT = (5, 8.0)                  # concepts and standard deviations, see `Studio.edit_agreement`
 
@@ -84,6 +86,7 @@ class Studio:
         self._tables: dict[str, StyleTable] = {}
         self._runs: dict[str, Run] = {}
         self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        self._judged: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._samples: dict[str, list[StyleCode]] = {}
         self._line: list[object] = []                                # refinements, the running one first
 
@@ -120,7 +123,7 @@ class Studio:
 
     def stats(self, backbone: str = DEFAULT_BACKBONE) -> ChannelStats:
         """What one standard deviation of an edit is: over the default table, or over 10,000 w of another backbone."""
-        if backbone == DEFAULT_BACKBONE and "default" in self.table_names():
+        if backbone == DEFAULT_BACKBONE and ("default" in self._tables or "default" in self.table_names()):
             return self.table().stats
         return self.backbone(backbone).stats
 
@@ -287,8 +290,11 @@ class Studio:
                     raise Img2TabError(f"A table's name is one word without slashes, got {name!r}.")
                 self._tables[name] = tables.open_table(weights.home() / "tables" / name)
             found = self._tables[name]
+        # asked for at every edit and rerun: only what can change meanwhile is looked up
+        if found.backbone == DEFAULT_BACKBONE or not found.backbone_key:
+            return found
         now = self.backbone_key(found.backbone)
-        if found.backbone != DEFAULT_BACKBONE and found.backbone_key and found.backbone_key != now:
+        if found.backbone_key != now:
             raise Img2TabError(
                 f"The table {name!r} was encoded by other weights than the backbone {found.backbone} has now"
                 + (". " if now else ", or that backbone was removed. ")
@@ -433,10 +439,23 @@ class Studio:
             return self._scores[table.key, target]
 
     def judged(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known."""
-        table = self.table(run.table)
-        rows, labels = tables.labelled(table, run.target, "test")
-        return rows, labels, run.classifier.predict_proba(table.psi[rows])[:, 1]
+        """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known.
+
+        Kept for the latest runs: a moved threshold asks again for the same numbers.
+        """
+        key = (run.id, run.table_key)
+        with self._making(("judged", *key)):
+            found = self._judged.get(key)
+            if found is None:
+                table = self.table(run.table)
+                rows, labels = tables.labelled(table, run.target, "test")
+                answers = run.classifier.predict_proba(table.psi[rows])[:, 1]
+                found = read_only(rows), read_only(labels), read_only(answers)
+                with self._lock:
+                    if len(self._judged) >= JUDGED:
+                        del self._judged[next(iter(self._judged))]
+                    self._judged[key] = found
+            return found
 
     def groups(self, run: Run, sensitive: Sequence[str], rows: np.ndarray) -> list[fairness.Groups]:
         """The groups that one or two other targets of the run's table form among these rows."""

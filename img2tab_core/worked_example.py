@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from img2tab_core import proxies, remedies, tables
-from img2tab_core.comparison import Estimate
 from img2tab_core.fairness import Groups
 from img2tab_core.records import StyleTable
 
@@ -68,7 +67,7 @@ def as_markdown(found: remedies.Remedies) -> str:
         change = None if one.remedy == remedies.NOTHING else found.change(one.remedy)
         rows.append(
             f"| {one.title} | " + (one.reason or " | ".join([
-                _pm(one.estimate("accuracy")), _pm(one.estimate("equalised_odds")),
+                *(one.estimate(name).text(100, 1) or "not measurable" for name in ("accuracy", "equalised_odds")),
                 "" if share is None or one.remedy == remedies.NOTHING else f"{100 * share:.0f}",
                 change.verdict if change else "", "yes" if one.needs_group else "no",
             ])) + " |")
@@ -78,9 +77,3 @@ def as_markdown(found: remedies.Remedies) -> str:
         f"balanced test faces; mean over {len(found.seeds)} seeds, ± half of the 95 % interval. {found.base}, on "
         f"{found.columns:,} of {found.channels:,} channels."
     ), ""])
-
-
-def _pm(value: Estimate) -> str:
-    if value.mean is None:
-        return "not measurable"
-    return f"{100 * value.mean:.1f}" + ("" if value.high is None else f" ± {100 * (value.high - value.mean):.1f}")
