@@ -13,14 +13,13 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from dashboard.doors import studio
 from img2tab_core import classifiers
 from img2tab_core.comparison import Comparison
 from img2tab_core.errors import Img2TabError
-from img2tab_core.fairness import STANDARD, Audit, Change, ThresholdCost
 from img2tab_core.jobs import Job
 from img2tab_core.layout import StyleLayout
 from img2tab_core.names import Suggestion
-from img2tab_core.proxies import Suggestion as Suggested
 from img2tab_core.records import (
     DEFAULT_BACKBONE,
     ConceptScores,
@@ -90,13 +89,6 @@ class FaceEdits:
 
 
 # ---- caches, shared by all visitors
-
-
-@st.cache_resource(show_spinner="Starting the studio…")
-def studio() -> Studio:
-    door = Studio()
-    Job.start(lambda progress, cancelled: door.warm_up())  # while the visitor still looks at the first page
-    return door
 
 
 @st.cache_resource(show_spinner="Opening the table…", max_entries=4)
@@ -289,22 +281,22 @@ def history() -> tuple[Run, ...]:
 
     Read from disk once per visit, then joined by the runs that the visit trains.
     """
-    standing, runs = standing_job().result, _of_target("visit.runs", None)
+    standing, runs = standing_job().result, of_target("visit.runs", None)
     if runs is None:
         runs = tuple(run for run in studio().kept(current_table(), target().name) if run.id != standing.id)
-        _set_of_target("visit.runs", runs)
+        set_of_target("visit.runs", runs)
     return (standing, *runs)
 
 
 def active_run() -> Run:
     """The run that every page shows."""
     runs = {run.id: run for run in history()}
-    return runs.get(_of_target("visit.active", ""), history()[0])
+    return runs.get(of_target("visit.active", ""), history()[0])
 
 
 def activate(run_id: str) -> None:
     """Make an earlier run the active one; nothing is lost, and its exclusions are ticked again."""
-    _set_of_target("visit.active", run_id)
+    set_of_target("visit.active", run_id)
     tick(active_run().excluded)
 
 
@@ -314,16 +306,16 @@ def before_run(run: Run) -> Run | None:
     Only the visit that trained a run knows which was active; for any other visit it is the first.
     """
     first, *others = history()
-    parent = _of_target("visit.parents", {}).get(run.id)
+    parent = of_target("visit.parents", {}).get(run.id)
     return None if run.id == first.id else next((one for one in others if one.id == parent), first)
 
 
-def _of_target(kind: str, empty, place: tuple[str, str] | None = None):
+def of_target(kind: str, empty, place: tuple[str, str] | None = None):
     """What the visit keeps per table and target; place names another pair than the current one."""
     return st.session_state.get(kind, {}).get(place or (table_name(), target().name), empty)
 
 
-def _set_of_target(kind: str, value, place: tuple[str, str] | None = None) -> None:
+def set_of_target(kind: str, value, place: tuple[str, str] | None = None) -> None:
     place = place or (table_name(), target().name)
     st.session_state[kind] = {**st.session_state.get(kind, {}), place: value}
 
@@ -333,11 +325,11 @@ def _set_of_target(kind: str, value, place: tuple[str, str] | None = None) -> No
 
 def ticked() -> frozenset[int]:
     """The concepts the next run will be trained without."""
-    return _of_target("visit.ticked", frozenset())
+    return of_target("visit.ticked", frozenset())
 
 
 def tick(indexes: frozenset[int]) -> None:
-    _set_of_target("visit.ticked", indexes)
+    set_of_target("visit.ticked", indexes)
 
 
 def retraining() -> Job[Run] | None:
@@ -356,11 +348,11 @@ def kinds() -> tuple[str, ...]:
 def kind() -> str:
     """The classifier the next run will be: that of the active run, until another is chosen."""
     active = active_run()
-    return _of_target("visit.kind", {}).get(active.id, active.classifier.kind)
+    return of_target("visit.kind", {}).get(active.id, active.classifier.kind)
 
 
 def choose_kind(chosen: str) -> None:
-    _set_of_target("visit.kind", {active_run().id: chosen})
+    set_of_target("visit.kind", {active_run().id: chosen})
 
 
 def retrain() -> None:
@@ -388,61 +380,11 @@ def collect() -> Job[Run] | None:
     if job.state == "done":
         table_of, target_of, parent = st.session_state["visit.job_place"]
         place = (table_of, target_of)
-        others = tuple(run for run in _of_target("visit.runs", (), place) if run.id != job.result.id)
-        _set_of_target("visit.runs", (*others, job.result), place)
-        _set_of_target("visit.active", job.result.id, place)
-        _set_of_target("visit.parents", {**_of_target("visit.parents", {}, place), job.result.id: parent}, place)
+        others = tuple(run for run in of_target("visit.runs", (), place) if run.id != job.result.id)
+        set_of_target("visit.runs", (*others, job.result), place)
+        set_of_target("visit.active", job.result.id, place)
+        set_of_target("visit.parents", {**of_target("visit.parents", {}, place), job.result.id: parent}, place)
     return job
-
-
-# ---- auditing
-
-
-@st.cache_data(show_spinner="Comparing the groups in every concept…", max_entries=32)
-def _suggestion(table_key: str, table_name: str, target_name: str, sensitive: str) -> Suggested:
-    return studio().suggest(table(table_name), target_name, sensitive)
-
-
-def suggest(sensitive: str) -> None:
-    """Tick what carries an attribute; the rule that chose is shown until something else is suggested."""
-    found = _suggestion(current_table().key, table_name(), target().name, sensitive)
-    _set_of_target("visit.suggested", found)
-    tick(ticked() | frozenset(found.excluded))
-
-
-def suggested() -> Suggested | None:
-    """What was suggested last for this table and target."""
-    return _of_target("visit.suggested", None)
-
-
-Thresholds = tuple[tuple[str, float], ...]  # of each group; () is 0.5 for all
-
-
-@st.cache_data(show_spinner="Auditing…", max_entries=64, hash_funcs=_KEYS)
-def audit(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> Audit:
-    return studio().audit(run, sensitive, thresholds=dict(thresholds) or STANDARD)
-
-
-@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
-def threshold_cost(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> ThresholdCost:
-    return studio().threshold_cost(run, sensitive, dict(thresholds) or STANDARD)
-
-
-def repeating(before: Run, after: Run, sensitive: tuple[str, ...]) -> Job[dict[str, Change]] | None:
-    """The visitor's job that trains two runs anew with several seeds; None before it was started."""
-    return st.session_state.get("visit.repeating", {}).get((before.id, after.id, sensitive))
-
-
-def repeat(before: Run, after: Run, sensitive: tuple[str, ...], seeds: int) -> None:
-    """Train two runs anew with several seeds, in the background."""
-    job = repeating(before, after, sensitive)
-    if job is not None and job.state in ("running", "done"):
-        return
-    door = studio()
-    job = Job.start(lambda progress, cancelled: door.repeated(
-        before, after, sensitive, seeds=seeds, progress=progress, cancelled=cancelled))
-    st.session_state["visit.repeating"] = {
-        **st.session_state.get("visit.repeating", {}), (before.id, after.id, sensitive): job}
 
 
 # ---- comparing kinds of classifier
@@ -450,7 +392,7 @@ def repeat(before: Run, after: Run, sensitive: tuple[str, ...], seeds: int) -> N
 
 def comparing() -> Job[Comparison] | None:
     """The visitor's comparison of this table and target that is running or has just ended."""
-    return _of_target("visit.comparing", None)
+    return of_target("visit.comparing", None)
 
 
 def compare(kinds: list[str], seeds: int, faces: int | None) -> None:
@@ -459,7 +401,7 @@ def compare(kinds: list[str], seeds: int, faces: int | None) -> None:
     if job is not None and job.state == "running":
         return
     door, whole, name = studio(), current_table(), target().name
-    _set_of_target("visit.comparing", Job.start(lambda progress, cancelled: door.compare(
+    set_of_target("visit.comparing", Job.start(lambda progress, cancelled: door.compare(
         whole, name, kinds=kinds, seeds=range(seeds), faces=faces, progress=progress, cancelled=cancelled)))
 
 

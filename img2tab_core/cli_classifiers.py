@@ -73,17 +73,19 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """How the standing classifier does on each group of the test faces, and the gaps between groups, with intervals."""
+    from img2tab_core.auditing import Auditor
     from img2tab_core.fairness import GAPS, METRICS
 
     door = studio()
     run = door.run(door.table(table), target, progress=progress(as_json))
     names = [one.strip() for one in sensitive.split(",") if one.strip()]
-    found = door.audit(run, names, thresholds=threshold)
+    auditor = Auditor(door)
+    found = auditor.audit(run, names, thresholds=threshold)
     changes = {}
     if exclude.strip():
         without = door.train(door.table(table), target, excluded=channels(exclude), progress=progress(as_json))
         with interrupted() as stopped:
-            changes = door.repeated(run, without, names, seeds=seeds, progress=progress(as_json), cancelled=stopped)
+            changes = auditor.repeated(run, without, names, seeds=seeds, progress=progress(as_json), cancelled=stopped)
     if as_json:
         print_json(found.to_json() | {"changes": {name: change.to_json() for name, change in changes.items()}})
         return

@@ -15,6 +15,7 @@ from img2tab_core import scoring, tables
 from img2tab_core.classifiers.catboost import CatBoostConcepts
 from img2tab_core.comparison import Estimate, estimate
 from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.fairness import gaps_of
 from img2tab_core.records import StyleTable, read_only
 
 COUNTS = (0, 10, 100, 500, 1500, 3000, 4500, 5500, 6000, 6250, 6500)
@@ -486,7 +487,7 @@ def exclusion_curve(
             decided = model.predict(test)
             trials.append(CurveTrial(
                 int(seed), float((decided == test_labels).mean()),
-                equalised_odds_gap(test_labels, decided, test_groups)))
+                gaps_of(test_labels, decided, test_groups)["equalised_odds"]))
             done += 1
             report(done / count, f"{number:,} excluded, seed {len(trials)} of {len(seeds)}")
         points.append(CurvePoint(number, tuple(trials)))
@@ -506,15 +507,6 @@ def joined(curves: Sequence[ExclusionCurve]) -> ExclusionCurve:
         for same in zip(*(curve.points for curve in curves), strict=True)
     )
     return ExclusionCurve(points, curves[0].faces, curves[0].how)
-
-
-def equalised_odds_gap(labels: np.ndarray, decided: np.ndarray, groups: np.ndarray) -> float:
-    """The larger of |TPR difference| and |FPR difference| between two groups; all (n,) of 0 and 1."""
-    labels, decided, groups = (np.asarray(values) for values in (labels, decided, groups))
-    cells = {(c, g): (labels == c) & (groups == g) for c, g in CELLS}
-    _must_be_filled({cell: int(mask.sum()) for cell, mask in cells.items()})
-    rate = {cell: float((decided[mask] == 1).mean()) for cell, mask in cells.items()}
-    return max(abs(rate[c, 1] - rate[c, 0]) for c in (0, 1))
 
 
 # --- draws ----------------------------------------------------------------------------------------------

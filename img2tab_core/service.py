@@ -18,10 +18,8 @@ from img2tab_core import (
     alignment,
     classifiers,
     comparison,
-    fairness,
     names,
     photos,
-    proxies,
     quality,
     refinement,
     rendering,
@@ -456,98 +454,6 @@ class Studio:
                         del self._judged[next(iter(self._judged))]
                     self._judged[key] = found
             return found
-
-    def groups(self, run: Run, sensitive: Sequence[str], rows: np.ndarray) -> list[fairness.Groups]:
-        """The groups that one or two other targets of the run's table form among these rows."""
-        table = self.table(run.table)
-        if run.target in sensitive:
-            raise Img2TabError(
-                f"The groups of an audit are formed by something else than what is predicted, got {run.target} for "
-                "both. Choose another attribute."
-            )
-        found = [tables.target_of(table, name) for name in sensitive]
-        return [fairness.Groups(one.title, one.classes, table.labels[one.name].to_numpy()[rows]) for one in found]
-
-    def audit(
-        self,
-        run: Run,
-        sensitive: Sequence[str],
-        *,
-        thresholds: fairness.Thresholds = fairness.STANDARD,
-        repeats: int = 1000,
-    ) -> fairness.Audit:
-        """What a run does to each group of the test faces, and how far apart the groups are."""
-        rows, labels, probability = self.judged(run)
-        return fairness.audit(
-            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats)
-
-    def suggest(self, table: StyleTable, target: str, sensitive: str) -> proxies.Suggestion:
-        """What to exclude so that a classifier of the target no longer leans on an attribute, by a stated rule.
-
-        Found on training and validation faces; see `proxies.suggest`.
-        """
-        return proxies.suggest(proxies.carried(table, target, sensitive))
-
-    def repeated(
-        self,
-        before: Run,
-        after: Run,
-        sensitive: Sequence[str],
-        *,
-        seeds: int = 5,
-        progress: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> dict[str, fairness.Change]:
-        """Whether what an exclusion changed comes again: both runs trained anew with every seed, paired by seed.
-
-        Returns the changes of equalised_odds and demographic_parity (smaller is better) and of accuracy on the test
-        faces whose group is known. A seed sets the classifier's random numbers; faces and split stay.
-        """
-        table, report = self.table(after.table), progress or _silent
-        for run in (before, after):
-            if run.origin:
-                raise Img2TabError(
-                    f"{run.origin} was trained elsewhere and cannot be trained again with other seeds. Choose two runs "
-                    "that were trained here."
-                )
-        found: dict[str, list[list[float]]] = {
-            name: [[], []] for name in ("equalised_odds", "demographic_parity", "accuracy")}
-        for seed in range(seeds):
-            for side, run in enumerate((before, after)):
-                done = 2 * seed + side
-                report(done / (2 * seeds), f"Training {done + 1} of {2 * seeds}")
-                again = self.train(
-                    table, run.target, kind=run.classifier.kind, excluded=run.excluded, seed=seed, cancelled=cancelled)
-                for name, value in self._gaps(again, sensitive).items():
-                    found[name][side].append(value)
-        return {
-            name: fairness.change(
-                *values, smaller_is_better=name != "accuracy", what="accuracy" if name == "accuracy" else "gap")
-            for name, values in found.items()
-        }
-
-    def _gaps(self, run: Run, sensitive: Sequence[str]) -> dict[str, float]:
-        """Gaps and accuracy of a run on the test faces whose group is known, by the standard threshold."""
-        rows, labels, probability = self.judged(run)
-        groups = fairness.crossed(self.groups(run, sensitive, rows))
-        known = groups.codes >= 0
-        said = (probability > fairness.STANDARD)[known]
-        gaps = fairness.gaps_of(labels[known], said, groups.codes[known])
-        values = {name: gaps[name] for name in ("equalised_odds", "demographic_parity")}
-        if None in values.values():
-            raise Img2TabError(
-                f"The gaps between groups of {groups.attribute} cannot be measured: two groups with faces of both "
-                "classes are needed. Choose another attribute."
-            )
-        return values | {"accuracy": float((said == labels[known]).mean())}
-
-    def threshold_cost(
-        self, run: Run, sensitive: Sequence[str], thresholds: fairness.Thresholds
-    ) -> fairness.ThresholdCost:
-        """What thresholds, one for all or one per group, cost against 0.5."""
-        rows, labels, probability = self.judged(run)
-        return fairness.threshold_cost(
-            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds)
 
     def predict(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> Prediction:
         """Probability of the target's second class, and what every concept added to it."""

@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from img2tab_core import tables, weights
+from img2tab_core.auditing import Auditor
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import DEFAULT_BACKBONE, Target
 from img2tab_core.service import Studio
@@ -73,7 +74,7 @@ def test_groups_are_counted_first_and_every_gap_is_that_of_the_service(visit):
     counts = visit.dataframe[0].value
     assert counts["Group"].tolist() == ["Left", "Right", "Everyone"] and counts["Faces"].sum() == 2 * 135
     door = Studio()
-    found = door.audit(door.run(door.table("toy"), "kind"), ["group"])
+    found = Auditor(door).audit(door.run(door.table("toy"), "kind"), ["group"])
     assert _gap(visit, "Equalised odds") == f"{100 * found.gaps['equalised_odds'].value:.1f}\u00a0%"
     assert found.gaps["demographic_parity"].value > 0.3              # the label follows the group
     assert all(one.proto.help for one in visit.metric)
@@ -126,7 +127,7 @@ def test_a_suggestion_ticks_the_channel_that_carries_the_group_and_states_its_ru
     (said,) = [one.value for one in at.caption if "suggested" in one.value]
     assert "Exclude every channel in which the groups differ" in said and "none of the test split" in said
     door = Studio()
-    found = door.suggest(door.table("toy"), "kind", "group")
+    found = Auditor(door).suggest(door.table("toy"), "kind", "group")
     assert found.excluded[0] == 9                                    # 3 standard deviations apart
     assert at.button(key="exclude.train").label == f"Retrain without {len(found.excluded):,} concepts"
 
@@ -149,5 +150,5 @@ def test_after_a_retrain_without_1_concept_the_gaps_stand_before_and_after(visit
     sentences = [one.value for one in at.markdown if "**Equalised odds.**" in one.value]
     assert len(sentences) == 1 and job.result["equalised_odds"].sentence in sentences[0]
     assert len(job.result["accuracy"].pairs) == 5
-    shown = door.audit(second, ["group"]).gaps["equalised_odds"].value
+    shown = Auditor(door).audit(second, ["group"]).gaps["equalised_odds"].value
     assert _gap(at, "Equalised odds") == f"{100 * shown:.1f}\u00a0%"

@@ -24,12 +24,13 @@ FLOORS = {                                                           # the first
     "img2tab_core.migrations": 3, "img2tab_core.sessions": 3.2,
     "img2tab_core.checkpoints": 3.2, "img2tab_core.names": 3.2, "img2tab_core.importing": 3.2,
     "img2tab_core.comparison": 3.2, "img2tab_core.fairness": 3.3, "img2tab_core.remedies": 3.4,
-    "img2tab_core.proxies": 3.3, "img2tab_core.intervention": 3.35, "img2tab_core.worked_example": 3.5,
+    "img2tab_core.proxies": 3.32, "img2tab_core.intervention": 3.35, "img2tab_core.worked_example": 3.5,
     "img2tab_core.backbone": 3.5,                                    # a generator and its encoder, opened by weights
     "img2tab_core.refinement": 3.6,
     "img2tab_core.quality": 3, "img2tab_core.evaluation": 3.65,
     "img2tab_core.population": 3.7, "img2tab_core.doctor": 3.8,
     "img2tab_core.service": 4, "img2tab_core.jobs": 4,
+    "img2tab_core.auditing": 4.1, "img2tab_core.session_runs": 4.15, "img2tab_core.report": 4.2,
     "img2tab_core.training.expression": 3.1, "img2tab_core.training.augment": 3.1,
     "img2tab_core.training.sampling": 3.1, "img2tab_core.training.targets": 3.16,
     "img2tab_core.training.surrogate": 3.17, "img2tab_core.training.second_identity": 3.15,
@@ -45,9 +46,10 @@ FLOORS = {                                                           # the first
     "img2tab_core.training.aligned_pictures": 3.15, "img2tab_core.training.reconstruction": 3.2,
     "img2tab_core.training.train_e4e": 3.3, "img2tab_core.training.e4e_commands": 3.6,
     "img2tab_core.terminal": 4.3, "img2tab_core.cli_import": 4.4, "img2tab_core.cli_classifiers": 4.4,
+    "img2tab_core.cli_audit": 4.4, "img2tab_core.cli_sessions": 4.4,
     "img2tab_core.cli": 5,
     "dashboard.components": 4.9, "dashboard.charts": 5, "dashboard.audit_charts": 5.1, "dashboard.proxy_charts": 5.1,
-    "dashboard.state": 5.5, "dashboard.views": 6,
+    "dashboard.doors": 5.3, "dashboard.state": 5.5, "dashboard.audit_state": 5.6, "dashboard.views": 6,
     "dashboard.app": 7,
 }
 FILES = [p for folder in ("img2tab_core", "dashboard") for p in sorted((ROOT / folder).rglob("*.py"))]

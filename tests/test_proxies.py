@@ -18,7 +18,6 @@ from img2tab_core.proxies import (
     biased_rows,
     carried,
     correlated,
-    equalised_odds_gap,
     exclusion_curve,
     families,
     joined,
@@ -318,16 +317,6 @@ def test_joined_curves_have_the_trials_of_both_and_an_interval():
     assert gap.mean == pytest.approx(0.25) and gap.low < 0.25 < gap.high
     with pytest.raises(Img2TabError, match="same counts"):
         joined([_curve((0, 0.8, 0.3)), _curve((1, 0.8, 0.3))])
-
-
-def test_the_gap_is_the_larger_of_two_differences():
-    #                class 1: 2 of 2 against 1 of 2; class 0: 1 of 4 against 0 of 1
-    labels = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0])
-    groups = np.array([0, 0, 1, 1, 0, 0, 0, 0, 1])
-    decided = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0])
-    assert equalised_odds_gap(labels, decided, groups) == 0.5
-    with pytest.raises(Img2TabError, match="none of class 0 in group 1"):
-        equalised_odds_gap(labels[:-1], decided[:-1], groups[:-1])
 
 
 # --- draws ----------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import audit_charts, state
+from dashboard import audit_charts, audit_state, state
 from dashboard.components import progress, words
 from img2tab_core.fairness import METRICS, SMALL, STANDARD, Audit, Measure
 from img2tab_core.records import Target
@@ -44,10 +44,10 @@ def page() -> None:
     if not sensitive:
         st.info("Choose one or two attributes above: their classes are the groups.", icon=":material/arrow_upward:")
         return
-    found = state.audit(run, sensitive)
+    found = audit_state.audit(run, sensitive)
     _counts(found, target)
     cuts = _thresholds(run, target, sensitive, found)
-    shown = state.audit(run, sensitive, cuts) if cuts else found
+    shown = audit_state.audit(run, sensitive, cuts) if cuts else found
     _gaps(run, sensitive, shown, bool(cuts))
     _groups(shown, target)
     before = state.before_run(run)
@@ -124,7 +124,7 @@ def _thresholds(
                 for number, name in enumerate(names)
             }
         cuts = () if all(value == STANDARD for value in chosen.values()) else tuple(chosen.items())
-        cost = state.threshold_cost(run, sensitive, cuts)
+        cost = audit_state.threshold_cost(run, sensitive, cuts)
         st.caption(cost.sentence)
     with grid.cell():
         st.plotly_chart(audit_charts.threshold_curve(cost), key="audit.cost", config={"displayModeBar": False})
@@ -181,7 +181,7 @@ def _groups(found: Audit, target: Target) -> None:
 def _before(run: Run, before: Run, sensitive: tuple[str, ...], found: Audit) -> None:
     st.subheader("Before and after the exclusion", anchor=False)
     st.plotly_chart(
-        audit_charts.gap_dumbbell(state.audit(before, sensitive), found), key="audit.before",
+        audit_charts.gap_dumbbell(audit_state.audit(before, sensitive), found), key="audit.before",
         config={"displayModeBar": False},
     )
     st.caption(
@@ -193,7 +193,7 @@ def _before(run: Run, before: Run, sensitive: tuple[str, ...], found: Audit) -> 
 
 def _is_it_real(run: Run, before: Run, sensitive: tuple[str, ...]) -> None:
     st.markdown("**Is it real?**")
-    job = state.repeating(before, run, sensitive)
+    job = audit_state.repeating(before, run, sensitive)
     if job is not None and job.state == "running":
         progress.watch(job, key="audit", waiting="Preparing…", cancel=True)
         return
@@ -213,7 +213,7 @@ def _is_it_real(run: Run, before: Run, sensitive: tuple[str, ...]) -> None:
         f"Train both again with {SEEDS} seeds",
         key="audit.repeat",
         icon=":material/repeat:",
-        on_click=state.repeat,
+        on_click=audit_state.repeat,
         args=(before, run, sensitive, SEEDS),
         help="In the background, about a minute: shows whether the difference comes again, or was chance.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dashboard import charts, state
+from dashboard import audit_state, charts, state
 from dashboard.components import pictures, progress, words
 from img2tab_core import classifiers
 from img2tab_core.errors import Img2TabError
@@ -176,8 +176,9 @@ def _suggest() -> None:
                 help="Ticks every concept in which the groups of this attribute differ among faces of the same class: "
                 "a whole family, because each of thousands of stand-ins would take the place of the others.",
             )
-            st.form_submit_button("Suggest", on_click=lambda: state.suggest(st.session_state["exclude.sensitive"]))
-    found = state.suggested()
+            st.form_submit_button(
+                "Suggest", on_click=lambda: audit_state.suggest(st.session_state["exclude.sensitive"]))
+    found = audit_state.suggested()
     if found is not None and set(found.excluded) <= state.ticked():
         st.caption(f"**{words.count(len(found.excluded), 'concept')} suggested.** {found.rule}")
 
