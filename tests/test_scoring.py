@@ -1,5 +1,9 @@
 """Distances between the classes: exact against SciPy, and the laws a distance obeys."""
 
+import subprocess
+import sys
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
@@ -51,6 +55,163 @@ def test_equals_scipy_to_1e_6_on_40_random_tables(seed):
         assert got.dtype == np.float64
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
         assert (got >= np.abs(scoring.direction(psi, labels, std=std)) - 1e-9).all()
+
+
+def kinds(n, labels, seed=0):
+    """Channels that a way of counting could get wrong, (n,) each."""
+    rng = np.random.default_rng(seed)
+    normal = rng.normal(size=n) + 0.3 * labels
+    even = np.sort(rng.normal(size=n))
+    return {
+        "normal": normal,
+        "the same in both classes": rng.normal(size=n),
+        "far from zero": 1e4 + normal,
+        "whole numbers": np.rint(3 * normal),
+        "whole numbers up to 300": np.rint(60 * normal),
+        "a rare whole number": np.where(rng.random(n) < 0.002, 7, np.rint(normal)),
+        "0 or 1": (normal > 0.5),
+        "constant": np.full(n, 2.5),
+        "constant but for one face": np.where(np.arange(n) == n // 3, 1.0, 0.0),
+        "half of it zero": np.maximum(normal, 0),
+        "negative zeros": np.where(normal > 0.4, 0.0, np.where(normal < -0.4, -0.0, np.rint(normal))),
+        "two values side by side and one far off": np.where(
+            np.arange(n) == 5, 9.0, np.where(normal > 0.2, np.float32(1), np.nextafter(np.float32(1), np.float32(2)))),
+        "heavy tails": rng.standard_cauchy(n) + labels,
+        "huge": 1e34 * normal,
+        "tiny": 1e-36 * normal,
+        "below the least normal number": 1e-43 * normal,
+        "apart": normal + 50 * labels,
+        "in order": np.where(labels, even, even[::-1]),
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n0", "n1"), [(1, 6000), (6000, 1), (3, 4000), (2500, 2500), (1700, 5200)])
+def test_18_kinds_of_channels_equal_scipy_to_1e_6_of_the_distance(n0, n1, dtype):
+    labels = np.random.default_rng(1).permutation(np.repeat([0, 1], [n0, n1]))
+    channels = kinds(n0 + n1, labels)
+    psi = np.stack(list(channels.values()), axis=1).astype(dtype, order="F")
+    got, shift = scoring.distance_and_direction(psi, labels, std=ones(len(channels)))
+    for index, name in enumerate(channels):
+        values = psi[:, index].astype(np.float64)
+        expected = wasserstein_distance(values[labels == 0], values[labels == 1])
+        assert got[index] == pytest.approx(expected, rel=1e-6, abs=1e-13 * np.ptp(values)), name
+        means = values[labels == 1].mean() - values[labels == 0].mean()
+        assert shift[index] == pytest.approx(means, rel=1e-9, abs=1e-12 * np.abs(values).max()), name
+    assert got[list(channels).index("constant")] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int8, np.uint16, np.int64, np.bool_, ">f4"])
+def test_6_other_number_types_equal_their_float64(dtype):
+    labels = np.random.default_rng(2).integers(0, 2, 900)
+    psi = (np.random.default_rng(3).normal(40, 10, (900, 5)) + labels[:, None]).astype(dtype)
+    expected = scoring.wasserstein(psi.astype(np.float64), labels, std=ones(5))
+    assert np.array_equal(scoring.wasserstein(psi, labels, std=ones(5)), expected)
+
+
+def test_neither_block_nor_threads_nor_neighbours_change_a_bit_of_18_kinds(monkeypatch):
+    labels = (np.random.default_rng(4).random(3000) < 0.3).astype(int)
+    psi = np.stack(list(kinds(3000, labels).values()), axis=1).astype(np.float32, order="F")
+    std = ones(psi.shape[1])
+    whole = scoring.distance_and_direction(psi, labels, std=std)
+    for cores, block in ((1, 1), (2, 1), (3, 4), (5, 7), (1, 18), (2, 256)):
+        monkeypatch.setattr(scoring, "_cores", lambda cores=cores: cores)
+        found = scoring.distance_and_direction(psi, labels, std=std, block=block)
+        assert np.array_equal(found, whole)
+        assert np.array_equal(scoring.wasserstein(psi, labels, std=std, block=block), whole[0])
+        assert np.array_equal(scoring.direction(psi, labels, std=std, block=block), whole[1])
+        assert np.array_equal(scoring.wasserstein(np.ascontiguousarray(psi), labels, std=std, block=block), whole[0])
+    order = np.random.default_rng(5).permutation(len(std))
+    assert np.array_equal(scoring.wasserstein(psi[:, order], labels, std=std), whole[0][order])
+
+
+def test_two_classes_of_the_same_1000_values_are_0_apart():
+    values = np.random.default_rng(6).normal(size=(1000, 3)).astype(np.float32)
+    psi, labels = np.concatenate([values, values[::-1]]), np.repeat([0, 1], 1000)
+    np.testing.assert_allclose(scoring.wasserstein(psi, labels, std=ones(3)), 0, atol=1e-15)
+
+
+def test_8_threads_at_once_get_what_one_gets():
+    from concurrent.futures import ThreadPoolExecutor
+
+    psi, labels = table(7, n=4000, d=40)
+    alone = scoring.wasserstein(psi, labels, std=ones(40))
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: scoring.wasserstein(psi, labels, std=ones(40), block=3), range(16)):
+            assert np.array_equal(found, alone)
+
+
+def test_a_progress_that_stops_the_work_is_heard_after_1_block_of_50():
+    psi, labels = table(8, d=50)
+
+    def stop(done):
+        heard.append(done)
+        raise Img2TabError("Enough.")
+
+    heard = []
+    with pytest.raises(Img2TabError, match="Enough"):
+        scoring.wasserstein(psi, labels, std=ones(50), block=1, progress=stop)
+    assert heard == [0.02]
+
+
+def test_two_threads_work_on_a_map_of_64_mb_in_less_than_24_mb(tmp_path, monkeypatch):
+    labels = np.random.default_rng(9).integers(0, 2, 40_000)
+    psi = np.lib.format.open_memmap(tmp_path / "psi.npy", "w+", np.float32, (400, 40_000))
+    psi[:] = np.random.default_rng(10).normal(size=40_000).astype(np.float32) + np.arange(400)[:, None]
+    monkeypatch.setattr(scoring, "_cores", lambda: 2)
+    tracemalloc.start()
+    try:
+        scoring.distance_and_direction(psi.T, labels, std=ones(400))
+        assert tracemalloc.get_traced_memory()[1] < 24e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_graphics_card_would_do_equals_scipy_to_1e_6_on_18_kinds_of_channels(monkeypatch):
+    torch = pytest.importorskip("torch")
+    labels = (np.random.default_rng(11).random(2000) < 0.35).astype(int)
+    rows = np.random.default_rng(12).permutation(2000)[:1500]
+    channels = kinds(2000, labels)
+    psi = np.stack(list(channels.values()), axis=1).astype(np.float32, order="F")
+    psi.setflags(write=False)
+    std, labels = ones(len(channels)), labels[rows]
+    expected = scoring.distance_and_direction(psi, labels, std=std, rows=rows)
+    monkeypatch.setattr(scoring, "GPU_VALUES", 1)
+    monkeypatch.setattr(scoring, "_graphics_card", lambda: torch.device("cpu"))
+    monkeypatch.setattr(scoring, "_per_channel", None)                   # it must not be needed
+    seen = []
+    found = scoring.distance_and_direction(psi, labels, std=std, rows=rows, block=4, progress=seen.append)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (np.abs(ours - theirs) <= 1e-6 * np.abs(theirs) + 1e-12 * np.abs(psi).max(axis=0)).all()
+    oracle = [wasserstein_distance(x[rows][labels == 0], x[rows][labels == 1]) for x in psi.astype(np.float64).T]
+    np.testing.assert_allclose(found[0], oracle, rtol=1e-6, atol=0)
+    assert len(seen) == 5 and seen[-1] == 1
+    assert np.array_equal(scoring.wasserstein(psi, labels, std=std, rows=rows), found[0])
+    with pytest.raises(Img2TabError, match="channel 1"):
+        scoring.wasserstein(np.array([[0, 0], [1, np.inf], [2, 0]]), np.array([0, 1, 1]), std=ones(2))
+
+
+def test_a_graphics_card_that_is_full_leaves_3_channels_to_the_processor(monkeypatch):
+    torch = pytest.importorskip("torch")
+    psi, labels = table(13, d=3)
+    expected = scoring.wasserstein(psi, labels, std=ones(3))
+
+    def full(*_, **__):
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(scoring, "GPU_VALUES", 1)
+    monkeypatch.setattr(scoring, "_graphics_card", lambda: torch.device("cpu"))
+    monkeypatch.setattr(torch, "empty", full)
+    assert np.array_equal(scoring.wasserstein(psi, labels, std=ones(3)), expected)
+
+
+def test_without_a_driver_400_channels_are_measured_and_torch_stays_unimported():
+    code = (
+        "import sys, numpy as np; from img2tab_core import scoring; scoring.GPU_VALUES, scoring.DRIVERS = 1, (); "
+        "scoring.wasserstein(np.eye(4, 400), np.array([0, 1, 0, 1]), std=np.ones(400)); print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"
 
 
 def table(seed=0, n=120, d=9):

@@ -1,0 +1,70 @@
+"""Wasserstein-1 of every concept against one call of SciPy per concept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import wasserstein_distance
+
+from img2tab_core import scoring, tables
+from tests.benchmarks.conftest import TARGET
+from tests.benchmarks.wasserstein import SHARES, _written
+
+FACES, CHANNELS, WHOLE = 162_770, 200, 9088    # CelebA's training faces; a sample of the 9,088 concepts of StyleGAN2
+SAMPLED = 40
+PLAIN = f"SciPy per concept, from {SAMPLED} concepts"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A column-major map on disk of 162,770 faces x 200 concepts: eight in ten continuous, whole numbers, constants."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random(FACES) < 0.42).astype(np.int8)
+    psi, _ = _written(tmp_path_factory.mktemp("large") / "psi.npy", labels, CHANNELS, rng)
+    return psi, labels
+
+
+@pytest.mark.parametrize("way", ["ours", PLAIN])
+def bench_default_table(timed, door, way):
+    table = door.table()
+    rows, labels = tables.labelled(table, TARGET, "train")
+    sample = np.random.default_rng(0).choice(table.psi.shape[1], SAMPLED, replace=False)
+    first, second = rows[labels == 0], rows[labels == 1]
+
+    def ours():
+        scoring.wasserstein(table.psi, labels, std=table.stats.std, rows=rows)
+
+    def plain():
+        for channel in sample:
+            values = np.asarray(table.psi[:, channel])
+            wasserstein_distance(values[first], values[second])
+
+    timed(ours if way == "ours" else plain, rounds=3, way=way,
+          times=1 if way == "ours" else len(table.stats.std) / SAMPLED,
+          what=f"Wasserstein-1, the default table: {len(rows):,} faces x {table.psi.shape[1]:,} concepts")
+
+
+@pytest.mark.parametrize("way", ["ours", PLAIN])
+def bench_large_table(timed, large, way):
+    psi, labels = large
+    sample = np.linspace(0, CHANNELS - 1, SAMPLED).astype(int)       # in proportion to the kinds of concept
+    first, second = labels == 0, labels == 1
+
+    def ours():
+        scoring.wasserstein(psi, labels, std=np.ones(CHANNELS))
+
+    def plain():
+        for channel in sample:
+            wasserstein_distance(psi[first, channel], psi[second, channel])
+
+    timed(ours if way == "ours" else plain, rounds=3, way=way, faster=30,
+          times=WHOLE / (CHANNELS if way == "ours" else SAMPLED),
+          what=f"Wasserstein-1, {FACES:,} faces x {WHOLE:,} concepts (times {WHOLE} / {CHANNELS} of a sample: "
+               + ", ".join(f"{share:.0%} {kind}" for kind, share in SHARES.items()) + ")")
+
+
+@pytest.mark.parametrize("size", [10_000, 40_000, 160_000])
+def bench_growth(timed, large, size):
+    psi, labels = large
+    timed(lambda: scoring.wasserstein(psi[:size], labels[:size], std=np.ones(CHANNELS)),
+          growth="W1", over="faces", size=size, rounds=3)

@@ -1,0 +1,147 @@
+"""What `make bench` measured becomes one table, Markdown and JSON, and a picture of how times grow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "bench-output"
+PICTURE = ROOT / "assets" / "pictures" / "growth.svg"
+MARKS = ("<!-- bench -->", "<!-- /bench -->")                        # the place of the table in the README
+HEAD = "| what | goal | ours | the plain way | ratio | reached |\n|---|---|---|---|---|---|"
+
+
+def rows_of(measured: list[dict]) -> list[dict]:
+    """One row per thing: seconds of ours and of the plain way, the goal in seconds or as a ratio, extra figures.
+
+    measured: `benchmarks` of pytest-benchmark's JSON, each with extra_info what, way ("ours" or its name), and where
+    there is one goal (seconds) or faster (times).
+    """
+    rows: dict[str, dict] = {}
+    for one in measured:
+        info = one["extra_info"]
+        if "what" not in info:
+            continue
+        row = rows.setdefault(info["what"], {
+            "what": info["what"], "goal": None, "faster": None, "ours": None, "plain": None, "way": "", "note": ""})
+        seconds = one["stats"]["median"] * info.get("times", 1)
+        if info["way"] == "ours":
+            row |= {"ours": seconds} | {name: info[name] for name in ("goal", "faster", "note") if name in info}
+        else:
+            row |= {"plain": seconds, "way": info["way"]}
+    return list(rows.values())
+
+
+def growth_of(measured: list[dict]) -> list[dict]:
+    """One record per series: what grows, over what, the points, and the fitted exponent of seconds ~ size^exponent."""
+    series: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for one in measured:
+        info = one["extra_info"]
+        if "growth" in info:
+            series.setdefault((info["growth"], info["over"]), []).append((info["size"], one["stats"]["median"]))
+    return [
+        {"what": what, "over": over, "points": sorted(points), "exponent": exponent(sorted(points))}
+        for (what, over), points in series.items()
+    ]
+
+
+def exponent(points: list[tuple[float, float]]) -> float:
+    """The slope of the least-squares line through the logarithms."""
+    size, seconds = np.log(np.array(points)).T
+    return float(np.polyfit(size, seconds, 1)[0])
+
+
+def markdown(rows: list[dict], growth: list[dict]) -> str:
+    """The table of the README."""
+    lines = [HEAD]
+    for row in rows:
+        ratio = row["plain"] / row["ours"] if row["plain"] else None
+        goal = f"{row['goal']:g} s" if row["goal"] else f"{row['faster']:g} x" if row["faster"] else ""
+        reached = "" if not goal else "yes" if (
+            row["ours"] <= row["goal"] if row["goal"] else ratio >= row["faster"]) else "no"
+        plain = f"{_seconds(row['plain'])} ({row['way']})" if row["plain"] else ""
+        note = f" {row['note']}" if row["note"] else ""
+        lines.append(f"| {row['what']}{note} | {goal} | {_seconds(row['ours'])} | {plain} | "
+                     f"{'' if ratio is None else f'{ratio:.1f} x'} | {reached} |")
+    told = [f"{one['what']} over {one['over']}: {one['exponent']:.2f}" for one in growth]
+    return "\n".join([*lines, "", *([f"Growth, seconds ~ size to the power of: {'; '.join(told)}."] if told else [])])
+
+
+def machine() -> dict:
+    """What the numbers belong to."""
+    import torch
+
+    return {
+        "date": date.today().isoformat(), "cores": os.cpu_count(), "processor": _processor(),
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+    } | {name: version(name) for name in ("torch", "catboost", "numpy", "scipy", "streamlit")}
+
+
+def draw(growth: list[dict], file: Path) -> None:
+    """One small plot per series, both axes logarithmic, with the fitted line and its exponent."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "img2tab"                  # the same file for the same numbers
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(growth), figsize=(3.1 * len(growth), 2.9), layout="constrained")
+    for axis, one in zip(np.atleast_1d(axes), growth, strict=True):
+        size, seconds = np.array(one["points"]).T
+        slope, start = np.polyfit(np.log(size), np.log(seconds), 1)
+        axis.loglog(size, np.exp(start) * size**slope, color="#808495", linestyle=":")
+        axis.loglog(size, seconds, "o", color="#2E5E8C")
+        axis.set(title=f"{one['what']}\nexponent {slope:.2f}", xlabel=one["over"], ylabel="seconds")
+        axis.title.set_fontsize(9)
+        axis.set_xticks(size, [f"{value:,.0f}" for value in size], fontsize=7)
+        axis.minorticks_off()
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md, and the picture beside it")
+    into_readme = parser.parse_args().readme
+    measured = json.loads((OUT / "raw.json").read_text())["benchmarks"]
+    rows, growth, about = rows_of(measured), growth_of(measured), machine()
+    said = f"{about['date']}, {about['cores']} cores of {about['processor']}, {about['device']}; " + ", ".join(
+        f"{name} {about[name]}" for name in ("python", "torch", "catboost", "numpy", "scipy", "streamlit"))
+    text = f"{markdown(rows, growth)}\n\n{said}. Medians, warm, ours and the plain way in the same run.\n"
+    (OUT / "bench.json").write_text(json.dumps({"machine": about, "rows": rows, "growth": growth}, indent=1))
+    (OUT / "bench.md").write_text(text)
+    if growth:
+        draw(growth, OUT / "growth.svg")
+    if into_readme:
+        readme = ROOT / "README.md"
+        before, _, rest = readme.read_text().partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        readme.write_text(f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}")
+        PICTURE.write_bytes((OUT / "growth.svg").read_bytes())
+    print(text)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f} s" if value < 10 else f"{value:,.0f} s"
+
+
+def _processor() -> str:
+    """The processor's name as the system knows it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+if __name__ == "__main__":
+    main()
