@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from img2tab_core import (
     names,
     photos,
     quality,
+    quick,
     refinement,
     rendering,
     scoring,
@@ -28,6 +29,7 @@ from img2tab_core import (
     weights,
 )
 from img2tab_core.backbone import Backbone
+from img2tab_core.classifiers.catboost import GpuConcepts, Rounded, gpu_wished
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import (
@@ -61,6 +63,7 @@ class Run:
     """One classifier with its exclusions and its measured results on the test split.
 
     origin: "" where it was trained here, else the file it came from; table_key: of the table it was measured on.
+    quick: a first answer until the full classifier is trained, never kept; note: what a person must know of it.
     """
 
     id: str
@@ -73,6 +76,8 @@ class Run:
     seconds: float
     origin: str = ""
     table_key: str = ""
+    quick: bool = False
+    note: str = ""
 
 
 class Studio:
@@ -86,6 +91,8 @@ class Studio:
         self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         self._judged: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._samples: dict[str, list[StyleCode]] = {}
+        self._rounded: dict[str, Rounded] = {}                       # of the latest target only: 131 MB
+        self._screens: dict[str, quick.Screen] = {}
         self._line: list[object] = []                                # refinements, the running one first
 
     def _making(self, what: object) -> threading.Lock:
@@ -315,25 +322,167 @@ class Studio:
 
         kind: one of `classifiers.KINDS`.
         """
-        started, excluded = time.perf_counter(), frozenset(map(int, excluded))
-        rows, labels = tables.labelled(table, target, "train")
+        excluded = frozenset(map(int, excluded))
         model = classifiers.make(kind, excluded=excluded, random_state=seed)
-        distance, _ = self._distances(table, target)
-        order = scoring.top(distance, len(distance))
-        model.fit(table.psi, labels, rows=rows, order=order, progress=progress, cancelled=cancelled)
+        run_id = _run_id(table, target, excluded, seed, kind)
+        return self._trained(model, run_id, table, target, progress=progress, cancelled=cancelled)
+
+    def train_quick(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        excluded: frozenset[int] = frozenset(),
+        seed: int = 0,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Run:
+        """A first answer: a small CatBoost on the few concepts of `screen`, marked quick, with a note that says so."""
+        excluded, screen = frozenset(map(int, excluded)), self.screen(table, target)
+        model = quick.classifier(screen, excluded=excluded, seed=seed)
+        run_id = _id_of(
+            table, target, quick.QUICK_RECIPE, str(screen.count), _run_id(table, target, excluded, seed))
+        run = self._trained(model, run_id, table, target, progress=progress, cancelled=cancelled)
+        return replace(run, quick=True, note=f"Quick answer: {screen.sentence}")
+
+    def train_live(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        kind: str = DEFAULT_KIND,
+        excluded: frozenset[int] = frozenset(),
+        seed: int = 0,
+        on_quick: Callable[[Run], None] | None = None,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Run:
+        """`train` with a first answer on the way: `on_quick` gets the run of `train_quick`, then the full one comes.
+
+        Only the default kind has a quick answer. The first time for a target its style codes are rounded between the
+        two, which `prepare` does ahead. Where a person wants and has a graphics card, the full classifier is trained
+        there, and the run's note says that it does not come out the same twice.
+        """
+        report, excluded = progress or _silent, frozenset(map(int, excluded))
+        if kind != DEFAULT_KIND:
+            return self.train(
+                table, target, kind=kind, excluded=excluded, seed=seed, progress=report, cancelled=cancelled)
+        first = self.train_quick(
+            table, target, excluded=excluded, seed=seed, cancelled=cancelled,
+            progress=lambda share, text: report(0.15 * share, "A quick answer first"))
+        if on_quick is not None:
+            on_quick(first)
+        report(0.15, "Rounding the style codes, once for this target")
+        self._codes(table, target, make=True, cancelled=cancelled)
+
+        def rest(share: float, text: str) -> None:
+            report(0.2 + 0.8 * share, text)
+
+        if not gpu_wished():
+            return self.train(table, target, excluded=excluded, seed=seed, progress=rest, cancelled=cancelled)
+        run_id = _id_of(table, target, "graphics card", _run_id(table, target, excluded, seed))
+        model = GpuConcepts(excluded=excluded, random_state=seed)
+        run = self._trained(model, run_id, table, target, progress=rest, cancelled=cancelled)
+        return replace(run, note="Trained on a graphics card: trained again it would not come out quite the same.")
+
+    def screen(self, table: StyleTable, target: str) -> quick.Screen:
+        """How many concepts a quick answer looks at, and what that costs, as far as `prepare` measured it."""
+        key = quick.key_of(table, target)
+        found = self._screens.get(key) or quick.stored_screen(table, target)
+        if found is None:
+            return quick.Screen(min(quick.UNMEASURED, table.layout.total))
+        self._screens[key] = found
+        return found
+
+    def prepare(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> quick.Screen:
+        """What makes `train_live` fast, ahead of it: style codes rounded, the number of concepts chosen; both kept.
+
+        Seconds the first time for a target, then at once; meant for the background.
+        """
+        report, full = progress or _silent, self.run(table, target)
+        report(0.0, "Rounding the style codes, once for this target")
+        rounded = self._codes(table, target, make=True, cancelled=cancelled)
+        with self._making(("screen", quick.key_of(table, target))):
+            found = self.screen(table, target)
+            if not found.measured:
+                found = quick.choose(
+                    table, target, self._order(table, target), full.classifier, rounded=rounded,
+                    progress=lambda share, text: report(0.5 + 0.5 * share, text), cancelled=cancelled)
+                self._screens[quick.key_of(table, target)] = found
+                quick.store_screen(table, target, found)
+        return found
+
+    def _trained(
+        self,
+        model: classifiers.ConceptClassifier,
+        run_id: str,
+        table: StyleTable,
+        target: str,
+        *,
+        progress: Report | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Run:
+        """Train on the rounded codes where they are there, to the same bits on the table's own; measured."""
+        started = time.perf_counter()
+        order = self._order(table, target)
+        rounded = self._codes(table, target) if model.kind == DEFAULT_KIND else None
+        quick.train(model, table, target, order, rounded=rounded, progress=progress, cancelled=cancelled)
         seconds = time.perf_counter() - started
-        test_rows, test_labels = tables.labelled(table, target, "test")
         return Run(
-            id=_run_id(table, target, excluded, seed, kind),
+            id=run_id,
             table=table.name,
             target=target,
             classifier=model,
-            excluded=excluded,
-            seed=seed,
-            metrics=classifiers.measure(model, table.psi, test_labels, rows=test_rows),
+            excluded=model.excluded,
+            seed=model.random_state,
+            metrics=quick.measure(model, table, target, rounded=rounded),
             seconds=seconds,
             table_key=table.key,
         )
+
+    def _codes(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        make: bool = False,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Rounded | None:
+        """A target's style codes rounded: from memory, from disk, or made and kept.
+
+        None where there are none and they are not to be made, or another is just about it: nobody waits for them who
+        can do without.
+        """
+        key, order = quick.key_of(table, target), self._order(table, target) if make else None
+        making = self._making(("rounded", key))
+        if not making.acquire(blocking=make):
+            return None
+        try:
+            found = self._rounded.get(key) or quick.stored_rounded(table, target)
+            if found is None and make:
+                with self._lock:
+                    self._rounded.clear()                            # room for what making takes
+                found = quick.make_rounded(table, target, order, cancelled=cancelled)
+                quick.store_rounded(table, target, found)
+            if found is not None:
+                with self._lock:
+                    self._rounded.clear()
+                    self._rounded[key] = found
+            return found
+        finally:
+            making.release()
+
+    def _order(self, table: StyleTable, target: str) -> np.ndarray:
+        """All channels, those that set the classes of a target furthest apart first; int64 (D,)."""
+        distance, _ = self._distances(table, target)
+        return scoring.top(distance, len(distance))
 
     def adopt(self, file: Path, table: StyleTable, target: str) -> Run:
         """A classifier somebody published (an XGBoost JSON) as a run of a table: measured on its test split, kept."""
@@ -404,6 +553,8 @@ class Studio:
 
     def keep(self, run: Run) -> None:
         """Write a run under the visitor's folder, so that `kept` finds it again."""
+        if run.quick:
+            raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
         save_run(run, weights.home() / "runs" / run.id)
 
     def kept(self, table: StyleTable, target: str) -> list[Run]:
@@ -429,11 +580,8 @@ class Studio:
         with self._making(("scores", table.key, target)):
             if (table.key, target) not in self._scores:
                 rows, labels = tables.labelled(table, target, "train")
-                found = (
-                    scoring.wasserstein(table.psi, labels, std=table.stats.std, rows=rows),
-                    scoring.direction(table.psi, labels, std=table.stats.std, rows=rows),
-                )
-                self._scores[table.key, target] = found
+                self._scores[table.key, target] = scoring.distance_and_direction(
+                    table.psi, labels, std=table.stats.std, rows=rows)
             return self._scores[table.key, target]
 
     def judged(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -575,6 +723,7 @@ def save_run(run: Run, folder: Path) -> None:
     about = {
         "id": run.id, "table": run.table, "target": run.target, "excluded": sorted(run.excluded), "seed": run.seed,
         "seconds": run.seconds, "metrics": asdict(run.metrics), "origin": run.origin, "table_key": run.table_key,
+        "quick": run.quick, "note": run.note,
     }
     _write_json(folder / "run.json", about)
 
@@ -590,6 +739,7 @@ def load_run(folder: Path) -> Run:
             metrics=Metrics(**metrics | {
                 "interval": tuple(metrics["interval"]), "confusion": tuple(map(tuple, metrics["confusion"]))}),
             seconds=about["seconds"], origin=about.get("origin", ""), table_key=about.get("table_key", ""),
+            quick=about.get("quick", False), note=about.get("note", ""),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Img2TabError(f"There is no readable run in {folder} ({error}). Train it again.") from error
@@ -612,7 +762,7 @@ def _id_of(table: StyleTable, target: str, *parts: str) -> str:
 
 def _is_of(run: Run, table: StyleTable) -> bool:
     """Whether a stored run belongs to this very table, and would come out the same today."""
-    if run.origin:
+    if run.origin or run.note:
         return run.table_key == table.key
     return run.id == _run_id(table, run.target, run.excluded, run.seed, run.classifier.kind)
 

@@ -61,15 +61,21 @@ class SessionRuns:
         seed: int = 0,
         note: str = "",
         who: str = "",
+        on_quick: Callable[[Run], None] | None = None,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> tuple[RunInfo, Run]:
-        """Train a child of a run; killed meanwhile, the session opens again and says that it was interrupted."""
+        """Train a child of a run; killed meanwhile, the session opens again and says that it was interrupted.
+
+        on_quick: gets a first answer on the way, see `Studio.train_live`.
+        """
         table = self.table(session)
         started = self.sessions.start_run(session, parent, kind, seed, excluded, note, who=who)
         with self.sessions.holding(started):
-            run = self.studio.train(
-                table, session.target, kind=kind, excluded=excluded, seed=seed, progress=progress, cancelled=cancelled)
+            told = {"kind": kind, "excluded": excluded, "seed": seed, "progress": progress, "cancelled": cancelled}
+            run = (
+                self.studio.train(table, session.target, **told) if on_quick is None
+                else self.studio.train_live(table, session.target, on_quick=on_quick, **told))
             if cancelled is not None and cancelled():
                 raise Cancelled("The training was cancelled; the session's other runs are unchanged.")
             self.studio.keep(run)

@@ -1,6 +1,9 @@
 """The laws of questioning a classifier: excluded means unseen, undo means identical, contributions add up."""
 
 import json
+import mmap
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from img2tab_core import classifiers
 from img2tab_core.classifiers import CatBoostConcepts
+from img2tab_core.classifiers.catboost import GPU_WISH, GpuConcepts, Rounded, _widened, gpu_wished
 from img2tab_core.errors import Cancelled, Img2TabError
 
 D = 40
@@ -335,3 +339,164 @@ def test_nothing_is_written_beside_the_program(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     CatBoostConcepts(**SMALL | {"iterations": 2}).fit(*data)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- rounded codes: the same classifier without reading the codes again -------------------------------
+
+
+@pytest.fixture(scope="module")
+def split_data(data):
+    """The codes with channel 21 constant among the 180 training rows only; labels; training rows; 60 unseen rows."""
+    X, y = np.array(data[0], order="F"), data[1]
+    rows = np.random.default_rng(3).permutation(240)
+    X[rows[:180], 21] = 0.5
+    X.setflags(write=False)
+    return X, y, rows[:180], rows[180:]
+
+
+@pytest.fixture(scope="module")
+def rounded(split_data):
+    X, y, train, unseen = split_data
+    return Rounded.of(X, y, train=train, unseen=unseen)
+
+
+ORDER = np.array([3, 20, 21, 7, 11, *(i for i in range(D) if i not in (3, 20, 21, 7, 11))])
+
+
+@pytest.mark.parametrize("params", [
+    {}, {"excluded": frozenset({3})}, {"screen": None}, {"excluded": frozenset(range(12)), "random_state": 5},
+    {"thread_count": 2},
+])
+def test_trained_on_rounded_codes_it_is_the_same_to_the_last_bit(split_data, rounded, params):
+    X, y, train, unseen = split_data
+    plain = CatBoostConcepts(**SMALL | params).fit(X, y[train], rows=train, order=ORDER)
+    other = CatBoostConcepts(**SMALL | params).fit_rounded(rounded, order=ORDER)
+    assert same(plain, other, X)
+    assert np.array_equal(plain.booster_.get_leaf_values(), other.booster_.get_leaf_values())
+    assert np.array_equal(plain.screened_, other.screened_)
+    assert np.array_equal(classifiers.importance(plain), classifiers.importance(other))
+    assert np.array_equal(other.probabilities_rounded(rounded), plain.predict_proba(X[unseen]))
+    assert len(other.booster_.feature_names_) == D
+
+
+def test_what_is_constant_in_training_is_no_channel_to_train_on_whatever_the_unseen_rows_say(rounded):
+    assert np.flatnonzero(rounded.known & ~rounded.differs).tolist() == [20, 21]
+    with pytest.raises(Img2TabError, match="got only constant ones"):
+        CatBoostConcepts(**SMALL).fit_rounded(rounded, order=np.array([20, 21]))
+
+
+def test_a_read_only_memory_map_is_rounded_in_place_to_the_same_classifier(split_data, rounded, tmp_path):
+    X, y, train, unseen = split_data
+    np.save(tmp_path / "psi.npy", X)
+    mapped = np.load(tmp_path / "psi.npy", mmap_mode="r")
+    again = Rounded.of(mapped, y, train=train, unseen=unseen)
+    del mapped
+    (tmp_path / "psi.npy").unlink()
+    assert same(*(CatBoostConcepts(**SMALL).fit_rounded(one, order=ORDER) for one in (again, rounded)), X)
+
+
+def test_labels_that_are_unknown_outside_the_training_rows_do_no_harm(split_data, rounded):
+    X, y, train, unseen = split_data
+    unknown = y.copy()
+    unknown[unseen] = -1
+    again = Rounded.of(X, unknown, train=train, unseen=unseen)
+    assert same(*(CatBoostConcepts(**SMALL).fit_rounded(one, order=ORDER) for one in (again, rounded)), X)
+
+
+def test_a_channel_with_a_gap_or_not_asked_for_is_not_rounded_and_not_trained_on(split_data):
+    X, y, train, unseen = split_data
+    some = Rounded.of(with_gap(X, 3), y, train=train, unseen=unseen, channels=np.arange(10))
+    assert np.flatnonzero(some.known).tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    model = CatBoostConcepts(**SMALL | {"screen": 3})
+    assert model.fit_rounded(some, order=np.array([7, 2, 4, 3])).screened_.tolist() == [2, 4, 7]
+    with pytest.raises(Img2TabError, match="channel 3 that was not"):
+        model.fit_rounded(some, order=np.array([7, 3, 4]))
+    with pytest.raises(Img2TabError, match="At least one channel must be finite"):
+        Rounded.of(with_gap(X, 3), y, train=train, unseen=unseen, channels=np.array([3]))
+
+
+def test_rounded_codes_written_and_read_again_give_the_same_classifier(split_data, rounded, tmp_path):
+    folder = tmp_path / "a folder with ü"
+    folder.mkdir()
+    rounded.write(folder)
+    again = Rounded.read(folder)
+    one, other = (CatBoostConcepts(**SMALL).fit_rounded(codes, order=ORDER) for codes in (again, rounded))
+    assert same(one, other, split_data[0])
+    assert np.array_equal(one.probabilities_rounded(rounded), other.probabilities_rounded(again))
+    assert np.array_equal(again.known, rounded.known) and np.array_equal(again.differs, rounded.differs)
+    classifiers.save(one, tmp_path / "run")
+    assert same(classifiers.load(tmp_path / "run"), other, split_data[0])
+
+
+@pytest.mark.parametrize("name", ["train.pool", "unseen.pool", "channels.json"])
+def test_rounded_codes_of_which_half_a_file_is_left_are_not_taken(rounded, tmp_path, name):
+    rounded.write(tmp_path)
+    whole_file = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole_file[: len(whole_file) // 2])
+    with pytest.raises((ValueError, OSError)):
+        Rounded.read(tmp_path)
+
+
+def test_four_threads_on_the_same_rounded_codes_train_what_one_trains(split_data, rounded):
+    seeds = [0, 0, 1, 1]
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(
+            lambda seed: CatBoostConcepts(**SMALL, random_state=seed).fit_rounded(rounded, order=ORDER), seeds))
+    alone = {seed: CatBoostConcepts(**SMALL, random_state=seed).fit_rounded(rounded, order=ORDER) for seed in (0, 1)}
+    assert all(same(model, alone[seed], split_data[0]) for seed, model in zip(seeds, models, strict=True))
+
+
+def test_training_on_rounded_codes_reports_up_to_1_and_can_be_stopped(rounded):
+    seen = []
+    CatBoostConcepts(**SMALL).fit_rounded(
+        rounded, order=ORDER, progress=lambda share, text: seen.append(share), cancelled=lambda: False)
+    assert seen == sorted(seen) and seen[0] == 0 and seen[-1] == 1 and len(seen) > 40
+    answers = iter([False] * 5 + [True] * 100)
+    model = CatBoostConcepts(**SMALL)
+    with pytest.raises(Cancelled):
+        model.fit_rounded(rounded, order=ORDER, cancelled=lambda: next(answers))
+    with pytest.raises(NotFittedError):
+        model.predict_proba(np.zeros((1, D), np.float32))
+
+
+def test_a_matrix_of_4000_channels_of_which_10_are_used_takes_the_memory_of_10():
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    codes, before = np.ones((5000, 10), np.float32, order="F"), resident()
+    wide = _widened(codes, np.arange(0, 4000, 400), 4000)
+    assert resident() - before < 10e6 < wide.nbytes == 80e6
+    assert wide.shape == (5000, 4000) and wide.flags.f_contiguous
+    assert wide.sum() == 50_000 and (wide[:, ::400] == 1).all()
+
+
+def test_a_graphics_card_is_used_only_where_it_is_wished_for_and_there(monkeypatch):
+    import catboost.utils
+
+    found = {}
+    for wish in (None, "", "0", "1"):
+        for cards in (0, 1):
+            monkeypatch.setattr(catboost.utils, "get_gpu_device_count", lambda cards=cards: cards)
+            if wish is None:
+                monkeypatch.delenv(GPU_WISH, raising=False)
+            else:
+                monkeypatch.setenv(GPU_WISH, wish)
+            found[wish, cards] = gpu_wished()
+    assert [pair for pair, used in found.items() if used] == [("1", 1)]
+
+
+def test_a_card_gets_no_drawing_of_channels_and_no_callback_which_it_does_not_know(split_data, rounded, monkeypatch):
+    import catboost
+
+    asked, real = [], catboost.CatBoostClassifier
+
+    def on_the_processor(task_type, **settings):
+        asked.append((task_type, "rsm" in settings))
+        return real(**settings)
+
+    monkeypatch.setattr(catboost, "CatBoostClassifier", on_the_processor)
+    model = GpuConcepts(**SMALL).fit_rounded(rounded, order=ORDER)
+    assert asked == [("GPU", False)] and model.kind == "catboost"
+    assert model.score(split_data[0], split_data[1]) > 0.9
+    with pytest.raises(Cancelled):
+        GpuConcepts(**SMALL).fit_rounded(rounded, order=ORDER, cancelled=lambda: True)

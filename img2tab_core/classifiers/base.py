@@ -73,16 +73,21 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
         report(0.0, "Ranking concepts")
         used = _screened(X, y, rows, order=order, excluded=excluded, screen=self.screen)
         codes = gathered(X, rows, used)
-        if not any((channel != channel[0]).any() for channel in codes.T):
-            raise Img2TabError(
-                "At least one remaining channel must differ between faces, got only constant ones. Exclude fewer."
-            )
+        must_differ(any((channel != channel[0]).any() for channel in codes.T))
         stop_if(cancelled)
         report(0.02, "Preparing the table")
         self._train(codes, y, used, X.shape[1], report, cancelled)
-        self.screened_, self.classes_, self.n_features_in_ = read_only(used), np.array([0, 1]), X.shape[1]
+        self._trained_on(used, X.shape[1])
         report(1.0, "Trained")
         return self
+
+    def chosen(self, order: np.ndarray, width: int) -> np.ndarray:
+        """The channels of `width` that `fit` trains on by this ranking, ascending; int64 (k,)."""
+        self._check_parameters()
+        return _first(order, width=width, excluded=_checked_excluded(self.excluded, width), screen=self.screen)
+
+    def _trained_on(self, used: np.ndarray, width: int) -> None:
+        self.screened_, self.classes_, self.n_features_in_ = read_only(used), np.array([0, 1]), width
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Probability of class 0 and of class 1; X (n, D) style units -> float64 (n, 2)."""
@@ -160,6 +165,14 @@ def imported(module: str, *, title: str) -> ModuleType:
         raise Img2TabError(
             f"{title} is not usable here ({error}). Run `pip install -e .[compare]` in the project's folder."
         ) from error
+
+
+def must_differ(differs: bool) -> None:
+    """Whether any channel to train on has more than one value; a sentence where none has."""
+    if not differs:
+        raise Img2TabError(
+            "At least one remaining channel must differ between faces, got only constant ones. Exclude fewer."
+        )
 
 
 def stop_if(cancelled: Cancel) -> None:
@@ -263,7 +276,12 @@ def _screened(
     if order is None:
         remaining = np.setdiff1d(np.arange(d), excluded)
         order = remaining if screen is None else _by_class_means(X, y, rows, remaining)
-    order = np.asarray(order)
+    return _first(order, width=d, excluded=excluded, screen=screen)
+
+
+def _first(order: np.ndarray, *, width: int, excluded: np.ndarray, screen: int | None) -> np.ndarray:
+    """Of a ranking of `width` channels the first that are not excluded, ascending; int64 (k,)."""
+    order, d = np.asarray(order), width
     if order.ndim != 1 or (order.size and not np.issubdtype(order.dtype, np.integer)):
         raise Img2TabError(f"The ranking must be a list of channel indices, got shape {order.shape} {order.dtype}.")
     if len(np.unique(order)) != len(order) or (order.size and not (0 <= order.min() and order.max() < d)):

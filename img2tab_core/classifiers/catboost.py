@@ -2,26 +2,134 @@
 
 from __future__ import annotations
 
+import json
+import mmap
+import os
+import tempfile
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from img2tab_core.classifiers.base import (
+    BLOCK,
     Cancel,
     ConceptClassifier,
     Report,
     check_share,
     check_whole,
     imported,
+    must_differ,
+    stop_if,
 )
-from img2tab_core.errors import Cancelled
+from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.records import read_only
 
 TRIED_PER_SPLIT = 100  # channels one split chooses from, drawn anew each time
 BINS = 32              # values a channel is rounded to while training
 # what decides a model beside its parameters
 RECIPE = f"catboost {version('catboost')}, {TRIED_PER_SPLIT} tried, {BINS} bins"
 TITLE = "CatBoost"
+GPU_WISH = "IMG2TAB_GPU_TRAINING"  # an environment variable: anything but "" and "0" is a yes
+
+
+def gpu_wished() -> bool:
+    """Whether the person who runs this wants training on a graphics card, and there is one."""
+    if os.environ.get(GPU_WISH, "0") in ("", "0"):
+        return False
+    return imported("catboost.utils", title=TITLE).get_gpu_device_count() > 0
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """Style codes as CatBoost trains on them: a channel's values rounded to at most 33, one byte each.
+
+    train, unseen: CatBoost pools, of the training rows with their labels 0 and 1, and of rows to be judged. Where the
+    values of a channel are parted is decided by the training rows alone. known: bool (D,), the channels that were
+    rounded; differs: bool (D,), those of them with more than one value among the training rows.
+    """
+
+    train: object
+    unseen: object
+    known: np.ndarray
+    differs: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        psi: np.ndarray,
+        labels: np.ndarray,
+        *,
+        train: np.ndarray,
+        unseen: np.ndarray,
+        channels: np.ndarray | None = None,
+        cancelled: Cancel = None,
+    ) -> Rounded:
+        """Round style codes psi (N, D), style units; a column-major float32 memory map is read in place, not copied.
+
+        labels: (N,) of whole numbers, 0 or 1 in the rows `train`. train, unseen: row numbers. channels: those to
+        round, None for all; one with a number that is not finite is left out.
+        """
+        catboost = imported("catboost", title=TITLE)
+        wanted = np.ones(psi.shape[1], bool)
+        if channels is not None:
+            wanted[:] = False
+            wanted[channels] = True
+        with np.errstate(over="ignore"):                             # too large for float32: found just below
+            psi = np.asfortranarray(psi, np.float32)
+        finite = _finite(psi)
+        known = wanted & finite
+        if not known.any():
+            raise Img2TabError("At least one channel must be finite in every face, got none. Encode again.")
+        if not finite.all():                                         # CatBoost refuses a gap in ignored channels too
+            psi = np.array(psi, order="F")
+            psi[:, ~finite] = 0
+        whole = catboost.Pool(psi, np.asarray(labels, np.int64))
+        stop_if(cancelled)
+        # parts of an unrounded pool are views: what is rounded is read straight from the memory map
+        first, second = whole.slice(train), whole.slice(unseen)
+        first.quantize(border_count=BINS, ignored_features=np.flatnonzero(~known).tolist())
+        stop_if(cancelled)
+        with tempfile.TemporaryDirectory() as folder:
+            borders = Path(folder) / "borders.tsv"
+            first.save_quantization_borders(str(borders))
+            differs = np.zeros_like(known)
+            differs[np.loadtxt(borders, usecols=0, dtype=np.int64, ndmin=1)] = True
+            # a channel without borders would get new ones from the unseen rows, so it is left out there
+            second.quantize(
+                border_count=BINS, input_borders=str(borders), ignored_features=np.flatnonzero(~differs).tolist())
+        return cls(first, second, read_only(known), read_only(differs))
+
+    def write(self, folder: Path) -> None:
+        """Write both pools and their channels into a folder that exists; OSError where that cannot be."""
+        catboost = imported("catboost", title=TITLE)
+        try:
+            self.train.save(str(folder / "train.pool"))
+            self.unseen.save(str(folder / "unseen.pool"))
+        except catboost.CatBoostError as error:
+            raise OSError(str(error)) from error
+        channels = {
+            "count": len(self.known), "unknown": np.flatnonzero(~self.known).tolist(),
+            "constant": np.flatnonzero(self.known & ~self.differs).tolist(),
+        }
+        (folder / "channels.json").write_text(json.dumps(channels), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Rounded:
+        """What `write` wrote; ValueError or OSError where it is not there or damaged."""
+        catboost = imported("catboost", title=TITLE)
+        try:
+            channels = json.loads((folder / "channels.json").read_text(encoding="utf-8"))
+            known = np.ones(channels["count"], bool)
+            known[channels["unknown"]] = False
+            differs = known.copy()
+            differs[channels["constant"]] = False
+            pools = [catboost.Pool(f"quantized://{folder / name}") for name in ("train.pool", "unseen.pool")]
+        except (catboost.CatBoostError, KeyError, TypeError, IndexError) as error:
+            raise ValueError(str(error)) from error
+        return cls(*pools, read_only(known), read_only(differs))
 
 
 class CatBoostConcepts(ConceptClassifier):
@@ -35,6 +143,7 @@ class CatBoostConcepts(ConceptClassifier):
     """
 
     kind, file, library, measures, explains = "catboost", "model.cbm", "catboost", ("prediction_values_change",), True
+    tried: ClassVar[int] = TRIED_PER_SPLIT
 
     def __init__(
         self,
@@ -65,7 +174,45 @@ class CatBoostConcepts(ConceptClassifier):
         self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
     ) -> None:
         catboost = imported("catboost", title=TITLE)
-        booster = catboost.CatBoostClassifier(
+        # At full width and with the others ignored, channels keep their numbers in the saved model. Measured on
+        # 8,000 x 6,752: CatBoost takes a column-major float32 matrix without copying it (0.01 s) and trains as
+        # fast as on the 1,024 used columns alone, to the same bits.
+        self._grow(catboost.Pool(_widened(codes, used, width), y), used, width, report, cancelled)
+
+    def fit_rounded(
+        self, rounded: Rounded, *, order: np.ndarray, progress: Report | None = None, cancelled: Cancel = None
+    ) -> CatBoostConcepts:
+        """`fit` on style codes that were rounded before: the same classifier to the last bit, and no code is read.
+
+        order, progress, cancelled: as for `fit`. Every channel to train on must have been rounded, see `chosen`.
+        """
+        report = progress or (lambda fraction, text: None)
+        report(0.0, "Ranking concepts")
+        width = len(rounded.known)
+        used = self.chosen(order, width)
+        if not rounded.known[used].all():
+            raise Img2TabError(
+                f"Every channel to train on must have been rounded, got channel {used[~rounded.known[used]][0]} that "
+                "was not. Train on the style codes themselves."
+            )
+        must_differ(rounded.differs[used].any())
+        stop_if(cancelled)
+        report(0.02, "Preparing the table")
+        self._grow(rounded.train, used, width, report, cancelled)
+        self._trained_on(used, width)
+        report(1.0, "Trained")
+        return self
+
+    def probabilities_rounded(self, rounded: Rounded) -> np.ndarray:
+        """Of class 0 and of class 1 for the unseen rows of what it was trained on; float64 (n, 2).
+
+        The same to the last bit as for the style codes themselves: a tree parts a channel only where rounding did.
+        """
+        return self.booster_.predict_proba(rounded.unseen, thread_count=self.thread_count)
+
+    def _grow(self, pool, used: np.ndarray, width: int, report: Report, cancelled: Cancel) -> None:
+        """Train on the channels `used` of a pool of full width."""
+        booster = imported("catboost", title=TITLE).CatBoostClassifier(
             loss_function="Logloss",
             iterations=self.iterations,
             depth=self.depth,
@@ -74,22 +221,26 @@ class CatBoostConcepts(ConceptClassifier):
             thread_count=self.thread_count,
             border_count=BINS,
             leaf_estimation_iterations=1,  # ten, the default here, cost up to a third more and were no better
-            rsm=min(1.0, TRIED_PER_SPLIT / len(used)),
-            # At full width and with the others ignored, channels keep their numbers in the saved model. Measured on
-            # 8,000 x 6,752: CatBoost takes a column-major float32 matrix without copying it (0.01 s) and trains as
-            # fast as on the 1,024 used columns alone, to the same bits; the price is the memory of the zeros.
             ignored_features=np.setdiff1d(np.arange(width), used).tolist(),
             boosting_type="Plain",
             allow_writing_files=False,
             verbose=False,
+            **self._device(len(used)),
         )
+        self._run(booster, pool, report, cancelled)
+        self.booster_ = booster
+
+    def _device(self, count: int) -> dict:
+        """The settings that depend on where it is trained, for so many channels."""
+        return {"rsm": min(1.0, self.tried / count)}
+
+    def _run(self, booster, pool, report: Report, cancelled: Cancel) -> None:
         watcher = _Watcher(self.iterations, report, cancelled)
-        booster.fit(catboost.Pool(_widened(codes, used, width), y), callbacks=[watcher])
+        booster.fit(pool, callbacks=[watcher])
         if watcher.failure is not None:
             raise watcher.failure
         if watcher.stopped:
             raise Cancelled("Training was stopped; the classifier before it is unchanged.")
-        self.booster_ = booster
 
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:
         return self.booster_.predict_proba(self._pool(codes), thread_count=self._threads(len(codes)))
@@ -125,6 +276,22 @@ class CatBoostConcepts(ConceptClassifier):
         self.booster_ = booster
 
 
+class GpuConcepts(CatBoostConcepts):
+    """The same on a graphics card: not the same twice to the last bit, since sums are added in any order there.
+
+    Every split looks at all channels (CatBoost draws some of them only on the processor), and CatBoost reports nothing
+    before the end, so that training can be stopped only before it begins. Saved and opened as any other.
+    """
+
+    def _device(self, count: int) -> dict:
+        return {"task_type": "GPU"}
+
+    def _run(self, booster, pool, report: Report, cancelled: Cancel) -> None:
+        stop_if(cancelled)
+        report(0.05, "Training on the graphics card")
+        booster.fit(pool)
+
+
 class _Watcher:
     """CatBoost's callback: tells how far training is and stops it when asked."""
 
@@ -149,6 +316,15 @@ def _widened(codes: np.ndarray, used: np.ndarray, width: int) -> np.ndarray:
     """(n, k) -> (n, width) with every channel that is not used 0; float32, column-major."""
     if len(used) == width:
         return codes
-    wide = np.zeros((width, len(codes)), np.float32)                 # (D, n)
+    # fresh pages of the system, not of malloc, which `img2tab serve` tells to keep what it has: a page of zeros that
+    # nobody writes to takes no memory, and CatBoost does not read what is ignored
+    pages = mmap.mmap(-1, max(1, width * len(codes)) * 4)
+    wide = np.frombuffer(pages, np.float32, width * len(codes)).reshape(width, len(codes))        # (D, n)
     wide[used] = codes.T
     return wide.T
+
+
+def _finite(psi: np.ndarray) -> np.ndarray:
+    """Which channels of (N, D) have finite numbers only; bool (D,)."""
+    parts = [psi.T[start : start + BLOCK] for start in range(0, psi.shape[1], BLOCK)]            # each (b, N)
+    return np.concatenate([np.isfinite(part).all(axis=1) for part in parts])
