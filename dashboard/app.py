@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import state
+from dashboard import session_state, state
 from dashboard.components import progress, words
 from img2tab_core.errors import Img2TabError
+from img2tab_core.sessions import SessionInfo
 
 DATA = "Data"  # the one page that needs no table
 PURPOSE = {
@@ -14,6 +15,8 @@ PURPOSE = {
     "Concepts": "Rank every concept of the target, see what it draws, and give it a name.",
     "Exclude and retrain": "Tick concepts, train again without them, and compare before and after.",
     "Audit": "Groups of faces side by side: how often the classifier is right about each, and how far apart they are.",
+    "Behind the gap": "What a gap is made of: which concepts carry an attribute, and what excluding or moving them does.",
+    "Sessions": "An audit that is kept: its question, every run and why, what was found, and a report to hand over.",
     "Compare": "Train several kinds of classifier on the same faces: which one finds the concepts that matter?",
     DATA: "The backbones that read and draw faces, the tables classifiers are trained on, and how to bring your own.",
 }
@@ -28,6 +31,8 @@ def main() -> None:
         st.Page("views/concepts.py", title="Concepts", icon=":material/scatter_plot:", url_path="concepts"),
         st.Page("views/exclude.py", title="Exclude and retrain", icon=":material/rule:", url_path="exclude"),
         st.Page("views/audit.py", title="Audit", icon=":material/balance:", url_path="audit"),
+        st.Page("views/gap.py", title="Behind the gap", icon=":material/search_insights:", url_path="gap"),
+        st.Page("views/sessions.py", title="Sessions", icon=":material/history_edu:", url_path="sessions"),
         st.Page("views/compare.py", title="Compare", icon=":material/leaderboard:", url_path="compare"),
         st.Page("views/data.py", title=DATA, icon=":material/database:", url_path="data"),
     ]
@@ -35,6 +40,7 @@ def main() -> None:
     header = st.container()
     notices = st.container()
     ended = state.collect()
+    lost = session_state.refresh()
     state.collect_refinements()
     try:
         _header(header, page.title)
@@ -52,6 +58,8 @@ def main() -> None:
             "and the command that fixes it."
         )
     with notices:
+        if lost:
+            st.error(lost, icon=":material/error:")
         if ended is not None and ended.state == "failed":
             st.error(f"The training stopped: {ended.error}", icon=":material/error:")
         if ended is not None and ended.state == "cancelled":
@@ -76,6 +84,7 @@ def _header(place, title: str) -> None:
             format_func=lambda name: targets[name].title,
             on_change=lambda: state.choose_target(st.session_state["frame.target"]),
             help=f"The label the classifier predicts. {state.target().how}",
+            disabled=session_state.opened() is not None,
             width=260,
         )
 
@@ -125,8 +134,22 @@ def _ready() -> bool:
     )
 
 
+def _session(session: SessionInfo) -> None:
+    """What the visitor is in: target, table and backbone are the session's until it is closed."""
+    with st.container(border=True, gap="xsmall"):
+        st.caption("Open session")
+        st.markdown(f"**{words.plain(session.name)}**")
+        st.button(
+            "Close session", key="frame.close", type="tertiary", icon=":material/close:",
+            on_click=session_state.close, help="Nothing is lost: open it again on the Sessions page.",
+        )
+
+
 def _sidebar(title: str) -> None:
+    now = session_state.opened()
     with st.sidebar:
+        if now is not None:
+            _session(now.session)
         backbones, tables = state.backbone_names(), state.table_names()
         if len(backbones) > 1:
             st.session_state["frame.backbone"] = state.backbone_name()
@@ -135,6 +158,7 @@ def _sidebar(title: str) -> None:
                 backbones,
                 key="frame.backbone",
                 on_change=lambda: state.choose_backbone(st.session_state["frame.backbone"]),
+                disabled=now is not None,
                 help="The generator and encoder that read and draw every face. Each has its own concepts and tables.",
             )
         if len(tables) > 1:
@@ -144,13 +168,14 @@ def _sidebar(title: str) -> None:
                 tables,
                 key="frame.table",
                 on_change=lambda: state.choose_table(st.session_state["frame.table"]),
+                disabled=now is not None,
                 help="The style codes of many faces, with labels, that classifiers are trained on.",
             )
         if tables and state.standing_job().state == "done":
             run = state.active_run()
             low, high = run.metrics.interval
             with st.container(border=True, gap="small"):
-                st.caption(f"Active run · {state.target().title}")
+                st.caption(f"Run {state.number_of(run)} · {state.target().title}")
                 st.metric(
                     "Accuracy",
                     words.percent(run.metrics.accuracy),

@@ -1,4 +1,4 @@
-"""What a gap is made of becomes figures: concepts to look at, how much to exclude, who flips and how far they move."""
+"""What a gap is made of becomes figures: concepts to look at, who flips and how far they move."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 import plotly.graph_objects as go
+from scipy.stats import rankdata
 
 from dashboard.charts import BLUE, GREY, ORANGE, new_figure
 from dashboard.components.words import count, percent, signed
-from img2tab_core.comparison import Estimate
 from img2tab_core.intervention import Intervention
-from img2tab_core.proxies import Carried, ExclusionCurve
-
-CORNER = (0.9, 0.9)      # shares of the shown concepts that lie left of, and below, the corner where to look
+from img2tab_core.proxies import Carried
 
 _LINE = "rgba(128,132,149,0.35)"
 _SHADE = "rgba(232,119,34,0.10)"
@@ -22,20 +20,33 @@ _ROW = 38                # px
 _BINS = 41               # an odd number: the middle one is around no move at all
 
 
+def corner(found: Carried, importance: np.ndarray, count: int) -> list[int]:
+    """The concepts deepest in the upper right corner: of those the classifier uses, by the lower of their two ranks.
+
+    Ties by the product of distance and importance; up to `count`.
+    """
+    importance = np.asarray(importance, np.float64)
+    used = np.flatnonzero(importance > 0)
+    lower = np.minimum(rankdata(found.within[used]), rankdata(importance[used]))
+    order = np.lexsort((-found.within[used] * importance[used], -lower))
+    return used[order[:count]].tolist()
+
+
 def carried_scatter(
     found: Carried,
     importance: np.ndarray,
     name_of: Callable[[int], str],
     *,
-    attribute: str,
     excluded: Collection[int] = (),
     picked: int | None = None,
+    top: int = 10,
     most: int = 2000,
 ) -> go.Figure:
     """Concepts by how far apart the groups are within a class (x) and how much the classifier uses them (y).
 
-    The upper right corner is shaded: it is where to look. Excluded ones are open, others full; customdata is the
-    channel. Drawn are all that the classifier uses, and of the others those furthest apart, up to `most` together.
+    The upper right corner is shaded: it is where to look, and holds the `top` deepest in it. Excluded ones are open,
+    others full; customdata is the channel. Drawn are all that the classifier uses, and of the others those furthest
+    apart, up to `most` together.
     """
     importance = np.asarray(importance, np.float64)
     used = np.flatnonzero(importance > 0)
@@ -46,9 +57,10 @@ def carried_scatter(
     share = 100 * importance
     floor = _FLOOR * float(share[used].min()) if len(used) else 1e-3
     y = np.where(share > 0, share, floor)
-    figure = _figure(height=400)
+    figure = _figure(height=520)
     if len(used):
-        left, bottom = np.quantile(found.within[used], CORNER[0]), np.quantile(share[used], CORNER[1])
+        deepest = corner(found, importance, top)
+        left, bottom = found.within[deepest].min() - 0.01 * found.within[shown].max(), share[deepest].min() / 1.15
         right, top = 1.08 * found.within[shown].max(), 1.6 * y[shown].max()
         figure.add_shape(type="rect", x0=left, x1=right, y0=bottom, y1=top, fillcolor=_SHADE, layer="below",
                          line={"color": ORANGE, "width": 1, "dash": "dot"})
@@ -62,6 +74,7 @@ def carried_scatter(
             at = shown[mask]
             figure.add_scattergl(
                 x=found.within[at], y=y[at], mode="markers", name=name, customdata=at.tolist(),
+                showlegend=bool(out.any()),
                 marker={"color": colour, "size": 7, "opacity": 0.6, "symbol": symbol},
                 unselected_marker_opacity=0.6,
                 hovertext=[
@@ -74,59 +87,16 @@ def carried_scatter(
     if picked is not None and picked in shown:
         figure.add_scatter(
             x=[found.within[picked]], y=[y[picked]], mode="markers+text", text=[name_of(picked)],
-            textposition="top left", customdata=[picked], hoverinfo="skip", showlegend=False,
+            textposition="top left" if found.within[picked] > found.within[shown].max() / 2 else "top right",
+            customdata=[picked], hoverinfo="skip", showlegend=False,
             marker={"symbol": "circle-open", "size": 16, "color": GREY, "line_width": 2})
     figure.update_layout(clickmode="event+select", dragmode="pan", legend=_legend())
-    figure.update_xaxes(title_text=f"Distance between groups of {attribute.lower()} within a class, SD",
-                        gridcolor=_LINE, zeroline=False, rangemode="tozero")
+    figure.update_xaxes(title_text="Distance between the groups, SD", gridcolor=_LINE, zeroline=False,
+                        rangemode="tozero")
     ticks = [10.0**power for power in range(-4, 3) if 2 * floor < 10.0**power <= 1.2 * y.max()]
     figure.update_yaxes(title_text="Importance, %", type="log", gridcolor=_LINE, tickvals=[floor, *ticks],
                         ticktext=["not used", *(f"{tick:g}" for tick in ticks)], automargin=True)
     return figure
-
-
-def exclusion_curve(curve: ExclusionCurve, *, chosen: int | None = None, goal: float | None = None) -> go.Figure:
-    """Accuracy (blue, solid) and gap (orange, dashed) against how many concepts are excluded, with 95 % intervals.
-
-    The vertical line, a shape named "chosen", stands at the chosen count; customdata of every point is its count, so
-    that a click can choose. goal: a gap drawn as a dotted line. Counts are evenly spaced: they grow by leaps.
-    """
-    counts = [point.count for point in curve.points]
-    at = list(range(len(counts)))
-    figure = _figure(height=360)
-    for name, title, colour, dash, symbol in (
-        ("accuracy", "accuracy", BLUE, "solid", "circle"),
-        ("gap", "gap (equalised odds)", ORANGE, "dash", "square"),
-    ):
-        values = [point.estimate(name) for point in curve.points]
-        figure.add_scatter(
-            x=at, y=[value.mean for value in values], mode="lines+markers", name=title, customdata=counts,
-            error_y=_bars(values, colour), line={"color": colour, "width": 2, "dash": dash},
-            marker={"color": colour, "size": 9, "symbol": symbol},
-            hovertext=[f"{count(number, 'concept')} excluded<br>{title} {_said(value)}"
-                       for number, value in zip(counts, values, strict=True)],
-            hovertemplate="%{hovertext}<extra></extra>",
-            unselected_marker_opacity=1.0,
-        )
-    if goal is not None:
-        figure.add_hline(y=goal, line={"color": GREY, "dash": "dot", "width": 1})
-    if chosen is not None:
-        x = float(np.interp(chosen, counts, at))
-        figure.add_shape(name="chosen", type="line", x0=x, x1=x, y0=0, y1=1, yref="paper",
-                         line={"color": GREY, "width": 3})
-        figure.add_annotation(x=x, y=1, yref="paper", yanchor="bottom", showarrow=False,
-                              text=f"{chosen:,} excluded")
-    figure.update_layout(clickmode="event+select", dragmode=False, legend=_legend() | {"y": 1.1})
-    figure.update_xaxes(title_text="Concepts excluded", tickvals=at, ticktext=[f"{number:,}" for number in counts],
-                        showgrid=False, zeroline=False, range=[-0.5, len(at) - 0.5])
-    figure.update_yaxes(tickformat=".0%", gridcolor=_LINE, zeroline=False, range=[0, 1.02])
-    return figure
-
-
-def count_at(curve: ExclusionCurve, x: float) -> int:
-    """The count that a place on the figure's x-axis stands for, such as where a dragged line was let go."""
-    counts = [point.count for point in curve.points]
-    return round(float(np.interp(x, range(len(counts)), counts)))
 
 
 def flip_dots(found: Intervention, groups: tuple[str, str], classes: tuple[str, str]) -> go.Figure:
@@ -178,8 +148,8 @@ def move_histogram(found: Intervention, towards: int, groups: tuple[str, str], c
             hovertemplate="%{y:.1%} of the faces move by about %{x:.0f} points<extra></extra>",
         )
     figure.add_vline(x=0, line={"color": GREY, "width": 1})
-    figure.update_layout(legend=_legend())
-    figure.update_xaxes(title_text=f"Move of the probability of {classes[1]}, points, towards {groups[towards]}",
+    figure.update_layout(legend=_legend() | {"itemsizing": "trace"})
+    figure.update_xaxes(title_text=f"Move of the probability of {classes[1]}, points",
                         gridcolor=_LINE, zeroline=False)
     figure.update_yaxes(title_text="Share of faces", tickformat=".0%", gridcolor=_LINE, zeroline=False,
                         rangemode="tozero")
@@ -194,17 +164,3 @@ def _figure(*, height: int) -> go.Figure:
 
 def _legend() -> dict:
     return {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemsizing": "constant"}
-
-
-def _bars(values: list[Estimate], colour: str) -> dict:
-    """Error bars of 95 % intervals; none for one seed."""
-    return {"type": "data", "array": [0 if value.high is None else value.high - value.mean for value in values],
-            "color": colour, "thickness": 1.5, "width": 4,
-            "visible": any(value.high is not None for value in values)}
-
-
-def _said(value: Estimate) -> str:
-    """"87.3 % (86.1 % to 88.5 %)", without an interval for one seed."""
-    if value.high is None:
-        return percent(value.mean)
-    return f"{percent(value.mean)} ({percent(value.low)} to {percent(value.high)})"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -13,6 +14,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from dashboard import doors, session_state
 from dashboard.doors import studio
 from img2tab_core import classifiers
 from img2tab_core.comparison import Comparison
@@ -26,7 +28,6 @@ from img2tab_core.records import (
     Edit,
     EditAgreement,
     Face,
-    Frame,
     Prediction,
     Quality,
     StyleCode,
@@ -36,6 +37,7 @@ from img2tab_core.records import (
 )
 from img2tab_core.refinement import MEASURED, Refined
 from img2tab_core.service import Run, Studio
+from img2tab_core.sessions import Exclusions, RunInfo
 
 _KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
 _SHOWN = 768  # the longest side of a photo as shown, pixels
@@ -146,13 +148,13 @@ def scores(run: Run) -> ConceptScores:
 
 @st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)  # milliseconds
 def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Prediction:
-    return studio().predict(run, code, _combined(run, edits))
+    return studio().predict(run, code, combined(run, edits))
 
 
 # a tenth of a second: a spinner would only make the page jump at every move of the slider
 @st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def render(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits(), size: int = 256) -> np.ndarray:
-    return studio().render(code, _combined(run, edits), size=size)
+    return studio().render(code, combined(run, edits), size=size)
 
 
 @st.cache_data(show_spinner="Trying a known edit…", max_entries=64, hash_funcs=_KEYS)
@@ -162,14 +164,8 @@ def edit_agreement(run: Run, before: StyleCode, after: StyleCode) -> EditAgreeme
 
 def full_size(run: Run, code: StyleCode, edits: FaceEdits) -> Callable[[], np.ndarray]:
     """A function that draws the edited face at 1024 px; it may be called later, from any thread."""
-    door, combined = studio(), _combined(run, edits)
-    return lambda: door.render(code, combined, size=1024)
-
-
-@st.cache_data(show_spinner="Drawing the strip…", max_entries=64, hash_funcs=_KEYS)
-def strip(run: Run, code: StyleCode, index: int, edits: FaceEdits) -> tuple[Frame, ...]:
-    """The concept from −10 to +10 on top of every other edit."""
-    return studio().strip(run, code, index, edits=_combined(run, edits.with_shift(index, 0.0)))
+    door, moved = studio(), combined(run, edits)
+    return lambda: door.render(code, moved, size=1024)
 
 
 def contact_sheet(index: int) -> np.ndarray:
@@ -192,7 +188,7 @@ def _concept_picture(index: int, backbone: str, weights: str) -> np.ndarray:
     return studio().contact_sheet(index, backbone=backbone, faces=1, shifts=(-8, 8))[0]
 
 
-def _combined(run: Run, edits: FaceEdits) -> tuple[Edit, ...]:
+def combined(run: Run, edits: FaceEdits) -> tuple[Edit, ...]:
     """The family's edits with the single ones added, one edit per channel."""
     if not edits.family:
         return edits.single
@@ -267,6 +263,17 @@ def choose_target(name: str) -> None:
     st.session_state["visit.target"] = name
 
 
+def enter(session_id: int) -> None:
+    """Open a session: its backbone, table and target are chosen, and the exclusions of its current run are ticked."""
+    session = session_state.open_session(session_id)
+    choose_backbone(session.backbone)
+    choose_table(session.table)
+    choose_target(session.target)
+    now = session_state.opened()
+    if now.current is not None:
+        tick(frozenset(now.current.excluded))
+
+
 def standing_job() -> Job[Run]:
     """The job that opens or trains the run with nothing excluded; the same one for every visitor."""
     return _standing(table_name(), target().name)
@@ -277,10 +284,14 @@ def retry_standing() -> None:
 
 
 def history() -> tuple[Run, ...]:
-    """Every kept run of the target, oldest first; the first is the one with nothing excluded.
+    """Every kept run of the target, oldest first; the first is the one with nothing excluded. In a session, its runs.
 
     Read from disk once per visit, then joined by the runs that the visit trains.
     """
+    now = session_state.opened()
+    if now is not None and now.models:
+        return tuple({now.models[one.id].id: now.models[one.id]
+                      for one in sorted(now.runs, key=attrgetter("number")) if one.id in now.models}.values())
     standing, runs = standing_job().result, of_target("visit.runs", None)
     if runs is None:
         runs = tuple(run for run in studio().kept(current_table(), target().name) if run.id != standing.id)
@@ -290,12 +301,18 @@ def history() -> tuple[Run, ...]:
 
 def active_run() -> Run:
     """The run that every page shows."""
+    now = session_state.opened()
+    if now is not None and now.current is not None and now.current.id in now.models:
+        return now.models[now.current.id]
     runs = {run.id: run for run in history()}
     return runs.get(of_target("visit.active", ""), history()[0])
 
 
 def activate(run_id: str) -> None:
     """Make an earlier run the active one; nothing is lost, and its exclusions are ticked again."""
+    now = session_state.opened()
+    if now is not None:
+        session_state.restore(now.info(next(run for run in history() if run.id == run_id)))
     set_of_target("visit.active", run_id)
     tick(active_run().excluded)
 
@@ -303,11 +320,24 @@ def activate(run_id: str) -> None:
 def before_run(run: Run) -> Run | None:
     """The run that was active when this one was trained; None for the first.
 
-    Only the visit that trained a run knows which was active; for any other visit it is the first.
+    A session knows; without one only the visit that trained a run does, and for any other visit it is the first.
     """
+    now = session_state.opened()
+    if now is not None and (info := now.info(run)) is not None:
+        while (info := now.parent(info)) is not None:
+            if info.id in now.models:
+                return now.models[info.id]
+        return None
     first, *others = history()
     parent = of_target("visit.parents", {}).get(run.id)
     return None if run.id == first.id else next((one for one in others if one.id == parent), first)
+
+
+def number_of(run: Run) -> int:
+    """A run's number as a person reads it: within the session, or in the history."""
+    now = session_state.opened()
+    info = now and now.info(run)
+    return info.number if info else 1 + [one.id for one in history()].index(run.id)
 
 
 def of_target(kind: str, empty, place: tuple[str, str] | None = None):
@@ -355,20 +385,78 @@ def choose_kind(chosen: str) -> None:
     set_of_target("visit.kind", {active_run().id: chosen})
 
 
-def retrain() -> None:
-    """Train without the ticked concepts, in the background."""
+def retrain(note: str = "") -> None:
+    """Train without the ticked concepts, in the background; in a session as a child of the active run, with a note.
+
+    A quick answer comes first, see `quick_answer`.
+    """
+    answers: list[Run] = []
+    now, who = session_state.opened(), session_state.who()
     door, whole, name, excluded, chosen = studio(), current_table(), target().name, ticked(), kind()
-    if retraining() is not None:
-        return
+
+    def in_session(progress, cancelled) -> Run:
+        _, run = doors.session_runs().train(
+            now.session, now.current, kind=chosen, excluded=excluded, note=note, who=who, on_quick=answers.append,
+            progress=progress, cancelled=cancelled)
+        return run
 
     def work(progress, cancelled) -> Run:
-        run = door.train(whole, name, kind=chosen, excluded=excluded, progress=progress, cancelled=cancelled)
+        run = door.train_live(
+            whole, name, kind=chosen, excluded=excluded, on_quick=answers.append, progress=progress,
+            cancelled=cancelled)
         if not cancelled():
             door.keep(run)  # here and not on the page, so that the run outlives a page closed meanwhile
         return run
 
-    st.session_state["visit.job_place"] = (table_name(), name, active_run().id)
+    if _train(work if now is None else in_session):
+        st.session_state["visit.quick"] = answers
+
+
+def repeat_shared(shared: Exclusions) -> None:
+    """Train a shared exclusion list as a run of the open session, in the background."""
+    now, who = session_state.opened(), session_state.who()
+
+    def work(progress, cancelled) -> Run:
+        info, _ = doors.session_runs().repeat(
+            now.session, shared, now.current, who=who, progress=progress, cancelled=cancelled)
+        return doors.session_runs().model(now.session, info)
+
+    _train(work)
+
+
+def train_again(info: RunInfo) -> None:
+    """Train a run of the open session whose model is not here once more, to the same model, in the background."""
+    now = session_state.opened()
+    _train(lambda progress, cancelled: doors.session_runs().again(
+        now.session, info, progress=progress, cancelled=cancelled))
+
+
+def _train(work: Callable[[Callable, Callable], Run]) -> bool:
+    """One training at a time for each visit; whether this one was started."""
+    if retraining() is not None:
+        return False
+    st.session_state["visit.quick"] = []
+    st.session_state["visit.job_place"] = (table_name(), target().name, active_run().id)
     st.session_state["visit.job"] = Job.start(work)
+    return True
+
+
+def quick_answer() -> Run | None:
+    """The first answer of the latest retraining; None before it is there, and where there is none."""
+    answers = st.session_state.get("visit.quick", [])
+    return answers[0] if answers else None
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _preparing(table_key: str, table_name: str, target_name: str) -> Job:
+    door, whole = studio(), table(table_name)
+    return Job.start(lambda progress, cancelled: door.prepare(
+        whole, target_name, progress=progress, cancelled=cancelled))
+
+
+def prepare() -> None:
+    """Make the first quick answer fast, in the background, once for all visitors."""
+    _preparing(current_table().key, table_name(), target().name)
 
 
 def collect() -> Job[Run] | None:
@@ -659,6 +747,15 @@ def name_concept(index: int, name: str) -> None:
 def notice(sentence: str) -> None:
     """A sentence for the person, shown by the page frame."""
     st.session_state.setdefault("visit.notices", []).append(sentence)
+
+
+@contextmanager
+def noticing() -> Iterator[None]:
+    """A person's mistake in a callback becomes a notice."""
+    try:
+        yield
+    except Img2TabError as error:
+        notice(str(error))
 
 
 def take_notices() -> tuple[str, ...]:

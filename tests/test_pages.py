@@ -17,7 +17,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from dashboard import state
-from dashboard.components import words
+from dashboard.components import scrub, words
 from img2tab_core import service, weights
 from img2tab_core.records import DEFAULT_BACKBONE, Edit
 from tests.test_photos import bilevel_png
@@ -91,15 +91,22 @@ def _upload(at: AppTest, *files: tuple[str, bytes]) -> AppTest:
 
 
 def _metric(at: AppTest, ending: str) -> str:
-    return next(one.value for one in at.metric if one.label.endswith(ending))
+    """A number by the end of its label: what the scrubber was given, or a metric of the page."""
+    shown = {one.label: one.value for one in at.metric}
+    for one in at.get("bidi_component"):
+        if one.proto.component_name == "img2tab_scrub":
+            head, _ = scrub.unpack(one.proto.bytes)
+            shown |= {head["text"]["before"]: words.percent(head["before_share"]),
+                      head["text"]["after"]: words.percent(head["share"])}
+    return next(value for label, value in shown.items() if label.endswith(ending))
 
 
 def _errors(at: AppTest) -> list[str]:
     return [one.value for one in at.error]
 
 
-def _slider(at: AppTest):
-    return next(one for one in at.slider if one.label.startswith("Move by"))
+def _shift(at: AppTest):
+    return next(one for one in at.number_input if one.label.startswith("Move by"))
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:
@@ -166,7 +173,7 @@ def _target(at: AppTest) -> str:
 def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and_reset_takes_it_back(visit):
     at = _sample(visit, 1)
     picked = at.selectbox(key="inspect.concept").value
-    at = _well(_slider(at).set_value(8.0).run())
+    at = _well(_shift(at).set_value(8.0).run())
     studio, code = state.studio(), state.encode(state.samples()[1])
     run = studio.run(state.table("default"), _target(at))
     was, now = studio.predict(run, code).probability, studio.predict(run, code, [Edit(picked, 8.0)]).probability
@@ -174,15 +181,15 @@ def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and
     assert at.button(key=f"inspect.chip.{picked}").label.endswith(words.deviations(8.0))
     at = _well(at.button(key="inspect.reset").click().run())
     assert _metric(at, ", after") == _metric(at, ", before")
-    assert _slider(at).value == 0.0
+    assert _shift(at).value == 0.0
 
 
 def test_2_edits_are_kept_as_2_chips_and_a_click_takes_1_back(visit):
     at = _sample(visit, 1)
     second = at.selectbox(key="inspect.concept").options[1]
-    at = _well(_slider(at).set_value(8.0).run())
+    at = _well(_shift(at).set_value(8.0).run())
     at = _well(at.selectbox(key="inspect.concept").select(second).run())
-    at = _well(_slider(at).set_value(-8.0).run())
+    at = _well(_shift(at).set_value(-8.0).run())
     chips = [one for one in at.button if one.key and one.key.startswith("inspect.chip.")]
     assert [one.label.split("\N{NO-BREAK SPACE}")[0][-4:] for one in chips] == ["+8.0", "\N{MINUS SIGN}8.0"]
     at = _well(chips[0].click().run())
@@ -191,11 +198,11 @@ def test_2_edits_are_kept_as_2_chips_and_a_click_takes_1_back(visit):
 
 def test_a_face_a_concept_and_an_edit_survive_2_page_changes(visit):
     at = _sample(visit, 3)
-    at = _well(_slider(at).set_value(6.0).run())
+    at = _well(_shift(at).set_value(6.0).run())
     picked, before = at.selectbox(key="inspect.concept").value, _metric(at, ", before")
     at = _go(_go(at, CONCEPTS), INSPECT)
     assert at.selectbox(key="inspect.concept").value == picked
-    assert _slider(at).value == 6.0
+    assert _shift(at).value == 6.0
     assert _metric(at, ", before") == before
 
 
@@ -265,7 +272,7 @@ def test_a_png_of_30000_x_30000_is_refused_and_the_face_of_before_stays(visit, s
     assert len(_errors(at)) == 1
     assert _errors(at)[0].startswith("**bomb.png**: ") and "30000 x 30000" in _errors(at)[0]
     assert _metric(at, ", before") == before
-    at = _well(_slider(at).set_value(4.0).run())
+    at = _well(_shift(at).set_value(4.0).run())
     assert at.button(key="inspect.reset").disabled is False
 
 
@@ -394,7 +401,7 @@ def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back
     encoded = state.encode(state.samples()[3])
     assert _metric(at, ", before") == _share_of(encoded)             # the quick answer stands meanwhile
     picked = at.selectbox(key="inspect.concept").value
-    at = _well(_slider(at).set_value(6.0).run())
+    at = _well(_shift(at).set_value(6.0).run())
     assert job.wait(300)
     at = _well(at.run())
     code, found = job.result
@@ -405,13 +412,13 @@ def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back
     assert found.after.identity < found.before.identity
     assert {"Picture error", "Distance moved", "Known edit"} < set(shown) and all(one.proto.help for one in at.metric)
     assert _metric(at, ", before") == _share_of(code)
-    assert at.selectbox(key="inspect.concept").value == picked and _slider(at).value == 6.0
+    assert at.selectbox(key="inspect.concept").value == picked and _shift(at).value == 6.0
 
     answer = next(one for one in at.button_group if one.key.startswith("inspect.answer."))
     at = _well(answer.set_value("Encoder's answer").run())
     assert _metric(at, ", before") == _share_of(encoded)
     at = _go(_go(at, CONCEPTS), INSPECT)
-    assert _metric(at, ", before") == _share_of(encoded) and _slider(at).value == 6.0
+    assert _metric(at, ", before") == _share_of(encoded) and _shift(at).value == 6.0
     at = _sample(_sample(at, 1), 3)
     answer = next(one for one in at.button_group if one.key.startswith("inspect.answer."))
     at = _well(answer.set_value("Refined").run())

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from img2tab_core.jobs import Job
 
 
 def watch(
-    job: Job, *, key: str, waiting: str, cancel: bool = False, label: str = "Cancel", help: str | None = None
+    job: Job, *, key: str, waiting: str, cancel: bool = False, label: str = "Cancel", help: str | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> None:
     """Draw a running job's progress twice a second; when it has ended, run the whole page again.
 
-    cancel: with a button that stops it, its label and what it says to who points at it.
+    cancel: with a button that stops it, its label and what it says to who points at it. meanwhile: draws what is known
+    already, above the bar.
     """
 
     @st.fragment(run_every=0.5, key=f"{key}-progress")
     def bar() -> None:
         if job.state != "running":
             st.rerun()
+        if meanwhile is not None:
+            meanwhile()
         st.progress(job.fraction, text="Stopping…" if job.stopping else (job.text or waiting))
         if cancel:
             st.button(

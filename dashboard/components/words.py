@@ -43,6 +43,11 @@ def deviations(shift: float) -> str:
     return f"{signed(shift)}\N{NO-BREAK SPACE}SD"
 
 
+def plain(text: str) -> str:
+    """What a person typed, so that Markdown shows it as it is: no links, no pictures, no formulas."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+.!|~$:&-])", r"\\\1", text)
+
+
 def sentence(text: str) -> str:
     """The same words with a capital first letter."""
     return text[:1].upper() + text[1:]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import audit_charts, audit_state, state
-from dashboard.components import progress, words
+from dashboard import audit_charts, audit_state, is_it_real, session_state, state
+from dashboard.components import words
 from img2tab_core.fairness import METRICS, SMALL, STANDARD, Audit, Measure
 from img2tab_core.records import Target
 from img2tab_core.service import Run
 
-SEEDS = 5
 ONE, EACH = "One for all", "One per group"
 SHORT = {
     "demographic_parity": "Selection rate",
@@ -60,13 +59,13 @@ def page() -> None:
 
 
 def _choose(others: list[Target]) -> tuple[str, ...]:
-    titles = {one.name: one.title for one in others}
+    titles, now = {one.name: one.title for one in others}, session_state.opened()
     return tuple(st.multiselect(
         "Groups by",
         list(titles),
-        default=[next(iter(titles))],
+        default=list(now.session.sensitive) if now else [next(iter(titles))],
         max_selections=2,
-        key=f"audit.sensitive.{state.target().name}",
+        key=f"audit.sensitive.{state.target().name}" + (f".{now.session.id}" if now else ""),
         format_func=titles.get,
         persist_state="session",
         width=420,
@@ -188,35 +187,7 @@ def _before(run: Run, before: Run, sensitive: tuple[str, ...], found: Audit) -> 
         f"From the run that excludes {words.count(len(before.excluded), 'concept')} to the active one, which excludes "
         f"{words.count(len(run.excluded), 'concept')}. One training each."
     )
-    _is_it_real(run, before, sensitive)
-
-
-def _is_it_real(run: Run, before: Run, sensitive: tuple[str, ...]) -> None:
-    st.markdown("**Is it real?**")
-    job = audit_state.repeating(before, run, sensitive)
-    if job is not None and job.state == "running":
-        progress.watch(job, key="audit", waiting="Preparing…", cancel=True)
-        return
-    if job is not None and job.state == "done":
-        titles = {"equalised_odds": "Equalised odds", "demographic_parity": "Selection rate", "accuracy": "Accuracy"}
-        changes = {titles[name]: change for name, change in job.result.items()}
-        st.markdown("  \n".join(f"**{title}.** {change.sentence}" for title, change in changes.items()))
-        st.plotly_chart(audit_charts.change_dumbbell(changes), key="audit.changes", config={"displayModeBar": False})
-        st.caption(
-            f"Both trained anew with {SEEDS} seeds, paired by seed. The intervals say how much the training's chance "
-            "matters, not what other faces would give."
-        )
-        return
-    if job is not None and job.state == "failed":
-        st.error(f"The repetition stopped: {job.error}", icon=":material/error:")
-    st.button(
-        f"Train both again with {SEEDS} seeds",
-        key="audit.repeat",
-        icon=":material/repeat:",
-        on_click=audit_state.repeat,
-        args=(before, run, sensitive, SEEDS),
-        help="In the background, about a minute: shows whether the difference comes again, or was chance.",
-    )
+    is_it_real.show(before, run, sensitive, key="audit")
 
 
 if __name__ == "__main__":

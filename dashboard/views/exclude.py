@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dashboard import audit_state, charts, state
+from dashboard import audit_state, charts, session_state, state
 from dashboard.components import pictures, progress, words
-from img2tab_core import classifiers
+from img2tab_core import classifiers, quick
 from img2tab_core.errors import Img2TabError
 from img2tab_core.records import ConceptScores, Target
 from img2tab_core.service import Run
@@ -199,15 +199,16 @@ def _add_top(scores: ConceptScores) -> None:
 def _train(run: Run, ticked: frozenset[int]) -> None:
     job = state.retraining()
     if job is not None:
-        progress.watch(job, key="exclude", waiting="Preparing…", cancel=True)
+        progress.watch(job, key="exclude", waiting="Preparing…", cancel=True, meanwhile=lambda: _quick(run))
         return
+    state.prepare()
     _choose_kind()
     same = next(
         (one for one in state.history()
          if one.excluded == ticked and one.classifier.kind == state.kind() and not one.origin), None)
     if same is not None and same.id != run.id:
         st.button(
-            f"Go back to run {_number(same)}",
+            f"Go back to run {state.number_of(same)}",
             key="exclude.back",
             type="primary",
             width="stretch",
@@ -216,6 +217,11 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
             help="A run of this classifier with exactly these exclusions was already trained.",
         )
         return
+    now = session_state.opened()
+    if now is not None:
+        st.text_area(
+            "Why", key="exclude.why", placeholder="What you expect, and why these.", height=80, persist_state="session",
+            help=f"Kept with the run in the session “{now.session.name}”, and told in its report.")
     st.button(
         f"Retrain without {words.count(len(ticked), 'concept')}" if ticked else "Retrain",
         key="exclude.train",
@@ -223,7 +229,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
         width="stretch",
         icon=":material/model_training:",
         disabled=same is not None,
-        on_click=state.retrain,
+        on_click=_retrain,
         help="Trains a new classifier in the background; the old one is kept, and you can go back to it.",
     )
     if same is not None:
@@ -232,6 +238,28 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
             if ticked
             else "Tick at least one concept to train again."
         )
+
+
+def _quick(before: Run) -> None:
+    """The first answer, marked as such, while the full classifier is trained."""
+    first = state.quick_answer()
+    if first is None:
+        return
+    low, high = first.metrics.interval
+    with st.container(border=True, gap="xsmall"):
+        st.metric(
+            "Quick answer: accuracy", words.percent(first.metrics.accuracy),
+            delta=words.points(first.metrics.accuracy - before.metrics.accuracy) + " to the active run",
+            delta_color="off", delta_arrow="off",
+            help=f"95 % interval {words.percent(low)} to {words.percent(high)}. The full classifier is being trained "
+            "and will replace it.")
+        st.caption(first.note.removeprefix("Quick answer: "))
+
+
+def _retrain() -> None:
+    """The note is that of one run: the next one starts with an empty one."""
+    state.retrain(st.session_state.get("exclude.why", ""))
+    st.session_state.pop("exclude.why", None)
 
 
 def _choose_kind() -> None:
@@ -253,15 +281,21 @@ def _choose_kind() -> None:
 
 
 def _comparison(run: Run, before: Run, target: Target) -> None:
-    st.subheader(f"Before and after: run {_number(before)} and run {_number(run)}", anchor=False)
+    st.subheader(f"Before and after: run {state.number_of(before)} and run {state.number_of(run)}", anchor=False)
     old, new = before.metrics, run.metrics
     overlap = new.interval[0] <= old.interval[1] and old.interval[0] <= new.interval[1]
     st.markdown(
-        f"Run {_number(before)} excludes {_excluded(before)}, run {_number(run)} excludes {_excluded(run)}. "
+        f"Run {state.number_of(before)} excludes {_excluded(before)}, run {state.number_of(run)} excludes "
+        f"{_excluded(run)}. "
         f"Accuracy went from {words.percent(old.accuracy)} to "
         f"**{words.percent(new.accuracy)}**; the 95 % intervals "
         + ("overlap, so chance alone could explain the difference." if overlap else "do not overlap.")
     )
+    first = state.quick_answer()
+    if first is not None and (first.excluded, first.target, first.table) == (run.excluded, run.target, run.table):
+        st.caption(quick.difference(first.metrics, new))
+    if run.note:
+        st.caption(run.note)
     grid = st.grid(3, min_column_width=180, gap="medium")
     for label, value, change, delta, meaning in (
         (
@@ -295,7 +329,7 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
     for one, word in ((before, "Before"), (run, "After")):
         with grid.cell():
             low, high = one.metrics.interval
-            st.markdown(f"**{word}: run {_number(one)}**")
+            st.markdown(f"**{word}: run {state.number_of(one)}**")
             st.caption(
                 f"Accuracy {words.percent(one.metrics.accuracy)}, 95 % interval {words.percent(low)} to "
                 f"{words.percent(high)}"
@@ -326,10 +360,6 @@ def _excluded(run: Run) -> str:
     return words.count(len(run.excluded), "concept") if run.excluded else "nothing"
 
 
-def _number(run: Run) -> int:
-    return 1 + [one.id for one in state.history()].index(run.id)
-
-
 # ---- every run of the target
 
 
@@ -339,7 +369,7 @@ def _history(run: Run) -> None:
     before = state.before_run(run)
     if before is not None:
         st.button(
-            f"Undo: back to run {_number(before)}",
+            f"Undo: back to run {state.number_of(before)}",
             key="exclude.undo",
             icon=":material/undo:",
             on_click=lambda: state.activate(before.id),
@@ -348,7 +378,7 @@ def _history(run: Run) -> None:
         with st.container(border=True):
             title, accuracy, auc, action = st.columns([3, 3, 2, 2], vertical_alignment="center")
             title.markdown(
-                f"**Run {_number(one)}**, {classifiers.KINDS[one.classifier.kind].title}, "
+                f"**Run {state.number_of(one)}**, {classifiers.KINDS[one.classifier.kind].title}, "
                 + (f"published as {one.origin}" if one.origin else f"excludes {_excluded(one)}")
             )
             accuracy.markdown(f"Accuracy {words.percent(one.metrics.accuracy)}")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import charts, state
-from dashboard.components import pictures, progress, words
+from dashboard import charts, drawing, state
+from dashboard.components import pictures, progress, scrub, words
 from img2tab_core.errors import Img2TabError
+from img2tab_core.jobs import Job
 from img2tab_core.networks.face_descriptor import SAME_PERSON
-from img2tab_core.records import Edit, Face, Prediction, StyleCode, Target
+from img2tab_core.records import Edit, Face, Prediction, StyleCode, Target, digest
 from img2tab_core.refinement import Refined
 from img2tab_core.service import Run
 
 FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
-REACH = 10.0
 SAMPLES, UPLOAD, CAMERA = "Samples", "Upload", "Camera"
 ENCODED, REFINED = "Encoder's answer", "Refined"
 
@@ -334,9 +334,12 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
         )
     with grid.cell():
         st.subheader("Move it", anchor=False)
-        _mover(run, face, picked, shown, name_of)
-        _result(run, target, face, code, before)
-    _strip(run, target, code, picked, state.edits_of(face.key), int(before.probability >= 0.5))
+        _concept(run, face, picked, shown, name_of)
+        pending = _scrubber(run, target, face, code, before, picked)
+        _family(face)
+        _take_away(run, face, code)
+        _moved(face, state.edits_of(face.key).single, name_of)
+    _look_again(pending)
 
 
 def _choose_bar(key: str) -> None:
@@ -346,11 +349,13 @@ def _choose_bar(key: str) -> None:
         state.choose_concept(int(index))
 
 
-def _mover(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None:
+def _concept(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None:
+    """Which concept, and by how much it is moved, as a number that can be typed."""
     edits = state.edits_of(face.key)
     offered = list(dict.fromkeys([picked, *shown, *(edit.index for edit in edits.single), *sorted(state.names())]))
     st.session_state["inspect.concept"] = picked
-    st.selectbox(
+    which, how_far = st.columns([2, 1], gap="small")
+    which.selectbox(
         "Concept",
         offered,
         key="inspect.concept",
@@ -359,26 +364,82 @@ def _mover(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None
         on_change=_choose_typed,
         help="Those in the chart, those you edited, those with a name. Or type any index (2871) or place (7:311).",
     )
+    key = f"inspect.shift.{face.key[:12]}.{picked}"
+    _hold(key, edits.shift_of(picked))
+    how_far.number_input(
+        "Move by, SD",
+        -scrub.REACH,
+        scrub.REACH,
+        step=scrub.STRIDE,
+        format="%.1f",
+        key=key,
+        on_change=lambda: _move(face, picked, st.session_state[key]),
+        help="In standard deviations: one is how much this concept usually differs between faces. "
+        "Below 3 little is seen, 8 is clear, beyond 10 the picture breaks.",
+    )
     score = state.scores(run)
     st.caption(
         f"Index {picked}. Distance {score.distance[picked]:.2f} SD, "
         f"importance {words.percent(score.importance[picked], 2)}."
         + (" Excluded from the active run: moving it cannot change the answer." if picked in run.excluded else "")
     )
-    key = f"inspect.shift.{face.key[:12]}.{picked}"
-    _hold(key, edits.shift_of(picked))
-    st.slider(
-        "Move by, standard deviations",
-        -REACH,
-        REACH,
-        step=0.5,
-        format="%+.1f",
-        key=key,
-        on_change=_move,
-        args=(face, picked, key),
-        help="One standard deviation is how much this concept usually differs between faces. "
-        "Below 3 little is seen, 8 is clear, beyond 10 the picture breaks.",
+
+
+def _scrubber(
+    run: Run, target: Target, face: Face, code: StyleCode, before: Prediction, picked: int
+) -> list[Job]:
+    """Before and after, and the strip to move the concept along; the jobs that still draw something better."""
+    edits = state.edits_of(face.key)
+    others = edits.with_shift(picked, 0.0)
+    likely = int(before.probability >= 0.5)
+    word = target.classes[likely]
+    strip, finer = drawing.strip(run, code, picked, edits)
+    first, sharper = drawing.picture(run, code, state.FaceEdits())
+    now, sharp = drawing.picture(run, code, edits) if edits else (first, None)
+    scrub.scrub(
+        scrub.Scene(
+            of=f"{face.key[:16]}.{picked}",
+            around=digest(repr((run.id, code.key, picked, others)).encode())[:16],
+            shift=edits.shift_of(picked),
+            curve=tuple(share if likely else 1 - share for share in drawing.curve(run, code, picked, edits)),
+            share=_share(state.predict(run, code, edits), likely),
+            before_share=_share(before, likely),
+            before=first,
+            after=now,
+            strip=strip,
+            word=word,
+            title=words.sentence(word),
+            meaning=f"The classifier's probability that the face is {word}; in percentage points what your edits "
+            "change.",
+            colour=charts.ORANGE if likely else charts.BLUE,
+        ),
+        key="inspect.scrub",
+        on_move=lambda shift: _move(face, picked, shift),
     )
+    st.caption(
+        "Drag along the strip, or use the arrow keys: only this concept moves"
+        + (", on top of your other edits. " if others else ". ")
+        + f"The line is the probability that the face is {word}."
+    )
+    return [job for job in (finer, sharper, sharp) if job is not None]
+
+
+def _look_again(pending: list[Job]) -> None:
+    """Run the page again as soon as one of the drawings is there; meanwhile everything can be used."""
+    if not pending:
+        return
+
+    @st.fragment(run_every=0.2, key="inspect-drawing")
+    def look() -> None:
+        if any(job.state != "running" for job in pending):
+            st.rerun()
+
+    look()
+
+
+def _family(face: Face) -> None:
+    """A switch that moves many concepts together."""
+    edits = state.edits_of(face.key)
     family_on = edits.family is not None
     st.session_state["inspect.family"] = family_on
     st.toggle(
@@ -407,16 +468,15 @@ def _mover(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None
             help="Each concept of the family moves by this number times its signed distance between the classes: "
             f"below 0 towards {classes[0]}, above 0 towards {classes[1]}; 0 moves none of them.",
         )
-    _moved(face, edits.single, name_of)
 
 
-def _move(face: Face, index: int, key: str) -> None:
+def _move(face: Face, index: int, shift: float) -> None:
     state.choose_concept(index)                                      # it stays here when a refinement ends meanwhile
-    state.set_edits(face.key, state.edits_of(face.key).with_shift(index, st.session_state[key]))
+    state.set_edits(face.key, state.edits_of(face.key).with_shift(index, shift))
 
 
 def _hold(key: str, value: float) -> None:
-    """Set a slider, unless it is there already: setting it anew would take back what a person does meanwhile."""
+    """Set a number, unless it is there already: setting it anew would take back what a person does meanwhile."""
     if st.session_state.get(key) != value:
         st.session_state[key] = value
 
@@ -449,30 +509,9 @@ def _moved(face: Face, edits: tuple[Edit, ...], name_of) -> None:
             )
 
 
-# ---- before and after
-
-
-def _result(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
+def _take_away(run: Run, face: Face, code: StyleCode) -> None:
+    """Take every edit back, or the picture along."""
     edits = state.edits_of(face.key)
-    likely = int(before.probability >= 0.5)
-    after = state.predict(run, code, edits)
-    title = words.sentence(target.classes[likely])
-    meaning = f"The classifier's probability that the face is {target.classes[likely]}"
-    grid = st.grid(2, min_column_width=120, wrap=False, gap="medium")
-    with grid.cell():
-        st.image(state.render(run, code), width="stretch", alt="Before")
-        st.metric(f"{title}, before", words.percent(_share(before, likely)), help=f"{meaning}, as it was read.")
-    with grid.cell():
-        st.image(state.render(run, code, edits), width="stretch", alt="After")
-        change = _share(after, likely) - _share(before, likely)
-        st.metric(
-            f"{title}, after",
-            words.percent(_share(after, likely)),
-            delta=words.points(change) if edits else None,
-            delta_color="off",
-            delta_arrow=words.arrow(change),
-            help=f"{meaning}, with your edits; below it the change in percentage points.",
-        )
     draw = state.full_size(run, code, edits)
     with st.container(horizontal=True, gap="small"):
         st.button(
@@ -493,23 +532,6 @@ def _result(run: Run, target: Target, face: Face, code: StyleCode, before: Predi
             on_click="ignore",
             help="The edited face as a PNG of 1024 × 1024 pixels, drawn when you click.",
         )
-
-
-def _strip(run: Run, target: Target, code: StyleCode, picked: int, edits: state.FaceEdits, likely: int) -> None:
-    name = words.concept(picked, state.layout(), state.names())
-    st.markdown(f"**{name}, from {words.deviations(-REACH)} to {words.deviations(REACH)}**")
-    frames = state.strip(run, code, picked, edits)
-    grid = st.grid(len(frames), min_column_width=84, gap="xsmall")
-    for frame in frames:
-        share = frame.probability if likely else 1 - frame.probability
-        with grid.cell():
-            st.image(frame.pixels, width="stretch", alt=f"{name} {words.deviations(frame.shift)}")
-            st.caption(f"{words.deviations(frame.shift)}  \n**{words.percent(share)}**", text_alignment="center")
-    others = " on top of your other edits" if edits.with_shift(picked, 0.0) else ""
-    st.caption(
-        f"Only this concept changes from frame to frame{others}. Bold: probability that the face is "
-        f"{target.classes[likely]}."
-    )
 
 
 if __name__ == "__main__":

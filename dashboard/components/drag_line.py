@@ -1,0 +1,100 @@
+"""A line over the exclusion curve that a person drags: where it stands is how many concepts to exclude."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.components import words
+from img2tab_core.comparison import Estimate
+from img2tab_core.proxies import CurvePoint, ExclusionCurve
+
+ROUND_ABOVE, ROUND_TO = 200, 10        # between counts further apart than this, a place is a multiple of ten
+LABEL = "Concepts to exclude"
+
+_HERE = Path(__file__).parent
+_component = st.components.v2.component(
+    "img2tab_drag_line",
+    html=(_HERE / "drag_line.html").read_text(),
+    css=(_HERE / "drag_line.css").read_text(),
+    js=(_HERE / "drag_line.js").read_text(),
+)
+
+
+def drag_line(
+    curve: ExclusionCurve,
+    count: int,
+    *,
+    key: str,
+    of: str,
+    colours: tuple[str, str],
+    on_move: Callable[[int], None],
+) -> None:
+    """Accuracy and gap against how much is excluded, with 95 % intervals, and a line at `count`; a slider.
+
+    of: what the curve is of; as long as it stays, a drag that goes on is not disturbed. colours: of accuracy and gap.
+    on_move is called with the new count when the person lets go. Counts are evenly spaced: they grow by leaps.
+    """
+
+    def moved() -> None:
+        chosen = answer(_said(key), of, curve)
+        if chosen is not None:
+            on_move(chosen)
+
+    drawn = scene(curve, count, of=of, turn=_turn(_said(key)), colours=colours)
+    _component(key=key, data=drawn, on_moved_change=moved)
+
+
+def scene(curve: ExclusionCurve, count: int, *, of: str, turn: int, colours: tuple[str, str]) -> dict:
+    """What the browser draws, in plain types.
+
+    turn: of the last report that arrived here; the browser knows by it whether the page has heard everything.
+    """
+    return {
+        "of": of, "turn": turn, "count": count, "label": LABEL, "round_above": ROUND_ABOVE, "round_to": ROUND_TO,
+        "counts": [point.count for point in curve.points],
+        "lines": [
+            {"name": title, "colour": colour, "shape": shape,
+             "points": [_point(point, name, title) for point in curve.points]}
+            for name, title, colour, shape in (
+                ("accuracy", "accuracy", colours[0], "circle"), ("gap", "gap (equalised odds)", colours[1], "square"))
+        ],
+    }
+
+
+def answer(said: object, of: str, curve: ExclusionCurve) -> int | None:
+    """The count a browser reported for this curve; None where it is about another, or makes no sense."""
+    if not isinstance(said, dict) or said.get("of") != of:
+        return None
+    count = said.get("count")
+    if isinstance(count, bool) or not isinstance(count, int):
+        return None
+    return min(max(count, curve.points[0].count), curve.points[-1].count)
+
+
+def _point(point: CurvePoint, name: str, title: str) -> dict:
+    value = point.estimate(name)
+    return {
+        "mean": value.mean, "low": value.mean if value.low is None else value.low,
+        "high": value.mean if value.high is None else value.high, "text": words.percent(value.mean),
+        "title": f"{words.count(point.count, 'concept')} excluded: {title} {_written(value)}",
+    }
+
+
+def _written(value: Estimate) -> str:
+    """"87.3 % (86.1 % to 88.5 %)", without an interval for one seed."""
+    if value.high is None:
+        return words.percent(value.mean)
+    return f"{words.percent(value.mean)} ({words.percent(value.low)} to {words.percent(value.high)})"
+
+
+def _said(key: str) -> object:
+    """What the browser reported last."""
+    return (st.session_state.get(key) or {}).get("moved")
+
+
+def _turn(said: object) -> int:
+    turn = said.get("turn") if isinstance(said, dict) else None
+    return turn if isinstance(turn, int) and 0 <= turn < 2**53 else 0

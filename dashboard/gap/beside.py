@@ -1,0 +1,112 @@
+"""Other remedies: the standard ones on the same faces with the same classifier, beside what a run excludes."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import audit_charts, audit_state
+from dashboard.components import words
+from dashboard.gap import shared
+from img2tab_core.records import Target
+from img2tab_core.remedies import NOTHING, Outcome, Remedies
+from img2tab_core.service import Run
+from img2tab_core.worked_example import closed
+
+
+def show(run: Run, target: Target, about: Target) -> None:
+    job = audit_state.remedying(run, about.name)
+    if not run.excluded:
+        shared.only_after(
+            "The active run excludes nothing, so none of the rows would be ours. Exclude concepts and retrain first, "
+            "or compare the standard remedies alone.")
+    if shared.idle(job):
+        st.button(
+            "Compare remedies", key="gap.remedies", type="primary", icon=":material/play_arrow:",
+            on_click=audit_state.compare_remedies, args=(run, about.name),
+            help=f"In the background: every remedy with {audit_state.REMEDY_SEEDS} draws of training faces.",
+        )
+    if job is None:
+        st.caption(
+            "Reweighing, CorrelationRemover, ExponentiatedGradient and ThresholdOptimizer, with the same classifier on "
+            "the same faces. Five to ten minutes on two cores; you can go on working on other pages."
+        )
+        return
+    found = shared.result(job, key="gap-remedies", waiting="Preparing…")
+    if found is not None:
+        _compared(run, found)
+
+
+def _compared(run: Run, found: Remedies) -> None:
+    for one in found.outcomes:
+        if one.reason:
+            st.warning(f"{one.title}: {one.reason}", icon=":material/warning:")
+    st.markdown(_verdict(run, found))
+    st.dataframe(
+        pd.DataFrame([
+            {
+                "remedy": f"★ {one.title}" if one.own else one.title,
+                "accuracy": one.estimate("accuracy").text(100, 1) or "",
+                "gap": one.estimate("equalised_odds").text(100, 1) or "",
+                "closed": _closed(found, one),
+                "verdict": _against_nothing(found, one),
+                "group": "Yes" if one.needs_group else "No",
+                "chance": "Yes" if one.random else "No",
+            }
+            for one in found.outcomes
+        ]),
+        key="gap.table",
+        hide_index=True,
+        height="content",
+        column_config={
+            "remedy": "Remedy",
+            "accuracy": st.column_config.TextColumn("Accuracy, %", help="Of the test faces judged as labelled."),
+            "gap": st.column_config.TextColumn("Gap, %", help="Equalised odds difference between the groups."),
+            "closed": st.column_config.NumberColumn(
+                "Closed, %", format="%.0f", help="Share of the mean gap of nothing; below 0 it is larger than that."),
+            "verdict": st.column_config.TextColumn("Against nothing", help="Seed by seed, with a 95 % interval."),
+            "group": st.column_config.TextColumn(
+                "Needs the group", help="Must know a face's group when it judges, which is not allowed everywhere."),
+            "chance": st.column_config.TextColumn(
+                "By chance", help="Two equal faces may get different answers, by chance."),
+        },
+    )
+    st.plotly_chart(audit_charts.pareto(found), key="gap.pareto", config=shared.CHARTS)
+    faces = sorted(set(found.train_faces))
+    st.caption(
+        "Better is up and left; the dotted line joins those that no other beats in both. Open marks need the group. "
+        f"Mean over {words.count(len(found.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval. "
+        f"{found.base[:1].upper() + found.base[1:]} on {found.columns:,} of {found.channels:,} concepts, "
+        f"{' or '.join(f'{count:,}' for count in faces)} training faces a seed, {found.test_faces:,} test faces."
+    )
+    st.download_button(
+        "Download numbers", data=found.frame().to_csv(index=False), file_name="img2tab-remedies.csv", mime="text/csv",
+        icon=":material/download:", on_click="ignore", key="gap.download_remedies",
+    )
+
+
+def _verdict(run: Run, found: Remedies) -> str:
+    """What ours did, or what there was to close."""
+    nothing = found.outcome(NOTHING).estimate("equalised_odds")
+    start = f"With nothing done the gap is {nothing.text(100, 1)} points."
+    ours = next((one for one in found.outcomes if one.own and one.trials), None)
+    if ours is None:
+        return start
+    gap, accuracy = ours.estimate("equalised_odds"), ours.estimate("accuracy")
+    change = found.change(ours.remedy)
+    return (
+        f"{start} With the {words.count(len(run.excluded), 'concept')} of this run excluded it is "
+        f"{gap.text(100, 1)} points, at {accuracy.text(100, 1)}\N{NO-BREAK SPACE}% accuracy: "
+        f"{change.verdict if change else 'not measurable'}."
+    )
+
+
+def _closed(found: Remedies, one: Outcome) -> float | None:
+    """Per cent of the gap of nothing; None where there is nothing to say."""
+    share = None if one.remedy == NOTHING else closed(found, one.remedy)
+    return None if share is None else 100 * share
+
+
+def _against_nothing(found: Remedies, one: Outcome) -> str:
+    change = None if one.remedy == NOTHING else found.change(one.remedy)
+    return words.sentence(change.verdict) if change else ""

@@ -1,0 +1,400 @@
+"""Sessions: begin an audit that is kept, its tree of runs, any two side by side, lists to share, and the report."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import audit_charts, audit_state, doors, is_it_real, session_state, state
+from dashboard.components import progress, words
+from dashboard.session_state import Opened
+from img2tab_core import classifiers, sessions, tables
+from img2tab_core.errors import Img2TabError
+from img2tab_core.fairness import GAPS
+from img2tab_core.service import Run
+from img2tab_core.session_runs import SessionRuns
+from img2tab_core.sessions import RunInfo, SessionInfo
+
+SHOWN = 12
+STATES = {
+    "running": "Training now", "failed": "Failed", "cancelled": "Cancelled", "interrupted": "Interrupted", "done": "",
+}
+
+
+def page() -> None:
+    now = session_state.opened()
+    if now is None:
+        _list()
+        _begin()
+        return
+    _head(now)
+    _tree(now)
+    _side_by_side(now)
+    _share(now)
+    _log(now)
+
+
+# ---- none is open
+
+
+def _list() -> None:
+    st.subheader("Sessions so far", anchor=False)
+    found = doors.session_runs().sessions.list()
+    if not found:
+        st.caption("None yet. Begin one below: from then on every training is kept in it, with the reason you give.")
+        return
+    for one in found:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            with st.container(gap="xsmall", width="stretch"):
+                st.markdown(f"**{words.plain(one.name)}**")
+                st.caption(_facts(one) + f" · changed {_when(one.changed)}")
+            st.button("Open", key=f"sessions.open.{one.id}", on_click=_enter, args=(one.id,), icon=":material/login:")
+
+
+def _facts(one: SessionInfo) -> str:
+    try:
+        table = state.table(one.table)
+        titles = [tables.target_of(table, name).title for name in (one.target, *one.sensitive)]
+    except Img2TabError:
+        titles = [one.target, *one.sensitive]
+    return words.plain(
+        f"{titles[0]} by {' and '.join(title.lower() for title in titles[1:])} · table {one.table} · {one.owner}")
+
+
+def _enter(session_id: int) -> None:
+    with state.noticing():
+        state.enter(session_id)
+
+
+def _begin() -> None:
+    target = state.target()
+    others = {one.name: one.title for one in state.current_table().targets if one.name != target.name}
+    st.subheader("Begin a session", anchor=False)
+    if not others:
+        st.caption("This table has one target only; an audit needs a second label that forms the groups.")
+        return
+    with st.form("sessions.new", border=True):
+        st.caption(
+            f"About **{target.title.lower()}** (the target chosen above) on the table “{state.table_name()}”. The "
+            "classifier trained on everything becomes its first run."
+        )
+        left, right = st.columns(2, gap="large")
+        left.text_input("Name", key="sessions.name", max_chars=sessions.NAME_LENGTH, placeholder="Smile detector, May")
+        right.text_input(
+            "Your name", key="sessions.owner", value=session_state.who(), max_chars=sessions.NAME_LENGTH,
+            help="Stands beside what you do in the session's log.")
+        st.multiselect(
+            "Groups by", list(others), default=[next(iter(others))], max_selections=2, key="sessions.sensitive",
+            format_func=others.get,
+            help="One attribute, or two that are crossed: every pair of classes is then a group.")
+        st.text_area(
+            "Question", key="sessions.notes", height=100,
+            placeholder="What do you want to know, for whom, and what would you count as an answer?")
+        if st.form_submit_button("Begin", type="primary", icon=":material/play_arrow:"):
+            _create()
+
+
+def _create() -> None:
+    values = st.session_state
+    with st.spinner("Measuring the first run…"):
+        made = doors.session_runs().begin(
+            values["sessions.name"], values["sessions.owner"], state.current_table(), state.target().name,
+            values["sessions.sensitive"], values["sessions.notes"])
+    session_state.say_who(values["sessions.owner"])
+    state.enter(made.id)
+    st.rerun()
+
+
+# ---- the open one
+
+
+def _head(now: Opened) -> None:
+    session = now.session
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+        with st.container(gap="xsmall", width="stretch"):
+            st.subheader(words.plain(session.name), anchor=False)
+            st.caption(_facts(session) + f" · begun {_when(session.created)}")
+        with st.container(horizontal=True, gap="small", width="content"):
+            _report(now)
+            with st.popover("More", icon=":material/more_horiz:"):
+                _manage(session)
+    key = f"sessions.notes.{session.id}"
+    st.session_state[key] = session.notes
+    st.text_area(
+        "Question and notes", key=key, height=120, on_change=_set_notes, args=(session, key),
+        help="Saved when you leave the field; every version stays in the log, and the last one is in the report.")
+
+
+def _report(now: Opened) -> None:
+    door, session = doors.session_runs(), now.session
+    st.download_button(
+        "Report", data=lambda: _html(door, session), file_name=f"img2tab-{_slug(session.name)}.html",
+        mime="text/html", icon=":material/description:", type="primary", on_click="ignore", key="sessions.report",
+        disabled=not now.models,
+        help="One self-contained HTML file: question, groups, what was excluded and why, metrics with intervals, "
+        "faces, limits, versions. Takes some seconds.",
+    )
+
+
+def _html(door: SessionRuns, session: SessionInfo) -> bytes:
+    """Called when the button is pressed, from another thread."""
+    from img2tab_core.report import report_html
+
+    return report_html(door, session).encode()
+
+
+def _manage(session: SessionInfo) -> None:
+    with st.form("sessions.rename", border=False):
+        st.text_input("New name", key="sessions.rename.name", value=session.name, max_chars=sessions.NAME_LENGTH)
+        st.form_submit_button("Rename", on_click=_rename, args=(session,), icon=":material/edit:")
+    with st.form("sessions.who", border=False):
+        st.text_input(
+            "You are", key="sessions.who.name", value=session_state.who(), max_chars=sessions.NAME_LENGTH,
+            help="The name that the log puts beside what you do from now on.")
+        st.form_submit_button("Say so", on_click=lambda: session_state.say_who(st.session_state["sessions.who.name"]))
+    st.caption("Deleting removes the session and its runs; the models and the log stay.")
+    sure = st.checkbox("I want to delete it", key="sessions.delete.sure")
+    st.button(
+        "Delete session", key="sessions.delete", icon=":material/delete:", disabled=not sure, on_click=_delete,
+        args=(session,))
+
+
+def _rename(session: SessionInfo) -> None:
+    with state.noticing():
+        doors.session_runs().sessions.rename(
+            session, st.session_state["sessions.rename.name"], who=session_state.who())
+
+
+def _set_notes(session: SessionInfo, key: str) -> None:
+    with state.noticing():
+        doors.session_runs().sessions.set_notes(session, st.session_state[key], who=session_state.who())
+
+
+def _delete(session: SessionInfo) -> None:
+    with state.noticing():
+        doors.session_runs().sessions.delete(session, who=session_state.who())
+        session_state.close()
+
+
+# ---- the tree
+
+
+def _tree(now: Opened) -> None:
+    st.subheader("Runs", anchor=False)
+    job = state.retraining()
+    if job is not None:
+        progress.watch(job, key="sessions", waiting="Training…", cancel=True)
+    depth = _depths(now.runs)
+    for run in now.runs:
+        with st.container(border=True):
+            title, accuracy, gap, action = st.columns([5, 2, 2, 2], vertical_alignment="center")
+            with title:
+                indent = "\N{EM SPACE}" * (depth[run.id] - 1) + ("↳ " if depth[run.id] else "")
+                about = [_kind(run), f"excludes {_excludes(run)}"] + ([f"seed {run.seed}"] if run.seed else [])
+                st.markdown(f"{indent}**Run {run.number}** · " + " · ".join(about))
+                said = [STATES[run.state], _plain_line(run.reason), _plain_line(run.note)]
+                said.append(f"{words.plain(run.who)}, {_when(run.started)}")
+                st.caption("  \n".join(part for part in said if part))
+            if run.state == "done":
+                accuracy.markdown(f"Accuracy {_percent(run.metrics.get('accuracy'))}")
+                gap.markdown(f"Gap {_percent(run.metrics.get('equalised_odds'))}")
+            _action(now, run, action)
+    st.caption("Gap: equalised odds difference between the session's groups of test faces. The next training is a "
+               "child of the current run: go back to an earlier one to branch from it.")
+
+
+def _depths(runs: tuple[RunInfo, ...]) -> dict[int, int]:
+    found: dict[int | None, int] = {None: -1}
+    for run in runs:                                                 # parents come first in a tree
+        found[run.id] = found[run.parent] + 1
+    return found
+
+
+def _action(now: Opened, run: RunInfo, place) -> None:
+    if run.state != "done":
+        return
+    if run.id not in now.models:
+        place.button(
+            "Train again", key=f"sessions.again.{run.number}", icon=":material/replay:", width="stretch",
+            disabled=state.retraining() is not None, on_click=state.train_again, args=(run,),
+            help="The model is not in this folder. Trains it once more, to the very same model.")
+        return
+    current = run.number == now.session.current
+    place.button(
+        "Current" if current else "Go back", key=f"sessions.restore.{run.number}", disabled=current, width="stretch",
+        on_click=_restore, args=(now, run), help="All pages then show this run, and the next one is its child.")
+
+
+def _restore(now: Opened, run: RunInfo) -> None:
+    with state.noticing():
+        state.activate(now.models[run.id].id)
+
+
+# ---- any two
+
+
+def _side_by_side(now: Opened) -> None:
+    done = {run.number: run for run in now.runs if run.id in now.models}
+    if len(done) < 2:
+        return
+    st.subheader("Any two side by side", anchor=False)
+    left, right = st.columns(2, gap="large")
+    current = now.session.current if now.session.current in done else max(done)
+    parent = now.parent(done[current])
+    other = parent.number if parent and parent.number in done else next(one for one in done if one != current)
+    with left:
+        one = done[_pick("One", done, min(other, current))]
+    with right:
+        another = done[_pick("The other", done, max(other, current))]
+    if one.id == another.id:
+        st.caption("Choose two different runs.")
+        return
+    found = sessions.difference(one, another)
+    st.dataframe(_rows(one, another), hide_index=True, height="content", key="sessions.pair")
+    models = now.models[one.id], now.models[another.id]
+    for number, only, uses in (
+        (one.number, found.only_one, models[1]), (another.number, found.only_other, models[0])
+    ):
+        if only:
+            st.caption(f"Only run {number} excludes {words.count(len(only), 'concept')}: {_listed(only, uses)}.")
+    sensitive = now.session.sensitive
+    st.plotly_chart(
+        audit_charts.gap_dumbbell(*(audit_state.audit(model, sensitive) for model in models)), key="sessions.gaps",
+        config={"displayModeBar": False})
+    st.caption(f"From run {one.number} (before) to run {another.number} (after), 95 % intervals over the test faces.")
+    is_it_real.show(*models, sensitive, key="sessions")
+
+
+def _pick(label: str, done: dict[int, RunInfo], default: int) -> int:
+    key = f"sessions.pick.{label}"
+    if st.session_state.get(key) not in done:
+        st.session_state[key] = default
+    return st.selectbox(
+        label, list(done), key=key, format_func=lambda number: f"Run {number}: excludes {_excludes(done[number])}")
+
+
+def _rows(one: RunInfo, other: RunInfo) -> pd.DataFrame:
+    """What was set and what was measured, a row each."""
+    rows = [
+        ("Classifier", _kind(one), _kind(other)),
+        ("Seed", str(one.seed), str(other.seed)),
+        ("Excludes", f"{len(one.excluded):,}", f"{len(other.excluded):,}"),
+        ("Accuracy", *(_percent(run.metrics.get("accuracy")) for run in (one, other))),
+        ("AUC", *(_number(run.metrics.get("auc")) for run in (one, other))),
+        ("Log-loss", *(_number(run.metrics.get("log_loss")) for run in (one, other))),
+    ]
+    rows += [
+        (title, *(_percent(run.metrics.get(name)) for run in (one, other))) for name, title in GAPS.items()
+        if name in one.metrics
+    ]
+    return pd.DataFrame(rows, columns=["", f"Run {one.number}", f"Run {other.number}"])
+
+
+def _listed(channels: tuple[int, ...], uses: Run) -> str:
+    """Those first that the other run leans on most."""
+    layout, names, importance = state.layout(), state.names(), state.scores(uses).importance
+    first = sorted(channels, key=lambda index: (-importance[index], index))[:SHOWN]
+    shown = ", ".join(words.plain(words.concept(index, layout, names)) for index in first)
+    return shown + (f" and {len(channels) - SHOWN:,} more" if len(channels) > SHOWN else "")
+
+
+# ---- lists to share
+
+
+def _share(now: Opened) -> None:
+    st.subheader("Share what is excluded", anchor=False)
+    give, take = st.columns(2, gap="large")
+    with give:
+        run = now.current
+        if run is None or run.state != "done":
+            st.caption("There is no run yet.")
+        else:
+            content = sessions.exclusions_json(now.session, run, names=state.names())
+            st.download_button(
+                f"List of run {run.number}", data=json.dumps(content, indent=1), key="sessions.list",
+                file_name=f"img2tab-exclusions-run-{run.number}.json", mime="application/json",
+                icon=":material/download:", on_click="ignore")
+            st.caption("JSON with all that decides the training: table, target, classifier, seed and excluded "
+                       "concepts. Whoever has the same table can repeat the run exactly.")
+    with take:
+        file = st.file_uploader("A list somebody shared", type="json", key="sessions.shared")
+        if file is not None:
+            _shared(now, file.getvalue())
+
+
+def _shared(now: Opened, data: bytes) -> None:
+    layout = state.layout()
+    shared = sessions.read_exclusions(data, backbone=now.session.backbone, channels=layout.total)
+    st.caption(
+        f"Excludes {words.count(len(shared.excluded), 'concept')}; made for {words.plain(shared.target)} on the table "
+        f"{words.plain(shared.table)}, {words.plain(shared.classifier)}, seed {shared.seed}.")
+    same = next((run for run in now.runs if shared.run_id and run.run_id == shared.run_id), None)
+    if same is not None:
+        st.success(f"Run {same.number} is the very model this list came from.", icon=":material/check:")
+    with st.container(horizontal=True):
+        st.button(
+            "Tick these", key="sessions.shared.tick", on_click=state.tick, args=(frozenset(shared.excluded),),
+            icon=":material/check_box:", help="On the page Exclude and retrain; nothing is trained yet.")
+        st.button(
+            "Repeat exactly", key="sessions.shared.repeat", on_click=state.repeat_shared, args=(shared,),
+            disabled=state.retraining() is not None or same is not None, icon=":material/replay:",
+            help="Trains with the list's classifier and seed as a child of the current run.")
+
+
+# ---- the log
+
+
+def _log(now: Opened) -> None:
+    with st.expander("Log: who did what", icon=":material/history:"):
+        entries = doors.session_runs().sessions.log(now.session)
+        st.dataframe(
+            pd.DataFrame([
+                {"When (UTC)": _when(one.at), "Who": one.who, "What": one.what, "Details": _details(one.details)}
+                for one in reversed(entries)
+            ]),
+            hide_index=True, key="sessions.log")
+        st.caption("Only ever added to: nothing in it can be changed or removed here.")
+
+
+def _details(details: dict) -> str:
+    """Short facts as text; long ones are in the report."""
+    return ", ".join(f"{name} {value}" for name, value in details.items() if not isinstance(value, dict))[:200]
+
+
+# ---- how things are written
+
+
+def _kind(run: RunInfo) -> str:
+    known = classifiers.KINDS.get(run.kind)
+    return known.title if known else words.plain(run.kind)
+
+
+def _excludes(run: RunInfo) -> str:
+    return words.count(len(run.excluded), "concept") if run.excluded else "nothing"
+
+
+def _plain_line(text: str) -> str:
+    return words.plain(" ".join(text.split()))
+
+
+def _percent(value: float | None) -> str:
+    return "not measured" if value is None else words.percent(value)
+
+
+def _number(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment:%d %b %Y, %H:%M} UTC"
+
+
+def _slug(name: str) -> str:
+    return "-".join("".join(one if one.isalnum() else " " for one in name).split()).lower() or "session"
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,275 @@
+"""The scrubber: what is sent to the browser, what comes back, and what is drawn meanwhile; on the real studio."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.testing.v1 import AppTest
+
+from dashboard import drawing, state
+from dashboard.components import scrub, words
+from img2tab_core import weights
+from img2tab_core.errors import Img2TabError
+from img2tab_core.records import Edit, Frame
+from tests.test_pages import APP
+
+
+@pytest.fixture(scope="module")
+def home(studio, tmp_path_factory):
+    """The real table and its trained runs, in a folder of these tests alone."""
+    own = tmp_path_factory.mktemp("home")
+    (own / "tables").symlink_to(weights.home() / "tables")
+    shutil.copytree(weights.home() / "runs", own / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMG2TAB_HOME", str(own))
+        st.cache_data.clear()
+        st.cache_resource.clear()
+        yield own
+    for turn in drawing._TURNS.values():                             # nothing is drawn beyond these tests
+        with turn:
+            pass
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def visit(home):
+    """A visitor who has chosen the ninth sample."""
+    at = AppTest.from_file(str(APP), default_timeout=300).run()
+    return _well(at.button(key="sample-8").click().run())
+
+
+def _well(at: AppTest) -> AppTest:
+    assert not at.exception, at.exception[0].value
+    assert not at.error, at.error[0].value
+    return at
+
+
+def _sent(at: AppTest) -> tuple[dict, tuple[bytes, ...]]:
+    """The head and the pictures that the scrubber was given."""
+    (component,) = at.get("bidi_component")
+    return scrub.unpack(component.proto.bytes)
+
+
+def _report(at: AppTest, **said) -> AppTest:
+    """What the browser sends when the person lets go."""
+    (component,) = at.get("bidi_component")
+    states = at._tree.get_widget_states()
+    states.widgets.append(WidgetState(id=component.proto.id, json_value=json.dumps({"moved": said})))
+    return _well(at._run(states))
+
+
+def _drawn(at: AppTest, kind: str) -> AppTest:
+    """The page after a drawing has ended."""
+    assert at.session_state["visit.drawing"][kind].wait(300)
+    return _well(at.run())
+
+
+def _scene(**changed) -> scrub.Scene:
+    given = {
+        "of": "face.3", "around": "code", "shift": 2.5, "curve": tuple(np.linspace(0, 1, len(scrub.SHIFTS))),
+        "share": 0.625, "before_share": 0.5, "before": b"first", "after": None, "strip": None, "word": "smiling",
+        "title": "Smiling", "meaning": "how sure", "colour": "#123456",
+    }
+    return scrub.Scene(**given | changed)
+
+
+def _picture(size: int) -> np.ndarray:
+    return state.studio().samples()[0].pixels if size == 256 else np.asarray(
+        Image.fromarray(state.studio().samples()[0].pixels).resize((size, size), Image.Resampling.LANCZOS))
+
+
+# ---- what is sent
+
+
+def test_13_frames_come_out_as_they_went_in_and_names_stay_text():
+    frames = [Frame(float(shift), np.full((8, 8, 3), 10 * k, np.uint8), 0.5)
+              for k, shift in enumerate(np.linspace(-10, 10, 13))]
+    strip = scrub.strip_of(frames)
+    name = '</script><img onerror="x"> “ß”'
+    head, files = scrub.unpack(scrub.pack(_scene(strip=strip, word=name), turn=7))
+    assert head["turn"] == 7 and head["shift"] == 2.5 and head["text"]["class"] == name
+    assert head["shifts"] == [frame.shift for frame in frames]
+    assert files == (b"first", b"", *strip.pictures)
+    assert head["lengths"] == [len(one) for one in files]
+
+
+def test_201_probabilities_are_sent_one_for_each_tenth_of_a_standard_deviation():
+    head, _ = scrub.unpack(scrub.pack(_scene(), turn=0))
+    assert len(head["curve"]) == 201 and (head["reach"], head["step"]) == (10.0, 0.1)
+    assert head["curve"][100] == 0.5 and head["curve"][-1] == 1.0
+
+
+def test_a_strip_is_known_by_its_pictures_and_1_other_pixel_makes_it_another():
+    frames = [Frame(float(shift), _noise(shift), 0.5) for shift in (-1, 0, 1)]
+    changed = frames[0].pixels.copy()
+    changed[:4, :4] = 255 - changed[:4, :4]
+    assert scrub.strip_of(frames).key == scrub.strip_of(frames).key
+    assert scrub.strip_of([Frame(-1.0, changed, 0.5), *frames[1:]]).key != scrub.strip_of(frames).key
+
+
+def _noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed + 1).integers(0, 255, (16, 16, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("size", "most"), [(128, 4_000), (256, 14_000)])
+def test_a_face_as_webp_is_small_and_differs_by_less_than_6_of_255(studio, size, most):
+    pixels = _picture(size)
+    file = scrub.webp(pixels)
+    assert file[:4] == b"RIFF" and file[8:12] == b"WEBP" and len(file) < most
+    back = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), np.float32)
+    assert np.sqrt(np.mean((back - pixels) ** 2)) < 6
+
+
+# ---- what comes back
+
+
+@pytest.mark.parametrize(("said", "shift"), [
+    (3.44, 3.4), (-0.04, 0.0), (10, 10.0), (99.0, 10.0), (-99.0, -10.0), (0.1 + 0.2, 0.3),
+])
+def test_a_report_becomes_a_tenth_of_a_standard_deviation_within_10(said, shift):
+    heard = scrub.answer({"of": "face.3", "shift": said, "turn": 1}, "face.3")
+    assert heard == shift and np.copysign(1, heard) == np.copysign(1, shift)
+
+
+@pytest.mark.parametrize("said", [
+    None, "3", [3], {}, {"of": "face.4", "shift": 3}, {"of": "face.3"}, {"of": "face.3", "shift": "3"},
+    {"of": "face.3", "shift": True}, {"of": "face.3", "shift": float("nan")}, {"of": "face.3", "shift": float("inf")},
+])
+def test_a_report_about_another_face_or_without_a_number_moves_nothing(said):
+    assert scrub.answer(said, "face.3") is None
+
+
+# ---- on the page
+
+
+def test_a_sample_shows_a_scrubber_at_0_with_the_probability_of_its_run(visit):
+    head, files = _sent(visit)
+    run, code = state.studio().run(state.table("default"), "perceived_gender"), state.encode(state.samples()[8])
+    probability = state.studio().predict(run, code).probability
+    assert head["shift"] == 0 and head["share"] == head["before_share"] == max(probability, 1 - probability)
+    assert head["curve"][100] == pytest.approx(head["share"], abs=1e-5)
+    assert all(file[8:12] == b"WEBP" for file in files[:2])
+
+
+def test_5_small_frames_come_first_then_13_of_256_pixels_and_the_rest_of_the_scene_stays(visit):
+    seen = []
+    at = _drawn(visit, "coarse")
+    for kind in ("fine", "before"):
+        head, files = _sent(at)
+        seen.append((head, files[2:]))
+        at = _drawn(at, kind)
+    head, files = _sent(at)
+    assert head["shifts"] == pytest.approx(np.linspace(-10, 10, 13)) and np.all(np.diff(head["shifts"]) > 0)
+    assert {Image.open(io.BytesIO(file)).size for file in files[2:]} == {(256, 256)}
+    assert Image.open(io.BytesIO(files[0])).size == (512, 512)
+    first, small = seen[0]
+    if first["strip"] != head["strip"]:                              # on a fast machine it is skipped
+        assert first["shifts"] == [-10, -5, 0, 5, 10]
+        assert {Image.open(io.BytesIO(file)).size for file in small} == {(128, 128)}
+    for same in ("of", "around", "curve", "shift", "turn"):
+        assert first[same] == head[same]
+    at = _well(at.run())
+    assert _sent(at) == (head, files)                                # nothing new: not a byte differs
+
+
+def test_letting_go_at_8_1_edits_the_concept_by_exactly_8_1_and_the_probability_is_the_classifiers(visit):
+    head, _ = _sent(visit)
+    picked = visit.selectbox(key="inspect.concept").value
+    at = _report(visit, of=head["of"], shift=8.1, turn=1)
+    edit = Edit(picked, 8.1)
+    assert at.session_state["visit.edits"].popitem()[1].single == (edit,)
+    number = next(one for one in at.number_input if one.label == "Move by, SD")
+    assert number.value == 8.1
+    assert at.button(key=f"inspect.chip.{picked}").label.endswith(words.deviations(8.1))
+    studio, code = state.studio(), state.encode(state.samples()[8])
+    run = studio.run(state.table("default"), "perceived_gender")
+    was, now = studio.predict(run, code).probability, studio.predict(run, code, [edit]).probability
+    after, _ = _sent(at)
+    assert (after["shift"], after["turn"]) == (8.1, 1)
+    assert after["share"] == (now if was >= 0.5 else 1 - now)
+    assert after["curve"] == head["curve"] and after["around"] == head["around"]
+
+
+def test_a_report_about_another_face_leaves_0_edits_and_a_number_typed_moves_the_marker(visit):
+    at = _report(visit, of="somebody.1", shift=5.0, turn=1)
+    assert "visit.edits" not in at.session_state
+    at = _well(next(one for one in at.number_input if one.label == "Move by, SD").set_value(-4.0).run())
+    assert _sent(at)[0]["shift"] == -4.0
+    at = _well(at.button(key="inspect.reset").click().run())
+    assert _sent(at)[0]["shift"] == 0.0
+
+
+def test_a_browser_that_says_again_what_it_said_before_2_page_changes_moves_nothing(visit):
+    head, _ = _sent(visit)
+    said = {"of": head["of"], "shift": 6.0, "turn": 1}
+    at = _well(_report(visit, **said).button(key="inspect.reset").click().run())
+    at = _well(at.switch_page("views/concepts.py").run())
+    at = _report(_well(at.switch_page("views/inspect.py").run()), **said)
+    assert (_sent(at)[0]["shift"], _sent(at)[0]["turn"]) == (0.0, 1)
+    at = _report(at, of=head["of"], shift=6.0, turn=2)
+    assert (_sent(at)[0]["shift"], _sent(at)[0]["turn"]) == (6.0, 2)
+
+
+def test_with_2_concepts_moved_the_strip_is_around_the_first(visit):
+    first = visit.selectbox(key="inspect.concept").value
+    second = visit.selectbox(key="inspect.concept").options[1]
+    alone, _ = _sent(visit)
+    at = _report(visit, of=alone["of"], shift=8.0, turn=1)
+    at = _well(at.selectbox(key="inspect.concept").select(second).run())
+    head, _ = _sent(at)
+    index = at.selectbox(key="inspect.concept").value
+    assert head["of"] != alone["of"] and head["shift"] == 0.0
+    studio, code = state.studio(), state.encode(state.samples()[8])
+    run = studio.run(state.table("default"), "perceived_gender")
+    both = studio.predict(run, code, [Edit(first, 8.0), Edit(index, 10.0)]).probability
+    likely = studio.predict(run, code).probability >= 0.5
+    assert head["curve"][-1] == pytest.approx(both if likely else 1 - both, abs=1e-5)
+    count, size = drawing.COARSE
+    frames = studio.strip(run, code, index, edits=[Edit(first, 8.0)], frames=count, size=size)
+    job = _drawn(at, "coarse").session_state["visit.drawing"]["coarse"]
+    assert job.result == scrub.strip_of(frames)
+
+
+def test_the_curve_passes_through_the_5_probabilities_of_a_strip(home):
+    studio, code = state.studio(), state.encode(state.samples()[8])
+    run = studio.run(state.table("default"), "perceived_gender")
+    edits = state.FaceEdits((Edit(7, 3.0),), family=1.5)
+    index = 2839
+    frames = studio.strip(run, code, index, edits=state.combined(run, edits), frames=5, size=64)
+    curve = drawing.curve(run, code, index, edits)
+    for frame in frames:
+        (where,) = np.flatnonzero(np.isclose(scrub.SHIFTS, frame.shift))
+        assert curve[where] == pytest.approx(frame.probability, abs=1e-6)
+
+
+# ---- what is drawn meanwhile
+
+
+def test_of_2_drawings_the_second_waits_and_when_let_go_it_is_never_drawn():
+    drawn = []
+    with drawing._TURNS[drawing.FULL]:
+        waiting = drawing._drawing(drawing.FULL, lambda: drawn.append(1) or b"picture")
+        assert not waiting.wait(0.1)
+        waiting.cancel()
+        assert waiting.wait(10)
+    assert waiting.state == "cancelled" and not drawn
+    job = drawing._drawing(drawing.FULL, lambda: b"picture")
+    assert job.wait(10) and job.result == b"picture"
+
+
+def test_a_drawing_that_fails_once_says_why_and_lets_the_next_have_its_turn():
+    def broken():
+        raise Img2TabError("There is no paint. Buy some.")
+
+    job = drawing._drawing(drawing.FULL, broken)
+    with pytest.raises(Img2TabError, match="no paint"):
+        drawing._ended(job, 10)
+    assert drawing._drawing(drawing.FULL, lambda: 2).wait(10)

@@ -1,0 +1,186 @@
+"""The Sessions page: an audit that is begun, kept, branched, compared, shared, repeated and handed over."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import doors
+from img2tab_core import weights
+from tests.test_audit_page import home  # noqa: F401 - the fixture: a toy table of 900 faces
+
+APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
+PAGE = "views/sessions.py"
+
+
+@pytest.fixture
+def visit(home):  # noqa: F811
+    """A visitor on the page, in a folder without sessions."""
+    for file in home.glob("sessions.db*"):
+        file.unlink()
+    doors.session_runs.clear()
+    return _page(AppTest.from_file(str(APP), default_timeout=300).run(), PAGE)
+
+
+def _page(at: AppTest, page: str) -> AppTest:
+    return _ready(_ready(at).switch_page(page).run())
+
+
+def _ready(at: AppTest) -> AppTest:
+    while any("Training the first classifier" in one.value for one in at.markdown) or (
+            "visit.job" in at.session_state and at.session_state["visit.job"].state == "running"):
+        time.sleep(0.3)
+        at.run()
+    if "visit.job" in at.session_state:
+        at.run()
+    assert not at.exception, at.exception[0].value
+    return at
+
+
+def _begin(at: AppTest, name: str = "Kinds") -> AppTest:
+    at.text_input(key="sessions.name").set_value(name)
+    at.text_input(key="sessions.owner").set_value("Ada")
+    at.text_area(key="sessions.notes").set_value("Are the groups treated alike?")
+    return _ready(next(one for one in at.button if one.label == "Begin").click().run())
+
+
+def _retrain(at: AppTest, why: str) -> AppTest:
+    """Exclude concept 9 in addition to what is ticked, with a reason."""
+    at = _page(at, "views/exclude.py")
+    at.text_input(key="exclude.add").set_value("9")
+    at = _ready(next(one for one in at.button if one.label == "Add").click().run())
+    at = _ready(at.text_area(key="exclude.why").set_value(why).run())
+    return _ready(at.button(key="exclude.train").click().run())
+
+
+def _said(at: AppTest) -> str:
+    return "\n".join(one.value for kind in (at.markdown, at.caption, at.subheader, at.success) for one in kind)
+
+
+def test_without_sessions_the_page_says_so_and_a_begun_one_has_1_run_and_the_question(visit):
+    assert any("None yet" in one.value for one in visit.caption)
+    at = _begin(visit)
+    door = doors.session_runs().sessions
+    (session,) = door.list()
+    assert (session.name, session.owner, session.sensitive, session.current) == ("Kinds", "Ada", ("group",), 1)
+    assert at.text_area(key=f"sessions.notes.{session.id}").value == "Are the groups treated alike?"
+    (run,) = door.runs(session)
+    assert run.metrics["equalised_odds"] > 0.2                       # the label follows the group
+    gap = f"{100 * run.metrics['equalised_odds']:.1f}\u00a0%"
+    assert any(one.value == f"Gap {gap}" for one in at.markdown)
+    assert at.selectbox(key="frame.target").disabled
+
+
+def test_a_name_that_is_taken_and_an_empty_one_are_1_sentence_each(visit):
+    at = _begin(visit)
+    at = _ready(at.button(key="frame.close").click().run())
+    at = _begin(at)
+    assert [one.value for one in at.error] == ["There is already a session named 'Kinds'. Choose another name."]
+    at = _begin(at, name="")
+    assert "A session's name must be one line of text" in at.error[0].value
+
+
+def test_a_retrain_in_a_session_is_a_child_with_its_reason_and_going_back_branches(visit):
+    at = _retrain(_begin(visit), "Channel 9 *is* the group.")
+    door = doors.session_runs().sessions
+    session = door.open("Kinds")
+    first, second = door.runs(session)
+    assert (second.parent, second.excluded, second.note) == (first.id, (9,), "Channel 9 *is* the group.")
+    assert session.current == 2
+    assert at.text_area(key="exclude.why").value == ""               # a reason is that of one run
+    at = _page(at, PAGE)
+    assert "Channel 9 \\*is\\* the group\\." in _said(at)            # shown as typed
+    at = _ready(at.button(key="sessions.restore.1").click().run())
+    assert door.open("Kinds").current == 1
+    at = _page(at, "views/exclude.py")
+    at.text_input(key="exclude.add").set_value("5")
+    at = _ready(next(one for one in at.button if one.label == "Add").click().run())
+    at = _ready(at.button(key="exclude.train").click().run())
+    third = door.run(session, 3)
+    assert third.parent == first.id and 5 in third.excluded
+    assert at.session_state["visit.session"].current.number == 3
+
+
+def test_2_runs_stand_side_by_side_and_5_seeds_say_whether_it_is_real_and_stay_in_the_log(visit):
+    at = _page(_retrain(_begin(visit), "why"), PAGE)
+    frame = next(one.value for one in at.dataframe if "Run 1" in one.value.columns)
+    assert frame.set_index("").loc["Excludes"].tolist() == ["0", "1"]
+    assert any("Only run 2 excludes 1 concept: Layer 0 · channel 9." in one.value for one in at.caption)
+    at = _ready(at.button(key="sessions.repeat").click().run())
+    (job,) = at.session_state["visit.repeating"].values()
+    assert job.wait(300) and job.state == "done"
+    sentence = job.result["equalised_odds"].sentence
+    fresh = AppTest.from_file(str(APP), default_timeout=300).run()   # tomorrow, another visit
+    fresh = _page(fresh, PAGE)
+    session = doors.session_runs().sessions.open("Kinds")
+    fresh = _ready(fresh.button(key=f"sessions.open.{session.id}").click().run())
+    assert sentence in _said(fresh)
+    assert fresh.session_state["visit.session"].current.number == 2
+
+
+def test_a_shared_list_ticks_1_concept_and_repeats_to_the_very_same_model(visit):
+    at = _page(_retrain(_begin(visit), "why"), PAGE)
+    door = doors.session_runs().sessions
+    session = door.open("Kinds")
+    from img2tab_core.sessions import exclusions_json
+
+    content = json.dumps(exclusions_json(session, door.run(session, 2))).encode()
+    at = _ready(at.button(key="frame.close").click().run())
+    at = _begin(at, name="Again")
+    at = _ready(at.file_uploader(key="sessions.shared").upload("list.json", content, "application/json").run())
+    at = _ready(at.button(key="sessions.shared.tick").click().run())
+    assert at.session_state["visit.ticked"]["toy", "kind"] == frozenset({9})
+    at = _ready(at.button(key="sessions.shared.repeat").click().run())
+    assert any("Run 2 is the very model this list came from" in one.value for one in at.success)
+    other = door.open("Again")
+    assert door.run(other, 2).run_id == door.run(session, 2).run_id
+
+
+def test_a_list_that_is_no_list_is_1_sentence(visit):
+    at = _begin(visit)
+    at = _ready(at.file_uploader(key="sessions.shared").upload("list.json", b"[]", "application/json").run())
+    assert "must be one JSON object" in at.error[0].value
+
+
+def test_a_run_whose_model_is_gone_says_so_and_is_trained_again_to_the_same_id(visit, home):  # noqa: F811
+    at = _page(_retrain(_begin(visit), "why"), PAGE)
+    door = doors.session_runs().sessions
+    run = door.run(door.open("Kinds"), 2)
+    folder = weights.home() / "runs" / run.run_id
+    shutil.rmtree(folder)
+    doors.session_runs.clear()                                       # another process
+    at = _page(AppTest.from_file(str(APP), default_timeout=300).run(), PAGE)
+    at = _ready(at.button(key=f"sessions.open.{door.open('Kinds').id}").click().run())
+    at = _ready(at.button(key="sessions.again.2").click().run())
+    assert (folder / "run.json").is_file()
+    assert at.button(key="sessions.restore.2").label == "Current"
+
+
+def test_notes_a_new_name_and_deleting_reach_the_database_and_the_log(visit):
+    at = _begin(visit)
+    door = doors.session_runs().sessions
+    session = door.open("Kinds")
+    at = _ready(at.text_area(key=f"sessions.notes.{session.id}").set_value("No.").run())
+    at.text_input(key="sessions.rename.name").set_value("Groups")
+    at = _ready(next(one for one in at.button if one.label == "Rename").click().run())
+    assert door.open("Groups").notes == "No."
+    assert any("Groups" in one.value for one in at.subheader)
+    at = _ready(at.checkbox(key="sessions.delete.sure").check().run())
+    at = _ready(at.button(key="sessions.delete").click().run())
+    assert door.list() == () and "visit.session" not in at.session_state
+    assert [one.what for one in door.log(session)] == [
+        "created", "run started", "run done", "notes", "renamed", "deleted"]
+
+
+def test_a_session_deleted_elsewhere_is_closed_with_1_sentence_and_the_page_goes_on(visit):
+    at = _begin(visit)
+    door = doors.session_runs().sessions
+    door.delete(door.open("Kinds"))
+    at = _ready(at.run())
+    assert at.error[0].value.startswith("The session 'Kinds' was closed:")
+    assert any(one.value == "Begin a session" for one in at.subheader)
