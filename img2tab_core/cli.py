@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from img2tab_core import __version__, terminal
+from img2tab_core.cli_audit import audit_app
 from img2tab_core.cli_classifiers import classifiers_app
 from img2tab_core.cli_import import import_app
+from img2tab_core.cli_sessions import sessions_app
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import DEFAULT_BACKBONE
 from img2tab_core.terminal import Json, verb
@@ -28,6 +30,8 @@ app.add_typer(tables_app, name="tables")
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(import_app, name="import")
 app.add_typer(classifiers_app)
+app.add_typer(audit_app)
+app.add_typer(sessions_app)
 
 FaceNumber = Annotated[int, typer.Option("--face", min=1, help="Which face of a photo, 1 is the biggest.")]
 BackboneName = Annotated[str, typer.Option(
@@ -73,7 +77,7 @@ def predict(
             "class": target_record.classes[int(prediction.probability > 0.5)],
             "quality": studio.quality(face, code).word,
             "concepts": [
-                _concept(style_table, names, int(i)) | {"contribution": float(prediction.contributions[i])}
+                terminal.concept(style_table, names, int(i)) | {"contribution": float(prediction.contributions[i])}
                 for i in order
             ],
         })
@@ -85,7 +89,7 @@ def predict(
         typer.echo(f"{terminal.shown(result['photo'])}{several}: {result['class']}, {share:.1%}; "
                    f"inversion {result['quality']}")
         for concept in result["concepts"]:
-            typer.echo(f"    {concept['contribution']:+.3f} log-odds   {_title(concept)}")
+            typer.echo(f"    {concept['contribution']:+.3f} log-odds   {terminal.title(concept)}")
     terminal.skipped(skipped, quiet=as_json)
     if not results:
         raise typer.Exit(1)
@@ -298,7 +302,7 @@ def scores(
     names = studio.concept_names(style_table.backbone)
     order = np.argsort(-found.distance, kind="stable")[:top]
     rows = [
-        _concept(style_table, names, int(i)) | {
+        terminal.concept(style_table, names, int(i)) | {
             "distance": float(found.distance[i]), "direction": float(found.direction[i]),
             "importance": float(found.importance[i])}
         for i in order
@@ -308,7 +312,7 @@ def scores(
         return
     typer.echo("distance  importance  concept      (distance: Wasserstein-1 between the classes, standard deviations)")
     for one in rows:
-        typer.echo(f"{one['distance']:8.3f}  {one['importance']:9.2%}  {_title(one)}")
+        typer.echo(f"{one['distance']:8.3f}  {one['importance']:9.2%}  {terminal.title(one)}")
 
 
 @verb(app)
@@ -316,7 +320,8 @@ def train(
     target: Annotated[str, typer.Option(help="What to predict.")],
     out: Annotated[Path, typer.Option(help="Folder for the trained run.")],
     table: TableName = "default",
-    exclude: Annotated[str, typer.Option(metavar="I,J", help="Channels to train without.")] = "",
+    exclude: Annotated[str, typer.Option(
+        metavar="I,J|@FILE", help="Channels to train without: numbers, or a shared list.")] = "",
     classifier: Annotated[str, typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic.")
                           ] = "catboost",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
@@ -327,10 +332,11 @@ def train(
 
     from img2tab_core.service import save_run
 
-    excluded = terminal.channels(exclude)
     studio = terminal.studio()
+    style_table = studio.table(table)
+    excluded = terminal.channels(exclude, style_table)
     run = studio.train(
-        studio.table(table), target, kind=classifier, excluded=excluded, seed=seed, progress=terminal.progress(as_json))
+        style_table, target, kind=classifier, excluded=excluded, seed=seed, progress=terminal.progress(as_json))
     save_run(run, out)
     about = {"out": str(out), "target": target, "classifier": classifier, "excluded": sorted(excluded), "seed": seed,
              "seconds": run.seconds} | asdict(run.metrics)
@@ -375,24 +381,36 @@ def _list_tables(as_json: bool) -> None:
 
 @verb(tables_app, "build")
 def build_table(
-    name: Annotated[str, typer.Argument(help="The bundled population is called `default`.")] = "default",
+    name: Annotated[str, typer.Argument(
+        help="`default`, the bundled population; or `worked-example`, a draw of it that has a gap to look into."
+    )] = "default",
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing if it is built and current.")] = False,
     as_json: Json = False,
 ) -> None:
     """Build a table from the bundled population, and train its first classifier."""
+    from img2tab_core import worked_example
     from img2tab_core.population import build_default_table, is_current
+    from img2tab_core.weights import home
 
-    if name != "default":
-        raise Img2TabError(f"The one bundled table is called `default`, got {name!r}.")
-    studio = terminal.studio()
-    if not (if_missing and is_current()):
-        build_default_table(anew=not if_missing, progress=terminal.progress(as_json))
-    table = studio.table("default")
-    studio.run(table, table.targets[0].name, progress=terminal.progress(as_json))
+    if name not in ("default", worked_example.TABLE):
+        raise Img2TabError(f"The bundled tables are called `default` and `{worked_example.TABLE}`, got {name!r}.")
+    studio, report = terminal.studio(), terminal.progress(as_json)
+    drawn = name == worked_example.TABLE                             # from the default table, built if it is missing
+    if not ((if_missing or drawn) and is_current()):
+        build_default_table(anew=not (if_missing or drawn), progress=report)
+    folder, target = home() / "tables" / name, None
+    if drawn:
+        target = worked_example.TARGET
+        if not (if_missing and worked_example.is_built(studio.table("default"), folder)):
+            worked_example.biased_table(studio.table("default"), folder, progress=report)
+    table = studio.table(name)
+    studio.run(table, target or table.targets[0].name, progress=report)
     if as_json:
-        terminal.print_json({"table": name, "faces": table.psi.shape[0], "channels": table.psi.shape[1]})
+        terminal.print_json({"table": name, "faces": table.psi.shape[0], "channels": table.psi.shape[1],
+                             "about": studio.about_table(name)})
     elif not if_missing:
-        typer.echo(f"Table default: {table.psi.shape[0]:,} faces x {table.psi.shape[1]:,} channels.")
+        typer.echo(f"Table {name}: {table.psi.shape[0]:,} faces x {table.psi.shape[1]:,} channels."
+                   + (f" {studio.about_table(name)['note']}" if drawn else ""))
 
 
 @verb(backbone_app, "list")
@@ -593,16 +611,6 @@ def _edit(text: str) -> tuple[int, float]:
     if not abs(edit[1]) <= MAX_SHIFT:                                # not a number compares as False too
         raise Img2TabError(f"An edit's shift must be a number between -{MAX_SHIFT:,} and +{MAX_SHIFT:,}, got {text!r}.")
     return edit
-
-
-def _concept(table, names: dict[int, str], index: int) -> dict:
-    layer, channel = table.layout.locate(index)
-    return {"index": index, "layer": layer, "channel": channel, "name": names.get(index, "")}
-
-
-def _title(concept: dict) -> str:
-    place = f"{concept['index']} (layer {concept['layer']}, channel {concept['channel']})"
-    return f"{concept['name']} · {place}" if concept["name"] else place
 
 
 if __name__ == "__main__":

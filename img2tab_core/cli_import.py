@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.errors import Img2TabError
 from img2tab_core.records import DEFAULT_BACKBONE
 from img2tab_core.terminal import Json, interrupted, print_json, progress, shown, studio, verb
 
@@ -103,7 +102,7 @@ def import_psi(
     from img2tab_core.importing import checked_name, import_codes
 
     table = checked_name(_name(name, Path(file.name).with_suffix("") if file.name else Path("codes")))
-    with _stoppable(as_json) as stopped:
+    with interrupted() as stopped:
         found = import_codes(
             file, labels, _named(studio(), backbone), name=table, scaler=scaler,
             label_names=[one.strip() for one in label_names.split(",") if one.strip()], anew=anew,
@@ -136,7 +135,7 @@ def _import(
 ) -> None:
     from img2tab_core.importing import import_photos, limited
 
-    with _stoppable(as_json) as stopped:
+    with interrupted() as stopped:
         found = import_photos(
             limited(source, limit), _named(open_studio, backbone), name=name, anew=anew, progress=progress(as_json),
             stopped=stopped,
@@ -152,20 +151,6 @@ def _named(open_studio: Studio, backbone: str) -> Backbone:
             "--name NAME`, then import with --backbone NAME."
         )
     return open_studio.backbone(backbone)
-
-
-@contextmanager
-def _stoppable(as_json: bool):
-    """A function that says whether Ctrl+C was pressed; work that stops for it ends with exit code 130."""
-    try:
-        with interrupted() as stopped:
-            yield stopped
-    except Cancelled as error:
-        if as_json:
-            print_json({"interrupted": True, "sentence": str(error)})
-        else:
-            typer.echo(shown(error), err=True)
-        raise typer.Exit(130) from error
 
 
 def _tell(found: Imported, *, as_json: bool) -> None:

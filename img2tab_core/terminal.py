@@ -10,33 +10,41 @@ import sys
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2tab_core.errors import Img2TabError
+from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.photos import PHOTO_ENDINGS
-from img2tab_core.records import DEFAULT_BACKBONE
+from img2tab_core.records import DEFAULT_BACKBONE, StyleTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = (".csv", ".json", ".md")                                    # what a table is written as
+CONCEPTS = 10                                                        # of a long list, that are shown
+DIGITS = "0123456789+-−"                                             # what a number begins with
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
 def in_one_sentence(function: Callable) -> Callable:
-    """The same function, whose Img2TabError becomes one sentence and exit code 1."""
+    """The same function, whose Img2TabError becomes one sentence and exit code 1, or 130 where Ctrl+C stopped it."""
 
     @functools.wraps(function)
     def run(*args: Any, **options: Any) -> None:
         try:
             function(*args, **options)
         except Img2TabError as error:
+            stopped = isinstance(error, Cancelled)
             if options.get("as_json"):
-                print_json({"error": str(error)})
+                print_json({"interrupted": True, "sentence": str(error)} if stopped else {"error": str(error)})
             else:
                 typer.echo(shown(error), err=True)
-            raise typer.Exit(1) from error
+            raise typer.Exit(130 if stopped else 1) from error
 
     return run
 
@@ -101,12 +109,51 @@ def photo_files(source: Path) -> list[Path]:
     return [source]
 
 
-def channels(text: str) -> frozenset[int]:
-    """"2839,1722" -> channel numbers; "" is none."""
+def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> frozenset[int]:
+    """"2839,1722" -> channel numbers; "@FILE" -> those that a shared list excludes; "" is none.
+
+    The list must be of the table's backbone: elsewhere the same numbers are other concepts.
+    """
+    if text.startswith("@"):
+        from img2tab_core.sessions import read_exclusions
+
+        shared = read_exclusions(Path(text[1:]), backbone=table.backbone, channels=table.layout.total)
+        return frozenset(shared.excluded)
     try:
         return frozenset(int(part) for part in text.split(",") if part.strip())
     except ValueError as error:
-        raise Img2TabError(f"--exclude must be channel numbers with commas between them, got {text!r}.") from error
+        raise Img2TabError(
+            f"{option} must be channel numbers with commas between them, or @FILE with a shared list, got {text!r}."
+        ) from error
+
+
+def listed(text: str) -> list[str]:
+    """"a, b" -> ["a", "b"]."""
+    return [one.strip() for one in text.split(",") if one.strip()]
+
+
+def concept(table: StyleTable, names: Mapping[int, str], index: int) -> dict:
+    """A channel as JSON has it: number, place, and the name a person gave it."""
+    layer, channel = table.layout.locate(index)
+    return {"index": index, "layer": layer, "channel": channel, "name": names.get(index, "")}
+
+
+def title(concept: Mapping) -> str:
+    """A channel as a person reads it."""
+    place = f"{concept['index']} (layer {concept['layer']}, channel {concept['channel']})"
+    return f"{shown(concept['name'])} · {place}" if concept["name"] else place
+
+
+def first_of(numbers: Sequence[int], names: Mapping[int, str] | None = None) -> str:
+    """The first of a long list of channels, with the names people gave them, and how many there are."""
+    said = [f"{index} ({shown(names[index])})" if names and index in names else str(index)
+            for index in numbers[:CONCEPTS]]
+    return ", ".join(said) + (f", ... ({len(numbers):,})" if len(numbers) > CONCEPTS else "")
+
+
+def count(number: int, thing: str) -> str:
+    """"1 channel", "2 channels"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def progress(quiet: bool) -> Callable[[float, str], None]:
@@ -140,6 +187,59 @@ def check_out(out: Path, option: str = "--out") -> None:
         raise Img2TabError(f"{out} could not be written: there is no folder {out.parent}. Make it, or choose another.")
     if not os.access(out.parent, os.W_OK | os.X_OK):
         raise Img2TabError(f"{out} could not be written: you may not write in {out.parent}. Choose another place.")
+
+
+def check_table(out: Path | None, endings: Sequence[str] = TABLES) -> None:
+    """Whether a table can be written there, asked before the work that leads to it; None is not written."""
+    if out is None:
+        return
+    if out.suffix not in endings:
+        raise Img2TabError(f"--out must end in {', '.join(endings)}, got {out.name or out}.")
+    check_out(out)
+
+
+def answer(
+    content: dict,
+    text: str,
+    *,
+    as_json: bool,
+    out: Path | None = None,
+    frame: pd.DataFrame | None = None,
+    markdown: str | None = None,
+) -> None:
+    """What a verb found: in the file, by its ending; and in the terminal as text, or as one JSON document.
+
+    frame: the table; markdown: its page, None for the table with the text's last line below it.
+    """
+    if out is not None:
+        if out.suffix == ".json":
+            written = json.dumps(content, indent=1)
+        elif out.suffix == ".csv":
+            written = frame.to_csv(index=False)
+        else:
+            written = markdown if markdown is not None else f"{as_markdown(frame)}\n\n{text.splitlines()[-1]}\n"
+        write(out, lambda file: file.write(written.encode()))
+    print_json(content) if as_json else typer.echo(text)
+
+
+def aligned(rows: Sequence[Sequence[object]]) -> str:
+    """Rows of cells, the headings first, as lines: columns of numbers to the right, but for the first one."""
+    cells = [[shown(cell) for cell in row] for row in rows]
+    columns = list(zip(*cells, strict=True))
+    ways = [f"{'>' if at and any(cell[:1] in DIGITS for cell in column[1:] if cell) else '<'}{max(map(len, column))}"
+            for at, column in enumerate(columns)]
+    return "\n".join("  ".join(map(format, row, ways)).rstrip() for row in cells)
+
+
+def as_markdown(frame: pd.DataFrame) -> str:
+    """A table for a page of Markdown; numbers to four digits, what is not there empty."""
+    def cell(value: object) -> str:
+        if value is None or value != value:                          # NaN
+            return ""
+        return f"{value:.4g}" if isinstance(value, float) else shown(value).replace("|", "\\|")
+
+    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(object).itertuples(index=False)]
+    return "\n".join("| " + " | ".join(map(cell, row)) + " |" for row in rows)
 
 
 def shown(text: object) -> str:

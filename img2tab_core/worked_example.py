@@ -6,23 +6,32 @@ standard remedies and the suggested exclusion on the same codes with the same cl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from img2tab_core import proxies, remedies, tables
+from img2tab_core.errors import Img2TabError
 from img2tab_core.fairness import Groups
-from img2tab_core.records import StyleTable
+from img2tab_core.records import StyleTable, digest
 
 OURS = "Suggested exclusion (ours)"
+TARGET, SENSITIVE = "smiling", "perceived_gender"
+FACES, SHARE = 3000, 0.9                # of a training draw, see `worked_example`
+TABLE = "worked-example"                # what the table of `biased_table` is called
+FORMAT = 1                              # raise it when one that was built before must be built again
 
 
 def worked_example(
     table: StyleTable,
-    target: str = "smiling",
-    sensitive: str = "perceived_gender",
+    target: str = TARGET,
+    sensitive: str = SENSITIVE,
     *,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
-    faces: int | None = 3000,
-    share: float = 0.9,
+    faces: int | None = FACES,
+    share: float = SHARE,
     base: str = "catboost",
     progress: Callable[[float, str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -52,14 +61,66 @@ def worked_example(
     )
 
 
+def biased_table(
+    table: StyleTable,
+    folder: Path,
+    target: str = TARGET,
+    sensitive: str = SENSITIVE,
+    *,
+    faces: int = FACES,
+    share: float = SHARE,
+    seed: int = 0,
+    progress: Callable[[float, str], None] | None = None,
+) -> StyleTable:
+    """Write a table with a real gap, for a whole audit on the pages and in the terminal, and open it.
+
+    Its training faces are a biased draw of the table's, as in `worked_example`; its validation faces all of the
+    table's; its test faces a balanced draw. A table that stood in `folder` is replaced.
+    """
+    about = [tables.target_of(table, name) for name in (target, sensitive)]
+    labels, groups = (table.labels[name].to_numpy() for name in (target, sensitive))
+    parts = (
+        proxies.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed),
+        table.rows("validation"),
+        proxies.balanced_rows(labels, groups, table.rows("test"), seed=seed),
+    )
+    rows = np.concatenate(parts)
+    order = np.argsort(rows)                                         # as they lie on disk
+    rows, split = rows[order], np.repeat(np.arange(3, dtype=np.int8), [len(part) for part in parts])[order]
+    chosen = table.labels.iloc[rows].reset_index(drop=True)
+    train, test = len(parts[0]), len(parts[2])
+    return tables.write_table(
+        folder, lambda part: table.psi.T.take(rows[part], axis=1).T, chosen,
+        targets=tables.usable_targets(chosen, table.targets, split)[0], layout=table.layout, backbone=table.backbone,
+        backbone_key=table.backbone_key, split=split, progress=progress,
+        key=_key(table, target, sensitive, faces=faces, share=share, seed=seed),
+        about={
+            "kind": TABLE, "origin": table.name, "origin_key": table.key, "target": target, "sensitive": sensitive,
+            "share": share, "seed": seed, "faces": {"train": train, "validation": len(parts[1]), "test": test},
+            "note": (
+                f"A draw of the table {table.name}, made to have a gap: in {100 * share:.0f} % of the {train:,} "
+                f"training faces {about[0].title.lower()} goes with {about[1].title.lower()}; the {test:,} test faces "
+                "are as many of each class in each group."
+            ),
+        })
+
+
+def is_built(table: StyleTable, folder: Path) -> bool:
+    """Whether `biased_table`, with nothing else chosen, would only write again what is in `folder`."""
+    try:
+        return tables.open_table(folder).key == _key(table, TARGET, SENSITIVE, faces=FACES, share=SHARE, seed=0)
+    except Img2TabError:
+        return False
+
+
 def closed(found: remedies.Remedies, remedy: str) -> float | None:
     """Share of the mean equalised-odds gap that a remedy closes; below 0 where it opens it; None where it failed."""
     before, after = (found.outcome(name).estimate("equalised_odds").mean for name in (remedies.NOTHING, remedy))
     return None if before is None or after is None or before == 0 else 1 - after / before
 
 
-def as_markdown(found: remedies.Remedies) -> str:
-    """One row per remedy, and what was measured."""
+def as_markdown(found: remedies.Remedies, *, test: str = "balanced test faces") -> str:
+    """One row per remedy, and what was measured; test: what the test faces are."""
     rows = ["| | accuracy, % | equalised-odds gap, % | closed, % | the gap against nothing | needs the group |",
             "| --- | --- | --- | --- | --- | --- |"]
     for one in found.outcomes:
@@ -74,6 +135,10 @@ def as_markdown(found: remedies.Remedies) -> str:
     faces = sorted(set(found.train_faces))
     return "\n".join([*rows, "", (
         f"{found.attribute}: {', '.join(f'{count:,}' for count in faces)} training faces a seed, {found.test_faces:,} "
-        f"balanced test faces; mean over {len(found.seeds)} seeds, ± half of the 95 % interval. {found.base}, on "
+        f"{test}; mean over {len(found.seeds)} seeds, ± half of the 95 % interval. {found.base}, on "
         f"{found.columns:,} of {found.channels:,} channels."
     ), ""])
+
+
+def _key(table: StyleTable, target: str, sensitive: str, **settings: float) -> str:
+    return digest(json.dumps([TABLE, FORMAT, table.key, target, sensitive, settings], sort_keys=True).encode())

@@ -139,14 +139,3 @@ def test_38_published_channels_have_names_and_what_2_publications_say_is_joined(
     layout = layout_of(1024)
     assert layout.locate(4614) == (9, 6) and names.published(layout) == found
     assert names.of_channels(6752) == {}
-
-
-def test_audit_counts_2_groups_and_says_whether_an_exclusion_is_real(home):
-    said = as_json("audit", "--table", "toy", "--target", "odd", "--sensitive", "tall", "--exclude", "7", "--seeds", 3)
-    table = Studio().table("toy")
-    tall = int(table.labels["tall"].to_numpy()[table.rows("test")].sum())
-    assert [one["count"] for one in said["by_group"]] == [30 - tall, tall]
-    assert said["changes"]["accuracy"]["verdict"] == "worse"         # channel 7 is the label
-    assert len(said["changes"]["equalised_odds"]["pairs"]) == 3
-    wrong = run("audit", "--table", "toy", "--target", "odd", "--sensitive", "odd")
-    assert wrong.exit_code == 1 and "something else than what is predicted" in wrong.output.replace("\n", " ")

@@ -1,0 +1,332 @@
+"""`img2tab session` and `img2tab report`: an audit from its first run to its log, in a terminal."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from img2tab_core import cli, report, tables
+from img2tab_core.auditing import Auditor
+from img2tab_core.layout import StyleLayout
+from img2tab_core.records import Target
+from img2tab_core.service import Studio
+from img2tab_core.sessions import Sessions, read_exclusions
+
+COUNT, CHANNELS = 400, 24
+ABOUT = ("--table", "toy", "--target", "kind", "--sensitive", "group")
+
+runner = CliRunner()
+
+
+def run(*words, say: str | None = None):
+    return runner.invoke(cli.app, [str(word) for word in words], input=say)
+
+
+def said(*words, say: str | None = None) -> str:
+    result = run(*words, say=say)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def as_json(*words) -> dict:
+    return json.loads(said(*words, "--json"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A visitor's folder with a table `toy`: `kind` moves channels 0 to 4, `group` moves 12 to 23; in 75 % together."""
+    own = tmp_path_factory.mktemp("home")
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 2, COUNT)
+    kind = np.where(rng.random(COUNT) < 0.75, group, 1 - group)
+    labels = pd.DataFrame({"kind": kind, "group": group, "odd": np.arange(COUNT) % 2}).astype(np.int8)
+    psi = rng.normal(size=(COUNT, CHANNELS)).astype(np.float32)
+    psi[:, :5] += kind[:, None]
+    psi[:, 12:] += 1.5 * group[:, None]
+    targets = [Target(name, name.title(), (f"no {name}", name), "by hand") for name in labels]
+    tables.write_table(own / "tables" / "toy", lambda rows: psi[rows], labels, targets=targets,
+                       layout=StyleLayout((CHANNELS,)), backbone="made-by-hand", key="toy-key")
+    return own
+
+
+@pytest.fixture
+def home(folder, monkeypatch):
+    """That folder in use, with no sessions yet."""
+    monkeypatch.setenv("IMG2TAB_HOME", str(folder))
+    monkeypatch.delenv("IMG2TAB_DATABASE", raising=False)
+    for file in folder.glob("sessions.db*"):
+        file.unlink()
+    return folder
+
+
+@pytest.fixture
+def smiles(home):
+    """A session of two runs: nothing excluded, and a logistic regression without 12 to 23; made once, then copied."""
+    kept = home / "kept"
+    if kept.exists():
+        shutil.copytree(kept, home, dirs_exist_ok=True)
+        return "smiles"
+    begin()
+    said("session", "train", "smiles", "--classifier", "logistic", "--exclude", ",".join(map(str, range(12, 24))),
+         "--why", "they carry the group", "--who", "ada")
+    kept.mkdir()
+    for file in home.glob("sessions.db*"):
+        shutil.copy(file, kept)
+    return "smiles"
+
+
+def begin(name: str = "smiles", *words) -> dict:
+    return as_json("session", "new", name, *ABOUT, *words)
+
+
+# --- sessions ------------------------------------------------------------------------------------------
+
+
+def test_a_new_session_is_mine_and_its_run_1_is_the_standing_classifier(home):
+    assert "There is no session yet" in said("session", "list")
+    found = begin("smiles", "--notes", "Does it lean?")
+    studio = Studio()
+    standing = studio.run(studio.table("toy"), "kind")
+    assert found["session"]["owner"] == getpass.getuser() and found["session"]["notes"] == "Does it lean?"
+    assert found["run"]["run_id"] == standing.id and found["run"]["excluded"] == [] and found["run"]["number"] == 1
+    assert found["run"]["metrics"]["accuracy"] == standing.metrics.accuracy
+    (listed,) = as_json("session", "list")["sessions"]
+    assert (listed["name"], listed["runs"], listed["current"]) == ("smiles", 1, 1)
+    line = said("session", "list").splitlines()[1].split()
+    assert line[:6] == ["smiles", "kind", "group", "toy", getpass.getuser(), "1"]
+
+
+def test_two_attributes_are_crossed_and_an_owner_is_named(home):
+    found = begin("both", "--sensitive", "group,odd", "--owner", "ada")
+    assert found["session"]["sensitive"] == ["group", "odd"] and found["session"]["owner"] == "ada"
+    assert "groups by group x odd" in said("session", "show", "both")
+
+
+def test_show_has_the_tree_with_run_2_below_run_1_and_the_gap_of_each(smiles, tmp_path):
+    text = said("session", "show", smiles, "--out", tmp_path / "runs.csv")
+    assert "1 catboost · nothing excluded" in text
+    assert "└─ 2 logistic · 12 excluded" in text and "· current — they carry the group" in text
+    found = as_json("session", "show", smiles)
+    first, second = found["runs"]
+    assert (first["parent"], second["parent"], second["who"], second["excluded"]) == (None, 1, "ada", [*range(12, 24)])
+    assert second["metrics"]["equalised_odds"] < first["metrics"]["equalised_odds"]
+    rows = pd.read_csv(tmp_path / "runs.csv")
+    assert rows.equalised_odds.tolist() == [one["metrics"]["equalised_odds"] for one in (first, second)]
+    assert f"{100 * rows.equalised_odds[1]:.1f}" in text and rows.excluded.tolist() == [0, 12]
+
+
+def test_notes_come_from_the_line_or_from_standard_input_and_the_log_keeps_both(smiles):
+    said("session", "notes", smiles, "first thoughts")
+    said("session", "notes", smiles, "-", say="second\nthoughts\n")
+    assert as_json("session", "show", smiles)["session"]["notes"] == "second\nthoughts\n"
+    assert said("session", "show", smiles).endswith("Notes:\n    second\n    thoughts\n")
+    kept = [one["details"]["notes"] for one in as_json("session", "log", smiles)["log"] if one["what"] == "notes"]
+    assert kept == ["first thoughts", "second\nthoughts\n"]
+
+
+def test_a_renamed_session_is_deleted_only_with_yes_and_its_log_of_7_lines_stays(smiles, tmp_path):
+    said("session", "rename", smiles, "grins")
+    refused = run("session", "delete", "grins")
+    assert refused.exit_code == 1 and "Say --yes" in refused.stderr and "2 runs" in refused.stderr
+    assert as_json("session", "delete", "grins", "--yes") == {"deleted": "grins", "runs": 2}
+    assert as_json("session", "list") == {"sessions": []}
+    found = as_json("session", "log", "grins", "--out", tmp_path / "log.csv")["log"]
+    assert [one["what"] for one in found] == [
+        "created", "run started", "run done", "run started", "run done", "renamed", "deleted"]
+    assert [one["who"] for one in found][3:5] == ["ada", "ada"] and len(pd.read_csv(tmp_path / "log.csv")) == 7
+    assert len(said("session", "log").splitlines()) == 7
+
+
+# --- runs ----------------------------------------------------------------------------------------------
+
+
+def test_a_child_is_its_parent_but_for_what_is_said(smiles):
+    same = as_json("session", "train", smiles, "--seed", 3)["run"]
+    assert (same["parent"], same["classifier"], same["seed"], same["excluded"]) == (2, "logistic", 3, [*range(12, 24)])
+    more = as_json("session", "train", smiles, "--from", 2, "--exclude", "5", "--also")["run"]
+    assert (more["parent"], more["excluded"], more["seed"]) == (2, [5, *range(12, 24)], 0)
+    none = as_json("session", "train", smiles, "--exclude", "")["run"]
+    assert none["parent"] == 4 and none["excluded"] == []
+
+
+def test_a_suggestion_is_trained_with_its_rule_said_and_noted(smiles):
+    suggested = Auditor(Studio()).suggest(Studio().table("toy"), "kind", "group")
+    text = said("session", "train", smiles, "--from", 1, "--suggest", "group", "--classifier", "logistic")
+    assert f"Suggested: {suggested.rule}" in text and "img2tab session real smiles 1 3" in text
+    found = as_json("session", "show", smiles)["runs"][-1]
+    assert found["excluded"] == sorted(suggested.excluded) and found["why"] == "What the rule suggests for group."
+
+
+def test_restore_goes_back_to_run_1_and_the_next_child_is_its(smiles):
+    assert as_json("session", "restore", smiles, 1)["session"]["current"] == 1
+    assert as_json("session", "train", smiles, "--classifier", "logistic")["run"]["parent"] == 1
+
+
+def test_compare_sets_2_runs_side_by_side_with_what_only_one_excludes(smiles, tmp_path):
+    found = as_json("session", "compare", smiles, 1, 2, "--out", tmp_path / "x.md")
+    assert found["only_one"] == [] and found["only_other"] == [*range(12, 24)]
+    assert found["settings"] == {"classifier": ["catboost", "logistic"]}
+    before, after = found["metrics"]["equalised_odds"]
+    assert [one["metrics"]["equalised_odds"] for one in found["runs"]] == [before, after]
+    text = said("session", "compare", smiles, 1, 2)
+    (line,) = [line.split() for line in text.splitlines() if line.startswith("Equalised odds difference")]
+    assert line[3:] == [f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}"]
+    assert "Excluded by run 2 alone: 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, ... (12)." in text
+    assert "| Equalised odds difference | " in (tmp_path / "x.md").read_text()
+
+
+def test_real_compares_the_current_run_with_its_parent_over_2_seeds_and_keeps_the_answer(smiles):
+    said("session", "train", smiles, "--from", 2, "--exclude", "", "--classifier", "logistic")
+    found = as_json("session", "real", smiles, "--seeds", 2)
+    assert (found["before"], found["after"], found["seeds"]) == (2, 3, 2)
+    assert len(found["changes"]["accuracy"]["pairs"]) == 2
+    metrics = [one["metrics"] for one in as_json("session", "show", smiles)["runs"][1:]]
+    assert found["changes"]["equalised_odds"]["pairs"][0] == [one["equalised_odds"] for one in metrics]
+    text = said("session", "show", smiles)
+    assert "Run 2 to run 3, trained again with other seeds:" in text
+    assert found["changes"]["equalised_odds"]["sentence"] in text
+    assert "run 2 to run 3, both repeated with 2 seeds; equalised odds difference: " in said("session", "log", smiles)
+
+
+def test_a_shared_run_is_repeated_to_the_same_model_in_another_session(smiles, tmp_path):
+    file = tmp_path / "list.json"
+    assert as_json("session", "share", smiles, "--out", file) == {
+        "out": str(file), "session": "smiles", "run": 2, "excluded": 12}
+    shared = read_exclusions(file, backbone="made-by-hand", channels=CHANNELS, table_key="toy-key")
+    assert shared.excluded == tuple(range(12, 24)) and shared.classifier == "logistic"
+    begin("second")
+    found = as_json("session", "repeat", "second", file)
+    assert found["same"] is True and found["run"]["run_id"] == shared.run_id and found["run"]["parent"] == 1
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"run_id": "toy-kind-000000000000"}))
+    assert "another model" in said("session", "repeat", "second", file)
+    file.write_text(json.dumps({key: value for key, value in content.items() if key != "run_id"}))
+    assert "the list does not name one" in said("session", "repeat", "second", file)
+    said("session", "train", "second", "--from", 1, "--classifier", "logistic", "--exclude", f"@{file}")
+    assert as_json("session", "show", "second")["runs"][-1]["excluded"] == [*range(12, 24)]
+    first = as_json("session", "share", smiles, 1, "--out", file)
+    assert (first["run"], first["excluded"]) == (1, 0)
+
+
+def test_a_shared_list_tells_the_name_of_1_concept(smiles, home, tmp_path):
+    (home / "names.json").write_text(json.dumps({"made-by-hand": {"13": "beard", "2": "not excluded"}}))
+    said("session", "share", smiles, "--out", tmp_path / "list.json")
+    assert json.loads((tmp_path / "list.json").read_text())["names"] == {"13": "beard"}
+    assert "13 (beard)" in said("session", "compare", smiles, 1, 2)
+    (home / "names.json").unlink()
+
+
+def test_ctrl_c_in_a_training_is_130_and_the_run_is_marked_cancelled_the_others_intact(smiles, monkeypatch):
+    real = Studio.train
+
+    def train(self, *words, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(self, *words, **options)
+
+    monkeypatch.setattr(Studio, "train", train)
+    result = run("session", "train", smiles, "--exclude", "1")
+    assert result.exit_code == 130 and len(result.stderr.splitlines()) == 1
+    found = as_json("session", "show", smiles)
+    assert [one["state"] for one in found["runs"]] == ["done", "done", "cancelled"] and found["session"]["current"] == 2
+    refused = run("session", "restore", smiles, 3)
+    assert refused.exit_code == 1 and "run 3 is cancelled" in refused.stderr
+    refused = run("session", "real", smiles, 1, 3)
+    assert refused.exit_code == 1 and "Run 3 of 'smiles' has no model: it is cancelled" in refused.stderr
+    assert "Run 3" in said("session", "compare", smiles, 2, 3)
+
+
+# --- the report ----------------------------------------------------------------------------------------
+
+
+def test_report_writes_the_page_of_the_session_and_names_its_4_files(smiles, tmp_path, monkeypatch):
+    seen = {}
+
+    def write_report(runs, session, html, *, progress, cancelled):
+        seen.update(session=session.name, runs=len(runs.sessions.runs(session)), stopped=cancelled())
+        html.write_text("<p>page</p>")
+        return report.Written(html, (tmp_path / "t" / "a.csv", tmp_path / "t" / "b.csv"), tmp_path / "t" / "x.json",
+                              tmp_path / "card.md")
+
+    monkeypatch.setattr(report, "write_report", write_report)
+    found = as_json("report", smiles, "--html", tmp_path / "page.html")
+    assert seen == {"session": "smiles", "runs": 2, "stopped": False}
+    assert found["html"] == str(tmp_path / "page.html") and len(found["tables"]) == 2
+    assert found["card"] == str(tmp_path / "card.md") and found["exclusions"] == str(tmp_path / "t" / "x.json")
+    assert "2 tables as CSV" in said("report", smiles, "--html", tmp_path / "page.html")
+
+
+# --- mistakes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (["session", "show", "grins"], "There is no session 'grins'. Choose one of: smiles."),
+    (["session", "train", "grins"], "There is no session 'grins'"),
+    (["session", "log", "grins"], "Nothing was done in a session 'grins'"),
+    (["report", "grins", "--html", "x.html"], "There is no session 'grins'"),
+    (["report", "smiles", "--html", "x.pdf"], "must end in .html, got x.pdf"),
+    (["session", "new", "smiles", *ABOUT], "already a session named"),
+    (["session", "new", "b", *ABOUT, "--sensitive", "kind"], "other than what is predicted"),
+    (["session", "new", "b", *ABOUT, "--table", "none"], "no table named 'none'"),
+    (["session", "train", "smiles", "--from", "9"], "has no run 9. Choose one from 1 to 2"),
+    (["session", "train", "smiles", "--from", "0"], "has no run 0"),
+    (["session", "train", "smiles", "--also"], "--also adds to something"),
+    (["session", "train", "smiles", "--exclude", "1", "--suggest", "group"], "Say what is excluded once"),
+    (["session", "train", "smiles", "--exclude", "one"], "channel numbers with commas"),
+    (["session", "train", "smiles", "--suggest", "age"], "has no target 'age'"),
+    (["session", "restore", "smiles", "7"], "has no run 7"),
+    (["session", "compare", "smiles", "1", "7"], "has no run 7"),
+    (["session", "compare", "smiles", "1", "2", "--out", "x.txt"], "--out must end in .csv, .json, .md"),
+    (["session", "real", "smiles", "1"], "Name two runs"),
+    (["session", "share", "smiles", "--out", "x.csv"], "--out must end in .json"),
+    (["session", "repeat", "smiles", "none.json"], "none.json cannot be read"),
+    (["session", "rename", "smiles", " "], "not empty"),
+])
+def test_a_mistake_is_1_sentence_and_exit_code_1_and_changes_nothing(smiles, tmp_path, monkeypatch, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    before = as_json("session", "log")
+    for command in (words, [*words, "--json"]):
+        result = run(*command)
+        assert result.exit_code == 1
+        told = json.loads(result.stdout)["error"] if "--json" in command else result.stderr
+        assert sentence in told and len(told.splitlines()) == 1
+    assert as_json("session", "log") == before and list(tmp_path.iterdir()) == []
+
+
+def test_a_run_1_alone_cannot_be_asked_whether_it_is_real(home):
+    begin("alone")
+    result = run("session", "real", "alone")
+    assert result.exit_code == 1 and "Run 1 was changed from no other" in result.stderr
+
+
+@pytest.mark.parametrize(("change", "sentence"), [
+    ({"backbone": "another"}, "of channels of the backbone another"),
+    ({"excluded": [24]}, "must be below 24"),
+    ({"target": "group"}, "made on the table toy for group"),
+    ({"table_key": "other"}, "is about kind on toy as it is now"),
+])
+def test_a_list_of_something_else_is_not_repeated(smiles, tmp_path, change, sentence):
+    file = tmp_path / "list.json"
+    said("session", "share", smiles, "--out", file)
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    result = run("session", "repeat", smiles, file)
+    assert result.exit_code == 1 and sentence in result.stderr and len(result.stderr.splitlines()) == 1
+    assert len(as_json("session", "show", smiles)["runs"]) == 2
+
+
+def test_a_database_named_in_the_environment_holds_the_sessions_and_the_folder_has_none(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2TAB_DATABASE", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    begin("elsewhere")
+    assert (tmp_path / "elsewhere.db").exists() and not (home / "sessions.db").exists()
+    assert [one.name for one in Sessions().list()] == ["elsewhere"]
+    monkeypatch.setenv("IMG2TAB_DATABASE", "mysql://x")
+    result = run("session", "list")
+    assert result.exit_code == 1 and "SQLite or PostgreSQL" in result.stderr
+    assert "IMG2TAB_DATABASE" in " ".join(said("session", "--help").split())
