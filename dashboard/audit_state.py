@@ -13,7 +13,9 @@ from img2tab_core.intervention import Checked, Intervention
 from img2tab_core.jobs import Job
 from img2tab_core.proxies import Carried, ExclusionCurve, Families, Link, Readable, Suggestion
 from img2tab_core.remedies import Remedies
+from img2tab_core.report import report_html
 from img2tab_core.service import Run
+from img2tab_core.sessions import SessionInfo
 
 _KEYS = {Run: attrgetter("id")}
 
@@ -166,9 +168,28 @@ def remedying(run: Run, sensitive: str) -> Job[Remedies] | None:
 
 
 def compare_remedies(run: Run, sensitive: str) -> None:
-    door = auditor()
-    _ask("remedies", run.id, sensitive, work=lambda progress, cancelled: door.remedies(
-        run, sensitive, seeds=REMEDY_SEEDS, progress=progress, cancelled=cancelled))
+    """In the background; an open session keeps the answer."""
+    now, who, door = session_state.opened(), session_state.who(), doors.session_runs()
+    info = now.info(run) if now else None
+
+    def work(progress, cancelled) -> Remedies:
+        told = {"seeds": REMEDY_SEEDS, "progress": progress, "cancelled": cancelled}
+        if info is not None and sensitive in now.session.sensitive:
+            return door.remedies(now.session, info, sensitive, who=who, **told)
+        return door.auditor.remedies(run, sensitive, **told)
+
+    _ask("remedies", run.id, sensitive, work=work)
+
+
+def reporting(session: SessionInfo) -> Job[bytes] | None:
+    """The report of a session as it is now, one HTML file."""
+    return _asked("report", session.id, session.changed)
+
+
+def write_report(session: SessionInfo) -> None:
+    door = doors.session_runs()
+    _ask("report", session.id, session.changed, work=lambda progress, cancelled: report_html(
+        door, session, progress=progress, cancelled=cancelled).encode())
 
 
 def _asked(*question) -> Job | None:

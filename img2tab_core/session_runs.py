@@ -10,6 +10,7 @@ from img2tab_core import fairness, weights
 from img2tab_core.auditing import Auditor
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import StyleTable
+from img2tab_core.remedies import Remedies
 from img2tab_core.service import DEFAULT_KIND, Report, Run, load_run
 from img2tab_core.sessions import Exclusions, RunInfo, SessionInfo, Sessions
 
@@ -38,18 +39,11 @@ class SessionRuns:
         progress: Report | None = None,
     ) -> SessionInfo:
         """A new session whose first run is the target's standing one: nothing excluded."""
-        first = self.studio.run(table, target, progress=progress)
         session = self.sessions.create(name, owner, table, target, sensitive, notes)
-        self.join(session, first, None)
-        return self.sessions.open(session.id)
-
-    def join(self, session: SessionInfo, run: Run, parent: RunInfo | None, *, note: str = "", who: str = "") -> RunInfo:
-        """Put a run that is trained already into a session, as its current one."""
-        started = self.sessions.start_run(
-            session, parent, run.classifier.kind, run.seed, run.excluded, note or run.origin, who=who)
+        started = self.sessions.start_run(session, None, DEFAULT_KIND, 0, ())
         with self.sessions.holding(started):
-            self.studio.keep(run)
-            return self._finished(session, started, run)
+            self._finished(session, started, self.studio.run(table, target, progress=progress))
+        return self.sessions.open(session.id)
 
     def train(
         self,
@@ -182,6 +176,23 @@ class SessionRuns:
             "before": before.number, "after": after.number, "seeds": seeds,
             "changes": {name: change.to_json() for name, change in found.items()},
         })
+        return found
+
+    def remedies(
+        self,
+        session: SessionInfo,
+        run: RunInfo,
+        sensitive: str,
+        *,
+        seeds: int = 3,
+        who: str = "",
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Remedies:
+        """`Auditor.remedies` for a run of a session; the answer is kept in its log, for the report."""
+        found = self.auditor.remedies(
+            self.model(session, run), sensitive, seeds=seeds, progress=progress, cancelled=cancelled)
+        self.sessions.record(session, who, "compared remedies", {"run": run.number, "remedies": found.to_json()})
         return found
 
     def answers(self, session: SessionInfo) -> dict[tuple[int, int], dict[str, fairness.Change]]:

@@ -76,6 +76,17 @@ def test_without_sessions_the_page_says_so_and_a_begun_one_has_1_run_and_the_que
     assert at.selectbox(key="frame.target").disabled
 
 
+def test_the_report_is_written_in_the_background_and_offered_as_1_file(visit):
+    at = _begin(visit)
+    at = _ready(at.button(key="sessions.write").click().run())
+    (job,) = at.session_state["visit.asked"].values()
+    assert job.wait(300) and job.state == "done", job.error
+    at = _ready(at.run())
+    assert at.get("download_button")[0].label == "Download report"
+    page = job.result.decode()
+    assert page.count("<html") == 1 and "Are the groups treated alike?" in page
+
+
 def test_a_name_that_is_taken_and_an_empty_one_are_1_sentence_each(visit):
     at = _begin(visit)
     at = _ready(at.button(key="frame.close").click().run())

@@ -29,7 +29,7 @@ def show(run: Run, target: Target, about: Target) -> None:
     if job is None:
         st.caption(
             "Reweighing, CorrelationRemover, ExponentiatedGradient and ThresholdOptimizer, with the same classifier on "
-            "the same faces. Five to ten minutes on two cores; you can go on working on other pages."
+            "the same faces. About ten minutes on two cores; you can go on working on other pages."
         )
         return
     found = shared.result(job, key="gap-remedies", waiting="Preparing…")
@@ -62,8 +62,8 @@ def _compared(run: Run, found: Remedies) -> None:
             "remedy": "Remedy",
             "accuracy": st.column_config.TextColumn("Accuracy, %", help="Of the test faces judged as labelled."),
             "gap": st.column_config.TextColumn("Gap, %", help="Equalised odds difference between the groups."),
-            "closed": st.column_config.NumberColumn(
-                "Closed, %", format="%.0f", help="Share of the mean gap of nothing; below 0 it is larger than that."),
+            "closed": st.column_config.TextColumn(
+                "Closed, %", alignment="right", help="Share of the mean gap of nothing; below 0 it is larger than that."),
             "verdict": st.column_config.TextColumn("Against nothing", help="Seed by seed, with a 95 % interval."),
             "group": st.column_config.TextColumn(
                 "Needs the group", help="Must know a face's group when it judges, which is not allowed everywhere."),
@@ -86,25 +86,30 @@ def _compared(run: Run, found: Remedies) -> None:
 
 
 def _verdict(run: Run, found: Remedies) -> str:
-    """What ours did, or what there was to close."""
-    nothing = found.outcome(NOTHING).estimate("equalised_odds")
-    start = f"With nothing done the gap is {nothing.text(100, 1)} points."
+    """What there was to close, and what ours did."""
+    nothing = found.outcome(NOTHING)
+    start = f"With nothing done the gap is {_reached(nothing)}."
     ours = next((one for one in found.outcomes if one.own and one.trials), None)
     if ours is None:
         return start
-    gap, accuracy = ours.estimate("equalised_odds"), ours.estimate("accuracy")
-    change = found.change(ours.remedy)
+    change, share = found.change(ours.remedy), closed(found, ours.remedy)
+    verdict = "it cannot be compared" if change is None else change.verdict
+    much = f"{words.percent(share, 0)} of it closed, " if share is not None and share > 0 else ""
     return (
-        f"{start} With the {words.count(len(run.excluded), 'concept')} of this run excluded it is "
-        f"{gap.text(100, 1)} points, at {accuracy.text(100, 1)}\N{NO-BREAK SPACE}% accuracy: "
-        f"{change.verdict if change else 'not measurable'}."
+        f"{start} With the {words.count(len(run.excluded), 'concept')} of this run excluded it is {_reached(ours)}: "
+        f"{much}**{verdict}**."
     )
 
 
-def _closed(found: Remedies, one: Outcome) -> float | None:
-    """Per cent of the gap of nothing; None where there is nothing to say."""
+def _reached(one: Outcome) -> str:
+    gap, accuracy = one.estimate("equalised_odds"), one.estimate("accuracy")
+    return f"{gap.text(100, 1)} points at {accuracy.text(100, 1)}\N{NO-BREAK SPACE}% accuracy"
+
+
+def _closed(found: Remedies, one: Outcome) -> str:
+    """Per cent of the gap of nothing."""
     share = None if one.remedy == NOTHING else closed(found, one.remedy)
-    return None if share is None else 100 * share
+    return "" if share is None else words.signed(100 * share, 0).removeprefix("+")
 
 
 def _against_nothing(found: Remedies, one: Outcome) -> str:

@@ -81,6 +81,8 @@ def _table(name: str) -> None:
 def _origin(about: dict) -> str:
     if about.get("kind") == "population":
         return "Faces of the default table, drawn again and encoded by this backbone; nobody in it exists."
+    if about.get("kind") == "worked-example":
+        return about["note"]
     said = [f"Imported from {about.get('origin', 'a file')}: {len(about.get('skipped', {})):,} of "
             f"{about.get('photos', 0):,} photos were left out."]
     if about.get("several"):

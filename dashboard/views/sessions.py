@@ -15,7 +15,6 @@ from img2tab_core import classifiers, sessions, tables
 from img2tab_core.errors import Img2TabError
 from img2tab_core.fairness import GAPS
 from img2tab_core.service import Run
-from img2tab_core.session_runs import SessionRuns
 from img2tab_core.sessions import RunInfo, SessionInfo
 
 SHOWN = 12
@@ -121,6 +120,7 @@ def _head(now: Opened) -> None:
             _report(now)
             with st.popover("More", icon=":material/more_horiz:"):
                 _manage(session)
+    _writing(now)
     key = f"sessions.notes.{session.id}"
     st.session_state[key] = session.notes
     st.text_area(
@@ -129,21 +129,29 @@ def _head(now: Opened) -> None:
 
 
 def _report(now: Opened) -> None:
-    door, session = doors.session_runs(), now.session
-    st.download_button(
-        "Report", data=lambda: _html(door, session), file_name=f"img2tab-{_slug(session.name)}.html",
-        mime="text/html", icon=":material/description:", type="primary", on_click="ignore", key="sessions.report",
-        disabled=not now.models,
+    """Written in the background, then offered; written anew when the session has changed since."""
+    job, session = audit_state.reporting(now.session), now.session
+    if job is not None and job.state == "done":
+        st.download_button(
+            "Download report", data=job.result, file_name=f"img2tab-{_slug(session.name)}.html", mime="text/html",
+            icon=":material/download:", type="primary", on_click="ignore", key="sessions.report")
+        return
+    st.button(
+        "Write the report", key="sessions.write", icon=":material/description:", type="primary",
+        disabled=not now.models or (job is not None and job.state == "running"),
+        on_click=audit_state.write_report, args=(session,),
         help="One self-contained HTML file: question, groups, what was excluded and why, metrics with intervals, "
-        "faces, limits, versions. Takes some seconds.",
+        "faces, limits, versions. Takes about a minute, in the background.",
     )
 
 
-def _html(door: SessionRuns, session: SessionInfo) -> bytes:
-    """Called when the button is pressed, from another thread."""
-    from img2tab_core.report import report_html
-
-    return report_html(door, session).encode()
+def _writing(now: Opened) -> None:
+    """How far the report is, or why there is none."""
+    job = audit_state.reporting(now.session)
+    if job is not None and job.state == "running":
+        progress.watch(job, key="sessions-report", waiting="Writing the report…", cancel=True)
+    elif job is not None and job.state == "failed":
+        st.error(f"The report was not written: {job.error}", icon=":material/error:")
 
 
 def _manage(session: SessionInfo) -> None:
