@@ -388,9 +388,14 @@ def build_table(
     as_json: Json = False,
 ) -> None:
     """Build a table from the bundled population, and train its first classifier."""
-    from img2tab_core import worked_example
     from img2tab_core.population import build_default_table, is_current
     from img2tab_core.weights import home
+
+    # asked at every start: what is there already must not cost the libraries that would make it
+    if if_missing and not as_json and name == "default" and any((home() / "runs").glob("default-*/run.json")):
+        if is_current():
+            return
+    from img2tab_core import worked_example
 
     if name not in ("default", worked_example.TABLE):
         raise Img2TabError(f"The bundled tables are called `default` and `{worked_example.TABLE}`, got {name!r}.")
@@ -553,7 +558,7 @@ def serve(
     sys.stdout.flush()
     os.chdir(ROOT)                                                   # where .streamlit/config.toml is
     os.execve(sys.executable, [
-        sys.executable, "-m", "streamlit", "run", str(page), "--server.port", str(port), "--server.address", address,
+        sys.executable, "-m", "dashboard.serving", str(page), "--server.port", str(port), "--server.address", address,
     ], {**MALLOC, **os.environ})
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from img2tab_core import backbone, tables, weights
+from img2tab_core import tables, weights
 from img2tab_core.errors import Img2TabError
 from img2tab_core.records import StyleTable, Target, digest
 
@@ -54,8 +54,10 @@ def build_default_table(*, anew: bool = False, progress: Report | None = None) -
     with _one_builder(folder.parent, progress):
         if not anew and is_current(folder):
             return tables.open_table(folder)
+        from img2tab_core.backbone import open_backbone  # torch, which only a build needs
+
         about = json.loads((FOLDER / "population.json").read_text())
-        model = backbone.open_backbone()
+        model = open_backbone()
         w = np.load(FOLDER / "w.npy")
         return tables.write_table(
             folder,

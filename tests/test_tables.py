@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import population, tables, weights
+from img2tab_core import backbone, population, tables, weights
 from img2tab_core.errors import Img2TabError
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import Target
@@ -167,7 +167,7 @@ def toy_population(tmp_path, monkeypatch):
     monkeypatch.setattr(population, "FOLDER", folder)
     monkeypatch.setattr(population, "_key", lambda: "k")
     monkeypatch.setattr(
-        population.backbone, "open_backbone", lambda: SimpleNamespace(styles=styles, layout=LAYOUT, name="toy"))
+        backbone, "open_backbone", lambda: SimpleNamespace(styles=styles, layout=LAYOUT, name="toy"))
     return calls
 
 
