@@ -15,7 +15,7 @@ PURPOSE = {
     "Concepts": "Rank every concept of the target, see what it draws, and give it a name.",
     "Exclude and retrain": "Tick concepts, train again without them, and compare before and after.",
     "Audit": "Groups of faces side by side: how often the classifier is right about each, and how far apart they are.",
-    "Behind the gap": "What a gap is made of: which concepts carry an attribute, and what excluding or moving them does.",
+    "Behind the gap": "What a gap is made of: the concepts that carry an attribute, and what happens without them.",
     "Sessions": "An audit that is kept: its question, every run and why, what was found, and a report to hand over.",
     "Compare": "Train several kinds of classifier on the same faces: which one finds the concepts that matter?",
     DATA: "The backbones that read and draw faces, the tables classifiers are trained on, and how to bring your own.",

@@ -13,7 +13,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import audit_state, state
+from dashboard import audit_state, doors, state
 from dashboard.components import drag_line, words
 from img2tab_core import proxies, remedies, tables, weights
 from img2tab_core.auditing import Auditor
@@ -163,6 +163,15 @@ def test_the_first_attribute_of_the_audit_page_is_the_first_one_here(visit):
     fresh.session_state["audit.sensitive.kind"] = at.session_state["audit.sensitive.kind"]
     fresh = _ready(_ready(fresh.run()).switch_page(PAGE).run())
     assert fresh.selectbox(key="gap.sensitive.kind").value == "rare"
+
+
+def test_in_a_session_its_first_attribute_is_the_one_here(visit, auditor):
+    sessions = doors.session_runs().sessions
+    session = sessions.create("Rare faces", "Ada", auditor.studio.table("toy"), "kind", ["rare", "group"])
+    at = _ready(visit.switch_page("views/sessions.py").run())
+    at = _ready(at.button(key=f"sessions.open.{session.id}").click().run())
+    at = _ready(at.switch_page(PAGE).run())
+    assert at.selectbox(key=f"gap.sensitive.kind.{session.id}").value == "rare"
 
 
 # ---- where to look

@@ -63,7 +63,7 @@ def _compared(run: Run, found: Remedies) -> None:
             "accuracy": st.column_config.TextColumn("Accuracy, %", help="Of the test faces judged as labelled."),
             "gap": st.column_config.TextColumn("Gap, %", help="Equalised odds difference between the groups."),
             "closed": st.column_config.TextColumn(
-                "Closed, %", alignment="right", help="Share of the mean gap of nothing; below 0 it is larger than that."),
+                "Closed, %", alignment="right", help="Share of the mean gap of nothing; below 0 it is larger."),
             "verdict": st.column_config.TextColumn("Against nothing", help="Seed by seed, with a 95 % interval."),
             "group": st.column_config.TextColumn(
                 "Needs the group", help="Must know a face's group when it judges, which is not allowed everywhere."),
