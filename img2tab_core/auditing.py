@@ -126,8 +126,15 @@ class Auditor:
     ) -> proxies.Carried:
         """How much every concept carries an attribute; found on training and validation faces, once per table."""
         report = progress or _silent
-        return self._made(("carried", table.key, target, sensitive), lambda: proxies.carried(
-            table, target, sensitive, progress=lambda share: report(share, "Comparing the groups in every concept")))
+
+        def make() -> proxies.Carried:
+            found = proxies.carried(
+                table, target, sensitive,
+                progress=lambda share: report(share, "Comparing the groups in every concept"))
+            tables.let_go(table.psi)
+            return found
+
+        return self._made(("carried", table.key, target, sensitive), make)
 
     def suggest(self, table: StyleTable, target: str, sensitive: str) -> proxies.Suggestion:
         """What to exclude so that a classifier of the target no longer leans on an attribute, by a stated rule."""

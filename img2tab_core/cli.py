@@ -38,8 +38,11 @@ BackboneName = Annotated[str, typer.Option(
     "--backbone", metavar="NAME_OR_FILE", help="A backbone (`img2tab backbone list`), or a checkpoint file.")]
 TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2tab tables`).")]
 MAX_SHIFT = 1_000_000              # beyond it no picture is left, and squares overflow
-MALLOC = {                         # keep freed memory: renders reuse it instead of faulting new pages in, 2x faster
-    "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592", "MALLOC_TOP_PAD_": "268435456",
+MALLOC = {
+    # keep freed memory: renders reuse it instead of faulting new pages in, up to twice as fast; but at most 256 MB of
+    # it, and in one arena: by default every thread keeps its own, and a visit came to twice the memory
+    "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_TOP_PAD_": "67108864",
+    "MALLOC_ARENA_MAX": "1",
 }
 
 

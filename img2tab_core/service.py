@@ -94,6 +94,7 @@ class Studio:
         self._rounded: dict[str, Rounded] = {}                       # of the latest target only: 131 MB
         self._screens: dict[str, quick.Screen] = {}
         self._line: list[object] = []                                # refinements, the running one first
+        self._features = rendering.FeatureCache()                    # of faces that are being edited
 
     def _making(self, what: object) -> threading.Lock:
         """The lock under which `what` is made; who wants the same thing waits, everybody else does not."""
@@ -200,14 +201,17 @@ class Studio:
     def _draw(self, codes: Sequence[StyleCode], edits: Sequence[Edit], size: int) -> np.ndarray:
         """Pictures of codes of one backbone, uint8 (n, s, s, 3), s = size or the next smaller there is.
 
-        Drawn larger and reduced where the edited layers would not show in so small a picture.
+        Drawn larger and reduced where the edited layers would not show in so small a picture. What comes before those
+        layers is computed once for a face, and again only when an edit there changes.
         """
         backbone = self.backbone(codes[0].backbone)
         size, layout = backbone.fitting(size), backbone.layout
-        needed = max((backbone.generator.shows_from(layout.locate(edit.index)[0]) for edit in edits), default=0)
+        layers = {layout.locate(edit.index)[0] for edit in edits}
+        needed = max((backbone.generator.shows_from(layer) for layer in layers), default=0)
+        reuse = rendering.Reuse(self._features, backbone.key, tuple(layers))
         if needed <= size:
-            return rendering.draw(backbone.generator, codes, size=size)
-        return rendering.reduced(rendering.draw(backbone.generator, codes, size=needed), size)
+            return rendering.draw(backbone.generator, codes, size=size, reuse=reuse)
+        return rendering.reduced(rendering.draw(backbone.generator, codes, size=needed, reuse=reuse), size)
 
     def quality(self, face: Face, code: StyleCode) -> Quality:
         """How well the reconstruction shows the face: a word, calibrated on portraits (see `quality.judge`)."""
@@ -582,6 +586,7 @@ class Studio:
                 rows, labels = tables.labelled(table, target, "train")
                 self._scores[table.key, target] = scoring.distance_and_direction(
                     table.psi, labels, std=table.stats.std, rows=rows)
+                tables.let_go(table.psi)
             return self._scores[table.key, target]
 
     def judged(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -595,7 +600,8 @@ class Studio:
             if found is None:
                 table = self.table(run.table)
                 rows, labels = tables.labelled(table, run.target, "test")
-                answers = run.classifier.predict_proba(table.psi[rows])[:, 1]
+                answers = run.classifier.probabilities(table.psi, rows)[:, 1]
+                tables.let_go(table.psi)
                 found = read_only(rows), read_only(labels), read_only(answers)
                 with self._lock:
                     if len(self._judged) >= JUDGED:

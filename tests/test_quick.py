@@ -43,9 +43,9 @@ def toy_home(tmp_path_factory):
 
 @pytest.fixture
 def home(toy_home, tmp_path, monkeypatch):
-    """A copy of that folder for one test, and classifiers of fewer trees: 60, and 15 where it must be quick."""
+    """A copy of that folder for one test, and classifiers of fewer trees: 60, and 24 where it must be quick."""
     monkeypatch.setitem(CatBoostConcepts.__init__.__kwdefaults__, "iterations", 60)
-    monkeypatch.setattr(quick, "TREES", 15)
+    monkeypatch.setattr(quick, "TREES", 24)
     shutil.copytree(toy_home, tmp_path / "home")
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
@@ -92,7 +92,7 @@ def test_the_first_answer_is_marked_quick_and_the_full_run_that_follows_is_that_
     assert (first.quick, full.quick, first.excluded, first.seed) == (True, False, {7}, 1)
     assert first.id != full.id and first.id.startswith("toy-warm-")
     assert first.note == "Quick answer: 200 concepts; what that costs was not measured yet."
-    assert first.classifier.iterations == 15 and full.classifier.iterations == 60
+    assert first.classifier.iterations == 24 and full.classifier.iterations == 60
     assert first.metrics.accuracy > 0.7 and full.note == ""
     assert not (first.classifier.screened_ == 7).any()
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
@@ -252,10 +252,10 @@ def test_only_the_default_kind_has_a_quick_answer(door):
     assert seen == [] and run.classifier.kind == "logistic" and not run.quick
 
 
-def test_a_quick_classifier_has_a_quarter_of_the_trees_and_tries_half_the_concepts():
+def test_a_quick_classifier_has_2_trees_for_5_of_the_full_one_and_tries_a_quarter_of_the_concepts():
     model, full = quick.classifier(Screen(512), excluded=frozenset({3}), seed=7), CatBoostConcepts()
-    assert (4 * model.iterations, model.learning_rate, 2 * model.tried) == (
-        full.iterations, 4 * full.learning_rate, full.tried)
+    assert (5 * model.iterations, model.learning_rate, 4 * model.tried) == (
+        2 * full.iterations, pytest.approx(3 * full.learning_rate), full.tried)
     assert (model.screen, model.excluded, model.random_state, model.kind) == (512, {3}, 7, "catboost")
 
 
@@ -383,10 +383,10 @@ def test_a_map_of_40_mb_that_was_read_is_let_go_and_reads_the_same_again(tmp_pat
     psi = np.load(tmp_path / "psi.npy", mmap_mode="r").T
     assert psi.sum() == 10_000_000
     before = resident()
-    quick.let_go(psi)
+    tables.let_go(psi)
     assert before - resident() > 35e6
     assert psi[::7].sum() == 1429 * 1000
-    quick.let_go(np.ones((3, 3)))                                    # an array of one's own is left alone
+    tables.let_go(np.ones((3, 3)))                                    # an array of one's own is left alone
 
 
 # --- the real table --------------------------------------------------------------------------------
