@@ -26,12 +26,13 @@ def rows_of(measured: list[dict]) -> list[dict]:
     there is one goal (seconds) or faster (times).
     """
     rows: dict[str, dict] = {}
+    empty = {"goal": None, "faster": None, "ours": None, "plain": None, "way": "", "note": ""}
     for one in measured:
         info = one["extra_info"]
+        rows |= {row["what"]: empty | row for row in info.get("rows", ())}       # paired by the benchmark itself
         if "what" not in info:
             continue
-        row = rows.setdefault(info["what"], {
-            "what": info["what"], "goal": None, "faster": None, "ours": None, "plain": None, "way": "", "note": ""})
+        row = rows.setdefault(info["what"], {"what": info["what"]} | empty)
         seconds = one["stats"]["median"] * info.get("times", 1)
         if info["way"] == "ours":
             row |= {"ours": seconds} | {name: info[name] for name in ("goal", "faster", "note") if name in info}
@@ -45,6 +46,8 @@ def growth_of(measured: list[dict]) -> list[dict]:
     series: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for one in measured:
         info = one["extra_info"]
+        for given in info.get("series", ()):
+            series[given["what"], given["over"]] = [tuple(point) for point in given["points"]]
         if "growth" in info:
             series.setdefault((info["growth"], info["over"]), []).append((info["size"], one["stats"]["median"]))
     return [
@@ -53,13 +56,18 @@ def growth_of(measured: list[dict]) -> list[dict]:
     ]
 
 
+def figures_of(measured: list[dict]) -> list[dict]:
+    """What is measured in MB: what, value, limit."""
+    return [figure for one in measured for figure in one["extra_info"].get("figures", ())]
+
+
 def exponent(points: list[tuple[float, float]]) -> float:
     """The slope of the least-squares line through the logarithms."""
     size, seconds = np.log(np.array(points)).T
     return float(np.polyfit(size, seconds, 1)[0])
 
 
-def markdown(rows: list[dict], growth: list[dict]) -> str:
+def markdown(rows: list[dict], growth: list[dict], figures: list[dict]) -> str:
     """The table of the README."""
     lines = [HEAD]
     for row in rows:
@@ -68,9 +76,12 @@ def markdown(rows: list[dict], growth: list[dict]) -> str:
         reached = "" if not goal else "yes" if (
             row["ours"] <= row["goal"] if row["goal"] else ratio >= row["faster"]) else "no"
         plain = f"{_seconds(row['plain'])} ({row['way']})" if row["plain"] else ""
-        note = f" {row['note']}" if row["note"] else ""
+        note = f" ({row['note'].rstrip('.')})" if row["note"] else ""
         lines.append(f"| {row['what']}{note} | {goal} | {_seconds(row['ours'])} | {plain} | "
                      f"{'' if ratio is None else f'{ratio:.1f} x'} | {reached} |")
+    lines += [
+        f"| {one['what']} | {one['limit']:,} MB | {one['value']:,.0f} MB | | | "
+        f"{'yes' if one['value'] <= one['limit'] else 'no'} |" for one in figures]
     told = [f"{one['what']} over {one['over']}: {one['exponent']:.2f}" for one in growth]
     return "\n".join([*lines, "", *([f"Growth, seconds ~ size to the power of: {'; '.join(told)}."] if told else [])])
 
@@ -113,11 +124,12 @@ def main() -> None:
     parser.add_argument("--readme", action="store_true", help="put the table into README.md, and the picture beside it")
     into_readme = parser.parse_args().readme
     measured = json.loads((OUT / "raw.json").read_text())["benchmarks"]
-    rows, growth, about = rows_of(measured), growth_of(measured), machine()
+    rows, growth, figures, about = rows_of(measured), growth_of(measured), figures_of(measured), machine()
     said = f"{about['date']}, {about['cores']} cores of {about['processor']}, {about['device']}; " + ", ".join(
         f"{name} {about[name]}" for name in ("python", "torch", "catboost", "numpy", "scipy", "streamlit"))
-    text = f"{markdown(rows, growth)}\n\n{said}. Medians, warm, ours and the plain way in the same run.\n"
-    (OUT / "bench.json").write_text(json.dumps({"machine": about, "rows": rows, "growth": growth}, indent=1))
+    text = f"{markdown(rows, growth, figures)}\n\n{said}. Medians, warm, ours and the plain way in the same run.\n"
+    found = {"machine": about, "rows": rows, "figures": figures, "growth": growth}
+    (OUT / "bench.json").write_text(json.dumps(found, indent=1))
     (OUT / "bench.md").write_text(text)
     if growth:
         draw(growth, OUT / "growth.svg")

@@ -1,0 +1,102 @@
+"""The served dashboard: how soon it is there, and what it keeps in memory while people use it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from img2tab_core import weights
+from tests import browser
+
+EDITS = 500
+VISITORS = 4
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A visitor's folder with the real table and its trained runs."""
+    if browser.chromium() is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "tables").symlink_to(weights.home() / "tables")
+    shutil.copytree(weights.home() / "runs", folder / "runs")
+    return folder
+
+
+def bench_start(benchmark, home):
+    """What `make run` asks before it serves, the server, and Chromium until a sample can be chosen."""
+
+    def start() -> None:
+        for words in (["weights", "fetch"], ["tables", "build", "default", "--if-missing"]):
+            subprocess.run([ROOT / ".venv" / "bin" / "img2tab", *words], check=True, capture_output=True)
+        with browser.dashboard(home) as address, browser.page(address) as page:
+            page.get_by_role("button", name="Sample 9", exact=True).wait_for()
+
+    benchmark.extra_info.update(
+        what="from `make run` until a face can be chosen in the browser, Chromium's own start included", way="ours",
+        goal=5.0)
+    benchmark.pedantic(start, rounds=3, warmup_rounds=1)
+
+
+def bench_memory(benchmark, home):
+    """One visitor on every page; then more visitors; then 500 edits by the arrow keys."""
+
+    def visit(page, pid: int) -> float:
+        page.get_by_role("button", name="Sample 9", exact=True).click()
+        _slider(page)
+        for name in ("Concepts", "Exclude and retrain", "Audit", "Inspect"):
+            page.get_by_role("link", name=name).click()
+            page.get_by_role("heading", name=name, level=1).wait_for()
+            browser.settle(page)
+        time.sleep(5)
+        return _resident(pid)
+
+    def work() -> dict:
+        with browser.dashboard(home) as address:
+            pid = _server(address)
+            with browser.page(address) as page:
+                one = visit(page, pid)
+                edits = []
+                for number in range(EDITS):
+                    _slider(page).press("ArrowRight" if number % 38 < 19 else "ArrowLeft")
+                    page.wait_for_timeout(450)                       # reported 0.35 s after the last key
+                    if number + 1 in (EDITS // 2, EDITS):
+                        browser.settle(page)
+                        edits.append(_resident(pid))
+            before = _resident(pid)
+            for _ in range(VISITORS):
+                with browser.page(address) as page:
+                    after = visit(page, pid)
+        return {"one": one, "edits": edits[1] - edits[0], "each": (after - before) / VISITORS}
+
+    found = benchmark.pedantic(work, rounds=1)
+    benchmark.extra_info["figures"] = [
+        {"what": "resident memory, one visitor who saw every page", "value": found["one"], "limit": 1500},
+        {"what": f"growth over edits {EDITS // 2} to {EDITS} of one visit", "value": found["edits"], "limit": 30},
+        {"what": f"growth for each of {VISITORS} further visitors", "value": found["each"], "limit": 30},
+    ]
+
+
+def _slider(page):
+    found = page.get_by_role("slider", name="Move by, standard deviations")
+    found.wait_for()
+    return found
+
+
+def _server(address: str) -> int:
+    """The process that listens at the address."""
+    port = address.rpartition(":")[2]
+    found = subprocess.run(
+        ["pgrep", "-f", f"dashboard.serving .*--server.port {port}"], check=True, capture_output=True, text=True)
+    return int(found.stdout.split()[0])
+
+
+def _resident(pid: int) -> float:
+    """MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024

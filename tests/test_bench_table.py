@@ -1,0 +1,26 @@
+"""The table of `make bench`: pairs become ratios, goals are judged, growth gets its exponent."""
+
+from __future__ import annotations
+
+from tests.benchmarks.table import exponent, growth_of, markdown, rows_of
+
+
+def _one(median: float, **info) -> dict:
+    return {"stats": {"median": median}, "extra_info": info}
+
+
+def test_2_s_beside_60_s_is_30_times_faster_and_reaches_a_goal_of_30_but_not_of_1_second():
+    rows = rows_of([
+        _one(2.0, what="W1", way="ours", faster=30), _one(6.0, what="W1", way="SciPy", times=10, faster=30),
+        _one(2.0, what="edit", way="ours", goal=1.0)])
+    assert [(row["ours"], row["plain"]) for row in rows] == [(2.0, 60.0), (2.0, None)]
+    text = markdown(rows, [], [{"what": "memory", "limit": 1500, "value": 1300.4}])
+    assert "| W1 | 30 x | 2.000 s | 60 s (SciPy) | 30.0 x | yes |" in text
+    assert "| edit | 1 s | 2.000 s |  |  | no |" in text
+    assert "| memory | 1,500 MB | 1,300 MB | | | yes |" in text
+
+
+def test_seconds_that_grow_with_the_square_have_exponent_2():
+    assert round(exponent([(1, 1), (10, 100), (100, 10_000)]), 6) == 2
+    (one,) = growth_of([_one(4.0, growth="W1", over="faces", size=2), _one(1.0, growth="W1", over="faces", size=1)])
+    assert one["points"] == [(1, 1.0), (2, 4.0)] and round(one["exponent"], 6) == 2
