@@ -44,6 +44,7 @@ bench: ready
 
 # the screenshots of the README, taken from the running app
 pictures: ready
+	@$(CLI) tables build worked-example --if-missing
 	$(PY) -m tests.pictures
 
 lint: $(STAMP)

@@ -28,6 +28,8 @@ def main() -> None:
                 page.screenshot(path=OUT / "inspect-dark.png")
             with browser.page(address, height=2080) as page:
                 _audit(page)
+            with browser.page(address, height=1560) as page:
+                _session(page)
             if (home / "comparisons").is_dir():                      # `img2tab compare --target smiling` made it
                 with browser.page(address, height=1250) as page:
                     _compare(page)
@@ -84,6 +86,49 @@ def _audit(page) -> None:
     page.mouse.move(5, 5)
     page.wait_for_timeout(1000)
     page.screenshot(path=OUT / "audit.png")
+
+
+def _session(page) -> None:
+    """A whole audit on the table of the worked example, which has a gap to look into."""
+    _choose(page, "Table", "worked-example")
+    _choose(page, "Target", "Perceived smile")
+    page.get_by_role("link", name="Sessions").click()
+    page.get_by_role("heading", name="Begin a session").wait_for()
+    browser.settle(page)
+    page.get_by_role("textbox", name="Name", exact=True).fill("Smile detector, November")
+    page.get_by_role("textbox", name="Your name").fill("Ada")
+    page.get_by_role("textbox", name="Question").fill(
+        "Does the smile detector treat faces perceived as female and as male alike?")
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("heading", name="Runs").wait_for()
+    page.get_by_role("link", name="Behind the gap").click()
+    page.get_by_role("heading", name="Behind the gap", exact=True).wait_for()
+    browser.settle(page)
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(1000)
+    page.screenshot(path=OUT / "gap.png")
+    page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Exclude and retrain").click()
+    page.get_by_role("heading", name="Concepts to exclude").wait_for()
+    browser.settle(page)
+    page.get_by_role("button", name="Suggest", exact=True).click()
+    browser.settle(page)
+    page.get_by_role("textbox", name="Why").fill("The rule's suggestion: all that carries perceived gender.")
+    page.get_by_role("button", name="Retrain without").click()
+    page.get_by_role("heading", name="Before and after: run 1 and run 2").wait_for()
+    page.get_by_role("link", name="Sessions").click()
+    page.get_by_role("heading", name="Runs").wait_for()
+    page.get_by_role("button", name="Train both again").click()
+    page.get_by_text("gap, certain").first.wait_for(timeout=300_000)
+    browser.settle(page)
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(1000)
+    page.screenshot(path=OUT / "sessions.png")
+
+
+def _choose(page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option).click()
+    browser.settle(page)
 
 
 if __name__ == "__main__":
