@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from img2tab_core.errors import Img2TabError
 from img2tab_core.layout import StyleLayout
-from img2tab_core.records import ChannelStats, Edit, StyleCode
+from img2tab_core.networks.features import Features
+from img2tab_core.networks.mobilestylegan import MobileStyleGAN
+from img2tab_core.records import ChannelStats, Edit, StyleCode, digest
+
+FEATURE_BYTES = 160 << 20              # one face in the last layers of a StyleGAN2 at 1024 px; of all visitors together
+STOPS = 4                              # edited layers before which the features of one picture are kept
+ON_CARD = 16                           # codes drawn at once on a graphics card
+_copying = threading.Lock()
 
 
 class Generator(Protocol):
@@ -42,18 +54,122 @@ def edited(code: StyleCode, edits: Sequence[Edit], stats: ChannelStats) -> Style
     return StyleCode.of(values, code.backbone)
 
 
+class FeatureCache:
+    """Features of the faces that are being edited, everybody's: bounded in bytes, the longest unused go first.
+
+    Thread-safe; what is in it is only read.
+    """
+
+    def __init__(self, limit: int = FEATURE_BYTES) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[object, Features] = OrderedDict()
+        self._bytes = 0
+
+    @property
+    def nbytes(self) -> int:
+        """What the features take in memory."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: object) -> Features | None:
+        """What was kept under this key, if it still is."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: object, features: Features) -> None:
+        """Keep features; what is larger than the limit is not kept at all."""
+        if features.nbytes > self.limit:
+            return
+        with self._lock:
+            if key in self._kept:
+                self._bytes -= self._kept.pop(key).nbytes
+            self._kept[key] = features
+            self._bytes += features.nbytes
+            while self._bytes > self.limit:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """Where pictures may take up what was computed before.
+
+    key: of the backbone, changes with its weights; layers: the style layers in which something is edited.
+    """
+
+    cache: FeatureCache
+    key: str
+    layers: tuple[int, ...]
+
+
 @torch.inference_mode()
-def draw_raw(generator: Generator, codes: Sequence[StyleCode], *, size: int) -> np.ndarray:
-    """Pictures of style codes, float32 (n, size, size, 3), RGB, nominal range [-1, 1], not clipped."""
-    pictures = [
-        generator.synthesis(torch.from_numpy(code.values.copy())[None], size=size)[0] for code in codes
-    ]                                                                # one at a time: stays in cache, faster on a CPU
+def draw_raw(
+    generator: Generator, codes: Sequence[StyleCode], *, size: int, reuse: Reuse | None = None
+) -> np.ndarray:
+    """Pictures of style codes, float32 (n, size, size, 3), RGB, nominal range [-1, 1], not clipped.
+
+    reuse: None to compute every picture from its beginning.
+    """
+    generator, device = placed(generator)
+    if device.type != "cpu":                                         # many at once, and nothing kept: it is fast enough
+        parts = torch.from_numpy(np.stack([code.values for code in codes])).split(ON_CARD)
+        pictures = [generator.synthesis(part.to(device), size=size).float().cpu() for part in parts]
+        return torch.cat(pictures).permute(0, 2, 3, 1).contiguous().numpy()
+    pictures = [                                                     # one at a time: stays in cache, faster on a CPU
+        _drawn(generator, torch.from_numpy(code.values.copy())[None], size, reuse) for code in codes
+    ]
     return torch.stack(pictures).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def draw(generator: Generator, codes: Sequence[StyleCode], *, size: int) -> np.ndarray:
+def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None) -> Tensor:
+    """The picture (3, size, size) of one code (1, D), from the last edited layer before which its features are kept."""
+    if reuse is None:
+        return generator.synthesis(styles, size=size)[0]
+    layers = sorted(layer for layer in set(reuse.layers) if 0 < layer < generator.layers(size))
+    offsets, values = generator.layout.offsets, styles[0].numpy()
+    keys = {
+        layer: (reuse.key, layer, generator.side(layer, size), digest(values[: offsets[layer]].tobytes()))
+        for layer in layers
+    }
+    found, known = None, 0
+    for layer in reversed(layers):
+        found = reuse.cache.get(keys[layer])
+        if found is not None:
+            known = layer
+            break
+    for layer in layers if len(layers) <= STOPS else layers[:1]:     # of a family, which moves them all, the first
+        if layer > known:
+            found = generator.prefix(styles, layer, size=size, after=found)
+            reuse.cache.put(keys[layer], found)
+    return generator.synthesis(styles, size=size, after=found)[0]
+
+
+def placed(generator: Generator) -> tuple[Generator, torch.device]:
+    """The generator where it draws: as it is, or on a machine with CUDA its copy there; and the device."""
+    if isinstance(generator, nn.Module) and torch.cuda.is_available():
+        device = torch.device("cuda")
+        with _copying:                                               # two visitors at once: the copy is made once
+            return _copied(generator, device), device
+    return generator, torch.device("cpu")
+
+
+@lru_cache(maxsize=2)
+def _copied(generator: nn.Module, device: torch.device) -> nn.Module:
+    """A copy on another device, in half precision where that is known to keep the picture within 2 of 255 levels."""
+    if isinstance(generator, MobileStyleGAN):
+        return generator.halved().to(device)
+    return copy.deepcopy(generator).to(device)
+
+
+def draw(
+    generator: Generator, codes: Sequence[StyleCode], *, size: int, reuse: Reuse | None = None
+) -> np.ndarray:
     """Pictures of style codes, uint8 (n, size, size, 3), RGB."""
-    return to_pixels(draw_raw(generator, codes, size=size))
+    return to_pixels(draw_raw(generator, codes, size=size, reuse=reuse))
 
 
 def to_pixels(pictures: np.ndarray) -> np.ndarray:

@@ -6,16 +6,21 @@ Image Synthesis" (arXiv 2104.04767), as shipped in OpenVINO form by the `random-
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from img2tab_core.layout import StyleLayout
-from img2tab_core.networks.ops import band_major, inverse_haar, pixel_norm
+from img2tab_core.networks.features import Layered
+from img2tab_core.networks.ops import band_major, conv_of_scaled, inverse_haar, pixel_norm
 
 WIDTHS = (512, 512, 512, 512, 512, 256, 128, 64)  # channels after the stem (4 px) and after each block (8 .. 512 px)
 SIZES = (1024, 512, 256, 128)                     # what `synthesis` renders; the last two through fitted heads
 PREVIEW_BLOCK = {128: 4, 256: 5}                  # the last block a preview doubles in
+TAPS = 32                                         # 9 taps x 3 colours of a preview's head, filled up: a faster product
+HALF_FROM = 16                                    # the style layers from 256 px on: much memory, little error
 W_DIM = 512
 
 
@@ -42,30 +47,32 @@ class SeparableConv(nn.Module):
         self.pointwise = nn.Conv2d(c_in, c_out, 1)
         self.noise = nn.Parameter(torch.zeros(1, 1, size, size))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+        """x (B, c_in, H, W), scale (B, c_in), what its channels are multiplied by first -> (B, c_out, H, W)."""
         noise = self.noise
         if noise.shape[-1] != x.shape[-1]:                           # a preview: the block runs below its size
             noise = F.avg_pool2d(noise, noise.shape[-1] // x.shape[-1])
-        return F.leaky_relu(self.pointwise(self.depthwise(x)).add_(noise), 0.2, inplace=True)
+        x = conv_of_scaled(x, scale, self.depthwise.weight, padding=1, groups=x.shape[1])
+        return F.leaky_relu(self.pointwise(x).add_(noise), 0.2, inplace=True)
 
 
 class Block(nn.Module):
-    """One doubling of the resolution: inverse Haar, then two separable convolutions; three style layers."""
+    """Two separable convolutions after a doubling of the resolution; three style layers with it."""
 
     def __init__(self, c_in: int, c_out: int, size: int) -> None:
         super().__init__()
         self.conv1 = SeparableConv(c_in // 4, c_out, size)
         self.conv2 = SeparableConv(c_out, c_out, size)
 
-    def forward(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """x (B, c_in / 4, H, W), after the Haar step -> (B, c_out, H, W)."""
-        return self.conv2(self.conv1(x * first) * second)
 
-
-class MobileStyleGAN(nn.Module):
+class MobileStyleGAN(Layered):
     """Style layers in forward order: stem, then (up, first, second) for each of seven blocks, then to-image.
 
     What feeds a Haar step is kept band by band inside (`band_major`); style codes keep the published order.
+
+    1024 px is the network's output; 512 is its low band, exactly. 256 and 128 stop doubling early: the remaining
+    blocks run on the low band alone, at that size, and a fitted 3x3 head reads their features, so every style layer
+    still has its effect (error in `pretrained_models/preview-heads.json`).
     """
 
     layout = StyleLayout(
@@ -90,6 +97,18 @@ class MobileStyleGAN(nn.Module):
         self.preview = nn.ModuleDict(
             {str(size): nn.Conv2d(WIDTHS[i + 1] + 64 + 3, 3, 3, padding=1) for size, i in PREVIEW_BLOCK.items()}
         )
+        self.half_from = self.layout.layers                          # none of them, see `halved`
+
+    def halved(self) -> MobileStyleGAN:
+        """A copy that computes its last layers in half precision, for graphics cards; pictures within 2 of 255 levels.
+
+        Earlier layers stay in float32: there an error of the tenth bit can move an edge in the picture.
+        """
+        network = copy.deepcopy(self)
+        network.half_from = HALF_FROM
+        for module in (*network.blocks[(HALF_FROM - 1) // 3 :], network.to_image, network.preview):
+            module.half()
+        return network
 
     def styles(self, w_plus: Tensor) -> Tensor:
         """w+ (B, L, 512), or one w (B, 512) for all layers, -> style codes (B, D)."""
@@ -101,35 +120,83 @@ class MobileStyleGAN(nn.Module):
         """The smallest of `sizes` in which an edit of this style layer shows, px: previews show every layer."""
         return SIZES[-1]
 
-    def synthesis(self, styles: Tensor, *, size: int = 1024) -> Tensor:
-        """Style codes (B, D) -> pictures (B, 3, size, size), RGB, nominal range [-1, 1], not clipped.
+    def layers(self, size: int) -> int:
+        """All 23, at every size."""
+        return self.layout.layers
 
-        1024 is the network's output; 512 is its low band, exactly. 256 and 128 stop doubling early: the
-        remaining blocks run on the low band alone, at that size, and a fitted 3x3 head reads their
-        features, so every style layer still has its effect (error in `pretrained_models/preview-heads.json`).
-        """
-        if size not in SIZES:
-            raise ValueError(f"size must be one of {SIZES}, got {size}")
-        per_layer = [
+    def side(self, layer: int, size: int) -> int:
+        """4 px before the first two layers, doubled after every up-scale, until a preview stops."""
+        return size if layer == self.layout.layers else min(4 << ((layer + 1) // 3), size, 512)
+
+    def start(self) -> tuple[Tensor, ...]:
+        """The learned constant (1, 512, 4, 4)."""
+        return (self.constant,)
+
+    def step(self, layer: int, found: tuple[Tensor, ...], style: Tensor, size: int) -> tuple[Tensor, ...]:
+        """See `Layered.step`; what is found: features, and in a preview what its head has read so far."""
+        x, *read = found
+        if layer >= self.half_from:
+            x, style = x.half(), style.half()
+        scale = style * self.style_scale[layer]                      # (B, channels)
+        if layer == 0:
+            x = self.stem(x * scale[:, :, None, None]) + self.stem_noise
+            return (F.leaky_relu(x, 0.2),)                           # (B, 512, 4, 4)
+        if layer == self.layout.layers - 1:
+            return (self._picture(x, scale, size, *read),)
+        number, part = divmod(layer - 1, 3)
+        block = self.blocks[number]
+        if part > 0:
+            return ((block.conv1, block.conv2)[part - 1](x, scale), *read)  # (B, C, side, side)
+        scale = scale[:, getattr(self, f"bands_{number}")]
+        if x.shape[-1] < min(size, 512):
+            return (inverse_haar(x, scale),)                         # (B, C / 4, 2 side, 2 side)
+        if not read:
+            taps = self._taps(size)[:, : x.shape[1]]
+            read = [conv_of_scaled(x, scale, taps)]                  # (B, TAPS, size, size)
+        quarter = x.shape[1] // 4                                    # the low band: the mean of the four pixels
+        return (x[:, :quarter] * (scale[:, :quarter] * 0.5)[:, :, None, None], *read)
+
+    def _picture(self, x: Tensor, scale: Tensor, size: int, *read: Tensor) -> Tensor:
+        """x (B, 64, min(size, 512), same) and its scale -> (B, 3, size, size)."""
+        weight, bias = self.to_image.weight, self.to_image.bias      # (12, 64, 1, 1)
+        if size == 1024:
+            return inverse_haar(conv_of_scaled(x, scale, weight, bias))
+        weight, bias = weight[:3] * 0.5, bias[:3] * 0.5
+        if size == 512:
+            return conv_of_scaled(x, scale, weight, bias)
+        taps = self._taps(size)[:, -67:, 0, 0]                       # (TAPS, 64 features + 3 colours)
+        weight = taps[:, :64] + taps[:, 64:] @ weight[:, :, 0, 0]    # (TAPS, 64): the colours are made of the features
+        said = read[0] + conv_of_scaled(x, scale, weight[:, :, None, None], taps[:, 64:] @ bias)
+        return _gathered(said[:, :27]) + self.preview[str(size)].bias[:, None, None]
+
+    def _taps(self, size: int) -> Tensor:
+        """A preview's head as a 1x1 convolution: for each colour what every pixel adds to the 9 around it."""
+        weight = self.preview[str(size)].weight.flip(2, 3)           # (3, C, 3, 3)
+        return F.pad(weight.permute(0, 2, 3, 1).flatten(0, 2), (0, 0, 0, TAPS - 27))[:, :, None, None]
+
+    def preview_features(self, styles: Tensor, *, size: int) -> Tensor:
+        """What the head of a preview reads: its detail, its last features and its colours; (B, C, size, size)."""
+        stop = 3 * PREVIEW_BLOCK[size] + 4                           # the first layer that no longer doubles
+        branch = self.prefix(styles, stop, size=size)
+        last = self.prefix(styles, self.layout.layers - 1, size=size, after=branch)
+        scales = [
             (part * scale)[:, :, None, None]
             for part, scale in zip(styles.split(self.layout.sizes, dim=1), self.style_scale, strict=True)
         ]
-        last_doubling = PREVIEW_BLOCK.get(size, 6)
-        x = F.leaky_relu(self.stem(self.constant * per_layer[0]) + self.stem_noise, 0.2)  # (B, 512, 4, 4)
-        for i, block in enumerate(self.blocks):
-            up, first, second = per_layer[1 + 3 * i : 4 + 3 * i]
-            x = x * up[:, getattr(self, f"bands_{i}")]
-            if i <= last_doubling:
-                x = inverse_haar(x)                                  # (B, C / 4, 2 H, 2 W)
-            else:
-                if i == last_doubling + 1:
-                    detail = x                                       # (B, C, size, size)
-                x = x[:, : x.shape[1] // 4] * 0.5                    # the low band: the mean of the four pixels
-            x = block(x, first, second)
-        x = x * per_layer[-1]                                        # (B, 64, min(size, 512), same)
-        if size == 1024:
-            return inverse_haar(self.to_image(x))
-        low_band = self.to_image(x)[:, :3] / 2
-        if size == 512:
-            return low_band
-        return self.preview[str(size)](torch.cat([detail, x, low_band], dim=1))
+        detail = branch.tensors[0] * scales[stop][:, getattr(self, f"bands_{PREVIEW_BLOCK[size] + 1}")]
+        x = last.tensors[0] * scales[-1]
+        return torch.cat([detail, x, self.to_image(x)[:, :3] / 2], dim=1)
+
+
+def _gathered(said: Tensor) -> Tensor:
+    """What every pixel adds to the 9 around it (B, 27, S, S), colour by colour, row by row, -> their sums (B, 3, S, S).
+
+    `fold` does the same on one core.
+    """
+    b, _, h, w = said.shape
+    parts = said.contiguous().view(b, 3, 9, h, w)
+    out = parts.new_zeros(b, 3, h + 2, w + 2)
+    for i in range(9):
+        top, left = divmod(i, 3)
+        out[:, :, top : top + h, left : left + w] += parts[:, :, i]
+    return out[:, :, 1:-1, 1:-1]

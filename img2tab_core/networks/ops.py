@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -11,22 +12,38 @@ def pixel_norm(z: Tensor) -> Tensor:
     return z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
-def inverse_haar(x: Tensor) -> Tensor:
+def conv_of_scaled(
+    x: Tensor, scale: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: int = 0, groups: int = 1
+) -> Tensor:
+    """Convolution of x (B, C, H, W), its channels scaled by `scale` (B, C).
+
+    One code scales the weights instead: the same sum, and they are far smaller than what they go over. weight: one
+    filter a channel (groups = C) or all channels together (groups = 1).
+    """
+    if len(scale) > 1:
+        return F.conv2d(x * scale[:, :, None, None], weight, bias, padding=padding, groups=groups)
+    along = (-1, 1, 1, 1) if groups > 1 else (1, -1, 1, 1)
+    return F.conv2d(x, weight * scale.view(along), bias, padding=padding, groups=groups)
+
+
+def inverse_haar(x: Tensor, scale: Tensor | None = None) -> Tensor:
     """Inverse 2-D Haar transform: (B, C, H, W) -> (B, C / 4, 2 H, 2 W), channels-last inside.
 
-    Channels come band by band, C / 4 each: low, LH, HL, HH (see `band_major`).
+    Channels come band by band, C / 4 each: low, LH, HL, HH (see `band_major`). scale: (B, C), what every channel is
+    multiplied by first.
     """
-    b, c, h, w = x.shape
-    low, lh, hl, hh = x.permute(0, 2, 3, 1).mul(0.5).chunk(4, dim=3)  # each (B, H, W, C/4)
+    half = x * (0.5 if scale is None else scale[:, :, None, None] * 0.5)
+    b, c, h, w = half.shape
+    low, lh, hl, hh = half.permute(0, 2, 3, 1).chunk(4, dim=3)       # each (B, H, W, C/4)
     top, bottom = low + lh, low - lh
-    top_step, bottom_step = hl + hh, hl - hh                          # what the left pixel has above the middle
+    top_step, bottom_step = hl + hh, hl - hh                         # what the left pixel has above the middle
     out = torch.stack(
         [
-            torch.stack([top + top_step, top - top_step], dim=3),
-            torch.stack([bottom + bottom_step, bottom - bottom_step], dim=3),
+            torch.cat([top + top_step, top - top_step], dim=3),
+            torch.cat([bottom + bottom_step, bottom - bottom_step], dim=3),
         ],
         dim=2,
-    )                                                                 # (B, H, row, W, column, C/4)
+    )                                                                # (B, H, row, W, column x C/4)
     return out.view(b, 2 * h, 2 * w, c // 4).permute(0, 3, 1, 2)
 
 

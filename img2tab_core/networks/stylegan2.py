@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from img2tab_core.layout import StyleLayout
+from img2tab_core.networks.features import Layered
 from img2tab_core.networks.ops import pixel_norm
 
 W_DIM = 512
@@ -78,9 +79,9 @@ class Blur(nn.Module):
         super().__init__()
         self.register_buffer("kernel", _kernel())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         taps = self.kernel.flip(0, 1).expand(x.shape[1], 1, -1, -1)
-        return F.conv2d(x, taps, padding=1, groups=x.shape[1])
+        return F.conv2d(x, taps, bias, padding=1, groups=x.shape[1])
 
 
 class Upsample(nn.Module):
@@ -104,7 +105,8 @@ def _kernel() -> Tensor:
 class ModulatedConv(nn.Module):
     """A convolution whose input channels are scaled by the style and, if demodulated, whose output has unit spread.
 
-    The style scales the input instead of the weights: the same numbers, and one convolution serves a whole batch.
+    Style and demodulation scale whichever is smaller: the weights, where one code is drawn on large features; else
+    what goes in and comes out, so that one convolution serves a whole batch. The same numbers either way.
     """
 
     def __init__(self, c_in: int, c_out: int, kernel: int, *, up: bool = False, demodulated: bool = True) -> None:
@@ -115,18 +117,24 @@ class ModulatedConv(nn.Module):
         self.blur = Blur() if up else None
         self.demodulated = demodulated
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """x (B, c_in, H, W), style (B, c_in) -> (B, c_out, H, W), or twice as large."""
-        weight = self.weight[0] * (1 / math.sqrt(self.weight[0, 0].numel()))  # (c_out, c_in, k, k)
-        x = x * style[:, :, None, None]
-        if self.blur is not None:
-            x = self.blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
-        else:
-            x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+    def forward(self, x: Tensor, style: Tensor, *, gain: float = 1.0, bias: Tensor | None = None) -> Tensor:
+        """x (B, c_in, H, W), style (B, c_in) -> (B, c_out, H, W), or twice as large, times gain, plus bias (c_out,)."""
+        weight = self.weight[0]                                      # (c_out, c_in, k, k)
+        style = style * (1 / math.sqrt(weight[0].numel()))
         if self.demodulated:
-            energy = style.square() @ weight.square().sum(dim=(2, 3)).T       # (B, c_out)
-            x = x * torch.rsqrt(energy + 1e-8)[:, :, None, None]
-        return x
+            energy = style.square() @ torch.linalg.vector_norm(weight, dim=(2, 3)).square().T
+            out = gain * torch.rsqrt(energy + 1e-8)                  # (B, c_out)
+        else:
+            out = style.new_full((1, len(weight)), gain)
+        if len(style) == 1 and x.numel() > weight.numel():
+            return self._convolved(x, weight * (out.T * style)[:, :, None, None], bias)
+        x = self._convolved(x * style[:, :, None, None], weight) * out[:, :, None, None]
+        return x if bias is None else x + bias[:, None, None]
+
+    def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        if self.blur is not None:
+            return self.blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), bias)
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
 class NoiseWeight(nn.Module):
@@ -138,18 +146,15 @@ class NoiseWeight(nn.Module):
 
 
 class Activation(nn.Module):
-    """Bias, leaky ReLU 0.2, times sqrt 2."""
+    """Holds the bias that an activation adds."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x + self.bias[:, None, None], 0.2).mul_(math.sqrt(2))
-
 
 class StyledConv(nn.Module):
-    """Modulated convolution, fixed noise, activation."""
+    """Modulated convolution, fixed noise, bias, leaky ReLU 0.2, times sqrt 2, which goes through it and comes first."""
 
     def __init__(self, c_in: int, c_out: int, *, up: bool = False) -> None:
         super().__init__()
@@ -158,7 +163,9 @@ class StyledConv(nn.Module):
         self.activate = Activation(c_out)
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        return self.activate(self.conv(x, style) + self.noise.weight * noise)
+        x = self.conv(x, style, gain=math.sqrt(2), bias=self.activate.bias * math.sqrt(2))
+        x = x.add_(noise * (self.noise.weight * math.sqrt(2)))
+        return F.leaky_relu(x, 0.2, inplace=True)
 
 
 class ToRgb(nn.Module):
@@ -171,7 +178,7 @@ class ToRgb(nn.Module):
         self.upsample = Upsample() if up else None
 
     def forward(self, x: Tensor, style: Tensor, picture: Tensor | None = None) -> Tensor:
-        own = self.conv(x, style) + self.bias
+        own = self.conv(x, style, bias=self.bias.flatten())
         return own if picture is None else own + self.upsample(picture)
 
 
@@ -193,8 +200,12 @@ class Noises(nn.Module):
             self.register_buffer(f"noise_{i}", torch.randn(1, 1, side, side))
 
 
-class StyleGAN2(nn.Module):
-    """A generator of pictures of size x size px, a power of two from 32 to 1024."""
+class StyleGAN2(Layered):
+    """A generator of pictures of size x size px, a power of two from 32 to 1024.
+
+    A smaller picture is the sum of the toRGB layers up to there: the later layers, and so edits of their channels, do
+    not show in it.
+    """
 
     def __init__(self, size: int = 1024) -> None:
         super().__init__()
@@ -249,22 +260,26 @@ class StyleGAN2(nn.Module):
             parts += [layer.conv.modulation(w_plus[:, 2 * i + 1 + k]) for k, layer in enumerate(layers)]
         return torch.cat(parts, dim=1)
 
-    def synthesis(self, styles: Tensor, *, size: int | None = None) -> Tensor:
-        """Style codes (B, D) -> pictures (B, 3, size, size), RGB, nominal range [-1, 1], not clipped.
+    def layers(self, size: int) -> int:
+        """Two at 4 px, three more for every doubling up to this size."""
+        return 2 + 3 * len(_doublings(size))
 
-        size: one of `sizes`, None for the full one. A smaller picture is the sum of the toRGB layers up to there: the
-        later layers, and so edits of their channels, do not show in it.
-        """
-        size = size or self.size
-        if size not in self.sizes:
-            raise ValueError(f"size must be one of {self.sizes}, got {size}")
-        parts = iter(styles.split(self.layout.sizes, dim=1))
-        noises = iter(self.noises.buffers())
-        x = self.input.input.expand(len(styles), -1, -1, -1)
-        x = self.conv1(x, next(parts), next(noises))                 # (B, 512, 4, 4)
-        picture = self.to_rgb1(x, next(parts))                       # (B, 3, 4, 4)
-        for i in range(len(_doublings(size))):
-            x = self.convs[2 * i](x, next(parts), next(noises))      # (B, C, side, side)
-            x = self.convs[2 * i + 1](x, next(parts), next(noises))
-            picture = self.to_rgbs[i](x, next(parts), picture)       # (B, 3, side, side)
-        return picture
+    def side(self, layer: int, size: int) -> int:
+        """4 px before the first three layers, then doubled by every up conv; pictures of all sizes share it."""
+        return 4 << (layer // 3)
+
+    def start(self) -> tuple[Tensor, ...]:
+        """The learned input (1, 512, 4, 4)."""
+        return (self.input.input.contiguous(memory_format=torch.channels_last),)  # and so all that follows: faster
+
+    def step(self, layer: int, found: tuple[Tensor, ...], style: Tensor, size: int) -> tuple[Tensor, ...]:
+        """See `Layered.step`; what is found: features, and from the first toRGB on the picture so far."""
+        x, *picture = found
+        if layer == 1:
+            return x, self.to_rgb1(x, style)                         # (B, 3, 4, 4)
+        number, part = divmod(layer - 2, 3)
+        if part == 2 and layer > 0:
+            return x, self.to_rgbs[number](x, style, *picture)       # (B, 3, side, side)
+        which = 0 if layer == 0 else 2 * number + part + 1           # of the convolutions, the first one included
+        conv = self.conv1 if which == 0 else self.convs[which - 1]
+        return conv(x, style, getattr(self.noises, f"noise_{which}")), *picture  # (B, C, side, side)
