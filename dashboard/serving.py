@@ -8,9 +8,9 @@ import threading
 
 def main() -> None:
     """`python -m dashboard.serving PAGE OPTIONS`: what `streamlit run PAGE OPTIONS` does, sooner ready."""
-    threading.Thread(target=_imports, name="img2tab-imports", daemon=True).start()
-    from streamlit.web.cli import main as streamlit
+    from streamlit.web.cli import main as streamlit              # whole first: two threads at once may get half of it
 
+    threading.Thread(target=_imports, name="img2tab-imports", daemon=True).start()
     sys.argv[:1] = ["streamlit", "run"]
     streamlit()
 
