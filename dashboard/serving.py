@@ -8,7 +8,7 @@ import threading
 
 def main() -> None:
     """`python -m dashboard.serving PAGE OPTIONS`: what `streamlit run PAGE OPTIONS` does, sooner ready."""
-    from streamlit.web.cli import main as streamlit              # whole first: two threads at once may get half of it
+    from streamlit.web.cli import main as streamlit  # whole first: two threads at once may get half of it
 
     threading.Thread(target=_imports, name="img2tab-imports", daemon=True).start()
     sys.argv[:1] = ["streamlit", "run"]
