@@ -69,7 +69,8 @@ class FeatureCache:
     @property
     def nbytes(self) -> int:
         """What the features take in memory."""
-        return self._bytes
+        with self._lock:
+            return self._bytes
 
     def __len__(self) -> int:
         return len(self._kept)

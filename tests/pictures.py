@@ -122,6 +122,7 @@ def _session(page) -> None:
     page.set_viewport_size({"width": 1440, "height": 2300})
     browser.settle(page)
     page.mouse.move(5, 5)
+    page.get_by_role("heading", name="Sessions", exact=True).scroll_into_view_if_needed()
     page.wait_for_timeout(1000)
     page.screenshot(path=OUT / "sessions.png")
 
