@@ -25,7 +25,7 @@ LARGE = [pytest.param(size, marks=pytest.mark.slow) for size in (256, 512, 1024)
 
 @pytest.fixture(autouse=True)
 def _without_gradients():
-    with torch.inference_mode():
+    with torch.no_grad():                                            # models opened here serve other tests too
         yield
 
 

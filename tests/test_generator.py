@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ import torch.nn.functional as F
 from img2tab_core import weights
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 from img2tab_core.networks.ops import band_major, inverse_haar
+from img2tab_core.training.preview_heads import fit_preview_heads
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +110,11 @@ def test_inverse_haar_of_one_block_worked_by_hand():
 
 def test_band_major_of_8_channels_worked_by_hand():
     assert band_major(8).tolist() == [0, 1, 2, 5, 3, 6, 4, 7]
+
+
+@pytest.mark.slow
+def test_preview_heads_fitted_on_12_faces_explain_over_nine_tenths_of_50_others(generator):
+    own = copy.deepcopy(generator)                                   # the heads are written into it
+    found = fit_preview_heads(own, faces=12)
+    assert set(found) == {"128", "256"} and min(one["r2"] for one in found.values()) > 0.9
+    assert not torch.equal(own.preview["128"].weight, generator.preview["128"].weight)

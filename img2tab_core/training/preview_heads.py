@@ -27,31 +27,27 @@ def fit_preview_heads(
     source = torch.Generator().manual_seed(seed)
     report = {}
     for size in PREVIEW_BLOCK:
-        head, seen = generator.preview[str(size)], {}
-        hook = head.register_forward_pre_hook(lambda _module, inputs, seen=seen: seen.update(features=inputs[0]))
+        head = generator.preview[str(size)]
         gram: Tensor | float = 0.0
         cross: Tensor | float = 0.0
         error = variance = 0.0
-        try:
-            for i, one in enumerate(w):
-                psi = generator.styles(one[None])
-                picture = F.avg_pool2d(generator.synthesis(psi, size=512), 512 // size)[0].flatten(1).T  # (S S, 3)
+        for i, one in enumerate(w):
+            psi = generator.styles(one[None])
+            picture = F.avg_pool2d(generator.synthesis(psi, size=512), 512 // size)[0].flatten(1).T  # (S S, 3)
+            if i >= faces:
                 guess = generator.synthesis(psi, size=size)[0].flatten(1).T
-                if i >= faces:
-                    error += (guess - picture).square().mean().item()
-                    variance += picture.var(dim=0).mean().item()
-                    continue
-                chosen = torch.randperm(size * size, generator=source)[:pixels]
-                window = _windows(seen["features"][0], chosen)                              # (pixels, 9 C + 1)
-                gram = gram + (window.T @ window).double()
-                cross = cross + (window.T @ picture[chosen]).double()
-                if i == faces - 1:
-                    ridge = 1e-2 * torch.eye(len(gram), dtype=torch.float64)
-                    solution = torch.linalg.solve(gram + ridge, cross)                      # (9 C + 1, 3)
-                    head.weight.copy_(solution[:-1].T.reshape(head.weight.shape))
-                    head.bias.copy_(solution[-1])
-        finally:
-            hook.remove()
+                error += (guess - picture).square().mean().item()
+                variance += picture.var(dim=0).mean().item()
+                continue
+            chosen = torch.randperm(size * size, generator=source)[:pixels]
+            window = _windows(generator.preview_features(psi, size=size)[0], chosen)        # (pixels, 9 C + 1)
+            gram = gram + (window.T @ window).double()
+            cross = cross + (window.T @ picture[chosen]).double()
+            if i == faces - 1:
+                ridge = 1e-2 * torch.eye(len(gram), dtype=torch.float64)
+                solution = torch.linalg.solve(gram + ridge, cross)                      # (9 C + 1, 3)
+                head.weight.copy_(solution[:-1].T.reshape(head.weight.shape))
+                head.bias.copy_(solution[-1])
         report[str(size)] = {"rmse": (error / held_out) ** 0.5, "r2": 1 - error / variance}
     return report
 
