@@ -64,13 +64,14 @@ def curve(run: Run, code: StyleCode, index: int, edits: state.FaceEdits) -> tupl
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
 def _strip(run: Run, code: StyleCode, index: int, others: state.FaceEdits, frames: int, size: int) -> Job[Strip]:
     door, edits = studio(), state.combined(run, others)
-    return _drawing(size, lambda: strip_of(door.strip(run, code, index, edits=edits, frames=frames, size=size)))
+    return _drawing(size, lambda: strip_of(
+        door.strip(run, code, index, edits=edits, frames=frames, size=size, care="draft")))
 
 
 @st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def _picture(run: Run, code: StyleCode, edits: state.FaceEdits) -> Job[bytes]:
     door, moved = studio(), state.combined(run, edits)
-    return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL)))
+    return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, care="close")))
 
 
 def _drawing(size: int, draw: Callable[[], T]) -> Job[T]:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from img2tab_core.errors import Img2TabError
 from img2tab_core.layout import StyleLayout
-from img2tab_core.networks.features import Features
-from img2tab_core.networks.mobilestylegan import MobileStyleGAN
+from img2tab_core.networks.features import Features, Low
 from img2tab_core.records import ChannelStats, Edit, StyleCode, digest
 
 FEATURE_BYTES = 160 << 20              # one face in the last layers of a StyleGAN2 at 1024 px; of all visitors together
@@ -25,15 +24,22 @@ STOPS = 4                              # edited layers before which the features
 ON_CARD = 16                           # codes drawn at once on a graphics card
 _copying = threading.Lock()
 
+# How near a picture comes to that of float32. exact: within rounding. close: within 2 of 255 levels, for a person who
+# looks at it. draft: within 8, half a level on average, for a frame that is scrubbed past. The last two are faster where
+# the machine computes with 16 bits, and exact elsewhere.
+Care = Literal["exact", "close", "draft"]
+
 
 class Generator(Protocol):
     """What stands behind a backbone: styles from w+, pictures from styles; styles are an argument."""
 
     layout: StyleLayout
+    close_from: dict[torch.dtype, int]
+    draft_from: dict[torch.dtype, int]
 
     def styles(self, w_plus: Tensor) -> Tensor: ...
 
-    def synthesis(self, styles: Tensor, *, size: int) -> Tensor: ...
+    def synthesis(self, styles: Tensor, *, size: int, low: Low | None) -> Tensor: ...
 
 
 def edited(code: StyleCode, edits: Sequence[Edit], stats: ChannelStats) -> StyleCode:
@@ -109,31 +115,34 @@ class Reuse:
 
 @torch.inference_mode()
 def draw_raw(
-    generator: Generator, codes: Sequence[StyleCode], *, size: int, reuse: Reuse | None = None
+    generator: Generator, codes: Sequence[StyleCode], *, size: int, reuse: Reuse | None = None, care: Care = "exact"
 ) -> np.ndarray:
     """Pictures of style codes, float32 (n, size, size, 3), RGB, nominal range [-1, 1], not clipped.
 
     reuse: None to compute every picture from its beginning.
     """
     generator, device = placed(generator)
+    low = low_of(generator, device, care)
     if device.type != "cpu":                                         # many at once, and nothing kept: it is fast enough
         parts = torch.from_numpy(np.stack([code.values for code in codes])).split(ON_CARD)
-        pictures = [generator.synthesis(part.to(device), size=size).float().cpu() for part in parts]
+        pictures = [generator.synthesis(part.to(device), size=size, low=low).cpu() for part in parts]
         return torch.cat(pictures).permute(0, 2, 3, 1).contiguous().numpy()
     pictures = [                                                     # one at a time: stays in cache, faster on a CPU
-        _drawn(generator, torch.from_numpy(code.values.copy())[None], size, reuse) for code in codes
+        _drawn(generator, torch.from_numpy(code.values.copy())[None], size, reuse, low) for code in codes
     ]
     return torch.stack(pictures).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None) -> Tensor:
+def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None, low: Low | None) -> Tensor:
     """The picture (3, size, size) of one code (1, D), from the last edited layer before which its features are kept."""
     if reuse is None:
-        return generator.synthesis(styles, size=size)[0]
+        return generator.synthesis(styles, size=size, low=low)[0]
     layers = sorted(layer for layer in set(reuse.layers) if 0 < layer < generator.layers(size))
     offsets, values = generator.layout.offsets, styles[0].numpy()
     keys = {
-        layer: (reuse.key, layer, generator.side(layer, size), digest(values[: offsets[layer]].tobytes()))
+        layer: (
+            reuse.key, layer, generator.side(layer, size), low if low and layer > low.layer else None,
+            digest(values[: offsets[layer]].tobytes()))
         for layer in layers
     }
     found, known = None, 0
@@ -144,9 +153,9 @@ def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None)
             break
     for layer in layers if len(layers) <= STOPS else layers[:1]:     # of a family, which moves them all, the first
         if layer > known:
-            found = generator.prefix(styles, layer, size=size, after=found)
+            found = generator.prefix(styles, layer, size=size, after=found, low=low)
             reuse.cache.put(keys[layer], found)
-    return generator.synthesis(styles, size=size, after=found)[0]
+    return generator.synthesis(styles, size=size, after=found, low=low)[0]
 
 
 def placed(generator: Generator) -> tuple[Generator, torch.device]:
@@ -160,17 +169,33 @@ def placed(generator: Generator) -> tuple[Generator, torch.device]:
 
 @lru_cache(maxsize=2)
 def _copied(generator: nn.Module, device: torch.device) -> nn.Module:
-    """A copy on another device, in half precision where that is known to keep the picture within 2 of 255 levels."""
-    if isinstance(generator, MobileStyleGAN):
-        return generator.halved().to(device)
     return copy.deepcopy(generator).to(device)
 
 
+def low_of(generator: Generator, device: torch.device, care: Care) -> Low | None:
+    """The style layers of a generator in which 16 bits are careful enough, None for none, or where they gain nothing.
+
+    On a CPU bfloat16, which only some compute with; on a graphics card float16, whose error is an eighth of that.
+    """
+    if care == "exact":
+        return None
+    layers = generator.close_from if care == "close" else generator.draft_from
+    known = (torch.float16, torch.bfloat16) if device.type != "cpu" else (torch.bfloat16,) if _knows_bfloat16() else ()
+    return next((Low(dtype, layers[dtype]) for dtype in known if dtype in layers), None)
+
+
+@lru_cache(maxsize=1)
+def _knows_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16; elsewhere PyTorch would imitate it, slower than float32."""
+    knows = torch.cpu.get_capabilities()
+    return bool(knows.get("avx512_bf16") or knows.get("amx_bf16"))
+
+
 def draw(
-    generator: Generator, codes: Sequence[StyleCode], *, size: int, reuse: Reuse | None = None
+    generator: Generator, codes: Sequence[StyleCode], *, size: int, reuse: Reuse | None = None, care: Care = "exact"
 ) -> np.ndarray:
     """Pictures of style codes, uint8 (n, size, size, 3), RGB."""
-    return to_pixels(draw_raw(generator, codes, size=size, reuse=reuse))
+    return to_pixels(draw_raw(generator, codes, size=size, reuse=reuse, care=care))
 
 
 def to_pixels(pictures: np.ndarray) -> np.ndarray:

@@ -179,9 +179,11 @@ class Studio:
         """The style code of a w, float32 (512,) or (L, 512)."""
         return StyleCode.of(self.backbone(backbone).styles(w[None])[0], backbone)
 
-    def render(self, code: StyleCode, edits: Sequence[Edit] = (), *, size: int = 256) -> np.ndarray:
+    def render(
+        self, code: StyleCode, edits: Sequence[Edit] = (), *, size: int = 256, care: rendering.Care = "exact"
+    ) -> np.ndarray:
         """The picture of a style code with edits; uint8, `size` px or the next smaller that its backbone draws."""
-        return self._draw([self.edited(code, edits)], edits, size)[0]
+        return self._draw([self.edited(code, edits)], edits, size, care)[0]
 
     def render_raw(self, code: StyleCode, *, size: int | None = None) -> np.ndarray:
         """The picture of a style code as the network gives it; float32 (size, size, 3), not clipped.
@@ -198,7 +200,9 @@ class Studio:
         """The style code with edits in standard deviations of its backbone."""
         return rendering.edited(code, edits, self.stats(code.backbone)) if edits else code
 
-    def _draw(self, codes: Sequence[StyleCode], edits: Sequence[Edit], size: int) -> np.ndarray:
+    def _draw(
+        self, codes: Sequence[StyleCode], edits: Sequence[Edit], size: int, care: rendering.Care = "exact"
+    ) -> np.ndarray:
         """Pictures of codes of one backbone, uint8 (n, s, s, 3), s = size or the next smaller there is.
 
         Drawn larger and reduced where the edited layers would not show in so small a picture. What comes before those
@@ -210,8 +214,8 @@ class Studio:
         needed = max((backbone.generator.shows_from(layer) for layer in layers), default=0)
         reuse = rendering.Reuse(self._features, backbone.key, tuple(layers))
         if needed <= size:
-            return rendering.draw(backbone.generator, codes, size=size, reuse=reuse)
-        return rendering.reduced(rendering.draw(backbone.generator, codes, size=needed, reuse=reuse), size)
+            return rendering.draw(backbone.generator, codes, size=size, reuse=reuse, care=care)
+        return rendering.reduced(rendering.draw(backbone.generator, codes, size=needed, reuse=reuse, care=care), size)
 
     def quality(self, face: Face, code: StyleCode) -> Quality:
         """How well the reconstruction shows the face: a word, calibrated on portraits (see `quality.judge`)."""
@@ -629,13 +633,14 @@ class Studio:
         reach: float = 10.0,
         frames: int = 9,
         size: int = 128,
+        care: rendering.Care = "exact",
     ) -> tuple[Frame, ...]:
         """Frames with channel `index` moved from -reach to +reach standard deviations on top of the edits."""
         moved = [
             (float(shift), self.edited(code, [*edits, Edit(index, float(shift))]))
             for shift in rendering.shifts(reach, frames)
         ]
-        pictures = self._draw([one for _, one in moved], [Edit(index, reach)], size)
+        pictures = self._draw([one for _, one in moved], [Edit(index, reach)], size, care)
         chance = run.classifier.predict_proba(np.stack([one.values for _, one in moved]))[:, 1]
         return tuple(
             Frame(shift, picture, float(p)) for (shift, _), picture, p in zip(moved, pictures, chance, strict=True)

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from img2tab_core import rendering
-from img2tab_core.networks.features import Features
-from img2tab_core.networks.mobilestylegan import HALF_FROM
+from img2tab_core.networks.features import Features, Low
 from img2tab_core.networks.ops import conv_of_scaled, inverse_haar
 from img2tab_core.networks.stylegan2 import StyleGAN2
 from img2tab_core.records import Edit, StyleCode
@@ -138,16 +137,62 @@ def test_a_preview_is_its_head_over_its_features_within_1e_4(generator, codes, s
     assert furthest(generator.synthesis(codes[:2], size=size), expected) < CLOSE
 
 
+def levels(generator, styles, size, low):
+    """The most and the mean by which 16 bits move a pixel, in levels of 255."""
+    found, expected = generator.synthesis(styles, size=size, low=low), generator.synthesis(styles, size=size)
+    assert found.dtype == torch.float32
+    apart = (found.clamp(-1, 1) - expected.clamp(-1, 1)).abs() * 127.5
+    return float(apart.max()), float(apart.mean())
+
+
 @pytest.mark.parametrize("size", [128, *LARGE])
-def test_the_last_layers_in_half_precision_change_no_pixel_by_more_than_2_of_255_levels(generator, codes, size):
-    halved = generator.halved()
-    assert halved.blocks[5].conv1.pointwise.weight.dtype == torch.float16
-    assert halved.blocks[4].conv1.pointwise.weight.dtype == torch.float32
-    styles = moved(codes[1:2], HALF_FROM, generator.layout)
-    found, expected = halved.synthesis(styles, size=size), generator.synthesis(styles, size=size)
-    assert found.dtype == torch.float16
-    assert furthest(found.float().clamp(-1, 1), expected.clamp(-1, 1)) * 127.5 <= 2
-    assert generator.blocks[5].conv1.pointwise.weight.dtype == torch.float32
+def test_a_close_picture_is_within_2_of_255_levels_in_every_pixel(generator, codes, size):
+    low = Low(torch.float16, generator.close_from[torch.float16])
+    most, mean = levels(generator, moved(codes[1:2], low.layer, generator.layout), size, low)
+    assert 0 < most <= 2 and mean < 0.5
+
+
+@pytest.mark.parametrize("size", [128, *LARGE[:1]])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_frame_of_a_strip_is_within_8_of_255_levels_and_half_a_level_on_average(generator, codes, size, dtype):
+    low = Low(dtype, generator.draft_from[dtype])
+    for code in (codes[1:2], moved(codes[2:], 7, generator.layout, shift=-4.0)):
+        most, mean = levels(generator, code, size, low)
+        assert 0 < most <= 8 and mean < 0.5
+
+
+def test_webp_changes_a_frame_twice_as_much_as_16_bits_do(generator, codes):
+    import io
+
+    from PIL import Image
+
+    from dashboard.components.scrub import webp
+
+    exact, draft = (
+        rendering.to_pixels(generator.synthesis(codes[:1], size=128, low=low)[0].permute(1, 2, 0).numpy()).astype(float)
+        for low in (None, Low(torch.bfloat16, generator.draft_from[torch.bfloat16])))
+    coded = np.asarray(Image.open(io.BytesIO(webp(exact.astype(np.uint8)))).convert("RGB"), float)
+    assert np.abs(coded - exact).mean() > 2 * np.abs(draft - exact).mean()
+
+
+def test_features_of_16_bits_are_not_taken_up_by_an_exact_picture(generator, codes, monkeypatch):
+    monkeypatch.setattr(rendering, "_knows_bfloat16", lambda: True)
+    reuse, code = Reuse(FeatureCache(), "weights", (16,)), [code_of(codes)]
+    expected = rendering.draw_raw(generator, code, size=128)
+    draft = rendering.draw_raw(generator, code, size=128, reuse=reuse, care="draft")
+    assert 0 < np.abs(draft - expected).max() < 16 / 127.5
+    assert np.abs(rendering.draw_raw(generator, code, size=128, reuse=reuse) - expected).max() < CLOSE
+    assert len(reuse.cache) == 2
+
+
+def test_a_machine_without_bfloat16_draws_every_picture_exactly_and_a_graphics_card_takes_float16(
+        generator, small, monkeypatch):
+    monkeypatch.setattr(rendering, "_knows_bfloat16", lambda: False)
+    cpu, card = torch.device("cpu"), torch.device("cuda")
+    assert all(rendering.low_of(generator, cpu, care) is None for care in ("exact", "close", "draft"))
+    assert rendering.low_of(generator, card, "exact") is None
+    assert rendering.low_of(generator, card, "close") == Low(torch.float16, 16)
+    assert rendering.low_of(small[0], card, "close") == Low(torch.bfloat16, 17)
 
 
 # --- StyleGAN2 ---------------------------------------------------------------------------------------------------
@@ -200,6 +245,21 @@ def test_edits_of_a_stylegan2_at_1024_px_are_the_plain_pictures_within_1e_5_of_t
         expected = plain_stylegan2(network, edited)
         found = network.synthesis(edited, after=features)
         assert furthest(found, expected) / expected.abs().max() < 1e-5, f"layer {layer}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("care", ["close_from", "draft_from"])
+def test_16_bits_in_the_last_layers_of_a_stylegan2_at_1024_px_move_no_pixel_by_more_than_2_of_255_levels(
+        seeded_file, other_home, monkeypatch, care):
+    from img2tab_core import backbone
+
+    monkeypatch.setenv("IMG2TAB_HOME", str(other_home))
+    network = backbone.open_backbone(str(seeded_file(1024))).generator
+    code = network.styles(network.mapping(torch.ones(1, 512)))
+    expected = network.synthesis(code)
+    found = network.synthesis(code, low=Low(torch.bfloat16, getattr(network, care)[torch.bfloat16]))
+    level = (expected.max() - expected.min()) / 255                  # random weights draw from -14 to 6, not from -1 to 1
+    assert 0 < furthest(found, expected) / level <= 2
 
 
 # --- pieces ------------------------------------------------------------------------------------------------------

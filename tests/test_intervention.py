@@ -163,7 +163,7 @@ class Toy:
     def fitting(self, size):
         return 8
 
-    def synthesis(self, styles, *, size):
+    def synthesis(self, styles, *, size, low=None):
         return torch.clamp(0.25 * styles[:, 2], -1, 1)[:, None, None, None].expand(-1, 3, size, size)
 
     def invert(self, faces):

@@ -6,8 +6,6 @@ Image Synthesis" (arXiv 2104.04767), as shipped in OpenVINO form by the `random-
 
 from __future__ import annotations
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,7 +18,6 @@ WIDTHS = (512, 512, 512, 512, 512, 256, 128, 64)  # channels after the stem (4 p
 SIZES = (1024, 512, 256, 128)                     # what `synthesis` renders; the last two through fitted heads
 PREVIEW_BLOCK = {128: 4, 256: 5}                  # the last block a preview doubles in
 TAPS = 32                                         # 9 taps x 3 colours of a preview's head, filled up: a faster product
-HALF_FROM = 16                                    # the style layers from 256 px on: much memory, little error
 W_DIM = 512
 
 
@@ -53,7 +50,8 @@ class SeparableConv(nn.Module):
         if noise.shape[-1] != x.shape[-1]:                           # a preview: the block runs below its size
             noise = F.avg_pool2d(noise, noise.shape[-1] // x.shape[-1])
         x = conv_of_scaled(x, scale, self.depthwise.weight, padding=1, groups=x.shape[1])
-        return F.leaky_relu(self.pointwise(x).add_(noise), 0.2, inplace=True)
+        x = F.conv2d(x, self.pointwise.weight.to(x.dtype), self.pointwise.bias.to(x.dtype))
+        return F.leaky_relu(x.add_(noise.to(x.dtype)), 0.2, inplace=True)
 
 
 class Block(nn.Module):
@@ -81,6 +79,8 @@ class MobileStyleGAN(Layered):
     size = 1024
     sizes = SIZES
     n_latent = layout.layers                                         # one w for each style layer
+    close_from = {torch.float16: 16}                                 # earlier, a rounded feature can move an edge
+    draft_from = {torch.float16: 10, torch.bfloat16: 10}
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,18 +97,6 @@ class MobileStyleGAN(Layered):
         self.preview = nn.ModuleDict(
             {str(size): nn.Conv2d(WIDTHS[i + 1] + 64 + 3, 3, 3, padding=1) for size, i in PREVIEW_BLOCK.items()}
         )
-        self.half_from = self.layout.layers                          # none of them, see `halved`
-
-    def halved(self) -> MobileStyleGAN:
-        """A copy that computes its last layers in half precision, for graphics cards; pictures within 2 of 255 levels.
-
-        Earlier layers stay in float32: there an error of the tenth bit can move an edge in the picture.
-        """
-        network = copy.deepcopy(self)
-        network.half_from = HALF_FROM
-        for module in (*network.blocks[(HALF_FROM - 1) // 3 :], network.to_image, network.preview):
-            module.half()
-        return network
 
     def styles(self, w_plus: Tensor) -> Tensor:
         """w+ (B, L, 512), or one w (B, 512) for all layers, -> style codes (B, D)."""
@@ -135,8 +123,6 @@ class MobileStyleGAN(Layered):
     def step(self, layer: int, found: tuple[Tensor, ...], style: Tensor, size: int) -> tuple[Tensor, ...]:
         """See `Layered.step`; what is found: features, and in a preview what its head has read so far."""
         x, *read = found
-        if layer >= self.half_from:
-            x, style = x.half(), style.half()
         scale = style * self.style_scale[layer]                      # (B, channels)
         if layer == 0:
             x = self.stem(x * scale[:, :, None, None]) + self.stem_noise
@@ -154,7 +140,7 @@ class MobileStyleGAN(Layered):
             taps = self._taps(size)[:, : x.shape[1]]
             read = [conv_of_scaled(x, scale, taps)]                  # (B, TAPS, size, size)
         quarter = x.shape[1] // 4                                    # the low band: the mean of the four pixels
-        return (x[:, :quarter] * (scale[:, :quarter] * 0.5)[:, :, None, None], *read)
+        return (x[:, :quarter] * (scale[:, :quarter] * 0.5).to(x.dtype)[:, :, None, None], *read)
 
     def _picture(self, x: Tensor, scale: Tensor, size: int, *read: Tensor) -> Tensor:
         """x (B, 64, min(size, 512), same) and its scale -> (B, 3, size, size)."""
@@ -164,6 +150,7 @@ class MobileStyleGAN(Layered):
         weight, bias = weight[:3] * 0.5, bias[:3] * 0.5
         if size == 512:
             return conv_of_scaled(x, scale, weight, bias)
+        x = x.float()                                                # what is added up nine times is not rounded before
         taps = self._taps(size)[:, -67:, 0, 0]                       # (TAPS, 64 features + 3 colours)
         weight = taps[:, :64] + taps[:, 64:] @ weight[:, :, 0, 0]    # (TAPS, 64): the colours are made of the features
         said = read[0] + conv_of_scaled(x, scale, weight[:, :, None, None], taps[:, 64:] @ bias)

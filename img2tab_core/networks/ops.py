@@ -18,12 +18,14 @@ def conv_of_scaled(
     """Convolution of x (B, C, H, W), its channels scaled by `scale` (B, C).
 
     One code scales the weights instead: the same sum, and they are far smaller than what they go over. weight: one
-    filter a channel (groups = C) or all channels together (groups = 1).
+    filter a channel (groups = C) or all channels together (groups = 1). Computed in the dtype of x.
     """
     if len(scale) > 1:
-        return F.conv2d(x * scale[:, :, None, None], weight, bias, padding=padding, groups=groups)
-    along = (-1, 1, 1, 1) if groups > 1 else (1, -1, 1, 1)
-    return F.conv2d(x, weight * scale.view(along), bias, padding=padding, groups=groups)
+        x = x * scale.to(x.dtype)[:, :, None, None]
+    else:
+        weight = weight * scale.view((-1, 1, 1, 1) if groups > 1 else (1, -1, 1, 1))
+    bias = None if bias is None else bias.to(x.dtype)
+    return F.conv2d(x, weight.to(x.dtype), bias, padding=padding, groups=groups)
 
 
 def inverse_haar(x: Tensor, scale: Tensor | None = None) -> Tensor:
@@ -32,7 +34,7 @@ def inverse_haar(x: Tensor, scale: Tensor | None = None) -> Tensor:
     Channels come band by band, C / 4 each: low, LH, HL, HH (see `band_major`). scale: (B, C), what every channel is
     multiplied by first.
     """
-    half = x * (0.5 if scale is None else scale[:, :, None, None] * 0.5)
+    half = x * (0.5 if scale is None else (scale * 0.5).to(x.dtype)[:, :, None, None])
     b, c, h, w = half.shape
     low, lh, hl, hh = half.permute(0, 2, 3, 1).chunk(4, dim=3)       # each (B, H, W, C/4)
     top, bottom = low + lh, low - lh

@@ -80,7 +80,7 @@ class Blur(nn.Module):
         self.register_buffer("kernel", _kernel())
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        taps = self.kernel.flip(0, 1).expand(x.shape[1], 1, -1, -1)
+        taps = self.kernel.flip(0, 1).expand(x.shape[1], 1, -1, -1).to(x.dtype)
         return F.conv2d(x, taps, bias, padding=1, groups=x.shape[1])
 
 
@@ -106,7 +106,8 @@ class ModulatedConv(nn.Module):
     """A convolution whose input channels are scaled by the style and, if demodulated, whose output has unit spread.
 
     Style and demodulation scale whichever is smaller: the weights, where one code is drawn on large features; else
-    what goes in and comes out, so that one convolution serves a whole batch. The same numbers either way.
+    what goes in and comes out, so that one convolution serves a whole batch. The same numbers either way. Computed in
+    the dtype of what goes in.
     """
 
     def __init__(self, c_in: int, c_out: int, kernel: int, *, up: bool = False, demodulated: bool = True) -> None:
@@ -128,10 +129,12 @@ class ModulatedConv(nn.Module):
             out = style.new_full((1, len(weight)), gain)
         if len(style) == 1 and x.numel() > weight.numel():
             return self._convolved(x, weight * (out.T * style)[:, :, None, None], bias)
-        x = self._convolved(x * style[:, :, None, None], weight) * out[:, :, None, None]
-        return x if bias is None else x + bias[:, None, None]
+        style, out = style.to(x.dtype)[:, :, None, None], out.to(x.dtype)[:, :, None, None]
+        x = self._convolved(x * style, weight) * out
+        return x if bias is None else x + bias.to(x.dtype)[:, None, None]
 
     def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
         if self.blur is not None:
             return self.blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), bias)
         return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
@@ -164,7 +167,7 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
         x = self.conv(x, style, gain=math.sqrt(2), bias=self.activate.bias * math.sqrt(2))
-        x = x.add_(noise * (self.noise.weight * math.sqrt(2)))
+        x = x.add_((noise * (self.noise.weight * math.sqrt(2))).to(x.dtype))
         return F.leaky_relu(x, 0.2, inplace=True)
 
 
@@ -178,7 +181,7 @@ class ToRgb(nn.Module):
         self.upsample = Upsample() if up else None
 
     def forward(self, x: Tensor, style: Tensor, picture: Tensor | None = None) -> Tensor:
-        own = self.conv(x, style, bias=self.bias.flatten())
+        own = self.conv(x, style, bias=self.bias.flatten()).to(self.bias.dtype)
         return own if picture is None else own + self.upsample(picture)
 
 
@@ -206,6 +209,9 @@ class StyleGAN2(Layered):
     A smaller picture is the sum of the toRGB layers up to there: the later layers, and so edits of their channels, do
     not show in it.
     """
+
+    close_from = {torch.bfloat16: 17}                                # from 256 px on; float16 may overflow
+    draft_from = {torch.bfloat16: 14}
 
     def __init__(self, size: int = 1024) -> None:
         super().__init__()

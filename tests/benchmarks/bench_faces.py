@@ -39,7 +39,7 @@ def _plainly(door, moved, size: int) -> None:
 def bench_edit(timed, door, run, code, index, shifts, way):
     def ours():
         edits = [Edit(index, float(next(shifts)))]
-        door.render(code, edits, size=256)
+        door.render(code, edits, size=256, care="close")
         door.predict(run, code, edits)
 
     def plain():
@@ -53,7 +53,7 @@ def bench_edit(timed, door, run, code, index, shifts, way):
 @pytest.mark.parametrize("way", ["ours", PLAIN])
 def bench_large(timed, door, code, index, shifts, way):
     def ours():
-        door.render(code, [Edit(index, float(next(shifts)))], size=1024)
+        door.render(code, [Edit(index, float(next(shifts)))], size=1024, care="close")
 
     def plain():
         _plainly(door, door.edited(code, [Edit(index, float(next(shifts)))]), 1024)
@@ -64,7 +64,7 @@ def bench_large(timed, door, code, index, shifts, way):
 @pytest.mark.parametrize("way", ["ours", PLAIN])
 def bench_strip(timed, door, run, code, index, shifts, way):
     def ours():
-        door.strip(run, code, index, edits=[Edit(index + 1, float(next(shifts)))], frames=13, size=256)
+        door.strip(run, code, index, edits=[Edit(index + 1, float(next(shifts)))], frames=13, size=256, care="draft")
 
     def plain():
         other = float(next(shifts))
@@ -78,7 +78,7 @@ def bench_strip(timed, door, run, code, index, shifts, way):
 
 def bench_coarse_strip(timed, door, run, code, index, shifts):
     timed(
-        lambda: door.strip(run, code, index, edits=[Edit(index + 1, float(next(shifts)))], frames=5, size=128),
+        lambda: door.strip(run, code, index, edits=[Edit(index + 1, float(next(shifts)))], frames=5, size=128, care="draft"),
         what="the first, coarse strip: 5 frames, 128 px", way="ours", goal=0.3)
 
 

@@ -135,10 +135,12 @@ def measure_rendering(*, repeats: int = REPEATS) -> list[dict]:
         drawn = [plain_mobilestylegan(generator, torch.from_numpy(code.values.copy())[None], size) for code in some]
         return rendering.to_pixels(torch.cat(drawn).permute(0, 2, 3, 1).numpy())
 
-    def row(what: str, goal: float, size: int, layer: int, some: Callable[[int], list[StyleCode]]) -> dict:
+    def row(
+        what: str, goal: float, size: int, layer: int, care: rendering.Care, some: Callable[[int], list[StyleCode]]
+    ) -> dict:
         reuse = rendering.Reuse(rendering.FeatureCache(), model.key, (layer,))
         ours, theirs = in_turn(
-            lambda turn: rendering.draw(generator, some(turn), size=size, reuse=reuse),
+            lambda turn: rendering.draw(generator, some(turn), size=size, reuse=reuse, care=care),
             lambda turn: plain(some(turn), size), repeats=repeats)
         return {"what": what, "goal": goal, "ours": ours, "plain": theirs, "way": PLAIN}
 
@@ -147,13 +149,13 @@ def measure_rendering(*, repeats: int = REPEATS) -> list[dict]:
         for layer in (0, 7, 16):
             index = layout.index_of(layer, 3)
             rows.append(row(
-                f"one {size} px edit, style layer {layer}", goal, size, layer,
+                f"one {size} px edit, style layer {layer}", goal, size, layer, "close",
                 lambda turn, index=index: [moved(codes[0], index, turn - 2.5)]))
     index = layout.index_of(7, 3)
     for frames, size, goal in ((5, 128, 0.3), (13, 256, 1.0)):
         shifts = rendering.shifts(8.0, frames)
         rows.append(row(
-            f"first strip of {frames} frames, {size} px, style layer 7", goal, size, 7,
+            f"first strip of {frames} frames, {size} px, style layer 7", goal, size, 7, "draft",
             lambda turn, shifts=shifts: [moved(codes[turn], index, float(shift)) for shift in shifts]))
     return rows
 
@@ -226,7 +228,7 @@ def _stylegan2_here(file: Path, repeats: int, suffix: str) -> dict[str, float]:
         return values
 
     def ours(index: int, size: int, reuse: rendering.Reuse) -> np.ndarray:
-        return rendering.draw(model.generator, [StyleCode.of(edited(index), model.name)], size=size, reuse=reuse)
+        return rendering.draw(model.generator, [StyleCode.of(edited(index), model.name)], size=size, reuse=reuse, care="close")
 
     def plain() -> np.ndarray:
         picture = plain_stylegan2(model.generator, torch.from_numpy(edited(CONCEPT))[None])
