@@ -10,8 +10,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: run test ready bench pictures lint clean
 
-run: ready
-	$(CLI) serve
+run: $(STAMP)
+	$(CLI) serve --ready
 
 test: ready
 	$(PY) -m pytest $(ARGS)

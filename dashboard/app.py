@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
-from dashboard import session_state, state
+from dashboard import session_state, standing, state
 from dashboard.components import progress, words
 from img2tab_core.errors import Img2TabError
-from img2tab_core.sessions import SessionInfo
+
+if TYPE_CHECKING:
+    from img2tab_core.sessions import SessionInfo
 
 DATA = "Data"  # the one page that needs no table
+INSPECT = "Inspect"
 PURPOSE = {
-    "Inspect": "See which concepts drove the decision about a face, then move one and watch it change.",
+    INSPECT: "See which concepts drove the decision about a face, then move one and watch it change.",
     "Concepts": "Rank every concept of the target, see what it draws, and give it a name.",
     "Exclude and retrain": "Tick concepts, train again without them, and compare before and after.",
     "Audit": "Groups of faces side by side: how often the classifier is right about each, and how far apart they are.",
@@ -27,7 +32,7 @@ def main() -> None:
         page_title="Img2Tab Studio", page_icon=":material/face:", layout="wide", initial_sidebar_state=272
     )
     pages = [
-        st.Page("views/inspect.py", title="Inspect", icon=":material/face:", url_path="inspect", default=True),
+        st.Page("views/inspect.py", title=INSPECT, icon=":material/face:", url_path="inspect", default=True),
         st.Page("views/concepts.py", title="Concepts", icon=":material/scatter_plot:", url_path="concepts"),
         st.Page("views/exclude.py", title="Exclude and retrain", icon=":material/rule:", url_path="exclude"),
         st.Page("views/audit.py", title="Audit", icon=":material/balance:", url_path="audit"),
@@ -49,7 +54,7 @@ def main() -> None:
             page.run()
         elif not state.table_names():
             _no_table()
-        elif _ready():
+        elif page.title == INSPECT or standing.ready():              # a face can be chosen before a run is there
             page.run()
     except Img2TabError as error:
         state.notice(str(error))
@@ -114,26 +119,6 @@ def _no_table() -> None:
         st.caption("Then reload this page. Both go on where they were stopped.")
 
 
-def _ready() -> bool:
-    """Whether the target has its first run; while it is trained, its progress stands in for the page."""
-    job = state.standing_job()
-    if job.state == "done":
-        return True
-    title = state.target().title.lower()
-    if job.state == "running":
-        with st.container(border=True):
-            st.markdown(f"**Training the first classifier for {title}**")
-            st.caption("This is done once per target and kept. The page opens when it is ready.")
-            progress.watch(job, key="standing", waiting="Preparing the table…")
-        return False
-    st.button("Try again", on_click=state.retry_standing, icon=":material/refresh:")
-    raise (
-        job.error
-        if isinstance(job.error, Img2TabError)
-        else Img2TabError(f"The first classifier for {title} could not be trained: {job.error}")
-    )
-
-
 def _session(session: SessionInfo) -> None:
     """What the visitor is in: target, table and backbone are the session's until it is closed."""
     with st.container(border=True, gap="xsmall"):
@@ -171,7 +156,10 @@ def _sidebar(title: str) -> None:
                 disabled=now is not None,
                 help="The style codes of many faces, with labels, that classifiers are trained on.",
             )
-        if tables and state.standing_job().state == "done":
+        job = state.standing_job() if tables else None
+        if job is not None and job.state == "running" and title == INSPECT and state.face() is None:
+            progress.watch(job, key="sidebar-standing", waiting="Opening the classifier…")
+        if job is not None and job.state == "done":
             run = state.active_run()
             low, high = run.metrics.interval
             with st.container(border=True, gap="small"):

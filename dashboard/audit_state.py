@@ -14,7 +14,7 @@ from img2tab_core.jobs import Job
 from img2tab_core.proxies import Carried, ExclusionCurve, Families, Link, Readable, Suggestion
 from img2tab_core.remedies import Remedies
 from img2tab_core.report import report_html
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
 from img2tab_core.sessions import SessionInfo
 
 _KEYS = {Run: attrgetter("id")}

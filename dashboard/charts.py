@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 
 from dashboard.components.words import percent, signed
-from img2tab_core.comparison import Comparison
 from img2tab_core.records import ConceptScores, Metrics, Prediction
+
+if TYPE_CHECKING:
+    from img2tab_core.comparison import Comparison
 
 BLUE, ORANGE, GREY = (
     "#3B86C8",

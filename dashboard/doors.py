@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
-from img2tab_core.auditing import Auditor
 from img2tab_core.jobs import Job
+from img2tab_core.later import later
 from img2tab_core.service import Studio
-from img2tab_core.session_runs import SessionRuns
+
+if TYPE_CHECKING:
+    from img2tab_core import auditing
+    from img2tab_core import session_runs as sessions
+else:                                  # what a page needs before it can be shown must come fast
+    auditing, sessions = later("img2tab_core.auditing", "img2tab_core.session_runs")
 
 
 @st.cache_resource(show_spinner="Starting the studio…")
@@ -18,10 +25,17 @@ def studio() -> Studio:
 
 
 @st.cache_resource(show_spinner=False)
-def auditor() -> Auditor:
-    return Auditor(studio())
+def photos_expected() -> Job[None]:
+    """Begun when somebody is about to bring a photo."""
+    door = studio()
+    return Job.start(lambda progress, cancelled: door.warm_up_photos())
+
+
+@st.cache_resource(show_spinner=False)
+def auditor() -> auditing.Auditor:
+    return auditing.Auditor(studio())
 
 
 @st.cache_resource(show_spinner="Opening the sessions…")
-def session_runs() -> SessionRuns:
-    return SessionRuns(auditor())
+def session_runs() -> sessions.SessionRuns:
+    return sessions.SessionRuns(auditor())

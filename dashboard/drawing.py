@@ -18,7 +18,7 @@ from dashboard.doors import studio
 from img2tab_core.errors import Cancelled
 from img2tab_core.jobs import Job
 from img2tab_core.records import Edit, StyleCode
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
 
 T = TypeVar("T")
 

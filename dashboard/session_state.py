@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from dashboard.doors import session_runs
 from img2tab_core.errors import Img2TabError
-from img2tab_core.fairness import Change
-from img2tab_core.service import Run
-from img2tab_core.sessions import RunInfo, SessionInfo
+from img2tab_core.runs import Run
+
+if TYPE_CHECKING:
+    from img2tab_core.fairness import Change
+    from img2tab_core.sessions import RunInfo, SessionInfo
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -16,8 +17,6 @@ from PIL import Image
 
 from dashboard import doors, session_state
 from dashboard.doors import studio
-from img2tab_core import classifiers
-from img2tab_core.comparison import Comparison
 from img2tab_core.errors import Img2TabError
 from img2tab_core.jobs import Job
 from img2tab_core.layout import StyleLayout
@@ -35,9 +34,13 @@ from img2tab_core.records import (
     Target,
     digest,
 )
-from img2tab_core.refinement import MEASURED, Refined
-from img2tab_core.service import Run, Studio
-from img2tab_core.sessions import Exclusions, RunInfo
+from img2tab_core.runs import Run
+from img2tab_core.service import Studio
+
+if TYPE_CHECKING:
+    from img2tab_core.comparison import Comparison
+    from img2tab_core.refinement import Refined
+    from img2tab_core.sessions import Exclusions, RunInfo
 
 _KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
 _SHOWN = 768  # the longest side of a photo as shown, pixels
@@ -106,9 +109,7 @@ def samples() -> tuple[Face, ...]:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _standing(table_name: str, target_name: str) -> Job[Run]:
     door, whole = studio(), table(table_name)
-    job = Job.start(lambda progress, cancelled: door.run(whole, target_name, progress=progress))
-    job.wait(0.4)  # a stored run opens at once: no progress bar that only flashes
-    return job
+    return Job.start(lambda progress, cancelled: door.run(whole, target_name, progress=progress))
 
 
 @st.cache_data(show_spinner="Looking for faces…", max_entries=32)
@@ -369,6 +370,8 @@ def retraining() -> Job[Run] | None:
 
 def kinds() -> tuple[str, ...]:
     """The classifiers that can be trained here and can say what each concept adds for one face."""
+    from img2tab_core import classifiers
+
     return tuple(
         kind for kind, about in classifiers.KINDS.items()
         if about.estimator.explains and classifiers.absent(kind) is None
@@ -616,7 +619,7 @@ def has_encoder() -> bool:
 
 def can_refine() -> bool:
     """Whether the backbone draws pictures large enough to compare a face with."""
-    return MEASURED in studio().backbone(backbone_name()).sizes
+    return studio().can_refine(backbone_name())
 
 
 def refined(face_key: str) -> tuple[StyleCode, Refined] | None:

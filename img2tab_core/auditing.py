@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import TypeVar
 
@@ -11,7 +10,8 @@ import numpy as np
 from img2tab_core import fairness, intervention, proxies, remedies, tables
 from img2tab_core.errors import Img2TabError
 from img2tab_core.records import StyleTable
-from img2tab_core.service import Report, Run, Studio
+from img2tab_core.runs import Report, Run
+from img2tab_core.service import Studio
 
 T = TypeVar("T")
 REPEATED = ("equalised_odds", "demographic_parity", "accuracy")     # what `repeated` compares
@@ -27,8 +27,6 @@ class Auditor:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self._lock = threading.Lock()
-        self._once: dict[Hashable, threading.Lock] = {}
         self._kept: dict[Hashable, object] = {}
 
     # --- groups and gaps -----------------------------------------------------------------------
@@ -243,9 +241,7 @@ class Auditor:
 
     def _made(self, key: Hashable, make: Callable[[], T]) -> T:
         """Made once; who wants the same thing meanwhile waits for it."""
-        with self._lock:
-            making = self._once.setdefault(key, threading.Lock())
-        with making:
+        with self.studio.making(("audit", key)):
             if key not in self._kept:
                 self._kept[key] = make()
             return self._kept[key]

@@ -20,15 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from img2tab_core import checkpoints, weights
+from img2tab_core.backbone_names import NAME, added_backbones, backbone_key, keep_added
 from img2tab_core.errors import Img2TabError
 from img2tab_core.layout import StyleLayout
 from img2tab_core.networks.e4e import INPUT_SIZE
 from img2tab_core.networks.face_encoder import FaceEncoder, to_input
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 from img2tab_core.networks.stylegan2 import StyleGAN2, layout_of
-from img2tab_core.records import DEFAULT_BACKBONE, ChannelStats, digest, read_only
+from img2tab_core.records import ChannelStats, read_only
 
-NAME = DEFAULT_BACKBONE
 STATS, STATS_SAMPLES = "stats.npz", 10_000
 OPEN_AT_ONCE = 2                                                     # backbones beside the default: a gigabyte each
 _openings: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)      # one per thing that is opened
@@ -144,7 +144,7 @@ def open_backbone(name: str = NAME) -> Backbone:
     if name == NAME:
         with _openings[NAME]:
             return _open_default()
-    added = _added()
+    added = added_backbones()
     if name in added:
         folder = weights.home() / "converted" / added[name]["folder"]
         with _openings[folder]:                                      # whoever wants another one does not wait
@@ -213,20 +213,7 @@ def measured_stats(generator: MobileStyleGAN | StyleGAN2, *, count: int = STATS_
     return ChannelStats(read_only(mean.float().numpy()), read_only(std.float().numpy()))
 
 
-def backbone_key(name: str) -> str:
-    """Changes with a backbone's weights; "" where there is none of this name. Nothing is opened."""
-    if name == NAME:
-        parts = [weights.record(one).get("sha256", "") for one in ("mobilestylegan-ffhq", "face-encoder")]
-        return digest("".join(parts).encode())[:16]
-    return _added().get(name, {}).get("folder", "")
-
-
 # --- names --------------------------------------------------------------------------------------------
-
-
-def backbone_names() -> list[str]:
-    """The default, and what people added, in that order."""
-    return [NAME, *_added()]
 
 
 def add_backbone(file: Path, name: str) -> Backbone:
@@ -237,7 +224,7 @@ def add_backbone(file: Path, name: str) -> Backbone:
             f"{NAME}, got {name!r}. Choose another."
         )
     folder = checkpoints.convert(file)
-    known = _added().get(name)
+    known = added_backbones().get(name)
     if known and known["folder"] != folder.name:
         raise Img2TabError(
             f"There is a backbone named {name} already, from another file ({known['file']}). Choose another name, or "
@@ -245,20 +232,21 @@ def add_backbone(file: Path, name: str) -> Backbone:
         )
     with _openings[folder]:
         opened = _open_stylegan2(name, folder)
-    _write(_added() | {name: {"folder": folder.name, "file": file.name, "added": date.today().isoformat()}})
+    about = {"folder": folder.name, "file": file.name, "added": date.today().isoformat()}
+    keep_added(added_backbones() | {name: about})
     return opened
 
 
 def remove_backbone(name: str) -> None:
     """Forget a backbone; its converted files go too, unless another name uses them. Tables made with it stay."""
-    added = _added()
+    added = added_backbones()
     if name not in added:
         raise Img2TabError(
             f"There is no backbone named {name!r} that was added. "
             + (f"Those are: {', '.join(added)}." if added else "None was.")
         )
     folder = added.pop(name)["folder"]
-    _write(added)
+    keep_added(added)
     if all(one["folder"] != folder for one in added.values()):
         checkpoints.discard(weights.home() / "converted" / folder)
 
@@ -268,22 +256,8 @@ def describe(name: str) -> dict:
     if name == NAME:
         return {"name": name, "file": "part of Img2Tab Studio", "size": MobileStyleGAN.size, "encoder": "FaceEncoder",
                 "channels": MobileStyleGAN.layout.total}
-    about = _added()[name]
+    about = added_backbones()[name]
     record = checkpoints.record_of(weights.home() / "converted" / about["folder"])
     layout = layout_of(record["size"]) if record else None
     return {"name": name, "file": about["file"], "added": about["added"], "size": record.get("size"),
             "encoder": record.get("encoder_type") or None, "channels": layout.total if layout else None}
-
-
-def _added() -> dict[str, dict]:
-    """name -> {"folder", "file", "added"}."""
-    return weights.read_json(weights.home() / "backbones.json")
-
-
-def _write(added: dict[str, dict]) -> None:
-    file = weights.home() / "backbones.json"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        weights.write_json(file, added)
-    except OSError as error:
-        raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error

@@ -333,7 +333,7 @@ def train(
     """Train a classifier, without some concepts if asked; measured on the test split."""
     from dataclasses import asdict
 
-    from img2tab_core.service import save_run
+    from img2tab_core.runs import save_run
 
     studio = terminal.studio()
     style_table = studio.table(table)
@@ -424,7 +424,8 @@ def build_table(
 @verb(backbone_app, "list")
 def list_backbones(as_json: Json = False) -> None:
     """The default backbone and those that were added."""
-    from img2tab_core.backbone import backbone_names, describe
+    from img2tab_core.backbone import describe
+    from img2tab_core.backbone_names import backbone_names
 
     found = [describe(name) for name in backbone_names()]
     if as_json:
@@ -550,9 +551,15 @@ def doctor(as_json: Json = False) -> None:
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the dashboard.")] = 8501,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    ready: Annotated[bool, typer.Option(
+        "--ready", help="First fetch the model files and build the default table, where they are missing.")] = False,
 ) -> None:
     """Start the dashboard."""
     from img2tab_core.weights import ROOT
+
+    if ready:
+        fetch_weights()
+        build_table(if_missing=True)
 
     page = ROOT / "dashboard" / "app.py"
     if not page.is_file():

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from img2tab_core.intervention import Checked, Flip, Intervention
     from img2tab_core.proxies import ExclusionCurve, Suggestion
     from img2tab_core.remedies import Remedies
-    from img2tab_core.service import Report, Run, Studio
+    from img2tab_core.runs import Report, Run
+    from img2tab_core.service import Studio
 
 audit_app = typer.Typer()
 
@@ -208,7 +209,7 @@ def proxies(
 
     from img2tab_core.auditing import Auditor
     from img2tab_core.proxies import took_over
-    from img2tab_core.service import DEFAULT_KIND
+    from img2tab_core.runs import DEFAULT_KIND
 
     terminal.check_table(out)
     if run is None and not exclude.strip():
@@ -385,7 +386,7 @@ def _run(
 
     That the table has the sensitive attribute is asked before a training that leads to it.
     """
-    from img2tab_core.service import load_run
+    from img2tab_core.runs import load_run
 
     if folder is None:
         if not target:
@@ -419,7 +420,7 @@ def _check_attributes(table: StyleTable, sensitive: str) -> None:
 
 def _shared(table: StyleTable, target: str, suggested: Suggestion, names: Mapping[int, str]) -> dict:
     """A suggestion as a list to share, see `sessions.read_exclusions`; it came from no run."""
-    from img2tab_core.service import DEFAULT_KIND
+    from img2tab_core.runs import DEFAULT_KIND
     from img2tab_core.sessions import FORMAT, Exclusions
 
     excluded = tuple(sorted(suggested.excluded))

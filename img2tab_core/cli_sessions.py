@@ -210,7 +210,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a child of the current run, or of --from: the same but for what is said here."""
-    from img2tab_core.service import DEFAULT_KIND
+    from img2tab_core.runs import DEFAULT_KIND
 
     if exclude is not None and suggest is not None:
         raise Img2TabError("Say what is excluded once: by --exclude, or by --suggest; --also adds the parent's.")

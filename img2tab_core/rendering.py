@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
 
@@ -15,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from img2tab_core.errors import Img2TabError
+from img2tab_core.feature_cache import Reuse
 from img2tab_core.layout import StyleLayout
-from img2tab_core.networks.features import Features, Low
+from img2tab_core.networks.features import Low
 from img2tab_core.records import ChannelStats, Edit, StyleCode, digest
 
-FEATURE_BYTES = 160 << 20              # one face in the last layers of a StyleGAN2 at 1024 px; of all visitors together
 STOPS = 4                              # edited layers before which the features of one picture are kept
 ON_CARD = 16                           # codes drawn at once on a graphics card
 _copying = threading.Lock()
 
 # How near a picture comes to that of float32. exact: within rounding. close: within 2 of 255 levels, for a person who
-# looks at it. draft: within 8, half a level on average, for a frame that is scrubbed past. The last two are faster where
-# the machine computes with 16 bits, and exact elsewhere.
+# looks at it. draft: within 8, half a level on average, for a frame that is scrubbed past. The last two are faster
+# where the machine computes with 16 bits, and exact elsewhere.
 Care = Literal["exact", "close", "draft"]
 
 
@@ -58,59 +56,6 @@ def edited(code: StyleCode, edits: Sequence[Edit], stats: ChannelStats) -> Style
     values = code.values.copy()
     np.add.at(values, index, shift * stats.std[index])
     return StyleCode.of(values, code.backbone)
-
-
-class FeatureCache:
-    """Features of the faces that are being edited, everybody's: bounded in bytes, the longest unused go first.
-
-    Thread-safe; what is in it is only read.
-    """
-
-    def __init__(self, limit: int = FEATURE_BYTES) -> None:
-        self.limit = limit
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[object, Features] = OrderedDict()
-        self._bytes = 0
-
-    @property
-    def nbytes(self) -> int:
-        """What the features take in memory."""
-        with self._lock:
-            return self._bytes
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def get(self, key: object) -> Features | None:
-        """What was kept under this key, if it still is."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def put(self, key: object, features: Features) -> None:
-        """Keep features; what is larger than the limit is not kept at all."""
-        if features.nbytes > self.limit:
-            return
-        with self._lock:
-            if key in self._kept:
-                self._bytes -= self._kept.pop(key).nbytes
-            self._kept[key] = features
-            self._bytes += features.nbytes
-            while self._bytes > self.limit:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
-
-
-@dataclass(frozen=True)
-class Reuse:
-    """Where pictures may take up what was computed before.
-
-    key: of the backbone, changes with its weights; layers: the style layers in which something is edited.
-    """
-
-    cache: FeatureCache
-    key: str
-    layers: tuple[int, ...]
 
 
 @torch.inference_mode()

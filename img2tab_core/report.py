@@ -15,7 +15,7 @@ from img2tab_core.report_parts.sheets import NAMES, csv, sheets
 from img2tab_core.report_parts.words import minute
 from img2tab_core.run_card import FILE as CARD
 from img2tab_core.run_card import card_of, keep_card
-from img2tab_core.service import Report
+from img2tab_core.runs import Report
 from img2tab_core.session_runs import SessionRuns
 from img2tab_core.sessions import SessionInfo, exclusions_json
 

@@ -12,7 +12,7 @@ from img2tab_core.records import StyleTable, Target
 from img2tab_core.report_parts.files import write_text
 from img2tab_core.report_parts.findings import licences, model_folder, trained_with
 from img2tab_core.report_parts.words import count, day, listed, measured, minute, number, span
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
 from img2tab_core.session_runs import SessionRuns
 from img2tab_core.sessions import RunInfo, SessionInfo
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from img2tab_core.errors import Img2TabError
 
-BLOCK_VALUES = 800_000     # style values a thread works on at once: more, and they leave the cache; fewer, and threads wait
+BLOCK_VALUES = 800_000     # style values a thread works on at once: with fewer the threads wait for each other
 THREADS = 8                # at most, and no more than there are cores
 MANY = 256                 # faces a bucket, from which on a channel looks like whole numbers
 SAMPLE = 512               # faces that say where a channel's buckets lie

@@ -3,103 +3,55 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from img2tab_core import (
-    alignment,
-    classifiers,
-    comparison,
-    names,
-    photos,
-    quality,
-    quick,
-    refinement,
-    rendering,
-    scoring,
-    tables,
-    weights,
-)
-from img2tab_core.backbone import Backbone
-from img2tab_core.classifiers.catboost import GpuConcepts, Rounded, gpu_wished
+from img2tab_core import alignment, names, photos, scoring, weights
+from img2tab_core.backbone_names import backbone_key, backbone_names
 from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.feature_cache import FeatureCache, Reuse
+from img2tab_core.later import later
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import (
     DEFAULT_BACKBONE,
     ChannelStats,
-    ConceptScores,
     Edit,
     EditAgreement,
     Face,
     Frame,
-    Metrics,
     Prediction,
     Quality,
     StyleCode,
-    StyleTable,
-    digest,
-    read_only,
 )
+from img2tab_core.runs import Report, Run
+from img2tab_core.trainer import Trainer
+
+if TYPE_CHECKING:
+    from img2tab_core import classifiers, quality, refinement, rendering
+    from img2tab_core.backbone import Backbone
+else:
+    classifiers, quality, refinement, rendering = later(
+        "img2tab_core.classifiers", "img2tab_core.quality", "img2tab_core.refinement", "img2tab_core.rendering")
 
 FACE_SIZE = 256
 NAME_LENGTH = 60
-JUDGED = 8                             # runs whose answers on the test faces are kept
-DEFAULT_KIND = "catboost"              # of classifier
 KNOWN_EDIT = (5, 8.0)                  # concepts and standard deviations, see `Studio.edit_agreement`
 
-Report = Callable[[float, str], None]
 
-
-@dataclass(frozen=True)
-class Run:
-    """One classifier with its exclusions and its measured results on the test split.
-
-    origin: "" where it was trained here, else the file it came from; table_key: of the table it was measured on.
-    quick: a first answer until the full classifier is trained, never kept; note: what a person must know of it.
-    """
-
-    id: str
-    table: str
-    target: str
-    classifier: classifiers.ConceptClassifier
-    excluded: frozenset[int]
-    seed: int
-    metrics: Metrics
-    seconds: float
-    origin: str = ""
-    table_key: str = ""
-    quick: bool = False
-    note: str = ""
-
-
-class Studio:
-    """Opened models and tables of one process; thread-safe, and nothing in it belongs to one visitor."""
+class Studio(Trainer):
+    """The models of one process, and the tables and runs of `Trainer`; nothing in it belongs to one visitor."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()                               # held for moments only
-        self._once: dict[object, threading.Lock] = {}                # one per thing that takes seconds to make
-        self._tables: dict[str, StyleTable] = {}
-        self._runs: dict[str, Run] = {}
-        self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
-        self._judged: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        super().__init__()
         self._samples: dict[str, list[StyleCode]] = {}
-        self._rounded: dict[str, Rounded] = {}                       # of the latest target only: 131 MB
-        self._screens: dict[str, quick.Screen] = {}
         self._line: list[object] = []                                # refinements, the running one first
-        self._features = rendering.FeatureCache()                    # of faces that are being edited
-
-    def _making(self, what: object) -> threading.Lock:
-        """The lock under which `what` is made; who wants the same thing waits, everybody else does not."""
-        with self._lock:
-            return self._once.setdefault(what, threading.Lock())
+        self._features = FeatureCache()                    # of faces that are being edited
 
     # --- photos and pictures -------------------------------------------------------------------
 
@@ -111,19 +63,15 @@ class Studio:
 
     def backbone_names(self) -> list[str]:
         """The default backbone, and those that were added."""
-        from img2tab_core.backbone import backbone_names
-
         return backbone_names()
 
     def backbone_key(self, name: str) -> str:
         """Changes with a backbone's weights; "" where there is none of this name."""
-        from img2tab_core.backbone import backbone_key
-
         return backbone_key(name)
 
     def backbones(self) -> list[dict]:
         """What is known of every backbone, without opening it: name, file, size in px, channels, encoder."""
-        from img2tab_core.backbone import backbone_names, describe
+        from img2tab_core.backbone import describe
 
         return [describe(name) for name in backbone_names()]
 
@@ -136,14 +84,17 @@ class Studio:
     @cached_property
     def descriptor(self):
         """dlib's face descriptor as a network."""
-        with self._making("descriptor"):
+        with self.making("descriptor"):
             return _descriptor()
 
     def warm_up(self) -> None:
-        """Open the models a first photo needs, so that the person who brings it does not wait for them."""
+        """Open the models a first face needs, so that the person who chooses it does not wait for them."""
         blank = Face.of(np.full((FACE_SIZE, FACE_SIZE, 3), 128, np.uint8))
         self.quality(blank, self.encode(blank))
-        alignment.find_faces(blank.pixels, weights.path("landmarks-68"))
+
+    def warm_up_photos(self) -> None:
+        """Open what finds the faces of a photo: a second, in which little else can be done."""
+        alignment.find_faces(np.full((FACE_SIZE, FACE_SIZE, 3), 128, np.uint8), weights.path("landmarks-68"))
 
     def read(self, data: bytes) -> tuple[np.ndarray, list[Face]]:
         """The upright photo, uint8 (H, W, 3), and its aligned faces, biggest first; at least one."""
@@ -212,7 +163,7 @@ class Studio:
         size, layout = backbone.fitting(size), backbone.layout
         layers = {layout.locate(edit.index)[0] for edit in edits}
         needed = max((backbone.generator.shows_from(layer) for layer in layers), default=0)
-        reuse = rendering.Reuse(self._features, backbone.key, tuple(layers))
+        reuse = Reuse(self._features, backbone.key, tuple(layers))
         if needed <= size:
             return rendering.draw(backbone.generator, codes, size=size, reuse=reuse, care=care)
         return rendering.reduced(rendering.draw(backbone.generator, codes, size=needed, reuse=reuse, care=care), size)
@@ -222,6 +173,10 @@ class Studio:
         return quality.judge(self.descriptor, face.pixels, self.render(code, size=FACE_SIZE))
 
     # --- refinement ----------------------------------------------------------------------------
+
+    def can_refine(self, backbone: str = DEFAULT_BACKBONE) -> bool:
+        """Whether a backbone draws pictures of the size at which a refinement is measured."""
+        return refinement.MEASURED in self.backbone(backbone).sizes
 
     def refine(
         self,
@@ -270,7 +225,7 @@ class Studio:
         deviations, away from the class that `before` has.
         """
         count, shift = KNOWN_EDIT
-        distance, direction = self._distances(self.table(run.table), run.target)
+        distance, direction = self.distances(self.table(run.table), run.target)
         chosen = scoring.top(distance, count, exclude=run.excluded)
         if self.predict(run, before).probability >= 0.5:
             shift = -shift
@@ -285,333 +240,6 @@ class Studio:
         )
 
     # --- tables, classifiers, concepts ---------------------------------------------------------
-
-    def table_names(self) -> list[str]:
-        """Names of the tables that are built, the default first."""
-        found = sorted(file.parent.name for file in (weights.home() / "tables").glob("*/table.json"))
-        return sorted(found, key=lambda name: name != "default")
-
-    def about_table(self, name: str) -> dict:
-        """Where an imported table came from and what was left out; {} for the bundled one."""
-        return tables.about_of(weights.home() / "tables" / name)
-
-    def table(self, name: str = "default") -> StyleTable:
-        """An opened table."""
-        with self._lock:
-            if name not in self._tables:
-                if Path(name).name != name:
-                    raise Img2TabError(f"A table's name is one word without slashes, got {name!r}.")
-                self._tables[name] = tables.open_table(weights.home() / "tables" / name)
-            found = self._tables[name]
-        # asked for at every edit and rerun: only what can change meanwhile is looked up
-        if found.backbone == DEFAULT_BACKBONE or not found.backbone_key:
-            return found
-        now = self.backbone_key(found.backbone)
-        if found.backbone_key != now:
-            raise Img2TabError(
-                f"The table {name!r} was encoded by other weights than the backbone {found.backbone} has now"
-                + (". " if now else ", or that backbone was removed. ")
-                + "Add the checkpoint it was made with again, or import the table anew."
-            )
-        return found
-
-    def train(
-        self,
-        table: StyleTable,
-        target: str,
-        *,
-        kind: str = DEFAULT_KIND,
-        excluded: frozenset[int] = frozenset(),
-        seed: int = 0,
-        progress: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> Run:
-        """Train a classifier without the excluded concepts and measure it on the test split; always a new run.
-
-        kind: one of `classifiers.KINDS`.
-        """
-        excluded = frozenset(map(int, excluded))
-        model = classifiers.make(kind, excluded=excluded, random_state=seed)
-        run_id = _run_id(table, target, excluded, seed, kind)
-        return self._trained(model, run_id, table, target, progress=progress, cancelled=cancelled)
-
-    def train_quick(
-        self,
-        table: StyleTable,
-        target: str,
-        *,
-        excluded: frozenset[int] = frozenset(),
-        seed: int = 0,
-        progress: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> Run:
-        """A first answer: a small CatBoost on the few concepts of `screen`, marked quick, with a note that says so."""
-        excluded, screen = frozenset(map(int, excluded)), self.screen(table, target)
-        model = quick.classifier(screen, excluded=excluded, seed=seed)
-        run_id = _id_of(
-            table, target, quick.QUICK_RECIPE, str(screen.count), _run_id(table, target, excluded, seed))
-        run = self._trained(model, run_id, table, target, progress=progress, cancelled=cancelled)
-        return replace(run, quick=True, note=f"Quick answer: {screen.sentence}")
-
-    def train_live(
-        self,
-        table: StyleTable,
-        target: str,
-        *,
-        kind: str = DEFAULT_KIND,
-        excluded: frozenset[int] = frozenset(),
-        seed: int = 0,
-        on_quick: Callable[[Run], None] | None = None,
-        progress: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> Run:
-        """`train` with a first answer on the way: `on_quick` gets the run of `train_quick`, then the full one comes.
-
-        Only the default kind has a quick answer. The first time for a target its style codes are rounded between the
-        two, which `prepare` does ahead. Where a person wants and has a graphics card, the full classifier is trained
-        there, and the run's note says that it does not come out the same twice.
-        """
-        report, excluded = progress or _silent, frozenset(map(int, excluded))
-        if kind != DEFAULT_KIND:
-            return self.train(
-                table, target, kind=kind, excluded=excluded, seed=seed, progress=report, cancelled=cancelled)
-        first = self.train_quick(
-            table, target, excluded=excluded, seed=seed, cancelled=cancelled,
-            progress=lambda share, text: report(0.15 * share, "A quick answer first"))
-        if on_quick is not None:
-            on_quick(first)
-        report(0.15, "Rounding the style codes, once for this target")
-        self._codes(table, target, make=True, cancelled=cancelled)
-
-        def rest(share: float, text: str) -> None:
-            report(0.2 + 0.8 * share, text)
-
-        if not gpu_wished():
-            return self.train(table, target, excluded=excluded, seed=seed, progress=rest, cancelled=cancelled)
-        run_id = _id_of(table, target, "graphics card", _run_id(table, target, excluded, seed))
-        model = GpuConcepts(excluded=excluded, random_state=seed)
-        run = self._trained(model, run_id, table, target, progress=rest, cancelled=cancelled)
-        return replace(run, note="Trained on a graphics card: trained again it would not come out quite the same.")
-
-    def screen(self, table: StyleTable, target: str) -> quick.Screen:
-        """How many concepts a quick answer looks at, and what that costs, as far as `prepare` measured it."""
-        key = quick.key_of(table, target)
-        found = self._screens.get(key) or quick.stored_screen(table, target)
-        if found is None:
-            return quick.Screen(min(quick.UNMEASURED, table.layout.total))
-        self._screens[key] = found
-        return found
-
-    def prepare(
-        self,
-        table: StyleTable,
-        target: str,
-        *,
-        progress: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> quick.Screen:
-        """What makes `train_live` fast, ahead of it: style codes rounded, the number of concepts chosen; both kept.
-
-        Seconds the first time for a target, then at once; meant for the background.
-        """
-        report, full = progress or _silent, self.run(table, target)
-        report(0.0, "Rounding the style codes, once for this target")
-        rounded = self._codes(table, target, make=True, cancelled=cancelled)
-        with self._making(("screen", quick.key_of(table, target))):
-            found = self.screen(table, target)
-            if not found.measured:
-                found = quick.choose(
-                    table, target, self._order(table, target), full.classifier, rounded=rounded,
-                    progress=lambda share, text: report(0.5 + 0.5 * share, text), cancelled=cancelled)
-                self._screens[quick.key_of(table, target)] = found
-                quick.store_screen(table, target, found)
-        return found
-
-    def _trained(
-        self,
-        model: classifiers.ConceptClassifier,
-        run_id: str,
-        table: StyleTable,
-        target: str,
-        *,
-        progress: Report | None,
-        cancelled: Callable[[], bool] | None,
-    ) -> Run:
-        """Train on the rounded codes where they are there, to the same bits on the table's own; measured."""
-        started = time.perf_counter()
-        order = self._order(table, target)
-        rounded = self._codes(table, target) if model.kind == DEFAULT_KIND else None
-        quick.train(model, table, target, order, rounded=rounded, progress=progress, cancelled=cancelled)
-        seconds = time.perf_counter() - started
-        return Run(
-            id=run_id,
-            table=table.name,
-            target=target,
-            classifier=model,
-            excluded=model.excluded,
-            seed=model.random_state,
-            metrics=quick.measure(model, table, target, rounded=rounded),
-            seconds=seconds,
-            table_key=table.key,
-        )
-
-    def _codes(
-        self,
-        table: StyleTable,
-        target: str,
-        *,
-        make: bool = False,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> Rounded | None:
-        """A target's style codes rounded: from memory, from disk, or made and kept.
-
-        None where there are none and they are not to be made, or another is just about it: nobody waits for them who
-        can do without.
-        """
-        key, order = quick.key_of(table, target), self._order(table, target) if make else None
-        making = self._making(("rounded", key))
-        if not making.acquire(blocking=make):
-            return None
-        try:
-            found = self._rounded.get(key) or quick.stored_rounded(table, target)
-            if found is None and make:
-                with self._lock:
-                    self._rounded.clear()                            # room for what making takes
-                found = quick.make_rounded(table, target, order, cancelled=cancelled)
-                quick.store_rounded(table, target, found)
-            if found is not None:
-                with self._lock:
-                    self._rounded.clear()
-                    self._rounded[key] = found
-            return found
-        finally:
-            making.release()
-
-    def _order(self, table: StyleTable, target: str) -> np.ndarray:
-        """All channels, those that set the classes of a target furthest apart first; int64 (D,)."""
-        distance, _ = self._distances(table, target)
-        return scoring.top(distance, len(distance))
-
-    def adopt(self, file: Path, table: StyleTable, target: str) -> Run:
-        """A classifier somebody published (an XGBoost JSON) as a run of a table: measured on its test split, kept."""
-        started = time.perf_counter()
-        model = classifiers.open_published(file)
-        if model.n_features_in_ != table.layout.total:
-            raise Img2TabError(
-                f"{file.name} judges style codes of {model.n_features_in_:,} channels, and the table {table.name!r} "
-                f"has {table.layout.total:,}. Choose a table of the backbone it was trained for."
-            )
-        rows, labels = tables.labelled(table, target, "test")
-        run = Run(
-            id=_id_of(table, target, weights.sha256_of(file), table.key),
-            table=table.name,
-            target=target,
-            classifier=model,
-            excluded=frozenset(),
-            seed=0,
-            metrics=classifiers.measure(model, table.psi, labels, rows=rows),
-            seconds=time.perf_counter() - started,
-            origin=file.name,
-            table_key=table.key,
-        )
-        self.keep(run)
-        return run
-
-    def compare(
-        self,
-        table: StyleTable,
-        target: str,
-        *,
-        kinds: Sequence[str],
-        seeds: Sequence[int] = (0, 1, 2),
-        faces: int | None = 4000,
-        progress: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> comparison.Comparison:
-        """Several kinds of classifier on the same faces: how well they judge, and what their importance finds; kept."""
-        distance, _ = self._distances(table, target)
-        found = comparison.compare(
-            table, target, distance, kinds=kinds, seeds=seeds, faces=faces, progress=progress, cancelled=cancelled)
-        _write_json(self._comparison_file(table, target), found.to_json())
-        return found
-
-    def compared(self, table: StyleTable, target: str) -> comparison.Comparison | None:
-        """The latest comparison on this table and target; None where there is none, or the table is another now."""
-        try:
-            found = comparison.Comparison.from_json(weights.read_json(self._comparison_file(table, target)))
-        except Img2TabError:
-            return None
-        return found if found.table_key == table.key else None
-
-    def _comparison_file(self, table: StyleTable, target: str) -> Path:
-        return weights.home() / "comparisons" / f"{table.name}-{target}.json"
-
-    def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
-        """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept."""
-        tables.target_of(table, target)
-        run_id = _run_id(table, target, frozenset(), 0)
-        with self._making(run_id):
-            if run_id not in self._runs:
-                try:
-                    self._runs[run_id] = load_run(weights.home() / "runs" / run_id)
-                except Img2TabError:                                 # never trained here, or its files are damaged
-                    self._runs[run_id] = self.train(table, target, progress=progress)
-                    self.keep(self._runs[run_id])
-            return self._runs[run_id]
-
-    def keep(self, run: Run) -> None:
-        """Write a run under the visitor's folder, so that `kept` finds it again."""
-        if run.quick:
-            raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
-        save_run(run, weights.home() / "runs" / run.id)
-
-    def kept(self, table: StyleTable, target: str) -> list[Run]:
-        """Every kept run of this table and target: the standing one first, then in the order they were trained."""
-        standing = self.run(table, target)
-        found = []
-        for file in (weights.home() / "runs").glob(f"{table.name}-{target}-*/run.json"):
-            try:
-                run, when = load_run(file.parent), file.stat().st_mtime
-            except (Img2TabError, OSError):
-                continue                                             # damaged: it can only be trained again
-            if run.id != standing.id and _is_of(run, table):
-                found.append((when, run))
-        return [standing, *(run for _, run in sorted(found, key=lambda pair: pair[0]))]
-
-    def scores(self, run: Run) -> ConceptScores:
-        """Distance, direction and importance of every concept for a run's target."""
-        distance, direction = self._distances(self.table(run.table), run.target)
-        return ConceptScores(distance, direction, classifiers.importance(run.classifier))
-
-    def _distances(self, table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
-        """Wasserstein-1 and signed mean distance on the training rows; computed once per table and target."""
-        with self._making(("scores", table.key, target)):
-            if (table.key, target) not in self._scores:
-                rows, labels = tables.labelled(table, target, "train")
-                self._scores[table.key, target] = scoring.distance_and_direction(
-                    table.psi, labels, std=table.stats.std, rows=rows)
-                tables.let_go(table.psi)
-            return self._scores[table.key, target]
-
-    def judged(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known.
-
-        Kept for the latest runs: a moved threshold asks again for the same numbers.
-        """
-        key = (run.id, run.table_key)
-        with self._making(("judged", *key)):
-            found = self._judged.get(key)
-            if found is None:
-                table = self.table(run.table)
-                rows, labels = tables.labelled(table, run.target, "test")
-                answers = run.classifier.probabilities(table.psi, rows)[:, 1]
-                tables.let_go(table.psi)
-                found = read_only(rows), read_only(labels), read_only(answers)
-                with self._lock:
-                    if len(self._judged) >= JUDGED:
-                        del self._judged[next(iter(self._judged))]
-                    self._judged[key] = found
-            return found
 
     def predict(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> Prediction:
         """Probability of the target's second class, and what every concept added to it."""
@@ -648,7 +276,7 @@ class Studio:
 
     def family(self, run: Run, *, count: int = 1500, strength: float = 1.5) -> tuple[Edit, ...]:
         """Many channels, each in proportion to its signed distance between the classes of the run's target."""
-        distance, direction = self._distances(self.table(run.table), run.target)
+        distance, direction = self.distances(self.table(run.table), run.target)
         return rendering.family(np.copysign(distance, direction), count=count, strength=strength)
 
     def contact_sheet(
@@ -670,7 +298,7 @@ class Studio:
     def _sample_codes(self, backbone: str, count: int) -> list[StyleCode]:
         """Codes of the first samples; of random faces where the backbone has no encoder."""
         model = self.backbone(backbone)
-        with self._making(("samples", model.key)):
+        with self.making(("samples", model.key)):
             codes = self._samples.setdefault(model.key, [])
             if model.encoder is None:
                 codes[:] = codes or [StyleCode.of(psi, backbone) for psi in model.random_codes(len(self.samples()))]
@@ -710,7 +338,7 @@ class Studio:
             of_backbone.pop(str(index), None)
             if name:
                 of_backbone[str(index)] = name
-            _write_json(file, stored)
+            weights.keep_json(file, stored)
 
 
 @lru_cache(maxsize=1)
@@ -726,62 +354,3 @@ def _silent(fraction: float, text: str) -> None:
 def _never() -> bool:
     """No one can stop it."""
     return False
-
-
-def save_run(run: Run, folder: Path) -> None:
-    """Write a run: the classifier's files and run.json, which comes last and appears whole."""
-    classifiers.save(run.classifier, folder)
-    about = {
-        "id": run.id, "table": run.table, "target": run.target, "excluded": sorted(run.excluded), "seed": run.seed,
-        "seconds": run.seconds, "metrics": asdict(run.metrics), "origin": run.origin, "table_key": run.table_key,
-        "quick": run.quick, "note": run.note,
-    }
-    _write_json(folder / "run.json", about)
-
-
-def load_run(folder: Path) -> Run:
-    """The run that `save_run` wrote."""
-    try:
-        about = json.loads((folder / "run.json").read_text())
-        metrics = about["metrics"]
-        return Run(
-            id=about["id"], table=about["table"], target=about["target"],
-            classifier=classifiers.load(folder), excluded=frozenset(about["excluded"]), seed=about["seed"],
-            metrics=Metrics(**metrics | {
-                "interval": tuple(metrics["interval"]), "confusion": tuple(map(tuple, metrics["confusion"]))}),
-            seconds=about["seconds"], origin=about.get("origin", ""), table_key=about.get("table_key", ""),
-            quick=about.get("quick", False), note=about.get("note", ""),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Img2TabError(f"There is no readable run in {folder} ({error}). Train it again.") from error
-
-
-def _run_id(
-    table: StyleTable, target: str, excluded: frozenset[int], seed: int, kind: str = DEFAULT_KIND
-) -> str:
-    """The same table, target, exclusions, seed, kind and settings give the same id."""
-    estimator = classifiers.KINDS[kind].estimator
-    settings = {name: str(value) for name, value in estimator().get_params().items()}
-    recipe = classifiers.RECIPE if kind == DEFAULT_KIND else f"{kind} {classifiers.library_version(kind)}"
-    return _id_of(table, target, json.dumps([
-        recipe, settings, table.key, target, sorted(excluded), seed], sort_keys=True))
-
-
-def _id_of(table: StyleTable, target: str, *parts: str) -> str:
-    return f"{table.name}-{target}-{digest(*(part.encode() for part in parts))[:12]}"
-
-
-def _is_of(run: Run, table: StyleTable) -> bool:
-    """Whether a stored run belongs to this very table, and would come out the same today."""
-    if run.origin or run.note:
-        return run.table_key == table.key
-    return run.id == _run_id(table, run.target, run.excluded, run.seed, run.classifier.kind)
-
-
-def _write_json(file: Path, content: dict) -> None:
-    """`weights.write_json`, its folder made, a failure as a sentence."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        weights.write_json(file, content)
-    except OSError as error:
-        raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error

@@ -11,7 +11,7 @@ from img2tab_core.auditing import Auditor
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import StyleTable
 from img2tab_core.remedies import Remedies
-from img2tab_core.service import DEFAULT_KIND, Report, Run, load_run
+from img2tab_core.runs import DEFAULT_KIND, Report, Run, load_run
 from img2tab_core.sessions import Exclusions, RunInfo, SessionInfo, Sessions
 
 REPEATED = "repeated with seeds"       # what the log calls an answer to "is it real?"

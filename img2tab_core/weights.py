@@ -324,6 +324,15 @@ def write_json(file: Path, content: dict) -> None:
         temp.unlink(missing_ok=True)
 
 
+def keep_json(file: Path, content: dict) -> None:
+    """`write_json` where people keep things: the folder is made, a failure becomes a sentence."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, content)
+    except OSError as error:
+        raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error
+
+
 # --- fetching ----------------------------------------------------------------------------------------
 
 

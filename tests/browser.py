@@ -26,23 +26,23 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def dashboard(home: Path) -> Iterator[str]:
-    """The address of a running dashboard with this visitor's folder."""
+def dashboard(home: Path, *options: str) -> Iterator[str]:
+    """The address of a running dashboard with this visitor's folder; options: further ones of `img2tab serve`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-m", "img2tab_core.cli", "serve", "--port", str(port)],
+        [sys.executable, "-m", "img2tab_core.cli", "serve", "--port", str(port), *options],
         cwd=ROOT, env={**os.environ, "IMG2TAB_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
+        for _ in range(1200):
             try:
                 urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read()
                 break
             except OSError:
-                time.sleep(0.1)
+                time.sleep(0.05)
         yield address
     finally:
         server.terminate()
@@ -52,18 +52,25 @@ def dashboard(home: Path) -> Iterator[str]:
 @contextmanager
 def page(address: str, *, width: int = 1440, height: int = 1000, dark: bool = False) -> Iterator:
     """A Playwright page on the dashboard, waits up to two minutes for anything it is asked to find."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+    with opened() as browser:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
         one = context.new_page()
         one.set_default_timeout(120_000)
         one.goto(address)
         one.get_by_role("heading", name="Inspect").wait_for()
+        yield one
+
+
+@contextmanager
+def opened() -> Iterator:
+    """Chromium without a page."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         try:
-            yield one
+            yield browser
         finally:
             browser.close()
 

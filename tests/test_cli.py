@@ -92,7 +92,7 @@ def test_scores_ranks_by_distance_and_knows_layer_and_channel(studio):
 
 
 def test_train_without_two_concepts_says_what_it_reached_and_keeps_the_run(tmp_path, studio):
-    from img2tab_core.service import load_run
+    from img2tab_core.runs import load_run
 
     found = as_json(
         "train", "--target", "perceived_gender", "--exclude", "2839,0", "--seed", 1, "--out", tmp_path / "r")

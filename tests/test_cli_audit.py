@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from img2tab_core import cli, remedies, tables, weights, worked_example
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import Target
-from img2tab_core.service import Studio, load_run
+from img2tab_core.runs import load_run
+from img2tab_core.service import Studio
 from img2tab_core.sessions import read_exclusions
 
 COUNT, CHANNELS = 600, 60

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from img2tab_core import rendering
+from img2tab_core.feature_cache import FeatureCache, Reuse
 from img2tab_core.networks.features import Features, Low
 from img2tab_core.networks.ops import conv_of_scaled, inverse_haar
 from img2tab_core.networks.stylegan2 import StyleGAN2
 from img2tab_core.records import Edit, StyleCode
-from img2tab_core.rendering import FeatureCache, Reuse
 from tests.benchmarks.rendering import plain_mobilestylegan, plain_stylegan2
 
 CLOSE = 1e-4                                                         # of a picture in [-1, 1], before it is clipped
@@ -258,7 +258,7 @@ def test_16_bits_in_the_last_layers_of_a_stylegan2_at_1024_px_move_no_pixel_by_m
     code = network.styles(network.mapping(torch.ones(1, 512)))
     expected = network.synthesis(code)
     found = network.synthesis(code, low=Low(torch.bfloat16, getattr(network, care)[torch.bfloat16]))
-    level = (expected.max() - expected.min()) / 255                  # random weights draw from -14 to 6, not from -1 to 1
+    level = (expected.max() - expected.min()) / 255                  # random weights draw from -14 to 6
     assert 0 < furthest(found, expected) / level <= 2
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import quick, service, tables
+from img2tab_core import quick, runs, service, tables
+from img2tab_core.classifiers import catboost
 from img2tab_core.classifiers.catboost import CatBoostConcepts, GpuConcepts, Rounded
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.layout import StyleLayout
@@ -153,7 +154,7 @@ def test_another_process_finds_the_codes_on_disk(door, home, never_rounded):
     never_rounded()
     fresh = service.Studio()
     again = fresh.table("toy")
-    fresh._distances(again, "warm")
+    fresh.distances(again, "warm")
     assert fresh.screen(again, "warm") == first == fresh.prepare(again, "warm")
     assert same(fresh.train(poisoned(again), "warm"), door.run(table, "warm"), table)
 
@@ -241,7 +242,7 @@ def test_of_a_table_over_the_budget_the_first_channels_are_rounded_and_the_rest_
 
 def test_who_does_not_need_the_codes_does_not_wait_for_them(door):
     table = door.table("toy")
-    with door._making(("rounded", quick.key_of(table, "warm"))):
+    with door.making(("rounded", quick.key_of(table, "warm"))):
         assert door._codes(table, "warm") is None
         assert door.train_quick(table, "warm").quick
 
@@ -278,20 +279,20 @@ def test_a_quick_run_is_not_kept_and_a_full_one_is(door, home):
 
 def test_quick_and_note_are_written_with_a_run_and_are_empty_in_older_ones(door, home):
     run = door.train_quick(door.table("toy"), "warm")
-    service.save_run(run, home / "run")
-    back = service.load_run(home / "run")
+    runs.save_run(run, home / "run")
+    back = runs.load_run(home / "run")
     assert back.quick and back.note == run.note
     about = json.loads((home / "run" / "run.json").read_text())
     (home / "run" / "run.json").write_text(
         json.dumps({name: value for name, value in about.items() if name not in ("quick", "note")}))
-    older = service.load_run(home / "run")
+    older = runs.load_run(home / "run")
     assert (older.quick, older.note) == (False, "")
 
 
 def test_a_run_of_the_graphics_card_says_so_has_another_id_and_stays_in_the_history(door, monkeypatch):
     table = door.table("toy")
     plain = door.train(table, "warm")
-    monkeypatch.setattr(service, "gpu_wished", lambda: True)
+    monkeypatch.setattr(catboost, "gpu_wished", lambda: True)
     monkeypatch.setattr(GpuConcepts, "_device", lambda self, count: {"rsm": 0.5})           # there is no card here
     run = door.train_live(table, "warm")
     assert "graphics card" in run.note and run.id != plain.id and not run.quick

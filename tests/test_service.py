@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2tab_core import service, tables
+from img2tab_core import runs, service, tables
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import Edit, Face
 
@@ -74,8 +74,8 @@ def test_a_cancelled_retrain_leaves_the_standing_run(studio, table, run):
 
 
 def test_a_kept_run_comes_back_with_the_same_probabilities(tmp_path, studio, run, code):
-    service.save_run(run, tmp_path / "run")
-    back = service.load_run(tmp_path / "run")
+    runs.save_run(run, tmp_path / "run")
+    back = runs.load_run(tmp_path / "run")
     assert studio.predict(back, code).probability == studio.predict(run, code).probability
     assert (back.metrics, back.excluded, back.target) == (run.metrics, run.excluded, run.target)
 
@@ -100,12 +100,12 @@ def test_a_damaged_standing_run_is_trained_again_with_the_same_result(studio, ta
     folder.mkdir(parents=True)
     (folder / "run.json").write_text('{"id": ')
     assert fresh.run(table, "perceived_gender").metrics == run.metrics
-    assert service.load_run(folder).metrics == run.metrics
+    assert runs.load_run(folder).metrics == run.metrics
 
 
 def test_a_run_that_is_not_there_is_a_sentence(tmp_path):
     with pytest.raises(Img2TabError, match="Train it again"):
-        service.load_run(tmp_path)
+        runs.load_run(tmp_path)
 
 
 def test_distance_is_never_smaller_than_the_difference_of_the_means(studio, run):

@@ -10,7 +10,7 @@ from dashboard.components import words
 from dashboard.gap import shared
 from img2tab_core.records import Target
 from img2tab_core.remedies import NOTHING, Outcome, Remedies
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
 from img2tab_core.worked_example import closed
 
 

@@ -10,7 +10,7 @@ from dashboard.components import drag_line, words
 from dashboard.gap import shared
 from img2tab_core.proxies import ExclusionCurve
 from img2tab_core.records import Target
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
 
 SEEDS = (1, 3, 5)
 LOST = 0.01          # accuracy that the offered exclusion may cost

@@ -12,7 +12,7 @@ from img2tab_core.classifiers import wilson
 from img2tab_core.intervention import COUNT, STRENGTHS, Checked, Flip, Intervention, Moved
 from img2tab_core.proxies import Carried
 from img2tab_core.records import Target
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
 
 STRONGEST = 3.0      # multiples of what the groups differ by
 

@@ -9,7 +9,7 @@ from dashboard import audit_state, charts, state
 from dashboard.components import words
 from dashboard.gap import shared
 from img2tab_core.records import ConceptScores, Target
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
 
 
 def show(run: Run, target: Target, about: Target) -> None:

@@ -9,7 +9,7 @@ from dashboard import audit_charts, audit_state, is_it_real, session_state, stat
 from dashboard.components import words
 from img2tab_core.fairness import METRICS, SMALL, STANDARD, Audit, Measure
 from img2tab_core.records import Target
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
 
 ONE, EACH = "One for all", "One per group"
 SHORT = {

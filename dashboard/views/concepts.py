@@ -9,7 +9,8 @@ import streamlit as st
 from dashboard import charts, state
 from dashboard.components import words
 from img2tab_core.records import ConceptScores, Target
-from img2tab_core.service import NAME_LENGTH, Run
+from img2tab_core.runs import Run
+from img2tab_core.service import NAME_LENGTH
 
 SHIFTS = (-8, 0, 8)
 USED_ONLY = "Used only"

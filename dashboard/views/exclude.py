@@ -10,7 +10,7 @@ from dashboard.components import pictures, progress, words
 from img2tab_core import classifiers, quick
 from img2tab_core.errors import Img2TabError
 from img2tab_core.records import ConceptScores, Target
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
 
 PER_PAGE = 12
 RANKED = 240

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
-from dashboard import charts, drawing, state
+from dashboard import charts, doors, drawing, standing, state
 from dashboard.components import pictures, progress, scrub, words
 from img2tab_core.errors import Img2TabError
 from img2tab_core.jobs import Job
-from img2tab_core.networks.face_descriptor import SAME_PERSON
 from img2tab_core.records import Edit, Face, Prediction, StyleCode, Target, digest
-from img2tab_core.refinement import Refined
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
+
+if TYPE_CHECKING:
+    from img2tab_core.refinement import Refined
 
 FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
 SAMPLES, UPLOAD, CAMERA = "Samples", "Upload", "Camera"
@@ -23,6 +26,8 @@ def page() -> None:
     face = state.face()
     if face is None:
         st.info("Click a sample above, or upload a photo of your own, to begin.", icon=":material/arrow_upward:")
+        return
+    if not standing.ready():
         return
     run, target = state.active_run(), state.target()
     code = state.code_of(face)
@@ -46,6 +51,8 @@ def _source() -> None:
             required=True,
             persist_state="session",
         )
+        if source != SAMPLES:
+            doors.photos_expected()
         if source == SAMPLES:
             _samples()
         elif source == UPLOAD:
@@ -230,6 +237,8 @@ def _refine_button(face: Face, label: str, kind: str) -> None:
 
 
 def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined) -> None:
+    from img2tab_core.networks.face_descriptor import SAME_PERSON
+
     key = f"inspect.answer.{face.key[:12]}"
     st.session_state[key] = REFINED if state.shows_refined(face.key) else ENCODED
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

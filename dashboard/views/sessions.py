@@ -14,7 +14,7 @@ from dashboard.session_state import Opened
 from img2tab_core import classifiers, sessions, tables
 from img2tab_core.errors import Img2TabError
 from img2tab_core.fairness import GAPS
-from img2tab_core.service import Run
+from img2tab_core.runs import Run
 from img2tab_core.sessions import RunInfo, SessionInfo
 
 SHOWN = 12

@@ -6,6 +6,8 @@ Image Synthesis" (arXiv 2104.04767), as shipped in OpenVINO form by the `random-
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -79,8 +81,8 @@ class MobileStyleGAN(Layered):
     size = 1024
     sizes = SIZES
     n_latent = layout.layers                                         # one w for each style layer
-    close_from = {torch.float16: 16}                                 # earlier, a rounded feature can move an edge
-    draft_from = {torch.float16: 10, torch.bfloat16: 10}
+    close_from: ClassVar = {torch.float16: 16}                       # earlier, a rounded feature can move an edge
+    draft_from: ClassVar = {torch.float16: 10, torch.bfloat16: 10}
 
     def __init__(self) -> None:
         super().__init__()

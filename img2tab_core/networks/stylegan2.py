@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -210,8 +211,8 @@ class StyleGAN2(Layered):
     not show in it.
     """
 
-    close_from = {torch.bfloat16: 17}                                # from 256 px on; float16 may overflow
-    draft_from = {torch.bfloat16: 14}
+    close_from: ClassVar = {torch.bfloat16: 17}                      # from 256 px on; float16 may overflow
+    draft_from: ClassVar = {torch.bfloat16: 14}
 
     def __init__(self, size: int = 1024) -> None:
         super().__init__()

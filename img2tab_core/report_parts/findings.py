@@ -17,7 +17,7 @@ from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.fairness import Audit, Change
 from img2tab_core.intervention import Flip, Intervention
 from img2tab_core.records import DEFAULT_BACKBONE, StyleCode, StyleTable, Target
-from img2tab_core.service import Report, Run
+from img2tab_core.runs import Report, Run
 from img2tab_core.session_runs import SessionRuns
 from img2tab_core.sessions import LogEntry, RunInfo, SessionInfo, branches
 

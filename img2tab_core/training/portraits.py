@@ -13,7 +13,8 @@ from img2tab_core.classifiers import wilson
 from img2tab_core.errors import Img2TabError
 from img2tab_core.population import FOLDER
 from img2tab_core.records import StyleCode, StyleTable
-from img2tab_core.service import Run, Studio
+from img2tab_core.runs import Run
+from img2tab_core.service import Studio
 from img2tab_core.training import corrections
 from img2tab_core.training.agreement import aligned_faces, read_labels
 from img2tab_core.training.domain_gap import domain_gap, mean_shift, over_all

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from img2tab_core import backbone, rendering
 from img2tab_core.cli import MALLOC
+from img2tab_core.feature_cache import FeatureCache, Reuse
 from img2tab_core.networks.mobilestylegan import PREVIEW_BLOCK, MobileStyleGAN
 from img2tab_core.networks.stylegan2 import ModulatedConv, StyledConv, StyleGAN2
 from img2tab_core.records import StyleCode
@@ -138,7 +139,7 @@ def measure_rendering(*, repeats: int = REPEATS) -> list[dict]:
     def row(
         what: str, goal: float, size: int, layer: int, care: rendering.Care, some: Callable[[int], list[StyleCode]]
     ) -> dict:
-        reuse = rendering.Reuse(rendering.FeatureCache(), model.key, (layer,))
+        reuse = Reuse(FeatureCache(), model.key, (layer,))
         ours, theirs = in_turn(
             lambda turn: rendering.draw(generator, some(turn), size=size, reuse=reuse, care=care),
             lambda turn: plain(some(turn), size), repeats=repeats)
@@ -227,15 +228,16 @@ def _stylegan2_here(file: Path, repeats: int, suffix: str) -> dict[str, float]:
         values[index] += next(shifts)
         return values
 
-    def ours(index: int, size: int, reuse: rendering.Reuse) -> np.ndarray:
-        return rendering.draw(model.generator, [StyleCode.of(edited(index), model.name)], size=size, reuse=reuse, care="close")
+    def ours(index: int, size: int, reuse: Reuse) -> np.ndarray:
+        codes = [StyleCode.of(edited(index), model.name)]
+        return rendering.draw(model.generator, codes, size=size, reuse=reuse, care="close")
 
     def plain() -> np.ndarray:
         picture = plain_stylegan2(model.generator, torch.from_numpy(edited(CONCEPT))[None])
         return rendering.to_pixels(picture.permute(0, 2, 3, 1).numpy())
 
-    def reusing(index: int) -> rendering.Reuse:
-        return rendering.Reuse(rendering.FeatureCache(), model.key, (model.layout.locate(index)[0],))
+    def reusing(index: int) -> Reuse:
+        return Reuse(FeatureCache(), model.key, (model.layout.locate(index)[0],))
 
     ways: dict[str, Callable[[int], object]] = {
         f"encode{suffix}": lambda _: model.invert(photo),
