@@ -6,12 +6,13 @@ import copy
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from img2tab_core.batching import Batches
 from img2tab_core.errors import Img2TabError
 from img2tab_core.feature_cache import Reuse
 from img2tab_core.layout import StyleLayout
@@ -69,13 +70,32 @@ def draw_raw(
     generator, device = placed(generator)
     low = low_of(generator, device, care)
     if device.type != "cpu":                                         # many at once, and nothing kept: it is fast enough
-        parts = torch.from_numpy(np.stack([code.values for code in codes])).split(ON_CARD)
-        pictures = [generator.synthesis(part.to(device), size=size, low=low).cpu() for part in parts]
-        return torch.cat(pictures).permute(0, 2, 3, 1).contiguous().numpy()
+        pictures = _card.do(_OnCard(generator, device, size, low), [code.values for code in codes])
+        return np.stack(pictures)
     pictures = [                                                     # one at a time: stays in cache, faster on a CPU
         _drawn(generator, torch.from_numpy(code.values.copy())[None], size, reuse, low) for code in codes
     ]
     return torch.stack(pictures).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+class _OnCard(NamedTuple):
+    """What pictures must share to be drawn together."""
+
+    generator: Generator
+    device: torch.device
+    size: int
+    low: Low | None
+
+
+@torch.inference_mode()
+def _drawn_on_card(how: _OnCard, codes: list[np.ndarray]) -> np.ndarray:
+    """Style codes, each (D,), -> pictures float32 (n, size, size, 3)."""
+    styles = torch.from_numpy(np.stack(codes)).to(how.device)
+    pictures = how.generator.synthesis(styles, size=how.size, low=how.low)
+    return pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+_card = Batches(_drawn_on_card, most=ON_CARD)                        # one line for all visitors, one stream
 
 
 def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None, low: Low | None) -> Tensor:

@@ -17,7 +17,7 @@ FLOORS = {                                                           # the first
     "img2tab_core.networks.features": 0.5, "img2tab_core.networks": 1, "img2tab_core.openvino_ir": 1,
     "img2tab_core.dlib_dat": 1.5,
     "img2tab_core.lpips_pickle": 1.5,
-    "img2tab_core.feature_cache": 1.9,
+    "img2tab_core.feature_cache": 1.9, "img2tab_core.batching": 1.9,
     "img2tab_core.photos": 2, "img2tab_core.alignment": 2, "img2tab_core.rendering": 2, "img2tab_core.scoring": 2,
     "img2tab_core.classifiers.base": 1.8, "img2tab_core.classifiers": 2,
     "img2tab_core.labels": 2, "img2tab_core.code_files": 2,
