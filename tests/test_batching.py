@@ -97,8 +97,8 @@ def test_20_pictures_in_the_line_of_a_card_are_those_drawn_one_by_one_within_1e_
     codes = [StyleCode.of(mean + rng.normal(size=mean.shape).astype(np.float32) * 0.1) for _ in range(20)]
     how = rendering._OnCard(generator, torch.device("cpu"), 128, None)
     expected = rendering.draw_raw(generator, codes, size=128)
+    asked = [[code.values for code in part] for part in (codes[:17], codes[17:18], codes[18:])]
     with ThreadPoolExecutor(3) as pool:
-        parts = list(pool.map(
-            lambda part: rendering._card.do(how, [code.values for code in part]), (codes[:17], codes[17:18], codes[18:])))
+        parts = list(pool.map(lambda part: rendering._card.do(how, part), asked))
     assert [len(part) for part in parts] == [17, 1, 2]
     assert np.abs(np.stack([one for part in parts for one in part]) - expected).max() < 1e-4
