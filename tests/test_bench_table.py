@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks.table import exponent, growth_of, markdown, rows_of
+from tests.benchmarks.table import engines_of, engines_table, exponent, growth_of, markdown, rows_of
 
 
 def _one(median: float, **info) -> dict:
@@ -24,3 +24,12 @@ def test_seconds_that_grow_with_the_square_have_exponent_2():
     assert round(exponent([(1, 1), (10, 100), (100, 10_000)]), 6) == 2
     (one,) = growth_of([_one(4.0, growth="W1", over="faces", size=2), _one(1.0, growth="W1", over="faces", size=1)])
     assert one["points"] == [(1, 1.0), (2, 4.0)] and round(one["exponent"], 6) == 2
+
+
+def test_engines_stand_side_by_side_with_the_longest_preparation_and_the_largest_difference():
+    quick, slow = {"seconds": 0.062, "apart": 0.0, "prepared": 0.0}, {"seconds": 0.1721, "apart": 5.31, "prepared": 6.6}
+    engines = engines_of([_one(1.0), _one(1.0, engines={
+        "ours": {"128": quick, "256": quick}, "other": {"128": slow, "256": slow | {"apart": 0.01, "prepared": 2.0}}})])
+    assert engines_table(engines).splitlines()[2:] == [
+        "| ours | 62 | 62 |  |  |", "| other | 172 | 172 | 7 s | 5.3 of 255 levels |"]
+    assert engines_of([_one(1.0)]) == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -82,6 +84,24 @@ def bench_coarse_strip(timed, door, run, code, index, shifts):
         door.strip(run, code, index, edits=edits, frames=5, size=128, care="draft")
 
     timed(ours, what="the first, coarse strip: 5 frames, 128 px", way="ours", goal=0.3)
+
+
+def bench_card(timed, door, code, index, shifts):
+    """On a graphics card: one frame, and sixteen together; nothing without one."""
+    if not torch.cuda.is_available():
+        pytest.skip("no graphics card on this machine")
+
+    def drawn(count: int) -> None:
+        codes = [door.edited(code, [Edit(index, float(next(shifts)))]) for _ in range(count)]
+        rendering.draw(door.backbone().generator, codes, size=1024, care="close")
+
+    drawn(16)
+    started = time.perf_counter()
+    for _ in range(10):
+        drawn(16)
+    frames = 160 / (time.perf_counter() - started)
+    timed(lambda: drawn(1), what="one 1024 px frame on a graphics card", way="ours", goal=0.008, rounds=30, warmup=5,
+          note=f"{frames:.0f} frames a second, 16 at once")
 
 
 # ---- growth

@@ -61,6 +61,11 @@ def figures_of(measured: list[dict]) -> list[dict]:
     return [figure for one in measured for figure in one["extra_info"].get("figures", ())]
 
 
+def engines_of(measured: list[dict]) -> dict[str, dict]:
+    """Of each engine, by the picture's size: seconds, how far from ours, seconds to prepare; {} for none."""
+    return next((one["extra_info"]["engines"] for one in measured if "engines" in one["extra_info"]), {})
+
+
 def exponent(points: list[tuple[float, float]]) -> float:
     """The slope of the least-squares line through the logarithms."""
     size, seconds = np.log(np.array(points)).T
@@ -83,7 +88,21 @@ def markdown(rows: list[dict], growth: list[dict], figures: list[dict]) -> str:
         f"| {one['what']} | {one['limit']:,} MB | {one['value']:,.0f} MB | | | "
         f"{'yes' if one['value'] <= one['limit'] else 'no'} |" for one in figures]
     told = [f"{one['what']} over {one['over']}: {one['exponent']:.2f}" for one in growth]
-    return "\n".join([*lines, "", *([f"Growth, seconds ~ size to the power of: {'; '.join(told)}."] if told else [])])
+    lines += ["", f"Growth, seconds ~ size to the power of: {'; '.join(told)}."] if told else []
+    return "\n".join(lines)
+
+
+def engines_table(engines: dict[str, dict]) -> str:
+    """Milliseconds a picture in every engine, and what is to be known of it."""
+    sizes = list(next(iter(engines.values())))
+    lines = [f"| one picture, ms | {' | '.join(f'{size} px' for size in sizes)} | to prepare | differs by |",
+             "|---" * (len(sizes) + 3) + "|"]
+    for name, found in engines.items():
+        prepared, apart = (max(one[what] for one in found.values()) for what in ("prepared", "apart"))
+        times = " | ".join(f"{found[size]['seconds'] * 1000:.0f}" for size in sizes)
+        lines.append(f"| {name} | {times} | {f'{prepared:.0f} s' if prepared else ''} | "
+                     f"{f'{apart:.1f} of 255 levels' if apart >= 0.05 else ''} |")
+    return "\n".join(lines)
 
 
 def machine() -> dict:
@@ -127,8 +146,11 @@ def main() -> None:
     rows, growth, figures, about = rows_of(measured), growth_of(measured), figures_of(measured), machine()
     said = f"{about['date']}, {about['cores']} cores of {about['processor']}, {about['device']}; " + ", ".join(
         f"{name} {about[name]}" for name in ("python", "torch", "catboost", "numpy", "scipy", "streamlit"))
-    text = f"{markdown(rows, growth, figures)}\n\n{said}. Medians, warm, ours and the plain way in the same run.\n"
-    found = {"machine": about, "rows": rows, "figures": figures, "growth": growth}
+    engines = engines_of(measured)
+    parts = [markdown(rows, growth, figures), engines_table(engines) if engines else ""]
+    parts.append(f"{said}. Medians, warm, ours and the plain way in the same run.")
+    text = "\n\n".join(part.strip() for part in parts if part) + "\n"
+    found = {"machine": about, "rows": rows, "figures": figures, "growth": growth, "engines": engines}
     (OUT / "bench.json").write_text(json.dumps(found, indent=1))
     (OUT / "bench.md").write_text(text)
     if growth:
