@@ -24,8 +24,8 @@ ON_CARD = 16                           # codes drawn at once on a graphics card
 _copying = threading.Lock()
 
 # How near a picture comes to that of float32. exact: within rounding. close: within 2 of 255 levels, for a person who
-# looks at it. draft: within 8, half a level on average, for a frame that is scrubbed past. The last two are faster
-# where the machine computes with 16 bits, and exact elsewhere.
+# looks at it. draft: up to 256 px within 8, half a level on average, for a frame that is scrubbed past. The last two
+# are faster where the machine computes with 16 bits, and exact elsewhere.
 Care = Literal["exact", "close", "draft"]
 
 

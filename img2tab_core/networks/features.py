@@ -44,7 +44,7 @@ class Layered(nn.Module):
     layout: StyleLayout
     sizes: tuple[int, ...]                                           # of its pictures, px, largest first
     close_from: ClassVar[dict[torch.dtype, int]] = {}                # `Low.layer` for pictures within 2 of 255 levels
-    draft_from: ClassVar[dict[torch.dtype, int]] = {}                # the same within 8, on average half a level
+    draft_from: ClassVar[dict[torch.dtype, int]] = {}                # up to 256 px within 8, half a level on average
 
     def layers(self, size: int) -> int:
         """How many style layers a picture of this size goes through."""
