@@ -15,7 +15,7 @@ from img2tab_core.proxies import Carried, ExclusionCurve, Families, Link, Readab
 from img2tab_core.remedies import Remedies
 from img2tab_core.report import report_html
 from img2tab_core.runs import Run
-from img2tab_core.sessions import SessionInfo
+from img2tab_core.session_records import SessionInfo
 
 _KEYS = {Run: attrgetter("id")}
 

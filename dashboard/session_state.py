@@ -13,7 +13,7 @@ from img2tab_core.runs import Run
 
 if TYPE_CHECKING:
     from img2tab_core.fairness import Change
-    from img2tab_core.sessions import RunInfo, SessionInfo
+    from img2tab_core.session_records import RunInfo, SessionInfo
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ from img2tab_core.service import Studio
 if TYPE_CHECKING:
     from img2tab_core.comparison import Comparison
     from img2tab_core.refinement import Refined
-    from img2tab_core.sessions import Exclusions, RunInfo
+    from img2tab_core.session_records import RunInfo
+    from img2tab_core.shared_exclusions import Exclusions
 
 _KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
 _SHOWN = 768  # the longest side of a photo as shown, pixels

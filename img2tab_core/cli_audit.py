@@ -419,9 +419,9 @@ def _check_attributes(table: StyleTable, sensitive: str) -> None:
 
 
 def _shared(table: StyleTable, target: str, suggested: Suggestion, names: Mapping[int, str]) -> dict:
-    """A suggestion as a list to share, see `sessions.read_exclusions`; it came from no run."""
+    """A suggestion as a list to share, see `shared_exclusions.read_exclusions`; it came from no run."""
     from img2tab_core.runs import DEFAULT_KIND
-    from img2tab_core.sessions import FORMAT, Exclusions
+    from img2tab_core.shared_exclusions import FORMAT, Exclusions
 
     excluded = tuple(sorted(suggested.excluded))
     return {"format": FORMAT} | asdict(Exclusions(

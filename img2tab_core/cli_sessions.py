@@ -20,8 +20,9 @@ from img2tab_core.terminal import Json, shown, verb
 
 if TYPE_CHECKING:
     from img2tab_core.proxies import Suggestion
+    from img2tab_core.session_records import LogEntry, RunInfo, SessionInfo
     from img2tab_core.session_runs import SessionRuns
-    from img2tab_core.sessions import LogEntry, RunInfo, SessionInfo, Sessions
+    from img2tab_core.sessions import Sessions
 
 sessions_app = typer.Typer()
 session_app = typer.Typer(no_args_is_help=True, help=(
@@ -260,14 +261,14 @@ def compare(
     """Two runs side by side: settings, metrics and gaps, and what only one of them excludes."""
     import pandas as pd
 
-    from img2tab_core.sessions import difference
+    from img2tab_core.run_difference import difference
 
     terminal.check_table(out)
     runs = _runs()
     session = runs.sessions.open(name)
     first, second = (runs.sessions.run(session, number) for number in (one, other))
     found, names = difference(first, second), runs.studio.concept_names(session.backbone)
-    rows = _beside(first, second)
+    rows = _beside(first, second, found.metrics)
     heads = ["", f"run {one}", f"run {other}", "change"]
     cells = [[row[head] if isinstance(row[head], str) else _number(row[head], signed=head == "change")
               for head in heads] for row in rows]
@@ -321,7 +322,7 @@ def share(
     as_json: Json = False,
 ) -> None:
     """Write what a run excludes, and all that decides its training, as a list to share."""
-    from img2tab_core.sessions import exclusions_json
+    from img2tab_core.shared_exclusions import exclusions_json
 
     terminal.check_table(out, (".json",))
     runs = _runs()
@@ -344,7 +345,7 @@ def repeat(
     as_json: Json = False,
 ) -> None:
     """Train a run again from a shared list, and say whether it is the same model."""
-    from img2tab_core.sessions import read_exclusions
+    from img2tab_core.shared_exclusions import read_exclusions
 
     runs = _runs()
     session = runs.sessions.open(name)
@@ -469,15 +470,13 @@ def _real(changes: Mapping) -> list[str]:
     return [f"    {_titles()[name]}: {change.sentence}" for name, change in changes.items()]
 
 
-def _beside(one: RunInfo, other: RunInfo) -> list[dict]:
-    """One row for each setting and each number that both runs have."""
-    from img2tab_core.sessions import difference
-
+def _beside(one: RunInfo, other: RunInfo, metrics: Mapping[str, tuple[float, float]]) -> list[dict]:
+    """One row for each setting and each number that both runs have; metrics: name -> (of the one, of the other)."""
     heads = (f"run {one.number}", f"run {other.number}")
     settings = (("Classifier", one.kind, other.kind), ("Seed", str(one.seed), str(other.seed)),
                 ("Excluded", f"{len(one.excluded):,}", f"{len(other.excluded):,}"))
     rows = [{"": title, heads[0]: first, heads[1]: second, "change": ""} for title, first, second in settings]
-    for name, (first, second) in difference(one, other).metrics.items():
+    for name, (first, second) in metrics.items():
         if name in _titles():
             rows.append({"": _titles()[name], heads[0]: first, heads[1]: second, "change": second - first})
     return rows
@@ -486,7 +485,7 @@ def _beside(one: RunInfo, other: RunInfo) -> list[dict]:
 def _tell_trained(
     session: SessionInfo, parent: RunInfo | None, made: RunInfo, suggestion: Suggestion | None, *, as_json: bool
 ) -> None:
-    from img2tab_core.sessions import difference
+    from img2tab_core.run_difference import difference
 
     content = {"session": session.name, "run": _run(made, _numbers(parent)), "rule": suggestion and suggestion.rule,
                "changes": difference(parent, made).metrics if parent else {}}

@@ -12,7 +12,9 @@ from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import StyleTable
 from img2tab_core.remedies import Remedies
 from img2tab_core.runs import DEFAULT_KIND, Report, Run, load_run
-from img2tab_core.sessions import Exclusions, RunInfo, SessionInfo, Sessions
+from img2tab_core.session_records import RunInfo, SessionInfo
+from img2tab_core.sessions import Sessions
+from img2tab_core.shared_exclusions import Exclusions
 
 REPEATED = "repeated with seeds"       # what the log calls an answer to "is it real?"
 

@@ -18,7 +18,7 @@ from img2tab_core.layout import StyleLayout
 from img2tab_core.records import Target
 from img2tab_core.runs import load_run
 from img2tab_core.service import Studio
-from img2tab_core.sessions import read_exclusions
+from img2tab_core.shared_exclusions import read_exclusions
 
 COUNT, CHANNELS = 600, 60
 KIND, GROUP = (Target(name, name.title(), classes, "by hand") for name, classes in (

@@ -18,7 +18,8 @@ from img2tab_core.auditing import Auditor
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import Target
 from img2tab_core.service import Studio
-from img2tab_core.sessions import Sessions, read_exclusions
+from img2tab_core.sessions import Sessions
+from img2tab_core.shared_exclusions import read_exclusions
 
 COUNT, CHANNELS = 400, 24
 ABOUT = ("--table", "toy", "--target", "kind", "--sensitive", "group")

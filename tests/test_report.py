@@ -32,7 +32,7 @@ from img2tab_core.report_parts.sheets import NAMES
 from img2tab_core.report_parts.words import listed, number, percent, place, span
 from img2tab_core.service import Studio
 from img2tab_core.session_runs import REPEATED, SessionRuns
-from img2tab_core.sessions import read_exclusions
+from img2tab_core.shared_exclusions import read_exclusions
 from tests.browser import ARGUMENTS, chromium
 
 N, SIZES = 800, (12, 20)

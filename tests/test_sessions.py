@@ -27,11 +27,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from img2tab_core import sessions, tables
+from img2tab_core import session_database, sessions, tables
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import Target
-from img2tab_core.sessions import Exclusions, RunInfo, Sessions, branches, difference, exclusions_json, read_exclusions
+from img2tab_core.run_difference import difference
+from img2tab_core.session_records import RunInfo
+from img2tab_core.session_rows import Base, RunRow
+from img2tab_core.session_tree import branches
+from img2tab_core.sessions import Sessions
+from img2tab_core.shared_exclusions import Exclusions, exclusions_json, read_exclusions
 
 D, N = 24, 400
 METRICS = {"accuracy": 0.9, "auc": 0.95, "confusion": ((5, 1), (0, 4))}
@@ -406,8 +411,8 @@ def test_a_body_that_raises_ends_its_run_and_the_exception_goes_on(store, sessio
 
 
 def _heartbeat(store, run):
-    with store._reading() as db:
-        return db.get(sessions._Run, run.id).heartbeat
+    with store._database.reading() as db:
+        return db.get(RunRow, run.id).heartbeat
 
 
 # --- processes that die -------------------------------------------------------------------------------
@@ -484,8 +489,8 @@ def test_kill_9_in_the_middle_of_writing_loses_no_run_that_was_done(store, sessi
 
 def _pretend(store, run, **values):
     """Write into the row what another process would have written."""
-    with store._writing() as db:
-        db.execute(sa.update(sessions._Run).where(sessions._Run.id == run.id).values(**values))
+    with store._database.writing() as db:
+        db.execute(sa.update(RunRow).where(RunRow.id == run.id).values(**values))
 
 
 def test_a_number_given_to_another_process_does_not_keep_a_run_alive(store, session):
@@ -609,17 +614,18 @@ def test_four_threads_and_two_processes_that_open_a_new_database_at_once_all_fin
 
 
 def test_the_steps_make_the_very_tables_that_the_code_expects(store):
-    assert sessions.HEAD == ScriptDirectory(str(sessions.STEPS)).get_current_head()
-    with store._engine.connect() as connection:
+    assert session_database.HEAD == ScriptDirectory(str(session_database.STEPS)).get_current_head()
+    with store._database.engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"version_table": sessions.STEP_TABLE, "compare_type": True})
-        assert context.get_current_revision() == sessions.HEAD
-        assert compare_metadata(context, sessions._Base.metadata) == []
+            connection, opts={"version_table": session_database.STEP_TABLE, "compare_type": True})
+        assert context.get_current_revision() == session_database.HEAD
+        assert compare_metadata(context, Base.metadata) == []
 
 
 def test_every_step_is_shipped_with_the_package():
+    steps = session_database.STEPS
     # setuptools finds packages by their __init__.py
-    assert all((folder / "__init__.py").is_file() for folder in (sessions.STEPS, sessions.STEPS / "versions"))
+    assert all((folder / "__init__.py").is_file() for folder in (steps, steps / "versions"))
 
 
 def test_the_default_is_a_write_ahead_file_in_the_visitors_folder(tmp_path, monkeypatch, table):
@@ -628,7 +634,7 @@ def test_the_default_is_a_write_ahead_file_in_the_visitors_folder(tmp_path, monk
     store = Sessions()
     store.create("x", "Ada", table, "smiling", ["young"])
     file = tmp_path / "50% new & ümlaut" / "sessions.db"
-    with store._reading() as db:
+    with store._database.reading() as db:
         assert db.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
         assert db.execute(sa.text("PRAGMA foreign_keys")).scalar() == 1
         assert db.execute(sa.text("PRAGMA busy_timeout")).scalar() == 30_000
@@ -640,7 +646,7 @@ def test_the_default_is_a_write_ahead_file_in_the_visitors_folder(tmp_path, monk
 
 
 def test_a_database_of_a_newer_version_is_left_alone(store, session, url):
-    with store._writing() as db:
+    with store._database.writing() as db:
         db.execute(sa.text("UPDATE audit_step SET version_num = '9999'"))
     with pytest.raises(Img2TabError, match=r"newer version of Img2Tab \(step 9999, this one knows 0001\)"):
         Sessions(url)
@@ -717,7 +723,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
 
 
 def test_a_file_another_program_holds_is_a_sentence_after_the_wait(tmp_path, table, monkeypatch):
-    monkeypatch.setattr(sessions, "PATIENCE", 0.1)
+    monkeypatch.setattr(session_database, "PATIENCE", 0.1)
     store = Sessions(f"sqlite:///{tmp_path / 'sessions.db'}")
     holder = sqlite3.connect(tmp_path / "sessions.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -747,11 +753,11 @@ def test_four_who_turn_100_new_files_to_write_ahead_at_once_do_not_fail_each_oth
 
     def turn(_):
         for i in range(100):
-            engine = sessions._engine(sa.make_url(f"sqlite:///{tmp_path / str(i)}"))
+            engine = session_database._engine(sa.make_url(f"sqlite:///{tmp_path / str(i)}"))
             with engine.connect():
                 pass
             together.wait(timeout=10)
-            sessions._write_ahead(engine)
+            session_database._write_ahead(engine)
             engine.dispose()
 
     with ThreadPoolExecutor(4) as pool:

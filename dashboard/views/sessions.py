@@ -11,11 +11,14 @@ import streamlit as st
 from dashboard import audit_charts, audit_state, doors, is_it_real, session_state, state
 from dashboard.components import progress, words
 from dashboard.session_state import Opened
-from img2tab_core import classifiers, sessions, tables
+from img2tab_core import classifiers, tables
 from img2tab_core.errors import Img2TabError
 from img2tab_core.fairness import GAPS
+from img2tab_core.run_difference import difference
 from img2tab_core.runs import Run
-from img2tab_core.sessions import RunInfo, SessionInfo
+from img2tab_core.session_records import RunInfo, SessionInfo
+from img2tab_core.session_values import NAME_LENGTH
+from img2tab_core.shared_exclusions import exclusions_json, read_exclusions
 
 SHOWN = 12
 STATES = {
@@ -81,9 +84,9 @@ def _begin() -> None:
             "classifier trained on everything becomes its first run."
         )
         left, right = st.columns(2, gap="large")
-        left.text_input("Name", key="sessions.name", max_chars=sessions.NAME_LENGTH, placeholder="Smile detector, May")
+        left.text_input("Name", key="sessions.name", max_chars=NAME_LENGTH, placeholder="Smile detector, May")
         right.text_input(
-            "Your name", key="sessions.owner", value=session_state.who(), max_chars=sessions.NAME_LENGTH,
+            "Your name", key="sessions.owner", value=session_state.who(), max_chars=NAME_LENGTH,
             help="Stands beside what you do in the session's log.")
         st.multiselect(
             "Groups by", list(others), default=[next(iter(others))], max_selections=2, key="sessions.sensitive",
@@ -156,11 +159,11 @@ def _writing(now: Opened) -> None:
 
 def _manage(session: SessionInfo) -> None:
     with st.form("sessions.rename", border=False):
-        st.text_input("New name", key="sessions.rename.name", value=session.name, max_chars=sessions.NAME_LENGTH)
+        st.text_input("New name", key="sessions.rename.name", value=session.name, max_chars=NAME_LENGTH)
         st.form_submit_button("Rename", on_click=_rename, args=(session,), icon=":material/edit:")
     with st.form("sessions.who", border=False):
         st.text_input(
-            "You are", key="sessions.who.name", value=session_state.who(), max_chars=sessions.NAME_LENGTH,
+            "You are", key="sessions.who.name", value=session_state.who(), max_chars=NAME_LENGTH,
             help="The name that the log puts beside what you do from now on.")
         st.form_submit_button("Say so", on_click=lambda: session_state.say_who(st.session_state["sessions.who.name"]))
     st.caption("Deleting removes the session and its runs; the models and the log stay.")
@@ -260,7 +263,7 @@ def _side_by_side(now: Opened) -> None:
     if one.id == another.id:
         st.caption("Choose two different runs.")
         return
-    found = sessions.difference(one, another)
+    found = difference(one, another)
     st.dataframe(_rows(one, another), hide_index=True, height="content", key="sessions.pair")
     models = now.models[one.id], now.models[another.id]
     for number, only, uses in (
@@ -320,7 +323,7 @@ def _share(now: Opened) -> None:
         if run is None or run.state != "done":
             st.caption("There is no run yet.")
         else:
-            content = sessions.exclusions_json(now.session, run, names=state.names())
+            content = exclusions_json(now.session, run, names=state.names())
             st.download_button(
                 f"List of run {run.number}", data=json.dumps(content, indent=1), key="sessions.list",
                 file_name=f"img2tab-exclusions-run-{run.number}.json", mime="application/json",
@@ -335,7 +338,7 @@ def _share(now: Opened) -> None:
 
 def _shared(now: Opened, data: bytes) -> None:
     layout = state.layout()
-    shared = sessions.read_exclusions(data, backbone=now.session.backbone, channels=layout.total)
+    shared = read_exclusions(data, backbone=now.session.backbone, channels=layout.total)
     st.caption(
         f"Excludes {words.count(len(shared.excluded), 'concept')}; made for {words.plain(shared.target)} on the table "
         f"{words.plain(shared.table)}, {words.plain(shared.classifier)}, seed {shared.seed}.")

@@ -1,4 +1,4 @@
-"""Alembic runs this file: it takes the steps over the connection, and in the transaction, that `sessions` opened."""
+"""Alembic runs this file: it takes the steps over the connection that `session_database` opened, in its transaction."""
 
 from __future__ import annotations
 

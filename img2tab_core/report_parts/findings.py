@@ -18,8 +18,9 @@ from img2tab_core.fairness import Audit, Change
 from img2tab_core.intervention import Flip, Intervention
 from img2tab_core.records import DEFAULT_BACKBONE, StyleCode, StyleTable, Target
 from img2tab_core.runs import Report, Run
+from img2tab_core.session_records import LogEntry, RunInfo, SessionInfo
 from img2tab_core.session_runs import SessionRuns
-from img2tab_core.sessions import LogEntry, RunInfo, SessionInfo, branches
+from img2tab_core.session_tree import branches
 
 SHOWN = 12               # concepts and faces with pictures
 SHIFT = 8.0              # standard deviations a concept is moved by in its pictures; 3 are hard to see, 12 break

@@ -36,7 +36,7 @@ from img2tab_core.report_parts.words import (
     span,
 )
 from img2tab_core.run_card import MEANINGS
-from img2tab_core.sessions import difference
+from img2tab_core.run_difference import difference
 
 PLOTTED = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 DIFFERENCES = ("equalised_odds", "equal_opportunity", "demographic_parity", "accuracy_gap")

@@ -28,7 +28,7 @@ from img2tab_core.report_parts.words import (
     span,
 )
 from img2tab_core.run_card import MEANINGS, settings
-from img2tab_core.sessions import RunInfo
+from img2tab_core.session_records import RunInfo
 
 DEEPEST = 6              # a run further down is drawn no further to the right
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from img2tab_core.comparison import Estimate
 from img2tab_core.fairness import Measure
 from img2tab_core.layout import StyleLayout
-from img2tab_core.sessions import RunInfo
+from img2tab_core.session_records import RunInfo
 
 SPACE, MINUS, TIMES = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 RATIOS = frozenset({"auc", "calibration_error"})                     # metrics that are not written as percentages

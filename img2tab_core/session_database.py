@@ -1,0 +1,223 @@
+"""The database that sessions are kept in: opened, brought up to date, and its errors said in one sentence.
+
+The only file that opens it. It is `sessions.db` in a visitor's folder (SQLite), or what the one URL in
+IMG2TAB_DATABASE names (SQLite or PostgreSQL).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import event, orm
+from sqlalchemy.engine import URL, make_url
+
+from img2tab_core import weights
+from img2tab_core.errors import Img2TabError
+
+VARIABLE = "IMG2TAB_DATABASE"           # the environment variable that names another database
+PATIENCE = 30                           # seconds to wait for others who write
+HEAD = "0001"                           # the last step in migrations/versions
+STEPS = Path(__file__).parent / "migrations"
+STEP_TABLE = "audit_step"               # which step a database has reached
+STEP_LOCK = 5_250_926_132               # any number; PostgreSQL's name for "somebody takes steps now"
+
+
+class Database:
+    """The database of the sessions; what happens in the body of `reading` or `writing` is one transaction.
+
+    An error that the database says is said in one sentence.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        """Open it, make it where there is none, and bring an older one up to date."""
+        self._url = _url(url)
+        self._where = str(self._url.database) if self._is_file else self._url.render_as_string(hide_password=True)
+        self.engine = _engine(self._url)
+        # SQLite: whoever means to write says so at the start, or two that have read could not both go on to write
+        self._writer = self.engine.execution_options(img2tab_writes=True)
+        try:
+            with self._sentences():
+                self._prepare()
+        except Img2TabError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let the database go; the next call opens it again."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[orm.Session]:
+        """A transaction that only reads."""
+        with self._sentences(), orm.Session(self.engine) as db, db.begin():
+            yield db
+
+    @contextmanager
+    def writing(self) -> Iterator[orm.Session]:
+        """A transaction that may write."""
+        with self._sentences(), orm.Session(self._writer) as db, db.begin():
+            yield db
+
+    @property
+    def _is_file(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
+    def _prepare(self) -> None:
+        """The tables as this version knows them, whoever else opens the database at the same moment."""
+        if self._is_file:
+            _write_ahead(self.engine)
+        with self.engine.begin() as connection:
+            if _step(connection) == HEAD:
+                return
+        with self._writer.begin() as connection:                     # SQLite: nobody else writes from here on
+            if not self._is_file:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(STEP_LOCK)))
+            reached = _step(connection)
+            if reached != HEAD:
+                _take_steps(connection, reached, self._where)
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        """What a database says, as one sentence."""
+        try:
+            yield
+        except sa.exc.TimeoutError as error:
+            raise Img2TabError(
+                f"Too many at once want the sessions in {self._where}. Wait a moment and try again."
+            ) from error
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            raise Img2TabError(self._sentence(getattr(error, "orig", error))) from error
+
+    def _sentence(self, error: BaseException | None) -> str:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        if not self._is_file:
+            return (
+                f"The database {self._where} cannot be used ({said}). Check that its server runs and that {VARIABLE} "
+                "names it rightly."
+            )
+        code = getattr(error, "sqlite_errorname", "")
+        if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+            return (
+                f"The sessions in {self._where} are damaged ({said}). Put a copy of the file in its place, or move it "
+                "away to begin anew."
+            )
+        if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return (
+                f"The sessions in {self._where} were in use by another program for {PATIENCE} seconds. "
+                "Wait until it has ended and try again."
+            )
+        return (
+            f"The sessions in {self._where} cannot be read or written ({said}). Check the folder's permissions and "
+            "the free space."
+        )
+
+
+def _url(url: str | None) -> URL:
+    """The URL given, else the environment's, else a file in the visitor's folder; never shown where it is not one."""
+    text = url or os.environ.get(VARIABLE)
+    if not text:
+        found = URL.create("sqlite", database=str(weights.home() / "sessions.db"))
+    else:
+        try:
+            found = make_url(text)
+        except (sa.exc.ArgumentError, ValueError) as error:
+            raise Img2TabError(
+                f"{VARIABLE} must be a URL such as postgresql+psycopg://user:password@host/name, got something else. "
+                "Mend it, or remove it to keep sessions in a file."
+            ) from error
+    name = found.get_backend_name()
+    if name not in ("sqlite", "postgresql"):
+        raise Img2TabError(
+            f"Sessions are kept in SQLite or PostgreSQL, got {name}. Name another database in {VARIABLE}.")
+    if name == "sqlite" and found.database in (None, "", ":memory:"):
+        raise Img2TabError("Sessions must outlive the process, got a database in memory. Name a file instead.")
+    # SQLAlchemy's own choice of a driver differs between its versions
+    return found.set(drivername="postgresql+psycopg") if found.drivername == "postgresql" else found
+
+
+def _engine(url: URL) -> sa.Engine:
+    """Connections to the database; none is made yet."""
+    try:
+        if url.get_backend_name() == "postgresql":
+            arguments = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
+            return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(url, connect_args={"timeout": PATIENCE})
+    except ImportError as error:
+        raise Img2TabError(
+            f"The driver for {url.drivername} is not installed ({error.name or str(error).splitlines()[0]}). Run "
+            "`pip install -e .[postgres]` in the project's folder."
+        ) from error
+    except sa.exc.NoSuchModuleError as error:
+        raise Img2TabError(
+            f"There is no driver {url.drivername}. Write postgresql+psycopg:// or sqlite:/// in {VARIABLE}."
+        ) from error
+    except OSError as error:
+        raise Img2TabError(
+            f"The folder of {url.database} cannot be made ({error.strerror}). Name another place in {VARIABLE} or "
+            "IMG2TAB_HOME."
+        ) from error
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None                            # transactions are ours, see below
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("img2tab_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _write_ahead(engine: sa.Engine) -> None:
+    """Readers and one writer do not wait for each other; the file remembers it."""
+    deadline = time.monotonic() + PATIENCE
+    connection = engine.raw_connection()
+    try:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:                # for this one SQLite does not wait by itself
+                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+    finally:
+        connection.close()
+
+
+def _step(connection: sa.Connection) -> str | None:
+    """Which step a database has reached; None where it has no sessions yet."""
+    if not sa.inspect(connection).has_table(STEP_TABLE):
+        return None
+    return connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(STEP_TABLE)))
+
+
+_STEPPING = threading.Lock()                                         # Alembic keeps what it works on in its module
+
+
+def _take_steps(connection: sa.Connection, reached: str | None, where: str) -> None:
+    """`alembic upgrade head` within the caller's transaction."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config(attributes={"connection": connection, "version_table": STEP_TABLE})
+    config.set_main_option("script_location", str(STEPS).replace("%", "%%"))
+    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+    if reached is not None and reached not in known:
+        raise Img2TabError(
+            f"The sessions in {where} were written by a newer version of Img2Tab (step {reached}, this one knows "
+            f"{HEAD}). Install that version, or name another database in {VARIABLE}."
+        )
+    with _STEPPING:
+        command.upgrade(config, "head")

@@ -1,0 +1,165 @@
+"""The tables of audit sessions as SQLAlchemy maps them, and how a row is found, logged and turned into its record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from img2tab_core.errors import Img2TabError
+from img2tab_core.session_records import LogEntry, RunInfo, SessionInfo
+from img2tab_core.session_values import NAME_LENGTH
+
+LARGEST_ID = 2**31 - 1                  # that PostgreSQL's integer holds
+
+
+class _Moment(sa.types.TypeDecorator):
+    """A moment in UTC; SQLite keeps no time zone."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(orm.DeclarativeBase):
+    type_annotation_map = {  # noqa: RUF012 - the name SQLAlchemy reads
+        str: sa.Text(), datetime: _Moment(), list: sa.JSON(), dict: sa.JSON(),
+    }
+
+
+class SessionRow(Base):
+    __tablename__ = "audit_session"
+    __table_args__ = (sa.UniqueConstraint("name", name="audit_session_name"), {"sqlite_autoincrement": True})
+
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
+    owner: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
+    backbone: orm.Mapped[str]
+    table_name: orm.Mapped[str]
+    table_key: orm.Mapped[str]
+    target: orm.Mapped[str]
+    sensitive: orm.Mapped[list]
+    notes: orm.Mapped[str]
+    current: orm.Mapped[int | None]                                  # a run's number
+    created: orm.Mapped[datetime]
+    changed: orm.Mapped[datetime]
+
+
+class RunRow(Base):
+    __tablename__ = "audit_run"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["session_id"], ["audit_session.id"], name="audit_run_of_session", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["parent_id"], ["audit_run.id"], name="audit_run_of_parent"),
+        sa.UniqueConstraint("session_id", "number", name="audit_run_number"),
+        sa.CheckConstraint(
+            "state in ('running', 'done', 'failed', 'cancelled', 'interrupted')", name="audit_run_state"),
+        sa.Index("audit_run_parent", "parent_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    session_id: orm.Mapped[int]
+    parent_id: orm.Mapped[int | None]
+    number: orm.Mapped[int]
+    kind: orm.Mapped[str]
+    seed: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+    excluded: orm.Mapped[list]
+    metrics: orm.Mapped[dict]
+    run_id: orm.Mapped[str]
+    note: orm.Mapped[str]
+    who: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
+    state: orm.Mapped[str] = orm.mapped_column(sa.String(20))
+    reason: orm.Mapped[str]
+    started: orm.Mapped[datetime]
+    finished: orm.Mapped[datetime | None]
+    heartbeat: orm.Mapped[datetime]
+    host: orm.Mapped[str]                                            # with pid and process: who trains it
+    pid: orm.Mapped[int]
+    process: orm.Mapped[str]
+
+
+class LogRow(Base):
+    __tablename__ = "audit_log"
+    __table_args__ = (sa.Index("audit_log_session", "session_id"), {"sqlite_autoincrement": True})
+
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    at: orm.Mapped[datetime]
+    who: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
+    session_id: orm.Mapped[int]                                      # no foreign key: the log outlives its session
+    session_name: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
+    what: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
+    details: orm.Mapped[dict]
+
+
+def clock(db: orm.Session) -> datetime:
+    """By the one clock that all who share a database have: the server's, or this machine's for a file."""
+    if db.get_bind().dialect.name == "postgresql":
+        return db.scalar(sa.select(sa.func.clock_timestamp())).astimezone(UTC)
+    return datetime.now(UTC)
+
+
+def id_of(record: SessionInfo | RunInfo | int) -> int:
+    """0, which no row has, for a number that none can have."""
+    number = record if isinstance(record, int) else record.id
+    return number if 0 < number <= LARGEST_ID else 0
+
+
+def find_session(db: orm.Session, number: int, *, lock: bool = False) -> SessionRow:
+    """A session's row; lock: nobody else changes the session before the transaction ends (SQLite: anything)."""
+    row = db.get(SessionRow, number, with_for_update=lock or None)
+    if row is None:
+        raise Img2TabError("This session is not there any more. Choose another one.")
+    return row
+
+
+def find_run(db: orm.Session, number: int) -> RunRow:
+    row = db.get(RunRow, number)
+    if row is None:
+        raise Img2TabError("This run is not there any more: its session was deleted. Choose another one.")
+    return row
+
+
+def flush_name(db: orm.Session, name: str) -> None:
+    """Write now; the database is the one that knows whether a name is taken."""
+    try:
+        db.flush()
+    except sa.exc.IntegrityError as error:
+        raise Img2TabError(f"There is already a session named {name!r}. Choose another name.") from error
+
+
+def add_entry(db: orm.Session, session: SessionRow, who: str, what: str, now: datetime, details: dict) -> LogRow:
+    entry = LogRow(
+        at=now, who=who or session.owner, session_id=session.id, session_name=session.name, what=what, details=details)
+    db.add(entry)
+    return entry
+
+
+def session_info(row: SessionRow) -> SessionInfo:
+    return SessionInfo(
+        id=row.id, name=row.name, owner=row.owner, backbone=row.backbone, table=row.table_name,
+        table_key=row.table_key, target=row.target, sensitive=tuple(row.sensitive), notes=row.notes,
+        current=row.current, created=row.created, changed=row.changed,
+    )
+
+
+def run_info(row: RunRow) -> RunInfo:
+    return RunInfo(
+        id=row.id, session=row.session_id, parent=row.parent_id, number=row.number, kind=row.kind, seed=row.seed,
+        excluded=tuple(row.excluded), note=row.note, who=row.who, state=row.state, started=row.started,
+        finished=row.finished, run_id=row.run_id, metrics=row.metrics, reason=row.reason,
+    )
+
+
+def log_entry(row: LogRow) -> LogEntry:
+    return LogEntry(
+        id=row.id, at=row.at, who=row.who, session=row.session_id, session_name=row.session_name, what=row.what,
+        details=row.details,
+    )

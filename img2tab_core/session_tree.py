@@ -1,0 +1,38 @@
+"""The tree of a session's runs: its order, and how it is drawn as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from img2tab_core.session_records import RunInfo
+from img2tab_core.session_values import is_number
+
+
+def branches(runs: Sequence[RunInfo]) -> list[tuple[str, RunInfo]]:
+    """(the lines of a drawn tree in front of it, the run), each run followed by its children, these by number."""
+    below: dict[int | None, list[RunInfo]] = {}
+    for run in sorted(runs, key=lambda run: -run.number):            # a stack gives the last one first
+        below.setdefault(run.parent, []).append(run)
+    found, waiting = [], [("", "", run) for run in below.get(None, [])]
+    while waiting:
+        lines, indent, run = waiting.pop()
+        found.append((lines, run))
+        for position, child in enumerate(below.get(run.id, [])):
+            corner, onward = ("└─ ", "   ") if position == 0 else ("├─ ", "│  ")
+            waiting.append((indent + corner, indent + onward, child))
+    return found
+
+
+def drawn(runs: Sequence[RunInfo], current: int | None) -> str:
+    """The runs as a drawn tree, one a line; current: number of the one that is marked."""
+    return "\n".join(f"{lines}{_words(run, current)}" for lines, run in branches(runs))
+
+
+def _words(run: RunInfo, current: int | None) -> str:
+    """A run on one line."""
+    accuracy = run.metrics.get("accuracy")
+    parts = [f"{run.number} {run.kind}", f"{len(run.excluded):,} excluded" if run.excluded else "nothing excluded"]
+    parts += [f"accuracy {accuracy:.3f}"] if is_number(accuracy) else []
+    parts += [] if run.state == "done" else [run.state]
+    parts += ["current"] if run.number == current else []
+    return " · ".join(parts) + (f" — {' '.join(run.note.split())}" if run.note.strip() else "")

@@ -1,0 +1,110 @@
+"""Exclusions shared as JSON: what a run excludes and all else that decides its training, written and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from img2tab_core.errors import Img2TabError
+from img2tab_core.session_records import RunInfo, SessionInfo
+from img2tab_core.session_values import LARGEST_SEED, checked_channels, is_seed
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """An exclusion list somebody shared, with all that decides a training; excluded: channels, ascending.
+
+    names: what its concepts were called; run_id: of the run it came from, "" where not noted: a training that repeats
+    it exactly gets the same.
+    """
+
+    backbone: str
+    table: str
+    table_key: str
+    target: str
+    classifier: str
+    seed: int
+    excluded: tuple[int, ...]
+    names: dict[int, str] = field(default_factory=dict)
+    run_id: str = ""
+
+
+def exclusions_json(session: SessionInfo, run: RunInfo, *, names: Mapping[int, str] | None = None) -> dict:
+    """What a run excludes and all else that decides its training, to be shared as JSON.
+
+    names: of concepts, by channel index; those of the excluded ones are told.
+    """
+    if run.session != session.id:
+        raise Img2TabError(f"Run {run.number} is not of the session {session.name!r}. Choose one of its runs.")
+    content = {
+        "format": FORMAT, "backbone": session.backbone, "table": session.table, "table_key": session.table_key,
+        "target": session.target, "classifier": run.kind, "seed": run.seed, "excluded": list(run.excluded),
+    }
+    told = {str(index): names[index] for index in run.excluded if index in names} if names else {}
+    return content | ({"run_id": run.run_id} if run.run_id else {}) | ({"names": told} if told else {})
+
+
+def read_exclusions(
+    source: Path | bytes | Mapping,
+    *,
+    backbone: str | None = None,
+    channels: int | None = None,
+    table_key: str | None = None,
+) -> Exclusions:
+    """What `exclusions_json` gave: a file, its bytes, or the content itself.
+
+    backbone and channels: whose channels, and how many there are, it must fit; table_key: of the table on which the
+    run is to be repeated exactly. None leaves a check out.
+    """
+    content = _content(source)
+    if content.get("format") != FORMAT:
+        raise Img2TabError(
+            f"Shared exclusions must have format {FORMAT}, got {content.get('format')!r}. Ask for a list saved by "
+            "this version of Img2Tab."
+        )
+    texts = {name: content.get(name) for name in ("backbone", "table", "table_key", "target", "classifier")}
+    for name, value in texts.items():
+        if not isinstance(value, str) or not value:
+            raise Img2TabError(f"Shared exclusions must say their {name}, got {value!r}. Ask for the whole list.")
+    seed, names, run_id = content.get("seed"), content.get("names", {}), content.get("run_id", "")
+    if not is_seed(seed):
+        raise Img2TabError(f"The seed of shared exclusions must be from 0 to {LARGEST_SEED}, got {seed!r}.")
+    found = tuple(checked_channels(content.get("excluded")))
+    if backbone is not None and texts["backbone"] != backbone:
+        raise Img2TabError(
+            f"These exclusions are of channels of the backbone {texts['backbone']}, and {backbone} is in use, where "
+            "the same numbers mean other concepts. Choose a table of that backbone."
+        )
+    if channels is not None and found and found[-1] >= channels:
+        raise Img2TabError(
+            f"Excluded channels must be below {channels}, the number there are, got {found[-1]}. Choose another list.")
+    if table_key is not None and texts["table_key"] != table_key:
+        raise Img2TabError(
+            f"These exclusions were made on the table {texts['table']} as it was then, and this one holds other faces: "
+            "the run cannot be repeated exactly. Choose that table, or only take over what is excluded."
+        )
+    if not isinstance(names, Mapping) or not all(
+        str(index).isdecimal() and isinstance(name, str) for index, name in names.items()
+    ) or not isinstance(run_id, str):
+        raise Img2TabError("The names in shared exclusions must be texts by channel number. Ask for the list again.")
+    return Exclusions(
+        **texts, seed=seed, excluded=found, run_id=run_id, names={int(index): name for index, name in names.items()})
+
+
+def _content(source: Path | bytes | Mapping) -> Mapping:
+    """The JSON object in a file or in bytes."""
+    if isinstance(source, Mapping):
+        return source
+    try:
+        content = json.loads(source.read_bytes() if isinstance(source, Path) else source)
+    except OSError as error:
+        raise Img2TabError(f"{source} cannot be read ({error.strerror}). Choose another file.") from error
+    except (ValueError, RecursionError) as error:
+        raise Img2TabError(f"Shared exclusions must be a JSON file, got something else ({error}).") from error
+    if not isinstance(content, dict):
+        raise Img2TabError(f"Shared exclusions must be one JSON object, got a {type(content).__name__}.")
+    return content
