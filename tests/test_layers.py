@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = {                                                           # the first prefix that fits decides
     "img2tab_core.errors": 0, "img2tab_core.layout": 0.1, "img2tab_core.records": 0.2,
+    "img2tab_core.words": 0.2,
     "img2tab_core.manifest": 0.2, "img2tab_core.later": 0,
     "img2tab_core.networks.ops": 0.5, "img2tab_core.networks.face_descriptor": 0.5,
     "img2tab_core.networks.ir_se50": 0.5, "img2tab_core.networks.resnet50": 0.5,
@@ -60,7 +61,7 @@ FLOORS = {                                                           # the first
     "img2tab_core.terminal": 4.3, "img2tab_core.cli_import": 4.4, "img2tab_core.cli_classifiers": 4.4,
     "img2tab_core.cli_audit": 4.4, "img2tab_core.cli_sessions": 4.4,
     "img2tab_core.cli": 5,
-    "dashboard.components.drag_line": 4.95, "dashboard.components": 4.9,
+    "dashboard.components.dragging": 4.85, "dashboard.components.drag_line": 4.95, "dashboard.components": 4.9,
     "dashboard.charts": 5, "dashboard.audit_charts": 5.1, "dashboard.proxy_charts": 5.1,
     "dashboard.doors": 5.3, "dashboard.session_state": 5.4, "dashboard.state": 5.5, "dashboard.audit_state": 5.6,
     "dashboard.standing": 5.6, "dashboard.is_it_real": 5.8, "dashboard.drawing": 5.6,

@@ -1,31 +1,15 @@
 // A line over a curve that follows the hand; where it is let go is a count, and the page is told.
 //
-// One DragLine lives in each mounted component. The page hands it a scene whenever it runs; it keeps where the person
-// is, and a drag that is going on, as long as the scene is of the same curve.
+// The pointer, the keys and the reports are those of every Slider: dragging.js, which comes before this file.
 
-const SETTLED = 350;                      // milliseconds after the last key until the count is reported
 const CATCH = 8;                          // CSS pixels: so near to a measured count the line is caught by it
 const TENTHS = 10;                        // arrow keys for the way between two measured counts
 const MARGIN = { left: 48, right: 14, top: 38, bottom: 62 };
 const STEM = 11;                          // CSS pixels from the axis down to the grip, which covers no point there
 const APART = 46;                         // CSS pixels a number under the axis needs
-const KEYS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
-const LEAPS = { PageUp: 1, PageDown: -1 };
-const ENDS = { Home: 0, End: Infinity };
-
-const lines = new WeakMap();
 
 export default function (component) {
-  const { data, parentElement, setStateValue } = component;
-  let line = lines.get(parentElement);
-  if (!line?.root.isConnected) {
-    line = new DragLine(parentElement.querySelector(".curve"));
-    lines.set(parentElement, line);
-  }
-  line.tell = (value) => setStateValue("moved", value);
-  line.take(data);
-  // Streamlit also calls this for a run that a later one has overtaken, while the component is still there.
-  return () => line.root.isConnected || line.close();
+  return mount(DragLine, ".curve", component, component.data);
 }
 
 function made(name, attributes, text) {
@@ -39,39 +23,14 @@ function grouped(count) {
   return count.toLocaleString("en");
 }
 
-class DragLine {
+class DragLine extends Slider {
   constructor(root) {
-    this.root = root;
-    this.part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((one) => [one.dataset.part, one]));
-    this.scene = null;
+    super(root);
     this.count = 0;                       // where the line is
-    this.turn = 0;                        // how often the person's choice was reported
-    this.drag = null;                     // { pointer, from } while the pointer is down
-    this.later = 0;                       // timer of a report that waits for the last key
-    this.held = new Set();
-    this.sizes = new ResizeObserver(() => this.draw());
-    this.sizes.observe(root);
-    this.listen();
-  }
-
-  close() {
-    this.sizes.disconnect();
-    clearTimeout(this.later);
   }
 
   take(scene) {
-    const known = this.scene;
-    this.scene = scene;
-    if (known?.of !== scene.of) {
-      this.drag = null;
-      this.held.clear();
-      this.calm();
-      this.turn = scene.turn;
-      this.count = scene.count;
-    } else if (!this.drag && !this.later && scene.turn >= this.turn) {
-      this.turn = scene.turn;             // the page has heard everything: where it is, we are
-      this.count = scene.count;
-    }
+    if (this.accepts(scene)) this.count = scene.count;
     this.part.field.setAttribute("aria-label", scene.label);
     this.part.field.setAttribute("aria-valuemin", scene.counts[0]);
     this.part.field.setAttribute("aria-valuemax", scene.counts.at(-1));
@@ -80,95 +39,36 @@ class DragLine {
 
   // ---- what the person does
 
-  listen() {
-    const { field } = this.part;
-    field.addEventListener("pointerdown", (event) => {
-      if (event.button || !this.scene) return;
-      field.setPointerCapture(event.pointerId);
-      field.focus({ preventScroll: true, focusVisible: false });
-      event.preventDefault();
-      this.calm();
-      this.drag = { pointer: event.pointerId, from: this.count };
-      this.root.classList.add("dragging");
-      this.move(this.under(event));
-    });
-    field.addEventListener("pointermove", (event) => {
-      if (event.pointerId === this.drag?.pointer) this.move(this.under(event));
-    });
-    field.addEventListener("pointerup", (event) => {
-      if (event.pointerId !== this.drag?.pointer) return;
-      this.move(this.under(event));
-      this.dropped();
-      this.report();
-    });
-    field.addEventListener("pointercancel", (event) => {
-      if (event.pointerId === this.drag?.pointer) this.back();       // the finger scrolls the page instead
-    });
-    field.addEventListener("keydown", (event) => this.key(event));
-    field.addEventListener("keyup", (event) => {
-      if (this.held.delete(event.key) && !this.held.size) this.soon();
-    });
-    field.addEventListener("blur", () => {
-      this.held.clear();
-      if (this.later) this.report();
-    });
+  get value() {
+    return this.count;
   }
 
-  key(event) {
-    if (!this.scene || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Escape" && this.drag) return this.back();
-    const { counts } = this.scene;
-    let count = this.count;
-    if (event.key in KEYS) {
-      const place = this.place(count), step = KEYS[event.key];
-      count = this.at((Math.round(place * TENTHS) + step) / TENTHS);
-      if (count === this.count) count += step;                       // where a tenth is less than one concept
-    } else if (event.key in LEAPS) {
-      count = LEAPS[event.key] > 0
-        ? counts.find((one) => one > count) ?? count
-        : counts.findLast((one) => one < count) ?? count;
-    } else if (event.key in ENDS) {
-      count = counts[Math.min(ENDS[event.key], counts.length - 1)];
-    } else return;
-    event.preventDefault();
-    this.held.add(event.key);
-    this.calm();
-    this.later = -1;                      // held: reported once it is let go
-    this.move(count);
-  }
-
-  back() {
-    const { from } = this.drag;
-    this.dropped();
-    this.move(from);
-  }
-
-  dropped() {
-    this.drag = null;
-    this.root.classList.remove("dragging");
-  }
-
-  move(count) {
+  jump(count) {
     const { counts } = this.scene;
     this.count = Math.max(counts[0], Math.min(counts.at(-1), count));
     this.show();
   }
 
-  soon() {
-    this.calm();
-    this.later = setTimeout(() => this.report(), SETTLED);
+  go(count) {
+    this.jump(count);
   }
 
-  calm() {
-    clearTimeout(this.later);
-    this.later = 0;
+  step(by) {
+    const place = this.place(this.count), count = this.at((Math.round(place * TENTHS) + by) / TENTHS);
+    return count === this.count ? count + by : count;                // where a tenth is less than one concept
+  }
+
+  leap(by) {
+    const { counts } = this.scene;
+    return (by > 0 ? counts.find((one) => one > this.count) : counts.findLast((one) => one < this.count)) ?? this.count;
+  }
+
+  end(by) {
+    return this.scene.counts.at(by > 0 ? -1 : 0);
   }
 
   report() {
-    this.calm();
-    if (this.count === this.scene.count && this.turn === this.scene.turn) return;
-    this.turn += 1;
-    this.tell({ of: this.scene.of, count: this.count, turn: this.turn });
+    this.say("count", this.count);
   }
 
   // ---- places: 0 is the first measured count, 1 the second, and so on
@@ -206,6 +106,10 @@ class DragLine {
   }
 
   // ---- what is shown
+
+  resize() {
+    this.draw();
+  }
 
   draw() {
     const { part, scene } = this;

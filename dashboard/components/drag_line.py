@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-import streamlit as st
-
-from dashboard.components import words
+from dashboard.components import dragging, words
 from img2tab_core.comparison import Estimate
 from img2tab_core.proxies import CurvePoint, ExclusionCurve
 
 ROUND_ABOVE, ROUND_TO = 200, 10        # between counts further apart than this, a place is a multiple of ten
 LABEL = "Concepts to exclude"
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "img2tab_drag_line",
-    html=(_HERE / "drag_line.html").read_text(),
-    css=(_HERE / "drag_line.css").read_text(),
-    js=(_HERE / "drag_line.js").read_text(),
-)
+_component = dragging.component("drag_line")
 
 
 def drag_line(
@@ -39,11 +30,11 @@ def drag_line(
     """
 
     def moved() -> None:
-        chosen = answer(_said(key), of, curve)
+        chosen = answer(dragging.said(key), of, curve)
         if chosen is not None:
             on_move(chosen)
 
-    drawn = scene(curve, count, of=of, turn=_turn(_said(key)), colours=colours)
+    drawn = scene(curve, count, of=of, turn=dragging.turn_of(dragging.said(key)), colours=colours)
     _component(key=key, data=drawn, on_moved_change=moved)
 
 
@@ -66,9 +57,7 @@ def scene(curve: ExclusionCurve, count: int, *, of: str, turn: int, colours: tup
 
 def answer(said: object, of: str, curve: ExclusionCurve) -> int | None:
     """The count a browser reported for this curve; None where it is about another, or makes no sense."""
-    if not isinstance(said, dict) or said.get("of") != of:
-        return None
-    count = said.get("count")
+    count = dragging.about(said, of).get("count")
     if isinstance(count, bool) or not isinstance(count, int):
         return None
     return min(max(count, curve.points[0].count), curve.points[-1].count)
@@ -88,13 +77,3 @@ def _written(value: Estimate) -> str:
     if value.high is None:
         return words.percent(value.mean)
     return f"{words.percent(value.mean)} ({words.percent(value.low)} to {words.percent(value.high)})"
-
-
-def _said(key: str) -> object:
-    """What the browser reported last."""
-    return (st.session_state.get(key) or {}).get("moved")
-
-
-def _turn(said: object) -> int:
-    turn = said.get("turn") if isinstance(said, dict) else None
-    return turn if isinstance(turn, int) and 0 <= turn < 2**53 else 0

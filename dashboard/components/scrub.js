@@ -1,30 +1,14 @@
 // A face that follows the hand: pre-drawn pictures and a probability curve, moved along without asking the server.
 //
-// One Scrubber lives in each mounted component. The page hands it a scene whenever it runs; the scrubber keeps where
-// the person is, and a drag that is going on, as long as the scene is of the same face and concept.
+// The pointer, the keys and the reports are those of every Slider: dragging.js, which comes before this file.
 
 const AT_REST = 0.005;                    // standard deviations that nobody sees
 const GLIDE = 45;                         // milliseconds in which a keyboard step loses two thirds of its distance
-const SETTLED = 350;                      // milliseconds after the last key until the value is reported
 const CELL = 56;                          // the least width and the height of a picture in the film, CSS pixels
-const KEYS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
-const LEAPS = { PageUp: 1, PageDown: -1 };
-const ENDS = { Home: -1, End: 1 };
-
-const scrubbers = new WeakMap();
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export default function (component) {
-  const { data, parentElement, setStateValue } = component;
-  let scrubber = scrubbers.get(parentElement);
-  if (!scrubber?.root.isConnected) {
-    scrubber = new Scrubber(parentElement.querySelector(".scrub"));
-    scrubbers.set(parentElement, scrubber);
-  }
-  scrubber.tell = (value) => setStateValue("moved", value);
-  scrubber.take(unpack(data));
-  // Streamlit also calls this for a run that a later one has overtaken, while the component is still there.
-  return () => scrubber.root.isConnected || scrubber.close();
+  return mount(Scrubber, ".scrub", component, unpack(component.data));
 }
 
 // Four bytes say how long the JSON head is; after it come the pictures, one behind the other.
@@ -51,30 +35,20 @@ function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-class Scrubber {
+class Scrubber extends Slider {
   constructor(root) {
-    this.root = root;
-    this.part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((one) => [one.dataset.part, one]));
-    this.scene = null;
+    super(root);
     this.shift = 0;                       // where the marker is, standard deviations
     this.target = 0;                      // where it is going; the same but for a moment after a key
-    this.turn = 0;                        // how often the person's choice was reported
     this.frames = [];                     // decoded pictures of the strip, in the order of this.shifts
     this.shifts = [];
-    this.drag = null;                     // { pointer, from } while the pointer is down
-    this.later = 0;                       // timer of a report that waits for the last key
-    this.held = new Set();
     this.ticking = 0;
     this.urls = {};
-    this.sizes = new ResizeObserver(() => this.resize());
-    this.sizes.observe(root);
-    this.listen();
   }
 
   close() {
-    this.sizes.disconnect();
+    super.close();
     cancelAnimationFrame(this.ticking);
-    clearTimeout(this.later);
     this.frames.forEach((one) => one.close());
     Object.values(this.urls).forEach((one) => URL.revokeObjectURL(one.url));
   }
@@ -83,17 +57,10 @@ class Scrubber {
 
   take(scene) {
     const known = this.scene, other = known?.of !== scene.of;
-    this.scene = scene;
     this.root.dataset.of = scene.of;
-    if (other) {
-      this.drag = null;
-      this.held.clear();
-      this.calm();
-      this.turn = scene.turn;
-      this.shift = this.target = scene.shift;
-    } else if (!this.drag && !this.later && scene.turn >= this.turn) {
-      this.turn = scene.turn;             // the page has heard everything: where it is, we are
-      this.go(scene.shift);
+    if (this.accepts(scene)) {
+      if (other) this.shift = this.target = scene.shift;
+      else this.go(scene.shift);
     }
     if (known?.around !== scene.around && !scene.frames.length) this.empty();
     if (known?.curve.join() !== scene.curve.join()) this.trace();
@@ -172,59 +139,8 @@ class Scrubber {
 
   // ---- what the person does
 
-  listen() {
-    const { track } = this.part;
-    track.addEventListener("pointerdown", (event) => {
-      if (event.button || !this.scene) return;
-      track.setPointerCapture(event.pointerId);
-      track.focus({ preventScroll: true, focusVisible: false });
-      event.preventDefault();
-      this.drag = { pointer: event.pointerId, from: this.target };
-      this.calm();
-      this.jump(this.under(event));
-    });
-    track.addEventListener("pointermove", (event) => {
-      if (event.pointerId === this.drag?.pointer) this.jump(this.under(event));
-    });
-    track.addEventListener("pointerup", (event) => {
-      if (event.pointerId !== this.drag?.pointer) return;
-      this.jump(this.under(event));
-      this.drag = null;
-      this.report();
-    });
-    track.addEventListener("pointercancel", (event) => {
-      if (event.pointerId === this.drag?.pointer) this.back();       // the finger scrolls the page instead
-    });
-    track.addEventListener("keydown", (event) => this.key(event));
-    track.addEventListener("keyup", (event) => {
-      if (this.held.delete(event.key) && !this.held.size) this.soon();
-    });
-    track.addEventListener("blur", () => {
-      this.held.clear();
-      if (this.later) this.report();
-    });
-  }
-
-  key(event) {
-    const { scene } = this;
-    if (!scene || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Escape" && this.drag) return this.back();
-    let where = this.snapped(this.target);
-    if (event.key in KEYS) where += KEYS[event.key] * (event.shiftKey ? scene.step : scene.stride);
-    else if (event.key in LEAPS) where += LEAPS[event.key] * scene.leap;
-    else if (event.key in ENDS) where = ENDS[event.key] * scene.reach;
-    else return;
-    event.preventDefault();
-    this.held.add(event.key);
-    this.calm();
-    this.later = -1;                      // held: reported once it is let go
-    this.go(this.snapped(where));
-  }
-
-  back() {
-    const { from } = this.drag;
-    this.drag = null;
-    this.go(from);
+  get value() {
+    return this.target;
   }
 
   under(event) {
@@ -253,23 +169,26 @@ class Scrubber {
     this.schedule();
   }
 
-  soon() {
-    this.calm();
-    this.later = setTimeout(() => this.report(), SETTLED);
+  step(by, fine) {
+    return this.beside(by * (fine ? this.scene.step : this.scene.stride));
   }
 
-  calm() {
-    clearTimeout(this.later);
-    this.later = 0;
+  leap(by) {
+    return this.beside(by * this.scene.leap);
+  }
+
+  end(by) {
+    return this.snapped(by * this.scene.reach);
+  }
+
+  beside(way) {
+    return this.snapped(this.snapped(this.target) + way);
   }
 
   report() {
-    this.calm();
     const shift = this.snapped(this.target);
     this.go(shift);
-    if (shift === this.scene.shift && this.turn === this.scene.turn) return;
-    this.turn += 1;
-    this.tell({ of: this.scene.of, shift, turn: this.turn });
+    this.say("shift", shift);
   }
 
   // ---- what is shown

@@ -8,12 +8,12 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
+from dashboard.components import dragging
 from img2tab_core.records import Frame, digest
 
 REACH = 10.0                           # standard deviations to either side
@@ -23,13 +23,7 @@ SHIFTS = np.linspace(-REACH, REACH, 1 + round(2 * REACH / STEP))     # where the
 QUALITY = 82                           # of WebP: 3 ms and 9 kB for a face of 256 px, its error far below what is seen
 LABEL = "Move by, standard deviations"
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "img2tab_scrub",
-    html=(_HERE / "scrub.html").read_text(),
-    css=(_HERE / "scrub.css").read_text(),
-    js=(_HERE / "scrub.js").read_text(),
-)
+_component = dragging.component("scrub")
 
 
 @dataclass(frozen=True)
@@ -88,8 +82,8 @@ def scrub(scene: Scene, *, key: str, on_move: Callable[[float], None]) -> None:
     turn = f"{key}.turn"
 
     def moved() -> None:
-        said = st.session_state[key].get("moved")
-        shift, now = answer(said, scene.of), _turn(said)
+        said = dragging.said(key)
+        shift, now = answer(said, scene.of), dragging.turn_of(said)
         if now <= st.session_state.get(turn, 0):                     # a browser says again what it once said
             return
         st.session_state[turn] = now
@@ -132,15 +126,7 @@ def unpack(data: bytes) -> tuple[dict, tuple[bytes, ...]]:
 
 def answer(said: object, of: str) -> float | None:
     """The shift a browser reported for this face and concept; None where it is about another, or makes no sense."""
-    if not isinstance(said, dict) or said.get("of") != of:
-        return None
-    shift = said.get("shift")
+    shift = dragging.about(said, of).get("shift")
     if isinstance(shift, bool) or not isinstance(shift, int | float) or not math.isfinite(shift):
         return None
     return float(round(min(REACH, max(-REACH, shift)) / STEP) / round(1 / STEP))
-
-
-def _turn(said: object) -> int:
-    """Which of the browser's reports this is, counted from 1; 0 for none."""
-    turn = said.get("turn") if isinstance(said, dict) else None
-    return turn if isinstance(turn, int) and 0 <= turn < 2**53 else 0

@@ -7,30 +7,18 @@ from collections.abc import Mapping
 
 from img2tab_core.errors import Img2TabError
 from img2tab_core.layout import StyleLayout
+from img2tab_core.words import concept, count, percent, place, points, sentence, signed
+
+__all__ = [
+    "DISTANCE", "arrow", "concept", "count", "deviations", "find", "percent", "place", "plain", "points", "sentence",
+    "signed",
+]
 
 DISTANCE = (
     "How far a concept sets the two classes apart: Wasserstein-1 distance (W1) between them, in standard deviations."
 )
 
 _PLACE = re.compile(r"(?:layer)?\s*(\d+)\s*(?:[:·.,/]|channel|·\s*channel)\s*(?:channel)?\s*(\d+)", re.IGNORECASE)
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """0.8731 -> "87.3 %", with a space that does not break."""
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
-
-
-def points(difference: float) -> str:
-    """A difference of two shares in percentage points: -0.021 -> "−2.1 points"."""
-    return f"{signed(100 * difference)}\N{NO-BREAK SPACE}points"
-
-
-def signed(number: float, digits: int = 1) -> str:
-    """-2.14 -> "−2.1", 2.14 -> "+2.1", 0 -> "0.0"; a true minus sign, so that columns align."""
-    text = f"{abs(number):.{digits}f}"
-    if float(text) == 0:
-        return text
-    return ("+" if number > 0 else "\N{MINUS SIGN}") + text
 
 
 def arrow(difference: float) -> str:
@@ -46,27 +34,6 @@ def deviations(shift: float) -> str:
 def plain(text: str) -> str:
     """What a person typed, so that Markdown shows it as it is: no links, no pictures, no formulas."""
     return re.sub(r"([\\`*_{}\[\]()<>#+.!|~$:&-])", r"\\\1", text)
-
-
-def sentence(text: str) -> str:
-    """The same words with a capital first letter."""
-    return text[:1].upper() + text[1:]
-
-
-def concept(index: int, layout: StyleLayout, names: Mapping[int, str]) -> str:
-    """A concept's name, or its place: 2871 -> "Hair darkness" or "Layer 7 · channel 311"."""
-    return sentence(names[index]) if names.get(index) else place(index, layout)
-
-
-def place(index: int, layout: StyleLayout) -> str:
-    """Where a channel lives: "Layer 7 · channel 311"."""
-    layer, channel = layout.locate(index)
-    return f"Layer {layer} · channel {channel}"
-
-
-def count(number: int, thing: str) -> str:
-    """1 -> "1 concept", 1500 -> "1,500 concepts"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def find(text: str, layout: StyleLayout, names: Mapping[int, str]) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from img2tab_core.fairness import SMALL, GroupAudit, Measure
 from img2tab_core.report_parts.markup import Child, Markup, element
-from img2tab_core.report_parts.words import number, signed, span
+from img2tab_core.report_parts.words import number, span
+from img2tab_core.words import signed
 
 
 def cell(measure: Measure, metric: str = "") -> Child:

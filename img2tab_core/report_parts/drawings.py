@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from img2tab_core.fairness import METRICS, Audit, GroupAudit, Measure
 from img2tab_core.remedies import Remedies
 from img2tab_core.report_parts.markup import Markup, element
-from img2tab_core.report_parts.words import RATIOS, measured, number, percent, sentence, span
+from img2tab_core.report_parts.words import RATIOS, measured, number, span
+from img2tab_core.words import percent, sentence
 
 ROW = 46                 # px, of one row: its words, and below them its line
 MORE = 18                # px, where the words of a row need two lines
@@ -229,7 +230,7 @@ def _tick(value: float, metric: str, scale: Scale) -> str:
     if metric in RATIOS:
         return f"{value:.{2 if gap >= 0.01 - 1e-9 else 3}f}"
     digits = 0 if abs(100 * gap - round(100 * gap)) < 1e-6 else 1
-    return f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
+    return percent(value, digits)
 
 
 def _step(rough: float) -> float:

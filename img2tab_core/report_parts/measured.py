@@ -20,23 +20,17 @@ from img2tab_core.report_parts.words import (
     MINUS,
     SPACE,
     TIMES,
-    concept,
-    count,
     day,
     estimated,
     excluding,
     listed,
     lower,
     one_line,
-    percent,
-    place,
-    points,
-    sentence,
-    signed,
     span,
 )
 from img2tab_core.run_card import MEANINGS
 from img2tab_core.run_difference import difference
+from img2tab_core.words import concept, count, percent, place, points, sentence, signed
 
 PLOTTED = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 DIFFERENCES = ("equalised_odds", "equal_opportunity", "demographic_parity", "accuracy_gap")

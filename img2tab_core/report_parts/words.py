@@ -1,38 +1,22 @@
-"""How a report writes numbers, dates, runs and concepts."""
+"""How a report writes metrics, intervals, lists, runs and dates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from img2tab_core.comparison import Estimate
 from img2tab_core.fairness import Measure
-from img2tab_core.layout import StyleLayout
 from img2tab_core.session_records import RunInfo
+from img2tab_core.words import percent
 
 SPACE, MINUS, TIMES = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 RATIOS = frozenset({"auc", "calibration_error"})                     # metrics that are not written as percentages
 
 
-def percent(share: float) -> str:
-    """0.8731 -> "87.3 %", with a space that does not break."""
-    return f"{100 * share:.1f}{SPACE}%"
-
-
 def number(value: float, metric: str) -> str:
     """A metric's value: 0.873 -> "87.3 %", an AUC "0.873"."""
     return f"{value:.3f}" if metric in RATIOS else percent(value)
-
-
-def signed(value: float, digits: int = 1) -> str:
-    """-2.14 -> "−2.1", 2.14 -> "+2.1", 0 -> "0.0"."""
-    text = f"{abs(value):.{digits}f}"
-    return text if float(text) == 0 else ("+" if value > 0 else MINUS) + text
-
-
-def points(difference: float) -> str:
-    """A difference of two shares: -0.021 -> "−2.1 points"."""
-    return f"{signed(100 * difference)}{SPACE}points"
 
 
 def span(low: float, high: float, metric: str = "") -> str:
@@ -56,20 +40,10 @@ def estimated(value: Estimate) -> str:
     return "not measured" if text is None else f"{text}{SPACE}%"
 
 
-def count(value: int, thing: str) -> str:
-    """1 -> "1 concept", 1500 -> "1,500 concepts"."""
-    return f"{value:,} {thing}{'' if value == 1 else 's'}"
-
-
 def listed(parts: Sequence[str]) -> str:
     """Three parts -> "a, b and c"; with semicolons where a part has a comma of its own."""
     comma = "; " if any(", " in part for part in parts) else ", "
     return parts[0] if len(parts) == 1 else f"{comma.join(parts[:-1])}{comma.strip(', ')} and {parts[-1]}"
-
-
-def sentence(text: str) -> str:
-    """The same words with a capital first letter."""
-    return text[:1].upper() + text[1:]
 
 
 def lower(text: str) -> str:
@@ -95,14 +69,3 @@ def day(at: datetime) -> str:
 def minute(at: datetime) -> str:
     """"2026-11-24 12:21", UTC as everywhere in a session."""
     return f"{at:%Y-%m-%d %H:%M}"
-
-
-def place(index: int, layout: StyleLayout) -> str:
-    """Where a channel lives: "Layer 7 · channel 311"."""
-    layer, channel = layout.locate(index)
-    return f"Layer {layer} · channel {channel}"
-
-
-def concept(index: int, layout: StyleLayout, names: Mapping[int, str]) -> str:
-    """A concept's name, or its place."""
-    return sentence(names[index]) if names.get(index) else place(index, layout)

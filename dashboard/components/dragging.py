@@ -1,0 +1,39 @@
+"""What a person drags in the browser: how such a component is registered, and what its browser reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+_HERE = Path(__file__).parent
+
+
+def component(name: str) -> Callable:
+    """The component whose files have this name; its script begins with dragging.js, which all that are dragged share.
+
+    Its browser reports {"of": of what, "turn": which report, counted from 1, and its own value} as the state "moved".
+    """
+    return st.components.v2.component(
+        f"img2tab_{name}",
+        html=(_HERE / f"{name}.html").read_text(),
+        css=(_HERE / f"{name}.css").read_text(),
+        js="".join((_HERE / file).read_text() for file in ("dragging.js", f"{name}.js")),
+    )
+
+
+def said(key: str) -> object:
+    """What the browser reported last; None before."""
+    return (st.session_state.get(key) or {}).get("moved")
+
+
+def about(report: object, of: str) -> dict:
+    """A report on this; an empty one where it is about another, or makes no sense."""
+    return report if isinstance(report, dict) and report.get("of") == of else {}
+
+
+def turn_of(report: object) -> int:
+    """Which of the browser's reports this is, counted from 1; 0 for none."""
+    turn = report.get("turn") if isinstance(report, dict) else None
+    return turn if isinstance(turn, int) and 0 <= turn < 2**53 else 0
