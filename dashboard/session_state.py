@@ -12,7 +12,7 @@ from img2tab_core.errors import Img2TabError
 from img2tab_core.runs import Run
 
 if TYPE_CHECKING:
-    from img2tab_core.fairness import Change
+    from img2tab_core.changes import Change
     from img2tab_core.session_records import RunInfo, SessionInfo
 
 

@@ -7,11 +7,27 @@ from typing import TypeVar
 
 import numpy as np
 
-from img2tab_core import fairness, intervention, proxies, remedies, tables
+from img2tab_core import (
+    exclusion_curves,
+    fairness,
+    intervention,
+    linear_probe,
+    proxies,
+    remedies,
+    stand_ins,
+    tables,
+    threshold_costs,
+)
+from img2tab_core.audit_record import Audit
+from img2tab_core.changes import Change, change
+from img2tab_core.decisions import STANDARD, Thresholds
 from img2tab_core.errors import Img2TabError
+from img2tab_core.gaps import gaps_of
+from img2tab_core.groups import Groups, crossed
 from img2tab_core.records import StyleTable
 from img2tab_core.runs import Report, Run
 from img2tab_core.service import Studio
+from img2tab_core.threshold_costs import ThresholdCost
 
 T = TypeVar("T")
 REPEATED = ("equalised_odds", "demographic_parity", "accuracy")     # what `repeated` compares
@@ -31,7 +47,7 @@ class Auditor:
 
     # --- groups and gaps -----------------------------------------------------------------------
 
-    def groups(self, run: Run, sensitive: Sequence[str], rows: np.ndarray) -> list[fairness.Groups]:
+    def groups(self, run: Run, sensitive: Sequence[str], rows: np.ndarray) -> list[Groups]:
         """The groups that one or two other targets of the run's table form among these rows."""
         table = self.studio.table(run.table)
         if run.target in sensitive:
@@ -40,38 +56,37 @@ class Auditor:
                 "both. Choose another attribute."
             )
         found = [tables.target_of(table, name) for name in sensitive]
-        return [fairness.Groups(one.title, one.classes, table.labels[one.name].to_numpy()[rows]) for one in found]
+        return [Groups(one.title, one.classes, table.labels[one.name].to_numpy()[rows]) for one in found]
 
     def audit(
         self,
         run: Run,
         sensitive: Sequence[str],
         *,
-        thresholds: fairness.Thresholds = fairness.STANDARD,
+        thresholds: Thresholds = STANDARD,
         repeats: int = 1000,
-    ) -> fairness.Audit:
+    ) -> Audit:
         """What a run does to each group of the test faces, and how far apart the groups are."""
         rows, labels, probability = self.studio.judged(run)
         return fairness.audit(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats)
 
-    def threshold_cost(
-        self, run: Run, sensitive: Sequence[str], thresholds: fairness.Thresholds
-    ) -> fairness.ThresholdCost:
+    def threshold_cost(self, run: Run, sensitive: Sequence[str], thresholds: Thresholds) -> ThresholdCost:
         """What thresholds, one for all or one per group, cost against 0.5."""
         rows, labels, probability = self.studio.judged(run)
-        return fairness.threshold_cost(labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds)
+        return threshold_costs.threshold_cost(
+            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds)
 
     def gaps(self, run: Run, sensitive: Sequence[str]) -> dict[str, float | None]:
         """Every gap, and the accuracy, on the test faces whose group is known, at the standard threshold.
 
-        By the names of `fairness.GAPS`, and "accuracy"; None where it cannot be measured.
+        By the names of `gaps.GAPS`, and "accuracy"; None where it cannot be measured.
         """
         rows, labels, probability = self.studio.judged(run)
-        groups = fairness.crossed(self.groups(run, sensitive, rows))
+        groups = crossed(self.groups(run, sensitive, rows))
         known = groups.codes >= 0
-        said = (probability > fairness.STANDARD)[known]
-        found = fairness.gaps_of(labels[known], said, groups.codes[known])
+        said = (probability > STANDARD)[known]
+        found = gaps_of(labels[known], said, groups.codes[known])
         return found | {"accuracy": float((said == labels[known]).mean()) if known.any() else None}
 
     def repeated(
@@ -83,7 +98,7 @@ class Auditor:
         seeds: int = 5,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> dict[str, fairness.Change]:
+    ) -> dict[str, Change]:
         """Whether what an exclusion changed comes again: both runs trained anew with every seed, paired by seed.
 
         Returns the changes of equalised_odds and demographic_parity (smaller is better) and of accuracy on the test
@@ -112,7 +127,7 @@ class Auditor:
                         )
                     found[name][side].append(measured[name])
         return {
-            name: fairness.change(
+            name: change(
                 *values, smaller_is_better=name != "accuracy", what="accuracy" if name == "accuracy" else "gap")
             for name, values in found.items()
         }
@@ -147,24 +162,25 @@ class Auditor:
         seeds: Sequence[int] = (0,),
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> proxies.ExclusionCurve:
+    ) -> exclusion_curves.ExclusionCurve:
         """Accuracy and gap against how much is excluded, in the order of the suggestion; a quick retrain each."""
         ranking = np.array(self.suggest(table, target, sensitive).ranking)
-        return self._made(("curve", table.key, target, sensitive, tuple(seeds)), lambda: proxies.exclusion_curve(
+        key = ("curve", table.key, target, sensitive, tuple(seeds))
+        return self._made(key, lambda: exclusion_curves.exclusion_curve(
             table, target, sensitive, ranking, seeds=seeds, progress=progress, cancelled=cancelled))
 
-    def families(self, table: StyleTable) -> proxies.Families:
+    def families(self, table: StyleTable) -> stand_ins.Families:
         """Concepts that go together; once per table."""
-        return self._made(("families", table.key), lambda: proxies.families(table))
+        return self._made(("families", table.key), lambda: stand_ins.families(table))
 
-    def readable(self, run: Run, sensitive: str) -> proxies.Readable:
+    def readable(self, run: Run, sensitive: str) -> linear_probe.Readable:
         """How well an attribute can still be read from what a run does not exclude."""
         table = self.studio.table(run.table)
-        return proxies.readable(table, sensitive, excluded=run.excluded)
+        return linear_probe.readable(table, sensitive, excluded=run.excluded)
 
-    def stand_ins(self, run: Run, *, count: int = 10) -> tuple[proxies.Link, ...]:
+    def stand_ins(self, run: Run, *, count: int = 10) -> tuple[stand_ins.Link, ...]:
         """The concepts left that go most with an excluded one, given the target."""
-        return proxies.correlated(self.studio.table(run.table), run.target, run.excluded, count=count)
+        return stand_ins.correlated(self.studio.table(run.table), run.target, run.excluded, count=count)
 
     # --- intervention and remedies -------------------------------------------------------------
 
@@ -203,7 +219,7 @@ class Auditor:
     ) -> intervention.Checked:
         """The same edit of a sample of faces through pictures: drawn, encoded again, and read by a probe."""
         table = self.studio.table(run.table)
-        reads = self._made(("probe", table.key, found.sensitive), lambda: proxies.probe(table, found.sensitive))
+        reads = self._made(("probe", table.key, found.sensitive), lambda: linear_probe.probe(table, found.sensitive))
         return intervention.checked(
             found, table, self.studio.backbone(table.backbone), reads.read, model=run.classifier, towards=towards,
             count=count, progress=progress, cancelled=cancelled)
@@ -225,7 +241,7 @@ class Auditor:
         table = self.studio.table(run.table)
         about = tables.target_of(table, sensitive)
         labels = table.labels[run.target].to_numpy()
-        groups = fairness.Groups(about.title, about.classes, table.labels[sensitive].to_numpy())
+        groups = Groups(about.title, about.classes, table.labels[sensitive].to_numpy())
         rows, _ = tables.labelled(table, run.target, "train")
         rows = rows[groups.codes[rows] >= 0]
         draws = {

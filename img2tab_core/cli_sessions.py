@@ -461,7 +461,7 @@ def _measured(run: RunInfo) -> str:
 
 
 def _titles() -> dict[str, str]:
-    from img2tab_core.fairness import GAPS, METRICS
+    from img2tab_core.gaps import GAPS, METRICS
 
     return METRICS | GAPS | {"log_loss": "Log-loss"}
 
@@ -509,7 +509,7 @@ def _number(value: float | None, *, percent: bool = False, signed: bool = False)
 
 def _done(entry: LogEntry) -> str:
     """What was done, with the little that fits on a line."""
-    from img2tab_core.fairness import Change
+    from img2tab_core.changes import Change
     from img2tab_core.session_runs import REPEATED
 
     details = dict(entry.details)

@@ -239,8 +239,8 @@ def checked(
 ) -> Checked:
     """Draw `count` faces of the other group as they are and moved, encode the pictures, and read the attribute again.
 
-    read: style codes (n, D) -> (n,), higher for group 1, such as `proxies.Probe.read`. The unedited face goes through
-    the same rendering and encoding, so that what these alone do is no part of the change.
+    read: style codes (n, D) -> (n,), higher for group 1, such as `linear_probe.Probe.read`. The unedited face goes
+    through the same rendering and encoding, so that what these alone do is no part of the change.
     """
     if towards not in (0, 1) or count < 1:
         raise Img2TabError(f"A check needs a group 0 or 1 and at least one face, got {towards} and {count}.")

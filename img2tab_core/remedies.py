@@ -15,10 +15,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from img2tab_core import __version__, scoring
+from img2tab_core.changes import Change, change
 from img2tab_core.classifiers.catboost import BINS, TRIED_PER_SPLIT, CatBoostConcepts
 from img2tab_core.comparison import Estimate, estimate, plain
+from img2tab_core.decisions import STANDARD
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.fairness import STANDARD, Change, Groups, change, gaps_of
+from img2tab_core.gaps import gaps_of
+from img2tab_core.groups import Groups
 
 COLUMNS = 512
 FOLDS = 5                # ThresholdOptimizer learns from probabilities of faces the classifier was not trained on
@@ -119,7 +122,7 @@ class Own:
 
 @dataclass(frozen=True)
 class Trial:
-    """One remedy with one seed, on the test faces; gaps as in `fairness.GAPS`, seconds of training and predicting."""
+    """One remedy with one seed, on the test faces; gaps as in `gaps.GAPS`, seconds of training and predicting."""
 
     seed: int
     accuracy: float

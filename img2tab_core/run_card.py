@@ -6,8 +6,10 @@ import html
 import re
 from pathlib import Path
 
-from img2tab_core import classifiers, fairness, tables
-from img2tab_core.fairness import GAPS, METRICS, Audit, Measure
+from img2tab_core import classifiers, tables
+from img2tab_core.audit_record import SMALL, Audit, GroupAudit, Measure
+from img2tab_core.decisions import STANDARD
+from img2tab_core.gaps import GAPS, METRICS
 from img2tab_core.records import StyleTable, Target
 from img2tab_core.report_parts.files import write_text
 from img2tab_core.report_parts.findings import licences, model_folder, trained_with
@@ -57,7 +59,7 @@ def card_of(runs: SessionRuns, session: SessionInfo, info: RunInfo, *, audit: Au
             *_unexamined(table, session),
         ],
         "Metrics": [
-            f"- A face whose probability is above {fairness.STANDARD:g} is given “{plain(target.classes[1])}” "
+            f"- A face whose probability is above {STANDARD:g} is given “{plain(target.classes[1])}” "
             f"(class 1), else “{plain(target.classes[0])}” (class 0).",
             *(f"- {title}: {MEANINGS[name]}." for name, title in GAPS.items()),
             f"- Intervals: 95 %, from {found.repeats:,} resamples of the test faces of each group (seed {found.seed}). "
@@ -145,8 +147,8 @@ def _licences(session: SessionInfo) -> list[str]:
         f"- {plain(session.backbone)}: the licence of its checkpoint holds."]
 
 
-def _counted(one: fairness.GroupAudit) -> str:
-    return f"{plain(one.name)} {one.count:,}" + (f" (fewer than {fairness.SMALL}: flagged)" if one.small else "")
+def _counted(one: GroupAudit) -> str:
+    return f"{plain(one.name)} {one.count:,}" + (f" (fewer than {SMALL}: flagged)" if one.small else "")
 
 
 def _unexamined(table: StyleTable, session: SessionInfo) -> list[str]:

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from img2tab_core import fairness, weights
+from img2tab_core import weights
 from img2tab_core.auditing import Auditor
+from img2tab_core.changes import Change
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import StyleTable
 from img2tab_core.remedies import Remedies
@@ -170,7 +171,7 @@ class SessionRuns:
         who: str = "",
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> dict[str, fairness.Change]:
+    ) -> dict[str, Change]:
         """`Auditor.repeated` for two runs of a session; the answer is kept in its log, for the report."""
         models = [self.model(session, run) for run in (before, after)]
         found = self.auditor.repeated(*models, session.sensitive, seeds=seeds, progress=progress, cancelled=cancelled)
@@ -197,14 +198,14 @@ class SessionRuns:
         self.sessions.record(session, who, "compared remedies", {"run": run.number, "remedies": found.to_json()})
         return found
 
-    def answers(self, session: SessionInfo) -> dict[tuple[int, int], dict[str, fairness.Change]]:
+    def answers(self, session: SessionInfo) -> dict[tuple[int, int], dict[str, Change]]:
         """What `repeated` found so far: (number before, number after) -> changes; the latest of each pair."""
         found = {}
         for entry in self.sessions.log(session):
             if entry.what == REPEATED:
                 said = entry.details
                 found[said["before"], said["after"]] = {
-                    name: fairness.Change.from_json(change) for name, change in said["changes"].items()}
+                    name: Change.from_json(change) for name, change in said["changes"].items()}
         return found
 
     def _finished(self, session: SessionInfo, started: RunInfo, run: Run) -> RunInfo:

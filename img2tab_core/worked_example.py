@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from img2tab_core import proxies, remedies, tables
+from img2tab_core import draws, proxies, remedies, tables
 from img2tab_core.errors import Img2TabError
-from img2tab_core.fairness import Groups
+from img2tab_core.groups import Groups
 from img2tab_core.records import StyleTable, digest
 
 OURS = "Suggested exclusion (ours)"
@@ -45,7 +45,7 @@ def worked_example(
     tables.target_of(table, target)
     labels, groups = (table.labels[name].to_numpy() for name in (target, sensitive))
     train = {
-        seed: proxies.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed)
+        seed: draws.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed)
         for seed in seeds
     }
 
@@ -55,7 +55,7 @@ def worked_example(
 
     return remedies.compare_remedies(
         table.psi, labels, Groups(about.title, about.classes, groups), train=train,
-        test=proxies.balanced_rows(labels, groups, table.rows("test")), base=base, progress=progress,
+        test=draws.balanced_rows(labels, groups, table.rows("test")), base=base, progress=progress,
         cancelled=cancelled,
         extra=[remedies.Own(OURS, ours, "Excludes what carries the attribute within the target's classes.")],
     )
@@ -80,9 +80,9 @@ def biased_table(
     about = [tables.target_of(table, name) for name in (target, sensitive)]
     labels, groups = (table.labels[name].to_numpy() for name in (target, sensitive))
     parts = (
-        proxies.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed),
+        draws.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed),
         table.rows("validation"),
-        proxies.balanced_rows(labels, groups, table.rows("test"), seed=seed),
+        draws.balanced_rows(labels, groups, table.rows("test"), seed=seed),
     )
     rows = np.concatenate(parts)
     order = np.argsort(rows)                                         # as they lie on disk

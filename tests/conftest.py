@@ -8,9 +8,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from img2tab_core import population, weights
+from img2tab_core import population, tables, weights
+from img2tab_core.layout import StyleLayout
+from img2tab_core.records import Target
 
 SHARED = Path(os.environ.get("IMG2TAB_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -89,6 +93,32 @@ def other_home(tmp_path_factory) -> Path:
     if built.is_dir():
         (folder / "tables" / "default").symlink_to(built)
     return folder
+
+
+@pytest.fixture(scope="session")
+def toy_home(tmp_path_factory) -> Callable[..., Path]:
+    """Writes a visitor's folder with a table `toy`, for a module to keep.
+
+    count, channels: its shape. kind: what class 1 of `kind` adds to channels 0 to 4, in standard deviations; `group`
+    adds 1.5 to all from group_from on. The two go together in 75 % of the faces; `odd` alternates.
+    """
+    classes = {"kind": ("plain", "special"), "group": ("left", "right"), "odd": ("even", "odd")}
+
+    def write(count: int, channels: int, *, kind: float, group_from: int) -> Path:
+        home = tmp_path_factory.mktemp("home")
+        rng = np.random.default_rng(0)
+        groups = rng.integers(0, 2, count)
+        kinds = np.where(rng.random(count) < 0.75, groups, 1 - groups)
+        psi = rng.normal(size=(count, channels)).astype(np.float32)
+        psi[:, :5] += kind * kinds[:, None]
+        psi[:, group_from:] += 1.5 * groups[:, None]
+        labels = pd.DataFrame({"kind": kinds, "group": groups, "odd": np.arange(count) % 2}).astype(np.int8)
+        targets = [Target(name, name.title(), classes[name], "by hand") for name in labels]
+        tables.write_table(home / "tables" / "toy", lambda rows: psi[rows], labels, targets=targets,
+                           layout=StyleLayout((channels,)), backbone="made-by-hand", key="toy-key")
+        return home
+
+    return write
 
 
 def _needs(name: str) -> None:

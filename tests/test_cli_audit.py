@@ -14,15 +14,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from img2tab_core import cli, remedies, tables, weights, worked_example
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import Target
 from img2tab_core.runs import load_run
 from img2tab_core.service import Studio
 from img2tab_core.shared_exclusions import read_exclusions
 
 COUNT, CHANNELS = 600, 60
-KIND, GROUP = (Target(name, name.title(), classes, "by hand") for name, classes in (
-    ("kind", ("plain", "special")), ("group", ("left", "right"))))
 LOUD = ",".join(map(str, range(40, 60)))
 ABOUT = ("--table", "toy", "--target", "kind", "--sensitive", "group")
 
@@ -44,19 +40,9 @@ def as_json(*words) -> dict:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(toy_home):
     """A table `toy`: `kind` sits faintly in channels 0 to 4, `group` loudly in 40 to 59; they go together in 75 %."""
-    own = tmp_path_factory.mktemp("home")
-    rng = np.random.default_rng(0)
-    group = rng.integers(0, 2, COUNT)
-    kind = np.where(rng.random(COUNT) < 0.75, group, 1 - group)
-    psi = rng.normal(size=(COUNT, CHANNELS)).astype(np.float32)
-    psi[:, :5] += 0.8 * kind[:, None]
-    psi[:, 40:] += 1.5 * group[:, None]
-    labels = pd.DataFrame({"kind": kind.astype(np.int8), "group": group.astype(np.int8)})
-    tables.write_table(own / "tables" / "toy", lambda rows: psi[rows], labels, targets=[KIND, GROUP],
-                       layout=StyleLayout((CHANNELS,)), backbone="made-by-hand", key="toy")
-    return own
+    return toy_home(COUNT, CHANNELS, kind=0.8, group_from=40)
 
 
 @pytest.fixture
@@ -170,7 +156,7 @@ def test_a_suggestion_is_said_with_its_rule_and_written_so_that_train_takes_it(h
     found = as_json("carried", *ABOUT, "--suggest", "--out", tmp_path / "x.json")
     excluded = found["suggestion"]["excluded"]
     assert set(range(40, 60)) <= set(excluded) and len(excluded) + found["suggestion"]["kept"] == CHANNELS
-    shared = read_exclusions(tmp_path / "x.json", backbone="made-by-hand", channels=CHANNELS, table_key="toy")
+    shared = read_exclusions(tmp_path / "x.json", backbone="made-by-hand", channels=CHANNELS, table_key="toy-key")
     assert list(shared.excluded) == sorted(excluded) and shared.target == "kind"
     made = as_json("train", "--table", "toy", "--target", "kind", "--exclude", f"@{tmp_path / 'x.json'}", "--out",
                    tmp_path / "run")

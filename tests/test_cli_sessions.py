@@ -8,15 +8,12 @@ import os
 import shutil
 import signal
 
-import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from img2tab_core import cli, report, tables
+from img2tab_core import cli, report
 from img2tab_core.auditing import Auditor
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import Target
 from img2tab_core.service import Studio
 from img2tab_core.sessions import Sessions
 from img2tab_core.shared_exclusions import read_exclusions
@@ -42,20 +39,9 @@ def as_json(*words) -> dict:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(toy_home):
     """A visitor's folder with a table `toy`: `kind` moves channels 0 to 4, `group` moves 12 to 23; in 75 % together."""
-    own = tmp_path_factory.mktemp("home")
-    rng = np.random.default_rng(0)
-    group = rng.integers(0, 2, COUNT)
-    kind = np.where(rng.random(COUNT) < 0.75, group, 1 - group)
-    labels = pd.DataFrame({"kind": kind, "group": group, "odd": np.arange(COUNT) % 2}).astype(np.int8)
-    psi = rng.normal(size=(COUNT, CHANNELS)).astype(np.float32)
-    psi[:, :5] += kind[:, None]
-    psi[:, 12:] += 1.5 * group[:, None]
-    targets = [Target(name, name.title(), (f"no {name}", name), "by hand") for name in labels]
-    tables.write_table(own / "tables" / "toy", lambda rows: psi[rows], labels, targets=targets,
-                       layout=StyleLayout((CHANNELS,)), backbone="made-by-hand", key="toy-key")
-    return own
+    return toy_home(COUNT, CHANNELS, kind=1, group_from=12)
 
 
 @pytest.fixture

@@ -8,9 +8,14 @@ import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 from sklearn.metrics import roc_auc_score
 
-from img2tab_core import fairness
+from img2tab_core import bootstrap, decisions
+from img2tab_core.audit_record import Audit, Measure
+from img2tab_core.changes import Change, change
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.fairness import GAPS, METRICS, Audit, Change, Groups, audit, change, crossed, gaps_of, threshold_cost
+from img2tab_core.fairness import EVERYONE, audit
+from img2tab_core.gaps import GAPS, METRICS, gaps_of
+from img2tab_core.groups import Groups, crossed
+from img2tab_core.threshold_costs import threshold_cost
 
 N = 600
 FEW = 100                                                            # resamples, where the interval does not matter
@@ -73,7 +78,7 @@ def test_everyone_is_measured_like_one_group():
     labels, probability, gender, _ = _faces()
     found = audit(labels, probability, [gender], thresholds=0.45, repeats=FEW).overall
     masks = _by_masks(labels, probability, 0.45)
-    assert (found.name, found.count, found.threshold) == (fairness.EVERYONE, N, 0.45)
+    assert (found.name, found.count, found.threshold) == (EVERYONE, N, 0.45)
     assert {name: found.measures[name].value for name in METRICS} == pytest.approx(masks, abs=1e-12)
 
 
@@ -107,6 +112,14 @@ def test_gaps_of_decisions_are_fairlearn_s():
     assert set(one.values()) == {None}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_equalised_odds_of_counts_is_exactly_that_of_masks(seed):
+    labels, probability, gender, _ = _faces(seed)
+    said = probability > 0.5
+    far = [abs(np.subtract(*(said[(labels == c) & (gender.codes == g)].mean() for g in (0, 1)))) for c in (0, 1)]
+    assert gaps_of(labels, said, gender.codes)["equalised_odds"] == max(far) > 0
+
+
 # --- what is missing, small or not measurable ------------------------------------------------------------
 
 
@@ -138,7 +151,7 @@ def test_a_group_without_positives_says_so_and_the_gap_is_over_the_others():
     labels = np.where(age.codes == 1, 0, labels)
     found = audit(labels, probability, [age], repeats=FEW)
     middle = found.group("b").measures
-    assert middle["true_positive_rate"] == fairness.Measure(None, None, None, "no faces of class 1")
+    assert middle["true_positive_rate"] == Measure(None, None, None, "no faces of class 1")
     assert middle["auc"].note == "faces of one class only" and found.group("b").roc is None
     assert middle["false_positive_rate"].value is not None
     rates = [found.group(name).measures["true_positive_rate"].value for name in ("a", "c")]
@@ -151,7 +164,7 @@ def test_a_gap_that_only_one_group_has_is_none_with_the_reason():
     labels = np.where(gender.codes == 1, 0, labels)
     found = audit(labels, probability, [gender], repeats=FEW)
     for name in ("equal_opportunity", "equalised_odds"):
-        assert found.gaps[name] == fairness.Measure(
+        assert found.gaps[name] == Measure(
             None, None, None, "at least two groups are needed, and the others have no faces of class 1")
     assert found.gaps["demographic_parity"].value is not None
     alone = audit(labels, probability, [Groups("G", ("all",), np.zeros(N, int))], repeats=FEW)
@@ -171,7 +184,7 @@ def test_a_group_without_faces_is_shown_with_its_reason():
 def test_precision_where_nobody_is_given_class_1():
     labels, probability, gender, _ = _faces()
     found = audit(labels, probability, [gender], thresholds=1.0, repeats=FEW)
-    assert found.overall.measures["precision"] == fairness.Measure(None, None, None, "no face is given class 1")
+    assert found.overall.measures["precision"] == Measure(None, None, None, "no face is given class 1")
     rate = found.overall.measures["true_positive_rate"]
     assert (rate.value, rate.low, rate.high) == (0, 0, 0) and "does not make it certain" in rate.note
 
@@ -190,10 +203,10 @@ def test_a_group_with_one_positive_says_how_many_resamples_count():
 
 def test_a_resample_is_measured_like_the_same_faces_written_out():
     labels, probability, gender, _ = _faces(n=80)
-    faces = fairness._faces(labels, probability, [gender], 0.5)
-    times = fairness._times(np.random.default_rng(3), 20, 80).astype(float)
+    faces = decisions.faces_of(labels, probability, [gender], 0.5)
+    times = bootstrap._times(np.random.default_rng(3), 20, 80).astype(float)
     assert (times.sum(axis=1) == 80).all()
-    found = fairness._Counted(faces, slice(0, 80)).measured(times)
+    found = bootstrap._Counted(faces, slice(0, 80)).measured(times)
     for number, row in enumerate(times.astype(int)):
         drawn = np.repeat(np.arange(80), row)
         masks = _by_masks(faces.labels[drawn], faces.probability[drawn], 0.5)

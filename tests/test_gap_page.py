@@ -15,11 +15,11 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import audit_state, doors, state
 from dashboard.components import drag_line, words
-from img2tab_core import proxies, remedies, tables, weights
+from img2tab_core import exclusion_curves, remedies, tables, weights
 from img2tab_core.auditing import Auditor
 from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve
 from img2tab_core.layout import StyleLayout
-from img2tab_core.proxies import CurvePoint, CurveTrial, ExclusionCurve
 from img2tab_core.records import DEFAULT_BACKBONE, Target
 from img2tab_core.service import Studio
 from tests import browser
@@ -90,8 +90,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(state, "concept_picture", lambda index: grey)
     monkeypatch.setattr(state, "render", lambda run, code, *others, **more: grey[0])
     monkeypatch.setattr(audit_state, "CHECKED", 1)
-    monkeypatch.setattr(proxies, "exclusion_curve", partial(
-        proxies.exclusion_curve, counts=(0, 10, 1500), columns=32, trees=10))
+    monkeypatch.setattr(exclusion_curves, "exclusion_curve", partial(
+        exclusion_curves.exclusion_curve, counts=(0, 10, 1500), columns=32, trees=10))
     monkeypatch.setattr(remedies, "compare_remedies", partial(
         remedies.compare_remedies, remedies=["reweighing"], base="logistic", columns=32))
 

@@ -6,27 +6,15 @@ import pytest
 from scipy.stats import wasserstein_distance
 from sklearn.metrics import roc_auc_score
 
-from img2tab_core import proxies, tables
+from img2tab_core import exclusion_curves, tables
+from img2tab_core.draws import balanced_rows, biased_rows
 from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve, exclusion_curve, joined
 from img2tab_core.layout import StyleLayout
-from img2tab_core.proxies import (
-    Carried,
-    CurvePoint,
-    CurveTrial,
-    ExclusionCurve,
-    balanced_rows,
-    biased_rows,
-    carried,
-    correlated,
-    exclusion_curve,
-    families,
-    joined,
-    probe,
-    readable,
-    suggest,
-    took_over,
-)
+from img2tab_core.linear_probe import probe, readable
+from img2tab_core.proxies import Carried, carried, suggest
 from img2tab_core.records import Target
+from img2tab_core.stand_ins import correlated, families, took_over
 
 N, D = 1200, 40
 TARGET, GROUP, CONSTANT = (0, 1), (5, 6, 7), 39
@@ -361,4 +349,4 @@ def test_more_faces_than_there_are_cannot_be_drawn(table, labels):
 
 
 def test_the_module_s_counts_start_at_nothing_and_end_short_of_all():
-    assert proxies.COUNTS[0] == 0 and proxies.COUNTS[-1] < 6752
+    assert exclusion_curves.COUNTS[0] == 0 and exclusion_curves.COUNTS[-1] < 6752

@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import proxies, remedies, run_card, tables, weights
+from img2tab_core import remedies, run_card, stand_ins, tables, weights
 from img2tab_core.auditing import Auditor
+from img2tab_core.changes import change
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.fairness import GAPS, METRICS, change
+from img2tab_core.gaps import GAPS, METRICS
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import Target
 from img2tab_core.report import report_html, write_report
@@ -215,7 +216,7 @@ def test_what_took_over_and_what_flips_are_those_of_the_auditor(runs, session, p
         assert row[0] == f"{moved.faces:,}" and row[2].startswith(f"{moved.flips:,} · {percent(moved.share)}")
     assert runs.auditor.readable(two, "group").sentence in page.text
     gains = page.table("Share of what the classifier uses")
-    over = proxies.took_over(*(runs.studio.scores(run).importance for run in (one, two)), count=10)
+    over = stand_ins.took_over(*(runs.studio.scores(run).importance for run in (one, two)), count=10)
     assert list(gains)[1:] == [place(gain.index, StyleLayout(SIZES)) for gain in over.gains] and len(over.gains) == 10
     assert [row[1] for row in gains.values()][1:] == [percent(gain.after) for gain in over.gains]
     assert f"had {percent(over.freed)} of the importance in run 1" in page.text

@@ -13,7 +13,7 @@ from dashboard.components import progress, words
 from dashboard.session_state import Opened
 from img2tab_core import classifiers, tables
 from img2tab_core.errors import Img2TabError
-from img2tab_core.fairness import GAPS
+from img2tab_core.gaps import GAPS
 from img2tab_core.run_difference import difference
 from img2tab_core.runs import Run
 from img2tab_core.session_records import RunInfo, SessionInfo

@@ -12,15 +12,20 @@ from typing import TypeVar
 
 import numpy as np
 
-from img2tab_core import __version__, classifiers, fairness, proxies, remedies, tables, weights
+from img2tab_core import __version__, classifiers, remedies, tables, weights
+from img2tab_core.audit_record import Audit
+from img2tab_core.changes import Change
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.fairness import Audit, Change
+from img2tab_core.groups import crossed
 from img2tab_core.intervention import Flip, Intervention
+from img2tab_core.linear_probe import Readable
+from img2tab_core.proxies import Carried
 from img2tab_core.records import DEFAULT_BACKBONE, StyleCode, StyleTable, Target
 from img2tab_core.runs import Report, Run
 from img2tab_core.session_records import LogEntry, RunInfo, SessionInfo
 from img2tab_core.session_runs import SessionRuns
 from img2tab_core.session_tree import branches
+from img2tab_core.stand_ins import Link, TookOver, took_over
 
 SHOWN = 12               # concepts and faces with pictures
 SHIFT = 8.0              # standard deviations a concept is moved by in its pictures; 3 are hard to see, 12 break
@@ -113,12 +118,12 @@ class Findings:
     answer: tuple[int, dict[str, Change]] | None
     path: tuple[RunInfo, ...]
     names: dict[int, str]
-    carried: dict[str, proxies.Carried | Missing]
+    carried: dict[str, Carried | Missing]
     concepts: tuple[Concept, ...]
     face: np.ndarray | Missing
-    took_over: proxies.TookOver | Missing | None
-    stand_ins: tuple[proxies.Link, ...] | Missing
-    readable: dict[str, tuple[proxies.Readable | Missing | None, proxies.Readable | Missing]]
+    took_over: TookOver | Missing | None
+    stand_ins: tuple[Link, ...] | Missing
+    readable: dict[str, tuple[Readable | Missing | None, Readable | Missing]]
     moving: tuple[Moving, ...]
     remedies: remedies.Remedies | None
     log: tuple[LogEntry, ...]
@@ -159,10 +164,10 @@ def gather(
     steps.begin(0.08, "Auditing the runs")
     now = Side(info, run, door.audit(run, session.sensitive))
     before = first and _side(runs, session, first)
-    formed = fairness.crossed(door.groups(run, session.sensitive, np.arange(len(table.split))))
+    formed = crossed(door.groups(run, session.sensitive, np.arange(len(table.split))))
     known = table.labels[session.target].to_numpy() >= 0
 
-    carried: dict[str, proxies.Carried | Missing] = {}
+    carried: dict[str, Carried | Missing] = {}
     for name in session.sensitive:
         within = steps.begin(0.17 / len(about), "Comparing the groups in every concept")
         carried[name] = _or_missing(lambda name=name, within=within: door.carried(
@@ -265,13 +270,13 @@ def _counts(table: StyleTable, codes: np.ndarray, groups: int, known: np.ndarray
     return found
 
 
-def _took_over(before: Side | None, now: Side) -> proxies.TookOver | Missing | None:
+def _took_over(before: Side | None, now: Side) -> TookOver | Missing | None:
     """None where there is no earlier run, or nothing else is excluded."""
     if before is None or set(now.info.excluded) == set(before.info.excluded):
         return None
     if isinstance(before.run, Missing):
         return before.run
-    return _or_missing(lambda: proxies.took_over(
+    return _or_missing(lambda: took_over(
         *(classifiers.importance(run.classifier) for run in (before.run, now.run)), count=FIRST))
 
 
@@ -334,7 +339,7 @@ def _first(found: Intervention | Missing | None) -> list[tuple[int, Flip]]:
 
 
 def _concepts(
-    before: Side | None, info: RunInfo, names: Mapping[int, str], carried: Mapping[str, proxies.Carried | Missing],
+    before: Side | None, info: RunInfo, names: Mapping[int, str], carried: Mapping[str, Carried | Missing],
     artist: _Artist, steps: _Steps, *, share: float,
 ) -> tuple[Concept, ...]:
     """Those with a name first, then those in which the groups differ most."""

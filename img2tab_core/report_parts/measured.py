@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from img2tab_core import fairness
-from img2tab_core.fairness import GAPS, METRICS, SMALL, GroupAudit
+from img2tab_core.audit_record import SMALL, GroupAudit
+from img2tab_core.decisions import STANDARD
+from img2tab_core.gaps import GAPS, METRICS
 from img2tab_core.intervention import Intervention, Moved
-from img2tab_core.proxies import Readable, TookOver
+from img2tab_core.linear_probe import Readable
 from img2tab_core.records import Target
 from img2tab_core.report_parts import drawings
 from img2tab_core.report_parts.cells import cell, difference_range, flag, with_range
@@ -30,6 +31,7 @@ from img2tab_core.report_parts.words import (
 )
 from img2tab_core.run_card import MEANINGS
 from img2tab_core.run_difference import difference
+from img2tab_core.stand_ins import TookOver
 from img2tab_core.words import concept, count, percent, place, points, sentence, signed
 
 PLOTTED = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
@@ -54,7 +56,7 @@ def audited(found: Findings, files: Files) -> Chapter:
         element("div", element("h3", METRICS[name]), drawings.dots(audit, name), class_="panel") for name in PLOTTED]
     return chapter(
         "audit", f"The audit of run {found.info.number}",
-        text(f"{count(audit.faces, 'test face')}, decided at a probability of {fairness.STANDARD:g}. "
+        text(f"{count(audit.faces, 'test face')}, decided at a probability of {STANDARD:g}. "
              + (f"Left out: {listed(left)}. " if left else "")
              + f"Intervals are 95{SPACE}%, from {audit.repeats:,} resamples of the faces of each group."),
         figure(element("div", panels, class_="panels"), (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from img2tab_core import classifiers, fairness
-from img2tab_core.fairness import Measure
-from img2tab_core.proxies import Readable
+from img2tab_core import classifiers
+from img2tab_core.audit_record import Measure
+from img2tab_core.decisions import STANDARD
+from img2tab_core.linear_probe import Readable
 from img2tab_core.report_parts.cells import flag, when
 from img2tab_core.report_parts.findings import Findings
 from img2tab_core.report_parts.markup import Child, Markup, element, paragraphs
@@ -167,7 +168,7 @@ def model(found: Findings, files: Files) -> Chapter:
             ("Settings", settings(run) or None),
             ("Channels", _channels(len(run.classifier.screened_), found.table.layout.total - len(info.excluded))),
             ("Excluded", count(len(info.excluded), "concept") if info.excluded else "nothing"),
-            ("Decides", f"class 1, {found.target.classes[1]}, above a probability of {fairness.STANDARD:g}"),
+            ("Decides", f"class 1, {found.target.classes[1]}, above a probability of {STANDARD:g}"),
             ("Run id", element("code", info.run_id)),
         ]),
     )

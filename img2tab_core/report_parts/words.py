@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from img2tab_core.audit_record import Measure
 from img2tab_core.comparison import Estimate
-from img2tab_core.fairness import Measure
 from img2tab_core.session_records import RunInfo
 from img2tab_core.words import percent
 
