@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import session_state, standing, state
+from dashboard import face_state, refinement_state, session_state, standing, state, training_state
 from dashboard.components import progress, words
 from img2tab_core.errors import Img2TabError
 
@@ -44,9 +44,9 @@ def main() -> None:
     page = st.navigation({"Img2Tab Studio": pages})
     header = st.container()
     notices = st.container()
-    ended = state.collect()
+    ended = training_state.collect()
     lost = session_state.refresh()
-    state.collect_refinements()
+    refinement_state.collect_refinements()
     try:
         _header(header, page.title)
         _sidebar(page.title)
@@ -157,8 +157,9 @@ def _sidebar(title: str) -> None:
                 help="The style codes of many faces, with labels, that classifiers are trained on.",
             )
         job = state.standing_job() if tables else None
-        if job is not None and job.state == "running" and title == INSPECT and state.face() is None:
-            progress.watch(job, key="sidebar-standing", waiting="Opening the classifier…")
+        if job is not None and job.state == "running" and title == INSPECT and face_state.face() is None:
+            with st.container(border=True, gap="small"):
+                standing.wait(job, key="sidebar-standing")
         if job is not None and job.state == "done":
             run = state.active_run()
             low, high = run.metrics.interval
@@ -177,7 +178,7 @@ def _sidebar(title: str) -> None:
                     f"95\N{NO-BREAK SPACE}% interval {words.percent(low)} to {words.percent(high)}  \n{without}  \n"
                     f"Table “{run.table}”, {len(state.current_table().split):,} faces"
                 )
-        job = state.retraining()
+        job = training_state.retraining()
         if job is not None and title != "Exclude and retrain":
             progress.watch(job, key="sidebar", waiting="Training…")
         st.caption(

@@ -80,14 +80,14 @@ def repeat(before: Run, after: Run, sensitive: tuple[str, ...], seeds: int) -> N
     job = repeating(before, after, sensitive)
     if job is not None and job.state in ("running", "done"):
         return
-    now, who, sessions = session_state.opened(), session_state.who(), doors.session_runs()
-    pair = now and (now.info(before), now.info(after))
+    now, who, door = session_state.opened(), session_state.who(), auditor()
+    pair, sessions = (now.info(before), now.info(after)) if now else (), doors.session_runs() if now else None
 
     def work(progress, cancelled) -> dict[str, Change]:
         told = {"seeds": seeds, "progress": progress, "cancelled": cancelled}
         if pair and None not in pair and sensitive == now.session.sensitive:
             return sessions.repeated(now.session, *pair, who=who, **told)
-        return sessions.auditor.repeated(before, after, sensitive, **told)
+        return door.repeated(before, after, sensitive, **told)
 
     job = Job.start(work)
     st.session_state["visit.repeating"] = {
@@ -175,14 +175,14 @@ def remedying(run: Run, sensitive: str) -> Job[Remedies] | None:
 
 def compare_remedies(run: Run, sensitive: str) -> None:
     """In the background; an open session keeps the answer."""
-    now, who, door = session_state.opened(), session_state.who(), doors.session_runs()
-    info = now.info(run) if now else None
+    now, who, door = session_state.opened(), session_state.who(), auditor()
+    info, sessions = (now.info(run), doors.session_runs()) if now else (None, None)
 
     def work(progress, cancelled) -> Remedies:
         told = {"seeds": REMEDY_SEEDS, "progress": progress, "cancelled": cancelled}
         if info is not None and sensitive in now.session.sensitive:
-            return door.remedies(now.session, info, sensitive, who=who, **told)
-        return door.auditor.remedies(run, sensitive, **told)
+            return sessions.remedies(now.session, info, sensitive, who=who, **told)
+        return door.remedies(run, sensitive, **told)
 
     _ask("remedies", run.id, sensitive, work=work)
 

@@ -7,6 +7,8 @@ import streamlit as st
 from dashboard import state
 from dashboard.components import progress
 from img2tab_core.errors import Img2TabError
+from img2tab_core.jobs import Job
+from img2tab_core.runs import Run
 
 PATIENCE = 0.4  # seconds: a stored run is there at once, and a bar would only flash
 
@@ -17,19 +19,27 @@ def ready() -> bool:
     job.wait(PATIENCE)
     if job.state == "done":
         return True
-    title = state.target().title.lower()
     if job.state == "running":
         with st.container(border=True):
-            if job.text:
-                st.markdown(f"**Training the first classifier for {title}**")
-                st.caption("This is done once per target and kept. The page opens when it is ready.")
-            else:
-                st.markdown(f"**Opening the classifier for {title}**")
-            progress.watch(job, key="standing", waiting="One moment…")
+            wait(job, key="standing")
         return False
     st.button("Try again", on_click=state.retry_standing, icon=":material/refresh:")
     raise (
         job.error
         if isinstance(job.error, Img2TabError)
-        else Img2TabError(f"The first classifier for {title} could not be trained: {job.error}")
+        else Img2TabError(f"The first classifier for {_title()} could not be trained: {job.error}")
     )
+
+
+def wait(job: Job[Run], *, key: str) -> None:
+    """What is waited for, and how far it is; the whole page runs again when it is there."""
+    if job.text:
+        st.markdown(f"**Training the first classifier for {_title()}**")
+        st.caption("This is done once per target and kept. The page opens when it is ready.")
+    else:
+        st.markdown(f"**Opening the classifier for {_title()}**")
+    progress.watch(job, key=key, waiting="One moment…")
+
+
+def _title() -> str:
+    return state.target().title.lower()

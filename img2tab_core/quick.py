@@ -112,7 +112,7 @@ def measure(model: ConceptClassifier, table: StyleTable, target: str, *, rounded
         return classifiers.measure(model, table.psi, labels, rows=rows)
     validation = len(tables.labelled(table, target, "validation")[0])
     answers = model.probabilities_rounded(rounded)[validation:]
-    return classifiers.measure(_Answered(answers), np.zeros((len(labels), 1)), labels)
+    return classifiers.judge(answers[:, 1], labels)
 
 
 def accuracy(model: ConceptClassifier, table: StyleTable, target: str, *, rounded: Rounded | None) -> float:
@@ -245,16 +245,6 @@ def store_screen(table: StyleTable, target: str, screen: Screen) -> None:
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         weights.write_json(file, {"key": _screen_key(table, target), "screen": asdict(screen)})
-
-
-class _Answered:
-    """Answers given already, where `classifiers.measure` asks a classifier."""
-
-    def __init__(self, answers: np.ndarray) -> None:
-        self.answers = answers
-
-    def probabilities(self, X: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return self.answers[rows]
 
 
 def _judges(model: ConceptClassifier, rounded: Rounded | None) -> bool:

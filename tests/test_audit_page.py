@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,8 +15,8 @@ from img2tab_core.auditing import Auditor
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import DEFAULT_BACKBONE, Target
 from img2tab_core.service import Studio
+from tests import app
 
-APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 PAGE = "views/audit.py"
 COUNT = 900
 
@@ -54,16 +52,8 @@ def home(studio, tmp_path_factory):
 @pytest.fixture
 def visit(home):
     assert weights.home() == home
-    at = _ready(AppTest.from_file(str(APP), default_timeout=300).run())
-    return _ready(at.switch_page(PAGE).run())
-
-
-def _ready(at: AppTest) -> AppTest:
-    while any("Training the first classifier" in one.value for one in at.markdown):
-        time.sleep(0.3)
-        at.run()
-    assert not at.exception, at.exception[0].value
-    return at
+    at = app.begun()
+    return app.ready(at.switch_page(PAGE).run())
 
 
 def _gap(at: AppTest, title: str) -> str:
@@ -81,49 +71,49 @@ def test_groups_are_counted_first_and_every_gap_is_that_of_the_service(visit):
 
 
 def test_a_group_of_fewer_than_30_faces_is_flagged_and_shown(visit):
-    at = _ready(visit.multiselect(key="audit.sensitive.kind").set_value(["rare"]).run())
+    at = app.ready(visit.multiselect(key="audit.sensitive.kind").set_value(["rare"]).run())
     counts = at.dataframe[0].value
     few = counts[counts["Group"] == "Seldom"].iloc[0]
     assert few["Faces"] < 30 and "Fewer than 30" in few["Note"]
 
 
 def test_2_attributes_are_crossed_into_4_groups_and_none_is_a_hint(visit):
-    at = _ready(visit.multiselect(key="audit.sensitive.kind").set_value(["group", "rare"]).run())
+    at = app.ready(visit.multiselect(key="audit.sensitive.kind").set_value(["group", "rare"]).run())
     assert at.dataframe[0].value["Group"].tolist()[:4] == [
         "Left, common", "Left, seldom", "Right, common", "Right, seldom"]
-    at = _ready(at.multiselect(key="audit.sensitive.kind").set_value([]).run())
+    at = app.ready(at.multiselect(key="audit.sensitive.kind").set_value([]).run())
     assert any("Choose one or two attributes" in one.value for one in at.info)
 
 
 def test_a_threshold_moves_the_gaps_and_says_what_it_costs(visit):
     before = _gap(visit, "Selection rate")
-    at = _ready(visit.slider(key="audit.threshold").set_value(0.95).run())
+    at = app.ready(visit.slider(key="audit.threshold").set_value(0.95).run())
     assert _gap(at, "Selection rate") != before
     assert any(one.value.startswith("Against 0.5 for every group") for one in at.caption)
-    at = _ready(at.slider(key="audit.threshold").set_value(0.5).run())
+    at = app.ready(at.slider(key="audit.threshold").set_value(0.5).run())
     assert _gap(at, "Selection rate") == before
 
 
 def test_1_threshold_per_group_changes_that_group(visit):
-    at = _ready(visit.button_group(key="audit.kind").set_value("One per group").run())
+    at = app.ready(visit.button_group(key="audit.kind").set_value("One per group").run())
     assert [one.label for one in at.slider] == ["Left", "Right"]
     before = _gap(at, "Selection rate")
-    at = _ready(at.slider(key="audit.threshold.group.1").set_value(0.9).run())
+    at = app.ready(at.slider(key="audit.threshold.group.1").set_value(0.9).run())
     assert _gap(at, "Selection rate") != before
 
 
 def test_every_one_of_7_metrics_can_be_shown(visit):
     for name in ("selection_rate", "true_positive_rate", "false_positive_rate", "precision", "auc",
                  "calibration_error", "accuracy"):
-        at = _ready(visit.button_group(key="audit.metric").set_value(name).run())
+        at = app.ready(visit.button_group(key="audit.metric").set_value(name).run())
         assert not at.error
 
 
 def test_a_suggestion_ticks_the_channel_that_carries_the_group_and_states_its_rule(home):
-    at = _ready(AppTest.from_file(str(APP), default_timeout=300).run())
-    at = _ready(at.switch_page("views/exclude.py").run())
+    at = app.begun()
+    at = app.ready(at.switch_page("views/exclude.py").run())
     assert at.selectbox(key="exclude.sensitive").options == ["Group", "Rare"]
-    at = _ready(next(one for one in at.button if one.label == "Suggest").click().run())
+    at = app.ready(next(one for one in at.button if one.label == "Suggest").click().run())
     (said,) = [one.value for one in at.caption if "suggested" in one.value]
     assert "Exclude every channel in which the groups differ" in said and "none of the test split" in said
     door = Studio()
@@ -137,16 +127,16 @@ def test_after_a_retrain_without_1_concept_the_gaps_stand_before_and_after(visit
     table = door.table("toy")
     second = door.train(table, "kind", excluded=frozenset({9}))
     door.keep(second)
-    at = _ready(AppTest.from_file(str(APP), default_timeout=300).run())
-    at = _ready(at.switch_page("views/exclude.py").run())
-    at = _ready(at.button(key=f"exclude.use.{second.id}").click().run())
-    at = _ready(at.switch_page(PAGE).run())
+    at = app.begun()
+    at = app.ready(at.switch_page("views/exclude.py").run())
+    at = app.ready(at.button(key=f"exclude.use.{second.id}").click().run())
+    at = app.ready(at.switch_page(PAGE).run())
     assert any(one.value == "Before and after the exclusion" for one in at.subheader)
     assert any("excludes 1 concept" in one.value for one in at.caption)
-    at = _ready(at.button(key="audit.repeat").click().run())
+    at = app.ready(at.button(key="audit.repeat").click().run())
     (job,) = at.session_state["visit.repeating"].values()
     assert job.wait(300) and job.state == "done"
-    at = _ready(at.run())
+    at = app.ready(at.run())
     sentences = [one.value for one in at.markdown if "**Equalised odds.**" in one.value]
     assert len(sentences) == 1 and job.result["equalised_odds"].sentence in sentences[0]
     assert len(job.result["accuracy"].pairs) == 5

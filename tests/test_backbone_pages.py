@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,13 +11,13 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from dashboard import state
+from dashboard import face_state, state
 from img2tab_core import backbone, checkpoints, classifiers, importing, weights
 from img2tab_core.networks.stylegan2 import StyleGAN2
 from img2tab_core.records import Edit
 from img2tab_core.service import Studio
+from tests import app
 
-APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 PAGES = {name: f"views/{name}.py" for name in ("inspect", "concepts", "exclude", "compare", "data")}
 
 
@@ -59,27 +57,15 @@ def _forget():
 
 @pytest.fixture
 def visit(home):
-    return _ready(AppTest.from_file(str(APP), default_timeout=300).run())
-
-
-def _ready(at: AppTest) -> AppTest:
-    while any("Training the first classifier" in one.value for one in at.markdown):
-        time.sleep(0.3)
-        at.run()
-    return _well(at)
-
-
-def _well(at: AppTest) -> AppTest:
-    assert not at.exception, at.exception[0].value
-    return at
+    return app.begun()
 
 
 def _go(at: AppTest, page: str) -> AppTest:
-    return _ready(at.switch_page(PAGES[page]).run())
+    return app.ready(at.switch_page(PAGES[page]).run())
 
 
 def _choose(at: AppTest, name: str) -> AppTest:
-    return _ready(at.selectbox(key="frame.backbone").set_value(name).run())
+    return app.ready(at.selectbox(key="frame.backbone").set_value(name).run())
 
 
 def _errors(at: AppTest) -> list[str]:
@@ -98,8 +84,8 @@ def test_the_sidebar_offers_3_backbones_and_each_has_its_own_tables_and_targets(
 
 
 def test_a_sample_is_read_judged_and_moved_by_the_backbone_that_is_chosen(visit):
-    at = _well(_choose(visit, "small").button(key="sample-2").click().run())
-    door, face = state.studio(), state.samples()[2]
+    at = app.well(_choose(visit, "small").button(key="sample-2").click().run())
+    door, face = state.studio(), face_state.samples()[2]
     run = door.run(state.table("small-faces"), "odd")
     code = door.encode(face, backbone="small")
     assert code.values.shape == (5632,) and code.backbone == "small"
@@ -149,13 +135,13 @@ def test_another_classifier_is_retrained_judged_and_listed(visit):
         pytest.skip(classifiers.absent("lightgbm"))
     at = _go(_choose(visit, "small"), "exclude")
     at.selectbox(key="exclude.kind").set_value("lightgbm").run()
-    at = _well(at)
+    at = app.well(at)
     assert not at.button(key="exclude.train").disabled               # another classifier without any exclusion
-    at = _well(at.button(key="exclude.train").click().run())
+    at = app.well(at.button(key="exclude.train").click().run())
     assert at.session_state["visit.job"].wait(120)
-    at = _well(at.run())
+    at = app.well(at.run())
     assert any(one.value.startswith("**Run 2**, LightGBM, excludes nothing") for one in at.markdown)
-    at = _well(_go(at, "inspect").button(key="sample-0").click().run())
+    at = app.well(_go(at, "inspect").button(key="sample-0").click().run())
     assert at.metric
 
 
@@ -166,18 +152,18 @@ def test_compare_starts_empty_then_shows_2_classifiers_with_intervals_and_keeps_
     at = _go(_choose(visit, "small"), "compare")
     assert any("Nothing was compared" in one.value for one in at.info)
     at.button_group(key="compare.kinds").set_value(["forest", "logistic"])
-    at = _well(at.run())
-    at = _well(at.button(key="compare.start").click().run())
+    at = app.well(at.run())
+    at = app.well(at.button(key="compare.start").click().run())
     (job,) = at.session_state["visit.comparing"].values()
     assert job.wait(120)
-    at = _well(at.run())
+    at = app.well(at.run())
     table = at.dataframe[0].value
     assert table["classifier"].tolist() == ["Random forest", "Logistic regression"]
     assert all("±" in value for value in table["accuracy"])
     assert any("judges best" in one.value for one in at.markdown)
     kept = Studio().compared(state.table("small-faces"), "odd")
     assert [one.kind for one in kept.contenders] == ["forest", "logistic"] and kept.seeds == (0, 1, 2)
-    again = _go(_choose(_ready(AppTest.from_file(str(APP), default_timeout=300).run()), "small"), "compare")
+    again = _go(_choose(app.begun(), "small"), "compare")
     assert again.dataframe[0].value.equals(table)
     assert (home / "comparisons" / "small-faces-odd.json").is_file()
 
@@ -188,16 +174,16 @@ def test_a_comparison_of_nothing_cannot_be_started_and_an_absent_classifier_is_n
     assert "TabNet" not in at.button_group(key="compare.kinds").options
     assert any(one.value == "TabNet is not here." for one in at.caption)
     at.button_group(key="compare.kinds").set_value([])
-    assert _well(at.run()).button(key="compare.start").disabled
+    assert app.well(at.run()).button(key="compare.start").disabled
 
 
 def test_a_cancelled_comparison_says_so(visit):
     at = _go(visit, "compare")
-    at = _well(at.button(key="compare.start").click().run())
+    at = app.well(at.button(key="compare.start").click().run())
     (job,) = at.session_state["visit.comparing"].values()
-    at = _well(at.button(key="compare-cancel").click().run())
+    at = app.well(at.button(key="compare-cancel").click().run())
     assert job.wait(120) and job.state == "cancelled"
-    assert any("cancelled" in one.value for one in _well(at.run()).info)
+    assert any("cancelled" in one.value for one in app.well(at.run()).info)
 
 
 # ---- data

@@ -69,6 +69,7 @@ FLOORS = {                                                           # the first
     "dashboard.components.dragging": 4.85, "dashboard.components.drag_line": 4.95, "dashboard.components": 4.9,
     "dashboard.charts": 5, "dashboard.audit_charts": 5.1, "dashboard.proxy_charts": 5.1,
     "dashboard.doors": 5.3, "dashboard.session_state": 5.4, "dashboard.state": 5.5, "dashboard.audit_state": 5.6,
+    "dashboard.face_state": 5.52, "dashboard.refinement_state": 5.54, "dashboard.training_state": 5.52,
     "dashboard.standing": 5.6, "dashboard.is_it_real": 5.8, "dashboard.drawing": 5.6,
     "dashboard.gap.shared": 5.8, "dashboard.gap": 5.9,
     "dashboard.views": 6,

@@ -16,13 +16,13 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from dashboard import state
+from dashboard import face_state, state
 from dashboard.components import scrub, words
 from img2tab_core import service, weights
 from img2tab_core.records import DEFAULT_BACKBONE, Edit
+from tests import app
 from tests.test_photos import bilevel_png
 
-APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 CONCEPTS, EXCLUDE, INSPECT = "views/concepts.py", "views/exclude.py", "views/inspect.py"
 
 
@@ -55,7 +55,7 @@ def _excluded(about: Path) -> list[int]:
 
 
 def _visit() -> AppTest:
-    return _ready(AppTest.from_file(str(APP), default_timeout=300).run())
+    return app.begun()
 
 
 def _forget():
@@ -63,29 +63,17 @@ def _forget():
     st.cache_resource.clear()
 
 
-def _ready(at: AppTest) -> AppTest:
-    while any("Training the first classifier" in one.value for one in at.markdown):
-        time.sleep(0.5)
-        at.run()
-    return _well(at)
-
-
-def _well(at: AppTest) -> AppTest:
-    assert not at.exception, at.exception[0].value
-    return at
-
-
 def _go(at: AppTest, page: str) -> AppTest:
-    return _ready(at.switch_page(page).run())
+    return app.ready(at.switch_page(page).run())
 
 
 def _sample(at: AppTest, number: int) -> AppTest:
-    return _well(at.button(key=f"sample-{number}").click().run())
+    return app.well(at.button(key=f"sample-{number}").click().run())
 
 
 def _upload(at: AppTest, *files: tuple[str, bytes]) -> AppTest:
     at.button_group(key="inspect.source").set_value("Upload").run()
-    return _well(
+    return app.well(
         at.file_uploader(key="inspect.upload").set_value([(name, data, "image/jpeg") for name, data in files]).run()
     )
 
@@ -135,7 +123,7 @@ def test_3_pages_open_with_their_title_and_every_number_is_explained(visit, page
 def test_a_fresh_machine_is_told_the_command_and_shows_no_traceback(home, tmp_path, monkeypatch):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     _forget()
-    at = _well(AppTest.from_file(str(APP), default_timeout=300).run())
+    at = app.well(AppTest.from_file(str(app.APP), default_timeout=300).run())
     assert len(_errors(at)) == 1
     assert "`make run`" in _errors(at)[0]
     monkeypatch.undo()
@@ -145,7 +133,7 @@ def test_a_fresh_machine_is_told_the_command_and_shows_no_traceback(home, tmp_pa
 
 def test_the_target_chosen_on_1_page_is_the_target_of_all_3(visit):
     last = state.table("default").targets[-1]
-    at = _ready(visit.selectbox(key="frame.target").set_value(last.name).run())
+    at = app.ready(visit.selectbox(key="frame.target").set_value(last.name).run())
     for page in (CONCEPTS, EXCLUDE):
         at = _go(at, page)
         assert at.selectbox(key="frame.target").value == last.name
@@ -161,7 +149,7 @@ def test_an_empty_visit_says_what_to_do_and_offers_12_samples(visit):
 
 def test_a_sample_shows_the_probability_of_the_likelier_class(visit):
     at = _sample(visit, 2)
-    run, code = state.studio().run(state.table("default"), _target(at)), state.encode(state.samples()[2])
+    run, code = state.studio().run(state.table("default"), _target(at)), state.encode(face_state.samples()[2])
     probability = state.studio().predict(run, code).probability
     assert _metric(at, ", before") == words.percent(max(probability, 1 - probability))
 
@@ -173,13 +161,13 @@ def _target(at: AppTest) -> str:
 def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and_reset_takes_it_back(visit):
     at = _sample(visit, 1)
     picked = at.selectbox(key="inspect.concept").value
-    at = _well(_shift(at).set_value(8.0).run())
-    studio, code = state.studio(), state.encode(state.samples()[1])
+    at = app.well(_shift(at).set_value(8.0).run())
+    studio, code = state.studio(), state.encode(face_state.samples()[1])
     run = studio.run(state.table("default"), _target(at))
     was, now = studio.predict(run, code).probability, studio.predict(run, code, [Edit(picked, 8.0)]).probability
     assert _metric(at, ", after") == words.percent(now if was >= 0.5 else 1 - now)
     assert at.button(key=f"inspect.chip.{picked}").label.endswith(words.deviations(8.0))
-    at = _well(at.button(key="inspect.reset").click().run())
+    at = app.well(at.button(key="inspect.reset").click().run())
     assert _metric(at, ", after") == _metric(at, ", before")
     assert _shift(at).value == 0.0
 
@@ -187,18 +175,18 @@ def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and
 def test_2_edits_are_kept_as_2_chips_and_a_click_takes_1_back(visit):
     at = _sample(visit, 1)
     second = at.selectbox(key="inspect.concept").options[1]
-    at = _well(_shift(at).set_value(8.0).run())
-    at = _well(at.selectbox(key="inspect.concept").select(second).run())
-    at = _well(_shift(at).set_value(-8.0).run())
+    at = app.well(_shift(at).set_value(8.0).run())
+    at = app.well(at.selectbox(key="inspect.concept").select(second).run())
+    at = app.well(_shift(at).set_value(-8.0).run())
     chips = [one for one in at.button if one.key and one.key.startswith("inspect.chip.")]
     assert [one.label.split("\N{NO-BREAK SPACE}")[0][-4:] for one in chips] == ["+8.0", "\N{MINUS SIGN}8.0"]
-    at = _well(chips[0].click().run())
+    at = app.well(chips[0].click().run())
     assert sum(bool(one.key and one.key.startswith("inspect.chip.")) for one in at.button) == 1
 
 
 def test_a_face_a_concept_and_an_edit_survive_2_page_changes(visit):
     at = _sample(visit, 3)
-    at = _well(_shift(at).set_value(6.0).run())
+    at = app.well(_shift(at).set_value(6.0).run())
     picked, before = at.selectbox(key="inspect.concept").value, _metric(at, ", before")
     at = _go(_go(at, CONCEPTS), INSPECT)
     assert at.selectbox(key="inspect.concept").value == picked
@@ -208,12 +196,12 @@ def test_a_face_a_concept_and_an_edit_survive_2_page_changes(visit):
 
 def test_the_family_moves_the_probability_further_than_1_concept_at_1_sd(visit):
     at = _sample(visit, 4)
-    studio, code = state.studio(), state.encode(state.samples()[4])
+    studio, code = state.studio(), state.encode(face_state.samples()[4])
     run = studio.run(state.table("default"), _target(at))
     was = studio.predict(run, code).probability
-    at = _well(at.toggle(key="inspect.family").set_value(True).run())
+    at = app.well(at.toggle(key="inspect.family").set_value(True).run())
     strength = -3.0 if was >= 0.5 else 3.0
-    at = _well(at.slider(key="inspect.strength").set_value(strength).run())
+    at = app.well(at.slider(key="inspect.strength").set_value(strength).run())
     now = studio.predict(run, code, studio.family(run, strength=strength)).probability
     assert _metric(at, ", after") == words.percent(now if was >= 0.5 else 1 - now)
     assert abs(now - was) > 0.2
@@ -221,14 +209,14 @@ def test_the_family_moves_the_probability_further_than_1_concept_at_1_sd(visit):
 
 def test_the_family_at_strength_0_is_on_and_moves_nothing(visit):
     at = _sample(visit, 4)
-    at = _well(at.toggle(key="inspect.family").set_value(True).run())
+    at = app.well(at.toggle(key="inspect.family").set_value(True).run())
     assert at.slider(key="inspect.strength").value == 1.5
     assert _metric(at, ", after") != _metric(at, ", before")
-    at = _well(at.slider(key="inspect.strength").set_value(0.0).run())
+    at = app.well(at.slider(key="inspect.strength").set_value(0.0).run())
     assert at.slider(key="inspect.strength").value == 0.0
     assert at.toggle(key="inspect.family").value
     assert _metric(at, ", after") == _metric(at, ", before")
-    at = _well(at.button(key="inspect.reset").click().run())
+    at = app.well(at.button(key="inspect.reset").click().run())
     assert not at.toggle(key="inspect.family").value
 
 
@@ -272,7 +260,7 @@ def test_a_png_of_30000_x_30000_is_refused_and_the_face_of_before_stays(visit, s
     assert len(_errors(at)) == 1
     assert _errors(at)[0].startswith("**bomb.png**: ") and "30000 x 30000" in _errors(at)[0]
     assert _metric(at, ", before") == before
-    at = _well(_shift(at).set_value(4.0).run())
+    at = app.well(_shift(at).set_value(4.0).run())
     assert at.button(key="inspect.reset").disabled is False
 
 
@@ -291,7 +279,7 @@ def test_of_2_faces_in_a_photo_the_person_chooses(visit, shared_photos):
     at = _upload(visit, ("pair.jpg", _jpeg(pair)))
     assert any("2 faces found in pair.jpg" in one.value for one in at.caption)
     photo = _state(at, "visit.photos")[0]
-    at = _well(at.button(key="face-1").click().run())
+    at = app.well(at.button(key="face-1").click().run())
     assert _state(at, "visit.face") == {photo.key: 1}
     assert photo.faces[0].key != photo.faces[1].key
 
@@ -299,7 +287,7 @@ def test_of_2_faces_in_a_photo_the_person_chooses(visit, shared_photos):
 def test_of_2_photos_the_second_can_be_chosen(visit, shared_photos):
     at = _upload(visit, ("one.jpg", _portrait(shared_photos)), ("two.jpg", _portrait(shared_photos, "008f.jpg")))
     assert at.selectbox(key="inspect.photo").options == ["one.jpg", "two.jpg"]
-    at = _well(at.selectbox(key="inspect.photo").set_value(1).run())
+    at = app.well(at.selectbox(key="inspect.photo").set_value(1).run())
     assert any("two.jpg" in one.value for one in at.caption)
 
 
@@ -313,7 +301,7 @@ def test_of_5_faces_in_a_photo_each_can_be_inspected(visit, shared_photos):
     assert any("5 faces found in five.jpg" in one.value for one in at.caption)
     shares = set()
     for number in range(5):
-        at = _well(at.button(key=f"face-{number}").click().run())
+        at = app.well(at.button(key=f"face-{number}").click().run())
         shares.add(_metric(at, ", before"))
     assert len(shares) > 1
     assert len({face.key for face in _state(at, "visit.photos")[0].faces}) == 5
@@ -324,23 +312,23 @@ def test_2_photos_of_1_name_are_told_apart_as_number_2(visit, shared_photos):
     at = _upload(visit, ("image.jpg", first), ("image.jpg", second))
     assert at.selectbox(key="inspect.photo").options == ["image.jpg", "image.jpg (2)"]
     before = _metric(at, ", before")
-    at = _well(at.selectbox(key="inspect.photo").set_value(1).run())
+    at = app.well(at.selectbox(key="inspect.photo").set_value(1).run())
     assert any("image.jpg (2)" in one.value for one in at.caption)
     assert _metric(at, ", before") != before
-    at = _well(at.selectbox(key="inspect.photo").set_value(0).run())
+    at = app.well(at.selectbox(key="inspect.photo").set_value(0).run())
     assert _metric(at, ", before") == before
 
 
 def test_1_file_brought_2_times_is_2_photos_and_the_page_lives(visit, shared_photos):
     at = _upload(visit, ("image.jpg", _portrait(shared_photos)), ("image.jpg", _portrait(shared_photos)))
     assert at.selectbox(key="inspect.photo").options == ["image.jpg", "image.jpg (2)"]
-    at = _well(at.selectbox(key="inspect.photo").set_value(1).run())
+    at = app.well(at.selectbox(key="inspect.photo").set_value(1).run())
     assert at.selectbox(key="inspect.photo").value == 1
 
 
 def test_a_camera_shot_is_judged_like_an_upload(visit, shared_photos):
-    at = _well(visit.button_group(key="inspect.source").set_value("Camera").run())
-    at = _well(
+    at = app.well(visit.button_group(key="inspect.source").set_value("Camera").run())
+    at = app.well(
         at.camera_input(key="inspect.camera").set_value(("shot.jpg", _portrait(shared_photos), "image/jpeg")).run()
     )
     assert not _errors(at)
@@ -379,8 +367,8 @@ def refining(visit, monkeypatch):
 def _refine(at: AppTest, number: int):
     """Click Refine for a sample; the page and the job."""
     at = _sample(at, number)
-    at = _well(at.button(key="inspect.refine").click().run())
-    return at, _state(at, "visit.refining")[DEFAULT_BACKBONE, state.samples()[number].key]
+    at = app.well(at.button(key="inspect.refine").click().run())
+    return at, _state(at, "visit.refining")[DEFAULT_BACKBONE, face_state.samples()[number].key]
 
 
 def _until(job, words_of_it: str) -> None:
@@ -398,12 +386,12 @@ def _share_of(code) -> str:
 
 def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back(refining):
     at, job = _refine(refining(0.5), 3)
-    encoded = state.encode(state.samples()[3])
+    encoded = state.encode(face_state.samples()[3])
     assert _metric(at, ", before") == _share_of(encoded)             # the quick answer stands meanwhile
     picked = at.selectbox(key="inspect.concept").value
-    at = _well(_shift(at).set_value(6.0).run())
+    at = app.well(_shift(at).set_value(6.0).run())
     assert job.wait(300)
-    at = _well(at.run())
+    at = app.well(at.run())
     code, found = job.result
     assert not _errors(at)
     shown = {one.label: one for one in at.metric}
@@ -415,13 +403,13 @@ def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back
     assert at.selectbox(key="inspect.concept").value == picked and _shift(at).value == 6.0
 
     answer = next(one for one in at.button_group if one.key.startswith("inspect.answer."))
-    at = _well(answer.set_value("Encoder's answer").run())
+    at = app.well(answer.set_value("Encoder's answer").run())
     assert _metric(at, ", before") == _share_of(encoded)
     at = _go(_go(at, CONCEPTS), INSPECT)
     assert _metric(at, ", before") == _share_of(encoded) and _shift(at).value == 6.0
     at = _sample(_sample(at, 1), 3)
     answer = next(one for one in at.button_group if one.key.startswith("inspect.answer."))
-    at = _well(answer.set_value("Refined").run())
+    at = app.well(answer.set_value("Refined").run())
     assert _metric(at, ", before") == _share_of(code)
 
 
@@ -431,15 +419,15 @@ def test_stop_keeps_the_best_answer_so_far_and_a_second_face_waits_for_the_first
     at, second = _refine(at, 4)
     _until(second, "Waiting")
     assert second.text == "Waiting for 1 other refinement…"
-    at = _well(at.button(key="refine-cancel").click().run())         # the waiting one: there is nothing to keep
+    at = app.well(at.button(key="refine-cancel").click().run())         # the waiting one: there is nothing to keep
     assert second.wait(120)
-    at = _well(at.run())
+    at = app.well(at.run())
     assert at.button(key="inspect.refine").label == "Refine" and not _errors(at)
 
     at = _sample(at, 3)
-    at = _well(at.button(key="refine-cancel").click().run())
+    at = app.well(at.button(key="refine-cancel").click().run())
     assert first.wait(120)
-    at = _well(at.run())
+    at = app.well(at.run())
     assert any("stopped early" in one.value for one in at.caption)
     assert at.button(key="inspect.refine").label == "Refine again"
     assert _metric(at, ", before") == _share_of(first.result[0])
@@ -449,16 +437,16 @@ def test_every_photo_is_refined_after_upload_once_it_was_switched_on_and_1_switc
     at = refining(900)
     at.button_group(key="inspect.source").set_value("Upload").run()
     assert at.toggle(key="inspect.refine_all").value is False
-    at = _well(at.toggle(key="inspect.refine_all").set_value(True).run())
+    at = app.well(at.toggle(key="inspect.refine_all").set_value(True).run())
     at = _upload(at, ("one.jpg", _portrait(shared_photos)), ("two.jpg", _portrait(shared_photos, "008f.jpg")))
     faces = [(DEFAULT_BACKBONE, photo.faces[0].key) for photo in _state(at, "visit.photos")]
     jobs = _state(at, "visit.refining")
     assert list(jobs) == faces and _metric(at, ", before")
-    at = _well(at.toggle(key="inspect.refine_all").set_value(False).run())
+    at = app.well(at.toggle(key="inspect.refine_all").set_value(False).run())
     assert jobs[faces[1]].wait(120) and jobs[faces[0]].state == "running"  # the face being looked at goes on
-    at = _well(at.button(key="refine-cancel").click().run())
+    at = app.well(at.button(key="refine-cancel").click().run())
     assert jobs[faces[0]].wait(120)
-    at = _well(at.toggle(key="inspect.refine_all").set_value(True).run())
+    at = app.well(at.toggle(key="inspect.refine_all").set_value(True).run())
     assert not _state(at, "visit.refining")                          # each once: what was stopped stays stopped
 
 
@@ -475,9 +463,9 @@ def test_a_refinement_that_fails_is_told_in_a_sentence_and_the_encoders_answer_s
     state.studio().__dict__.pop("descriptor", None)
     service._descriptor.cache_clear()
     monkeypatch.setattr(weights, "MODELS", tmp_path)                 # as if the model files were removed meanwhile
-    at = _well(at.button(key="inspect.refine").click().run())
+    at = app.well(at.button(key="inspect.refine").click().run())
     while not _errors(at) and _state(at, "visit.refining"):          # it may fail before the page is drawn
-        at = _well(at.run())
+        at = app.well(at.run())
     assert "The refinement stopped: The model file" in _errors(at)[0] and "answer stands" in _errors(at)[0]
     assert _metric(at, ", before") == before and at.button(key="inspect.refine").label == "Refine"
 
@@ -501,10 +489,10 @@ def test_all_concepts_are_listed_with_importances_that_add_up_to_100(visit):
 
 def test_a_layer_filter_leaves_the_512_concepts_of_layer_0(visit):
     at = _go(visit, CONCEPTS)
-    at = _well(at.multiselect(key="concepts.layers").set_value([0]).run())
+    at = app.well(at.multiselect(key="concepts.layers").set_value([0]).run())
     size = state.table("default").layout.sizes[0]
     assert len(at.dataframe[0].value) == size == 512
-    at = _well(at.number_input(key="concepts.distance").set_value(99.0).run())
+    at = app.well(at.number_input(key="concepts.distance").set_value(99.0).run())
     assert "No concept passes" in at.info[0].value
 
 
@@ -512,7 +500,7 @@ def test_a_name_shows_on_all_3_pages_and_an_empty_one_removes_it(visit):
     at = _go(visit, CONCEPTS)
     picked = int(at.dataframe[0].value["index"].iloc[0])
     at.text_input(key=f"concepts.name.{picked}").set_value("goatee")
-    at = _well(_save_button(at).click().run())
+    at = app.well(_save_button(at).click().run())
     assert at.subheader[0].value == "Goatee"
     assert at.dataframe[0].value["name"].iloc[0] == "goatee"
     at = _go(at, EXCLUDE)
@@ -521,10 +509,10 @@ def test_a_name_shows_on_all_3_pages_and_an_empty_one_removes_it(visit):
     assert "Goatee" in at.selectbox(key="inspect.concept").options
     at = _go(at, CONCEPTS)
     at.text_input(key="concepts.find").set_value("goat")
-    at = _well(at.run())
+    at = app.well(at.run())
     assert at.dataframe[0].value["index"].tolist() == [picked]
     at.text_input(key=f"concepts.name.{picked}").set_value("")
-    at = _well(_save_button(at).click().run())
+    at = app.well(_save_button(at).click().run())
     assert picked not in state.studio().concept_names(state.table("default").backbone)
 
 
@@ -549,14 +537,14 @@ def test_12_concepts_have_a_picture_and_a_check_box(visit):
 def test_a_typed_concept_and_the_top_100_are_ticked_and_cleared(visit):
     at = _go(visit, EXCLUDE)
     at.text_input(key="exclude.add").set_value("0:3")
-    at = _well(next(one for one in at.button if one.label == "Add").click().run())
+    at = app.well(next(one for one in at.button if one.label == "Add").click().run())
     assert at.button(key="exclude.train").label == "Retrain without 1 concept"
-    at = _well(next(one for one in at.button if one.label == "Add all").click().run())
+    at = app.well(next(one for one in at.button if one.label == "Add all").click().run())
     assert at.button(key="exclude.train").label in ("Retrain without 100 concepts", "Retrain without 101 concepts")
     at.text_input(key="exclude.add").set_value("no such name")
-    at = _well(next(one for one in at.button if one.label == "Add").click().run())
+    at = app.well(next(one for one in at.button if one.label == "Add").click().run())
     assert "got “no such name”" in _errors(at)[0]
-    at = _well(at.button(key="exclude.clear").click().run())
+    at = app.well(at.button(key="exclude.clear").click().run())
     assert at.button(key="exclude.train").label == "Retrain"
 
 
@@ -576,12 +564,12 @@ def patient(monkeypatch):
 
 def test_a_cancelled_training_leaves_the_active_run_as_it_was(visit, patient):
     at = _tick_2(_go(visit, EXCLUDE))
-    at = _well(at.button(key="exclude.train").click().run())
+    at = app.well(at.button(key="exclude.train").click().run())
     job = _state(at, "visit.job")
-    at = _well(at.button(key="exclude-cancel").click().run())
+    at = app.well(at.button(key="exclude-cancel").click().run())
     said = [one.value for one in at.info]                            # it may have ended before the page was drawn
     assert job.wait(300)
-    at = _well(at.run())
+    at = app.well(at.run())
     assert any("cancelled" in value for value in [*said, *(one.value for one in at.info)])
     assert _metric(at, "Accuracy")
     assert at.button(key="exclude.train").label == "Retrain without 2 concepts"
@@ -589,7 +577,7 @@ def test_a_cancelled_training_leaves_the_active_run_as_it_was(visit, patient):
 
 def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(visit):
     at = _sample(visit, 5)
-    studio, code = state.studio(), state.encode(state.samples()[5])
+    studio, code = state.studio(), state.encode(face_state.samples()[5])
     first = studio.run(state.table("default"), _target(at))
     contributions = studio.predict(first, code).contributions
     before = _metric(at, ", before")
@@ -597,9 +585,9 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     ticked = {
         int(one.key.rsplit(".", 1)[1]) for one in at.button if one.key and one.key.startswith("exclude.chip.")
     }
-    at = _well(at.button(key="exclude.train").click().run())
+    at = app.well(at.button(key="exclude.train").click().run())
     assert _state(at, "visit.job").wait(300)
-    at = _well(at.run())
+    at = app.well(at.run())
 
     (second,) = _state(at, "visit.runs")[("default", _target(at))]
     assert second.excluded == ticked and len(ticked) == 2
@@ -608,7 +596,7 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     assert words.percent(second.metrics.accuracy) in [one.value for one in at.metric if one.label == "Accuracy"]
     assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
 
-    at = _well(at.button(key="exclude.undo").click().run())
+    at = app.well(at.button(key="exclude.undo").click().run())
     assert any("Nothing excluded" in one.value for one in at.sidebar.caption)
     assert not at.checkbox(key=f"exclude.tick.{min(ticked)}").value
     again = studio.predict(studio.run(state.table("default"), _target(at)), code).contributions
@@ -617,15 +605,15 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     assert _metric(at, ", before") == before
 
     at = _go(at, EXCLUDE)
-    at = _well(at.button(key=f"exclude.use.{second.id}").click().run())
+    at = app.well(at.button(key=f"exclude.use.{second.id}").click().run())
     assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
 
 
 def test_run_2_is_in_the_history_of_the_next_visit_which_starts_with_run_1(visit):
     at = _tick_2(_go(visit, EXCLUDE))
-    at = _well(at.button(key="exclude.train").click().run())
+    at = app.well(at.button(key="exclude.train").click().run())
     assert _state(at, "visit.job").wait(300)
-    at = _well(at.run())
+    at = app.well(at.run())
     (second,) = _state(at, "visit.runs")[("default", _target(at))]
     accuracy = _metric(at, "Accuracy")
 
@@ -633,7 +621,7 @@ def test_run_2_is_in_the_history_of_the_next_visit_which_starts_with_run_1(visit
     assert any("Nothing excluded" in one.value for one in at.sidebar.caption)
     assert any(one.value.startswith("**Run 2**, CatBoost, excludes 2 concepts") for one in at.markdown)
     assert not any(one.value.startswith("**Run 3**") for one in at.markdown)
-    at = _well(at.button(key=f"exclude.use.{second.id}").click().run())
+    at = app.well(at.button(key=f"exclude.use.{second.id}").click().run())
     assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
     assert any("Before and after: run 1 and run 2" == one.value for one in at.subheader)
     assert _metric(at, "Accuracy") == accuracy
@@ -641,9 +629,9 @@ def test_run_2_is_in_the_history_of_the_next_visit_which_starts_with_run_1(visit
 
 def test_a_cancelled_training_is_not_in_the_history_of_the_next_visit(visit, patient):
     at = _tick_2(_go(visit, EXCLUDE))
-    at = _well(at.button(key="exclude.train").click().run())
+    at = app.well(at.button(key="exclude.train").click().run())
     job = _state(at, "visit.job")
-    at = _well(at.button(key="exclude-cancel").click().run())
+    at = app.well(at.button(key="exclude-cancel").click().run())
     assert job.wait(300)
     at = _go(_visit(), EXCLUDE)
     assert not any(one.value.startswith("**Run 2**") for one in at.markdown)
@@ -652,6 +640,6 @@ def test_a_cancelled_training_is_not_in_the_history_of_the_next_visit(visit, pat
 def _tick_2(at: AppTest) -> AppTest:
     for number in (0, 1):
         boxes = [one for one in at.checkbox if one.key and one.key.startswith("exclude.tick.")]
-        at = _well(boxes[number].check().run())
+        at = app.well(boxes[number].check().run())
     assert at.button(key="exclude.train").label == "Retrain without 2 concepts"
     return at

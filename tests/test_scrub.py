@@ -13,12 +13,12 @@ from PIL import Image
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
-from dashboard import drawing, state
+from dashboard import drawing, face_state, state
 from dashboard.components import scrub, words
 from img2tab_core import weights
 from img2tab_core.errors import Img2TabError
 from img2tab_core.records import Edit, Frame
-from tests.test_pages import APP
+from tests import app
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,7 @@ def home(studio, tmp_path_factory):
 @pytest.fixture
 def visit(home):
     """A visitor who has chosen the ninth sample."""
-    at = AppTest.from_file(str(APP), default_timeout=300).run()
-    return _well(at.button(key="sample-8").click().run())
+    return _well(app.begun().button(key="sample-8").click().run())
 
 
 def _well(at: AppTest) -> AppTest:
@@ -152,7 +151,7 @@ def test_a_report_about_another_face_or_without_a_number_moves_nothing(said):
 
 def test_a_sample_shows_a_scrubber_at_0_with_the_probability_of_its_run(visit):
     head, files = _sent(visit)
-    run, code = state.studio().run(state.table("default"), "perceived_gender"), state.encode(state.samples()[8])
+    run, code = state.studio().run(state.table("default"), "perceived_gender"), state.encode(face_state.samples()[8])
     probability = state.studio().predict(run, code).probability
     assert head["shift"] == 0 and head["share"] == head["before_share"] == max(probability, 1 - probability)
     assert head["curve"][100] == pytest.approx(head["share"], abs=1e-5)
@@ -189,7 +188,7 @@ def test_letting_go_at_8_1_edits_the_concept_by_exactly_8_1_and_the_probability_
     number = next(one for one in at.number_input if one.label == "Move by, SD")
     assert number.value == 8.1
     assert at.button(key=f"inspect.chip.{picked}").label.endswith(words.deviations(8.1))
-    studio, code = state.studio(), state.encode(state.samples()[8])
+    studio, code = state.studio(), state.encode(face_state.samples()[8])
     run = studio.run(state.table("default"), "perceived_gender")
     was, now = studio.predict(run, code).probability, studio.predict(run, code, [edit]).probability
     after, _ = _sent(at)
@@ -227,19 +226,19 @@ def test_with_2_concepts_moved_the_strip_is_around_the_first(visit):
     head, _ = _sent(at)
     index = at.selectbox(key="inspect.concept").value
     assert head["of"] != alone["of"] and head["shift"] == 0.0
-    studio, code = state.studio(), state.encode(state.samples()[8])
+    studio, code = state.studio(), state.encode(face_state.samples()[8])
     run = studio.run(state.table("default"), "perceived_gender")
     both = studio.predict(run, code, [Edit(first, 8.0), Edit(index, 10.0)]).probability
     likely = studio.predict(run, code).probability >= 0.5
     assert head["curve"][-1] == pytest.approx(both if likely else 1 - both, abs=1e-5)
     count, size = drawing.COARSE
-    frames = studio.strip(run, code, index, edits=[Edit(first, 8.0)], frames=count, size=size)
+    frames = studio.strip(run, code, index, edits=[Edit(first, 8.0)], frames=count, size=size, care="draft")
     job = _drawn(at, "coarse").session_state["visit.drawing"]["coarse"]
     assert job.result == scrub.strip_of(frames)
 
 
 def test_the_curve_passes_through_the_5_probabilities_of_a_strip(home):
-    studio, code = state.studio(), state.encode(state.samples()[8])
+    studio, code = state.studio(), state.encode(face_state.samples()[8])
     run = studio.run(state.table("default"), "perceived_gender")
     edits = state.FaceEdits((Edit(7, 3.0),), family=1.5)
     index = 2839

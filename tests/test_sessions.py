@@ -457,11 +457,14 @@ def test_kill_9_in_the_middle_of_a_training_leaves_a_session_that_opens(store, s
 
 WRITING = """
 session = store.open("First look")
-print("ready", flush=True)
-while True:
+def write():
     run = store.start_run(session, None, "catboost", 0, list(range(500)))
     store.finish_run(run, f"run-{run.number}", {"number": run.number})
     store.set_notes(session, "x" * 1000)
+write()
+print("ready", flush=True)
+while True:
+    write()
 """
 
 

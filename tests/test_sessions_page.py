@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import doors
 from img2tab_core import weights
+from tests import app
 from tests.test_audit_page import home  # noqa: F401 - the fixture: a toy table of 900 faces
 
-APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 PAGE = "views/sessions.py"
 
 
@@ -24,7 +23,7 @@ def visit(home):  # noqa: F811
     for file in home.glob("sessions.db*"):
         file.unlink()
     doors.session_runs.clear()
-    return _page(AppTest.from_file(str(APP), default_timeout=300).run(), PAGE)
+    return _page(AppTest.from_file(str(app.APP), default_timeout=300).run(), PAGE)
 
 
 def _page(at: AppTest, page: str) -> AppTest:
@@ -32,7 +31,7 @@ def _page(at: AppTest, page: str) -> AppTest:
 
 
 def _ready(at: AppTest) -> AppTest:
-    while any("Training the first classifier" in one.value for one in at.markdown) or (
+    while app.opening(at) or (
             "visit.job" in at.session_state and at.session_state["visit.job"].state == "running"):
         time.sleep(0.3)
         at.run()
@@ -126,7 +125,7 @@ def test_2_runs_stand_side_by_side_and_5_seeds_say_whether_it_is_real_and_stay_i
     (job,) = at.session_state["visit.repeating"].values()
     assert job.wait(300) and job.state == "done"
     sentence = job.result["equalised_odds"].sentence
-    fresh = AppTest.from_file(str(APP), default_timeout=300).run()   # tomorrow, another visit
+    fresh = AppTest.from_file(str(app.APP), default_timeout=300).run()   # tomorrow, another visit
     fresh = _page(fresh, PAGE)
     session = doors.session_runs().sessions.open("Kinds")
     fresh = _ready(fresh.button(key=f"sessions.open.{session.id}").click().run())
@@ -165,7 +164,7 @@ def test_a_run_whose_model_is_gone_says_so_and_is_trained_again_to_the_same_id(v
     folder = weights.home() / "runs" / run.run_id
     shutil.rmtree(folder)
     doors.session_runs.clear()                                       # another process
-    at = _page(AppTest.from_file(str(APP), default_timeout=300).run(), PAGE)
+    at = _page(AppTest.from_file(str(app.APP), default_timeout=300).run(), PAGE)
     at = _ready(at.button(key=f"sessions.open.{door.open('Kinds').id}").click().run())
     at = _ready(at.button(key="sessions.again.2").click().run())
     assert (folder / "run.json").is_file()

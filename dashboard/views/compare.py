@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, state
+from dashboard import charts, training_state
 from dashboard.components import progress, words
 from img2tab_core import classifiers
 from img2tab_core.comparison import Comparison, Contender
@@ -17,7 +17,7 @@ K = 20  # the number of concepts that the second figure and the sentence are abo
 def page() -> None:
     with st.container(border=True):
         _choices()
-    found = state.compared()
+    found = training_state.compared()
     if found is None:
         st.info(
             "Nothing was compared on this table and target yet. Choose above, then press Compare.",
@@ -60,7 +60,7 @@ def _choices() -> None:
             width=130,
             help="How many faces each seed draws from the training split. All takes minutes for some classifiers.",
         )
-    job = state.comparing()
+    job = training_state.comparing()
     if job is not None and job.state == "running":
         progress.watch(job, key="compare", waiting="Preparing…", cancel=True)
     else:
@@ -70,7 +70,7 @@ def _choices() -> None:
             type="primary",
             icon=":material/play_arrow:",
             disabled=not kinds,
-            on_click=state.compare,
+            on_click=training_state.compare,
             args=(list(kinds), seeds, faces),
             help="In the background; you can go on working on other pages.",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dashboard import audit_state, charts, session_state, state
+from dashboard import audit_state, charts, session_state, state, training_state
 from dashboard.components import pictures, progress, words
 from img2tab_core import classifiers, quick
 from img2tab_core.errors import Img2TabError
@@ -197,15 +197,15 @@ def _add_top(scores: ConceptScores) -> None:
 
 
 def _train(run: Run, ticked: frozenset[int]) -> None:
-    job = state.retraining()
+    job = training_state.retraining()
     if job is not None:
         progress.watch(job, key="exclude", waiting="Preparing…", cancel=True, meanwhile=lambda: _quick(run))
         return
-    state.prepare()
+    training_state.prepare()
     _choose_kind()
     same = next(
         (one for one in state.history()
-         if one.excluded == ticked and one.classifier.kind == state.kind() and not one.origin), None)
+         if one.excluded == ticked and one.classifier.kind == training_state.kind() and not one.origin), None)
     if same is not None and same.id != run.id:
         st.button(
             f"Go back to run {state.number_of(same)}",
@@ -242,7 +242,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
 
 def _quick(before: Run) -> None:
     """The first answer, marked as such, while the full classifier is trained."""
-    first = state.quick_answer()
+    first = training_state.quick_answer()
     if first is None:
         return
     low, high = first.metrics.interval
@@ -258,21 +258,21 @@ def _quick(before: Run) -> None:
 
 def _retrain() -> None:
     """The note is that of one run: the next one starts with an empty one."""
-    state.retrain(st.session_state.get("exclude.why", ""))
+    training_state.retrain(st.session_state.get("exclude.why", ""))
     st.session_state.pop("exclude.why", None)
 
 
 def _choose_kind() -> None:
-    kinds = state.kinds()
+    kinds = training_state.kinds()
     if len(kinds) < 2:
         return
-    st.session_state["exclude.kind"] = state.kind()
+    st.session_state["exclude.kind"] = training_state.kind()
     st.selectbox(
         "Classifier",
         kinds,
         key="exclude.kind",
         format_func=lambda kind: classifiers.KINDS[kind].title,
-        on_change=lambda: state.choose_kind(st.session_state["exclude.kind"]),
+        on_change=lambda: training_state.choose_kind(st.session_state["exclude.kind"]),
         help="Those that can say what each concept adds for one face. The Compare page sets all of them side by side.",
     )
 
@@ -291,7 +291,7 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
         f"**{words.percent(new.accuracy)}**; the 95 % intervals "
         + ("overlap, so chance alone could explain the difference." if overlap else "do not overlap.")
     )
-    first = state.quick_answer()
+    first = training_state.quick_answer()
     if first is not None and (first.excluded, first.target, first.table) == (run.excluded, run.target, run.table):
         st.caption(quick.difference(first.metrics, new))
     if run.note:

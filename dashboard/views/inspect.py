@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import charts, doors, drawing, standing, state
+from dashboard import charts, doors, drawing, face_state, refinement_state, standing, state
 from dashboard.components import pictures, progress, scrub, words
 from img2tab_core.errors import Img2TabError
 from img2tab_core.jobs import Job
@@ -23,14 +23,14 @@ ENCODED, REFINED = "Encoder's answer", "Refined"
 
 def page() -> None:
     _source()
-    face = state.face()
+    face = face_state.face()
     if face is None:
         st.info("Click a sample above, or upload a photo of your own, to begin.", icon=":material/arrow_upward:")
         return
     if not standing.ready():
         return
     run, target = state.active_run(), state.target()
-    code = state.code_of(face)
+    code = refinement_state.code_of(face)
     before = state.predict(run, code)
     _decision(run, target, face, code, before)
     _refinement(run, target, face)
@@ -65,60 +65,61 @@ def _source() -> None:
                 help="Photos stay in this computer's memory and are not stored. A clear, frontal face works best.",
             )
             with st.spinner("Looking for faces…"):
-                state.bring([(file.file_id, file.name, file.getvalue()) for file in files])
+                face_state.bring([(file.file_id, file.name, file.getvalue()) for file in files])
         else:
             shot = st.camera_input("Take a photo", key="inspect.camera", width=360)
-            state.bring([(shot.file_id, "Camera photo", shot.getvalue())] if shot else [])
-        if source != SAMPLES and state.can_refine():
+            face_state.bring([(shot.file_id, "Camera photo", shot.getvalue())] if shot else [])
+        if source != SAMPLES and refinement_state.can_refine():
             _refine_all()
         _choose_photo()
         _choose_face()
-        state.refine_brought()
+        refinement_state.refine_brought()
 
 
 def _refine_all() -> None:
-    st.session_state["inspect.refine_all"] = state.refines_all()
+    st.session_state["inspect.refine_all"] = refinement_state.refines_all()
     st.toggle(
         "Refine every photo in the background after upload",
         key="inspect.refine_all",
-        on_change=lambda: state.refine_all(st.session_state["inspect.refine_all"]),
-        help=f"Each photo then keeps this computer busy for about {state.refine_seconds():.0f} seconds, one after the "
-        "other. The quick answer is there at once and stands meanwhile. Remembered until you close the page.",
+        on_change=lambda: refinement_state.refine_all(st.session_state["inspect.refine_all"]),
+        help=f"Each photo then keeps this computer busy for about {refinement_state.refine_seconds():.0f} seconds, "
+        "one after the other. The quick answer is there at once and stands meanwhile. Remembered until you close the "
+        "page.",
     )
 
 
 def _samples() -> None:
-    faces = state.samples()
+    faces = face_state.samples()
     keys = [face.key for face in faces]
-    current = state.face()
+    current = face_state.face()
     pictures.choose(
         [face.pixels for face in faces],
         [f"Sample {number + 1}" for number in range(len(faces))],
         key="sample",
         chosen=keys.index(current.key) if current is not None and current.key in keys else None,
-        on_choose=state.choose_sample,
+        on_choose=face_state.choose_sample,
         width=60,
     )
     st.caption("These people do not exist: the generator drew them. Click one.")
 
 
 def _choose_photo() -> None:
-    brought = state.visit_photos()
+    brought = face_state.visit_photos()
     if len(brought) < 2:
         return
-    st.session_state["inspect.photo"] = state.photo_number()
+    st.session_state["inspect.photo"] = face_state.photo_number()
     st.selectbox(
         "Photo",
         range(len(brought)),
         key="inspect.photo",
         format_func=lambda number: brought[number].name,
-        on_change=lambda: state.choose_photo(st.session_state["inspect.photo"]),
+        on_change=lambda: face_state.choose_photo(st.session_state["inspect.photo"]),
         width=360,
     )
 
 
 def _choose_face() -> None:
-    photo = state.photo()
+    photo = face_state.photo()
     if photo is None or len(photo.faces) < 2:
         return
     st.caption(
@@ -128,8 +129,8 @@ def _choose_face() -> None:
         [face.pixels for face in photo.faces],
         [f"Face {number + 1}" for number in range(len(photo.faces))],
         key="face",
-        chosen=state.face_number(),
-        on_choose=state.choose_face,
+        chosen=face_state.face_number(),
+        on_choose=face_state.choose_face,
         width=72,
     )
 
@@ -138,13 +139,13 @@ def _choose_face() -> None:
 
 
 def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
-    photo = state.photo()
+    photo = face_state.photo()
     quality = state.quality(face, code)
     grid = st.grid(4, min_column_width=170, gap="medium")
     if photo.picture is not None:
         with grid.cell():
             boxes = [[edge * photo.scale for edge in one.box] for one in photo.faces if one.box is not None]
-            st.image(pictures.in_square(photo.picture, boxes, state.face_number()), width="stretch", alt="Photo")
+            st.image(pictures.in_square(photo.picture, boxes, face_state.face_number()), width="stretch", alt="Photo")
             st.caption(f"**Photo**  \n{photo.name}")
     with grid.cell():
         st.image(face.pixels, width="stretch", alt="Aligned face")
@@ -156,7 +157,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
             )
     with grid.cell():
         st.image(state.render(run, code), width="stretch", alt="Reconstruction")
-        refined = state.refined(face.key) is not None and state.shows_refined(face.key)
+        refined = refinement_state.refined(face.key) is not None and refinement_state.shows_refined(face.key)
         st.caption(
             f"**Reconstruction{', refined' if refined else ''}**  \n"
             "The face the classifier judges, drawn again from its style code."
@@ -182,7 +183,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
             )
         )
         measured = quality.measured
-        if state.shows_refined(face.key):
+        if refinement_state.shows_refined(face.key):
             measured += " The refinement lowers this distance too, so it is no independent proof."
         icon, colour = {
             "good": (":material/check_circle:", "green"),
@@ -200,9 +201,9 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
 
 def _refinement(run: Run, target: Target, face: Face) -> None:
     """Under the pictures: the offer to refine, the work going on, or what it gained and what it cost."""
-    if not state.can_refine():
+    if not refinement_state.can_refine():
         return
-    job, found = state.refining(face.key), state.refined(face.key)
+    job, found = refinement_state.refining(face.key), refinement_state.refined(face.key)
     with st.container(border=True, key="refinement"):
         if job is not None:
             st.markdown(
@@ -217,8 +218,9 @@ def _refinement(run: Run, target: Target, face: Face) -> None:
             with offer:
                 _refine_button(face, "Refine", "primary")
             sentence.caption(
-                f"Spends about {state.refine_seconds():.0f} seconds, in the background, on bringing the reconstruction "
-                "nearer to this face. Then it shows what that gained and what it cost, and you can switch back."
+                f"Spends about {refinement_state.refine_seconds():.0f} seconds, in the background, on bringing the "
+                "reconstruction nearer to this face. Then it shows what that gained and what it cost, and you can "
+                "switch back."
             )
         else:
             _trade(run, target, face, *found)
@@ -230,7 +232,7 @@ def _refine_button(face: Face, label: str, kind: str) -> None:
         key="inspect.refine",
         type=kind,
         icon=":material/center_focus_strong:",
-        on_click=state.refine,
+        on_click=refinement_state.refine,
         args=(face,),
         help="Searches, step by step, for the style code whose picture shows this person best.",
     )
@@ -240,14 +242,14 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined
     from img2tab_core.networks.face_descriptor import SAME_PERSON
 
     key = f"inspect.answer.{face.key[:12]}"
-    st.session_state[key] = REFINED if state.shows_refined(face.key) else ENCODED
+    st.session_state[key] = REFINED if refinement_state.shows_refined(face.key) else ENCODED
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.segmented_control(
             "Answer shown on this page",
             [ENCODED, REFINED],
             key=key,
             required=True,
-            on_change=lambda: state.show_refined(face.key, st.session_state[key] == REFINED),
+            on_change=lambda: refinement_state.show_refined(face.key, st.session_state[key] == REFINED),
             help="Picture, decision, concepts and edits follow this choice; your edits stay as they are.",
         )
         if found.stopped == "cancelled":

@@ -8,7 +8,7 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard import audit_charts, audit_state, doors, is_it_real, session_state, state
+from dashboard import audit_charts, audit_state, doors, is_it_real, session_state, state, training_state
 from dashboard.components import progress, words
 from dashboard.session_state import Opened
 from img2tab_core import classifiers, tables
@@ -195,7 +195,7 @@ def _delete(session: SessionInfo) -> None:
 
 def _tree(now: Opened) -> None:
     st.subheader("Runs", anchor=False)
-    job = state.retraining()
+    job = training_state.retraining()
     if job is not None:
         progress.watch(job, key="sessions", waiting="Training…", cancel=True)
     depth = _depths(now.runs)
@@ -230,7 +230,7 @@ def _action(now: Opened, run: RunInfo, place) -> None:
     if run.id not in now.models:
         place.button(
             "Train again", key=f"sessions.again.{run.number}", icon=":material/replay:", width="stretch",
-            disabled=state.retraining() is not None, on_click=state.train_again, args=(run,),
+            disabled=training_state.retraining() is not None, on_click=training_state.train_again, args=(run,),
             help="The model is not in this folder. Trains it once more, to the very same model.")
         return
     current = run.number == now.session.current
@@ -350,8 +350,8 @@ def _shared(now: Opened, data: bytes) -> None:
             "Tick these", key="sessions.shared.tick", on_click=state.tick, args=(frozenset(shared.excluded),),
             icon=":material/check_box:", help="On the page Exclude and retrain; nothing is trained yet.")
         st.button(
-            "Repeat exactly", key="sessions.shared.repeat", on_click=state.repeat_shared, args=(shared,),
-            disabled=state.retraining() is not None or same is not None, icon=":material/replay:",
+            "Repeat exactly", key="sessions.shared.repeat", on_click=training_state.repeat_shared, args=(shared,),
+            disabled=training_state.retraining() is not None or same is not None, icon=":material/replay:",
             help="Trains with the list's classifier and seed as a child of the current run.")
 
 
