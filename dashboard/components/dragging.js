@@ -54,7 +54,7 @@ class Slider {
     const other = this.scene?.of !== scene.of;
     this.scene = scene;
     if (other) {
-      this.drag = null;
+      this.drop();
       this.held.clear();
       this.calm();
     } else if (this.drag || this.later || scene.turn < this.turn) return false;
