@@ -557,18 +557,12 @@ def serve(
     """Start the dashboard."""
     from img2tab_core.weights import ROOT
 
-    if ready:
-        fetch_weights()
-        build_table(if_missing=True)
-
     page = ROOT / "dashboard" / "app.py"
     if not page.is_file():
         raise Img2TabError(f"The dashboard is not at {page}: install from a clone of the repository with `-e .`.")
-    typer.echo(f"Dashboard: http://{address}:{port}   (stop with Ctrl+C)")
-    sys.stdout.flush()
     os.chdir(ROOT)                                                   # where .streamlit/config.toml is
     os.execve(sys.executable, [
-        sys.executable, "-m", "dashboard.serving", str(page), "--server.port", str(port), "--server.address", address,
+        sys.executable, "-m", "dashboard.serving", address, str(port), *(["--ready"] if ready else [])
     ], {**MALLOC, **os.environ})
 
 

@@ -192,7 +192,7 @@ def test_a_machine_without_bfloat16_draws_every_picture_exactly_and_a_graphics_c
     assert all(rendering.low_of(generator, cpu, care) is None for care in ("exact", "close", "draft"))
     assert rendering.low_of(generator, card, "exact") is None
     assert rendering.low_of(generator, card, "close") == Low(torch.float16, 16)
-    assert rendering.low_of(small[0], card, "close") == Low(torch.bfloat16, 17)
+    assert rendering.low_of(small[0], card, "close") == Low(torch.bfloat16, 14)
 
 
 # --- StyleGAN2 ---------------------------------------------------------------------------------------------------

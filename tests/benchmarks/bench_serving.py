@@ -94,7 +94,7 @@ def _server(address: str) -> int:
     """The process that listens at the address."""
     port = address.rpartition(":")[2]
     found = subprocess.run(
-        ["pgrep", "-f", f"dashboard.serving .*--server.port {port}"], check=True, capture_output=True, text=True)
+        ["pgrep", "-f", f"dashboard.serving .* {port}"], check=True, capture_output=True, text=True)
     return int(found.stdout.split()[0])
 
 
