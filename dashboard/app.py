@@ -11,7 +11,7 @@ from dashboard.components import progress, words
 from img2tab_core.errors import Img2TabError
 
 if TYPE_CHECKING:
-    from img2tab_core.session_records import SessionInfo
+    from img2tab_core.sessions.records import SessionInfo
 
 DATA = "Data"  # the one page that needs no table
 INSPECT = "Inspect"

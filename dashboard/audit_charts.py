@@ -8,12 +8,12 @@ import plotly.graph_objects as go
 
 from dashboard.charts import BLUE, GREY, ORANGE, new_figure
 from dashboard.components.words import count, percent
-from img2tab_core.audit_record import SMALL, Audit, GroupAudit, Measure
-from img2tab_core.changes import Change
 from img2tab_core.comparison import Estimate
-from img2tab_core.gaps import GAPS, METRICS
+from img2tab_core.fairness.audit_record import SMALL, Audit, GroupAudit, Measure
+from img2tab_core.fairness.changes import Change
+from img2tab_core.fairness.gaps import GAPS, METRICS
+from img2tab_core.fairness.threshold_costs import ThresholdCost
 from img2tab_core.remedies import Outcome, Remedies
-from img2tab_core.threshold_costs import ThresholdCost
 
 # Okabe and Ito 2008, without yellow, which is lost on white; lines also differ by dash and points by symbol
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")

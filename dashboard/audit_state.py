@@ -8,20 +8,20 @@ import streamlit as st
 
 from dashboard import doors, session_state, state
 from dashboard.doors import auditor
-from img2tab_core.audit_record import Audit
-from img2tab_core.changes import Change
-from img2tab_core.decisions import STANDARD
-from img2tab_core.exclusion_curves import ExclusionCurve
+from img2tab_core.fairness.audit_record import Audit
+from img2tab_core.fairness.changes import Change
+from img2tab_core.fairness.decisions import STANDARD
+from img2tab_core.fairness.threshold_costs import ThresholdCost
 from img2tab_core.intervention import Checked, Intervention
 from img2tab_core.jobs import Job
-from img2tab_core.linear_probe import Readable
-from img2tab_core.proxies import Carried, Suggestion
+from img2tab_core.proxies.carriers import Carried, Suggestion
+from img2tab_core.proxies.exclusion_curves import ExclusionCurve
+from img2tab_core.proxies.linear_probe import Readable
+from img2tab_core.proxies.stand_ins import Families, Link
 from img2tab_core.remedies import Remedies
 from img2tab_core.report import report_html
 from img2tab_core.runs import Run
-from img2tab_core.session_records import SessionInfo
-from img2tab_core.stand_ins import Families, Link
-from img2tab_core.threshold_costs import ThresholdCost
+from img2tab_core.sessions.records import SessionInfo
 
 _KEYS = {Run: attrgetter("id")}
 

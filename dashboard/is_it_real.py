@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import audit_charts, audit_state, session_state
 from dashboard.components import progress
-from img2tab_core.changes import Change
+from img2tab_core.fairness.changes import Change
 from img2tab_core.runs import Run
 
 SEEDS = 5

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from dashboard.charts import BLUE, GREY, ORANGE, new_figure
 from dashboard.components.words import count, percent, signed
 from img2tab_core.intervention import Intervention
-from img2tab_core.proxies import Carried
+from img2tab_core.proxies.carriers import Carried
 
 _LINE = "rgba(128,132,149,0.35)"
 _SHADE = "rgba(232,119,34,0.10)"

@@ -12,8 +12,8 @@ from img2tab_core.errors import Img2TabError
 from img2tab_core.runs import Run
 
 if TYPE_CHECKING:
-    from img2tab_core.changes import Change
-    from img2tab_core.session_records import RunInfo, SessionInfo
+    from img2tab_core.fairness.changes import Change
+    from img2tab_core.sessions.records import RunInfo, SessionInfo
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from img2tab_core.runs import Run
 
 if TYPE_CHECKING:
     from img2tab_core.comparison import Comparison
-    from img2tab_core.session_records import RunInfo
-    from img2tab_core.shared_exclusions import Exclusions
+    from img2tab_core.sessions.records import RunInfo
+    from img2tab_core.sessions.shared_exclusions import Exclusions
 
 
 def retraining() -> Job[Run] | None:

@@ -7,27 +7,19 @@ from typing import TypeVar
 
 import numpy as np
 
-from img2tab_core import (
-    exclusion_curves,
-    fairness,
-    intervention,
-    linear_probe,
-    proxies,
-    remedies,
-    stand_ins,
-    tables,
-    threshold_costs,
-)
-from img2tab_core.audit_record import Audit
-from img2tab_core.changes import Change, change
-from img2tab_core.decisions import STANDARD, Thresholds
+from img2tab_core import intervention, remedies, tables
 from img2tab_core.errors import Img2TabError
-from img2tab_core.gaps import gaps_of
-from img2tab_core.groups import Groups, crossed
+from img2tab_core.fairness import audits, threshold_costs
+from img2tab_core.fairness.audit_record import Audit
+from img2tab_core.fairness.changes import Change, change
+from img2tab_core.fairness.decisions import STANDARD, Thresholds
+from img2tab_core.fairness.gaps import gaps_of
+from img2tab_core.fairness.groups import Groups, crossed
+from img2tab_core.fairness.threshold_costs import ThresholdCost
+from img2tab_core.proxies import carriers, exclusion_curves, linear_probe, stand_ins
 from img2tab_core.records import StyleTable
 from img2tab_core.runs import Report, Run
 from img2tab_core.service import Studio
-from img2tab_core.threshold_costs import ThresholdCost
 
 T = TypeVar("T")
 REPEATED = ("equalised_odds", "demographic_parity", "accuracy")     # what `repeated` compares
@@ -68,7 +60,7 @@ class Auditor:
     ) -> Audit:
         """What a run does to each group of the test faces, and how far apart the groups are."""
         rows, labels, probability = self.studio.judged(run)
-        return fairness.audit(
+        return audits.audit(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats)
 
     def threshold_cost(self, run: Run, sensitive: Sequence[str], thresholds: Thresholds) -> ThresholdCost:
@@ -136,12 +128,12 @@ class Auditor:
 
     def carried(
         self, table: StyleTable, target: str, sensitive: str, *, progress: Report | None = None
-    ) -> proxies.Carried:
+    ) -> carriers.Carried:
         """How much every concept carries an attribute; found on training and validation faces, once per table."""
         report = progress or _silent
 
-        def make() -> proxies.Carried:
-            found = proxies.carried(
+        def make() -> carriers.Carried:
+            found = carriers.carried(
                 table, target, sensitive,
                 progress=lambda share: report(share, "Comparing the groups in every concept"))
             tables.let_go(table.psi)
@@ -149,9 +141,9 @@ class Auditor:
 
         return self._made(("carried", table.key, target, sensitive), make)
 
-    def suggest(self, table: StyleTable, target: str, sensitive: str) -> proxies.Suggestion:
+    def suggest(self, table: StyleTable, target: str, sensitive: str) -> carriers.Suggestion:
         """What to exclude so that a classifier of the target no longer leans on an attribute, by a stated rule."""
-        return proxies.suggest(self.carried(table, target, sensitive))
+        return carriers.suggest(self.carried(table, target, sensitive))
 
     def curve(
         self,

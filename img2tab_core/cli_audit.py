@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from img2tab_core.audit_record import Audit, GroupAudit, Measure
-    from img2tab_core.changes import Change
-    from img2tab_core.exclusion_curves import ExclusionCurve
+    from img2tab_core.fairness.audit_record import Audit, GroupAudit, Measure
+    from img2tab_core.fairness.changes import Change
     from img2tab_core.intervention import Checked, Flip, Intervention
-    from img2tab_core.proxies import Suggestion
+    from img2tab_core.proxies.carriers import Suggestion
+    from img2tab_core.proxies.exclusion_curves import ExclusionCurve
     from img2tab_core.remedies import Remedies
     from img2tab_core.runs import Report, Run
     from img2tab_core.service import Studio
@@ -210,8 +210,8 @@ def proxies(
     import pandas as pd
 
     from img2tab_core.auditing import Auditor
+    from img2tab_core.proxies.stand_ins import took_over
     from img2tab_core.runs import DEFAULT_KIND
-    from img2tab_core.stand_ins import took_over
 
     terminal.check_table(out)
     if run is None and not exclude.strip():
@@ -423,7 +423,7 @@ def _check_attributes(table: StyleTable, sensitive: str) -> None:
 def _shared(table: StyleTable, target: str, suggested: Suggestion, names: Mapping[int, str]) -> dict:
     """A suggestion as a list to share, see `shared_exclusions.read_exclusions`; it came from no run."""
     from img2tab_core.runs import DEFAULT_KIND
-    from img2tab_core.shared_exclusions import FORMAT, Exclusions
+    from img2tab_core.sessions.shared_exclusions import FORMAT, Exclusions
 
     excluded = tuple(sorted(suggested.excluded))
     return {"format": FORMAT} | asdict(Exclusions(
@@ -441,7 +441,7 @@ def _classes(table: StyleTable, name: str) -> tuple[str, str]:
 
 
 def _audit_text(found: Audit, changes: Mapping[str, Change], table: str) -> str:
-    from img2tab_core.gaps import GAPS, METRICS
+    from img2tab_core.fairness.gaps import GAPS, METRICS
 
     lines = [_faces(found, table)]
     for one in (*found.by_group, found.overall):
@@ -455,7 +455,7 @@ def _audit_text(found: Audit, changes: Mapping[str, Change], table: str) -> str:
 def _audit_markdown(found: Audit, changes: Mapping[str, Change], table: str) -> str:
     import pandas as pd
 
-    from img2tab_core.gaps import GAPS, METRICS
+    from img2tab_core.fairness.gaps import GAPS, METRICS
 
     groups = pd.DataFrame([
         {"group": one.name, "faces": one.count, "class 0": one.by_class[0], "class 1": one.by_class[1],
@@ -471,7 +471,7 @@ def _audit_frame(found: Audit) -> pd.DataFrame:
     """One row per number: of every group, of everyone, and between the groups."""
     import pandas as pd
 
-    from img2tab_core.gaps import GAPS, METRICS
+    from img2tab_core.fairness.gaps import GAPS, METRICS
 
     groups = [(one.name, one.count, METRICS, one.measures) for one in (*found.by_group, found.overall)]
     return pd.DataFrame([
@@ -499,7 +499,7 @@ def _measured(measure: Measure) -> str:
 
 
 def _real(changes: Mapping[str, Change]) -> list[str]:
-    from img2tab_core.gaps import GAPS, METRICS
+    from img2tab_core.fairness.gaps import GAPS, METRICS
 
     return [f"{(GAPS | METRICS)[name]}: {change.sentence}" for name, change in changes.items()]
 

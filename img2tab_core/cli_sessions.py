@@ -19,10 +19,10 @@ from img2tab_core.errors import Img2TabError
 from img2tab_core.terminal import Json, shown, verb
 
 if TYPE_CHECKING:
-    from img2tab_core.proxies import Suggestion
-    from img2tab_core.session_records import LogEntry, RunInfo, SessionInfo
+    from img2tab_core.proxies.carriers import Suggestion
     from img2tab_core.session_runs import SessionRuns
-    from img2tab_core.sessions import Sessions
+    from img2tab_core.sessions.records import LogEntry, RunInfo, SessionInfo
+    from img2tab_core.sessions.store import Sessions
 
 sessions_app = typer.Typer()
 session_app = typer.Typer(no_args_is_help=True, help=(
@@ -261,7 +261,7 @@ def compare(
     """Two runs side by side: settings, metrics and gaps, and what only one of them excludes."""
     import pandas as pd
 
-    from img2tab_core.run_difference import difference
+    from img2tab_core.sessions.run_difference import difference
 
     terminal.check_table(out)
     runs = _runs()
@@ -322,7 +322,7 @@ def share(
     as_json: Json = False,
 ) -> None:
     """Write what a run excludes, and all that decides its training, as a list to share."""
-    from img2tab_core.shared_exclusions import exclusions_json
+    from img2tab_core.sessions.shared_exclusions import exclusions_json
 
     terminal.check_table(out, (".json",))
     runs = _runs()
@@ -345,7 +345,7 @@ def repeat(
     as_json: Json = False,
 ) -> None:
     """Train a run again from a shared list, and say whether it is the same model."""
-    from img2tab_core.shared_exclusions import read_exclusions
+    from img2tab_core.sessions.shared_exclusions import read_exclusions
 
     runs = _runs()
     session = runs.sessions.open(name)
@@ -393,7 +393,7 @@ def report(
 
 def _store() -> Sessions:
     """The database alone: quick to open."""
-    from img2tab_core.sessions import Sessions
+    from img2tab_core.sessions.store import Sessions
 
     return Sessions()
 
@@ -461,7 +461,7 @@ def _measured(run: RunInfo) -> str:
 
 
 def _titles() -> dict[str, str]:
-    from img2tab_core.gaps import GAPS, METRICS
+    from img2tab_core.fairness.gaps import GAPS, METRICS
 
     return METRICS | GAPS | {"log_loss": "Log-loss"}
 
@@ -485,7 +485,7 @@ def _beside(one: RunInfo, other: RunInfo, metrics: Mapping[str, tuple[float, flo
 def _tell_trained(
     session: SessionInfo, parent: RunInfo | None, made: RunInfo, suggestion: Suggestion | None, *, as_json: bool
 ) -> None:
-    from img2tab_core.run_difference import difference
+    from img2tab_core.sessions.run_difference import difference
 
     content = {"session": session.name, "run": _run(made, _numbers(parent)), "rule": suggestion and suggestion.rule,
                "changes": difference(parent, made).metrics if parent else {}}
@@ -509,7 +509,7 @@ def _number(value: float | None, *, percent: bool = False, signed: bool = False)
 
 def _done(entry: LogEntry) -> str:
     """What was done, with the little that fits on a line."""
-    from img2tab_core.changes import Change
+    from img2tab_core.fairness.changes import Change
     from img2tab_core.session_runs import REPEATED
 
     details = dict(entry.details)

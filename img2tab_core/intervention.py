@@ -146,7 +146,7 @@ def intervene(
     """Move the sensitive concepts of every face by strength x shift x standard deviation, towards each group.
 
     shift: float64 (D,), standard deviations, group 1 minus group 0; take it *within* the classes of the target (such
-    as `proxies.carried(...).shift`), else the edit moves the target as well where the two go together. channels: those
+    as `carriers.carried(...).shift`), else the edit moves the target as well where the two go together. channels: those
     to move, such as one or a family; None for the `count` with the largest shifts. rows: (n,) row numbers, None for
     all test faces; faces of an unknown group are left out. strengths: multiples of the shift, above 0. A face's
     decision is class 1 where its probability is above `threshold`.

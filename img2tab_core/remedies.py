@@ -15,13 +15,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from img2tab_core import __version__, scoring
-from img2tab_core.changes import Change, change
 from img2tab_core.classifiers.catboost import BINS, TRIED_PER_SPLIT, CatBoostConcepts
 from img2tab_core.comparison import Estimate, estimate, plain
-from img2tab_core.decisions import STANDARD
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.gaps import gaps_of
-from img2tab_core.groups import Groups
+from img2tab_core.fairness.changes import Change, change
+from img2tab_core.fairness.decisions import STANDARD
+from img2tab_core.fairness.gaps import gaps_of
+from img2tab_core.fairness.groups import Groups
 
 COLUMNS = 512
 FOLDS = 5                # ThresholdOptimizer learns from probabilities of faces the classifier was not trained on

@@ -7,16 +7,16 @@ import re
 from pathlib import Path
 
 from img2tab_core import classifiers, tables
-from img2tab_core.audit_record import SMALL, Audit, GroupAudit, Measure
-from img2tab_core.decisions import STANDARD
-from img2tab_core.gaps import GAPS, METRICS
+from img2tab_core.fairness.audit_record import SMALL, Audit, GroupAudit, Measure
+from img2tab_core.fairness.decisions import STANDARD
+from img2tab_core.fairness.gaps import GAPS, METRICS
 from img2tab_core.records import StyleTable, Target
 from img2tab_core.report_parts.files import write_text
 from img2tab_core.report_parts.findings import licences, model_folder, trained_with
 from img2tab_core.report_parts.words import day, listed, measured, minute, number, span
 from img2tab_core.runs import Run
-from img2tab_core.session_records import RunInfo, SessionInfo
 from img2tab_core.session_runs import SessionRuns
+from img2tab_core.sessions.records import RunInfo, SessionInfo
 from img2tab_core.words import count
 
 FILE = "model_card.md"

@@ -8,14 +8,14 @@ from dataclasses import asdict
 
 from img2tab_core import weights
 from img2tab_core.auditing import Auditor
-from img2tab_core.changes import Change
 from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.fairness.changes import Change
 from img2tab_core.records import StyleTable
 from img2tab_core.remedies import Remedies
 from img2tab_core.runs import DEFAULT_KIND, Report, Run, load_run
-from img2tab_core.session_records import RunInfo, SessionInfo
-from img2tab_core.sessions import Sessions
-from img2tab_core.shared_exclusions import Exclusions
+from img2tab_core.sessions.records import RunInfo, SessionInfo
+from img2tab_core.sessions.shared_exclusions import Exclusions
+from img2tab_core.sessions.store import Sessions
 
 REPEATED = "repeated with seeds"       # what the log calls an answer to "is it real?"
 

@@ -115,7 +115,7 @@ def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> froz
     The list must be of the table's backbone: elsewhere the same numbers are other concepts.
     """
     if text.startswith("@"):
-        from img2tab_core.shared_exclusions import read_exclusions
+        from img2tab_core.sessions.shared_exclusions import read_exclusions
 
         shared = read_exclusions(Path(text[1:]), backbone=table.backbone, channels=table.layout.total)
         return frozenset(shared.excluded)

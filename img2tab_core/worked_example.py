@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from img2tab_core import draws, proxies, remedies, tables
+from img2tab_core import remedies, tables
 from img2tab_core.errors import Img2TabError
-from img2tab_core.groups import Groups
+from img2tab_core.fairness.groups import Groups
+from img2tab_core.proxies import carriers, draws
 from img2tab_core.records import StyleTable, digest
 
 OURS = "Suggested exclusion (ours)"
@@ -39,7 +40,7 @@ def worked_example(
     """Every remedy, and ours, trained on a biased draw of the training split and measured on an unbiased test draw.
 
     faces: of each training draw, None for as many as there can be; share: of them in which the target's class goes with
-    the group. What ours excludes is found on the training draw alone, by `proxies.suggest`.
+    the group. What ours excludes is found on the training draw alone, by `carriers.suggest`.
     """
     about = tables.target_of(table, sensitive)
     tables.target_of(table, target)
@@ -50,7 +51,7 @@ def worked_example(
     }
 
     def ours(task: remedies.Task):
-        found = proxies.suggest(proxies.carried(table, target, sensitive, rows=task.train))
+        found = carriers.suggest(carriers.carried(table, target, sensitive, rows=task.train))
         return remedies.without(task, found.excluded)
 
     return remedies.compare_remedies(

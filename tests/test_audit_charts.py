@@ -5,12 +5,12 @@ import pytest
 
 from dashboard import audit_charts, charts
 from img2tab_core import remedies
-from img2tab_core.changes import change
-from img2tab_core.fairness import audit
-from img2tab_core.gaps import GAPS, METRICS
-from img2tab_core.groups import Groups
+from img2tab_core.fairness.audits import audit
+from img2tab_core.fairness.changes import change
+from img2tab_core.fairness.gaps import GAPS, METRICS
+from img2tab_core.fairness.groups import Groups
+from img2tab_core.fairness.threshold_costs import threshold_cost
 from img2tab_core.remedies import Outcome, Remedies, Trial
-from img2tab_core.threshold_costs import threshold_cost
 
 N = 400
 NAMES = ("perceived female", "perceived male", "other")

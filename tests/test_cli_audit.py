@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from img2tab_core import cli, remedies, tables, weights, worked_example
 from img2tab_core.runs import load_run
 from img2tab_core.service import Studio
-from img2tab_core.shared_exclusions import read_exclusions
+from img2tab_core.sessions.shared_exclusions import read_exclusions
 
 COUNT, CHANNELS = 600, 60
 LOUD = ",".join(map(str, range(40, 60)))

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from img2tab_core import cli, report
 from img2tab_core.auditing import Auditor
 from img2tab_core.service import Studio
-from img2tab_core.sessions import Sessions
-from img2tab_core.shared_exclusions import read_exclusions
+from img2tab_core.sessions.shared_exclusions import read_exclusions
+from img2tab_core.sessions.store import Sessions
 
 COUNT, CHANNELS = 400, 24
 ABOUT = ("--table", "toy", "--target", "kind", "--sensitive", "group")

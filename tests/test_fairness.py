@@ -8,14 +8,14 @@ import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 from sklearn.metrics import roc_auc_score
 
-from img2tab_core import bootstrap, decisions
-from img2tab_core.audit_record import Audit, Measure
-from img2tab_core.changes import Change, change
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.fairness import EVERYONE, audit
-from img2tab_core.gaps import GAPS, METRICS, gaps_of
-from img2tab_core.groups import Groups, crossed
-from img2tab_core.threshold_costs import threshold_cost
+from img2tab_core.fairness import bootstrap, decisions
+from img2tab_core.fairness.audit_record import Audit, Measure
+from img2tab_core.fairness.audits import EVERYONE, audit
+from img2tab_core.fairness.changes import Change, change
+from img2tab_core.fairness.gaps import GAPS, METRICS, gaps_of
+from img2tab_core.fairness.groups import Groups, crossed
+from img2tab_core.fairness.threshold_costs import threshold_cost
 
 N = 600
 FEW = 100                                                            # resamples, where the interval does not matter

@@ -15,11 +15,12 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import audit_state, doors, state
 from dashboard.components import drag_line, words
-from img2tab_core import exclusion_curves, remedies, tables, weights
+from img2tab_core import remedies, tables, weights
 from img2tab_core.auditing import Auditor
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve
 from img2tab_core.layout import StyleLayout
+from img2tab_core.proxies import exclusion_curves
+from img2tab_core.proxies.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve
 from img2tab_core.records import DEFAULT_BACKBONE, Target
 from img2tab_core.service import Studio
 from tests import browser

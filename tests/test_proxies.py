@@ -6,15 +6,16 @@ import pytest
 from scipy.stats import wasserstein_distance
 from sklearn.metrics import roc_auc_score
 
-from img2tab_core import exclusion_curves, tables
-from img2tab_core.draws import balanced_rows, biased_rows
+from img2tab_core import tables
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve, exclusion_curve, joined
 from img2tab_core.layout import StyleLayout
-from img2tab_core.linear_probe import probe, readable
-from img2tab_core.proxies import Carried, carried, suggest
+from img2tab_core.proxies import exclusion_curves
+from img2tab_core.proxies.carriers import Carried, carried, suggest
+from img2tab_core.proxies.draws import balanced_rows, biased_rows
+from img2tab_core.proxies.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve, exclusion_curve, joined
+from img2tab_core.proxies.linear_probe import probe, readable
+from img2tab_core.proxies.stand_ins import correlated, families, took_over
 from img2tab_core.records import Target
-from img2tab_core.stand_ins import correlated, families, took_over
 
 N, D = 1200, 40
 TARGET, GROUP, CONSTANT = (0, 1), (5, 6, 7), 39

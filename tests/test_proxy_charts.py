@@ -6,7 +6,7 @@ import pytest
 from dashboard import proxy_charts
 from img2tab_core.comparison import estimate
 from img2tab_core.intervention import Intervention, Moved
-from img2tab_core.proxies import Carried
+from img2tab_core.proxies.carriers import Carried
 
 GROUPS, CLASSES = ("perceived female", "perceived male"), ("not smiling", "smiling")
 SHIFT = np.array([1.0, -0.5, 0.2, 0.0])

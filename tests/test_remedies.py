@@ -7,7 +7,7 @@ import pytest
 
 from img2tab_core import remedies
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.groups import Groups
+from img2tab_core.fairness.groups import Groups
 from img2tab_core.remedies import NOTHING, REMEDIES, Own, Remedies, compare_remedies, excluding, reweighing, without
 
 N, D = 3200, 30

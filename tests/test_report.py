@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import remedies, run_card, stand_ins, tables, weights
+from img2tab_core import remedies, run_card, tables, weights
 from img2tab_core.auditing import Auditor
-from img2tab_core.changes import change
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.gaps import GAPS, METRICS
+from img2tab_core.fairness.changes import change
+from img2tab_core.fairness.gaps import GAPS, METRICS
 from img2tab_core.layout import StyleLayout
+from img2tab_core.proxies import stand_ins
 from img2tab_core.records import Target
 from img2tab_core.report import report_html, write_report
 from img2tab_core.report_parts.drawings import Scale
@@ -33,7 +34,7 @@ from img2tab_core.report_parts.sheets import NAMES
 from img2tab_core.report_parts.words import listed, number, span
 from img2tab_core.service import Studio
 from img2tab_core.session_runs import REPEATED, SessionRuns
-from img2tab_core.shared_exclusions import read_exclusions
+from img2tab_core.sessions.shared_exclusions import read_exclusions
 from img2tab_core.words import percent, place
 from tests.browser import ARGUMENTS, chromium
 

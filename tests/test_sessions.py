@@ -27,16 +27,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from img2tab_core import session_database, sessions, tables
+from img2tab_core import tables
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import Target
-from img2tab_core.run_difference import difference
-from img2tab_core.session_records import RunInfo
-from img2tab_core.session_rows import Base, RunRow
-from img2tab_core.session_tree import branches
-from img2tab_core.sessions import Sessions
-from img2tab_core.shared_exclusions import Exclusions, exclusions_json, read_exclusions
+from img2tab_core.sessions import database
+from img2tab_core.sessions.records import RunInfo
+from img2tab_core.sessions.rows import Base, RunRow
+from img2tab_core.sessions.run_difference import difference
+from img2tab_core.sessions.shared_exclusions import Exclusions, exclusions_json, read_exclusions
+from img2tab_core.sessions.store import Sessions
+from img2tab_core.sessions.tree import branches
 
 D, N = 24, 400
 METRICS = {"accuracy": 0.9, "auc": 0.95, "confusion": ((5, 1), (0, 4))}
@@ -165,7 +166,7 @@ def trained(store, session, parent=None, excluded=(), **more) -> RunInfo:
 
 def script(url: str, home: Path, body: str, *arguments: str) -> subprocess.Popen:
     """Another process with the sessions opened as `store`."""
-    begin = "import os, signal, sys, time\nfrom img2tab_core.sessions import Sessions\nstore = Sessions()\n"
+    begin = "import os, signal, sys, time\nfrom img2tab_core.sessions.store import Sessions\nstore = Sessions()\n"
     return subprocess.Popen(
         [sys.executable, "-c", begin + body, *arguments], cwd=Path(__file__).parents[1], text=True,
         stdout=subprocess.PIPE, stdin=subprocess.PIPE,
@@ -390,7 +391,7 @@ def test_two_runs_side_by_side():
 
 
 def test_a_body_that_raises_ends_its_run_and_the_exception_goes_on(store, session, monkeypatch):
-    monkeypatch.setattr(sessions, "BEAT", 0.02)
+    monkeypatch.setattr("img2tab_core.sessions.store.BEAT", 0.02)
     runs = [store.start_run(session, None, "catboost", 0, []) for _ in range(4)]
     with pytest.raises(ZeroDivisionError), store.holding(runs[0]):
         raise ZeroDivisionError("by zero")
@@ -617,16 +618,16 @@ def test_four_threads_and_two_processes_that_open_a_new_database_at_once_all_fin
 
 
 def test_the_steps_make_the_very_tables_that_the_code_expects(store):
-    assert session_database.HEAD == ScriptDirectory(str(session_database.STEPS)).get_current_head()
+    assert database.HEAD == ScriptDirectory(str(database.STEPS)).get_current_head()
     with store._database.engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"version_table": session_database.STEP_TABLE, "compare_type": True})
-        assert context.get_current_revision() == session_database.HEAD
+            connection, opts={"version_table": database.STEP_TABLE, "compare_type": True})
+        assert context.get_current_revision() == database.HEAD
         assert compare_metadata(context, Base.metadata) == []
 
 
 def test_every_step_is_shipped_with_the_package():
-    steps = session_database.STEPS
+    steps = database.STEPS
     # setuptools finds packages by their __init__.py
     assert all((folder / "__init__.py").is_file() for folder in (steps, steps / "versions"))
 
@@ -726,7 +727,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
 
 
 def test_a_file_another_program_holds_is_a_sentence_after_the_wait(tmp_path, table, monkeypatch):
-    monkeypatch.setattr(session_database, "PATIENCE", 0.1)
+    monkeypatch.setattr(database, "PATIENCE", 0.1)
     store = Sessions(f"sqlite:///{tmp_path / 'sessions.db'}")
     holder = sqlite3.connect(tmp_path / "sessions.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -756,11 +757,11 @@ def test_four_who_turn_100_new_files_to_write_ahead_at_once_do_not_fail_each_oth
 
     def turn(_):
         for i in range(100):
-            engine = session_database._engine(sa.make_url(f"sqlite:///{tmp_path / str(i)}"))
+            engine = database._engine(sa.make_url(f"sqlite:///{tmp_path / str(i)}"))
             with engine.connect():
                 pass
             together.wait(timeout=10)
-            session_database._write_ahead(engine)
+            database._write_ahead(engine)
             engine.dispose()
 
     with ThreadPoolExecutor(4) as pool:

@@ -137,7 +137,7 @@ def test_a_shared_list_ticks_1_concept_and_repeats_to_the_very_same_model(visit)
     at = _page(_retrain(_begin(visit), "why"), PAGE)
     door = doors.session_runs().sessions
     session = door.open("Kinds")
-    from img2tab_core.shared_exclusions import exclusions_json
+    from img2tab_core.sessions.shared_exclusions import exclusions_json
 
     content = json.dumps(exclusions_json(session, door.run(session, 2))).encode()
     at = _ready(at.button(key="frame.close").click().run())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dashboard.components import dragging, words
 from img2tab_core.comparison import Estimate
-from img2tab_core.exclusion_curves import CurvePoint, ExclusionCurve
+from img2tab_core.proxies.exclusion_curves import CurvePoint, ExclusionCurve
 
 ROUND_ABOVE, ROUND_TO = 200, 10        # between counts further apart than this, a place is a multiple of ten
 LABEL = "Concepts to exclude"

@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import audit_state, charts, state
 from dashboard.components import drag_line, words
 from dashboard.gap import shared
-from img2tab_core.exclusion_curves import ExclusionCurve
+from img2tab_core.proxies.exclusion_curves import ExclusionCurve
 from img2tab_core.records import Target
 from img2tab_core.runs import Run
 

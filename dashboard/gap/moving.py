@@ -10,7 +10,7 @@ from dashboard.components import pictures, words
 from dashboard.gap import shared
 from img2tab_core.classifiers import wilson
 from img2tab_core.intervention import COUNT, STRENGTHS, Checked, Flip, Intervention, Moved
-from img2tab_core.proxies import Carried
+from img2tab_core.proxies.carriers import Carried
 from img2tab_core.records import Target
 from img2tab_core.runs import Run
 

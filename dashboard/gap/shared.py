@@ -12,9 +12,9 @@ from dashboard import audit_state, state
 from dashboard.components import pictures, progress, words
 from img2tab_core.errors import Img2TabError
 from img2tab_core.jobs import Job
-from img2tab_core.proxies import Carried
+from img2tab_core.proxies.carriers import Carried
+from img2tab_core.proxies.stand_ins import Family
 from img2tab_core.records import Target
-from img2tab_core.stand_ins import Family
 
 T = TypeVar("T")
 TOP = 10             # concepts of the corner

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import audit_state, proxy_charts, state
 from dashboard.components import words
 from dashboard.gap import shared
-from img2tab_core.proxies import Carried
+from img2tab_core.proxies.carriers import Carried
 from img2tab_core.records import ConceptScores, Target
 from img2tab_core.runs import Run
 

@@ -7,9 +7,9 @@ import streamlit as st
 
 from dashboard import audit_charts, audit_state, is_it_real, session_state, state
 from dashboard.components import words
-from img2tab_core.audit_record import SMALL, Audit, Measure
-from img2tab_core.decisions import STANDARD
-from img2tab_core.gaps import METRICS
+from img2tab_core.fairness.audit_record import SMALL, Audit, Measure
+from img2tab_core.fairness.decisions import STANDARD
+from img2tab_core.fairness.gaps import METRICS
 from img2tab_core.records import Target
 from img2tab_core.runs import Run
 

@@ -13,12 +13,12 @@ from dashboard.components import progress, words
 from dashboard.session_state import Opened
 from img2tab_core import classifiers, tables
 from img2tab_core.errors import Img2TabError
-from img2tab_core.gaps import GAPS
-from img2tab_core.run_difference import difference
+from img2tab_core.fairness.gaps import GAPS
 from img2tab_core.runs import Run
-from img2tab_core.session_records import RunInfo, SessionInfo
-from img2tab_core.session_values import NAME_LENGTH
-from img2tab_core.shared_exclusions import exclusions_json, read_exclusions
+from img2tab_core.sessions.records import RunInfo, SessionInfo
+from img2tab_core.sessions.run_difference import difference
+from img2tab_core.sessions.shared_exclusions import exclusions_json, read_exclusions
+from img2tab_core.sessions.values import NAME_LENGTH
 
 SHOWN = 12
 STATES = {

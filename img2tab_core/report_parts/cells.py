@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from img2tab_core.audit_record import SMALL, GroupAudit, Measure
+from img2tab_core.fairness.audit_record import SMALL, GroupAudit, Measure
 from img2tab_core.report_parts.markup import Child, Markup, element
 from img2tab_core.report_parts.words import number, span
 from img2tab_core.words import signed

@@ -10,8 +10,8 @@ from img2tab_core.report_parts.markup import Child, Markup, element
 from img2tab_core.report_parts.opening import Files
 from img2tab_core.report_parts.page import Chapter, bullets, chapter, facts, table, text
 from img2tab_core.report_parts.words import minute, one_line
-from img2tab_core.session_records import LogEntry
 from img2tab_core.session_runs import REPEATED
+from img2tab_core.sessions.records import LogEntry
 from img2tab_core.words import count, sentence
 
 EXCLUSIONS = "exclusions.json"         # all that decides the run's training, see `shared_exclusions.exclusions_json`

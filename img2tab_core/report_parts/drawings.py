@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from img2tab_core.audit_record import Audit, GroupAudit, Measure
-from img2tab_core.gaps import METRICS
+from img2tab_core.fairness.audit_record import Audit, GroupAudit, Measure
+from img2tab_core.fairness.gaps import METRICS
 from img2tab_core.remedies import Remedies
 from img2tab_core.report_parts.markup import Markup, element
 from img2tab_core.report_parts.words import RATIOS, measured, number, span

@@ -13,19 +13,19 @@ from typing import TypeVar
 import numpy as np
 
 from img2tab_core import __version__, classifiers, remedies, tables, weights
-from img2tab_core.audit_record import Audit
-from img2tab_core.changes import Change
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.groups import crossed
+from img2tab_core.fairness.audit_record import Audit
+from img2tab_core.fairness.changes import Change
+from img2tab_core.fairness.groups import crossed
 from img2tab_core.intervention import Flip, Intervention
-from img2tab_core.linear_probe import Readable
-from img2tab_core.proxies import Carried
+from img2tab_core.proxies.carriers import Carried
+from img2tab_core.proxies.linear_probe import Readable
+from img2tab_core.proxies.stand_ins import Link, TookOver, took_over
 from img2tab_core.records import DEFAULT_BACKBONE, StyleCode, StyleTable, Target
 from img2tab_core.runs import Report, Run
-from img2tab_core.session_records import LogEntry, RunInfo, SessionInfo
 from img2tab_core.session_runs import SessionRuns
-from img2tab_core.session_tree import branches
-from img2tab_core.stand_ins import Link, TookOver, took_over
+from img2tab_core.sessions.records import LogEntry, RunInfo, SessionInfo
+from img2tab_core.sessions.tree import branches
 
 SHOWN = 12               # concepts and faces with pictures
 SHIFT = 8.0              # standard deviations a concept is moved by in its pictures; 3 are hard to see, 12 break

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from img2tab_core.audit_record import SMALL, GroupAudit
-from img2tab_core.decisions import STANDARD
-from img2tab_core.gaps import GAPS, METRICS
+from img2tab_core.fairness.audit_record import SMALL, GroupAudit
+from img2tab_core.fairness.decisions import STANDARD
+from img2tab_core.fairness.gaps import GAPS, METRICS
 from img2tab_core.intervention import Intervention, Moved
-from img2tab_core.linear_probe import Readable
+from img2tab_core.proxies.linear_probe import Readable
+from img2tab_core.proxies.stand_ins import TookOver
 from img2tab_core.records import Target
 from img2tab_core.report_parts import drawings
 from img2tab_core.report_parts.cells import cell, difference_range, flag, with_range
@@ -30,8 +31,7 @@ from img2tab_core.report_parts.words import (
     span,
 )
 from img2tab_core.run_card import MEANINGS
-from img2tab_core.run_difference import difference
-from img2tab_core.stand_ins import TookOver
+from img2tab_core.sessions.run_difference import difference
 from img2tab_core.words import concept, count, percent, place, points, sentence, signed
 
 PLOTTED = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from img2tab_core import classifiers
-from img2tab_core.audit_record import Measure
-from img2tab_core.decisions import STANDARD
-from img2tab_core.linear_probe import Readable
+from img2tab_core.fairness.audit_record import Measure
+from img2tab_core.fairness.decisions import STANDARD
+from img2tab_core.proxies.linear_probe import Readable
 from img2tab_core.report_parts.cells import flag, when
 from img2tab_core.report_parts.findings import Findings
 from img2tab_core.report_parts.markup import Child, Markup, element, paragraphs
@@ -15,7 +15,7 @@ from img2tab_core.report_parts.page import Chapter, chapter, facts, table, text
 from img2tab_core.report_parts.sheets import SPLITS, UNKNOWN, earlier_accuracy, earlier_gap
 from img2tab_core.report_parts.words import SPACE, day, excluding, listed, lower, measured, minute, one_line, span
 from img2tab_core.run_card import MEANINGS, settings
-from img2tab_core.session_records import RunInfo
+from img2tab_core.sessions.records import RunInfo
 from img2tab_core.words import count, percent, points, sentence
 
 DEEPEST = 6              # a run further down is drawn no further to the right

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from img2tab_core.audit_record import Measure
-from img2tab_core.gaps import GAPS
+from img2tab_core.fairness.audit_record import Measure
+from img2tab_core.fairness.gaps import GAPS
 from img2tab_core.intervention import Intervention
-from img2tab_core.linear_probe import Readable
-from img2tab_core.proxies import Carried
+from img2tab_core.proxies.carriers import Carried
+from img2tab_core.proxies.linear_probe import Readable
+from img2tab_core.proxies.stand_ins import TookOver
 from img2tab_core.report_parts.findings import Findings, Missing, Side
-from img2tab_core.stand_ins import TookOver
 
 SPLITS = ("training", "validation", "test")
 UNKNOWN = "unknown group"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from img2tab_core.audit_record import Measure
 from img2tab_core.comparison import Estimate
-from img2tab_core.session_records import RunInfo
+from img2tab_core.fairness.audit_record import Measure
+from img2tab_core.sessions.records import RunInfo
 from img2tab_core.words import percent
 
 SPACE, MINUS, TIMES = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from img2tab_core.changes import moved_by
-from img2tab_core.decisions import STANDARD, Faces, Thresholds, faces_in, faces_of
 from img2tab_core.errors import Img2TabError
-from img2tab_core.gaps import gaps_of_counts, optional, rate_of
-from img2tab_core.groups import Groups
+from img2tab_core.fairness.changes import moved_by
+from img2tab_core.fairness.decisions import STANDARD, Faces, Thresholds, faces_in, faces_of
+from img2tab_core.fairness.gaps import gaps_of_counts, optional, rate_of
+from img2tab_core.fairness.groups import Groups
 
 _RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 
@@ -46,7 +46,7 @@ class ThresholdCost:
     """What thresholds cost.
 
     curve: for each threshold of the grid, the same for all groups; chosen: the ones asked about; standard: 0.5 for all.
-    These are the numbers of the faces at hand, without intervals: `fairness.audit` of the same thresholds gives those.
+    These are the numbers of the faces at hand, without intervals: `audits.audit` of the same thresholds gives those.
     """
 
     faces: int
@@ -85,7 +85,7 @@ def threshold_cost(
 ) -> ThresholdCost:
     """What thresholds cost: accuracy, selection rate and gaps over a grid, and of the chosen ones against 0.5.
 
-    Arguments as for `fairness.audit`. Fast enough to follow a slider.
+    Arguments as for `audits.audit`. Fast enough to follow a slider.
     """
     faces = faces_of(labels, probability, groups, thresholds)
     grid = tuple(float(cut) for cut in grid)

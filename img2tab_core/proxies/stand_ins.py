@@ -9,9 +9,9 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from img2tab_core import scoring
-from img2tab_core.channels import divided
-from img2tab_core.draws import drawn, labelled_rows
 from img2tab_core.errors import Img2TabError
+from img2tab_core.proxies.channels import divided
+from img2tab_core.proxies.draws import drawn, labelled_rows
 from img2tab_core.records import StyleTable
 
 FAMILY_FACES = 1000      # a correlation is then known to about 0.03

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from img2tab_core.calibration import Bin
 from img2tab_core.comparison import plain
 from img2tab_core.errors import Img2TabError
-from img2tab_core.gaps import GAPS, METRICS
+from img2tab_core.fairness.calibration import Bin
+from img2tab_core.fairness.gaps import GAPS, METRICS
 
 SMALL = 30                                                           # a group of fewer faces is flagged
 

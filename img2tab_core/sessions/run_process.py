@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from img2tab_core.session_rows import RunRow
+from img2tab_core.sessions.rows import RunRow
 
 SILENCE = timedelta(minutes=2)          # without a heartbeat, after which a run on another machine is given up
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from img2tab_core import scoring
-from img2tab_core.channels import blocks
-from img2tab_core.draws import CELLS, known_rows
 from img2tab_core.errors import Img2TabError
+from img2tab_core.proxies.channels import blocks
+from img2tab_core.proxies.draws import CELLS, known_rows
 from img2tab_core.records import StyleTable, read_only
 
 THRESHOLD = 0.05         # standard deviations, see `suggest`

@@ -11,13 +11,13 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 from sklearn.metrics import accuracy_score, precision_score, roc_auc_score, roc_curve
 
-from img2tab_core.audit_record import Audit, Curve, GroupAudit
-from img2tab_core.bootstrap import gaps_with_intervals, resampled, with_interval
-from img2tab_core.calibration import calibration_error, reliability
-from img2tab_core.decisions import STANDARD, Faces, Thresholds, faces_in, faces_of
 from img2tab_core.errors import Img2TabError
-from img2tab_core.gaps import METRICS, NEEDS, RATES_OF_GAP
-from img2tab_core.groups import Groups
+from img2tab_core.fairness.audit_record import Audit, Curve, GroupAudit
+from img2tab_core.fairness.bootstrap import gaps_with_intervals, resampled, with_interval
+from img2tab_core.fairness.calibration import calibration_error, reliability
+from img2tab_core.fairness.decisions import STANDARD, Faces, Thresholds, faces_in, faces_of
+from img2tab_core.fairness.gaps import METRICS, NEEDS, RATES_OF_GAP
+from img2tab_core.fairness.groups import Groups
 
 EVERYONE = "everyone"
 

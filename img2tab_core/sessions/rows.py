@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from img2tab_core.errors import Img2TabError
-from img2tab_core.session_records import LogEntry, RunInfo, SessionInfo
-from img2tab_core.session_values import NAME_LENGTH
+from img2tab_core.sessions.records import LogEntry, RunInfo, SessionInfo
+from img2tab_core.sessions.values import NAME_LENGTH
 
 LARGEST_ID = 2**31 - 1                  # that PostgreSQL's integer holds
 

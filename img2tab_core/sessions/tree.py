@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from img2tab_core.session_records import RunInfo
-from img2tab_core.session_values import is_number
+from img2tab_core.sessions.records import RunInfo
+from img2tab_core.sessions.values import is_number
 
 
 def branches(runs: Sequence[RunInfo]) -> list[tuple[str, RunInfo]]:

@@ -11,9 +11,9 @@ import numpy as np
 from img2tab_core import scoring
 from img2tab_core.classifiers.catboost import CatBoostConcepts
 from img2tab_core.comparison import Estimate, estimate
-from img2tab_core.draws import balanced_rows, known_rows
 from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.gaps import gaps_of
+from img2tab_core.fairness.gaps import gaps_of
+from img2tab_core.proxies.draws import balanced_rows, known_rows
 from img2tab_core.records import StyleTable
 
 COUNTS = (0, 10, 100, 500, 1500, 3000, 4500, 5500, 6000, 6250, 6500)

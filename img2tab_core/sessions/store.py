@@ -15,12 +15,13 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from img2tab_core import run_process, tables
+from img2tab_core import tables
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import StyleTable
-from img2tab_core.session_database import Database
-from img2tab_core.session_records import LogEntry, RunInfo, SessionInfo, State
-from img2tab_core.session_rows import (
+from img2tab_core.sessions import run_process
+from img2tab_core.sessions.database import Database
+from img2tab_core.sessions.records import LogEntry, RunInfo, SessionInfo, State
+from img2tab_core.sessions.rows import (
     LogRow,
     RunRow,
     SessionRow,
@@ -34,8 +35,8 @@ from img2tab_core.session_rows import (
     run_info,
     session_info,
 )
-from img2tab_core.session_tree import branches, drawn
-from img2tab_core.session_values import (
+from img2tab_core.sessions.tree import branches, drawn
+from img2tab_core.sessions.values import (
     LARGEST_SEED,
     checked_channels,
     checked_line,

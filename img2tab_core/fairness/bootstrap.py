@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from img2tab_core.audit_record import SMALL, GroupAudit, Measure
-from img2tab_core.calibration import BINS, bin_of
 from img2tab_core.comparison import CONFIDENCE
-from img2tab_core.decisions import Faces, faces_in
 from img2tab_core.errors import Cancelled
-from img2tab_core.gaps import GAPS, METRICS, NEEDS, RATES, RATES_OF_GAP, rate_of
+from img2tab_core.fairness.audit_record import SMALL, GroupAudit, Measure
+from img2tab_core.fairness.calibration import BINS, bin_of
+from img2tab_core.fairness.decisions import Faces, faces_in
+from img2tab_core.fairness.gaps import GAPS, METRICS, NEEDS, RATES, RATES_OF_GAP, rate_of
 
 _CHUNK = 1_000_000                                                   # resampled faces at once: 8 MB, and a moment
 _TAIL = (1 - CONFIDENCE) / 2

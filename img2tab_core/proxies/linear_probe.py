@@ -10,9 +10,9 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from img2tab_core import tables
-from img2tab_core.channels import blocks, divided
-from img2tab_core.draws import drawn, labelled_rows
 from img2tab_core.errors import Img2TabError
+from img2tab_core.proxies.channels import blocks, divided
+from img2tab_core.proxies.draws import drawn, labelled_rows
 from img2tab_core.records import StyleTable, read_only
 
 PROBE_FACES = 2500       # a probe on more is hardly better and takes the square of the time

@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 
 from img2tab_core.errors import Img2TabError
-from img2tab_core.groups import Groups, crossed
+from img2tab_core.fairness.groups import Groups, crossed
 
 STANDARD = 0.5                                                       # the threshold a classifier is trained for
 Thresholds = float | Mapping[str, float]

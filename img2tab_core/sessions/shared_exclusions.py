@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2tab_core.errors import Img2TabError
-from img2tab_core.session_records import RunInfo, SessionInfo
-from img2tab_core.session_values import LARGEST_SEED, checked_channels, is_seed
+from img2tab_core.sessions.records import RunInfo, SessionInfo
+from img2tab_core.sessions.values import LARGEST_SEED, checked_channels, is_seed
 
 FORMAT = 1
 

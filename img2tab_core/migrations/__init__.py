@@ -1,1 +1,0 @@
-"""How the database of audit sessions came to look as it does, step by step; `sessions` runs them when it opens one."""
