@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from img2tab_core import checkpoints, weights
-from img2tab_core.backbone_names import NAME, added_backbones, backbone_key, keep_added
+from img2tab_core.backbone_names import NAME, added_backbones, backbone_key, changing_backbones
 from img2tab_core.errors import Img2TabError
 from img2tab_core.layout import StyleLayout
 from img2tab_core.networks.e4e import INPUT_SIZE
@@ -224,29 +224,28 @@ def add_backbone(file: Path, name: str) -> Backbone:
             f"{NAME}, got {name!r}. Choose another."
         )
     folder = checkpoints.convert(file)
-    known = added_backbones().get(name)
-    if known and known["folder"] != folder.name:
-        raise Img2TabError(
-            f"There is a backbone named {name} already, from another file ({known['file']}). Choose another name, or "
-            f"remove that one: `img2tab backbone remove {name}`."
-        )
     with _openings[folder]:
         opened = _open_stylegan2(name, folder)
-    about = {"folder": folder.name, "file": file.name, "added": date.today().isoformat()}
-    keep_added(added_backbones() | {name: about})
+    with changing_backbones() as added:
+        known = added.get(name)
+        if known and known["folder"] != folder.name:
+            raise Img2TabError(
+                f"There is a backbone named {name} already, from another file ({known['file']}). Choose another name, "
+                f"or remove that one: `img2tab backbone remove {name}`."
+            )
+        added[name] = {"folder": folder.name, "file": file.name, "added": date.today().isoformat()}
     return opened
 
 
 def remove_backbone(name: str) -> None:
     """Forget a backbone; its converted files go too, unless another name uses them. Tables made with it stay."""
-    added = added_backbones()
-    if name not in added:
-        raise Img2TabError(
-            f"There is no backbone named {name!r} that was added. "
-            + (f"Those are: {', '.join(added)}." if added else "None was.")
-        )
-    folder = added.pop(name)["folder"]
-    keep_added(added)
+    with changing_backbones() as added:
+        if name not in added:
+            raise Img2TabError(
+                f"There is no backbone named {name!r} that was added. "
+                + (f"Those are: {', '.join(added)}." if added else "None was.")
+            )
+        folder = added.pop(name)["folder"]
     if all(one["folder"] != folder for one in added.values()):
         checkpoints.discard(weights.home() / "converted" / folder)
 

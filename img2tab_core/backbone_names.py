@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from img2tab_core import weights
+from img2tab_core.errors import Img2TabError
 from img2tab_core.records import DEFAULT_BACKBONE, digest
 
 NAME = DEFAULT_BACKBONE
@@ -26,6 +31,20 @@ def added_backbones() -> dict[str, dict]:
     return weights.read_json(weights.home() / "backbones.json")
 
 
-def keep_added(added: dict[str, dict]) -> None:
-    """Write what `added_backbones` reads."""
-    weights.keep_json(weights.home() / "backbones.json", added)
+@contextmanager
+def changing_backbones() -> Iterator[dict[str, dict]]:
+    """What `added_backbones` says, to be changed and then kept; one process at a time, so that no name is lost."""
+    file = weights.home() / "backbones.json"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(file.with_name(".backbones.lock"), "w")
+    except OSError as error:
+        raise Img2TabError(
+            f"{file} could not be written ({error.strerror}). Mend the permissions of its folder, or name another "
+            "place with IMG2TAB_HOME."
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        added = added_backbones()
+        yield added
+        weights.keep_json(file, added)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -219,3 +222,13 @@ def test_a_latent_avg_of_7_numbers_or_of_nan_is_refused(generator, tmp_path):
         torch.save({"g_ema": generator.state_dict(), "latent_avg": value}, tmp_path / "avg.pt")
         with pytest.raises(Img2TabError, match=sentence):
             checkpoints.open_stylegan2(tmp_path / "avg.pt")
+
+
+def test_8_processes_that_add_a_name_at_once_lose_none(tmp_path):
+    code = (
+        "import sys, time\nfrom img2tab_core.backbone_names import changing_backbones\n"
+        "with changing_backbones() as added:\n    time.sleep(0.05)\n    added[sys.argv[1]] = {'folder': sys.argv[1]}")
+    home = {**os.environ, "IMG2TAB_HOME": str(tmp_path / "home")}
+    working = [subprocess.Popen([sys.executable, "-c", code, f"name-{i}"], env=home) for i in range(8)]
+    assert [one.wait(60) for one in working] == [0] * 8
+    assert sorted(json.loads((tmp_path / "home" / "backbones.json").read_text())) == [f"name-{i}" for i in range(8)]
