@@ -13,11 +13,11 @@ from img2tab_core.fairness.gaps import GAPS, METRICS
 from img2tab_core.records import StyleTable, Target
 from img2tab_core.report_parts.files import write_text
 from img2tab_core.report_parts.findings import licences, model_folder, trained_with
-from img2tab_core.report_parts.words import day, listed, measured, minute, number, span
+from img2tab_core.report_parts.words import day, measured, minute, number, span
 from img2tab_core.runs import Run
 from img2tab_core.session_runs import SessionRuns
 from img2tab_core.sessions.records import RunInfo, SessionInfo
-from img2tab_core.words import count
+from img2tab_core.words import count, listed
 
 FILE = "model_card.md"
 HEADINGS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from img2tab_core.layout import StyleLayout
 
@@ -33,6 +33,12 @@ def count(number: int, thing: str) -> str:
 def sentence(text: str) -> str:
     """The same words with a capital first letter."""
     return text[:1].upper() + text[1:]
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Three parts -> "a, b and c"; with semicolons where a part has a comma of its own."""
+    comma = "; " if any(", " in part for part in parts) else ", "
+    return parts[0] if len(parts) == 1 else f"{comma.join(parts[:-1])}{comma.strip(', ')} and {parts[-1]}"
 
 
 def concept(index: int, layout: StyleLayout, names: Mapping[int, str]) -> str:

@@ -31,11 +31,11 @@ from img2tab_core.report_parts.files import check_page
 from img2tab_core.report_parts.markup import element, paragraphs
 from img2tab_core.report_parts.measured import PLOTTED
 from img2tab_core.report_parts.sheets import NAMES
-from img2tab_core.report_parts.words import listed, number, span
+from img2tab_core.report_parts.words import number, span
 from img2tab_core.service import Studio
 from img2tab_core.session_runs import REPEATED, SessionRuns
 from img2tab_core.sessions.shared_exclusions import read_exclusions
-from img2tab_core.words import percent, place
+from img2tab_core.words import listed, percent, place
 from tests.browser import ARGUMENTS, chromium
 
 N, SIZES = 800, (12, 20)

@@ -9,6 +9,7 @@ import numpy as np
 
 from img2tab_core.comparison import Estimate, estimate, plain
 from img2tab_core.errors import Img2TabError
+from img2tab_core.words import sentence, signed
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def change(
     verdict, why = _verdict(new - old, found, smaller_is_better, what)
     return Change(
         what=what, smaller_is_better=smaller_is_better, pairs=pairs, before=estimate(old.tolist()),
-        after=estimate(new.tolist()), difference=found, verdict=verdict, sentence=f"{_capital(verdict)}: {why}.",
+        after=estimate(new.tolist()), difference=found, verdict=verdict, sentence=f"{sentence(verdict)}: {why}.",
     )
 
 
@@ -81,19 +82,9 @@ def _verdict(differences: np.ndarray, found: Estimate, smaller_is_better: bool, 
         if abs(found.mean) < 1e-12:
             return "no clear change", f"{what} is the same before and after for each of {len(differences)} seeds"
         return "the seeds cannot tell", f"{moved} by exactly the same for each of {len(differences)} seeds"
-    why = f"{moved} {over}, 95 % interval {_points_of(found.low)} to {_points_of(found.high)} points"
+    why = f"{moved} {over}, 95 % interval {signed(100 * found.low)} to {signed(100 * found.high)} points"
     if found.low <= 0 <= found.high:
         return "no clear change", why
     if (found.high < 0) == smaller_is_better:
         return f"{'smaller' if smaller_is_better else 'higher'} {what}, certain", why
     return "worse", f"{why}, certain"
-
-
-def _points_of(difference: float) -> str:
-    """-0.021 -> "−2.1", with a true minus sign."""
-    text = f"{abs(100 * difference):.1f}"
-    return text if float(text) == 0 else ("+" if difference > 0 else "\N{MINUS SIGN}") + text
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

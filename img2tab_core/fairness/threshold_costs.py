@@ -12,6 +12,7 @@ from img2tab_core.fairness.changes import moved_by
 from img2tab_core.fairness.decisions import STANDARD, Faces, Thresholds, faces_in, faces_of
 from img2tab_core.fairness.gaps import gaps_of_counts, optional, rate_of
 from img2tab_core.fairness.groups import Groups
+from img2tab_core.words import listed, percent
 
 _RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 
@@ -71,8 +72,8 @@ class ThresholdCost:
                            ("demographic_parity", "the demographic parity difference")):
             change = self.difference(name)
             if change is not None:
-                moved.append(f"{what} {moved_by(change)} to {_percent(_of_cost(self.chosen, name))}")
-        return f"Against 0.5 for every group, {_listed(moved)}."
+                moved.append(f"{what} {moved_by(change)} to {percent(_of_cost(self.chosen, name))}")
+        return f"Against 0.5 for every group, {listed(moved)}."
 
 
 def threshold_cost(
@@ -128,12 +129,3 @@ def _confusions(faces: Faces, code: int, cuts: Sequence[float]) -> np.ndarray:
 
 def _of_cost(cost: Cost, name: str) -> float | None:
     return cost.gaps[name] if name in cost.gaps else getattr(cost, name)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
-def _listed(parts: list[str]) -> str:
-    """Three parts -> "a, b and c"."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

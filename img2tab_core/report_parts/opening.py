@@ -13,10 +13,10 @@ from img2tab_core.report_parts.findings import Findings
 from img2tab_core.report_parts.markup import Child, Markup, element, paragraphs
 from img2tab_core.report_parts.page import Chapter, chapter, facts, table, text
 from img2tab_core.report_parts.sheets import SPLITS, UNKNOWN, earlier_accuracy, earlier_gap
-from img2tab_core.report_parts.words import SPACE, day, excluding, listed, lower, measured, minute, one_line, span
+from img2tab_core.report_parts.words import SPACE, day, excluding, lower, measured, minute, one_line, span
 from img2tab_core.run_card import MEANINGS, settings
 from img2tab_core.sessions.records import RunInfo
-from img2tab_core.words import count, percent, points, sentence
+from img2tab_core.words import count, listed, percent, points, sentence
 
 DEEPEST = 6              # a run further down is drawn no further to the right
 

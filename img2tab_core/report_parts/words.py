@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from img2tab_core.comparison import Estimate
@@ -38,12 +37,6 @@ def estimated(value: Estimate) -> str:
     """"8.3 ± 0.4 %"; "not measured" where there is nothing."""
     text = value.text(100, 1)
     return "not measured" if text is None else f"{text}{SPACE}%"
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Three parts -> "a, b and c"; with semicolons where a part has a comma of its own."""
-    comma = "; " if any(", " in part for part in parts) else ", "
-    return parts[0] if len(parts) == 1 else f"{comma.join(parts[:-1])}{comma.strip(', ')} and {parts[-1]}"
 
 
 def lower(text: str) -> str:
