@@ -18,21 +18,10 @@ from img2tab_core.report_parts.markup import Child, Markup, element, picture
 from img2tab_core.report_parts.opening import Files
 from img2tab_core.report_parts.page import Chapter, bullets, chapter, figure, key, table, text
 from img2tab_core.report_parts.sheets import earlier_accuracy, earlier_gap, layers
-from img2tab_core.report_parts.words import (
-    MINUS,
-    SPACE,
-    TIMES,
-    day,
-    estimated,
-    excluding,
-    listed,
-    lower,
-    one_line,
-    span,
-)
+from img2tab_core.report_parts.words import MINUS, SPACE, TIMES, day, estimated, excluding, lower, one_line, span
 from img2tab_core.run_card import MEANINGS
 from img2tab_core.sessions.run_difference import difference
-from img2tab_core.words import concept, count, percent, place, points, sentence, signed
+from img2tab_core.words import concept, count, listed, percent, place, points, sentence, signed
 
 PLOTTED = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 DIFFERENCES = ("equalised_odds", "equal_opportunity", "demographic_parity", "accuracy_gap")
