@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from img2tab_core import checkpoints, weights
 from img2tab_core.backbone_names import NAME, added_backbones, backbone_key, changing_backbones
 from img2tab_core.errors import Img2TabError
+from img2tab_core.files import whole
 from img2tab_core.layout import StyleLayout
 from img2tab_core.networks.e4e import INPUT_SIZE
 from img2tab_core.networks.face_encoder import FaceEncoder, to_input
@@ -193,9 +194,8 @@ def _stats_of(folder: Path, generator: StyleGAN2) -> ChannelStats:
             return ChannelStats(read_only(stored["mean"]), read_only(stored["std"]))
     except (OSError, ValueError, KeyError, EOFError):
         found = measured_stats(generator)
-        part = file.with_name(f".{STATS}.part.npz")
-        np.savez(part, mean=found.mean, std=found.std)
-        part.replace(file)
+        with whole(file) as part, part.open("wb") as stream:
+            np.savez(stream, mean=found.mean, std=found.std)
         return found
 
 

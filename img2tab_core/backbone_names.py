@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from img2tab_core import weights
 from img2tab_core.errors import Img2TabError
+from img2tab_core.files import hold
 from img2tab_core.records import DEFAULT_BACKBONE, digest
 
 NAME = DEFAULT_BACKBONE
@@ -44,7 +44,7 @@ def changing_backbones() -> Iterator[dict[str, dict]]:
             "place with IMG2TAB_HOME."
         ) from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        hold(lock)
         added = added_backbones()
         yield added
         weights.keep_json(file, added)

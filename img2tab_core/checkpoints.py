@@ -6,7 +6,6 @@ opened. What a file must hold is read from the networks themselves: every tensor
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from img2tab_core import weights
 from img2tab_core.errors import Img2TabError
+from img2tab_core.files import hold
 from img2tab_core.networks.e4e import ENCODERS, W_DIM, new_encoder
 from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.resnet50 import ResNet50Features, moco_state
@@ -122,7 +122,7 @@ def _converted(file: Path, kind: str) -> Path:
     try:
         place.mkdir(parents=True, exist_ok=True)
         with open(place / f".{key[:16]}.lock", "w") as lock:         # two at once: the second takes what the first made
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            hold(lock)
             found = record_of(folder)
             if found.get("conversion") != CONVERSION or found.get("sha256") != key:
                 _convert(file, key, folder)

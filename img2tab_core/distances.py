@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from img2tab_core import scoring, tables, weights
+from img2tab_core.files import whole
 from img2tab_core.records import StyleTable, digest, read_only
 
 FORMAT = "distances 1"                 # raise the number when scoring changes
@@ -46,11 +45,7 @@ def _stored(file: Path, key: str, total: int) -> tuple[np.ndarray, np.ndarray] |
 
 def _store(file: Path, key: str, distance: np.ndarray, direction: np.ndarray) -> None:
     """Write whole or not at all; a full disk costs the next start half a second, nothing else."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}.npz")
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            np.savez(part, key=np.array(key), distance=distance, direction=direction)
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole(file) as part, part.open("wb") as stream:
+            np.savez(stream, key=np.array(key), distance=distance, direction=direction)

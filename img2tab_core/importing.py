@@ -7,7 +7,6 @@ codes. Until it is whole an import lives in `imports/NAME`: w.f32 (float32 rows 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +26,7 @@ import pandas as pd
 from img2tab_core import code_files, tables, weights
 from img2tab_core import labels as label_files
 from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.files import hold
 from img2tab_core.layout import StyleLayout
 from img2tab_core.photos import PHOTO_ENDINGS
 from img2tab_core.records import ChannelStats, StyleTable, Target, digest
@@ -482,15 +482,14 @@ def _whole_lines(file: Path) -> tuple[list[dict], list[int]]:
 
 @contextmanager
 def _only_importer(name: str) -> Iterator[None]:
-    """Nobody else imports under this name; the system lets go of a killed one's lock."""
+    """Nobody else imports under this name."""
+    def refuse() -> None:
+        raise Img2TabError(f"Another process is importing {name!r}. Wait for it, or choose another --name.")
+
     folder = weights.home() / "imports"
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f".{name}.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Img2TabError(
-                f"Another process is importing {name!r}. Wait for it, or choose another --name.") from error
+        hold(lock, busy=refuse)
         yield
 
 

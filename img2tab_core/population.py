@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import pandas as pd
 
 from img2tab_core import tables, weights
 from img2tab_core.errors import Img2TabError
+from img2tab_core.files import hold
 from img2tab_core.records import StyleTable, Target, digest
 
 FOLDER = weights.ROOT / "assets" / "population"
@@ -74,7 +74,7 @@ def build_default_table(*, anew: bool = False, progress: Report | None = None) -
 
 @contextmanager
 def _one_builder(folder: Path, report: Report | None) -> Iterator[None]:
-    """The only builder in this folder, over all processes; the system lets go of a killed one's lock."""
+    """The only builder in this folder, over all processes."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "w")
@@ -84,10 +84,5 @@ def _one_builder(folder: Path, report: Report | None) -> Iterator[None]:
             "or name another place with IMG2TAB_HOME."
         ) from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if report:
-                report(0.0, "Waiting for another process that is building the table")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        hold(lock, busy=lambda: report and report(0.0, "Waiting for another process that is building the table"))
         yield

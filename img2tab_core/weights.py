@@ -7,7 +7,6 @@ Nothing else in the product downloads, verifies or opens a model file. A file ap
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -18,7 +17,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.files import hold, whole
 from img2tab_core.manifest import MANIFEST, Member, WeightFile
 
 if TYPE_CHECKING:
@@ -315,13 +314,8 @@ def read_json(file: Path) -> dict:
 
 def write_json(file: Path, content: dict) -> None:
     """Write a JSON file whole or not at all; raises OSError."""
-    # the thread and process in the name: two that write the same file at once must not share a half-written one
-    temp = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        temp.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(temp, file)
-    finally:
-        temp.unlink(missing_ok=True)
+    with whole(file) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def keep_json(file: Path, content: dict) -> None:
@@ -349,11 +343,7 @@ def _workshop(report: Progress) -> Iterator[Path]:
     """
     MODELS.mkdir(parents=True, exist_ok=True)
     with open(MODELS / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report(0.0, "Waiting for another process that is fetching model files")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        hold(lock, busy=lambda: report(0.0, "Waiting for another process that is fetching model files"))
         for stale in MODELS.glob(".fetch-*"):
             shutil.rmtree(stale, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=MODELS) as temp:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Collection
 from pathlib import Path
 
 from img2tab_core.errors import Img2TabError
+from img2tab_core.files import whole
 
 
 def check_page(file: Path) -> None:
@@ -37,15 +37,10 @@ def clear(folder: Path, names: Collection[str]) -> None:
 
 def write_text(file: Path, text: str) -> None:
     """Write a text file, UTF-8, its folder made; what stood there stays until the new one is whole."""
-    # the thread and process in the name: two that write the same file at once must not share a half-written one
-    part = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole(file) as part:
             part.write_text(text, encoding="utf-8", errors="replace", newline="\n")
-            os.replace(part, file)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise Img2TabError(
             f"{file} could not be written ({error.strerror or error}). Choose another place, or free some space."
