@@ -224,8 +224,6 @@ def add_backbone(file: Path, name: str) -> Backbone:
             f"{NAME}, got {name!r}. Choose another."
         )
     folder = checkpoints.convert(file)
-    with _openings[folder]:
-        opened = _open_stylegan2(name, folder)
     with changing_backbones() as added:
         known = added.get(name)
         if known and known["folder"] != folder.name:
@@ -233,6 +231,8 @@ def add_backbone(file: Path, name: str) -> Backbone:
                 f"There is a backbone named {name} already, from another file ({known['file']}). Choose another name, "
                 f"or remove that one: `img2tab backbone remove {name}`."
             )
+        with _openings[folder]:
+            opened = _open_stylegan2(name, folder)
         added[name] = {"folder": folder.name, "file": file.name, "added": date.today().isoformat()}
     return opened
 
