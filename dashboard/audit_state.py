@@ -81,12 +81,12 @@ def repeat(before: Run, after: Run, sensitive: tuple[str, ...], seeds: int) -> N
     if job is not None and job.state in ("running", "done"):
         return
     now, who, door = session_state.opened(), session_state.who(), auditor()
-    pair, sessions = (now.info(before), now.info(after)) if now else (), doors.session_runs() if now else None
+    pair = now and (now.info(before), now.info(after))
 
     def work(progress, cancelled) -> dict[str, Change]:
         told = {"seeds": seeds, "progress": progress, "cancelled": cancelled}
         if pair and None not in pair and sensitive == now.session.sensitive:
-            return sessions.repeated(now.session, *pair, who=who, **told)
+            return doors.session_runs().repeated(now.session, *pair, who=who, **told)
         return door.repeated(before, after, sensitive, **told)
 
     job = Job.start(work)
@@ -176,12 +176,12 @@ def remedying(run: Run, sensitive: str) -> Job[Remedies] | None:
 def compare_remedies(run: Run, sensitive: str) -> None:
     """In the background; an open session keeps the answer."""
     now, who, door = session_state.opened(), session_state.who(), auditor()
-    info, sessions = (now.info(run), doors.session_runs()) if now else (None, None)
+    info = now and now.info(run)
 
     def work(progress, cancelled) -> Remedies:
         told = {"seeds": REMEDY_SEEDS, "progress": progress, "cancelled": cancelled}
         if info is not None and sensitive in now.session.sensitive:
-            return sessions.remedies(now.session, info, sensitive, who=who, **told)
+            return doors.session_runs().remedies(now.session, info, sensitive, who=who, **told)
         return door.remedies(run, sensitive, **told)
 
     _ask("remedies", run.id, sensitive, work=work)

@@ -67,7 +67,16 @@ def choose_photo(number: int) -> None:
 def face_number() -> int:
     """Which face of the photo is being inspected."""
     chosen = photo()
-    return 0 if chosen is None else st.session_state.get("visit.face", {}).get(chosen.key, 0)
+    return 0 if chosen is None else _number_of(chosen)
+
+
+def face_of(photo: Photo) -> Face:
+    """The face of a photo that is chosen, the largest until another is."""
+    return photo.faces[_number_of(photo)]
+
+
+def _number_of(photo: Photo) -> int:
+    return st.session_state.get("visit.face", {}).get(photo.key, 0)
 
 
 def choose_face(number: int) -> None:
@@ -77,7 +86,7 @@ def choose_face(number: int) -> None:
 def face() -> Face | None:
     """The face being inspected."""
     chosen = photo()
-    return None if chosen is None else chosen.faces[face_number()]
+    return None if chosen is None else face_of(chosen)
 
 
 def choose_sample(number: int) -> None:

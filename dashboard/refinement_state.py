@@ -121,6 +121,6 @@ def refine_brought() -> None:
     tried = st.session_state.get("visit.tried", frozenset())
     if refines_all() and can_refine():
         for one in face_state.visit_photos():
-            chosen = one.faces[st.session_state.get("visit.face", {}).get(one.key, 0)]
+            chosen = face_state.face_of(one)
             if one.picture is not None and state.read_of(chosen.key) not in tried:
                 refine(chosen)
