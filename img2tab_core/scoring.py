@@ -282,7 +282,7 @@ def _per_channel(
     order, n0 = np.concatenate(classes), len(classes[0])
     column_major = psi.strides[0] <= psi.strides[1]
     at_once = BLOCK_VALUES * (1 if column_major else 8)                  # else every channel would read the whole table
-    parts = list(_parts(psi.shape[1], min(block, at_once // len(order))))
+    parts = list(parts_of(psi.shape[1], min(block, at_once // len(order))))
     dtype = psi.dtype if psi.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     workers = min(THREADS, _cores(), len(parts))
     rooms: queue.SimpleQueue[_Room] = queue.SimpleQueue()
@@ -313,7 +313,7 @@ def _per_channel(
     return np.concatenate(found, axis=1)
 
 
-def _parts(d: int, wide: int) -> Iterator[slice]:
+def parts_of(d: int, wide: int) -> Iterator[slice]:
     """Slices over d channels, at least one wide."""
     return (slice(start, min(start + max(1, wide), d)) for start in range(0, d, max(1, wide)))
 
@@ -358,7 +358,7 @@ def _on_device(
     starts = np.union1d(np.arange(n0, dtype=np.int64) * n1, np.arange(n1, dtype=np.int64) * n0)  # (m,)
     widths = np.diff(starts, append=n0 * n1) / (n0 * n1)                                         # (m,) adds up to 1
     on_card = (torch.from_numpy(array).to(device) for array in (*classes, starts // n1, starts // n0, widths))
-    parts = list(_parts(d, min(block, GPU_BLOCK // n)))
+    parts = list(parts_of(d, min(block, GPU_BLOCK // n)))
     dtype = torch.float32 if psi.dtype == np.float32 else torch.float64
     found = np.empty((2, d))
     try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from img2tab_core import scoring
 from img2tab_core.errors import Img2TabError
-from img2tab_core.proxies.channels import blocks
+from img2tab_core.proxies.channels import BLOCK
 from img2tab_core.proxies.draws import CELLS, known_rows
 from img2tab_core.records import StyleTable, read_only
 
@@ -90,7 +90,7 @@ def carried(
     width, std = table.psi.shape[1], np.asarray(table.stats.std, np.float64)
     cells = {(c, g): np.flatnonzero((labels == c) & (groups == g)) for c, g in CELLS}
     overall, within, between, shift, target_shift, error = (np.zeros(width) for _ in range(6))
-    for part in blocks(width):
+    for part in scoring.parts_of(width, BLOCK):
         codes = table.psi.T[part].take(rows, axis=1).T               # (n, b), column-major
         sd = std[part]
         overall[part] = scoring.wasserstein(codes, groups, std=sd)

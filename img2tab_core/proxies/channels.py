@@ -1,15 +1,15 @@
-"""The channels of a table: those left once some are excluded, and all of them in blocks."""
+"""The channels of a table: those left once some are excluded, and how many are looked at in one go."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from numbers import Integral
 
 import numpy as np
 
 from img2tab_core.errors import Img2TabError
 
-_BLOCK = 256             # channels looked at in one go
+BLOCK = 256              # channels looked at in one go
 
 
 def divided(excluded: Collection[int], width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -20,8 +20,3 @@ def divided(excluded: Collection[int], width: int) -> tuple[np.ndarray, np.ndarr
     if len(out) == width:
         raise Img2TabError(f"At least one channel must remain, got {width} of {width} excluded. Exclude fewer.")
     return out, np.setdiff1d(np.arange(width), out)
-
-
-def blocks(width: int) -> Iterator[slice]:
-    """Slices over all channels, ascending."""
-    return (slice(start, min(start + _BLOCK, width)) for start in range(0, width, _BLOCK))

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from img2tab_core import tables
+from img2tab_core import scoring, tables
 from img2tab_core.errors import Img2TabError
-from img2tab_core.proxies.channels import blocks, divided
+from img2tab_core.proxies.channels import BLOCK, divided
 from img2tab_core.proxies.draws import drawn, labelled_rows
 from img2tab_core.records import StyleTable, read_only
 
@@ -87,7 +87,7 @@ def readable(
         raise Img2TabError("A probe must be measured on other faces than it was fitted on. Give other rows.")
     fitted = _fitted(table, rows, groups, excluded=excluded)
     said = np.full(len(test_rows), fitted.offset)
-    for part in blocks(table.psi.shape[1]):
+    for part in scoring.parts_of(table.psi.shape[1], BLOCK):
         said += fitted.weights[part] @ table.psi.T[part].take(test_rows, axis=1)
     auc = float(roc_auc_score(test_groups, said))
     low, high = _auc_interval(auc, int(test_groups.sum()), int((test_groups == 0).sum()))

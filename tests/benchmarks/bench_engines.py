@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from img2tab_core.networks.features import Low
-from img2tab_core.rendering import _knows_bfloat16
+from img2tab_core.rendering import low_of
 from tests.benchmarks.rendering import in_turn
 
 SIZES = (128, 256, 1024)
@@ -36,7 +35,7 @@ def bench_engines(benchmark, door, code, tmp_path):
     """
     onnxruntime, openvino = pytest.importorskip("onnxruntime"), pytest.importorskip("openvino")
     generator, styles = door.backbone().generator, torch.from_numpy(code.values.copy())[None]
-    threads = torch.get_num_threads()
+    threads, low = torch.get_num_threads(), low_of(generator, torch.device("cpu"), "draft")
 
     def exported(size: int) -> str:
         file = str(tmp_path / f"{size}.onnx")
@@ -69,9 +68,8 @@ def bench_engines(benchmark, door, code, tmp_path):
         for size in SIZES:
             ours = Whole(generator, size)
             ways: dict[str, Callable[[], np.ndarray]] = {OURS: lambda ours=ours: ours(styles).numpy()}
-            if _knows_bfloat16():
-                low = Low(torch.bfloat16, generator.draft_from[torch.bfloat16])
-                ways[DRAFT] = lambda size=size, low=low: generator.synthesis(styles, size=size, low=low).numpy()
+            if low is not None:
+                ways[DRAFT] = lambda size=size: generator.synthesis(styles, size=size, low=low).numpy()
             prepared = dict.fromkeys(ways, 0.0)
             others = {"ONNX Runtime": onnx_runtime, "OpenVINO": open_vino}
             if shutil.which("g++"):                                  # torch.compile needs a compiler
