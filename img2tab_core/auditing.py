@@ -18,8 +18,9 @@ from img2tab_core.fairness.groups import Groups, crossed
 from img2tab_core.fairness.threshold_costs import ThresholdCost
 from img2tab_core.proxies import carriers, exclusion_curves, linear_probe, stand_ins
 from img2tab_core.records import StyleTable
-from img2tab_core.runs import Report, Run
+from img2tab_core.runs import Run
 from img2tab_core.service import Studio
+from img2tab_core.watching import Report, silent
 
 T = TypeVar("T")
 REPEATED = ("equalised_odds", "demographic_parity", "accuracy")     # what `repeated` compares
@@ -96,7 +97,7 @@ class Auditor:
         Returns the changes of equalised_odds and demographic_parity (smaller is better) and of accuracy on the test
         faces whose group is known. A seed sets the classifier's random numbers; faces and split stay.
         """
-        table, report = self.studio.table(after.table), progress or _silent
+        table, report = self.studio.table(after.table), progress or silent
         for run in (before, after):
             if run.origin:
                 raise Img2TabError(
@@ -130,7 +131,7 @@ class Auditor:
         self, table: StyleTable, target: str, sensitive: str, *, progress: Report | None = None
     ) -> carriers.Carried:
         """How much every concept carries an attribute; found on training and validation faces, once per table."""
-        report = progress or _silent
+        report = progress or silent
 
         def make() -> carriers.Carried:
             found = carriers.carried(
@@ -253,7 +254,3 @@ class Auditor:
             if key not in self._kept:
                 self._kept[key] = make()
             return self._kept[key]
-
-
-def _silent(fraction: float, text: str) -> None:
-    """No one is watching."""

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from img2tab_core.proxies.carriers import Suggestion
     from img2tab_core.proxies.exclusion_curves import ExclusionCurve
     from img2tab_core.remedies import Remedies
-    from img2tab_core.runs import Report, Run
+    from img2tab_core.runs import Run
     from img2tab_core.service import Studio
+    from img2tab_core.watching import Report
 
 audit_app = typer.Typer()
 

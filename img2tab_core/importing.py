@@ -30,13 +30,13 @@ from img2tab_core.files import hold
 from img2tab_core.layout import StyleLayout
 from img2tab_core.photos import PHOTO_ENDINGS
 from img2tab_core.records import ChannelStats, StyleTable, Target, digest
+from img2tab_core.watching import Report, never, silent
 
 GROUP = 32                         # photos that are encoded and written together: what a kill costs at most
 ALIGNERS = 2                       # threads that read and align; dlib itself works in one at a time
 SEEDS = 20                         # splits that are tried
 BLOCK_BYTES = 128 << 20            # style codes in memory at once
 
-Report = Callable[[float, str], None]
 Align = Callable[[bytes], tuple[np.ndarray, int]]                    # a file -> uint8 (256, 256, 3), faces in the photo
 
 
@@ -245,7 +245,7 @@ def import_photos(
     stopped ends it after the running group with Cancelled; the same call, without anew, goes on from there. anew:
     begin from the first photo, and replace a table of that name.
     """
-    report, stopped = progress or _silent, stopped or _never
+    report, stopped = progress or silent, stopped or never
     place = weights.home() / "tables" / checked_name(name)
     mark = digest(
         source.kind.encode(), source.mark.encode(), _generator(backbone), _encoder(backbone),
@@ -536,7 +536,7 @@ def import_codes(
     labels: CSV, CelebA's text file, or .npy / .pt of shape (N,) or (N, K) with label_names. Standardised codes are
     recognised and undone, with the mean and std of the file `scaler`, or with the backbone's as an approximation.
     """
-    report, stopped = progress or _silent, stopped or _never
+    report, stopped = progress or silent, stopped or never
     place = weights.home() / "tables" / checked_name(name)
     codes = code_files.open_codes(file, total=backbone.layout.total, backbone=backbone.name)
     found = _labels_by_row(labels, label_names, count=codes.count, codes=file)
@@ -677,12 +677,3 @@ class _Pace:
         hours, minutes = divmod(left // 60, 60)
         clock = f"{hours}:{minutes:02d}:{left % 60:02d}" if hours else f"{minutes}:{left % 60:02d}"
         return f"{done:,} of {self._total:,} {self._things}, {rate:.1f} a second, {clock} left"
-
-
-def _silent(fraction: float, text: str) -> None:
-    """No one is watching."""
-
-
-def _never() -> bool:
-    """No one can stop it."""
-    return False

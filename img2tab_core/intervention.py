@@ -14,6 +14,7 @@ from img2tab_core.comparison import Estimate, estimate
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.layout import StyleLayout
 from img2tab_core.records import StyleCode, StyleTable, read_only
+from img2tab_core.watching import Report
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 COUNT = 1500             # channels of a family that turns perceived gender and keeps pose, light and background
@@ -22,7 +23,6 @@ SIZE = 256               # px, what the encoder is shown
 
 _VALUES = 4_000_000      # style values edited in one go; bounds the working memory to some 50 MB
 
-Progress = Callable[[float, str], None]
 
 
 class Predictor(Protocol):
@@ -140,7 +140,7 @@ def intervene(
     strengths: Sequence[float] = STRENGTHS,
     threshold: float = 0.5,
     first: int = FIRST,
-    progress: Progress | None = None,
+    progress: Report | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Intervention:
     """Move the sensitive concepts of every face by strength x shift x standard deviation, towards each group.
@@ -234,7 +234,7 @@ def checked(
     count: int = 8,
     size: int = SIZE,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Checked:
     """Draw `count` faces of the other group as they are and moved, encode the pictures, and read the attribute again.

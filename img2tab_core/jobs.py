@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
 from img2tab_core.errors import Cancelled
+from img2tab_core.watching import Report
 
 T = TypeVar("T")
-Progress = Callable[[float, str], None]
 State = Literal["running", "done", "failed", "cancelled"]
 
 
@@ -33,7 +33,7 @@ class Job(Generic[T]):
     is dropped: what they were told stays true. Work that says keeps_result ends early with a result worth having.
     """
 
-    def __init__(self, work: Callable[[Progress, Callable[[], bool]], T], *, keeps_result: bool = False) -> None:
+    def __init__(self, work: Callable[[Report, Callable[[], bool]], T], *, keeps_result: bool = False) -> None:
         self._work = work
         self._keeps_result = keeps_result
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class Job(Generic[T]):
         self._thread = threading.Thread(target=self._run, name="img2tab-job", daemon=True)
 
     @classmethod
-    def start(cls, work: Callable[[Progress, Callable[[], bool]], T], *, keeps_result: bool = False) -> Job[T]:
+    def start(cls, work: Callable[[Report, Callable[[], bool]], T], *, keeps_result: bool = False) -> Job[T]:
         """A job that is already running."""
         job = cls(work, keeps_result=keeps_result)
         job._thread.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from img2tab_core import tables, weights
 from img2tab_core.errors import Img2TabError
 from img2tab_core.files import hold
 from img2tab_core.records import StyleTable, Target, digest
+from img2tab_core.watching import Report
 
 FOLDER = weights.ROOT / "assets" / "population"
 FORMAT = 1  # raise it when a table built before must be built again
 
-Report = Callable[[float, str], None]
 
 
 def _key() -> str:

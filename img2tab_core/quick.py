@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from img2tab_core import classifiers, tables, weights
 from img2tab_core.classifiers.base import ConceptClassifier
 from img2tab_core.classifiers.catboost import RECIPE, CatBoostConcepts, Rounded
 from img2tab_core.records import Metrics, StyleTable, digest
+from img2tab_core.watching import Cancel, Report
 
 COUNTS = (128, 256, 512, 1024)         # of concepts to choose from
 UNMEASURED = 1024                      # concepts until that choice was made
@@ -30,8 +30,6 @@ FORMAT = "rounded 1"                   # raise the number when what is kept mean
 ON_DISK = 4                            # targets whose rounded codes are kept; the default table's take 131 MB each
 HOUR = 3600                            # seconds
 
-Report = Callable[[float, str], None]
-Cancel = Callable[[], bool] | None
 
 
 class QuickConcepts(CatBoostConcepts):

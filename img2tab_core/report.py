@@ -15,10 +15,10 @@ from img2tab_core.report_parts.sheets import NAMES, csv, sheets
 from img2tab_core.report_parts.words import minute
 from img2tab_core.run_card import FILE as CARD
 from img2tab_core.run_card import card_of, keep_card
-from img2tab_core.runs import Report
 from img2tab_core.session_runs import SessionRuns
 from img2tab_core.sessions.records import SessionInfo
 from img2tab_core.sessions.shared_exclusions import exclusions_json
+from img2tab_core.watching import Report
 
 CHAPTERS = (
     opening.in_short, opening.question, opening.data, opening.model, opening.tree, measured.audited, measured.gaps,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ else:
 
 DEFAULT_KIND = "catboost"              # of classifier
 
-Report = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ from img2tab_core.records import (
     Quality,
     StyleCode,
 )
-from img2tab_core.runs import Report, Run
+from img2tab_core.runs import Run
 from img2tab_core.trainer import Trainer
+from img2tab_core.watching import Report, never, silent
 
 if TYPE_CHECKING:
     from img2tab_core import classifiers, quality, refinement, rendering
@@ -193,7 +194,7 @@ class Studio(Trainer):
         One refinement runs at a time, the others wait in the order they came; the time counts from its turn. stopped
         ends it early: with the best answer so far, or with Cancelled where its turn had not come.
         """
-        report, stopped = progress or _silent, stopped or _never
+        report, stopped = progress or silent, stopped or never
         with self._turn(report, stopped):
             found = refinement.refine(
                 self.backbone(backbone), self.descriptor, face.pixels, self.invert(face, backbone=backbone),
@@ -345,12 +346,3 @@ class Studio(Trainer):
 def _descriptor():
     """Opened once per process; the quick copies that a refinement makes are kept for it."""
     return weights.open_descriptor()
-
-
-def _silent(fraction: float, text: str) -> None:
-    """No one is watching."""
-
-
-def _never() -> bool:
-    """No one can stop it."""
-    return False

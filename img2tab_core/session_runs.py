@@ -12,10 +12,11 @@ from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.fairness.changes import Change
 from img2tab_core.records import StyleTable
 from img2tab_core.remedies import Remedies
-from img2tab_core.runs import DEFAULT_KIND, Report, Run, load_run
+from img2tab_core.runs import DEFAULT_KIND, Run, load_run
 from img2tab_core.sessions.records import RunInfo, SessionInfo
 from img2tab_core.sessions.shared_exclusions import Exclusions
 from img2tab_core.sessions.store import Sessions
+from img2tab_core.watching import Report
 
 REPEATED = "repeated with seeds"       # what the log calls an answer to "is it real?"
 

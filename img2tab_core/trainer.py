@@ -16,7 +16,8 @@ from img2tab_core.backbone_names import backbone_key
 from img2tab_core.errors import Img2TabError
 from img2tab_core.later import later
 from img2tab_core.records import DEFAULT_BACKBONE, ConceptScores, StyleTable, read_only
-from img2tab_core.runs import DEFAULT_KIND, Report, Run, id_of, is_of, load_run, run_id_of, save_run
+from img2tab_core.runs import DEFAULT_KIND, Run, id_of, is_of, load_run, run_id_of, save_run
+from img2tab_core.watching import Report, silent
 
 if TYPE_CHECKING:
     from img2tab_core import classifiers, comparison, quick
@@ -133,7 +134,7 @@ class Trainer:
         """
         from img2tab_core.classifiers.catboost import GpuConcepts, gpu_wished
 
-        report, excluded = progress or _silent, frozenset(map(int, excluded))
+        report, excluded = progress or silent, frozenset(map(int, excluded))
         if kind != DEFAULT_KIND:
             return self.train(
                 table, target, kind=kind, excluded=excluded, seed=seed, progress=report, cancelled=cancelled)
@@ -176,7 +177,7 @@ class Trainer:
 
         Seconds the first time for a target, then at once; meant for the background.
         """
-        report, full = progress or _silent, self.run(table, target)
+        report, full = progress or silent, self.run(table, target)
         report(0.0, "Rounding the style codes, once for this target")
         rounded = self._codes(table, target, make=True, cancelled=cancelled)
         with self.making(("screen", quick.key_of(table, target))):
@@ -371,6 +372,3 @@ class Trainer:
                         del self._judged[next(iter(self._judged))]
                     self._judged[key] = found
             return found
-
-def _silent(fraction: float, text: str) -> None:
-    """No one is watching."""

