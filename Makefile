@@ -37,7 +37,7 @@ $(STAMP): requirements.txt pyproject.toml | $(PY)
 # timings beside the plain way, in bench-output; README=1 puts the table into the README as well
 bench: ready
 	@mkdir -p bench-output
-	env $$($(PY) -c 'from img2tab_core.cli import MALLOC; print(*(f"{k}={v}" for k, v in MALLOC.items()))') \
+	env $$($(PY) -c 'from img2tab_core.cli.main import MALLOC; print(*(f"{k}={v}" for k, v in MALLOC.items()))') \
 		$(PY) -m pytest tests/benchmarks -q -o python_files='bench_*.py' -o python_functions='bench_*' \
 		--benchmark-json=bench-output/raw.json --benchmark-disable-gc $(ARGS)
 	$(PY) -m tests.benchmarks.table $(if $(README),--readme)

@@ -6,12 +6,27 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import face_state, refinement_state, session_state, standing, state, training_state
-from dashboard.components import progress, words
-from img2tab_core.errors import Img2TabError
+from dashboard.components import page_words, progress
+from dashboard.parts import standing
+from dashboard.state import (
+    faces as face_state,
+)
+from dashboard.state import (
+    refinement as refinement_state,
+)
+from dashboard.state import (
+    session as session_state,
+)
+from dashboard.state import (
+    training as training_state,
+)
+from dashboard.state import (
+    visit,
+)
+from img2tab_core.base.errors import Img2TabError
 
 if TYPE_CHECKING:
-    from img2tab_core.sessions.records import SessionInfo
+    from img2tab_core.sessions.session_records import SessionInfo
 
 DATA = "Data"  # the one page that needs no table
 INSPECT = "Inspect"
@@ -52,12 +67,12 @@ def main() -> None:
         _sidebar(page.title)
         if page.title == DATA:
             page.run()
-        elif not state.table_names():
+        elif not visit.table_names():
             _no_table()
         elif page.title == INSPECT or standing.ready():              # a face can be chosen before a run is there
             page.run()
     except Img2TabError as error:
-        state.notice(str(error))
+        visit.notice(str(error))
         st.caption(
             "Everything from before is kept. `img2tab doctor` in a terminal says whether something is missing "
             "and the command that fixes it."
@@ -69,7 +84,7 @@ def main() -> None:
             st.error(f"The training stopped: {ended.error}", icon=":material/error:")
         if ended is not None and ended.state == "cancelled":
             st.info("The training was cancelled. The active run is unchanged.", icon=":material/info:")
-        for sentence in state.take_notices():
+        for sentence in visit.take_notices():
             st.error(sentence, icon=":material/error:")
 
 
@@ -78,17 +93,17 @@ def _header(place, title: str) -> None:
         with st.container(width="stretch", gap="xsmall"):
             st.title(title, anchor=False)
             st.caption(PURPOSE[title])
-        if title == DATA or not state.table_names():
+        if title == DATA or not visit.table_names():
             return
-        targets = {one.name: one for one in state.current_table().targets}
-        st.session_state["frame.target"] = state.target().name
+        targets = {one.name: one for one in visit.current_table().targets}
+        st.session_state["frame.target"] = visit.target().name
         st.selectbox(
             "Target",
             list(targets),
             key="frame.target",
             format_func=lambda name: targets[name].title,
-            on_change=lambda: state.choose_target(st.session_state["frame.target"]),
-            help=f"The label the classifier predicts. {state.target().how}",
+            on_change=lambda: visit.choose_target(st.session_state["frame.target"]),
+            help=f"The label the classifier predicts. {visit.target().how}",
             disabled=session_state.opened() is not None,
             width=260,
         )
@@ -96,8 +111,8 @@ def _header(place, title: str) -> None:
 
 def _no_table() -> None:
     """A backbone that was added has no labelled faces yet: what to do."""
-    backbone = state.backbone_name()
-    if backbone == state.DEFAULT_BACKBONE:
+    backbone = visit.backbone_name()
+    if backbone == visit.DEFAULT_BACKBONE:
         raise Img2TabError(
             "A style table must be built before anything can be shown, and there is none. Run `make run`."
         )
@@ -107,7 +122,7 @@ def _no_table() -> None:
             "A classifier is trained on a table: the style codes of labelled faces, encoded by this backbone. Make one "
             "in a terminal, from a folder of photos with labels or from the faces that come with Img2Tab Studio:"
         )
-        if not state.has_encoder():
+        if not visit.has_encoder():
             st.caption("It has no encoder, so it cannot read photos: bring style codes that were encoded elsewhere.")
             st.code(f"img2tab import psi CODES LABELS --backbone {backbone} --name NAME", language="bash")
             return
@@ -123,7 +138,7 @@ def _session(session: SessionInfo) -> None:
     """What the visitor is in: target, table and backbone are the session's until it is closed."""
     with st.container(border=True, gap="xsmall"):
         st.caption("Open session")
-        st.markdown(f"**{words.plain(session.name)}**")
+        st.markdown(f"**{page_words.plain(session.name)}**")
         st.button(
             "Close session", key="frame.close", type="tertiary", icon=":material/close:",
             on_click=session_state.close, help="Nothing is lost: open it again on the Sessions page.",
@@ -135,48 +150,48 @@ def _sidebar(title: str) -> None:
     with st.sidebar:
         if now is not None:
             _session(now.session)
-        backbones, tables = state.backbone_names(), state.table_names()
+        backbones, tables = visit.backbone_names(), visit.table_names()
         if len(backbones) > 1:
-            st.session_state["frame.backbone"] = state.backbone_name()
+            st.session_state["frame.backbone"] = visit.backbone_name()
             st.selectbox(
                 "Backbone",
                 backbones,
                 key="frame.backbone",
-                on_change=lambda: state.choose_backbone(st.session_state["frame.backbone"]),
+                on_change=lambda: visit.choose_backbone(st.session_state["frame.backbone"]),
                 disabled=now is not None,
                 help="The generator and encoder that read and draw every face. Each has its own concepts and tables.",
             )
         if len(tables) > 1:
-            st.session_state["frame.table"] = state.table_name()
+            st.session_state["frame.table"] = visit.table_name()
             st.selectbox(
                 "Table",
                 tables,
                 key="frame.table",
-                on_change=lambda: state.choose_table(st.session_state["frame.table"]),
+                on_change=lambda: visit.choose_table(st.session_state["frame.table"]),
                 disabled=now is not None,
                 help="The style codes of many faces, with labels, that classifiers are trained on.",
             )
-        job = state.standing_job() if tables else None
+        job = visit.standing_job() if tables else None
         if job is not None and job.state == "running" and title == INSPECT and face_state.face() is None:
             with st.container(border=True, gap="small"):
                 standing.wait(job, key="sidebar-standing")
         if job is not None and job.state == "done":
-            run = state.active_run()
+            run = visit.active_run()
             low, high = run.metrics.interval
             with st.container(border=True, gap="small"):
-                st.caption(f"Run {state.number_of(run)} · {state.target().title}")
+                st.caption(f"Run {visit.number_of(run)} · {visit.target().title}")
                 st.metric(
                     "Accuracy",
-                    words.percent(run.metrics.accuracy),
+                    page_words.percent(run.metrics.accuracy),
                     help=f"Share of {run.metrics.count:,} test faces judged as labelled; the interval holds the true "
                     "share 95 times in 100.",
                 )
                 without = (
-                    words.count(len(run.excluded), "concept") + " excluded" if run.excluded else "Nothing excluded"
+                    page_words.count(len(run.excluded), "concept") + " excluded" if run.excluded else "Nothing excluded"
                 )
                 st.caption(
-                    f"95\N{NO-BREAK SPACE}% interval {words.percent(low)} to {words.percent(high)}  \n{without}  \n"
-                    f"Table “{run.table}”, {len(state.current_table().split):,} faces"
+                    f"95\N{NO-BREAK SPACE}% interval {page_words.percent(low)} to {page_words.percent(high)}  \n{without}  \n"
+                    f"Table “{run.table}”, {len(visit.current_table().split):,} faces"
                 )
         job = training_state.retraining()
         if job is not None and title != "Exclude and retrain":

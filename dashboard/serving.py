@@ -9,7 +9,10 @@ from pathlib import Path
 
 PAGE = Path(__file__).with_name("app.py")
 # the first page first, then what its answers come from
-AHEAD = ("dashboard.app", "dashboard.views.inspect", "img2tab_core.classifiers", "catboost", "img2tab_core.refinement")
+AHEAD = (
+    "dashboard.app", "dashboard.views.inspect", "img2tab_core.classifiers.measures", "catboost",
+    "img2tab_core.backbones.refinement",
+)
 
 
 def main() -> None:
@@ -37,11 +40,11 @@ def main() -> None:
 def _make_ready() -> None:
     import typer
 
-    from img2tab_core import cli
+    from img2tab_core.cli import models, tables
 
     try:
-        cli.fetch_weights()
-        cli.build_table(if_missing=True)
+        models.fetch_weights()
+        tables.build_table(if_missing=True)
     except typer.Exit as mistake:                                    # its sentence is said already
         raise SystemExit(mistake.exit_code) from None
 

@@ -32,7 +32,7 @@ def dashboard(home: Path, *options: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-m", "img2tab_core.cli", "serve", "--port", str(port), *options],
+        [sys.executable, "-m", "img2tab_core.cli.main", "serve", "--port", str(port), *options],
         cwd=ROOT, env={**os.environ, "IMG2TAB_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     address = f"http://127.0.0.1:{port}"

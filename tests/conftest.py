@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import population, tables, weights
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import Target
+from img2tab_core import tables, weights
+from img2tab_core.base import files
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import Target
+from img2tab_core.tables import population
 
 SHARED = Path(os.environ.get("IMG2TAB_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -48,7 +50,7 @@ def generator():
 @pytest.fixture(scope="session")
 def studio():
     """The real service on the real default table; `make test` fetches the weights and builds it first."""
-    from img2tab_core.service import Studio
+    from img2tab_core.studio import Studio
 
     for entry in weights.manifest():
         if not entry.optional:
@@ -89,7 +91,7 @@ def other_home(tmp_path_factory) -> Path:
     """A visitor's folder for backbones and tables of the tests, with the real default table if it is built."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "tables").mkdir()
-    built = weights.home() / "tables" / "default"
+    built = files.home() / "tables" / "default"
     if built.is_dir():
         (folder / "tables" / "default").symlink_to(built)
     return folder

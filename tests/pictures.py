@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from img2tab_core import weights
+from img2tab_core.base import files
 from tests import browser
 
 OUT = browser.ROOT / "assets" / "pictures"
@@ -16,10 +16,10 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        (home / "tables").symlink_to(weights.home() / "tables")
-        shutil.copytree(weights.home() / "runs", home / "runs")
-        if (weights.home() / "comparisons" / "default-smiling.json").is_file():
-            shutil.copytree(weights.home() / "comparisons", home / "comparisons")
+        (home / "tables").symlink_to(files.home() / "tables")
+        shutil.copytree(files.home() / "runs", home / "runs")
+        if (files.home() / "comparisons" / "default-smiling.json").is_file():
+            shutil.copytree(files.home() / "comparisons", home / "comparisons")
         with browser.dashboard(home) as address:
             with browser.page(address, height=1900) as page:
                 _shoot(page)

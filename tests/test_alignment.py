@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2tab_core.alignment import align, faces_of, ffhq_quad, find_faces
-from img2tab_core.errors import Img2TabError
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.faces.alignment import align, faces_of, ffhq_quad, find_faces
 
 PARITY = (
     "A000364.jpg",

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from dashboard import audit_charts, charts
-from img2tab_core import remedies
-from img2tab_core.fairness.audits import audit
-from img2tab_core.fairness.changes import change
-from img2tab_core.fairness.gaps import GAPS, METRICS
-from img2tab_core.fairness.groups import Groups
-from img2tab_core.fairness.threshold_costs import threshold_cost
-from img2tab_core.remedies import Outcome, Remedies, Trial
+from dashboard.charts import audits as audit_charts
+from dashboard.charts import classifiers as classifier_charts
+from img2tab_core.audits import remedies
+from img2tab_core.audits.audit import audit
+from img2tab_core.audits.changes import change
+from img2tab_core.audits.groups import Groups
+from img2tab_core.audits.metrics import GAPS, METRICS
+from img2tab_core.audits.remedies import Outcome, Remedies, Trial
+from img2tab_core.audits.thresholds import threshold_cost
 
 N = 400
 NAMES = ("perceived female", "perceived male", "other")
@@ -110,7 +111,7 @@ def test_reliability_has_a_point_for_each_bin_with_its_count(before):
 def test_the_dumbbell_of_groups_has_before_in_grey_and_after_in_orange(before, after):
     figure = audit_charts.group_dumbbell(before, after, "selection_rate")
     old, new = figure.data[-2:]
-    assert (old.name, old.marker.color, new.name, new.marker.color) == ("before", charts.GREY, "after", charts.ORANGE)
+    assert (old.name, old.marker.color, new.name, new.marker.color) == ("before", classifier_charts.GREY, "after", classifier_charts.ORANGE)
     assert list(old.x) == [one.measures["selection_rate"].value for one in before.by_group]
     assert list(new.x) == [one.measures["selection_rate"].value for one in after.by_group]
     assert all("faces" in text for text in (*old.hovertext, *new.hovertext))
@@ -159,7 +160,7 @@ def test_the_pareto_plot_has_means_with_intervals_ours_as_a_star_and_the_front_a
     line, *points = figure.data
     assert list(zip(line.x, line.y, strict=True)) == [pytest.approx((0.1, 0.9)), pytest.approx((0.2, 0.92))]
     assert [point.name for point in points] == ["Nothing", "Beaten", "Needing", "Ours"]  # "Failed" is not drawn
-    assert (points[3].marker.symbol, points[3].marker.color) == ("star", charts.ORANGE)
+    assert (points[3].marker.symbol, points[3].marker.color) == ("star", classifier_charts.ORANGE)
     assert points[2].marker.symbol.endswith("-open") and not points[1].marker.symbol.endswith("-open")
     value = found.outcome("ours").estimate("equalised_odds")
     assert points[3].x[0] + points[3].error_x.array[0] == pytest.approx(value.high)
@@ -178,7 +179,7 @@ def test_every_figure_is_see_through_and_has_only_colours_that_show_on_dark_and_
     for figure in figures:
         assert (figure.layout.paper_bgcolor, figure.layout.plot_bgcolor) == ("rgba(0,0,0,0)",) * 2
         colours = {trace.marker.color or trace.line.color for trace in figure.data}
-        assert colours <= {charts.BLUE, charts.ORANGE, charts.GREY, audit_charts._LINE, *audit_charts._COLOURS}
+        assert colours <= {classifier_charts.BLUE, classifier_charts.ORANGE, classifier_charts.GREY, audit_charts._LINE, *audit_charts._COLOURS}
         assert not any("nan" in text.lower() for text in _texts(figure))
 
 

@@ -10,11 +10,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from img2tab_core import tables, weights
-from img2tab_core.auditing import Auditor
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import DEFAULT_BACKBONE, Target
-from img2tab_core.service import Studio
+from img2tab_core import tables
+from img2tab_core.audits.auditor import Auditor
+from img2tab_core.base import files
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import DEFAULT_BACKBONE, Target
+from img2tab_core.studio import Studio
 from tests import app
 
 PAGE = "views/audit.py"
@@ -51,7 +52,7 @@ def home(studio, tmp_path_factory):
 
 @pytest.fixture
 def visit(home):
-    assert weights.home() == home
+    assert files.home() == home
     at = app.begun()
     return app.ready(at.switch_page(PAGE).run())
 

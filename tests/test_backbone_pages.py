@@ -11,11 +11,16 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from dashboard import face_state, state
-from img2tab_core import backbone, checkpoints, classifiers, importing, weights
+from dashboard.state import faces as face_state
+from dashboard.state import visit as state
+from img2tab_core.backbones import backbone, checkpoints
+from img2tab_core.base import files
+from img2tab_core.base.records import Edit
+from img2tab_core.classifiers import kinds
+from img2tab_core.classifiers import kinds as classifiers
 from img2tab_core.networks.stylegan2 import StyleGAN2
-from img2tab_core.records import Edit
-from img2tab_core.service import Studio
+from img2tab_core.studio import Studio
+from img2tab_core.tables import importing_codes
 from tests import app
 
 PAGES = {name: f"views/{name}.py" for name in ("inspect", "concepts", "exclude", "compare", "data")}
@@ -24,7 +29,7 @@ PAGES = {name: f"views/{name}.py" for name in ("inspect", "concepts", "exclude",
 @pytest.fixture(scope="module")
 def home(studio, tmp_path_factory):
     """The default table, a small StyleGAN2 with an encoder and a table, and a generator without either."""
-    real, own = weights.home(), tmp_path_factory.mktemp("home")
+    real, own = files.home(), tmp_path_factory.mktemp("home")
     (own / "tables").mkdir()
     (own / "tables" / "default").symlink_to(real / "tables" / "default")
     shutil.copytree(real / "runs", own / "runs")
@@ -44,7 +49,7 @@ def home(studio, tmp_path_factory):
         odd = psi[:, 700] > np.median(psi[:, 700])
         np.save(own / "codes.npy", psi)
         pd.DataFrame({"odd": odd.astype(int), "pair": np.arange(240) % 2}).to_csv(own / "labels.csv", index=False)
-        importing.import_codes(own / "codes.npy", own / "labels.csv", small, name="small-faces")
+        importing_codes.import_codes(own / "codes.npy", own / "labels.csv", small, name="small-faces")
         _forget()
         yield own
     _forget()
@@ -169,7 +174,7 @@ def test_compare_starts_empty_then_shows_2_classifiers_with_intervals_and_keeps_
 
 
 def test_a_comparison_of_nothing_cannot_be_started_and_an_absent_classifier_is_named(visit, monkeypatch):
-    monkeypatch.setattr(classifiers, "absent", lambda kind: "TabNet is not here." if kind == "tabnet" else None)
+    monkeypatch.setattr(kinds, "absent", lambda kind: "TabNet is not here." if kind == "tabnet" else None)
     at = _go(visit, "compare")
     assert "TabNet" not in at.button_group(key="compare.kinds").options
     assert any(one.value == "TabNet is not here." for one in at.caption)

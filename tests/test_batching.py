@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from img2tab_core import rendering
-from img2tab_core.batching import Batches
-from img2tab_core.records import StyleCode
+from img2tab_core.backbones import rendering
+from img2tab_core.backbones.batching import Batches
+from img2tab_core.base.records import StyleCode
 
 
 class Device:

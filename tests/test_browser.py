@@ -7,15 +7,15 @@ import shutil
 
 import pytest
 
-from img2tab_core import weights
+from img2tab_core.base import files
 from tests import browser
 
 
 @pytest.fixture
 def home(studio, tmp_path):
     """The real table and its trained runs, in a folder of this test alone."""
-    (tmp_path / "tables").symlink_to(weights.home() / "tables")
-    shutil.copytree(weights.home() / "runs", tmp_path / "runs")
+    (tmp_path / "tables").symlink_to(files.home() / "tables")
+    shutil.copytree(files.home() / "runs", tmp_path / "runs")
     return tmp_path
 
 

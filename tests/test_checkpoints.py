@@ -14,11 +14,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from img2tab_core import backbone, checkpoints, cli, weights
-from img2tab_core.errors import Img2TabError
+from img2tab_core.backbones import backbone, checkpoints
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import sha256_of
+from img2tab_core.cli import main
 from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.resnet50 import ResNet50Features
 from img2tab_core.networks.stylegan2 import StyleGAN2
+from img2tab_core.weights import opening
 
 runner = CliRunner()
 
@@ -58,8 +61,8 @@ def test_a_generator_file_opens_bit_for_bit_and_is_converted_once(generator, tmp
         assert torch.equal(parts.generator.state_dict()[name], value)
     assert parts.encoder is None and parts.latent_avg.shape == (8, 512) and float(parts.latent_avg[7, 3]) == 0.5
     assert not any(p.requires_grad for p in parts.generator.parameters()) and not parts.generator.training
-    monkeypatch.setattr(weights, "open_checkpoint", None)            # a second conversion would call it
-    assert checkpoints.open_stylegan2(file).key == weights.sha256_of(file)
+    monkeypatch.setattr(opening, "open_checkpoint", None)            # a second conversion would call it
+    assert checkpoints.open_stylegan2(file).key == sha256_of(file)
 
 
 def test_a_single_code_checkpoint_gives_one_w_for_8_layers_plus_latent_avg(generator, tmp_path):
@@ -149,7 +152,7 @@ def test_a_damaged_conversion_is_made_anew(generator, tmp_path, home):
     folder = checkpoints.convert(file)
     (folder / checkpoints.RECORD).write_text("{")
     assert checkpoints.convert(file) == folder
-    assert json.loads((folder / checkpoints.RECORD).read_text())["sha256"] == weights.sha256_of(file)
+    assert json.loads((folder / checkpoints.RECORD).read_text())["sha256"] == sha256_of(file)
     assert [one.name for one in folder.parent.iterdir() if one.is_dir()] == [folder.name]
 
 
@@ -157,7 +160,7 @@ def test_a_damaged_conversion_is_made_anew(generator, tmp_path, home):
 
 
 def run(*words):
-    return runner.invoke(cli.app, [str(word) for word in words])
+    return runner.invoke(main.app, [str(word) for word in words])
 
 
 def test_an_added_backbone_is_listed_opened_by_name_and_removed(generator, tmp_path, home):
@@ -202,13 +205,13 @@ def test_4_names_a_backbone_cannot_have(generator, tmp_path, name):
 
 
 def test_a_table_is_refused_once_its_backbone_s_name_means_other_weights(generator, tmp_path):
-    from img2tab_core import importing
-    from img2tab_core.service import Studio
+    from img2tab_core.studio import Studio
+    from img2tab_core.tables import importing_codes
 
     mine = backbone.add_backbone(g_ema(generator, tmp_path / "one.pt"), "mine")
     np.save(tmp_path / "codes.npy", mine.random_codes(60))
     (tmp_path / "labels.csv").write_text("odd\n" + "\n".join(str(i % 2) for i in range(60)))
-    importing.import_codes(tmp_path / "codes.npy", tmp_path / "labels.csv", mine, name="faces")
+    importing_codes.import_codes(tmp_path / "codes.npy", tmp_path / "labels.csv", mine, name="faces")
     assert Studio().table("faces").backbone_key == mine.key == backbone.backbone_key("mine")
     backbone.remove_backbone("mine")
     backbone.add_backbone(g_ema(generator, tmp_path / "two.pt", **{"conv1.noise.weight": torch.ones(1)}), "mine")

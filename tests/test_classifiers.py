@@ -12,10 +12,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from img2tab_core import classifiers
-from img2tab_core.classifiers import CatBoostConcepts
-from img2tab_core.classifiers.catboost import GPU_WISH, GpuConcepts, Rounded, _widened, gpu_wished
-from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.base import intervals
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.classifiers import kinds, measures
+from img2tab_core.classifiers.catboost import GPU_WISH, CatBoostConcepts, GpuConcepts, Rounded, _widened, gpu_wished
 
 D = 40
 SMALL = {"iterations": 40, "screen": 12, "learning_rate": 0.2, "thread_count": 1}
@@ -52,7 +52,7 @@ def test_it_learns_what_three_channels_carry(data, whole):
     X, y = data
     assert whole.score(X, y) > 0.95
     assert {3, 7, 11} <= set(whole.screened_.tolist())
-    assert set(np.argsort(classifiers.importance(whole))[-3:].tolist()) == {3, 7, 11}
+    assert set(np.argsort(measures.importance(whole))[-3:].tolist()) == {3, 7, 11}
 
 
 def test_excluded_channels_3_and_5_cannot_change_a_single_bit(data, without):
@@ -62,7 +62,7 @@ def test_excluded_channels_3_and_5_cannot_change_a_single_bit(data, without):
         wild[:, [3, 5]] = value
         assert np.array_equal(without.predict_proba(wild), without.predict_proba(X))
     for before, after in zip(
-        classifiers.explain(without, X[:3]), classifiers.explain(without, wild[:3]), strict=True
+        measures.explain(without, X[:3]), measures.explain(without, wild[:3]), strict=True
     ):
         assert before.probability == after.probability
         assert np.array_equal(before.contributions, after.contributions)
@@ -78,14 +78,14 @@ def test_training_does_not_depend_on_an_excluded_channel(data, without):
 
 def test_excluding_3_lets_others_take_over_and_costs_accuracy(data, whole, without):
     X, y = data
-    gain = classifiers.importance(without) - classifiers.importance(whole)
+    gain = measures.importance(without) - measures.importance(whole)
     assert gain[7] > 0 and gain[3] < 0
     assert without.score(X, y) < whole.score(X, y)
 
 
 def test_excluded_channels_have_importance_and_contribution_exactly_0(data, without):
-    assert classifiers.importance(without)[[3, 5]].tolist() == [0, 0]
-    for prediction in classifiers.explain(without, data[0][:20]):
+    assert measures.importance(without)[[3, 5]].tolist() == [0, 0]
+    for prediction in measures.explain(without, data[0][:20]):
         assert prediction.contributions[[3, 5]].tolist() == [0, 0]
 
 
@@ -127,7 +127,7 @@ def test_a_read_only_memory_map_with_chosen_rows_trains_the_same(data, tmp_path)
 def test_the_callers_matrix_is_unchanged_after_excluding(data):
     X, y = np.array(data[0]), np.array(data[1])
     model = CatBoostConcepts(**SMALL, excluded=frozenset({3})).fit(X, y)
-    classifiers.explain(model, X)
+    measures.explain(model, X)
     model.predict_proba(X)
     assert np.array_equal(X, data[0]) and np.array_equal(y, data[1])
 
@@ -137,7 +137,7 @@ def test_the_screen_follows_the_ranking_and_skips_the_excluded(data):
     order = np.arange(D)[::-1]
     model = CatBoostConcepts(**SMALL | {"screen": 4}, excluded=frozenset({38})).fit(X, y, order=order)
     assert model.screened_.tolist() == [35, 36, 37, 39]
-    assert np.flatnonzero(classifiers.importance(model)).tolist() == [35, 36, 37, 39]
+    assert np.flatnonzero(measures.importance(model)).tolist() == [35, 36, 37, 39]
     assert CatBoostConcepts(**SMALL | {"screen": None}).fit(X, y).screened_.tolist() == list(range(D))
 
 
@@ -151,7 +151,7 @@ def test_contributions_add_up_to_the_log_odds_within_1e_6(data, whole):
     X, _ = data
     raw = whole.booster_.predict(np.array(X), prediction_type="RawFormulaVal")
     probability = whole.predict_proba(X)[:, 1]
-    for i, prediction in enumerate(classifiers.explain(whole, X)):
+    for i, prediction in enumerate(measures.explain(whole, X)):
         total = prediction.baseline + prediction.contributions.sum()
         assert prediction.contributions.shape == (D,) and not prediction.contributions.flags.writeable
         assert total == pytest.approx(raw[i], abs=1e-6)
@@ -161,7 +161,7 @@ def test_contributions_add_up_to_the_log_odds_within_1e_6(data, whole):
 
 def test_importance_adds_up_to_1(whole, without):
     for model in (whole, without):
-        shares = classifiers.importance(model)
+        shares = measures.importance(model)
         assert shares.shape == (D,) and shares.dtype == np.float64 and (shares >= 0).all()
         assert shares.sum() == pytest.approx(1, abs=1e-12)
 
@@ -212,14 +212,14 @@ def test_clone_and_params_follow_scikit_learn():
 
 def test_saved_and_loaded_it_says_the_same_to_the_last_bit(data, without, tmp_path):
     X, _ = data
-    classifiers.save(without, tmp_path / "run")
-    loaded = classifiers.load(tmp_path / "run")
+    kinds.save(without, tmp_path / "run")
+    loaded = kinds.load(tmp_path / "run")
     assert same(loaded, without, X)
     assert loaded.get_params() == without.get_params()
     assert loaded.screened_.tolist() == without.screened_.tolist()
     assert loaded.classes_.tolist() == [0, 1] and loaded.n_features_in_ == D
-    assert np.array_equal(classifiers.importance(loaded), classifiers.importance(without))
-    one, other = classifiers.explain(loaded, X[:1])[0], classifiers.explain(without, X[:1])[0]
+    assert np.array_equal(measures.importance(loaded), measures.importance(without))
+    one, other = measures.explain(loaded, X[:1])[0], measures.explain(without, X[:1])[0]
     assert np.array_equal(one.contributions, other.contributions) and one.probability == other.probability
     assert {3, 5} <= set(loaded.booster_.get_all_params()["ignored_features"])
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["model.cbm", "model.json"]
@@ -229,15 +229,15 @@ def test_parameters_that_are_numpy_numbers_can_be_saved(data, tmp_path):
     model = CatBoostConcepts(
         **SMALL | {"iterations": np.int64(3)}, random_state=np.int64(2), excluded=frozenset({np.int64(4)})
     ).fit(*data)
-    classifiers.save(model, tmp_path)
-    assert classifiers.load(tmp_path).get_params()["excluded"] == {4}
-    assert same(classifiers.load(tmp_path), model, data[0])
+    kinds.save(model, tmp_path)
+    assert kinds.load(tmp_path).get_params()["excluded"] == {4}
+    assert same(kinds.load(tmp_path), model, data[0])
 
 
 @pytest.mark.parametrize("name", ["model.cbm", "model.json"])
 @pytest.mark.parametrize("damage", ["gone", "empty", "half", "other"])
 def test_a_missing_or_damaged_file_is_a_sentence(without, tmp_path, name, damage):
-    classifiers.save(without, tmp_path)
+    kinds.save(without, tmp_path)
     path = tmp_path / name
     whole_file = path.read_bytes()
     if damage == "gone":
@@ -245,28 +245,28 @@ def test_a_missing_or_damaged_file_is_a_sentence(without, tmp_path, name, damage
     else:
         path.write_bytes({"empty": b"", "half": whole_file[: len(whole_file) // 2], "other": b"[1, 2]"}[damage])
     with pytest.raises(Img2TabError, match="Train it again"):
-        classifiers.load(tmp_path)
+        kinds.load(tmp_path)
 
 
 def test_another_format_and_a_missing_key_are_sentences(without, tmp_path):
-    classifiers.save(without, tmp_path)
+    kinds.save(without, tmp_path)
     record = json.loads((tmp_path / "model.json").read_text())
     for change in ({"format": 99}, {"params": {"excluded": [], "wings": 2}}, {"params": None}, {"screened": "x"}):
         (tmp_path / "model.json").write_text(json.dumps(record | change))
         with pytest.raises(Img2TabError, match="Train it again"):
-            classifiers.load(tmp_path)
+            kinds.load(tmp_path)
 
 
 def test_saving_where_one_cannot_write_is_a_sentence(without, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Img2TabError, match="cannot be written"):
-        classifiers.save(without, tmp_path / "file")
+        kinds.save(without, tmp_path / "file")
 
 
 def test_measured_numbers_equal_those_of_scikit_learn(data, without):
     X, y = data
     rows = np.arange(100, 240)
-    metrics = classifiers.measure(without, X, y[rows], rows=rows)
+    metrics = measures.measure(without, X, y[rows], rows=rows)
     probability = without.predict_proba(X[rows])[:, 1]
     assert metrics.count == 140 == sum(map(sum, metrics.confusion))
     assert metrics.accuracy == pytest.approx(accuracy_score(y[rows], without.predict(X[rows])))
@@ -279,9 +279,9 @@ def test_measured_numbers_equal_those_of_scikit_learn(data, without):
 
 def test_the_wilson_interval_of_81_in_263_and_at_the_ends():
     # 81 of 263: 0.2553 to 0.3662 (Newcombe 1998, table I); 0 of 10 ends at z2 / (10 + z2) = 0.2775.
-    assert classifiers.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert classifiers.wilson(0, 10) == pytest.approx((0, 0.2775), abs=5e-5)
-    assert classifiers.wilson(10, 10) == pytest.approx((0.7225, 1), abs=5e-5)
+    assert intervals.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert intervals.wilson(0, 10) == pytest.approx((0, 0.2775), abs=5e-5)
+    assert intervals.wilson(10, 10) == pytest.approx((0.7225, 1), abs=5e-5)
 
 
 def with_gap(X, index):
@@ -326,13 +326,13 @@ def test_a_ranking_that_is_none_is_refused(data, order):
 
 def test_codes_of_another_backbone_and_gaps_are_refused_at_prediction(data, whole):
     X, _y = data
-    for ask in (whole.predict_proba, whole.predict, lambda codes: classifiers.explain(whole, codes)):
+    for ask in (whole.predict_proba, whole.predict, lambda codes: measures.explain(whole, codes)):
         with pytest.raises(Img2TabError, match="must have 40 channels, as in training, got 39"):
             ask(X[:, 1:])
         with pytest.raises(Img2TabError, match="channel 3"):
             ask(with_gap(X, 3))
     with pytest.raises(Img2TabError, match="Both classes"):
-        classifiers.measure(whole, X, np.ones(240, int))
+        measures.measure(whole, X, np.ones(240, int))
 
 
 def test_nothing_is_written_beside_the_program(data, tmp_path, monkeypatch):
@@ -374,7 +374,7 @@ def test_trained_on_rounded_codes_it_is_the_same_to_the_last_bit(split_data, rou
     assert same(plain, other, X)
     assert np.array_equal(plain.booster_.get_leaf_values(), other.booster_.get_leaf_values())
     assert np.array_equal(plain.screened_, other.screened_)
-    assert np.array_equal(classifiers.importance(plain), classifiers.importance(other))
+    assert np.array_equal(measures.importance(plain), measures.importance(other))
     assert np.array_equal(other.probabilities_rounded(rounded), plain.predict_proba(X[unseen]))
     assert len(other.booster_.feature_names_) == D
 
@@ -424,8 +424,8 @@ def test_rounded_codes_written_and_read_again_give_the_same_classifier(split_dat
     assert same(one, other, split_data[0])
     assert np.array_equal(one.probabilities_rounded(rounded), other.probabilities_rounded(again))
     assert np.array_equal(again.known, rounded.known) and np.array_equal(again.differs, rounded.differs)
-    classifiers.save(one, tmp_path / "run")
-    assert same(classifiers.load(tmp_path / "run"), other, split_data[0])
+    kinds.save(one, tmp_path / "run")
+    assert same(kinds.load(tmp_path / "run"), other, split_data[0])
 
 
 @pytest.mark.parametrize("name", ["train.pool", "unseen.pool", "channels.json"])

@@ -11,15 +11,18 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from img2tab_core import cli, weights
-from img2tab_core.records import Edit, StyleCode
-from img2tab_core.service import Studio
+from img2tab_core import weights
+from img2tab_core.base.files import ROOT
+from img2tab_core.base.records import Edit, StyleCode
+from img2tab_core.cli import main
+from img2tab_core.studio import Studio
+from img2tab_core.weights import store
 
 runner = CliRunner()
 
 
 def run(*words: object):
-    return runner.invoke(cli.app, [str(word) for word in words])
+    return runner.invoke(main.app, [str(word) for word in words])
 
 
 def as_json(*words: object) -> dict:
@@ -30,7 +33,7 @@ def as_json(*words: object) -> dict:
 
 @pytest.fixture
 def sample(studio):
-    return weights.ROOT / "assets" / "samples" / "00.jpg"
+    return ROOT / "assets" / "samples" / "00.jpg"
 
 
 @pytest.fixture
@@ -92,7 +95,7 @@ def test_scores_ranks_by_distance_and_knows_layer_and_channel(studio):
 
 
 def test_train_without_two_concepts_says_what_it_reached_and_keeps_the_run(tmp_path, studio):
-    from img2tab_core.runs import load_run
+    from img2tab_core.classifiers.runs import load_run
 
     found = as_json(
         "train", "--target", "perceived_gender", "--exclude", "2839,0", "--seed", 1, "--out", tmp_path / "r")
@@ -221,7 +224,7 @@ def test_a_photo_whose_name_is_2_lines_and_no_text_is_encoded_and_shown_on_1_lin
 @pytest.fixture
 def crowd(monkeypatch, studio):
     """Every photo shows 2 faces: the first two samples."""
-    from img2tab_core.service import Studio
+    from img2tab_core.studio import Studio
 
     monkeypatch.setattr(Studio, "faces", lambda self, data: studio.samples()[:2])
 
@@ -257,8 +260,8 @@ def test_1_damaged_table_is_listed_with_its_sentence_beside_the_others(tmp_path,
 
 
 def test_a_mistake_in_listing_tables_is_1_sentence_or_1_document(monkeypatch):
-    from img2tab_core.errors import Img2TabError
-    from img2tab_core.service import Studio
+    from img2tab_core.base.errors import Img2TabError
+    from img2tab_core.studio import Studio
 
     def fails(self):
         raise Img2TabError("No.")
@@ -269,7 +272,7 @@ def test_a_mistake_in_listing_tables_is_1_sentence_or_1_document(monkeypatch):
 
 
 def test_building_a_table_before_the_weights_are_fetched_names_the_1_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "MODELS", tmp_path)
+    monkeypatch.setattr(store, "MODELS", tmp_path)
     result = run("tables", "build")
     assert result.exit_code == 1 and "img2tab weights fetch" in result.output and "Traceback" not in result.output
 

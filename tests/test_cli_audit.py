@@ -13,10 +13,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from img2tab_core import cli, remedies, tables, weights, worked_example
-from img2tab_core.runs import load_run
-from img2tab_core.service import Studio
+from img2tab_core import tables
+from img2tab_core.audits import remedies, worked_example
+from img2tab_core.base import files as weights
+from img2tab_core.classifiers.runs import load_run
+from img2tab_core.cli import main
 from img2tab_core.sessions.shared_exclusions import read_exclusions
+from img2tab_core.studio import Studio
 
 COUNT, CHANNELS = 600, 60
 LOUD = ",".join(map(str, range(40, 60)))
@@ -26,7 +29,7 @@ runner = CliRunner()
 
 
 def run(*words):
-    return runner.invoke(cli.app, [str(word) for word in words])
+    return runner.invoke(main.app, [str(word) for word in words])
 
 
 def said(*words) -> str:

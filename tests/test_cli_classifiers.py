@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from img2tab_core import classifiers, cli, names, tables
-from img2tab_core.layout import StyleLayout
+from img2tab_core import tables
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import Target
+from img2tab_core.classifiers import kinds, measures
+from img2tab_core.cli import main
+from img2tab_core.concepts import names
 from img2tab_core.networks.stylegan2 import layout_of
-from img2tab_core.records import Target
-from img2tab_core.service import Studio
+from img2tab_core.studio import Studio
 
 runner = CliRunner()
 TOY = Target("odd", "Odd", ("even", "odd"), "by hand")
@@ -21,7 +24,7 @@ TALL = Target("tall", "Tall", ("short", "tall"), "by hand")
 
 
 def run(*words):
-    return runner.invoke(cli.app, [str(word) for word in words])
+    return runner.invoke(main.app, [str(word) for word in words])
 
 
 def as_json(*words) -> dict:
@@ -47,8 +50,8 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def published(shared_reference):
-    if classifiers.absent("xgboost"):
-        pytest.skip(classifiers.absent("xgboost"))
+    if kinds.absent("xgboost"):
+        pytest.skip(kinds.absent("xgboost"))
     return shared_reference / "img2tab_gender_xgboost.json"
 
 
@@ -79,8 +82,8 @@ def test_train_makes_any_kind_and_excludes_1_channel_for_good(home, tmp_path):
     said = as_json("train", "--table", "toy", "--target", "odd", "--classifier", "logistic", "--exclude", "7", "--out",
                    tmp_path / "run")
     assert said["classifier"] == "logistic" and said["excluded"] == [7] and said["accuracy"] < 0.8
-    model = classifiers.load(tmp_path / "run")
-    assert model.kind == "logistic" and classifiers.importance(model)[7] == 0
+    model = kinds.load(tmp_path / "run")
+    assert model.kind == "logistic" and measures.importance(model)[7] == 0
 
 
 def test_runs_of_2_kinds_with_the_same_exclusions_are_kept_side_by_side(home):
@@ -128,7 +131,7 @@ def test_imported_it_is_a_run_of_the_table_on_every_page_until_the_table_changes
 
 
 def tables_code(table, row):
-    from img2tab_core.records import StyleCode
+    from img2tab_core.base.records import StyleCode
 
     return StyleCode.of(table.psi[row], table.backbone)
 

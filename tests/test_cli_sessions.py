@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from img2tab_core import cli, report
-from img2tab_core.auditing import Auditor
-from img2tab_core.service import Studio
+from img2tab_core.audits.auditor import Auditor
+from img2tab_core.cli import main
+from img2tab_core.reports import report
 from img2tab_core.sessions.shared_exclusions import read_exclusions
 from img2tab_core.sessions.store import Sessions
+from img2tab_core.studio import Studio
 
 COUNT, CHANNELS = 400, 24
 ABOUT = ("--table", "toy", "--target", "kind", "--sensitive", "group")
@@ -25,7 +26,7 @@ runner = CliRunner()
 
 
 def run(*words, say: str | None = None):
-    return runner.invoke(cli.app, [str(word) for word in words], input=say)
+    return runner.invoke(main.app, [str(word) for word in words], input=say)
 
 
 def said(*words, say: str | None = None) -> str:

@@ -8,11 +8,15 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from img2tab_core import classifiers, comparison, scoring, tables
-from img2tab_core.comparison import Comparison, Contender, Estimate, Trial, compare, drawn, estimate, rank_correlation
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import Target
+from img2tab_core import tables
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.intervals import Estimate, estimate
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import Target
+from img2tab_core.classifiers import comparison, kinds, measures
+from img2tab_core.classifiers import kinds as classifiers
+from img2tab_core.classifiers.comparison import Comparison, Contender, Trial, compare, drawn, rank_correlation
+from img2tab_core.concepts import scores, wasserstein
 
 D, N = 40, 400
 KINDS = ("logistic", "forest")
@@ -37,7 +41,7 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def distance(table):
     rows, labels = tables.labelled(table, "smiling", "train")
-    return scoring.wasserstein(table.psi, labels, std=table.stats.std, rows=rows)
+    return wasserstein.wasserstein(table.psi, labels, std=table.stats.std, rows=rows)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +89,9 @@ def test_overlap_and_distance_of_a_hand_made_importance():
     # distances 5 4 3 2 1 0; importance ranks 1, then 0 and 4 (a tie: lower first); 2, 3 and 5 are not used
     distance = np.array([5.0, 4, 3, 2, 1, 0])
     importance = np.array([0.25, 0.5, 0, 0, 0.25, 0])
-    metrics = classifiers.Metrics(0.9, (0.8, 1.0), 0.95, 0.2, ((5, 0), (1, 4)), 10)
+    metrics = measures.Metrics(0.9, (0.8, 1.0), 0.95, 0.2, ((5, 0), (1, 4)), 10)
     trial = comparison._questioned(
-        comparison._Trained(metrics, 1.5, {}), importance, 0, distance, np.arange(6), scoring.top(distance, 4),
+        comparison._Trained(metrics, 1.5, {}), importance, 0, distance, np.arange(6), scores.top(distance, 4),
         (1, 2, 3, 4))
     assert trial.top == (1, 0, 4) and trial.used == 3
     assert trial.overlap == pytest.approx((0, 1, 2 / 3, 0.5))        # {1}, {1, 0}, {1, 0, 4}, and no fourth
@@ -96,7 +100,7 @@ def test_overlap_and_distance_of_a_hand_made_importance():
 
 
 def test_a_classifier_that_uses_nothing_finds_nothing():
-    metrics = classifiers.Metrics(0.5, (0.4, 0.6), 0.5, 0.7, ((5, 0), (5, 0)), 10)
+    metrics = measures.Metrics(0.5, (0.4, 0.6), 0.5, 0.7, ((5, 0), (5, 0)), 10)
     trial = comparison._questioned(
         comparison._Trained(metrics, 1.0, {}), np.zeros(4), 0, np.arange(4.0), np.arange(4), np.array([3, 2]), (1, 2))
     assert trial.overlap == (0, 0) and trial.top_distance == (None, None)
@@ -184,7 +188,7 @@ def test_a_kind_that_fails_at_its_second_seed_is_listed_with_its_reason(table, d
             raise Img2TabError("The forest burned down.")
         return made(kind, **settings)
 
-    monkeypatch.setattr(classifiers, "make", failing)
+    monkeypatch.setattr(kinds, "make", failing)
     found = compare(table, "smiling", distance, kinds=KINDS, seeds=(0, 1), faces=100, ks=(2,))
     assert [len(contender.trials) for contender in found.contenders] == [2, 0]
     assert found.contenders[1].reason == "The forest burned down."

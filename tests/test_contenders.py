@@ -14,8 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-from img2tab_core import classifiers
-from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.classifiers import kinds, measures
+from img2tab_core.classifiers import xgboost as classifiers_xgboost
+from img2tab_core.classifiers.base import ConceptClassifier
 from tests.conftest import SHARED
 
 PUBLISHED = SHARED / "reference" / "img2tab_gender_xgboost.json"
@@ -45,14 +47,14 @@ def one_thread():
 class Trained:
     """One classifier on all channels, and one without 3 and 5."""
 
-    whole: classifiers.ConceptClassifier
-    without: classifiers.ConceptClassifier
+    whole: ConceptClassifier
+    without: ConceptClassifier
 
 
 def new(kind, **change):
-    if classifiers.absent(kind):
-        pytest.skip(classifiers.absent(kind))
-    return classifiers.make(kind, thread_count=1, screen=None).set_params(**QUICK[kind] | change)
+    if kinds.absent(kind):
+        pytest.skip(kinds.absent(kind))
+    return kinds.make(kind, thread_count=1, screen=None).set_params(**QUICK[kind] | change)
 
 
 def same(one, other, X):
@@ -73,7 +75,7 @@ def data():
     return X, y
 
 
-@pytest.fixture(scope="module", params=list(classifiers.KINDS))
+@pytest.fixture(scope="module", params=list(kinds.KINDS))
 def trained(request, data):
     kind = request.param
     excluded = frozenset({3, 5})
@@ -81,15 +83,15 @@ def trained(request, data):
 
 
 def test_there_are_six_kinds_and_the_extra_brings_three():
-    assert list(classifiers.KINDS) == ["catboost", "xgboost", "lightgbm", "tabnet", "forest", "logistic"]
-    assert [kind.kind for kind in classifiers.KINDS.values() if kind.extra] == ["xgboost", "lightgbm", "tabnet"]
-    for kind in classifiers.KINDS.values():
+    assert list(kinds.KINDS) == ["catboost", "xgboost", "lightgbm", "tabnet", "forest", "logistic"]
+    assert [kind.kind for kind in kinds.KINDS.values() if kind.extra] == ["xgboost", "lightgbm", "tabnet"]
+    for kind in kinds.KINDS.values():
         assert kind.estimator.kind == kind.kind
 
 
 def test_it_learns_what_three_channels_carry_and_ranks_them_first(trained, data):
     assert trained.whole.score(*data) > 0.85
-    shares = classifiers.importance(trained.whole)
+    shares = measures.importance(trained.whole)
     first = set(np.argsort(shares)[-4:].tolist())
     if trained.whole.kind == "tabnet":                               # attends to some of the three and a few others
         assert len(first & {3, 7, 11}) >= 2
@@ -102,7 +104,7 @@ def test_excluded_channels_3_and_5_cannot_change_a_single_bit(trained, data):
     for value in (0, 1e30, -np.inf, np.nan):
         wild[:, [3, 5]] = value
         assert same_as(trained.without, wild, data[0])
-    assert classifiers.importance(trained.without)[[3, 5]].tolist() == [0, 0]
+    assert measures.importance(trained.without)[[3, 5]].tolist() == [0, 0]
 
 
 def same_as(model, one, other):
@@ -115,7 +117,7 @@ def test_training_does_not_depend_on_an_excluded_channel(trained, data):
     wild[:, 3], wild[:, 5] = 1e6 * y, np.nan
     again = new(trained.without.kind, excluded=frozenset({3, 5})).fit(wild, y)
     assert same(again, trained.without, X)
-    assert np.array_equal(classifiers.importance(again), classifiers.importance(trained.without))
+    assert np.array_equal(measures.importance(again), measures.importance(trained.without))
 
 
 def test_the_same_seed_gives_the_same_classifier_and_undo_is_bit_identical(trained, data):
@@ -129,7 +131,7 @@ def test_seed_1_gives_another_classifier_than_seed_0(kind, data):
     assert not same(new(kind).fit(*data), new(kind, random_state=1).fit(*data), data[0])
 
 
-@pytest.mark.parametrize("kind", list(classifiers.KINDS))
+@pytest.mark.parametrize("kind", list(kinds.KINDS))
 def test_two_threads_say_the_same_as_one(kind, data):
     assert same(new(kind).fit(*data), new(kind, thread_count=2).fit(*data), data[0])
 
@@ -137,15 +139,15 @@ def test_two_threads_say_the_same_as_one(kind, data):
 def test_importance_adds_up_to_1_and_a_constant_channel_has_none(trained):
     for model in (trained.whole, trained.without):
         for by in (None, *model.measures):
-            shares = classifiers.importance(model, by=by)
+            shares = measures.importance(model, by=by)
             assert shares.shape == (D,) and shares.dtype == np.float64 and (shares >= 0).all()
             assert shares.sum() == pytest.approx(1, abs=1e-12)
-    assert classifiers.importance(trained.whole)[20] == 0
+    assert measures.importance(trained.whole)[20] == 0
 
 
 def test_another_measure_of_importance_is_refused(trained):
     with pytest.raises(Img2TabError, match=f"measured by {trained.whole.measures[0]}.*got 'beauty'"):
-        classifiers.importance(trained.whole, by="beauty")
+        measures.importance(trained.whole, by="beauty")
 
 
 def test_contributions_add_up_to_the_log_odds_or_a_sentence_says_who_can(trained, data):
@@ -153,10 +155,10 @@ def test_contributions_add_up_to_the_log_odds_or_a_sentence_says_who_can(trained
     model = trained.without
     if model.kind not in EXPLAIN:
         with pytest.raises(Img2TabError, match="Choose one of: CatBoost, XGBoost, LightGBM, Logistic regression"):
-            classifiers.explain(model, X[:1])
+            measures.explain(model, X[:1])
         return
     probability = model.predict_proba(X[:20])[:, 1]
-    for i, prediction in enumerate(classifiers.explain(model, X[:20])):
+    for i, prediction in enumerate(measures.explain(model, X[:20])):
         total = prediction.baseline + prediction.contributions.sum()
         assert prediction.contributions.shape == (D,) and not prediction.contributions.flags.writeable
         assert prediction.contributions[[3, 5]].tolist() == [0, 0]
@@ -166,22 +168,22 @@ def test_contributions_add_up_to_the_log_odds_or_a_sentence_says_who_can(trained
 
 def test_saved_and_loaded_it_says_the_same(trained, data, tmp_path):
     model, X = trained.without, data[0]
-    classifiers.save(model, tmp_path / "run")
-    loaded = classifiers.load(tmp_path / "run")
+    kinds.save(model, tmp_path / "run")
+    loaded = kinds.load(tmp_path / "run")
     assert type(loaded) is type(model) and loaded.get_params() == model.get_params()
     assert np.abs(loaded.predict_proba(X) - model.predict_proba(X)).max() <= 1e-12
     assert loaded.screened_.tolist() == model.screened_.tolist() and loaded.n_features_in_ == D
     for by in model.measures:
-        one, other = classifiers.importance(loaded, by=by), classifiers.importance(model, by=by)
+        one, other = measures.importance(loaded, by=by), measures.importance(model, by=by)
         assert one == pytest.approx(other, abs=1e-12)
     if model.explains:
-        one, other = classifiers.explain(loaded, X[:1])[0], classifiers.explain(model, X[:1])[0]
+        one, other = measures.explain(loaded, X[:1])[0], measures.explain(model, X[:1])[0]
         assert one.contributions == pytest.approx(other.contributions, abs=1e-12)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted([model.file, "model.json"])
 
 
 def test_a_trained_classifier_is_never_a_pickle(trained, tmp_path):
-    classifiers.save(trained.whole, tmp_path)
+    kinds.save(trained.whole, tmp_path)
     stored = (tmp_path / trained.whole.file).read_bytes()
     assert b"sklearn" not in stored and not stored.startswith(b"\x80")
 
@@ -190,7 +192,7 @@ def test_a_trained_classifier_is_never_a_pickle(trained, tmp_path):
 def test_a_missing_or_damaged_file_is_a_sentence(trained, tmp_path, damage):
     _damaged(trained.whole, tmp_path, damage)
     with pytest.raises(Img2TabError, match="Train it again"):
-        classifiers.load(tmp_path)
+        kinds.load(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "other"])
@@ -199,14 +201,14 @@ def test_damage_that_the_digest_does_not_show_is_a_sentence_too(trained, tmp_pat
         pytest.skip("LightGBM reads what it can; the digest is what shows the damage")
     _damaged(trained.whole, tmp_path, damage)
     record = json.loads((tmp_path / "model.json").read_text())
-    record["sha256"] = classifiers.digest((tmp_path / trained.whole.file).read_bytes())
+    record["sha256"] = kinds.digest((tmp_path / trained.whole.file).read_bytes())
     (tmp_path / "model.json").write_text(json.dumps(record))
     with pytest.raises(Img2TabError, match="Train it again"):
-        classifiers.load(tmp_path)
+        kinds.load(tmp_path)
 
 
 def _damaged(model, folder, damage):
-    classifiers.save(model, folder)
+    kinds.save(model, folder)
     path = folder / model.file
     stored = path.read_bytes()
     if damage == "gone":
@@ -217,22 +219,22 @@ def _damaged(model, folder, damage):
 
 @pytest.mark.parametrize("kind", ["catboost", "xgboost", "lightgbm", "forest", "logistic", "tabnet"])
 def test_a_record_of_another_number_of_channels_is_a_sentence(kind, data, tmp_path):
-    classifiers.save(new(kind).fit(*data), tmp_path)
+    kinds.save(new(kind).fit(*data), tmp_path)
     record = json.loads((tmp_path / "model.json").read_text())
     fewer = [] if kind == "catboost" else [{"screened": list(range(D - 1))}]  # its file knows the full width only
     for change in (*fewer, {"screened": [*range(D - 1), D]}, {"screened": [0] * D}, {"channels": D - 1}):
         (tmp_path / "model.json").write_text(json.dumps(record | change))
         with pytest.raises(Img2TabError, match="Train it again"):
-            classifiers.load(tmp_path)
+            kinds.load(tmp_path)
 
 
 def test_a_kind_nobody_knows_is_a_sentence(data, tmp_path):
-    classifiers.save(new("logistic").fit(*data), tmp_path)
+    kinds.save(new("logistic").fit(*data), tmp_path)
     record = json.loads((tmp_path / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps(record | {"kind": "oracle"}))
     with pytest.raises(Img2TabError, match=r"must be one of catboost, .*got 'oracle'"):
-        classifiers.load(tmp_path)
-    for ask in (classifiers.absent, classifiers.make):
+        kinds.load(tmp_path)
+    for ask in (kinds.absent, kinds.make):
         with pytest.raises(Img2TabError, match="got 'oracle'"):
             ask("oracle")
 
@@ -282,7 +284,7 @@ def test_the_smallest_training_has_one_face_of_each_class(trained, data):
 def test_it_trains_and_predicts_in_silence(trained, data, capfd):
     model = new(trained.whole.kind).fit(*data)
     model.predict(data[0])
-    classifiers.importance(model)
+    measures.importance(model)
     assert capfd.readouterr() == ("", "")
 
 
@@ -304,19 +306,19 @@ def test_a_setting_out_of_bounds_is_a_sentence(kind, change, sentence, data):
 ])
 def test_an_absent_library_is_a_sentence_that_names_the_extra(kind, module, package, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    assert package in classifiers.absent(kind) and "pip install -e .[compare]" in classifiers.absent(kind)
+    assert package in kinds.absent(kind) and "pip install -e .[compare]" in kinds.absent(kind)
     with pytest.raises(Img2TabError, match="is not installed"):
-        classifiers.make(kind)
-    assert [classifiers.absent(other) for other in ("catboost", "forest", "logistic")] == [None] * 3
+        kinds.make(kind)
+    assert [kinds.absent(other) for other in ("catboost", "forest", "logistic")] == [None] * 3
 
 
 def test_a_run_saved_elsewhere_needs_its_library_in_a_sentence(data, tmp_path, monkeypatch):
-    classifiers.save(new("xgboost").fit(*data), tmp_path)
+    kinds.save(new("xgboost").fit(*data), tmp_path)
     monkeypatch.setitem(sys.modules, "xgboost", None)
     with pytest.raises(Img2TabError, match="XGBoost is not usable here"):
-        classifiers.load(tmp_path)
+        kinds.load(tmp_path)
     with pytest.raises(Img2TabError, match="XGBoost is not usable here"):
-        classifiers.open_published(_model_of_two(tmp_path / "x.json"))
+        classifiers_xgboost.open_published(_model_of_two(tmp_path / "x.json"))
 
 
 def test_importing_the_classifiers_imports_none_of_the_five_heavy_libraries():
@@ -338,10 +340,10 @@ def test_logistic_regression_with_weights_2_and_minus_1_by_hand(data):
     model = new("logistic").fit(data[0][:, :2], data[1])
     model.weights_, model.intercept_ = np.array([2.0, -1.0]), 0.5
     model.mean_, model.scale_ = np.array([1.0, 0.0]), np.array([0.5, 2.0])
-    said = classifiers.explain(model, np.array([[2.0, 4.0]]))[0]     # (2 - 1) / 0.5 = 2 and 4 / 2 = 2 deviations
+    said = measures.explain(model, np.array([[2.0, 4.0]]))[0]     # (2 - 1) / 0.5 = 2 and 4 / 2 = 2 deviations
     assert said.contributions.tolist() == [4.0, -2.0] and said.baseline == 0.5
     assert said.probability == pytest.approx(1 / (1 + np.exp(-2.5)))
-    assert classifiers.importance(model).tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert measures.importance(model).tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_the_forest_votes_as_scikit_learn_does(data):
@@ -351,7 +353,7 @@ def test_the_forest_votes_as_scikit_learn_does(data):
     ours = new("forest").fit(X, y)
     theirs = RandomForestClassifier(n_estimators=25, max_features="sqrt", min_samples_leaf=2, random_state=0).fit(X, y)
     assert ours.predict_proba(X) == pytest.approx(theirs.predict_proba(X), abs=1e-12)
-    assert classifiers.importance(ours) == pytest.approx(theirs.feature_importances_, abs=1e-12)
+    assert measures.importance(ours) == pytest.approx(theirs.feature_importances_, abs=1e-12)
 
 
 def test_a_forest_whose_trees_lead_in_a_circle_is_refused(data, tmp_path):
@@ -360,9 +362,9 @@ def test_a_forest_whose_trees_lead_in_a_circle_is_refused(data, tmp_path):
     left = model.trees_.left.copy()
     left[inner[1]] = inner[0]
     model.trees_ = model.trees_._replace(left=left)
-    classifiers.save(model, tmp_path)
+    kinds.save(model, tmp_path)
     with pytest.raises(Img2TabError, match="lead nowhere"):
-        classifiers.load(tmp_path)
+        kinds.load(tmp_path)
 
 
 def test_sparsemax_of_three_rows_by_hand():
@@ -379,7 +381,7 @@ def test_sparsemax_of_three_rows_by_hand():
 def test_tabnet_without_the_identity_matrix_says_what_pytorch_tabnet_says():
     torch = pytest.importorskip("torch")
     parts = pytest.importorskip("pytorch_tabnet.tab_network")
-    from img2tab_core.classifiers import TabNetConcepts
+    from img2tab_core.classifiers.tabnet import TabNetConcepts
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -415,22 +417,22 @@ def _model_of_two(file):
 def published():
     if not PUBLISHED.is_file():
         pytest.skip("no published classifier in the shared folder (IMG2TAB_SHARED names another place)")
-    if classifiers.absent("xgboost"):
-        pytest.skip(classifiers.absent("xgboost"))
-    return classifiers.open_published(PUBLISHED)
+    if kinds.absent("xgboost"):
+        pytest.skip(kinds.absent("xgboost"))
+    return classifiers_xgboost.open_published(PUBLISHED)
 
 
 def test_the_published_classifier_ranks_4319_503_4440_4614_by_average_gain(published):
     assert published.n_features_in_ == 9088 and published.classes_.tolist() == [0, 1]
     assert published.screened_.tolist() == list(range(9088))
-    shares = classifiers.importance(published)
+    shares = measures.importance(published)
     assert np.argsort(-shares)[:4].tolist() == [4319, 503, 4440, 4614]
     assert shares[[4319, 503, 4440, 4614]] == pytest.approx([0.0704, 0.0479, 0.0236, 0.0202], abs=5e-5)
     assert shares.sum() == pytest.approx(1)
 
 
 def test_the_published_classifier_ranks_4319_4614_503_5029_by_total_gain(published):
-    assert np.argsort(-classifiers.importance(published, by="total_gain"))[:4].tolist() == [4319, 4614, 503, 5029]
+    assert np.argsort(-measures.importance(published, by="total_gain"))[:4].tolist() == [4319, 4614, 503, 5029]
 
 
 def test_the_published_classifier_predicts_as_xgboost_itself_does_and_explains(published):
@@ -438,22 +440,22 @@ def test_the_published_classifier_predicts_as_xgboost_itself_does_and_explains(p
     codes = np.random.default_rng(0).normal(0, 3, (20, 9088)).astype(np.float32)
     theirs = xgboost.Booster(model_file=str(PUBLISHED)).predict(xgboost.DMatrix(codes), iteration_range=(0, 415))
     assert published.predict_proba(codes)[:, 1] == pytest.approx(theirs, abs=1e-6)
-    said = classifiers.explain(published, codes[:2])[1]
+    said = measures.explain(published, codes[:2])[1]
     assert said.probability == pytest.approx(float(theirs[1]), abs=1e-5)
     assert np.count_nonzero(said.contributions) > 100
 
 
 def test_the_published_classifier_can_be_saved_and_loaded(published, tmp_path):
-    classifiers.save(published, tmp_path)
+    kinds.save(published, tmp_path)
     codes = np.random.default_rng(1).normal(0, 3, (5, 9088)).astype(np.float32)
-    assert same(classifiers.load(tmp_path), published, codes)
+    assert same(kinds.load(tmp_path), published, codes)
 
 
 def test_the_published_classifier_cannot_forget_channel_4319(published):
     with pytest.raises(Img2TabError, match="trained with 1 of the excluded channels, such as 4319"):
-        classifiers.open_published(PUBLISHED, excluded=frozenset({4319}))
-    unused = int(np.flatnonzero(classifiers.importance(published) == 0)[0])
-    assert classifiers.open_published(PUBLISHED, excluded=frozenset({unused})).excluded == {unused}
+        classifiers_xgboost.open_published(PUBLISHED, excluded=frozenset({4319}))
+    unused = int(np.flatnonzero(measures.importance(published) == 0)[0])
+    assert classifiers_xgboost.open_published(PUBLISHED, excluded=frozenset({unused})).excluded == {unused}
 
 
 @pytest.mark.parametrize(("content", "sentence"), [
@@ -466,7 +468,7 @@ def test_a_file_that_is_no_xgboost_classifier_is_a_sentence(content, sentence, t
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(Img2TabError, match=sentence):
-        classifiers.open_published(file)
+        classifiers_xgboost.open_published(file)
 
 
 @pytest.mark.parametrize(("objective", "sentence"), [
@@ -478,7 +480,7 @@ def test_an_xgboost_model_that_is_not_for_two_classes_is_refused(objective, sent
     booster = xgboost.train(params, xgboost.DMatrix(data[0], data[1]), num_boost_round=2)
     booster.save_model(tmp_path / "model.json")
     with pytest.raises(Img2TabError, match=sentence):
-        classifiers.open_published(tmp_path / "model.json")
+        classifiers_xgboost.open_published(tmp_path / "model.json")
 
 
 @pytest.mark.parametrize(("name", "value", "sentence"), [
@@ -491,23 +493,23 @@ def test_an_xgboost_file_whose_trees_lead_elsewhere_is_refused_and_ends_nothing(
     next(tree for tree in trees if len(tree["parents"]) > 1)[name][0] = value
     (tmp_path / "model.json").write_text(json.dumps(stored))
     with pytest.raises(Img2TabError, match=sentence):
-        classifiers.open_published(tmp_path / "model.json")
+        classifiers_xgboost.open_published(tmp_path / "model.json")
 
 
 def test_an_xgboost_file_without_its_trees_is_refused(tmp_path):
     pytest.importorskip("xgboost")
     with pytest.raises(Img2TabError, match="not a whole XGBoost classifier"):
-        classifiers.open_published(_model_of_two(tmp_path / "x.json"))
+        classifiers_xgboost.open_published(_model_of_two(tmp_path / "x.json"))
 
 
 # --- at the size of a table --------------------------------------------------------------------
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", list(classifiers.KINDS))
+@pytest.mark.parametrize("kind", list(kinds.KINDS))
 def test_cancel_at_2000_faces_and_6752_channels_takes_less_than_10_seconds(kind):
-    if classifiers.absent(kind):
-        pytest.skip(classifiers.absent(kind))
+    if kinds.absent(kind):
+        pytest.skip(kinds.absent(kind))
     rng = np.random.default_rng(0)
     X = np.asfortranarray(rng.normal(size=(2000, 6752)).astype(np.float32))
     y = (X[:, :50].sum(axis=1) > 0).astype(int)
@@ -518,7 +520,7 @@ def test_cancel_at_2000_faces_and_6752_channels_takes_less_than_10_seconds(kind)
         return len(asked) > 4
 
     with pytest.raises(Cancelled):
-        classifiers.make(kind, screen=None).fit(X, y, cancelled=cancelled)
+        kinds.make(kind, screen=None).fit(X, y, cancelled=cancelled)
     assert np.diff(asked).max() < 10
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import distances, scoring, tables
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import DEFAULT_BACKBONE, Target
-from img2tab_core.service import Studio
+from img2tab_core import tables
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import DEFAULT_BACKBONE, Target
+from img2tab_core.concepts import scores, wasserstein
+from img2tab_core.studio import Studio
 
 TARGET = Target("warm", "warm", ("not warm", "warm"), "by a formula")
 
@@ -32,9 +33,9 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def counted(monkeypatch):
-    calls, original = [], scoring.distance_and_direction
+    calls, original = [], wasserstein.distance_and_direction
     monkeypatch.setattr(
-        scoring, "distance_and_direction", lambda *given, **options: calls.append(1) or original(*given, **options))
+        wasserstein, "distance_and_direction", lambda *given, **options: calls.append(1) or original(*given, **options))
     return calls
 
 
@@ -47,8 +48,8 @@ def test_the_second_process_reads_what_the_first_scored_to_the_last_bit(home, co
 
 @pytest.mark.parametrize("other", [{"key": "two"}, {"turned": True}])
 def test_a_table_of_other_faces_or_other_labels_is_scored_anew(home, counted, other):
-    before = distances.distances(write(home), "warm")
-    after = distances.distances(write(home, **other), "warm")
+    before = scores.distances(write(home), "warm")
+    after = scores.distances(write(home, **other), "warm")
     assert len(counted) == 2
     assert np.array_equal(before[1], after[1]) == ("key" in other)
 
@@ -56,14 +57,14 @@ def test_a_table_of_other_faces_or_other_labels_is_scored_anew(home, counted, ot
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and then nothing", b"\x00" * 4000])
 def test_a_damaged_file_is_replaced(home, counted, damage):
     table, file = write(home), home / "distances" / "toy-warm.npz"
-    expected = distances.distances(table, "warm")
+    expected = scores.distances(table, "warm")
     file.write_bytes(damage)
     for _ in range(2):
-        assert np.array_equal(distances.distances(table, "warm")[0], expected[0])
+        assert np.array_equal(scores.distances(table, "warm")[0], expected[0])
     assert len(counted) == 2 and [one.name for one in file.parent.iterdir()] == ["toy-warm.npz"]
 
 
 def test_where_nothing_can_be_written_the_answer_is_the_same(home, counted):
     table = write(home)
     (home / "distances").write_text("a file where a folder should be")
-    assert distances.distances(table, "warm")[0].argmax() == 4 and len(counted) == 1
+    assert scores.distances(table, "warm")[0].argmax() == 4 and len(counted) == 1

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from img2tab_core import doctor, weights
+from img2tab_core import weights
+from img2tab_core.cli import doctor
+from img2tab_core.weights import store
 
 
 def found() -> dict[str, dict]:
@@ -14,7 +16,7 @@ def found() -> dict[str, dict]:
 
 
 def test_without_weights_everything_is_still_listed_each_with_its_own_remedy(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "MODELS", tmp_path)
+    monkeypatch.setattr(store, "MODELS", tmp_path)
     checks = found()
     assert len([what for what in checks if what.startswith("Weights ")]) == len(weights.manifest()) == 10
     assert checks["Weights mobilestylegan-ffhq"]["mend"] == "Run `img2tab weights fetch`."

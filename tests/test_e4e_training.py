@@ -14,25 +14,27 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from img2tab_core import backbone, checkpoints, weights
-from img2tab_core.errors import Cancelled, Img2TabError
+from img2tab_core.backbones import backbone, checkpoints
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.cli import training
 from img2tab_core.networks.e4e import Encoder4Editing, GradualStyleEncoder, SingleStyleCodeEncoder
 from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.lpips import Lpips
 from img2tab_core.networks.resnet50 import ResNet50Features, moco_state
 from img2tab_core.networks.stylegan2 import StyleGAN2
-from img2tab_core.training import commands, e4e_commands, train_e4e
-from img2tab_core.training.aligned_pictures import AlignedPictures, no_pictures, read_aligned
-from img2tab_core.training.real_photos import is_held_out
-from img2tab_core.training.reconstruction import PARTS, LossWeights, ReconstructionLoss, face_crop
-from img2tab_core.training.train_e4e import (
+from img2tab_core.training.encoders import e4e_setup, train_e4e
+from img2tab_core.training.encoders.aligned_pictures import AlignedPictures, no_pictures, read_aligned
+from img2tab_core.training.encoders.reconstruction import PARTS, LossWeights, ReconstructionLoss, face_crop
+from img2tab_core.training.encoders.train_e4e import (
     E4eRecipe,
     deltas,
     encoder_from_ir_se50,
     read_e4e_recipes,
     save_e4e,
 )
-from img2tab_core.training.train_e4e import train_e4e as fit
+from img2tab_core.training.encoders.train_e4e import train_e4e as fit
+from img2tab_core.training.real_photos import is_held_out
+from img2tab_core.weights import store
 
 EVERY_PART = LossWeights(l2=1, lpips=0.8, identity=0.1, moco=0.5)
 ONLY_L2 = LossWeights(lpips=0, identity=0)
@@ -389,7 +391,7 @@ def test_no_usable_picture_or_only_held_out_ones_is_a_sentence(folder, tmp_path)
 @pytest.fixture
 def run():
     app = typer.Typer(pretty_exceptions_enable=False)
-    commands.register(app)
+    training.register(app)
     app.command("other")(lambda: None)
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 
@@ -431,7 +433,7 @@ def test_2_steps_from_a_terminal_write_encoder_pt_its_record_and_the_command_tha
 
 
 def test_what_cannot_be_trained_is_1_sentence_with_what_to_do(run, parts, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "status", lambda entry: "missing")
+    monkeypatch.setattr(store, "status", lambda entry: "missing")
     empty = tmp_path / "empty"
     empty.mkdir()
     with_backbone = ("--backbone", "x.pt", "--out", tmp_path / "out")
@@ -461,7 +463,7 @@ def test_what_cannot_be_trained_is_1_sentence_with_what_to_do(run, parts, folder
 def test_ctrl_c_after_1_line_says_where_the_checkpoint_is_and_the_same_command_goes_on(
     parts, folder, tmp_path,
 ):
-    sources = e4e_commands.Sources("x.pt", sorted(folder.iterdir()))
+    sources = e4e_setup.Sources("x.pt", sorted(folder.iterdir()))
     recipe = E4eRecipe(steps=2, batch=2, losses=ONLY_L2, report_every=1)
 
     def stop(text):
@@ -469,8 +471,8 @@ def test_ctrl_c_after_1_line_says_where_the_checkpoint_is_and_the_same_command_g
             raise KeyboardInterrupt
 
     with pytest.raises(Cancelled, match=r"checkpoint\.pt: run the same command again"):
-        e4e_commands.train_backbone_encoder(sources, tmp_path / "out", recipe, facts={}, say=stop)
+        e4e_setup.train_backbone_encoder(sources, tmp_path / "out", recipe, facts={}, say=stop)
     assert not (tmp_path / "out" / "encoder.pt").exists()
     said = []
-    text = e4e_commands.train_backbone_encoder(sources, tmp_path / "out", recipe, facts={}, say=said.append)
+    text = e4e_setup.train_backbone_encoder(sources, tmp_path / "out", recipe, facts={}, say=said.append)
     assert text.startswith("step 2") and (tmp_path / "out" / "encoder.pt").is_file() and "held out: total" in said[-1]

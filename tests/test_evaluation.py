@@ -11,12 +11,15 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from img2tab_core import alignment, cli, evaluation, quality, rendering, weights
-from img2tab_core.backbone import open_backbone
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.evaluation import Evaluated, Evaluation, Measures
-from img2tab_core.records import StyleCode
-from img2tab_core.training import second_identity
+from img2tab_core import weights
+from img2tab_core.backbones import quality, rendering
+from img2tab_core.backbones.backbone import open_backbone
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.records import StyleCode
+from img2tab_core.cli import main
+from img2tab_core.faces import alignment
+from img2tab_core.training.measuring import evaluation, second_identity
+from img2tab_core.training.measuring.evaluation import Evaluated, Evaluation, Measures
 
 ONE = Measures(pixels=0.1, lpips=0.2, landmarks=0.05, identity=0.5, second=0.7, face_found=True, word="partial",
                encode_seconds=0.1, draw_seconds=0.2)
@@ -216,10 +219,10 @@ def test_a_folder_without_the_second_network_is_a_sentence(tmp_path):
 
 @pytest.fixture
 def run():
-    from img2tab_core.training.commands import register
+    from img2tab_core.cli.training import register
 
-    register(cli.app)
-    return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
+    register(main.app)
+    return lambda *words: CliRunner().invoke(main.app, [str(word) for word in words])
 
 
 def test_evaluate_backbone_says_in_json_what_made_every_figure_and_writes_the_csv_and_sheet(run, photo, tmp_path):

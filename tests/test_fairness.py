@@ -8,14 +8,15 @@ import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 from sklearn.metrics import roc_auc_score
 
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.fairness import bootstrap, decisions
-from img2tab_core.fairness.audit_record import Audit, Measure
-from img2tab_core.fairness.audits import EVERYONE, audit
-from img2tab_core.fairness.changes import Change, change
-from img2tab_core.fairness.gaps import GAPS, METRICS, gaps_of
-from img2tab_core.fairness.groups import Groups, crossed
-from img2tab_core.fairness.threshold_costs import threshold_cost
+from img2tab_core.audits import bootstrap
+from img2tab_core.audits import groups as decisions
+from img2tab_core.audits.audit import EVERYONE, audit
+from img2tab_core.audits.audit_record import Audit, Measure
+from img2tab_core.audits.changes import Change, change
+from img2tab_core.audits.groups import Groups, crossed
+from img2tab_core.audits.metrics import GAPS, METRICS, gaps_of
+from img2tab_core.audits.thresholds import threshold_cost
+from img2tab_core.base.errors import Cancelled, Img2TabError
 
 N = 600
 FEW = 100                                                            # resamples, where the interval does not matter

@@ -10,17 +10,18 @@ import torch
 from PIL import Image
 
 from img2tab_core import weights
-from img2tab_core.dlib_dat import read_descriptor
-from img2tab_core.errors import Img2TabError
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import ROOT
 from img2tab_core.networks.face_descriptor import CHIP, FaceDescriptor, chips_of
 from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder, to_input
-from img2tab_core.training.augment import augment
-from img2tab_core.training.encoder import RealPhotos, Recipe, save_encoder, train_encoder
+from img2tab_core.training.encoders.augment import augment
+from img2tab_core.training.encoders.encoder import RealPhotos, Recipe, save_encoder, train_encoder
+from img2tab_core.training.encoders.surrogate import fit_surrogate, load_surrogate, save_surrogate
+from img2tab_core.training.encoders.targets import Describer, Targets
 from img2tab_core.training.real_photos import is_held_out
-from img2tab_core.training.surrogate import fit_surrogate, load_surrogate, save_surrogate
-from img2tab_core.training.targets import Describer, Targets
+from img2tab_core.weights.dlib_dat import read_descriptor
 
-SAMPLES = sorted((weights.ROOT / "assets" / "samples").glob("*.jpg"))
+SAMPLES = sorted((ROOT / "assets" / "samples").glob("*.jpg"))
 
 
 @pytest.fixture(scope="module")

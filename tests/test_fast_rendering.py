@@ -10,12 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from img2tab_core import rendering
-from img2tab_core.feature_cache import FeatureCache, Reuse
+from img2tab_core.backbones import rendering
+from img2tab_core.backbones.feature_cache import FeatureCache, Reuse
+from img2tab_core.base.records import Edit, StyleCode
 from img2tab_core.networks.features import Features, Low
 from img2tab_core.networks.ops import conv_of_scaled, inverse_haar
 from img2tab_core.networks.stylegan2 import StyleGAN2
-from img2tab_core.records import Edit, StyleCode
 from tests.benchmarks.rendering import plain_mobilestylegan, plain_stylegan2
 
 CLOSE = 1e-4                                                         # of a picture in [-1, 1], before it is clipped
@@ -233,7 +233,7 @@ def test_the_features_for_a_32_px_picture_lead_to_one_of_64_px_too(small):
 @pytest.mark.slow
 def test_edits_of_a_stylegan2_at_1024_px_are_the_plain_pictures_within_1e_5_of_their_largest_value(
         seeded_file, other_home, monkeypatch):
-    from img2tab_core import backbone
+    from img2tab_core.backbones import backbone
 
     monkeypatch.setenv("IMG2TAB_HOME", str(other_home))
     network = backbone.open_backbone(str(seeded_file(1024))).generator
@@ -251,7 +251,7 @@ def test_edits_of_a_stylegan2_at_1024_px_are_the_plain_pictures_within_1e_5_of_t
 @pytest.mark.parametrize("care", ["close_from", "draft_from"])
 def test_16_bits_in_the_last_layers_of_a_stylegan2_at_1024_px_move_no_pixel_by_more_than_2_of_255_levels(
         seeded_file, other_home, monkeypatch, care):
-    from img2tab_core import backbone
+    from img2tab_core.backbones import backbone
 
     monkeypatch.setenv("IMG2TAB_HOME", str(other_home))
     network = backbone.open_backbone(str(seeded_file(1024))).generator

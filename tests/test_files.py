@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from img2tab_core.files import hold, whole
+from img2tab_core.base.files import hold, whole
 
 
 def test_a_file_stays_as_it_was_when_writing_fails_and_nothing_is_left_beside_it(tmp_path):

@@ -13,16 +13,19 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import audit_state, doors, state
-from dashboard.components import drag_line, words
-from img2tab_core import remedies, tables, weights
-from img2tab_core.auditing import Auditor
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.layout import StyleLayout
-from img2tab_core.proxies import exclusion_curves
-from img2tab_core.proxies.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve
-from img2tab_core.records import DEFAULT_BACKBONE, Target
-from img2tab_core.service import Studio
+from dashboard.components import drag_line, page_words
+from dashboard.state import audits as audit_state
+from dashboard.state import doors
+from dashboard.state import visit as state
+from img2tab_core import tables
+from img2tab_core.audits import exclusion_curves, remedies
+from img2tab_core.audits.auditor import Auditor
+from img2tab_core.audits.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve
+from img2tab_core.base import files
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import DEFAULT_BACKBONE, Target
+from img2tab_core.studio import Studio
 from tests import browser
 
 APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
@@ -99,7 +102,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def visit(home, first):
-    assert weights.home() == home
+    assert files.home() == home
     at = _ready(AppTest.from_file(str(APP), default_timeout=300).run())
     return _ready(at.switch_page(PAGE).run())
 
@@ -186,7 +189,7 @@ def test_the_ten_of_the_corner_are_listed_with_the_numbers_of_the_auditor(visit,
     assert len(listed) == 10 and {CARRIER, TWIN} & set(listed[:3])
     assert all(importance[index] > 0 for index in listed)
     assert _metric(visit, "Groups, SD") == f"{found.within[listed[0]]:.2f}"
-    assert _metric(visit, "Importance") == words.percent(importance[listed[0]], 2)
+    assert _metric(visit, "Importance") == page_words.percent(importance[listed[0]], 2)
 
 
 def test_a_tick_excludes_1_concept_and_unticking_keeps_it(visit):
@@ -241,8 +244,8 @@ def test_a_curve_stands_beside_its_numbers_and_ticks_so_many(visit, auditor):
     count = at.main.number_input[0]
     assert count.value == best.count and at.button(key="gap.least").disabled
     at = _ready(count.set_value(1400).run())
-    assert _metric(at, "Accuracy") == words.percent(curve.at(1500).estimate("accuracy").mean)
-    assert _metric(at, "Gap") == words.percent(curve.at(1500).estimate("gap").mean)
+    assert _metric(at, "Accuracy") == page_words.percent(curve.at(1500).estimate("accuracy").mean)
+    assert _metric(at, "Gap") == page_words.percent(curve.at(1500).estimate("gap").mean)
     assert _says(at, "As measured with 1,500 excluded, the nearest measured point.")
     at = _ready(at.button(key="gap.tick_line").click().run())
     assert _ticked(at) == set(auditor.suggest(table, "kind", "group").ranking[:1400])
@@ -263,7 +266,7 @@ def test_3_seeds_are_another_curve_with_intervals(visit, auditor):
     value = auditor.curve(auditor.studio.table("toy"), "kind", "group", seeds=range(3)).points[0].estimate("accuracy")
     at = _ready(at.main.number_input[0].set_value(0).run())
     (metric,) = [one for one in at.main.metric if one.label == "Accuracy"]
-    assert f"{words.percent(value.low)} to {words.percent(value.high)}" in metric.proto.help
+    assert f"{page_words.percent(value.low)} to {page_words.percent(value.high)}" in metric.proto.help
 
 
 def test_a_cancelled_curve_can_be_computed_again(visit, monkeypatch):
@@ -345,7 +348,7 @@ def test_after_an_exclusion_the_twin_of_channel_9_is_the_closest_and_its_family_
     shown = at.dataframe[0].value
     assert (links[0].index, links[0].partner) == (TWIN, CARRIER) and len(shown) == len(links) == 10
     assert shown.iloc[0].tolist()[:3] == [
-        "Layer 0 · channel 10", "Layer 0 · channel 9", words.signed(links[0].correlation, 2)]
+        "Layer 0 · channel 10", "Layer 0 · channel 9", page_words.signed(links[0].correlation, 2)]
     (box,) = [one for one in at.checkbox if one.label.startswith("All 2 around")]
     assert not box.value and _says(at, "1 of 2 concepts excluded now")
     at = _ready(at.checkbox(key=box.key).check().run())
@@ -358,7 +361,7 @@ def test_after_an_exclusion_the_twin_of_channel_9_is_the_closest_and_its_family_
 def test_moved_faces_flip_as_often_as_the_auditor_counts(visit, auditor, first):
     at = _part(visit, "Move it")
     found = auditor.intervene(first, "group", strength=1.5).of(1, 0)
-    told = f"{found.flips:,} of {found.faces:,} decisions flip, {words.percent(found.share)}"
+    told = f"{found.flips:,} of {found.faces:,} decisions flip, {page_words.percent(found.share)}"
     assert _says(at, "**Left faces moved towards right:** " + told)
     assert _says(at, "1,500 concepts moved")
 
@@ -416,7 +419,7 @@ def test_the_table_of_remedies_marks_ours_and_has_the_numbers_of_the_auditor(aft
     assert shown["gap"].tolist() == [one.estimate("equalised_odds").text(100, 1) for one in found.outcomes]
     assert shown["accuracy"].tolist() == [one.estimate("accuracy").text(100, 1) for one in found.outcomes]
     nothing, ours = (found.outcomes[at].estimate("equalised_odds").mean for at in (0, 2))
-    assert shown["closed"].tolist()[::2] == ["", words.signed(100 * (1 - ours / nothing), 0).removeprefix("+")]
+    assert shown["closed"].tolist()[::2] == ["", page_words.signed(100 * (1 - ours / nothing), 0).removeprefix("+")]
     assert _says(at, "With the 1 concept of this run excluded")
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from img2tab_core import weights
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 from img2tab_core.networks.ops import band_major, inverse_haar
-from img2tab_core.training.preview_heads import fit_preview_heads
+from img2tab_core.training.encoders.preview_heads import fit_preview_heads
 
 
 @pytest.fixture(scope="module")

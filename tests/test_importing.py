@@ -20,11 +20,15 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from img2tab_core import cli_import, code_files, importing, population, tables
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.importing import celeba_source, folder_source, import_codes, import_photos, limited
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import DEFAULT_BACKBONE, ChannelStats, Target
+from img2tab_core import tables
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import DEFAULT_BACKBONE, ChannelStats, Target
+from img2tab_core.cli import tables as cli_import
+from img2tab_core.tables import code_files, importing, population
+from img2tab_core.tables.importing import import_photos
+from img2tab_core.tables.importing_codes import import_codes
+from img2tab_core.tables.sources import celeba_source, folder_source, limited
 
 LAYOUT = StyleLayout((3, 4))
 STATS = ChannelStats(np.arange(7, dtype=np.float32) * 10, np.arange(1, 8, dtype=np.float32))
@@ -465,7 +469,7 @@ def test_40_faces_of_a_population_are_drawn_and_encoded_by_another_backbone(run,
 
 
 def img2tab(*words: object) -> list[str]:
-    return [sys.executable, "-m", "img2tab_core.cli", *map(str, words)]
+    return [sys.executable, "-m", "img2tab_core.cli.main", *map(str, words)]
 
 
 @pytest.mark.slow

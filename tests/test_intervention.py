@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from img2tab_core import tables
-from img2tab_core.classifiers import wilson
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.intervention import checked, intervene
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import Target
+from img2tab_core.audits.intervention import checked, intervene
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.intervals import wilson
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import Target
 
 N, D = 60, 12
 SHIFT = np.zeros(D)
@@ -116,7 +116,7 @@ def test_a_channel_that_the_classifier_does_not_use_flips_nobody(table):
 
 
 def test_blocks_do_not_change_a_number(table, found, monkeypatch):
-    monkeypatch.setattr("img2tab_core.intervention._VALUES", 7 * D)
+    monkeypatch.setattr("img2tab_core.audits.intervention._VALUES", 7 * D)
     shares = []
     again = intervene(Formula(), table, "gender", SHIFT, rows=np.arange(N), count=2, strengths=(0.5, 1.0),
                       progress=lambda share, text: shares.append(share))

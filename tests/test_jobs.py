@@ -2,8 +2,8 @@
 
 import threading
 
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.jobs import Job
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.jobs import Job
 
 
 def _gated(step):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from img2tab_core.errors import Img2TabError
-from img2tab_core.labels import labels_of, read_labels, rows_for, slug
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.tables.label_files import labels_of, read_labels, rows_for, slug
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from img2tab_core import weights
-from img2tab_core.errors import Img2TabError
-from img2tab_core.lpips_pickle import lpips_state
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import ROOT
 from img2tab_core.networks.lpips import CONVOLUTIONS, Lpips
+from img2tab_core.weights.lpips_pickle import lpips_state
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def trained() -> Lpips:
 
 def pictures(*names: str) -> torch.Tensor:
     """Sample faces of the product, float32 (n, 3, 256, 256) in [-1, 1]."""
-    read = [np.asarray(Image.open(weights.ROOT / "assets" / "samples" / name).convert("RGB")) for name in names]
+    read = [np.asarray(Image.open(ROOT / "assets" / "samples" / name).convert("RGB")) for name in names]
     return torch.from_numpy(np.stack(read)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from img2tab_core.evaluation import Evaluated, Evaluation, Measures, summary
-from img2tab_core.training.model_card import GOALS, card
+from img2tab_core.training.measuring.backbone_card import GOALS, card
+from img2tab_core.training.measuring.evaluation import Evaluated, Evaluation, Measures, summary
 
 
 def _figures(**of_method: float) -> dict:

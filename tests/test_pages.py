@@ -16,10 +16,13 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from dashboard import face_state, state
-from dashboard.components import scrub, words
-from img2tab_core import service, weights
-from img2tab_core.records import DEFAULT_BACKBONE, Edit
+from dashboard.components import page_words, scrub
+from dashboard.state import faces as face_state
+from dashboard.state import visit as state
+from img2tab_core.base import files as weights
+from img2tab_core.base.records import DEFAULT_BACKBONE, Edit
+from img2tab_core.studio import Studio, _descriptor
+from img2tab_core.weights import store
 from tests import app
 from tests.test_photos import bilevel_png
 
@@ -84,8 +87,8 @@ def _metric(at: AppTest, ending: str) -> str:
     for one in at.get("bidi_component"):
         if one.proto.component_name == "img2tab_scrub":
             head, _ = scrub.unpack(one.proto.bytes)
-            shown |= {head["text"]["before"]: words.percent(head["before_share"]),
-                      head["text"]["after"]: words.percent(head["share"])}
+            shown |= {head["text"]["before"]: page_words.percent(head["before_share"]),
+                      head["text"]["after"]: page_words.percent(head["share"])}
     return next(value for label, value in shown.items() if label.endswith(ending))
 
 
@@ -151,7 +154,7 @@ def test_a_sample_shows_the_probability_of_the_likelier_class(visit):
     at = _sample(visit, 2)
     run, code = state.studio().run(state.table("default"), _target(at)), state.encode(face_state.samples()[2])
     probability = state.studio().predict(run, code).probability
-    assert _metric(at, ", before") == words.percent(max(probability, 1 - probability))
+    assert _metric(at, ", before") == page_words.percent(max(probability, 1 - probability))
 
 
 def _target(at: AppTest) -> str:
@@ -165,8 +168,8 @@ def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and
     studio, code = state.studio(), state.encode(face_state.samples()[1])
     run = studio.run(state.table("default"), _target(at))
     was, now = studio.predict(run, code).probability, studio.predict(run, code, [Edit(picked, 8.0)]).probability
-    assert _metric(at, ", after") == words.percent(now if was >= 0.5 else 1 - now)
-    assert at.button(key=f"inspect.chip.{picked}").label.endswith(words.deviations(8.0))
+    assert _metric(at, ", after") == page_words.percent(now if was >= 0.5 else 1 - now)
+    assert at.button(key=f"inspect.chip.{picked}").label.endswith(page_words.deviations(8.0))
     at = app.well(at.button(key="inspect.reset").click().run())
     assert _metric(at, ", after") == _metric(at, ", before")
     assert _shift(at).value == 0.0
@@ -203,7 +206,7 @@ def test_the_family_moves_the_probability_further_than_1_concept_at_1_sd(visit):
     strength = -3.0 if was >= 0.5 else 3.0
     at = app.well(at.slider(key="inspect.strength").set_value(strength).run())
     now = studio.predict(run, code, studio.family(run, strength=strength)).probability
-    assert _metric(at, ", after") == words.percent(now if was >= 0.5 else 1 - now)
+    assert _metric(at, ", after") == page_words.percent(now if was >= 0.5 else 1 - now)
     assert abs(now - was) > 0.2
 
 
@@ -231,7 +234,7 @@ def test_a_portrait_is_found_aligned_and_judged(visit, shared_photos):
     assert _metric(at, ", before").endswith("%")
     face = _state(at, "visit.photos")[0].faces[0]
     word = state.studio().quality(face, state.encode(face)).word
-    assert sum(f"{words.sentence(word)} reconstruction" in one.value for one in at.markdown) == 1
+    assert sum(f"{page_words.sentence(word)} reconstruction" in one.value for one in at.markdown) == 1
 
 
 def test_a_bad_upload_is_a_sentence_with_its_name_and_the_face_of_before_stays(visit, shared_photos):
@@ -381,7 +384,7 @@ def _until(job, words_of_it: str) -> None:
 def _share_of(code) -> str:
     studio = state.studio()
     probability = studio.predict(studio.run(state.table("default"), "perceived_gender"), code).probability
-    return words.percent(max(probability, 1 - probability))
+    return page_words.percent(max(probability, 1 - probability))
 
 
 def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back(refining):
@@ -461,8 +464,8 @@ def test_a_refinement_that_fails_is_told_in_a_sentence_and_the_encoders_answer_s
     at = _sample(refining(0.5), 5)
     before = _metric(at, ", before")
     state.studio().__dict__.pop("descriptor", None)
-    service._descriptor.cache_clear()
-    monkeypatch.setattr(weights, "MODELS", tmp_path)                 # as if the model files were removed meanwhile
+    _descriptor.cache_clear()
+    monkeypatch.setattr(store, "MODELS", tmp_path)                 # as if the model files were removed meanwhile
     at = app.well(at.button(key="inspect.refine").click().run())
     while not _errors(at) and _state(at, "visit.refining"):          # it may fail before the page is drawn
         at = app.well(at.run())
@@ -551,7 +554,7 @@ def test_a_typed_concept_and_the_top_100_are_ticked_and_cleared(visit):
 @pytest.fixture
 def patient(monkeypatch):
     """Trainings that begin only once they are asked to stop: however slow the page is drawn, there is one to cancel."""
-    train = service.Studio.train
+    train = Studio.train
 
     def waiting(self, *args, cancelled=None, **options):
         until = time.monotonic() + 120
@@ -559,7 +562,7 @@ def patient(monkeypatch):
             time.sleep(0.02)
         return train(self, *args, cancelled=cancelled, **options)
 
-    monkeypatch.setattr(service.Studio, "train", waiting)
+    monkeypatch.setattr(Studio, "train", waiting)
 
 
 def test_a_cancelled_training_leaves_the_active_run_as_it_was(visit, patient):
@@ -593,7 +596,7 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     assert second.excluded == ticked and len(ticked) == 2
     assert studio.scores(second).importance[sorted(ticked)].tolist() == [0.0, 0.0]
     assert any("Before and after: run 1 and run 2" == one.value for one in at.subheader)
-    assert words.percent(second.metrics.accuracy) in [one.value for one in at.metric if one.label == "Accuracy"]
+    assert page_words.percent(second.metrics.accuracy) in [one.value for one in at.metric if one.label == "Accuracy"]
     assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
 
     at = app.well(at.button(key="exclude.undo").click().run())

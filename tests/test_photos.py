@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
-from img2tab_core.errors import Img2TabError
-from img2tab_core.photos import MIN_SIDE, read_photo
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.faces.photos import MIN_SIDE, read_photo
 
 HEIGHT, WIDTH = 80, 120
 

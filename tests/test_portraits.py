@@ -10,18 +10,19 @@ import typer
 from scipy.special import expit
 from typer.testing import CliRunner
 
-from img2tab_core.errors import Img2TabError
-from img2tab_core.layout import StyleLayout
-from img2tab_core.training import commands, corrections, portrait_card, portraits
-from img2tab_core.training.corrections import Drawn, Judged
-from img2tab_core.training.domain_gap import domain_gap, mean_shift, over_all
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.cli import training
+from img2tab_core.training.measuring import corrections, portrait_card, portraits
+from img2tab_core.training.measuring.corrections import Drawn, Judged
+from img2tab_core.training.measuring.domain_gap import domain_gap, mean_shift, over_all
 from img2tab_core.training.real_photos import is_held_out, third_of
 
 
 @pytest.fixture
 def run():
     app = typer.Typer()
-    commands.register(app)
+    training.register(app)
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 
 

@@ -7,15 +7,15 @@ from scipy.stats import wasserstein_distance
 from sklearn.metrics import roc_auc_score
 
 from img2tab_core import tables
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.layout import StyleLayout
-from img2tab_core.proxies import exclusion_curves
-from img2tab_core.proxies.carriers import Carried, carried, suggest
-from img2tab_core.proxies.draws import balanced_rows, biased_rows
-from img2tab_core.proxies.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve, exclusion_curve, joined
-from img2tab_core.proxies.linear_probe import probe, readable
-from img2tab_core.proxies.stand_ins import correlated, families, took_over
-from img2tab_core.records import Target
+from img2tab_core.audits import exclusion_curves
+from img2tab_core.audits.carriers import Carried, carried, suggest
+from img2tab_core.audits.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve, exclusion_curve, joined
+from img2tab_core.audits.linear_probe import probe, readable
+from img2tab_core.audits.stand_ins import correlated, families, took_over
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import Target
+from img2tab_core.tables.draws import balanced_rows, biased_rows
 
 N, D = 1200, 40
 TARGET, GROUP, CONSTANT = (0, 1), (5, 6, 7), 39

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dashboard import proxy_charts
-from img2tab_core.comparison import estimate
-from img2tab_core.intervention import Intervention, Moved
-from img2tab_core.proxies.carriers import Carried
+from dashboard.charts import proxies as proxy_charts
+from img2tab_core.audits.carriers import Carried
+from img2tab_core.audits.intervention import Intervention, Moved
+from img2tab_core.base.intervals import estimate
 
 GROUPS, CLASSES = ("perceived female", "perceived male"), ("not smiling", "smiling")
 SHIFT = np.array([1.0, -0.5, 0.2, 0.0])

@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import quick, runs, service, tables
-from img2tab_core.classifiers import catboost
+from img2tab_core import tables
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import Metrics, Target
+from img2tab_core.classifiers import catboost, quick, runs
 from img2tab_core.classifiers.catboost import CatBoostConcepts, GpuConcepts, Rounded
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.layout import StyleLayout
-from img2tab_core.quick import Screen
-from img2tab_core.records import Metrics, Target
+from img2tab_core.classifiers.quick import Screen
+from img2tab_core.studio import DEFAULT_BACKBONE, Studio
 
 D, N = 200, 600
 TARGETS = tuple(Target(name, name, (f"not {name}", name), "by a formula") for name in ("warm", "tall"))
@@ -38,7 +39,7 @@ def toy_home(tmp_path_factory):
     labels.loc[::6, "warm"] = -1
     tables.write_table(
         home / "tables" / "toy", lambda rows: psi[rows], labels, targets=TARGETS, layout=StyleLayout((120, 80)),
-        backbone=service.DEFAULT_BACKBONE, key="toy-1")
+        backbone=DEFAULT_BACKBONE, key="toy-1")
     return home
 
 
@@ -54,7 +55,7 @@ def home(toy_home, tmp_path, monkeypatch):
 
 @pytest.fixture
 def door(home):
-    return service.Studio()
+    return Studio()
 
 
 @pytest.fixture
@@ -97,13 +98,13 @@ def test_the_first_answer_is_marked_quick_and_the_full_run_that_follows_is_that_
     assert first.metrics.accuracy > 0.7 and full.note == ""
     assert not (first.classifier.screened_ == 7).any()
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
-    assert same(full, service.Studio().train(table, "warm", excluded=frozenset({7}), seed=1), table)
+    assert same(full, Studio().train(table, "warm", excluded=frozenset({7}), seed=1), table)
 
 
 def test_excluding_one_more_concept_reads_no_style_code_and_rounds_none(door, never_rounded):
     table = door.table("toy")
     door.prepare(table, "warm")
-    blind, plain = poisoned(table), service.Studio()
+    blind, plain = poisoned(table), Studio()
     never_rounded()
     for excluded in (frozenset(), frozenset({3}), frozenset({3, 7})):
         seen = []
@@ -133,7 +134,7 @@ def test_the_standing_run_is_the_same_whether_or_not_its_codes_were_rounded(door
     door.prepare(table, "warm")
     assert same(door.train(table, "warm"), standing, table)
     shutil.rmtree(home / "runs")
-    assert same(service.Studio().run(table, "warm"), standing, table)
+    assert same(Studio().run(table, "warm"), standing, table)
 
 
 def test_a_second_target_has_codes_of_its_own_and_the_memory_keeps_one(door, never_rounded):
@@ -152,7 +153,7 @@ def test_another_process_finds_the_codes_on_disk(door, home, never_rounded):
     assert sorted(file.name for file in folder.iterdir()) == [
         "about.json", "channels.json", "train.pool", "unseen.pool"]
     never_rounded()
-    fresh = service.Studio()
+    fresh = Studio()
     again = fresh.table("toy")
     fresh.distances(again, "warm")
     assert fresh.screen(again, "warm") == first == fresh.prepare(again, "warm")
@@ -173,11 +174,11 @@ def test_damaged_codes_are_rounded_again_to_the_same_classifier(door, home, dama
         middle = len(good) // 2
         rest = bytes([good[middle] ^ 1]) + good[middle + 1 :] if damage == "flipped" else b""
         file.write_bytes(good[:middle] + rest)
-    fresh = service.Studio()
+    fresh = Studio()
     assert fresh._codes(table, "warm") is None
     assert same(fresh.train(table, "warm"), standing, table)
     assert fresh._codes(table, "warm", make=True) is not None
-    assert service.Studio()._codes(table, "warm") is not None
+    assert Studio()._codes(table, "warm") is not None
     assert same(fresh.train(poisoned(table), "warm"), standing, table)
 
 
@@ -235,7 +236,7 @@ def test_of_a_table_over_the_budget_the_first_channels_are_rounded_and_the_rest_
     monkeypatch.setattr(quick, "UNMEASURED", 100)
     seen = []
     full = door.train_live(table, "warm", on_quick=seen.append)
-    assert same(full, service.Studio().train(table, "warm"), table)         # all 200 channels, 50 of them not rounded
+    assert same(full, Studio().train(table, "warm"), table)         # all 200 channels, 50 of them not rounded
     assert seen[0].classifier.screened_.tolist() == sorted(order[:100])
     assert seen[0].metrics == quick.measure(seen[0].classifier, table, "warm", rounded=None)
 
@@ -335,7 +336,7 @@ def test_the_price_of_a_screen_is_measured_on_validation_faces_once_and_kept(doo
     assert screen.full == (door.run(table, "warm").classifier.predict(table.psi[rows]) == labels).mean()
     assert seen == sorted(seen)
     monkeypatch.setattr(quick, "choose", lambda *args, **options: pytest.fail("measured again"))
-    assert service.Studio().prepare(table, "warm") == screen
+    assert Studio().prepare(table, "warm") == screen
     run = door.train_quick(table, "warm")
     assert run.note == f"Quick answer: {screen.sentence}" and len(run.classifier.screened_) == screen.count
     assert quick.stored_screen(replace(table, key="toy-2"), "warm") is None
@@ -399,7 +400,7 @@ def test_on_20000_faces_the_quick_answer_is_within_2_points_and_the_full_one_is_
 ):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     (tmp_path / "tables").symlink_to(other_home / "tables")
-    door = service.Studio()
+    door = Studio()
     table, seen = door.table(), []
     standing = door.run(table, "smiling")                            # trained on the codes themselves
     screen = door.prepare(table, "smiling")

@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from img2tab_core import refinement
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.service import Studio
+from img2tab_core.backbones import refinement
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.studio import Studio
 
 STEPS = 8
 
@@ -50,7 +50,7 @@ def test_w_plus_is_23_by_512_and_read_only_and_near_the_encoders_answer(eight, s
 
 def test_the_numbers_after_are_those_of_the_returned_code(eight, studio, face):
     code = studio.backbone().styles(eight.w_plus[None])
-    from img2tab_core.records import StyleCode
+    from img2tab_core.base.records import StyleCode
 
     drawn = studio.render(StyleCode.of(code[0]), size=256)
     off = drawn.astype(np.float64) - face.pixels

@@ -5,10 +5,19 @@ import json
 import numpy as np
 import pytest
 
-from img2tab_core import remedies
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.fairness.groups import Groups
-from img2tab_core.remedies import NOTHING, REMEDIES, Own, Remedies, compare_remedies, excluding, reweighing, without
+from img2tab_core.audits import remedies
+from img2tab_core.audits.groups import Groups
+from img2tab_core.audits.remedies import (
+    NOTHING,
+    REMEDIES,
+    Own,
+    Remedies,
+    compare_remedies,
+    excluding,
+    reweighing,
+    without,
+)
+from img2tab_core.base.errors import Cancelled, Img2TabError
 
 N, D = 3200, 30
 SHORTCUT = tuple(range(10, 20))                                      # the channels that carry the group

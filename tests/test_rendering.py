@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from img2tab_core import rendering
-from img2tab_core.errors import Img2TabError
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import ChannelStats, Edit, StyleCode
+from img2tab_core.backbones import rendering
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import ChannelStats, Edit, StyleCode
 
 STATS = ChannelStats(np.zeros(4, np.float32), np.array([1, 2, 0, 4], np.float32))
 

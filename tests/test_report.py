@@ -17,25 +17,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import remedies, run_card, tables, weights
-from img2tab_core.auditing import Auditor
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.fairness.changes import change
-from img2tab_core.fairness.gaps import GAPS, METRICS
-from img2tab_core.layout import StyleLayout
-from img2tab_core.proxies import stand_ins
-from img2tab_core.records import Target
-from img2tab_core.report import report_html, write_report
-from img2tab_core.report_parts.drawings import Scale
-from img2tab_core.report_parts.files import check_page
-from img2tab_core.report_parts.markup import element, paragraphs
-from img2tab_core.report_parts.measured import PLOTTED
-from img2tab_core.report_parts.sheets import NAMES
-from img2tab_core.report_parts.words import number, span
-from img2tab_core.service import Studio
-from img2tab_core.session_runs import REPEATED, SessionRuns
+from img2tab_core import tables
+from img2tab_core.audits import remedies, stand_ins
+from img2tab_core.audits.auditor import Auditor
+from img2tab_core.audits.changes import change
+from img2tab_core.audits.metrics import GAPS, METRICS
+from img2tab_core.base import files
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import Target
+from img2tab_core.base.words import listed, percent, place
+from img2tab_core.reports import model_card
+from img2tab_core.reports.drawings import Scale
+from img2tab_core.reports.measured_chapters import PLOTTED
+from img2tab_core.reports.page import element, paragraphs
+from img2tab_core.reports.report import check_page, report_html, write_report
+from img2tab_core.reports.sheets import NAMES
+from img2tab_core.reports.wording import number, span
+from img2tab_core.sessions.session_runs import REPEATED, SessionRuns
 from img2tab_core.sessions.shared_exclusions import read_exclusions
-from img2tab_core.words import listed, percent, place
+from img2tab_core.studio import Studio
 from tests.browser import ARGUMENTS, chromium
 
 N, SIZES = 800, (12, 20)
@@ -100,7 +101,7 @@ def session(runs, table):
     runs.sessions._end(lost, "interrupted", reason="Its process is gone.")
     failed = runs.sessions.start_run(found, one, "logistic", 0, [2])
     runs.sessions.fail_run(failed, "The disk was full.")
-    names = weights.home() / "names.json"
+    names = files.home() / "names.json"
     names.write_text(json.dumps({"toy-ffhq": {"11": f"beard {EVIL}"}}))
     return runs.sessions.open(found.id)
 
@@ -294,7 +295,7 @@ def test_what_people_typed_is_text_in_the_page_and_in_the_card(runs, table, tmp_
     for begins in ("S ", "O ", "N ", "W ", "B ", "Beard "):
         assert f"{begins}{EVIL}" in one.text
     assert all(link.startswith(("data:", "#")) for link in [*one.attributes("src"), *one.attributes("href")])
-    card = run_card.card_of(runs, found, runs.sessions.run(found, 2))
+    card = model_card.card_of(runs, found, runs.sessions.run(found, 2))
     assert "<script" not in card and card.count("&lt;script&gt;alert('1')") == 4
 
 
@@ -350,14 +351,14 @@ def test_the_model_of_an_older_run_may_be_lost_and_its_noted_gap_is_shown(runs, 
     found = runs.begin("Lost", "Ada", table, "kind", ["group"])
     first, _ = runs.train(found, None, kind="logistic", excluded=frozenset({20}))
     second, _ = runs.train(found, first, kind="logistic", excluded=frozenset({9, 20}))
-    shutil.rmtree(weights.home() / "runs" / first.run_id)
+    shutil.rmtree(files.home() / "runs" / first.run_id)
     fresh = SessionRuns(Auditor(Painted()))                          # knows no model but those on the disk
     one = Page(report_html(fresh, found))
     assert one.table("The tree of runs")["2"][3].startswith("done, without its model The model of run 2")
     row = next(cells for head, cells in one.table("The gaps between").items() if head.startswith("Equalised"))
     assert row[0] == percent(first.metrics["equalised_odds"])        # no interval
     assert "Who took over cannot be said: the model of run 2" in one.text
-    shutil.rmtree(weights.home() / "runs" / second.run_id)
+    shutil.rmtree(files.home() / "runs" / second.run_id)
     with pytest.raises(Img2TabError, match=r"The model of run 3 of 'Lost' is not in this folder"):
         report_html(SessionRuns(Auditor(Painted())), found)
 
@@ -422,15 +423,15 @@ def test_no_sentence_claims_that_a_model_is_fair(page, written):
 
 def test_the_model_card_has_the_9_usual_headings_beside_the_classifier(runs, session, written, page):
     info = runs.sessions.run(session, 2)
-    assert written.card == weights.home() / "runs" / info.run_id / "model_card.md"
+    assert written.card == files.home() / "runs" / info.run_id / "model_card.md"
     assert (written.card.parent / "model.json").is_file()
     text = written.card.read_text()
-    assert re.findall(r"(?m)^## (.+)$", text) == list(run_card.HEADINGS) and len(run_card.HEADINGS) == 9
+    assert re.findall(r"(?m)^## (.+)$", text) == list(model_card.HEADINGS) and len(model_card.HEADINGS) == 9
     found = runs.auditor.audit(runs.model(session, info), ["group"])
     row = next(line for line in text.splitlines() if line.startswith("| Accuracy |"))
     assert row.count("|") == 5 and percent(found.by_group[0].measures["accuracy"].value) in row
     assert "2 channels excluded" in text and text in page.text
-    assert run_card.card_of(runs, session, info) == text             # the same, audited anew
+    assert model_card.card_of(runs, session, info) == text             # the same, audited anew
 
 
 def test_a_second_report_removes_the_tables_that_only_the_first_had(runs, table, tmp_path):

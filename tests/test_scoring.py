@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from img2tab_core import scoring
-from img2tab_core.errors import Img2TabError
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.concepts import scores, wasserstein
 
 
 def ones(d):
@@ -21,15 +21,15 @@ def test_a_case_worked_by_hand():
     # 1 + 1/6 + 4/3 = 5/2; with a standard deviation of 2, 5/4. Means: 3 - 1/2 = 5/2, so 5/4 as well.
     psi = np.array([[0.0], [2.0], [1.0], [5.0], [2.0]])
     labels = np.array([0, 1, 0, 1, 1])
-    assert scoring.wasserstein(psi, labels, std=np.array([2.0])) == pytest.approx([1.25], abs=1e-15)
-    assert scoring.direction(psi, labels, std=np.array([2.0])) == pytest.approx([1.25], abs=1e-15)
+    assert wasserstein.wasserstein(psi, labels, std=np.array([2.0])) == pytest.approx([1.25], abs=1e-15)
+    assert wasserstein.direction(psi, labels, std=np.array([2.0])) == pytest.approx([1.25], abs=1e-15)
 
 
 def test_crossing_classes_have_a_distance_but_no_direction():
     # {-1, 1} against {0, 0}: each half moves by 1, and the means are equal.
     psi, labels = np.array([[-1.0], [1.0], [0.0], [0.0]]), np.array([1, 1, 0, 0])
-    assert scoring.wasserstein(psi, labels, std=ones(1)) == pytest.approx([1.0])
-    assert scoring.direction(psi, labels, std=ones(1)) == pytest.approx([0.0])
+    assert wasserstein.wasserstein(psi, labels, std=ones(1)) == pytest.approx([1.0])
+    assert wasserstein.direction(psi, labels, std=ones(1)) == pytest.approx([0.0])
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -51,10 +51,10 @@ def test_equals_scipy_to_1e_6_on_40_random_tables(seed):
     std = rng.uniform(0.1, 10, d)
     expected = [wasserstein_distance(psi[labels == 0, i], psi[labels == 1, i]) / std[i] for i in range(d)]
     for layout in (np.asfortranarray, np.ascontiguousarray):
-        got = scoring.wasserstein(layout(psi), labels, std=std, block=int(rng.integers(1, 6)))
+        got = wasserstein.wasserstein(layout(psi), labels, std=std, block=int(rng.integers(1, 6)))
         assert got.dtype == np.float64
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
-        assert (got >= np.abs(scoring.direction(psi, labels, std=std)) - 1e-9).all()
+        assert (got >= np.abs(wasserstein.direction(psi, labels, std=std)) - 1e-9).all()
 
 
 def kinds(n, labels, seed=0):
@@ -91,7 +91,7 @@ def test_18_kinds_of_channels_equal_scipy_to_1e_6_of_the_distance(n0, n1, dtype)
     labels = np.random.default_rng(1).permutation(np.repeat([0, 1], [n0, n1]))
     channels = kinds(n0 + n1, labels)
     psi = np.stack(list(channels.values()), axis=1).astype(dtype, order="F")
-    got, shift = scoring.distance_and_direction(psi, labels, std=ones(len(channels)))
+    got, shift = wasserstein.distance_and_direction(psi, labels, std=ones(len(channels)))
     for index, name in enumerate(channels):
         values = psi[:, index].astype(np.float64)
         expected = wasserstein_distance(values[labels == 0], values[labels == 1])
@@ -105,39 +105,39 @@ def test_18_kinds_of_channels_equal_scipy_to_1e_6_of_the_distance(n0, n1, dtype)
 def test_6_other_number_types_equal_their_float64(dtype):
     labels = np.random.default_rng(2).integers(0, 2, 900)
     psi = (np.random.default_rng(3).normal(40, 10, (900, 5)) + labels[:, None]).astype(dtype)
-    expected = scoring.wasserstein(psi.astype(np.float64), labels, std=ones(5))
-    assert np.array_equal(scoring.wasserstein(psi, labels, std=ones(5)), expected)
+    expected = wasserstein.wasserstein(psi.astype(np.float64), labels, std=ones(5))
+    assert np.array_equal(wasserstein.wasserstein(psi, labels, std=ones(5)), expected)
 
 
 def test_neither_block_nor_threads_nor_neighbours_change_a_bit_of_18_kinds(monkeypatch):
     labels = (np.random.default_rng(4).random(3000) < 0.3).astype(int)
     psi = np.stack(list(kinds(3000, labels).values()), axis=1).astype(np.float32, order="F")
     std = ones(psi.shape[1])
-    whole = scoring.distance_and_direction(psi, labels, std=std)
+    whole = wasserstein.distance_and_direction(psi, labels, std=std)
     for cores, block in ((1, 1), (2, 1), (3, 4), (5, 7), (1, 18), (2, 256)):
-        monkeypatch.setattr(scoring, "_cores", lambda cores=cores: cores)
-        found = scoring.distance_and_direction(psi, labels, std=std, block=block)
+        monkeypatch.setattr(wasserstein, "_cores", lambda cores=cores: cores)
+        found = wasserstein.distance_and_direction(psi, labels, std=std, block=block)
         assert np.array_equal(found, whole)
-        assert np.array_equal(scoring.wasserstein(psi, labels, std=std, block=block), whole[0])
-        assert np.array_equal(scoring.direction(psi, labels, std=std, block=block), whole[1])
-        assert np.array_equal(scoring.wasserstein(np.ascontiguousarray(psi), labels, std=std, block=block), whole[0])
+        assert np.array_equal(wasserstein.wasserstein(psi, labels, std=std, block=block), whole[0])
+        assert np.array_equal(wasserstein.direction(psi, labels, std=std, block=block), whole[1])
+        assert np.array_equal(wasserstein.wasserstein(np.ascontiguousarray(psi), labels, std=std, block=block), whole[0])
     order = np.random.default_rng(5).permutation(len(std))
-    assert np.array_equal(scoring.wasserstein(psi[:, order], labels, std=std), whole[0][order])
+    assert np.array_equal(wasserstein.wasserstein(psi[:, order], labels, std=std), whole[0][order])
 
 
 def test_two_classes_of_the_same_1000_values_are_0_apart():
     values = np.random.default_rng(6).normal(size=(1000, 3)).astype(np.float32)
     psi, labels = np.concatenate([values, values[::-1]]), np.repeat([0, 1], 1000)
-    np.testing.assert_allclose(scoring.wasserstein(psi, labels, std=ones(3)), 0, atol=1e-15)
+    np.testing.assert_allclose(wasserstein.wasserstein(psi, labels, std=ones(3)), 0, atol=1e-15)
 
 
 def test_8_threads_at_once_get_what_one_gets():
     from concurrent.futures import ThreadPoolExecutor
 
     psi, labels = table(7, n=4000, d=40)
-    alone = scoring.wasserstein(psi, labels, std=ones(40))
+    alone = wasserstein.wasserstein(psi, labels, std=ones(40))
     with ThreadPoolExecutor(8) as pool:
-        for found in pool.map(lambda _: scoring.wasserstein(psi, labels, std=ones(40), block=3), range(16)):
+        for found in pool.map(lambda _: wasserstein.wasserstein(psi, labels, std=ones(40), block=3), range(16)):
             assert np.array_equal(found, alone)
 
 
@@ -150,7 +150,7 @@ def test_a_progress_that_stops_the_work_is_heard_after_1_block_of_50():
 
     heard = []
     with pytest.raises(Img2TabError, match="Enough"):
-        scoring.wasserstein(psi, labels, std=ones(50), block=1, progress=stop)
+        wasserstein.wasserstein(psi, labels, std=ones(50), block=1, progress=stop)
     assert heard == [0.02]
 
 
@@ -158,10 +158,10 @@ def test_two_threads_work_on_a_map_of_256_mb_in_less_than_90_mb(tmp_path, monkey
     labels = np.random.default_rng(9).integers(0, 2, 160_000)
     psi = np.lib.format.open_memmap(tmp_path / "psi.npy", "w+", np.float32, (400, 160_000))
     psi[:] = np.random.default_rng(10).normal(size=160_000).astype(np.float32) + np.arange(400)[:, None]
-    monkeypatch.setattr(scoring, "_cores", lambda: 2)
+    monkeypatch.setattr(wasserstein, "_cores", lambda: 2)
     tracemalloc.start()
     try:
-        scoring.distance_and_direction(psi.T, labels, std=ones(400))
+        wasserstein.distance_and_direction(psi.T, labels, std=ones(400))
         assert tracemalloc.get_traced_memory()[1] < 90e6
     finally:
         tracemalloc.stop()
@@ -175,34 +175,34 @@ def test_what_a_graphics_card_would_do_equals_scipy_to_1e_6_on_18_kinds_of_chann
     psi = np.stack(list(channels.values()), axis=1).astype(np.float32, order="F")
     psi.setflags(write=False)
     std, labels = ones(len(channels)), labels[rows]
-    expected = scoring.distance_and_direction(psi, labels, std=std, rows=rows)
-    monkeypatch.setattr(scoring, "GPU_VALUES", 1)
-    monkeypatch.setattr(scoring, "_graphics_card", lambda: torch.device("cpu"))
-    monkeypatch.setattr(scoring, "_per_channel", None)                   # it must not be needed
+    expected = wasserstein.distance_and_direction(psi, labels, std=std, rows=rows)
+    monkeypatch.setattr(wasserstein, "GPU_VALUES", 1)
+    monkeypatch.setattr(wasserstein, "_graphics_card", lambda: torch.device("cpu"))
+    monkeypatch.setattr(wasserstein, "_per_channel", None)                   # it must not be needed
     seen = []
-    found = scoring.distance_and_direction(psi, labels, std=std, rows=rows, block=4, progress=seen.append)
+    found = wasserstein.distance_and_direction(psi, labels, std=std, rows=rows, block=4, progress=seen.append)
     for ours, theirs in zip(found, expected, strict=True):
         assert (np.abs(ours - theirs) <= 1e-6 * np.abs(theirs) + 1e-12 * np.abs(psi).max(axis=0)).all()
     oracle = [wasserstein_distance(x[rows][labels == 0], x[rows][labels == 1]) for x in psi.astype(np.float64).T]
     np.testing.assert_allclose(found[0], oracle, rtol=1e-6, atol=0)
     assert len(seen) == 5 and seen[-1] == 1
-    assert np.array_equal(scoring.wasserstein(psi, labels, std=std, rows=rows), found[0])
+    assert np.array_equal(wasserstein.wasserstein(psi, labels, std=std, rows=rows), found[0])
     with pytest.raises(Img2TabError, match="channel 1"):
-        scoring.wasserstein(np.array([[0, 0], [1, np.inf], [2, 0]]), np.array([0, 1, 1]), std=ones(2))
+        wasserstein.wasserstein(np.array([[0, 0], [1, np.inf], [2, 0]]), np.array([0, 1, 1]), std=ones(2))
 
 
 def test_a_graphics_card_that_is_full_leaves_3_channels_to_the_processor(monkeypatch):
     torch = pytest.importorskip("torch")
     psi, labels = table(13, d=3)
-    expected = scoring.wasserstein(psi, labels, std=ones(3))
+    expected = wasserstein.wasserstein(psi, labels, std=ones(3))
 
     def full(*_, **__):
         raise torch.cuda.OutOfMemoryError
 
-    monkeypatch.setattr(scoring, "GPU_VALUES", 1)
-    monkeypatch.setattr(scoring, "_graphics_card", lambda: torch.device("cpu"))
+    monkeypatch.setattr(wasserstein, "GPU_VALUES", 1)
+    monkeypatch.setattr(wasserstein, "_graphics_card", lambda: torch.device("cpu"))
     monkeypatch.setattr(torch, "empty", full)
-    assert np.array_equal(scoring.wasserstein(psi, labels, std=ones(3)), expected)
+    assert np.array_equal(wasserstein.wasserstein(psi, labels, std=ones(3)), expected)
 
 
 def test_without_a_driver_400_channels_are_measured_and_torch_stays_unimported():
@@ -223,41 +223,41 @@ def table(seed=0, n=120, d=9):
 def test_is_symmetric_and_the_direction_changes_its_sign():
     psi, labels = table()
     np.testing.assert_allclose(
-        scoring.wasserstein(psi, labels, std=ones(9)), scoring.wasserstein(psi, 1 - labels, std=ones(9)), rtol=1e-12
+        wasserstein.wasserstein(psi, labels, std=ones(9)), wasserstein.wasserstein(psi, 1 - labels, std=ones(9)), rtol=1e-12
     )
-    there = scoring.direction(psi, labels, std=ones(9))
-    assert np.array_equal(there, -scoring.direction(psi, 1 - labels, std=ones(9)))
+    there = wasserstein.direction(psi, labels, std=ones(9))
+    assert np.array_equal(there, -wasserstein.direction(psi, 1 - labels, std=ones(9)))
 
 
 def test_a_shift_of_100_changes_nothing_and_a_scale_of_3_triples_it():
     psi, labels = table(1)
-    plain = scoring.wasserstein(psi, labels, std=ones(9))
-    np.testing.assert_allclose(scoring.wasserstein(psi + 100, labels, std=ones(9)), plain, rtol=1e-9)
-    np.testing.assert_allclose(scoring.wasserstein(psi * -3, labels, std=ones(9)), 3 * plain, rtol=1e-9)
-    np.testing.assert_allclose(scoring.wasserstein(psi * 3, labels, std=3 * ones(9)), plain, rtol=1e-9)
+    plain = wasserstein.wasserstein(psi, labels, std=ones(9))
+    np.testing.assert_allclose(wasserstein.wasserstein(psi + 100, labels, std=ones(9)), plain, rtol=1e-9)
+    np.testing.assert_allclose(wasserstein.wasserstein(psi * -3, labels, std=ones(9)), 3 * plain, rtol=1e-9)
+    np.testing.assert_allclose(wasserstein.wasserstein(psi * 3, labels, std=3 * ones(9)), plain, rtol=1e-9)
 
 
 def test_moving_one_class_by_7_is_a_distance_of_7():
     psi, _ = table(2)
     both, labels = np.concatenate([psi, psi + 7]), np.repeat([0, 1], len(psi))
-    np.testing.assert_allclose(scoring.wasserstein(both, labels, std=ones(9)), 7, rtol=1e-12)
-    np.testing.assert_allclose(scoring.direction(both, labels, std=ones(9)), 7, rtol=1e-12)
+    np.testing.assert_allclose(wasserstein.wasserstein(both, labels, std=ones(9)), 7, rtol=1e-12)
+    np.testing.assert_allclose(wasserstein.direction(both, labels, std=ones(9)), 7, rtol=1e-12)
 
 
 def test_neither_the_block_nor_the_memory_bound_changes_a_bit(monkeypatch):
     psi, labels = table(3)
     psi = np.asfortranarray(psi, np.float32)
-    whole = scoring.wasserstein(psi, labels, std=ones(9), block=9)
-    assert np.array_equal(scoring.wasserstein(psi, labels, std=ones(9), block=4), whole)
-    monkeypatch.setattr(scoring, "BLOCK_VALUES", 250)  # two channels of 120 faces
-    assert np.array_equal(scoring.wasserstein(psi, labels, std=ones(9)), whole)
+    whole = wasserstein.wasserstein(psi, labels, std=ones(9), block=9)
+    assert np.array_equal(wasserstein.wasserstein(psi, labels, std=ones(9), block=4), whole)
+    monkeypatch.setattr(wasserstein, "BLOCK_VALUES", 250)  # two channels of 120 faces
+    assert np.array_equal(wasserstein.wasserstein(psi, labels, std=ones(9)), whole)
 
 
 def test_channels_without_spread_get_0_even_where_the_rows_differ():
     psi, labels = table(4)
     std = np.where(np.arange(9) == 5, 0.0, 1.0)
-    assert scoring.wasserstein(psi, labels, std=std)[5] == 0
-    assert scoring.direction(psi, labels, std=std)[5] == 0
+    assert wasserstein.wasserstein(psi, labels, std=std)[5] == 0
+    assert wasserstein.direction(psi, labels, std=std)[5] == 0
 
 
 def test_a_read_only_memory_map_with_chosen_rows_gives_the_same_numbers(tmp_path):
@@ -266,7 +266,7 @@ def test_a_read_only_memory_map_with_chosen_rows_gives_the_same_numbers(tmp_path
     np.save(tmp_path / "psi.npy", np.asfortranarray(psi))
     mapped = np.load(tmp_path / "psi.npy", mmap_mode="r")
     rows = np.random.default_rng(0).permutation(120)[:50]
-    for score in (scoring.wasserstein, scoring.direction):
+    for score in (wasserstein.wasserstein, wasserstein.direction):
         np.testing.assert_allclose(
             score(mapped, labels[rows], std=ones(9), rows=rows), score(psi[rows], labels[rows], std=ones(9)), rtol=1e-12
         )
@@ -275,7 +275,7 @@ def test_a_read_only_memory_map_with_chosen_rows_gives_the_same_numbers(tmp_path
 def test_progress_ends_at_1():
     psi, labels = table(6)
     seen = []
-    scoring.wasserstein(psi, labels, std=ones(9), block=4, progress=seen.append)
+    wasserstein.wasserstein(psi, labels, std=ones(9), block=4, progress=seen.append)
     assert seen == pytest.approx([4 / 9, 8 / 9, 1])
 
 
@@ -298,7 +298,7 @@ def test_progress_ends_at_1():
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(change, sentence):
     arguments = {"psi": np.arange(8.0).reshape(4, 2), "labels": np.array([0, 1, 1, 0]), "std": np.ones(2)} | change
-    for score in (scoring.wasserstein, scoring.direction):
+    for score in (wasserstein.wasserstein, wasserstein.direction):
         with pytest.raises(Img2TabError, match=sentence):
             score(arguments.pop("psi") if "psi" in arguments else change["psi"], **arguments)
         arguments["psi"] = change.get("psi", np.arange(8.0).reshape(4, 2))
@@ -306,10 +306,10 @@ def test_what_does_not_fit_is_refused_in_a_sentence(change, sentence):
 
 def test_top_takes_the_largest_first_and_ties_by_the_lower_index():
     values = [1.0, 3.0, 2.0, 3.0, 0.0]
-    assert scoring.top(values, 3).tolist() == [1, 3, 2]
-    assert scoring.top(values, 3, exclude={1}).tolist() == [3, 2, 0]
-    assert scoring.top(values, 99, exclude=[0, 4]).tolist() == [1, 3, 2]
-    assert scoring.top(values, 0).tolist() == []
-    assert scoring.top(np.zeros(1000), 1000).tolist() == list(range(1000))
+    assert scores.top(values, 3).tolist() == [1, 3, 2]
+    assert scores.top(values, 3, exclude={1}).tolist() == [3, 2, 0]
+    assert scores.top(values, 99, exclude=[0, 4]).tolist() == [1, 3, 2]
+    assert scores.top(values, 0).tolist() == []
+    assert scores.top(np.zeros(1000), 1000).tolist() == list(range(1000))
     with pytest.raises(Img2TabError, match="without gaps"):
-        scoring.top([1.0, np.nan], 1)
+        scores.top([1.0, np.nan], 1)

@@ -13,11 +13,13 @@ from PIL import Image
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
-from dashboard import drawing, face_state, state
-from dashboard.components import scrub, words
-from img2tab_core import weights
-from img2tab_core.errors import Img2TabError
-from img2tab_core.records import Edit, Frame
+from dashboard.components import page_words, scrub
+from dashboard.state import drawing
+from dashboard.state import faces as face_state
+from dashboard.state import visit as state
+from img2tab_core.base import files as weights
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import Edit, Frame
 from tests import app
 
 
@@ -187,7 +189,7 @@ def test_letting_go_at_8_1_edits_the_concept_by_exactly_8_1_and_the_probability_
     assert at.session_state["visit.edits"].popitem()[1].single == (edit,)
     number = next(one for one in at.number_input if one.label == "Move by, SD")
     assert number.value == 8.1
-    assert at.button(key=f"inspect.chip.{picked}").label.endswith(words.deviations(8.1))
+    assert at.button(key=f"inspect.chip.{picked}").label.endswith(page_words.deviations(8.1))
     studio, code = state.studio(), state.encode(face_state.samples()[8])
     run = studio.run(state.table("default"), "perceived_gender")
     was, now = studio.predict(run, code).probability, studio.predict(run, code, [edit]).probability

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from dashboard.components import words
-from img2tab_core import weights
-from img2tab_core.records import Edit
+from dashboard.components import page_words
+from img2tab_core.base import files
+from img2tab_core.base.records import Edit
 from tests import browser
 
 STEPS = 24
@@ -24,8 +24,8 @@ def address(studio, tmp_path_factory):
     if browser.chromium() is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     home = tmp_path_factory.mktemp("home")
-    (home / "tables").symlink_to(weights.home() / "tables")
-    shutil.copytree(weights.home() / "runs", home / "runs")
+    (home / "tables").symlink_to(files.home() / "tables")
+    shutil.copytree(files.home() / "runs", home / "runs")
     with browser.dashboard(home) as address:
         yield address
 
@@ -103,14 +103,14 @@ def test_dragging_shows_24_pictures_without_1_message_and_letting_go_reports_the
         assert page.get_by_alt_text("After").evaluate("one => one.naturalWidth") == 512
         assert page.get_by_role("spinbutton", name="Move by, SD").input_value() == "8.1"
         browser.settle(page)
-        assert len(scrubber.chips()) == 1 and words.deviations(8.1) in scrubber.chips()[0]
+        assert len(scrubber.chips()) == 1 and page_words.deviations(8.1) in scrubber.chips()[0]
 
         code = studio.encode(studio.samples()[8])
         run = studio.run(studio.table(), "perceived_gender")
         index = int(page.locator(".scrub").get_attribute("data-of").split(".")[1])
         was = studio.predict(run, code).probability
         now = studio.predict(run, code, [Edit(index, 8.1)]).probability
-        assert scrubber.look()[1] == words.percent(now if was >= 0.5 else 1 - now)
+        assert scrubber.look()[1] == page_words.percent(now if was >= 0.5 else 1 - now)
 
         page.get_by_role("button", name="Reset").click()                 # the page moves the marker, too
         scrubber.wait(after=0)
@@ -130,7 +130,7 @@ def test_arrow_keys_move_by_half_a_deviation_and_are_reported_once_when_let_go(a
             page.keyboard.down("ArrowRight")
             seen.append(scrubber.look())
         assert len(scrubber.sent) == before
-        assert [one[2].split()[0] for one in seen[1:]] == [words.signed(0.5 * k) for k in range(1, 11)]
+        assert [one[2].split()[0] for one in seen[1:]] == [page_words.signed(0.5 * k) for k in range(1, 11)]
         assert len({one[0] for one in seen}) > 5 and len({one[1] for one in seen}) > 1
         page.keyboard.up("ArrowRight")
         scrubber.wait(after=5)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2tab_core import runs, service, tables
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.records import Edit, Face
+from img2tab_core import tables
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.records import Edit, Face
+from img2tab_core.classifiers import runs
+from img2tab_core.studio import Studio, weights
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def test_the_default_table_has_20000_faces_and_11_targets_with_300_of_each_class
 
 
 def test_the_table_holds_what_the_encoder_says_of_the_pictures(studio, table):
-    stored = np.load(service.weights.ROOT / "assets" / "population" / "w.npy")
+    stored = np.load(weights.ROOT / "assets" / "population" / "w.npy")
     psi = studio.backbone().styles(stored[:5].astype(np.float32))
     assert np.abs(psi - table.psi[:5]).max() < 1e-4
 
@@ -94,7 +96,7 @@ def test_a_retrained_run_is_kept_and_found_again_after_the_standing_one(studio, 
 
 def test_a_damaged_standing_run_is_trained_again_with_the_same_result(studio, table, run, tmp_path, monkeypatch):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
-    fresh = service.Studio()
+    fresh = Studio()
     monkeypatch.setattr(fresh, "_tables", {"default": table})
     folder = tmp_path / "runs" / run.id
     folder.mkdir(parents=True)
@@ -160,7 +162,7 @@ def test_a_name_is_kept_for_its_backbone_and_an_empty_one_removes_it(studio, tmp
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     studio.name_concept(2839, "  goatee \n")
     assert studio.concept_names() == {2839: "goatee"}
-    assert service.Studio().concept_names("mobilestylegan-ffhq") == {2839: "goatee"}
+    assert Studio().concept_names("mobilestylegan-ffhq") == {2839: "goatee"}
     assert studio.concept_names("another") == {}
     studio.name_concept(2839, "")
     assert studio.concept_names() == {}

@@ -28,16 +28,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from img2tab_core import tables
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import Target
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import Target
 from img2tab_core.sessions import database
-from img2tab_core.sessions.records import RunInfo
 from img2tab_core.sessions.rows import Base, RunRow
-from img2tab_core.sessions.run_difference import difference
+from img2tab_core.sessions.session_records import RunInfo
 from img2tab_core.sessions.shared_exclusions import Exclusions, exclusions_json, read_exclusions
 from img2tab_core.sessions.store import Sessions
-from img2tab_core.sessions.tree import branches
+from img2tab_core.sessions.tree import branches, difference
 
 D, N = 24, 400
 METRICS = {"accuracy": 0.9, "auc": 0.95, "confusion": ((5, 1), (0, 4))}
@@ -823,7 +822,7 @@ def test_a_missing_file_is_one_sentence(tmp_path):
 
 
 def test_a_run_repeated_from_shared_exclusions_is_the_same_to_the_last_bit(store, session, table, home, monkeypatch):
-    from img2tab_core.service import Studio
+    from img2tab_core.studio import Studio
 
     monkeypatch.setenv("IMG2TAB_HOME", str(home))
     run = store.start_run(session, None, "catboost", 11, [3, 9])

@@ -9,8 +9,8 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import doors
-from img2tab_core import weights
+from dashboard.state import doors
+from img2tab_core.base import files
 from tests import app
 from tests.test_audit_page import home  # noqa: F401 - the fixture: a toy table of 900 faces
 
@@ -161,7 +161,7 @@ def test_a_run_whose_model_is_gone_says_so_and_is_trained_again_to_the_same_id(v
     at = _page(_retrain(_begin(visit), "why"), PAGE)
     door = doors.session_runs().sessions
     run = door.run(door.open("Kinds"), 2)
-    folder = weights.home() / "runs" / run.run_id
+    folder = files.home() / "runs" / run.run_id
     shutil.rmtree(folder)
     doors.session_runs.clear()                                       # another process
     at = _page(AppTest.from_file(str(app.APP), default_timeout=300).run(), PAGE)

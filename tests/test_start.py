@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from img2tab_core.later import later
+from img2tab_core.base.later import later
 
 ROOT = Path(__file__).resolve().parents[1]
 SLOW = ("torch", "sklearn", "scipy", "catboost", "sqlalchemy", "fairlearn")
@@ -43,7 +43,7 @@ def test_a_module_for_later_is_the_module():
 def test_serve_ready_says_in_one_sentence_what_is_wrong_and_does_not_serve(tmp_path):
     (tmp_path / "home").write_text("a file where a folder should be")
     said = subprocess.run(
-        [sys.executable, "-m", "img2tab_core.cli", "serve", "--ready"], cwd=ROOT,
+        [sys.executable, "-m", "img2tab_core.cli.main", "serve", "--ready"], cwd=ROOT,
         env={**os.environ, "IMG2TAB_HOME": str(tmp_path / "home")}, capture_output=True, text=True, timeout=120)
     assert said.returncode == 1 and said.stdout == ""
     assert said.stderr.count("\n") == 1 and "cannot be written to" in said.stderr

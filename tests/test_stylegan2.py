@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 from typer.testing import CliRunner
 
-from img2tab_core import backbone, checkpoints, cli
+from img2tab_core.backbones import backbone, checkpoints
+from img2tab_core.cli import main
 from img2tab_core.networks.e4e import Encoder4Editing, GradualStyleEncoder, SingleStyleCodeEncoder
 from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.stylegan2 import StyleGAN2, layout_of, width_of
@@ -83,7 +84,7 @@ def test_the_terminal_gives_the_golden_numbers_from_a_checkpoint_file(
     Image.fromarray(expected["photo"]).save(tmp_path / "photo.png")
 
     def run(*words):
-        result = runner.invoke(cli.app, [str(word) for word in words])
+        result = runner.invoke(main.app, [str(word) for word in words])
         assert result.exit_code == 0, result.output
         return result
 

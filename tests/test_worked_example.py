@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from img2tab_core import tables, worked_example
-from img2tab_core.layout import StyleLayout
-from img2tab_core.records import Target
-from img2tab_core.remedies import NOTHING
+from img2tab_core import tables
+from img2tab_core.audits import worked_example
+from img2tab_core.audits.remedies import NOTHING
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import Target
 
 COUNT, CHANNELS = 4000, 60
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dashboard.components import dragging, words
-from img2tab_core.comparison import Estimate
-from img2tab_core.proxies.exclusion_curves import CurvePoint, ExclusionCurve
+from dashboard.components import dragging, page_words
+from img2tab_core.audits.exclusion_curves import CurvePoint, ExclusionCurve
+from img2tab_core.base.intervals import Estimate
 
 ROUND_ABOVE, ROUND_TO = 200, 10        # between counts further apart than this, a place is a multiple of ten
 LABEL = "Concepts to exclude"
@@ -67,13 +67,13 @@ def _point(point: CurvePoint, name: str, title: str) -> dict:
     value = point.estimate(name)
     return {
         "mean": value.mean, "low": value.mean if value.low is None else value.low,
-        "high": value.mean if value.high is None else value.high, "text": words.percent(value.mean),
-        "title": f"{words.count(point.count, 'concept')} excluded: {title} {_written(value)}",
+        "high": value.mean if value.high is None else value.high, "text": page_words.percent(value.mean),
+        "title": f"{page_words.count(point.count, 'concept')} excluded: {title} {_written(value)}",
     }
 
 
 def _written(value: Estimate) -> str:
     """"87.3 % (86.1 % to 88.5 %)", without an interval for one seed."""
     if value.high is None:
-        return words.percent(value.mean)
-    return f"{words.percent(value.mean)} ({words.percent(value.low)} to {words.percent(value.high)})"
+        return page_words.percent(value.mean)
+    return f"{page_words.percent(value.mean)} ({page_words.percent(value.low)} to {page_words.percent(value.high)})"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from img2tab_core.jobs import Job
+from img2tab_core.base.jobs import Job
 
 
 def watch(

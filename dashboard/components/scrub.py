@@ -14,7 +14,7 @@ import streamlit as st
 from PIL import Image
 
 from dashboard.components import dragging
-from img2tab_core.records import Frame, digest
+from img2tab_core.base.records import Frame, digest
 
 REACH = 10.0                           # standard deviations to either side
 STEP = 0.1                             # what is reported is a multiple of this

@@ -5,13 +5,17 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import audit_charts, audit_state, is_it_real, session_state, state
-from dashboard.components import words
-from img2tab_core.fairness.audit_record import SMALL, Audit, Measure
-from img2tab_core.fairness.decisions import STANDARD
-from img2tab_core.fairness.gaps import METRICS
-from img2tab_core.records import Target
-from img2tab_core.runs import Run
+from dashboard.charts import audits as audit_charts
+from dashboard.components import page_words
+from dashboard.parts import is_it_real
+from dashboard.state import audits as audit_state
+from dashboard.state import session as session_state
+from dashboard.state import visit
+from img2tab_core.audits.audit_record import SMALL, Audit, Measure
+from img2tab_core.audits.groups import STANDARD
+from img2tab_core.audits.metrics import METRICS
+from img2tab_core.base.records import Target
+from img2tab_core.classifiers.runs import Run
 
 ONE, EACH = "One for all", "One per group"
 SHORT = {
@@ -36,8 +40,8 @@ METRIC_HELP = (
 
 
 def page() -> None:
-    run, target = state.active_run(), state.target()
-    others = [one for one in state.current_table().targets if one.name != target.name]
+    run, target = visit.active_run(), visit.target()
+    others = [one for one in visit.current_table().targets if one.name != target.name]
     if not others:
         st.info("This table has one target only; groups are formed by another one.", icon=":material/info:")
         return
@@ -51,7 +55,7 @@ def page() -> None:
     shown = audit_state.audit(run, sensitive, cuts) if cuts else found
     _gaps(run, sensitive, shown, bool(cuts))
     _groups(shown, target)
-    before = state.before_run(run)
+    before = visit.before_run(run)
     if before is not None and not cuts:
         _before(run, before, sensitive, found)
     st.caption(
@@ -67,7 +71,7 @@ def _choose(others: list[Target]) -> tuple[str, ...]:
         list(titles),
         default=list(now.session.sensitive) if now else [next(iter(titles))],
         max_selections=2,
-        key=f"audit.sensitive.{state.target().name}" + (f".{now.session.id}" if now else ""),
+        key=f"audit.sensitive.{visit.target().name}" + (f".{now.session.id}" if now else ""),
         format_func=titles.get,
         persist_state="session",
         width=420,
@@ -78,9 +82,9 @@ def _choose(others: list[Target]) -> tuple[str, ...]:
 def _counts(found: Audit, target: Target) -> None:
     st.subheader("Who is in the test faces", anchor=False)
     everyone = (*found.by_group, found.overall)
-    first, second = (words.sentence(name) for name in target.classes)
+    first, second = (page_words.sentence(name) for name in target.classes)
     counts = pd.DataFrame({
-        "Group": [words.sentence(one.name) for one in everyone],
+        "Group": [page_words.sentence(one.name) for one in everyone],
         "Faces": [one.count for one in everyone],
         first: [one.by_class[0] for one in everyone],
         second: [one.by_class[1] for one in everyone],
@@ -98,7 +102,7 @@ def _counts(found: Audit, target: Target) -> None:
     )
     left_out = found.unlabelled + found.ungrouped
     if left_out:
-        st.caption(f"{words.count(left_out, 'test face')} left out: their group is not known.")
+        st.caption(f"{page_words.count(left_out, 'test face')} left out: their group is not known.")
 
 
 def _thresholds(
@@ -120,7 +124,7 @@ def _thresholds(
             chosen = dict.fromkeys(names, one)
         else:
             chosen = {
-                name: st.slider(words.sentence(name), 0.01, 0.99, STANDARD, 0.01,
+                name: st.slider(page_words.sentence(name), 0.01, 0.99, STANDARD, 0.01,
                                 key=f"audit.threshold.{'.'.join(sensitive)}.{number}", persist_state="session")
                 for number, name in enumerate(names)
             }
@@ -140,14 +144,14 @@ def _gaps(run: Run, sensitive: tuple[str, ...], found: Audit, moved: bool) -> No
         gap = found.gaps[name]
         grid.metric(
             title,
-            "none" if gap.value is None else words.percent(gap.value),
+            "none" if gap.value is None else page_words.percent(gap.value),
             delta=_interval(gap),
             delta_color="off",
             delta_arrow="off",
             help=" ".join(part for part in (GAP_HELP[name], gap.note) if part),
         )
     st.caption(
-        f"{words.count(found.faces, 'test face')}; below each value its 95\N{NO-BREAK SPACE}% interval"
+        f"{page_words.count(found.faces, 'test face')}; below each value its 95\N{NO-BREAK SPACE}% interval"
         + (", with the thresholds above." if moved else ".")
     )
 
@@ -155,7 +159,7 @@ def _gaps(run: Run, sensitive: tuple[str, ...], found: Audit, moved: bool) -> No
 def _interval(measure: Measure) -> str:
     if measure.low is None or measure.high is None:
         return "not measurable"
-    return f"{words.percent(measure.low)} to {words.percent(measure.high)}"
+    return f"{page_words.percent(measure.low)} to {page_words.percent(measure.high)}"
 
 
 def _groups(found: Audit, target: Target) -> None:
@@ -186,8 +190,8 @@ def _before(run: Run, before: Run, sensitive: tuple[str, ...], found: Audit) -> 
         config={"displayModeBar": False},
     )
     st.caption(
-        f"From the run that excludes {words.count(len(before.excluded), 'concept')} to the active one, which excludes "
-        f"{words.count(len(run.excluded), 'concept')}. One training each."
+        f"From the run that excludes {page_words.count(len(before.excluded), 'concept')} to the active one, which excludes "
+        f"{page_words.count(len(run.excluded), 'concept')}. One training each."
     )
     is_it_real.show(before, run, sensitive, key="audit")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, training_state
-from dashboard.components import progress, words
-from img2tab_core import classifiers
-from img2tab_core.comparison import Comparison, Contender
+from dashboard.charts import classifiers as classifier_charts
+from dashboard.components import page_words, progress
+from dashboard.state import training as training_state
+from img2tab_core.classifiers.comparison import Comparison, Contender
+from img2tab_core.classifiers.kinds import KINDS, absent
 
 FACES = (1000, 2000, 4000, None)
 K = 20  # the number of concepts that the second figure and the sentence are about
@@ -28,7 +29,7 @@ def page() -> None:
 
 
 def _choices() -> None:
-    there = [kind for kind in classifiers.KINDS if classifiers.absent(kind) is None]
+    there = [kind for kind in KINDS if absent(kind) is None]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         kinds = st.pills(
             "Classifiers",
@@ -36,7 +37,7 @@ def _choices() -> None:
             selection_mode="multi",
             default=there,
             key="compare.kinds",
-            format_func=lambda kind: classifiers.KINDS[kind].title,
+            format_func=lambda kind: KINDS[kind].title,
             persist_state="session",
         )
         seeds = st.number_input(
@@ -78,8 +79,8 @@ def _choices() -> None:
             st.error(f"The comparison stopped: {job.error}", icon=":material/error:")
         if job is not None and job.state == "cancelled":
             st.info("The comparison was cancelled; the one before it stands.", icon=":material/info:")
-    for kind in classifiers.KINDS:
-        sentence = classifiers.absent(kind)
+    for kind in KINDS:
+        sentence = absent(kind)
         if sentence:
             st.caption(sentence)
 
@@ -96,14 +97,14 @@ def _result(found: Comparison) -> None:
     grid = st.grid(2, min_column_width=400, gap="large")
     with grid.cell():
         st.subheader("Does importance find the concepts?", anchor=False)
-        st.plotly_chart(charts.overlaps(found), key="compare.overlaps", config={"displayModeBar": False})
+        st.plotly_chart(classifier_charts.overlaps(found), key="compare.overlaps", config={"displayModeBar": False})
         st.caption(
             "Of the concepts that set the classes farthest apart (Wasserstein-1), how many are among the most "
             "important ones of each classifier."
         )
     with grid.cell():
         st.subheader("And does it judge well?", anchor=False)
-        st.plotly_chart(charts.accuracies(found), key="compare.accuracies", config={"displayModeBar": False})
+        st.plotly_chart(classifier_charts.accuracies(found), key="compare.accuracies", config={"displayModeBar": False})
         st.caption("Share of the test faces judged as labelled; a classifier that finds more need not judge better.")
     _numbers(found, position)
 
@@ -119,13 +120,13 @@ def _sentence(found: Comparison, shown: list[Contender], position: int) -> str:
         if one is not finder and overlap.low is not None and one.estimate_at("overlap", position).high >= overlap.low
     ]
     close = sorted({
-        classifiers.KINDS[one.kind].title for one in shown
+        KINDS[one.kind].title for one in shown
         if one.kind != judge.kind and accuracy.low is not None and one.estimate("accuracy").high >= accuracy.low
     })
     said = (
-        f"**{classifiers.KINDS[judge.kind].title}** judges best, {words.percent(accuracy.mean)} of the test faces"
+        f"**{KINDS[judge.kind].title}** judges best, {page_words.percent(accuracy.mean)} of the test faces"
         + (f"; the intervals of {_list(close)} overlap with its own" if close else "") + ". "
-        f"**{finder.title}**’s importance finds most: {words.percent(overlap.mean, 0)} of the {k} concepts farthest "
+        f"**{finder.title}**’s importance finds most: {page_words.percent(overlap.mean, 0)} of the {k} concepts farthest "
         f"apart are among its top {k}; a random ranking would find "
         f"{100 * found.chance[position]:.2g}\N{NO-BREAK SPACE}%. "
     )
@@ -177,7 +178,7 @@ def _numbers(found: Comparison, position: int) -> None:
         },
     )
     st.caption(
-        f"Mean over {words.count(len(found.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval over the "
+        f"Mean over {page_words.count(len(found.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval over the "
         "seeds, all on the same test faces. Each seed "
         f"trained on {found.faces:,} faces with all {found.channels:,} concepts on offer, and was measured on "
         f"{found.test_faces:,} faces. Top: share of the concepts farthest apart that are among the most important."

@@ -6,24 +6,25 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, state
-from dashboard.components import words
-from img2tab_core.records import ConceptScores, Target
-from img2tab_core.runs import Run
-from img2tab_core.service import NAME_LENGTH
+from dashboard.charts import classifiers as classifier_charts
+from dashboard.components import page_words
+from dashboard.state import visit
+from img2tab_core.base.records import ConceptScores, Target
+from img2tab_core.classifiers.runs import Run
+from img2tab_core.concepts.names import NAME_LENGTH
 
 SHIFTS = (-8, 0, 8)
 USED_ONLY = "Used only"
 
 
 def page() -> None:
-    run, target = state.active_run(), state.target()
-    scores = state.scores(run)
+    run, target = visit.active_run(), visit.target()
+    scores = visit.scores(run)
     everything = _table(run, scores)
     grid = st.grid(5, min_column_width=130, gap="large")
     with grid.cell(column_span=3):
         shown = _filters(everything)
-        picked = state.concept()
+        picked = visit.concept()
         if picked is None and len(shown):
             picked = int(shown["index"].iloc[0])
         _list(run, shown, picked)
@@ -37,7 +38,7 @@ def page() -> None:
 
 def _table(run: Run, scores: ConceptScores) -> pd.DataFrame:
     """One row per channel, the most important first."""
-    layout, names, published = state.layout(), state.names(), state.suggestions()
+    layout, names, published = visit.layout(), visit.names(), visit.suggestions()
     order = np.lexsort((-scores.distance, -scores.importance))
     starts = np.repeat(np.arange(layout.layers), layout.sizes)
     return pd.DataFrame(
@@ -56,7 +57,7 @@ def _table(run: Run, scores: ConceptScores) -> pd.DataFrame:
 
 
 def _filters(everything: pd.DataFrame) -> pd.DataFrame:
-    layout = state.layout()
+    layout = visit.layout()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
             "Find",
@@ -107,7 +108,7 @@ def _filters(everything: pd.DataFrame) -> pd.DataFrame:
 
 def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:
     st.caption(
-        f"{words.count(len(shown), 'concept')} of {state.layout().total:,}. Click a heading to sort, "
+        f"{page_words.count(len(shown), 'concept')} of {visit.layout().total:,}. Click a heading to sort, "
         "the left edge of a row to see the concept."
     )
     if shown.empty:
@@ -126,7 +127,7 @@ def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:
         column_order=[
             "rank",
             "name",
-            *(["published"] if state.suggestions() else []),
+            *(["published"] if visit.suggestions() else []),
             "layer",
             "channel",
             "index",
@@ -152,7 +153,7 @@ def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:
                 "Distance, SD",
                 format="%.2f",
                 width=84,
-                help=words.DISTANCE,
+                help=page_words.DISTANCE,
             ),
             "importance": st.column_config.ProgressColumn(
                 "Importance, %",
@@ -170,18 +171,18 @@ def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:
 def _choose_row(key: str, shown: pd.DataFrame) -> None:
     rows = st.session_state[key]["selection"]["rows"]
     if rows:
-        state.choose_concept(int(shown["index"].iloc[rows[0]]))
+        visit.choose_concept(int(shown["index"].iloc[rows[0]]))
 
 
 def _scatter(run: Run, target: Target, scores: ConceptScores, shown: pd.DataFrame, picked: int | None) -> None:
     if shown.empty:
         return
-    layout, names = state.layout(), state.names()
+    layout, names = visit.layout(), visit.names()
     key = f"concepts.scatter.{run.id}.{picked}"
     st.plotly_chart(
-        charts.concept_scatter(
+        classifier_charts.concept_scatter(
             scores,
-            lambda index: words.concept(index, layout, names),
+            lambda index: page_words.concept(index, layout, names),
             shown["index"].to_numpy(),
             names,
             target.classes,
@@ -202,14 +203,14 @@ def _choose_point(key: str) -> None:
     points = st.session_state[key]["selection"]["points"]
     if points:
         chosen = points[0]["customdata"]
-        state.choose_concept(int(chosen[0] if isinstance(chosen, list) else chosen))
+        visit.choose_concept(int(chosen[0] if isinstance(chosen, list) else chosen))
 
 
 def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.DataFrame, picked: int) -> None:
-    layout, names = state.layout(), state.names()
-    st.subheader(words.concept(picked, layout, names), anchor=False)
+    layout, names = visit.layout(), visit.names()
+    st.subheader(page_words.concept(picked, layout, names), anchor=False)
     towards = target.classes[int(scores.direction[picked] > 0)]
-    place = f"{words.place(picked, layout)} · index {picked}" if names.get(picked) else f"Index {picked}"
+    place = f"{page_words.place(picked, layout)} · index {picked}" if names.get(picked) else f"Index {picked}"
     st.caption(f"{place}. Higher on faces labelled {towards}.")
     rank = int(everything.loc[everything["index"] == picked, "rank"].iloc[0])
     grid = st.grid(3, min_column_width=90, gap="small")
@@ -217,24 +218,24 @@ def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.Data
     grid.metric(
         "Distance, SD",
         f"{scores.distance[picked]:.2f}",
-        help=words.DISTANCE,
+        help=page_words.DISTANCE,
     )
     grid.metric(
         "Importance",
-        words.percent(scores.importance[picked], 1 if scores.importance[picked] >= 0.1 else 2),
+        page_words.percent(scores.importance[picked], 1 if scores.importance[picked] >= 0.1 else 2),
         help="Share of what the classifier uses; 0 means it never looks at this concept.",
     )
     if picked in run.excluded:
         st.caption("Excluded from the active run, so its importance is 0.")
     _name(picked, names)
     st.markdown("**What it draws**")
-    sheet = state.contact_sheet(picked)
+    sheet = visit.contact_sheet(picked)
     columns = st.grid(len(SHIFTS), min_column_width=64, wrap=False, gap="xsmall")
     for shift in SHIFTS:
-        columns.caption(words.deviations(shift) if shift else "as is", text_alignment="center")
+        columns.caption(page_words.deviations(shift) if shift else "as is", text_alignment="center")
     for number, row in enumerate(sheet):
         for shift, pixels in zip(SHIFTS, row, strict=True):
-            columns.image(pixels, width="stretch", alt=f"Sample {number + 1} at {words.deviations(shift)}")
+            columns.image(pixels, width="stretch", alt=f"Sample {number + 1} at {page_words.deviations(shift)}")
     st.caption(
         "Each row is one generated face with only this concept moved. A single concept is subtle below 8 SD."
     )
@@ -253,7 +254,7 @@ def _name(picked: int, names: dict[int, str]) -> None:
                 help="The name shows on every page; save an empty name to remove it.",
             )
             st.form_submit_button("Save name", on_click=lambda: _save(picked, st.session_state[key].strip()))
-    suggestion = state.suggestions().get(picked)
+    suggestion = visit.suggestions().get(picked)
     if suggestion is not None and names.get(picked) != suggestion.name:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.button(
@@ -267,7 +268,7 @@ def _name(picked: int, names: dict[int, str]) -> None:
 
 
 def _save(picked: int, name: str) -> None:
-    state.name_concept(picked, name)
+    visit.name_concept(picked, name)
     st.toast(f"Saved “{name}”." if name else "Name removed.", icon=":material/check:")
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import state
-from dashboard.components import words
-from img2tab_core.errors import Img2TabError
+from dashboard.components import page_words
+from dashboard.state import visit
+from img2tab_core.base.errors import Img2TabError
 
 OWN = """\
 # a StyleGAN2 or e4e checkpoint becomes a backbone
@@ -30,7 +30,7 @@ def page() -> None:
     st.subheader("Backbones", anchor=False)
     _backbones()
     st.subheader("Tables", anchor=False)
-    for name in state.studio().table_names():
+    for name in visit.studio().table_names():
         _table(name)
     st.subheader("Bring your own", anchor=False)
     st.caption(
@@ -43,15 +43,15 @@ def page() -> None:
 def _table(name: str) -> None:
     with st.container(border=True):
         try:
-            table = state.table(name)
+            table = visit.table(name)
         except Img2TabError as error:
             st.markdown(f"**{name}**")
             st.error(str(error), icon=":material/error:")
             return
-        about = state.studio().about_table(name)
+        about = visit.studio().about_table(name)
         st.markdown(f"**{name}**")
         st.caption(
-            f"{words.count(len(table.labels), 'face')} of {table.layout.total:,} channels, backbone {table.backbone}. "
+            f"{page_words.count(len(table.labels), 'face')} of {table.layout.total:,} channels, backbone {table.backbone}. "
             + (_origin(about) if about else "Generated faces that come with Img2Tab Studio; nobody in it exists.")
         )
         st.dataframe(
@@ -71,7 +71,7 @@ def _table(name: str) -> None:
         left_out = {"photo": about.get("skipped", {}), "column": about.get("no_target", {})}
         for kind, reasons in left_out.items():
             if reasons:
-                with st.expander(f"{words.count(len(reasons), kind)} left out"):
+                with st.expander(f"{page_words.count(len(reasons), kind)} left out"):
                     st.dataframe(
                         pd.DataFrame({kind.capitalize(): list(reasons), "Why": list(reasons.values())}),
                         hide_index=True, key=f"data.{kind}.{name}",
@@ -86,7 +86,7 @@ def _origin(about: dict) -> str:
     said = [f"Imported from {about.get('origin', 'a file')}: {len(about.get('skipped', {})):,} of "
             f"{about.get('photos', 0):,} photos were left out."]
     if about.get("several"):
-        said.append(f"In {words.count(about['several'], 'photo')} with several faces the biggest was taken.")
+        said.append(f"In {page_words.count(about['several'], 'photo')} with several faces the biggest was taken.")
     if about.get("note"):
         said.append(about["note"])
     return " ".join(said)
@@ -115,7 +115,7 @@ def _backbones() -> None:
                 "Encoder": one["encoder"] or "none",
                 "From": one["file"],
             }
-            for one in state.studio().backbones()
+            for one in visit.studio().backbones()
         ]),
         key="data.backbones",
         hide_index=True,

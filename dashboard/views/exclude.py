@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dashboard import audit_state, charts, session_state, state, training_state
-from dashboard.components import pictures, progress, words
-from img2tab_core import classifiers, quick
-from img2tab_core.errors import Img2TabError
-from img2tab_core.records import ConceptScores, Target
-from img2tab_core.runs import Run
+from dashboard.charts import classifiers as classifier_charts
+from dashboard.components import page_words, pictures, progress
+from dashboard.state import audits as audit_state
+from dashboard.state import session as session_state
+from dashboard.state import training as training_state
+from dashboard.state import visit
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import ConceptScores, Target
+from img2tab_core.classifiers import quick
+from img2tab_core.classifiers.kinds import KINDS
+from img2tab_core.classifiers.runs import Run
 
 PER_PAGE = 12
 RANKED = 240
@@ -19,19 +24,19 @@ CHIPS = 16
 
 
 def page() -> None:
-    run, target = state.active_run(), state.target()
-    scores = state.scores(run)
+    run, target = visit.active_run(), visit.target()
+    scores = visit.scores(run)
     grid = st.grid(3, min_column_width=230, gap="large")
     cards = grid.cell(column_span=2)
     with grid.cell():
         _basket(run, scores)
     with cards:
         waiting = _cards(run, scores)
-    before = state.before_run(run)
+    before = visit.before_run(run)
     if before is not None:
         st.divider()
         _comparison(run, before, target)
-    if len(state.history()) > 1:
+    if len(visit.history()) > 1:
         _history(run)
     with cards:
         _draw(waiting)
@@ -51,12 +56,12 @@ def _cards(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
             default=IMPORTANCE,
             required=True,
             persist_state="session",
-            help=f"Importance: share of what the active run uses.  \nDistance: {words.DISTANCE}",
+            help=f"Importance: share of what the active run uses.  \nDistance: {page_words.DISTANCE}",
         )
         number = st.pagination(RANKED // PER_PAGE, key="exclude.page", max_visible_pages=5, persist_state="session")
     ranked = _ranked(scores, by)
     first = (number - 1) * PER_PAGE
-    layout, names, ticked = state.layout(), state.names(), state.ticked()
+    layout, names, ticked = visit.layout(), visit.names(), visit.ticked()
     waiting = []
     bar = st.empty()
     grid = st.grid(3, min_column_width=180, gap="small")
@@ -67,12 +72,12 @@ def _cards(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
             key = f"exclude.tick.{index}"
             st.session_state[key] = index in ticked
             st.checkbox(
-                f"{rank}. {words.concept(index, layout, names)}",
+                f"{rank}. {page_words.concept(index, layout, names)}",
                 key=key,
                 on_change=_toggle,
                 args=(index,),
             )
-            importance = f"Importance {words.percent(scores.importance[index], 2)}"
+            importance = f"Importance {page_words.percent(scores.importance[index], 2)}"
             st.caption(
                 f"Distance {scores.distance[index]:.2f} SD  \n"
                 + ("Excluded now" if index in run.excluded else importance)
@@ -91,7 +96,7 @@ def _ranked(scores: ConceptScores, by: str) -> list[int]:
 
 def _toggle(index: int) -> None:
     chosen = st.session_state[f"exclude.tick.{index}"]
-    state.tick(state.ticked() | {index} if chosen else state.ticked() - {index})
+    visit.tick(visit.ticked() | {index} if chosen else visit.ticked() - {index})
 
 
 def _draw(waiting: list[tuple[int, object]]) -> None:
@@ -99,7 +104,7 @@ def _draw(waiting: list[tuple[int, object]]) -> None:
     (_, bar), *places = waiting
     for number, (index, place) in enumerate(places):
         bar.progress(number / len(places), text=f"Drawing picture {number + 1} of {len(places)}")
-        low, high = state.concept_picture(index)
+        low, high = visit.concept_picture(index)
         place.image(
             pictures.side_by_side([low, high, pictures.change(low, high)]),
             width="stretch",
@@ -112,20 +117,20 @@ def _draw(waiting: list[tuple[int, object]]) -> None:
 
 
 def _basket(run: Run, scores: ConceptScores) -> None:
-    ticked = state.ticked()
+    ticked = visit.ticked()
     st.subheader("Train without", anchor=False)
     if ticked:
-        layout, names = state.layout(), state.names()
+        layout, names = visit.layout(), visit.names()
         by_importance = sorted(ticked, key=lambda index: (-scores.importance[index], -scores.distance[index]))
         with st.container(horizontal=True, gap="xsmall"):
             for index in by_importance[:CHIPS]:
                 st.button(
-                    words.concept(index, layout, names),
+                    page_words.concept(index, layout, names),
                     key=f"exclude.chip.{index}",
                     icon=":material/close:",
                     icon_position="right",
                     help="Keep this concept",
-                    on_click=lambda index=index: state.tick(state.ticked() - {index}),
+                    on_click=lambda index=index: visit.tick(visit.ticked() - {index}),
                 )
         if len(ticked) > CHIPS:
             st.caption(f"and {len(ticked) - CHIPS:,} more")
@@ -134,7 +139,7 @@ def _basket(run: Run, scores: ConceptScores) -> None:
             key="exclude.clear",
             type="tertiary",
             icon=":material/clear_all:",
-            on_click=lambda: state.tick(frozenset()),
+            on_click=lambda: visit.tick(frozenset()),
         )
     else:
         st.caption("Nothing is ticked yet. Tick concepts to exclude, or add them here.")
@@ -152,7 +157,7 @@ def _add(scores: ConceptScores) -> None:
             st.number_input(
                 "Add the top by distance",
                 1,
-                state.layout().total - 1,
+                visit.layout().total - 1,
                 100,
                 key="exclude.top",
                 help="Every concept has stand-ins, so excluding a few changes little; excluding a whole family does.",
@@ -163,7 +168,7 @@ def _add(scores: ConceptScores) -> None:
 
 def _suggest() -> None:
     """Tick what carries another label: the rule is stated, never silent."""
-    others = {one.name: one.title for one in state.current_table().targets if one.name != state.target().name}
+    others = {one.name: one.title for one in visit.current_table().targets if one.name != visit.target().name}
     if not others:
         return
     with st.form("exclude.suggesting", border=False):
@@ -179,21 +184,21 @@ def _suggest() -> None:
             st.form_submit_button(
                 "Suggest", on_click=lambda: audit_state.suggest(st.session_state["exclude.sensitive"]))
     found = audit_state.suggested()
-    if found is not None and set(found.excluded) <= state.ticked():
-        st.caption(f"**{words.count(len(found.excluded), 'concept')} suggested.** {found.rule}")
+    if found is not None and set(found.excluded) <= visit.ticked():
+        st.caption(f"**{page_words.count(len(found.excluded), 'concept')} suggested.** {found.rule}")
 
 
 def _add_typed() -> None:
     text = st.session_state["exclude.add"]
     try:
-        state.tick(state.ticked() | {words.find(text, state.layout(), state.names())})
+        visit.tick(visit.ticked() | {page_words.find(text, visit.layout(), visit.names())})
     except Img2TabError as error:
-        state.notice(str(error))
+        visit.notice(str(error))
 
 
 def _add_top(scores: ConceptScores) -> None:
     top = np.argsort(-scores.distance, kind="stable")[: st.session_state["exclude.top"]]
-    state.tick(state.ticked() | frozenset(top.tolist()))
+    visit.tick(visit.ticked() | frozenset(top.tolist()))
 
 
 def _train(run: Run, ticked: frozenset[int]) -> None:
@@ -204,16 +209,16 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
     training_state.prepare()
     _choose_kind()
     same = next(
-        (one for one in state.history()
+        (one for one in visit.history()
          if one.excluded == ticked and one.classifier.kind == training_state.kind() and not one.origin), None)
     if same is not None and same.id != run.id:
         st.button(
-            f"Go back to run {state.number_of(same)}",
+            f"Go back to run {visit.number_of(same)}",
             key="exclude.back",
             type="primary",
             width="stretch",
             icon=":material/history:",
-            on_click=lambda: state.activate(same.id),
+            on_click=lambda: visit.activate(same.id),
             help="A run of this classifier with exactly these exclusions was already trained.",
         )
         return
@@ -223,7 +228,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
             "Why", key="exclude.why", placeholder="What you expect, and why these.", height=80, persist_state="session",
             help=f"Kept with the run in the session “{now.session.name}”, and told in its report.")
     st.button(
-        f"Retrain without {words.count(len(ticked), 'concept')}" if ticked else "Retrain",
+        f"Retrain without {page_words.count(len(ticked), 'concept')}" if ticked else "Retrain",
         key="exclude.train",
         type="primary",
         width="stretch",
@@ -248,10 +253,10 @@ def _quick(before: Run) -> None:
     low, high = first.metrics.interval
     with st.container(border=True, gap="xsmall"):
         st.metric(
-            "Quick answer: accuracy", words.percent(first.metrics.accuracy),
-            delta=words.points(first.metrics.accuracy - before.metrics.accuracy) + " to the active run",
+            "Quick answer: accuracy", page_words.percent(first.metrics.accuracy),
+            delta=page_words.points(first.metrics.accuracy - before.metrics.accuracy) + " to the active run",
             delta_color="off", delta_arrow="off",
-            help=f"95 % interval {words.percent(low)} to {words.percent(high)}. The full classifier is being trained "
+            help=f"95 % interval {page_words.percent(low)} to {page_words.percent(high)}. The full classifier is being trained "
             "and will replace it.")
         st.caption(first.note.removeprefix("Quick answer: "))
 
@@ -271,7 +276,7 @@ def _choose_kind() -> None:
         "Classifier",
         kinds,
         key="exclude.kind",
-        format_func=lambda kind: classifiers.KINDS[kind].title,
+        format_func=lambda kind: KINDS[kind].title,
         on_change=lambda: training_state.choose_kind(st.session_state["exclude.kind"]),
         help="Those that can say what each concept adds for one face. The Compare page sets all of them side by side.",
     )
@@ -281,14 +286,14 @@ def _choose_kind() -> None:
 
 
 def _comparison(run: Run, before: Run, target: Target) -> None:
-    st.subheader(f"Before and after: run {state.number_of(before)} and run {state.number_of(run)}", anchor=False)
+    st.subheader(f"Before and after: run {visit.number_of(before)} and run {visit.number_of(run)}", anchor=False)
     old, new = before.metrics, run.metrics
     overlap = new.interval[0] <= old.interval[1] and old.interval[0] <= new.interval[1]
     st.markdown(
-        f"Run {state.number_of(before)} excludes {_excluded(before)}, run {state.number_of(run)} excludes "
+        f"Run {visit.number_of(before)} excludes {_excluded(before)}, run {visit.number_of(run)} excludes "
         f"{_excluded(run)}. "
-        f"Accuracy went from {words.percent(old.accuracy)} to "
-        f"**{words.percent(new.accuracy)}**; the 95 % intervals "
+        f"Accuracy went from {page_words.percent(old.accuracy)} to "
+        f"**{page_words.percent(new.accuracy)}**; the 95 % intervals "
         + ("overlap, so chance alone could explain the difference." if overlap else "do not overlap.")
     )
     first = training_state.quick_answer()
@@ -300,42 +305,42 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
     for label, value, change, delta, meaning in (
         (
             "Accuracy",
-            words.percent(new.accuracy),
+            page_words.percent(new.accuracy),
             new.accuracy - old.accuracy,
-            words.points(new.accuracy - old.accuracy),
-            f"Share of {new.count:,} test faces judged as labelled. 95 % interval {words.percent(new.interval[0])} to "
-            f"{words.percent(new.interval[1])}; before {words.percent(old.interval[0])} to "
-            f"{words.percent(old.interval[1])}.",
+            page_words.points(new.accuracy - old.accuracy),
+            f"Share of {new.count:,} test faces judged as labelled. 95 % interval {page_words.percent(new.interval[0])} to "
+            f"{page_words.percent(new.interval[1])}; before {page_words.percent(old.interval[0])} to "
+            f"{page_words.percent(old.interval[1])}.",
         ),
         (
             "AUC",
             f"{new.auc:.3f}",
             new.auc - old.auc,
-            words.signed(new.auc - old.auc, 3),
+            page_words.signed(new.auc - old.auc, 3),
             "How often a face of one class is ranked above a face of the other: 0.5 is chance, 1 is perfect.",
         ),
         (
             "Log-loss",
             f"{new.log_loss:.3f}",
             new.log_loss - old.log_loss,
-            words.signed(new.log_loss - old.log_loss, 3),
+            page_words.signed(new.log_loss - old.log_loss, 3),
             "How badly the stated probabilities miss the labels: 0 is perfect, 0.693 is a coin toss.",
         ),
     ):
         grid.metric(
-            label, value, delta=delta, delta_color="off", delta_arrow=words.arrow(change), help=meaning, border=True
+            label, value, delta=delta, delta_color="off", delta_arrow=page_words.arrow(change), help=meaning, border=True
         )
     grid = st.grid(2, min_column_width=260, gap="large")
     for one, word in ((before, "Before"), (run, "After")):
         with grid.cell():
             low, high = one.metrics.interval
-            st.markdown(f"**{word}: run {state.number_of(one)}**")
+            st.markdown(f"**{word}: run {visit.number_of(one)}**")
             st.caption(
-                f"Accuracy {words.percent(one.metrics.accuracy)}, 95 % interval {words.percent(low)} to "
-                f"{words.percent(high)}"
+                f"Accuracy {page_words.percent(one.metrics.accuracy)}, 95 % interval {page_words.percent(low)} to "
+                f"{page_words.percent(high)}"
             )
             st.plotly_chart(
-                charts.confusion(one.metrics, target.classes),
+                classifier_charts.confusion(one.metrics, target.classes),
                 key=f"exclude.confusion.{word}",
                 config={"staticPlot": True},
             )
@@ -343,13 +348,13 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
         "Each row is one class as labelled, and how its test faces were judged: share of the row, and number of faces."
     )
     st.markdown("**Which concepts took over**")
-    layout, names = state.layout(), state.names()
-    was, now = state.scores(before), state.scores(run)
-    if not charts.gains(was, now, 1):
+    layout, names = visit.layout(), visit.names()
+    was, now = visit.scores(before), visit.scores(run)
+    if not classifier_charts.gains(was, now, 1):
         st.caption("No concept gained importance.")
         return
     st.plotly_chart(
-        charts.took_over(was, now, lambda index: words.concept(index, layout, names)),
+        classifier_charts.took_over(was, now, lambda index: page_words.concept(index, layout, names)),
         key="exclude.took_over",
         config={"displayModeBar": False},
     )
@@ -357,7 +362,7 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
 
 
 def _excluded(run: Run) -> str:
-    return words.count(len(run.excluded), "concept") if run.excluded else "nothing"
+    return page_words.count(len(run.excluded), "concept") if run.excluded else "nothing"
 
 
 # ---- every run of the target
@@ -366,22 +371,22 @@ def _excluded(run: Run) -> str:
 def _history(run: Run) -> None:
     st.subheader("Runs of this target", anchor=False)
     st.caption("Every run is kept for the next visit too. Use an earlier one to undo: all pages then show it again.")
-    before = state.before_run(run)
+    before = visit.before_run(run)
     if before is not None:
         st.button(
-            f"Undo: back to run {state.number_of(before)}",
+            f"Undo: back to run {visit.number_of(before)}",
             key="exclude.undo",
             icon=":material/undo:",
-            on_click=lambda: state.activate(before.id),
+            on_click=lambda: visit.activate(before.id),
         )
-    for one in reversed(state.history()):
+    for one in reversed(visit.history()):
         with st.container(border=True):
             title, accuracy, auc, action = st.columns([3, 3, 2, 2], vertical_alignment="center")
             title.markdown(
-                f"**Run {state.number_of(one)}**, {classifiers.KINDS[one.classifier.kind].title}, "
+                f"**Run {visit.number_of(one)}**, {KINDS[one.classifier.kind].title}, "
                 + (f"published as {one.origin}" if one.origin else f"excludes {_excluded(one)}")
             )
-            accuracy.markdown(f"Accuracy {words.percent(one.metrics.accuracy)}")
+            accuracy.markdown(f"Accuracy {page_words.percent(one.metrics.accuracy)}")
             auc.markdown(f"AUC {one.metrics.auc:.3f}")
             action.button(
                 "Active" if one.id == run.id else "Use",
@@ -389,7 +394,7 @@ def _history(run: Run) -> None:
                 disabled=one.id == run.id,
                 help="Make this run the active one again; its exclusions are ticked.",
                 width="stretch",
-                on_click=lambda run_id=one.id: state.activate(run_id),
+                on_click=lambda run_id=one.id: visit.activate(run_id),
             )
 
 

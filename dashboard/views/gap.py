@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import session_state, state
-from dashboard.gap import beside, how_much, moving, stand_ins, where
+from dashboard.parts.gap import beside, how_much, moving, stand_ins, where
+from dashboard.state import session as session_state
+from dashboard.state import visit
 
 WHERE, HOW_MUCH, STAND_INS, MOVE, REMEDIES = (
     "Where to look", "How much", "What stands in", "Move it", "Other remedies")
@@ -24,8 +25,8 @@ ABOUT = {
 
 
 def page() -> None:
-    run, target = state.active_run(), state.target()
-    others = {one.name: one for one in state.current_table().targets if one.name != target.name}
+    run, target = visit.active_run(), visit.target()
+    others = {one.name: one for one in visit.current_table().targets if one.name != target.name}
     if not others:
         st.info("This table has one target only; an attribute is another one.", icon=":material/info:")
         return
@@ -42,7 +43,7 @@ def page() -> None:
 def _choose(titles: dict[str, str]) -> str:
     """The one attribute: until another is chosen, the first one of the Audit page."""
     now = session_state.opened()
-    place = state.target().name + (f".{now.session.id}" if now else "")
+    place = visit.target().name + (f".{now.session.id}" if now else "")
     audited = [*st.session_state.get(f"audit.sensitive.{place}", ()), *(now.session.sensitive if now else ())]
     default = next((name for name in audited if name in titles), next(iter(titles)))
     return st.selectbox(

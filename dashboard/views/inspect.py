@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import charts, doors, drawing, face_state, refinement_state, standing, state
-from dashboard.components import pictures, progress, scrub, words
-from img2tab_core.errors import Img2TabError
-from img2tab_core.jobs import Job
-from img2tab_core.records import Edit, Face, Prediction, StyleCode, Target, digest
-from img2tab_core.runs import Run
+from dashboard.charts import classifiers as classifier_charts
+from dashboard.components import page_words, pictures, progress, scrub
+from dashboard.parts import standing
+from dashboard.state import doors, drawing, visit
+from dashboard.state import faces as face_state
+from dashboard.state import refinement as refinement_state
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.jobs import Job
+from img2tab_core.base.records import Edit, Face, Prediction, StyleCode, Target, digest
+from img2tab_core.classifiers.runs import Run
 
 if TYPE_CHECKING:
-    from img2tab_core.refinement import Refined
+    from img2tab_core.backbones.refinement import Refined
 
 FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
 SAMPLES, UPLOAD, CAMERA = "Samples", "Upload", "Camera"
@@ -29,9 +33,9 @@ def page() -> None:
         return
     if not standing.ready():
         return
-    run, target = state.active_run(), state.target()
+    run, target = visit.active_run(), visit.target()
     code = refinement_state.code_of(face)
-    before = state.predict(run, code)
+    before = visit.predict(run, code)
     _decision(run, target, face, code, before)
     _refinement(run, target, face)
     st.divider()
@@ -123,7 +127,7 @@ def _choose_face() -> None:
     if photo is None or len(photo.faces) < 2:
         return
     st.caption(
-        f"{words.count(len(photo.faces), 'face')} found in {photo.name}, the largest first. Click the one to inspect."
+        f"{page_words.count(len(photo.faces), 'face')} found in {photo.name}, the largest first. Click the one to inspect."
     )
     pictures.choose(
         [face.pixels for face in photo.faces],
@@ -140,7 +144,7 @@ def _choose_face() -> None:
 
 def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
     photo = face_state.photo()
-    quality = state.quality(face, code)
+    quality = visit.quality(face, code)
     grid = st.grid(4, min_column_width=170, gap="medium")
     if photo.picture is not None:
         with grid.cell():
@@ -156,7 +160,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
                 "**Aligned face**  \nTurned and cropped: eyes and mouth sit where the generator expects them."
             )
     with grid.cell():
-        st.image(state.render(run, code), width="stretch", alt="Reconstruction")
+        st.image(visit.render(run, code), width="stretch", alt="Reconstruction")
         refined = refinement_state.refined(face.key) is not None and refinement_state.shows_refined(face.key)
         st.caption(
             f"**Reconstruction{', refined' if refined else ''}**  \n"
@@ -166,19 +170,19 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         likely = int(before.probability >= 0.5)
         share = _share(before, likely)
         st.metric(
-            words.sentence(target.classes[likely]),
-            words.percent(share),
+            page_words.sentence(target.classes[likely]),
+            page_words.percent(share),
             help=f"How sure the classifier is that this face is {target.classes[likely]}; 50 % would be a coin toss. "
             f"{target.how}",
         )
         st.plotly_chart(
-            charts.probability_bar(before.probability, target.classes),
+            classifier_charts.probability_bar(before.probability, target.classes),
             key="inspect.share",
             config={"staticPlot": True},
         )
         st.caption(
             "  \n".join(
-                f":{colour}[■] {words.percent(_share(before, which))} {target.classes[which]}"
+                f":{colour}[■] {page_words.percent(_share(before, which))} {target.classes[which]}"
                 for which, colour in ((0, "blue"), (1, "orange"))
             )
         )
@@ -189,7 +193,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
             "good": (":material/check_circle:", "green"),
             "partial": (":material/info:", "orange"),
         }.get(quality.word, (":material/warning:", "red"))
-        st.badge(f"{words.sentence(quality.word)} reconstruction", icon=icon, color=colour, help=measured)
+        st.badge(f"{page_words.sentence(quality.word)} reconstruction", icon=icon, color=colour, help=measured)
         if quality.word != "poor":
             st.caption(quality.sentence)
     if quality.word == "poor":
@@ -254,10 +258,10 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined
         )
         if found.stopped == "cancelled":
             _refine_button(face, "Refine again", "tertiary")
-    encoded = state.encode(face)
-    first, second = state.predict(run, encoded), state.predict(run, code)
+    encoded = visit.encode(face)
+    first, second = visit.predict(run, encoded), visit.predict(run, code)
     likely = int(first.probability >= 0.5)
-    agreement = state.edit_agreement(run, encoded, code)
+    agreement = visit.edit_agreement(run, encoded, code)
     grid = st.grid(5, min_column_width=150, gap="medium")
     for label, value, below, meaning in (
         (
@@ -286,13 +290,13 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined
             "1 is the same edit",
             "Whether edits still do what they did: the five concepts that set the classes furthest apart are moved by "
             "8 SD, and this is the correlation of what that changes in the two pictures. It changed the probability by "
-            f"{words.points(_towards(agreement.before, likely))} before and by "
-            f"{words.points(_towards(agreement.after, likely))} after.",
+            f"{page_words.points(_towards(agreement.before, likely))} before and by "
+            f"{page_words.points(_towards(agreement.after, likely))} after.",
         ),
         (
-            words.sentence(target.classes[likely]),
-            words.percent(_share(second, likely)),
-            f"was {words.percent(_share(first, likely))}",
+            page_words.sentence(target.classes[likely]),
+            page_words.percent(_share(second, likely)),
+            f"was {page_words.percent(_share(first, likely))}",
             f"The classifier's probability that the face is {target.classes[likely]}, from the refined answer and from "
             "the encoder's.",
         ),
@@ -302,7 +306,7 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined
         "cancelled": ", stopped early: this is the best answer until then",
         "converged": ": further ones gained nothing",
     }.get(found.stopped, "")
-    st.caption(f"{words.count(found.steps, 'step')} in {found.seconds:.0f} seconds{ended}.")
+    st.caption(f"{page_words.count(found.steps, 'step')} in {found.seconds:.0f} seconds{ended}.")
 
 
 def _towards(change: float, which: int) -> float:
@@ -319,13 +323,13 @@ def _share(prediction: Prediction, which: int) -> float:
 
 
 def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
-    names, layout = state.names(), state.layout()
+    names, layout = visit.names(), visit.layout()
 
     def name_of(index: int) -> str:
-        return words.concept(index, layout, names)
+        return page_words.concept(index, layout, names)
 
-    shown = charts.strongest(before, 8)
-    picked = state.concept()
+    shown = classifier_charts.strongest(before, 8)
+    picked = visit.concept()
     if picked is None:
         picked = max(shown, key=lambda index: abs(before.contributions[index]), default=0)
     grid = st.grid(2, min_column_width=400, gap="large")
@@ -333,7 +337,7 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
         st.subheader("What drove it", anchor=False)
         key = f"inspect.bars.{run.id}.{code.key[:12]}.{picked}"
         st.plotly_chart(
-            charts.contribution_bars(before, name_of, target.classes, picked=picked),
+            classifier_charts.contribution_bars(before, name_of, target.classes, picked=picked),
             key=key,
             on_select=lambda: _choose_bar(key),
             selection_mode="points",
@@ -349,7 +353,7 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
         pending = _scrubber(run, target, face, code, before, picked)
         _family(face)
         _take_away(run, face, code)
-        _moved(face, state.edits_of(face.key).single, name_of)
+        _moved(face, visit.edits_of(face.key).single, name_of)
     _look_again(pending)
 
 
@@ -357,13 +361,13 @@ def _choose_bar(key: str) -> None:
     chosen = [point["customdata"] for point in st.session_state[key]["selection"]["points"]]
     index = chosen[0][0] if chosen and isinstance(chosen[0], list) else chosen[0] if chosen else -1
     if index >= 0:
-        state.choose_concept(int(index))
+        visit.choose_concept(int(index))
 
 
 def _concept(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None:
     """Which concept, and by how much it is moved, as a number that can be typed."""
-    edits = state.edits_of(face.key)
-    offered = list(dict.fromkeys([picked, *shown, *(edit.index for edit in edits.single), *sorted(state.names())]))
+    edits = visit.edits_of(face.key)
+    offered = list(dict.fromkeys([picked, *shown, *(edit.index for edit in edits.single), *sorted(visit.names())]))
     st.session_state["inspect.concept"] = picked
     which, how_far = st.columns([2, 1], gap="small")
     which.selectbox(
@@ -388,10 +392,10 @@ def _concept(run: Run, face: Face, picked: int, shown: list[int], name_of) -> No
         help="In standard deviations: one is how much this concept usually differs between faces. "
         "Below 3 little is seen, 8 is clear, beyond 10 the picture breaks.",
     )
-    score = state.scores(run)
+    score = visit.scores(run)
     st.caption(
         f"Index {picked}. Distance {score.distance[picked]:.2f} SD, "
-        f"importance {words.percent(score.importance[picked], 2)}."
+        f"importance {page_words.percent(score.importance[picked], 2)}."
         + (" Excluded from the active run: moving it cannot change the answer." if picked in run.excluded else "")
     )
 
@@ -400,12 +404,12 @@ def _scrubber(
     run: Run, target: Target, face: Face, code: StyleCode, before: Prediction, picked: int
 ) -> list[Job]:
     """Before and after, and the strip to move the concept along; the jobs that still draw something better."""
-    edits = state.edits_of(face.key)
+    edits = visit.edits_of(face.key)
     others = edits.with_shift(picked, 0.0)
     likely = int(before.probability >= 0.5)
     word = target.classes[likely]
     strip, finer = drawing.strip(run, code, picked, edits)
-    first, sharper = drawing.picture(run, code, state.FaceEdits())
+    first, sharper = drawing.picture(run, code, visit.FaceEdits())
     now, sharp = drawing.picture(run, code, edits) if edits else (first, None)
     scrub.scrub(
         scrub.Scene(
@@ -413,16 +417,16 @@ def _scrubber(
             around=digest(repr((run.id, code.key, picked, others)).encode())[:16],
             shift=edits.shift_of(picked),
             curve=tuple(share if likely else 1 - share for share in drawing.curve(run, code, picked, edits)),
-            share=_share(state.predict(run, code, edits), likely),
+            share=_share(visit.predict(run, code, edits), likely),
             before_share=_share(before, likely),
             before=first,
             after=now,
             strip=strip,
             word=word,
-            title=words.sentence(word),
+            title=page_words.sentence(word),
             meaning=f"The classifier's probability that the face is {word}; in percentage points what your edits "
             "change.",
-            colour=charts.ORANGE if likely else charts.BLUE,
+            colour=classifier_charts.ORANGE if likely else classifier_charts.BLUE,
         ),
         key="inspect.scrub",
         on_move=lambda shift: _move(face, picked, shift),
@@ -450,21 +454,21 @@ def _look_again(pending: list[Job]) -> None:
 
 def _family(face: Face) -> None:
     """A switch that moves many concepts together."""
-    edits = state.edits_of(face.key)
+    edits = visit.edits_of(face.key)
     family_on = edits.family is not None
     st.session_state["inspect.family"] = family_on
     st.toggle(
         "Move the whole family",
         key="inspect.family",
-        on_change=lambda: state.set_edits(
-            face.key, state.edits_of(face.key).with_family(1.5 if st.session_state["inspect.family"] else None)
+        on_change=lambda: visit.set_edits(
+            face.key, visit.edits_of(face.key).with_family(1.5 if st.session_state["inspect.family"] else None)
         ),
         help="The 1,500 concepts that set the two classes furthest apart move together, each in proportion to its "
         "signed distance between the classes.",
     )
     if family_on:
         _hold("inspect.strength", edits.family)
-        classes = state.target().classes
+        classes = visit.target().classes
         st.slider(
             "Family strength",
             -3.0,
@@ -472,9 +476,9 @@ def _family(face: Face) -> None:
             step=0.25,
             format="%+.2f",
             key="inspect.strength",
-            on_change=lambda: state.set_edits(
+            on_change=lambda: visit.set_edits(
                 face.key,
-                state.edits_of(face.key).with_family(st.session_state["inspect.strength"]),
+                visit.edits_of(face.key).with_family(st.session_state["inspect.strength"]),
             ),
             help="Each concept of the family moves by this number times its signed distance between the classes: "
             f"below 0 towards {classes[0]}, above 0 towards {classes[1]}; 0 moves none of them.",
@@ -482,8 +486,8 @@ def _family(face: Face) -> None:
 
 
 def _move(face: Face, index: int, shift: float) -> None:
-    state.choose_concept(index)                                      # it stays here when a refinement ends meanwhile
-    state.set_edits(face.key, state.edits_of(face.key).with_shift(index, shift))
+    visit.choose_concept(index)                                      # it stays here when a refinement ends meanwhile
+    visit.set_edits(face.key, visit.edits_of(face.key).with_shift(index, shift))
 
 
 def _hold(key: str, value: float) -> None:
@@ -495,11 +499,11 @@ def _hold(key: str, value: float) -> None:
 def _choose_typed() -> None:
     chosen = st.session_state["inspect.concept"]
     try:
-        state.choose_concept(
-            words.find(chosen, state.layout(), state.names()) if isinstance(chosen, str) else chosen
+        visit.choose_concept(
+            page_words.find(chosen, visit.layout(), visit.names()) if isinstance(chosen, str) else chosen
         )
     except Img2TabError as error:
-        state.notice(str(error))
+        visit.notice(str(error))
 
 
 def _moved(face: Face, edits: tuple[Edit, ...], name_of) -> None:
@@ -509,28 +513,28 @@ def _moved(face: Face, edits: tuple[Edit, ...], name_of) -> None:
     with st.container(horizontal=True, gap="xsmall"):
         for edit in edits:
             st.button(
-                f"{name_of(edit.index)} {words.deviations(edit.shift)}",
+                f"{name_of(edit.index)} {page_words.deviations(edit.shift)}",
                 key=f"inspect.chip.{edit.index}",
                 icon=":material/close:",
                 icon_position="right",
                 help="Take this edit back",
-                on_click=lambda index=edit.index: state.set_edits(
-                    face.key, state.edits_of(face.key).with_shift(index, 0.0)
+                on_click=lambda index=edit.index: visit.set_edits(
+                    face.key, visit.edits_of(face.key).with_shift(index, 0.0)
                 ),
             )
 
 
 def _take_away(run: Run, face: Face, code: StyleCode) -> None:
     """Take every edit back, or the picture along."""
-    edits = state.edits_of(face.key)
-    draw = state.full_size(run, code, edits)
+    edits = visit.edits_of(face.key)
+    draw = visit.full_size(run, code, edits)
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Reset",
             key="inspect.reset",
             icon=":material/undo:",
             disabled=not edits,
-            on_click=lambda: state.set_edits(face.key, state.FaceEdits()),
+            on_click=lambda: visit.set_edits(face.key, visit.FaceEdits()),
             help="Take back every edit of this face.",
         )
         st.download_button(

@@ -8,17 +8,22 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard import audit_charts, audit_state, doors, is_it_real, session_state, state, training_state
-from dashboard.components import progress, words
-from dashboard.session_state import Opened
-from img2tab_core import classifiers, tables
-from img2tab_core.errors import Img2TabError
-from img2tab_core.fairness.gaps import GAPS
-from img2tab_core.runs import Run
-from img2tab_core.sessions.records import RunInfo, SessionInfo
-from img2tab_core.sessions.run_difference import difference
+from dashboard.charts import audits as audit_charts
+from dashboard.components import page_words, progress
+from dashboard.parts import is_it_real
+from dashboard.state import audits as audit_state
+from dashboard.state import doors, visit
+from dashboard.state import session as session_state
+from dashboard.state import training as training_state
+from dashboard.state.session import Opened
+from img2tab_core import tables
+from img2tab_core.audits.metrics import GAPS
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.classifiers import kinds
+from img2tab_core.classifiers.runs import Run
+from img2tab_core.sessions.session_records import NAME_LENGTH, RunInfo, SessionInfo
 from img2tab_core.sessions.shared_exclusions import exclusions_json, read_exclusions
-from img2tab_core.sessions.values import NAME_LENGTH
+from img2tab_core.sessions.tree import difference
 
 SHOWN = 12
 STATES = {
@@ -51,36 +56,36 @@ def _list() -> None:
     for one in found:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             with st.container(gap="xsmall", width="stretch"):
-                st.markdown(f"**{words.plain(one.name)}**")
+                st.markdown(f"**{page_words.plain(one.name)}**")
                 st.caption(_facts(one) + f" · changed {_when(one.changed)}")
             st.button("Open", key=f"sessions.open.{one.id}", on_click=_enter, args=(one.id,), icon=":material/login:")
 
 
 def _facts(one: SessionInfo) -> str:
     try:
-        table = state.table(one.table)
+        table = visit.table(one.table)
         titles = [tables.target_of(table, name).title for name in (one.target, *one.sensitive)]
     except Img2TabError:
         titles = [one.target, *one.sensitive]
-    return words.plain(
+    return page_words.plain(
         f"{titles[0]} by {' and '.join(title.lower() for title in titles[1:])} · table {one.table} · {one.owner}")
 
 
 def _enter(session_id: int) -> None:
-    with state.noticing():
-        state.enter(session_id)
+    with visit.noticing():
+        visit.enter(session_id)
 
 
 def _begin() -> None:
-    target = state.target()
-    others = {one.name: one.title for one in state.current_table().targets if one.name != target.name}
+    target = visit.target()
+    others = {one.name: one.title for one in visit.current_table().targets if one.name != target.name}
     st.subheader("Begin a session", anchor=False)
     if not others:
         st.caption("This table has one target only; an audit needs a second label that forms the groups.")
         return
     with st.form("sessions.new", border=True):
         st.caption(
-            f"About **{target.title.lower()}** (the target chosen above) on the table “{state.table_name()}”. The "
+            f"About **{target.title.lower()}** (the target chosen above) on the table “{visit.table_name()}”. The "
             "classifier trained on everything becomes its first run."
         )
         left, right = st.columns(2, gap="large")
@@ -103,10 +108,10 @@ def _create() -> None:
     values = st.session_state
     with st.spinner("Measuring the first run…"):
         made = doors.session_runs().begin(
-            values["sessions.name"], values["sessions.owner"], state.current_table(), state.target().name,
+            values["sessions.name"], values["sessions.owner"], visit.current_table(), visit.target().name,
             values["sessions.sensitive"], values["sessions.notes"])
     session_state.say_who(values["sessions.owner"])
-    state.enter(made.id)
+    visit.enter(made.id)
     st.rerun()
 
 
@@ -117,7 +122,7 @@ def _head(now: Opened) -> None:
     session = now.session
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         with st.container(gap="xsmall", width="stretch"):
-            st.subheader(words.plain(session.name), anchor=False)
+            st.subheader(page_words.plain(session.name), anchor=False)
             st.caption(_facts(session) + f" · begun {_when(session.created)}")
         with st.container(horizontal=True, gap="small", width="content"):
             _report(now)
@@ -174,18 +179,18 @@ def _manage(session: SessionInfo) -> None:
 
 
 def _rename(session: SessionInfo) -> None:
-    with state.noticing():
+    with visit.noticing():
         doors.session_runs().sessions.rename(
             session, st.session_state["sessions.rename.name"], who=session_state.who())
 
 
 def _set_notes(session: SessionInfo, key: str) -> None:
-    with state.noticing():
+    with visit.noticing():
         doors.session_runs().sessions.set_notes(session, st.session_state[key], who=session_state.who())
 
 
 def _delete(session: SessionInfo) -> None:
-    with state.noticing():
+    with visit.noticing():
         doors.session_runs().sessions.delete(session, who=session_state.who())
         session_state.close()
 
@@ -207,7 +212,7 @@ def _tree(now: Opened) -> None:
                 about = [_kind(run), f"excludes {_excludes(run)}"] + ([f"seed {run.seed}"] if run.seed else [])
                 st.markdown(f"{indent}**Run {run.number}** · " + " · ".join(about))
                 said = [STATES[run.state], _plain_line(run.reason), _plain_line(run.note)]
-                said.append(f"{words.plain(run.who)}, {_when(run.started)}")
+                said.append(f"{page_words.plain(run.who)}, {_when(run.started)}")
                 st.caption("  \n".join(part for part in said if part))
             if run.state == "done":
                 accuracy.markdown(f"Accuracy {_percent(run.metrics.get('accuracy'))}")
@@ -240,8 +245,8 @@ def _action(now: Opened, run: RunInfo, place) -> None:
 
 
 def _restore(now: Opened, run: RunInfo) -> None:
-    with state.noticing():
-        state.activate(now.models[run.id].id)
+    with visit.noticing():
+        visit.activate(now.models[run.id].id)
 
 
 # ---- any two
@@ -270,7 +275,7 @@ def _side_by_side(now: Opened) -> None:
         (one.number, found.only_one, models[1]), (another.number, found.only_other, models[0])
     ):
         if only:
-            st.caption(f"Only run {number} excludes {words.count(len(only), 'concept')}: {_listed(only, uses)}.")
+            st.caption(f"Only run {number} excludes {page_words.count(len(only), 'concept')}: {_listed(only, uses)}.")
     sensitive = now.session.sensitive
     st.plotly_chart(
         audit_charts.gap_dumbbell(*(audit_state.audit(model, sensitive) for model in models)), key="sessions.gaps",
@@ -306,9 +311,9 @@ def _rows(one: RunInfo, other: RunInfo) -> pd.DataFrame:
 
 def _listed(channels: tuple[int, ...], uses: Run) -> str:
     """Those first that the other run leans on most."""
-    layout, names, importance = state.layout(), state.names(), state.scores(uses).importance
+    layout, names, importance = visit.layout(), visit.names(), visit.scores(uses).importance
     first = sorted(channels, key=lambda index: (-importance[index], index))[:SHOWN]
-    shown = ", ".join(words.plain(words.concept(index, layout, names)) for index in first)
+    shown = ", ".join(page_words.plain(page_words.concept(index, layout, names)) for index in first)
     return shown + (f" and {len(channels) - SHOWN:,} more" if len(channels) > SHOWN else "")
 
 
@@ -323,7 +328,7 @@ def _share(now: Opened) -> None:
         if run is None or run.state != "done":
             st.caption("There is no run yet.")
         else:
-            content = exclusions_json(now.session, run, names=state.names())
+            content = exclusions_json(now.session, run, names=visit.names())
             st.download_button(
                 f"List of run {run.number}", data=json.dumps(content, indent=1), key="sessions.list",
                 file_name=f"img2tab-exclusions-run-{run.number}.json", mime="application/json",
@@ -337,17 +342,17 @@ def _share(now: Opened) -> None:
 
 
 def _shared(now: Opened, data: bytes) -> None:
-    layout = state.layout()
+    layout = visit.layout()
     shared = read_exclusions(data, backbone=now.session.backbone, channels=layout.total)
     st.caption(
-        f"Excludes {words.count(len(shared.excluded), 'concept')}; made for {words.plain(shared.target)} on the table "
-        f"{words.plain(shared.table)}, {words.plain(shared.classifier)}, seed {shared.seed}.")
+        f"Excludes {page_words.count(len(shared.excluded), 'concept')}; made for {page_words.plain(shared.target)} on the table "
+        f"{page_words.plain(shared.table)}, {page_words.plain(shared.classifier)}, seed {shared.seed}.")
     same = next((run for run in now.runs if shared.run_id and run.run_id == shared.run_id), None)
     if same is not None:
         st.success(f"Run {same.number} is the very model this list came from.", icon=":material/check:")
     with st.container(horizontal=True):
         st.button(
-            "Tick these", key="sessions.shared.tick", on_click=state.tick, args=(frozenset(shared.excluded),),
+            "Tick these", key="sessions.shared.tick", on_click=visit.tick, args=(frozenset(shared.excluded),),
             icon=":material/check_box:", help="On the page Exclude and retrain; nothing is trained yet.")
         st.button(
             "Repeat exactly", key="sessions.shared.repeat", on_click=training_state.repeat_shared, args=(shared,),
@@ -379,20 +384,20 @@ def _details(details: dict) -> str:
 
 
 def _kind(run: RunInfo) -> str:
-    known = classifiers.KINDS.get(run.kind)
-    return known.title if known else words.plain(run.kind)
+    known = kinds.KINDS.get(run.kind)
+    return known.title if known else page_words.plain(run.kind)
 
 
 def _excludes(run: RunInfo) -> str:
-    return words.count(len(run.excluded), "concept") if run.excluded else "nothing"
+    return page_words.count(len(run.excluded), "concept") if run.excluded else "nothing"
 
 
 def _plain_line(text: str) -> str:
-    return words.plain(" ".join(text.split()))
+    return page_words.plain(" ".join(text.split()))
 
 
 def _percent(value: float | None) -> str:
-    return "not measured" if value is None else words.percent(value)
+    return "not measured" if value is None else page_words.percent(value)
 
 
 def _number(value: float | None) -> str:

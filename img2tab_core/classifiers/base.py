@@ -13,12 +13,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.records import read_only
-from img2tab_core.watching import Cancel, Report
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.jobs import Cancel, Report
+from img2tab_core.base.records import read_only
 
 BLOCK = 256            # channels copied at once
-
 
 
 class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):

@@ -13,6 +13,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import (
     BLOCK,
     Cancel,
@@ -24,8 +26,6 @@ from img2tab_core.classifiers.base import (
     must_differ,
     stop_if,
 )
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.records import read_only
 
 TRIED_PER_SPLIT = 100  # channels one split chooses from, drawn anew each time
 BINS = 32              # values a channel is rounded to while training

@@ -8,14 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from img2tab_core.classifiers.base import (
-    Cancel,
-    ConceptClassifier,
-    Report,
-    check_whole,
-    stop_if,
-    two_columns,
-)
+from img2tab_core.classifiers.base import Cancel, ConceptClassifier, Report, check_whole, stop_if, two_columns
 
 BATCH = 10          # trees grown between two looks at `cancelled`
 VOTES = 2_000_000   # faces x trees walked down at once; bounds the working memory to about 100 MB

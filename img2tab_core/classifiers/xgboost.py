@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import (
     Cancel,
     ConceptClassifier,
@@ -17,8 +19,6 @@ from img2tab_core.classifiers.base import (
     stop_if,
     two_columns,
 )
-from img2tab_core.errors import Img2TabError
-from img2tab_core.records import read_only
 
 TITLE = "XGBoost"
 GAMMA, ROWS, ALPHA, LAMBDA = 0.3, 0.74, 10.0, 0.1  # of the published classifier

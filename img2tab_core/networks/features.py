@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from img2tab_core.layout import StyleLayout
+from img2tab_core.base.layout import StyleLayout
 
 
 @dataclass(frozen=True, eq=False)

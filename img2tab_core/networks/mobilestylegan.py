@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from img2tab_core.layout import StyleLayout
+from img2tab_core.base.layout import StyleLayout
 from img2tab_core.networks.features import Layered
 from img2tab_core.networks.ops import band_major, conv_of_scaled, inverse_haar, pixel_norm
 

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from img2tab_core.layout import StyleLayout
+from img2tab_core.base.layout import StyleLayout
 from img2tab_core.networks.features import Layered
 from img2tab_core.networks.ops import pixel_norm
 

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy import event, orm
 from sqlalchemy.engine import URL, make_url
 
-from img2tab_core import weights
-from img2tab_core.errors import Img2TabError
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import home
 
 VARIABLE = "IMG2TAB_DATABASE"           # the environment variable that names another database
 PATIENCE = 30                           # seconds to wait for others who write
@@ -123,7 +123,7 @@ def _url(url: str | None) -> URL:
     """The URL given, else the environment's, else a file in the visitor's folder; never shown where it is not one."""
     text = url or os.environ.get(VARIABLE)
     if not text:
-        found = URL.create("sqlite", database=str(weights.home() / "sessions.db"))
+        found = URL.create("sqlite", database=str(home() / "sessions.db"))
     else:
         try:
             found = make_url(text)

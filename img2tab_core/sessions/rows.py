@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from img2tab_core.errors import Img2TabError
-from img2tab_core.sessions.records import LogEntry, RunInfo, SessionInfo
-from img2tab_core.sessions.values import NAME_LENGTH
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.sessions.session_records import NAME_LENGTH, LogEntry, RunInfo, SessionInfo
 
 LARGEST_ID = 2**31 - 1                  # that PostgreSQL's integer holds
 

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from img2tab_core.errors import Img2TabError
-from img2tab_core.sessions.records import RunInfo, SessionInfo
-from img2tab_core.sessions.values import LARGEST_SEED, checked_channels, is_seed
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.sessions.session_records import LARGEST_SEED, RunInfo, SessionInfo, checked_channels, is_seed
 
 FORMAT = 1
 

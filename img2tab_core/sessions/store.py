@@ -16,11 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from img2tab_core import tables
-from img2tab_core.errors import Cancelled, Img2TabError
-from img2tab_core.records import StyleTable
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.records import StyleTable
 from img2tab_core.sessions import run_process
 from img2tab_core.sessions.database import Database
-from img2tab_core.sessions.records import LogEntry, RunInfo, SessionInfo, State
 from img2tab_core.sessions.rows import (
     LogRow,
     RunRow,
@@ -35,9 +34,12 @@ from img2tab_core.sessions.rows import (
     run_info,
     session_info,
 )
-from img2tab_core.sessions.tree import branches, drawn
-from img2tab_core.sessions.values import (
+from img2tab_core.sessions.session_records import (
     LARGEST_SEED,
+    LogEntry,
+    RunInfo,
+    SessionInfo,
+    State,
     checked_channels,
     checked_line,
     checked_text,
@@ -46,6 +48,7 @@ from img2tab_core.sessions.values import (
     is_seed,
     json_value,
 )
+from img2tab_core.sessions.tree import branches, drawn
 
 BEAT = 20.0                             # seconds between heartbeats, see `Sessions.holding`
 

@@ -1,1 +1,1 @@
-"""How the shipped weights and the bundled population were made; nothing here runs when the product is used."""
+"""How what is shipped was made and measured: encoders, the bundled population, the cards."""

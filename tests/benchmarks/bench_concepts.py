@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from img2tab_core import scoring, tables
+from img2tab_core import tables
+from img2tab_core.concepts import wasserstein
 from tests.benchmarks.conftest import TARGET
 from tests.benchmarks.wasserstein import SHARES, _written
 
@@ -32,7 +33,7 @@ def bench_default_table(timed, door, way):
     first, second = rows[labels == 0], rows[labels == 1]
 
     def ours():
-        scoring.wasserstein(table.psi, labels, std=table.stats.std, rows=rows)
+        wasserstein.wasserstein(table.psi, labels, std=table.stats.std, rows=rows)
 
     def plain():
         for channel in sample:
@@ -51,7 +52,7 @@ def bench_large_table(timed, large, way):
     first, second = labels == 0, labels == 1
 
     def ours():
-        scoring.wasserstein(psi, labels, std=np.ones(CHANNELS))
+        wasserstein.wasserstein(psi, labels, std=np.ones(CHANNELS))
 
     def plain():
         for channel in sample:
@@ -66,5 +67,5 @@ def bench_large_table(timed, large, way):
 @pytest.mark.parametrize("size", [10_000, 40_000, 160_000])
 def bench_growth(timed, large, size):
     psi, labels = large
-    timed(lambda: scoring.wasserstein(psi[:size], labels[:size], std=np.ones(CHANNELS)),
+    timed(lambda: wasserstein.wasserstein(psi[:size], labels[:size], std=np.ones(CHANNELS)),
           growth="W1", over="faces", size=size, rounds=3)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from img2tab_core.rendering import low_of
+from img2tab_core.backbones.rendering import low_of
 from tests.benchmarks.rendering import in_turn
 
 SIZES = (128, 256, 1024)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from img2tab_core import rendering
-from img2tab_core.records import Edit, Face
+from img2tab_core.backbones import rendering
+from img2tab_core.base.records import Edit, Face
 from tests.benchmarks.rendering import PLAIN, plain_mobilestylegan
 
 EDIT = "one 256 px edit with its probability"

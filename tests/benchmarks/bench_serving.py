@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from img2tab_core import weights
+from img2tab_core.base import files
 from tests import browser
 
 EDITS = 500
@@ -24,8 +24,8 @@ def home(tmp_path_factory) -> Path:
     if browser.chromium() is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     folder = tmp_path_factory.mktemp("home")
-    (folder / "tables").symlink_to(weights.home() / "tables")
-    shutil.copytree(weights.home() / "runs", folder / "runs")
+    (folder / "tables").symlink_to(files.home() / "tables")
+    shutil.copytree(files.home() / "runs", folder / "runs")
     return folder
 
 

@@ -7,8 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from img2tab_core.cli import MALLOC
-from img2tab_core.service import Studio
+from img2tab_core.cli.main import MALLOC
+from img2tab_core.studio import Studio
 from tests.conftest import SHARED
 
 TARGET = "perceived_gender"

@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from img2tab_core import backbone, rendering
-from img2tab_core.cli import MALLOC
-from img2tab_core.feature_cache import FeatureCache, Reuse
+from img2tab_core.backbones import backbone, rendering
+from img2tab_core.backbones.feature_cache import FeatureCache, Reuse
+from img2tab_core.base.records import StyleCode
+from img2tab_core.cli.main import MALLOC
 from img2tab_core.networks.mobilestylegan import PREVIEW_BLOCK, MobileStyleGAN
 from img2tab_core.networks.stylegan2 import ModulatedConv, StyledConv, StyleGAN2
-from img2tab_core.records import StyleCode
 from tests.conftest import SHARED
 
 REPEATS = 5

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from img2tab_core import classifiers, quick, tables, weights
-from img2tab_core.records import StyleTable
-from img2tab_core.service import Studio
+from img2tab_core import tables
+from img2tab_core.base.files import home
+from img2tab_core.base.records import StyleTable
+from img2tab_core.classifiers import kinds, measures, quick
+from img2tab_core.classifiers.base import ConceptClassifier
+from img2tab_core.studio import Studio
 
 TARGET = "smiling"
 FACES = 10_000                         # to train on
@@ -36,13 +39,13 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
         test_rows, test_labels = tables.labelled(table, TARGET, "test")
         screen, without = door.prepare(table, TARGET), frozenset(order[:1].tolist())
 
-        def plain() -> classifiers.ConceptClassifier:
-            model = classifiers.make("catboost", excluded=without, screen=None)
+        def plain() -> ConceptClassifier:
+            model = kinds.make("catboost", excluded=without, screen=None)
             return model.fit(table.psi, train_rows[1], rows=train_rows[0])
 
-        def afresh() -> classifiers.ConceptClassifier:
+        def afresh() -> ConceptClassifier:
             """The full classifier of the product, on style codes that were not rounded before."""
-            model = classifiers.make("catboost", excluded=without)
+            model = kinds.make("catboost", excluded=without)
             return model.fit(table.psi, train_rows[1], rows=train_rows[0], order=order)
 
         found: dict[str, list[float]] = {name: [] for name in ("quick", "full", "afresh", "plain")}
@@ -58,7 +61,7 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
                     found[name].append(seconds)
         least = {name: min(values) for name, values in found.items()}
         accuracy = {name: kept[name].metrics.accuracy for name in ("quick", "full")} | {
-            name: classifiers.measure(kept[name], table.psi, test_labels, rows=test_rows).accuracy
+            name: measures.measure(kept[name], table.psi, test_labels, rows=test_rows).accuracy
             for name in ("afresh", "plain")}
         shape = f"{len(train_rows[0]):,} x {table.layout.total:,}"
         rows = [
@@ -92,7 +95,7 @@ def retraining_over_columns(counts: tuple[int, ...] = COUNTS) -> list[tuple[int,
         for count in counts:
             ours, plain = [], []
             for _ in range(3):
-                model = classifiers.make("catboost", screen=count)
+                model = kinds.make("catboost", screen=count)
                 ours.append(_seconds(lambda model=model: model.fit_rounded(codes, order=order))[0])
                 plain.append(_seconds(lambda model=model: model.fit(table.psi, labels, rows=rows, order=order))[0])
             found.append((count, min(ours), min(plain)))
@@ -120,7 +123,7 @@ def _of_faces(table: StyleTable, target: str, count: int) -> StyleTable:
 @contextmanager
 def _own_home():
     """A service whose folder is new, with the real default table in it."""
-    before, real = os.environ.get("IMG2TAB_HOME"), weights.home()
+    before, real = os.environ.get("IMG2TAB_HOME"), home()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "tables").mkdir()
         (Path(folder) / "tables" / "default").symlink_to((real / "tables" / "default").resolve())

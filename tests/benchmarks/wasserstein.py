@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import wasserstein_distance
 
-from img2tab_core import scoring
+from img2tab_core.concepts import wasserstein
 
 SHARES = {"continuous": 0.8, "whole numbers": 0.1, "constant": 0.1}  # of the channels
 REPEATS = 5
@@ -32,7 +32,7 @@ def measure_wasserstein(faces: int = 162_770, channels: int = 400, sampled: int 
         std = np.ones(channels)
         tracemalloc.start()
         try:
-            found = scoring.wasserstein(psi, labels, std=std)
+            found = wasserstein.wasserstein(psi, labels, std=std)
             extra = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -45,7 +45,7 @@ def measure_wasserstein(faces: int = 162_770, channels: int = 400, sampled: int 
                 seconds, expected = _seconds(lambda chosen=chosen: _one_by_one(psi, labels, chosen))
                 theirs.append(seconds / len(chosen))
                 seconds, _ = _seconds(
-                    lambda part=part: scoring.wasserstein(psi[:, part], labels, std=std[part]))
+                    lambda part=part: wasserstein.wasserstein(psi[:, part], labels, std=std[part]))
                 ours.append(seconds / (part.stop - part.start))
             kinds[name] = {
                 "channels": part.stop - part.start, "sampled": len(chosen), "ours": min(ours), "scipy": min(theirs),
@@ -55,7 +55,7 @@ def measure_wasserstein(faces: int = 162_770, channels: int = 400, sampled: int 
         sum(one["channels"] * one[way] for one in kinds.values()) / channels for way in ("ours", "scipy"))
     return {
         "faces": faces, "channels": channels, "sampled": sum(one["sampled"] for one in kinds.values()),
-        "threads": min(scoring.THREADS, scoring._cores()), "ours": ours, "scipy": theirs, "ratio": theirs / ours,
+        "threads": min(wasserstein.THREADS, wasserstein._cores()), "ours": ours, "scipy": theirs, "ratio": theirs / ours,
         "difference": difference, "extra_mb": extra / 1e6, "kinds": kinds,
     }
 

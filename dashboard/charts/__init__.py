@@ -1,0 +1,1 @@
+"""Records become figures; nothing here knows a visitor or computes a result."""

@@ -1,0 +1,154 @@
+"""How much to exclude: accuracy and gap against how much, and a line over them that the person drags."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts import classifiers as classifier_charts
+from dashboard.components import drag_line, page_words
+from dashboard.parts.gap import shared
+from dashboard.state import audits as audit_state
+from dashboard.state import visit
+from img2tab_core.audits.exclusion_curves import ExclusionCurve
+from img2tab_core.base.records import Target
+from img2tab_core.classifiers.runs import Run
+
+SEEDS = (1, 3, 5)
+LOST = 0.01          # accuracy that the offered exclusion may cost
+
+
+def show(run: Run, target: Target, about: Target) -> None:
+    if shared.carried(about) is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        seeds = st.selectbox(
+            "Seeds", SEEDS, key="gap.seeds", persist_state="session", width=110,
+            help="With several seeds every point is trained several times and has an interval. The faces stay the "
+            "same, so it says how much the training's chance matters.",
+        )
+        job = audit_state.curve(about.name, seeds)
+        if shared.idle(job):
+            st.button(
+                "Compute the curve", key="gap.curve", type="primary", icon=":material/show_chart:",
+                on_click=audit_state.draw_curve, args=(about.name, seeds),
+                help="In the background; you can go on working on other pages.",
+            )
+    if job is None:
+        st.info(
+            f"Trains quickly with nothing excluded, with 10, with 100, and so on to thousands: about {_minutes(seeds)} "
+            "on two cores. Then drag a line over the curve to choose how much to exclude.",
+            icon=":material/show_chart:",
+        )
+        return
+    curve = shared.result(job, key="gap-curve", waiting="Ranking the concepts…")
+    if curve is not None:
+        _curve(about, curve, seeds)
+    shared.ticked()
+
+
+def _minutes(seeds: int) -> str:
+    return "a minute" if seeds == 1 else f"{seeds} minutes"
+
+
+def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
+    best = curve.least_gap(lost=LOST)
+    place = f"{visit.current_table().key[:16]}.{visit.target().name}.{about.name}"
+    key = f"gap.count.{place}"
+    st.session_state.setdefault(key, best.count)
+    grid = st.grid(3, min_column_width=230, gap=("small", "large"))
+    with grid.cell(column_span=2):
+        drag_line.drag_line(
+            curve, st.session_state[key], key="gap.line", of=f"{place}.{seeds}",
+            colours=(classifier_charts.BLUE, classifier_charts.ORANGE), on_move=lambda count: _exclude_so_many(key, count),
+        )
+        st.caption(
+            "Drag the line, or use the arrow keys; page keys go from one measured point to the next. Excluded first is "
+            "what carries the attribute most."
+        )
+    with grid.cell():
+        count = st.number_input(
+            "Concepts to exclude", 0, curve.points[-1].count, step=10, key=key, persist_state="session",
+            help="The line stands here; type a number or drag it.",
+        )
+        _at(curve, count)
+        offered, cost = _offer(curve)
+        st.button(
+            f"Least gap: {page_words.count(best.count, 'concept')}",
+            key="gap.least",
+            icon=":material/south:",
+            on_click=_exclude_so_many,
+            args=(key, best.count),
+            disabled=best.count == count,
+            width="stretch",
+            help=offered,
+        )
+        ranking = audit_state.suggestion(about.name).ranking
+        chosen = frozenset(ranking[:count])
+        st.button(
+            f"Tick these {page_words.count(count, 'concept')}" if count else "Tick none",
+            key="gap.tick_line",
+            type="primary",
+            icon=":material/check:",
+            on_click=visit.tick,
+            args=(chosen,),
+            disabled=chosen == visit.ticked(),
+            width="stretch",
+            help="Replaces what is ticked now.",
+        )
+        st.caption(cost)
+    st.caption(
+        f"A quick retrain for every point, not the full training: {curve.how} Of those, each class has as many in each "
+        "group. A full training, on the Exclude page, gives other numbers."
+        + (" One seed: a difference of a point or two may be chance." if seeds == 1 else "")
+    )
+    st.download_button(
+        "Download numbers", data=_numbers(curve).to_csv(index=False), file_name="img2tab-exclusion-curve.csv",
+        mime="text/csv", icon=":material/download:", on_click="ignore", key="gap.download",
+    )
+
+
+def _exclude_so_many(key: str, count: int) -> None:
+    st.session_state[key] = count
+
+
+def _at(curve: ExclusionCurve, count: int) -> None:
+    """Accuracy and gap at the measured point nearest to the line, against nothing excluded."""
+    here, first = curve.at(count), curve.points[0]
+    grid = st.grid(2, min_column_width=110, gap="small")
+    for name, title, meaning in (
+        ("accuracy", "Accuracy", "Share of the measured faces judged as labelled, by the quick retrain."),
+        ("gap", "Gap", "Equalised odds: the largest difference between the groups in the true or the false positive "
+         "rate, by the quick retrain."),
+    ):
+        value, change = here.estimate(name), here.estimate(name).mean - first.estimate(name).mean
+        interval = "" if value.high is None else (
+            f" 95 % interval over the seeds {page_words.percent(value.low)} to {page_words.percent(value.high)}.")
+        grid.metric(
+            title, page_words.percent(value.mean), delta=page_words.points(change), delta_color="off",
+            delta_arrow=page_words.arrow(change), help=f"{meaning}{interval} Below it the change against nothing excluded.",
+        )
+    st.caption(
+        f"As measured with {here.count:,} excluded"
+        + (", the nearest measured point." if here.count != count else ".")
+    )
+
+
+def _offer(curve: ExclusionCurve) -> tuple[str, str]:
+    """What the offered count is, and what it reaches."""
+    first, best = curve.points[0], curve.least_gap(lost=LOST)
+    gap, was = best.estimate("gap").mean, first.estimate("gap").mean
+    offered = "The smallest gap among the points that cost at most 1 point of accuracy against nothing excluded."
+    if best.count == 0:
+        return offered, "No point has a smaller gap for at most 1 point of accuracy than nothing excluded."
+    return offered, (
+        f"Least gap for at most 1 point of accuracy: {page_words.percent(gap)} with {best.count:,} excluded, "
+        f"{page_words.percent(was)} with none."
+    )
+
+
+def _numbers(curve: ExclusionCurve) -> pd.DataFrame:
+    return pd.DataFrame([
+        {"excluded": point.count, "seed": trial.seed, "accuracy": trial.accuracy, "gap": trial.gap}
+        for point in curve.points for trial in point.trials
+    ])

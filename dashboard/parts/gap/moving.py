@@ -1,0 +1,209 @@
+"""Move only what carries the attribute, keep everything else of a face, and count the decisions that flip."""
+
+from __future__ import annotations
+
+import streamlit as st
+from PIL import Image
+
+from dashboard.charts import proxies as proxy_charts
+from dashboard.components import page_words, pictures
+from dashboard.parts.gap import shared
+from dashboard.state import audits as audit_state
+from dashboard.state import visit
+from img2tab_core.audits.carriers import Carried
+from img2tab_core.audits.intervention import COUNT, STRENGTHS, Checked, Flip, Intervention, Moved
+from img2tab_core.base.intervals import wilson
+from img2tab_core.base.records import Target
+from img2tab_core.classifiers.runs import Run
+
+STRONGEST = 3.0      # multiples of what the groups differ by
+
+
+def show(run: Run, target: Target, about: Target) -> None:
+    found = shared.carried(about)
+    if found is None:
+        return
+    channels, strength = _movers(run, found, about)
+    moved = audit_state.intervention(run, about.name, channels, strength)
+    waiting: shared.Waiting = []
+    if moved.seen == 0:
+        number = len(moved.channels)
+        which = "does not look at the concept" if number == 1 else f"looks at none of the {number:,} concepts"
+        st.info(
+            f"The active run {which} moved here, so on style codes no decision can flip. In a picture, what stands in "
+            "moves as well: check on pictures below.",
+            icon=":material/info:",
+        )
+    else:
+        _sentences(moved, target, about)
+        _moves(moved, target, about)
+    towards = _direction(about)
+    if moved.seen != 0:
+        _first(run, target, about, moved, towards, waiting)
+    _check(run, target, about, moved, channels, strength, towards, waiting)
+    shared.draw(waiting)
+
+
+def _movers(run: Run, found: Carried, about: Target) -> tuple[audit_state.Channels, float]:
+    """What is moved, and how far."""
+    picked = shared.picked(proxy_charts.corner(found, visit.scores(run).importance, shared.TOP))
+    width = len(found.shift)
+    ways: dict[str, tuple[str, audit_state.Channels]] = {
+        "all": (f"The {min(COUNT, width):,} concepts that carry it most", None)}
+    if picked is not None:
+        family = audit_state.families().of(picked)
+        ways["concept"] = (shared.name(picked), (picked,))
+        if family.size > 1:
+            size = page_words.count(family.size, "concept")
+            ways["family"] = (f"Family of {shared.name(picked)} ({size})", family.members)
+    key = "gap.what"
+    if st.session_state.get(key) not in ways:
+        st.session_state.pop(key, None)
+    grid = st.grid(2, min_column_width=300, gap=("small", "large"))
+    with grid.cell():
+        what = st.selectbox(
+            "What to move", list(ways), key=key, format_func=lambda way: ways[way][0], persist_state="session",
+            help="A single concept is the one you picked under “Where to look” or on the Concepts page.",
+        )
+    with grid.cell():
+        strength = st.slider(
+            "How far", 0.25, STRONGEST, STRENGTHS[-1], 0.25, key="gap.strength", persist_state="session",
+            format="%.2f×",
+            help=f"In multiples of what {about.classes[0]} and {about.classes[1]} differ by in each concept, among "
+            "faces of the same class. 1 moves a face as far as the other group is away; 1.5, a bit beyond it.",
+        )
+    return ways[what][1], strength
+
+
+def _sentences(moved: Intervention, target: Target, about: Target) -> None:
+    """What moving a face to the other group does, in words and numbers."""
+    lines = [
+        _sentence(one, target, about) for one in sorted(moved.by, key=lambda one: -one.towards)
+        if one.towards != one.group
+    ]
+    st.markdown("  \n".join(lines))
+    looks = "" if moved.seen is None else f" The classifier looks at {moved.seen:,} of them."
+    st.caption(
+        f"{page_words.count(len(moved.rows), 'test face')}, {page_words.count(len(moved.channels), 'concept')} moved and all "
+        f"others kept.{looks} In brackets 95\N{NO-BREAK SPACE}% intervals."
+    )
+
+
+def _sentence(one: Moved, target: Target, about: Target) -> str:
+    to_one, to_zero = one.to_one, one.flips - one.to_one
+    into = f", {to_one:,} to {target.classes[1]} and {to_zero:,} to {target.classes[0]}" if one.flips else ""
+    low, high = (None, None) if one.move.low is None else (100 * one.move.low, 100 * one.move.high)
+    between = "" if low is None else f" ({page_words.signed(low)} to {page_words.signed(high)})"
+    return (
+        f"**{page_words.sentence(about.classes[one.group])} faces moved towards {about.classes[one.towards]}:** "
+        f"{one.flips:,} of {one.faces:,} decisions flip, {page_words.percent(one.share)} ({page_words.percent(one.low)} to "
+        f"{page_words.percent(one.high)}){into}. The probability of {target.classes[1]} moves by "
+        f"{page_words.points(one.move.mean)}{between} on average, {100 * one.size.mean:.1f} points without its sign."
+    )
+
+
+def _moves(moved: Intervention, target: Target, about: Target) -> None:
+    st.subheader("How often a decision flips", anchor=False)
+    st.plotly_chart(proxy_charts.flip_dots(moved, about.classes, target.classes), key="gap.flips", config=shared.CHARTS)
+    st.caption(
+        "Each group moved in both directions: towards the other group, and further into its own. Were the attribute no "
+        "part of the decisions, all would lie at 0."
+    )
+    st.subheader("How far the probability moves", anchor=False)
+    grid = st.grid(2, min_column_width=360, gap=("small", "large"))
+    for towards in (1, 0):
+        with grid.cell():
+            st.markdown(f"**Towards {about.classes[towards]}**")
+            st.plotly_chart(proxy_charts.move_histogram(moved, towards, about.classes, target.classes),
+                            key=f"gap.moves.{towards}", config=shared.CHARTS)
+
+
+def _direction(about: Target) -> int:
+    st.subheader("Faces, before and after", anchor=False)
+    return st.segmented_control(
+        "Direction", [1, 0], key="gap.towards", default=1, required=True, persist_state="session",
+        format_func=lambda one: f"Towards {about.classes[one]}", label_visibility="collapsed",
+    )
+
+
+def _first(
+    run: Run, target: Target, about: Target, moved: Intervention, towards: int, waiting: shared.Waiting
+) -> None:
+    """The faces that flip first, each before and after."""
+    flips = moved.first[towards]
+    if not flips:
+        st.caption(f"No decision flips when faces are moved towards {about.classes[towards]} up to "
+                   f"{moved.strength:g}× what the groups differ by.")
+        return
+    st.markdown(f"**The {len(flips)} that flip first**" if len(flips) > 1 else "**The one that flips**")
+    grid = st.grid(3, min_column_width=220, gap="small")
+    for flip in flips:
+        with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
+            shared.later(
+                waiting, lambda flip=flip: _pair_of(run, flip), f"Face {flip.row} before and after", width=516,
+                height=256)
+            st.markdown(_probability(target, flip.probability_before, flip.probability_after))
+            st.caption(f"{page_words.sentence(about.classes[flip.group])}, flips at {round(flip.strength, 2):g}×")
+    st.caption(
+        f"Left as it is, right moved just far enough; the smallest move first. The probability of {target.classes[1]} "
+        f"before and after: the decision flips at {page_words.percent(moved.threshold, 0)}."
+    )
+
+
+def _probability(target: Target, before: float, after: float) -> str:
+    return f"{page_words.sentence(target.classes[1])} {page_words.percent(before, 0)} → **{page_words.percent(after, 0)}**"
+
+
+def _pair_of(run: Run, flip: Flip) -> Image.Image:
+    return pictures.side_by_side([visit.render(run, flip.before), visit.render(run, flip.after)])
+
+
+def _check(
+    run: Run, target: Target, about: Target, moved: Intervention, channels: audit_state.Channels, strength: float,
+    towards: int, waiting: shared.Waiting,
+) -> None:
+    """The same edit through pictures: drawn, encoded again, judged again."""
+    st.markdown("**Does the picture show it?**")
+    if not visit.has_encoder():
+        st.caption("This backbone has no encoder, so a picture cannot be read again.")
+        return
+    job = audit_state.checking(run, about.name, channels, strength, towards)
+    if shared.idle(job):
+        st.button(
+            "Check on pictures", key="gap.check", icon=":material/image_search:", on_click=audit_state.check,
+            args=(run, about.name, channels, strength, towards),
+            help=f"In the background, about a minute: {audit_state.CHECKED} faces are moved, drawn, encoded again and "
+            "judged again.",
+        )
+    if job is None:
+        st.caption(
+            f"The numbers above are of style codes. This draws {audit_state.CHECKED} faces moved towards "
+            f"{about.classes[towards]}, encodes the pictures again, and reads {about.title.lower()} and the decision."
+        )
+        return
+    found = shared.result(job, key="gap-check", waiting="Choosing faces…")
+    if found is not None:
+        _checked(target, about, moved, found)
+
+
+def _checked(target: Target, about: Target, moved: Intervention, found: Checked) -> None:
+    before, after = found.probability_again
+    flips = int(((before > moved.threshold) != (after > moved.threshold)).sum())
+    low, high = wilson(flips, len(found.rows))
+    st.markdown(
+        f"{found.sentence} {flips:,} of {len(found.rows)} decisions about the pictures flip "
+        f"({page_words.percent(low, 0)} to {page_words.percent(high, 0)})."
+    )
+    grid = st.grid(4, min_column_width=220, gap="small")
+    for number, row in enumerate(found.rows):
+        with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
+            st.image(pictures.side_by_side(list(found.pictures[:, number])), width="stretch",
+                     alt=f"Face {row} as it is and moved")
+            st.markdown(_probability(target, before[number], after[number]))
+            was, now = (page_words.signed(value, 2).lstrip("+") for value in found.reading_again[:, number])
+            st.caption(f"{about.title} reads {was} → {now}")
+    st.caption(
+        f"Faces drawn at random from those labelled {about.classes[1 - found.towards]}. Probability and reading are of "
+        f"the pictures, encoded again; a reading near 0 is {about.classes[0]}, near 1 {about.classes[1]}. So few faces "
+        "say whether the edit does what it should, not how often a decision flips."
+    )

@@ -1,0 +1,159 @@
+"""Where to look: concepts that differ between the groups and that the classifier uses, to exclude alone or together."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.charts import proxies as proxy_charts
+from dashboard.components import page_words
+from dashboard.parts.gap import shared
+from dashboard.state import audits as audit_state
+from dashboard.state import visit
+from img2tab_core.audits.carriers import Carried
+from img2tab_core.base.records import ConceptScores, Target
+from img2tab_core.classifiers.runs import Run
+
+
+def show(run: Run, target: Target, about: Target) -> None:
+    found = shared.carried(about)
+    if found is None:
+        return
+    scores = visit.scores(run)
+    listed = proxy_charts.corner(found, scores.importance, shared.TOP)
+    picked = shared.picked(listed)
+    waiting: shared.Waiting = []
+    grid = st.grid(5, min_column_width=130, gap=("small", "medium"))
+    with grid.cell(column_span=3):
+        _scatter(run, about, found, scores, picked)
+    with grid.cell(column_span=2):
+        _detail(run, target, about, found, scores, picked, waiting)
+    _top(found, scores, listed, waiting)
+    _suggest(about)
+    shared.ticked()
+    shared.draw(waiting)
+
+
+def _scatter(run: Run, about: Target, found: Carried, scores: ConceptScores, picked: int | None) -> None:
+    key = f"gap.scatter.{run.id}.{about.name}.{picked}"
+    st.plotly_chart(
+        proxy_charts.carried_scatter(
+            found, scores.importance, shared.name, excluded=run.excluded, picked=picked, top=shared.TOP),
+        key=key,
+        on_select=lambda: _choose_point(key),
+        selection_mode="points",
+        config=shared.CHARTS | {"scrollZoom": True},
+    )
+    st.caption(
+        f"Right: differs between {about.classes[0]} and {about.classes[1]} among faces of the same class. "
+        "Up: used by the classifier. Click a dot to see its concept."
+    )
+
+
+def _choose_point(key: str) -> None:
+    points = st.session_state[key]["selection"]["points"]
+    if points:
+        chosen = points[0]["customdata"]
+        visit.choose_concept(int(chosen[0] if isinstance(chosen, list) else chosen))
+
+
+def _detail(
+    run: Run, target: Target, about: Target, found: Carried, scores: ConceptScores, picked: int | None,
+    waiting: shared.Waiting,
+) -> None:
+    if picked is None:
+        st.info("Click a dot to see its concept.", icon=":material/arrow_back:")
+        return
+    ticked = visit.ticked()
+    st.subheader(shared.name(picked), anchor=False)
+    higher = about.classes[int(found.shift[picked] > 0)]
+    st.caption(
+        f"Index {picked}. Higher on faces labelled {higher}."
+        + (" Excluded from the active run." if picked in run.excluded else "")
+    )
+    _row(waiting, picked)
+    grid = st.grid(3, min_column_width=96, gap="small")
+    grid.metric("Groups, SD", f"{found.within[picked]:.2f}",
+                help=f"How far apart {about.classes[0]} and {about.classes[1]} are in it among faces of the same "
+                "class: Wasserstein-1 distance, in standard deviations.")
+    grid.metric("Classes, SD", f"{found.between[picked]:.2f}",
+                help=f"How far apart {target.classes[0]} and {target.classes[1]} are in it within a group.")
+    grid.metric("Importance", page_words.percent(scores.importance[picked], 2),
+                help="Share of what the active run uses; 0 means it never looks at this concept.")
+    st.button(
+        "Keep it" if picked in ticked else "Exclude it",
+        key="gap.exclude",
+        icon=":material/undo:" if picked in ticked else ":material/block:",
+        on_click=shared.set_ticked,
+        args=((picked,), picked not in ticked),
+        help="Ticks it for the next training; nothing is trained here.",
+    )
+    family = audit_state.families().of(picked)
+    if family.size == 1:
+        st.caption("It goes with no other concept: it is a family of its own.")
+        return
+    st.markdown(f"**Its family: {page_words.count(family.size, 'concept')} that go together**")
+    shared.later(waiting, lambda: shared.family_row(family), "Where the first members change the face", width=524)
+    st.caption(
+        f"Orange: where its first {min(shared.MEMBERS, family.size)} change the face. Mean correlation of its members "
+        f"{family.likeness:.2f}."
+    )
+    whole = set(family.members) <= ticked
+    st.button(
+        f"{'Keep' if whole else 'Exclude'} its whole family ({page_words.count(family.size, 'concept')})",
+        key="gap.exclude_family",
+        icon=":material/undo:" if whole else ":material/block:",
+        on_click=shared.set_ticked,
+        args=(family.members, not whole),
+        help=audit_state.families().method,
+    )
+
+
+def _row(waiting: shared.Waiting, index: int) -> None:
+    shows = f"{shared.name(index)} at −8 and +8 standard deviations, and where the two differ"
+    shared.later(waiting, lambda: shared.concept_row(index), shows, width=392)
+
+
+def _top(found: Carried, scores: ConceptScores, listed: list[int], waiting: shared.Waiting) -> None:
+    """The concepts deepest in the corner, with a check box each."""
+    st.subheader("Deepest in the corner", anchor=False)
+    if not listed:
+        st.info("The active run uses no concept, so there is none to look at.", icon=":material/info:")
+        return
+    st.caption(
+        "Ranked by the lower of two places: among the used concepts by how much the groups differ, and by importance."
+    )
+    ticked = visit.ticked()
+    grid = st.grid(2, min_column_width=320, gap="small")
+    for rank, index in enumerate(listed, 1):
+        with grid.cell(), st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
+            with st.container(width=210):
+                _row(waiting, index)
+            with st.container(width="stretch", gap="xsmall"):
+                key = f"gap.tick.{index}"
+                st.session_state[key] = index in ticked
+                st.checkbox(f"{rank}. {shared.name(index)}", key=key, on_change=shared.toggle, args=(key, (index,)))
+                st.caption(
+                    f"Groups {found.within[index]:.2f} SD  \nImportance {page_words.percent(scores.importance[index], 2)}")
+    st.caption(
+        "Pictures: one face with the concept at −8 and at +8 standard deviations, and in orange where the two differ. "
+        "A tick excludes the concept from the next training."
+    )
+
+
+def _suggest(about: Target) -> None:
+    st.subheader("Everything that carries it", anchor=False)
+    found = audit_state.suggested()
+    shown = found is not None and found == audit_state.suggestion(about.name) and set(found.excluded) <= visit.ticked()
+    st.button(
+        "Suggest exclusions",
+        key="gap.suggest",
+        icon=":material/lightbulb:",
+        on_click=audit_state.suggest,
+        args=(about.name,),
+        disabled=shown,
+        help="Ticks every concept in which the groups differ, by a rule that is then stated.",
+    )
+    if shown:
+        st.caption(f"**{page_words.count(len(found.excluded), 'concept')} suggested and ticked.** {found.rule}")
+    else:
+        st.caption("Single concepts have thousands of stand-ins. A stated rule ticks all that carry the attribute.")

@@ -1,0 +1,126 @@
+"""What the scrubber shows, drawn in the background: coarse first, then finer, and nothing that nobody waits for."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Callable
+from operator import attrgetter
+from typing import TypeVar
+
+import numpy as np
+import streamlit as st
+
+from dashboard.components.scrub import SHIFTS, Strip, strip_of, webp
+from dashboard.state import visit
+from dashboard.state.doors import studio
+from img2tab_core.base.errors import Cancelled
+from img2tab_core.base.jobs import Job
+from img2tab_core.base.records import Edit, StyleCode
+from img2tab_core.classifiers.runs import Run
+
+T = TypeVar("T")
+
+COARSE, FINE = (5, 128), (13, 256)     # frames of a strip and their size, pixels
+FULL = 512                             # a picture at rest, pixels: twice as large as it is shown
+PATIENCE = 0.4                         # seconds a page waits for a drawing before it goes on without
+
+_KEYS = {StyleCode: attrgetter("key"), Run: attrgetter("id")}
+_TURNS = {size: threading.Lock() for size in (COARSE[1], FINE[1], FULL)}  # two at once would each be half as fast
+_CLOSING = threading.Event()
+
+
+def strip(run: Run, code: StyleCode, index: int, edits: visit.FaceEdits) -> tuple[Strip | None, Job[Strip] | None]:
+    """The concept from −10 to +10 on top of every other edit: the best strip so far, and the job of a better one."""
+    others = edits.with_shift(index, 0.0)
+    coarse = _begun("coarse", _strip, run, code, index, others, *COARSE)
+    if not _ended(coarse):
+        return None, coarse
+    fine = _begun("fine", _strip, run, code, index, others, *FINE)
+    return (fine.result, None) if _ended(fine, 0) else (coarse.result, fine)
+
+
+def picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> tuple[bytes | None, Job[bytes] | None]:
+    """The edited face at 512 px as WebP; while it is drawn its job, and of an unedited face a smaller picture."""
+    job = _begun("after" if edits else "before", _picture, run, code, edits)
+    if _ended(job, PATIENCE if edits else 0):
+        return job.result, None
+    return (None if edits else webp(visit.render(run, code))), job
+
+
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)  # 20 ms
+def curve(run: Run, code: StyleCode, index: int, edits: visit.FaceEdits) -> tuple[float, ...]:
+    """The probability of class 1 at every shift of `scrub.SHIFTS`, on top of every other edit."""
+    door = studio()
+    base = door.edited(code, visit.combined(run, edits.with_shift(index, 0.0)))
+    moved = [door.edited(base, [Edit(index, float(shift))]).values for shift in SHIFTS]
+    return tuple(run.classifier.predict_proba(np.stack(moved))[:, 1].tolist())
+
+
+# The jobs are shared by all visitors, so that what one has seen another need not wait for.
+
+
+@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
+def _strip(run: Run, code: StyleCode, index: int, others: visit.FaceEdits, frames: int, size: int) -> Job[Strip]:
+    door, edits = studio(), visit.combined(run, others)
+    return _drawing(size, lambda: strip_of(
+        door.strip(run, code, index, edits=edits, frames=frames, size=size, care="draft")))
+
+
+@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> Job[bytes]:
+    door, moved = studio(), visit.combined(run, edits)
+    return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, care="close")))
+
+
+def _drawing(size: int, draw: Callable[[], T]) -> Job[T]:
+    """A job that draws when its turn among those of its size comes; let go before that, it ends without drawing."""
+    turn = _TURNS[size]
+
+    def work(progress, cancelled) -> T:
+        while not turn.acquire(timeout=0.05):
+            _stop_if(cancelled())
+        try:
+            _stop_if(cancelled() or _CLOSING.is_set())
+            return draw()
+        finally:
+            turn.release()
+
+    return Job.start(work, keeps_result=True)
+
+
+@atexit.register
+def _close() -> None:
+    """Wait for what is being drawn: cut off in the middle, PyTorch ends the process with an abort."""
+    _CLOSING.set()
+    until = time.monotonic() + 15
+    for turn in _TURNS.values():
+        turn.acquire(timeout=max(0.0, until - time.monotonic()))
+
+
+def _stop_if(cancelled: bool) -> None:
+    if cancelled:
+        raise Cancelled("Nobody waits for this drawing any more.")
+
+
+def _begun(kind: str, make: Callable[..., Job[T]], *what) -> Job[T]:
+    """The job that draws this, begun anew where it was let go; the visit's former one of this kind is let go."""
+    job = make(*what)
+    if job.state == "cancelled":
+        make.clear(*what)
+        job = make(*what)
+    begun = st.session_state.get("visit.drawing", {})
+    former = begun.get(kind)
+    if former is not None and former is not job:
+        former.cancel()
+    st.session_state["visit.drawing"] = {**begun, kind: job}
+    return job
+
+
+def _ended(job: Job, seconds: float = PATIENCE) -> bool:
+    """Whether a drawing is there, after waiting a moment; why it failed is raised where the page can say it."""
+    job.wait(seconds)
+    if job.error is not None:
+        raise job.error
+    return job.state == "done"

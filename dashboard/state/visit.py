@@ -1,0 +1,394 @@
+"""A visitor's choices and every cache: small typed functions, keyed by what a value is, never by its array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+import streamlit as st
+
+from dashboard.state import session as session_state
+from dashboard.state.doors import studio
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.jobs import Job
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import (
+    DEFAULT_BACKBONE,
+    ConceptScores,
+    Edit,
+    EditAgreement,
+    Face,
+    Prediction,
+    Quality,
+    StyleCode,
+    StyleTable,
+    Target,
+)
+from img2tab_core.classifiers.runs import Run
+from img2tab_core.concepts.names import Suggestion
+from img2tab_core.studio import Studio
+
+_KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
+
+
+# ---- values of this floor
+
+
+@dataclass(frozen=True)
+class FaceEdits:
+    """A face's edits: single ones in the order they were made, and the family's strength (None: switched off)."""
+
+    single: tuple[Edit, ...] = ()
+    family: float | None = None
+
+    def shift_of(self, index: int) -> float:
+        """How far a concept is moved, in standard deviations."""
+        return next((edit.shift for edit in self.single if edit.index == index), 0.0)
+
+    def with_shift(self, index: int, shift: float) -> FaceEdits:
+        """The same edits with one concept at this shift; 0 takes it out of the list."""
+        others = tuple(edit for edit in self.single if edit.index != index)
+        if shift == 0:
+            return FaceEdits(others, self.family)
+        if len(others) == len(self.single):
+            return FaceEdits((*others, Edit(index, shift)), self.family)
+        changed = tuple(Edit(index, shift) if edit.index == index else edit for edit in self.single)
+        return FaceEdits(changed, self.family)
+
+    def with_family(self, strength: float | None) -> FaceEdits:
+        """The same edits with the family at this strength; 0 leaves it where it is, None switches it off."""
+        return FaceEdits(self.single, strength)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to take back."""
+        return bool(self.single) or self.family is not None
+
+
+# ---- caches, shared by all visitors
+
+
+@st.cache_resource(show_spinner="Opening the table…", max_entries=4)
+def table(name: str) -> StyleTable:
+    return studio().table(name)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _standing(table_name: str, target_name: str) -> Job[Run]:
+    door, whole = studio(), table(table_name)
+    return Job.start(lambda progress, cancelled: door.run(whole, target_name, progress=progress))
+
+
+def encode(face: Face) -> StyleCode:
+    """The encoder's answer of the backbone that is chosen."""
+    return _encode(face, backbone_name(), _weights())
+
+
+def _weights() -> str:
+    """Changes with the weights of the chosen backbone: a name may be given to another checkpoint."""
+    return studio().backbone_key(backbone_name())
+
+
+@st.cache_data(show_spinner="Reading the face…", max_entries=256, hash_funcs=_KEYS)
+def _encode(face: Face, backbone: str, weights: str) -> StyleCode:
+    return studio().encode(face, backbone=backbone)
+
+
+@st.cache_data(show_spinner="Comparing with the photo…", max_entries=256, hash_funcs=_KEYS)
+def quality(face: Face, code: StyleCode) -> Quality:
+    return studio().quality(face, code)
+
+
+@st.cache_data(show_spinner="Ranking the concepts…", max_entries=32, hash_funcs=_KEYS)
+def scores(run: Run) -> ConceptScores:
+    return studio().scores(run)
+
+
+@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)  # milliseconds
+def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Prediction:
+    return studio().predict(run, code, combined(run, edits))
+
+
+# a tenth of a second: a spinner would only make the page jump at every move of the slider
+@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+def render(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits(), size: int = 256) -> np.ndarray:
+    return studio().render(code, combined(run, edits), size=size, care="close")
+
+
+@st.cache_data(show_spinner="Trying a known edit…", max_entries=64, hash_funcs=_KEYS)
+def edit_agreement(run: Run, before: StyleCode, after: StyleCode) -> EditAgreement:
+    return studio().edit_agreement(run, before, after)
+
+
+def full_size(run: Run, code: StyleCode, edits: FaceEdits) -> Callable[[], np.ndarray]:
+    """A function that draws the edited face at 1024 px; it may be called later, from any thread."""
+    door, moved = studio(), combined(run, edits)
+    return lambda: door.render(code, moved, size=1024)
+
+
+def contact_sheet(index: int) -> np.ndarray:
+    """uint8 (4 faces, 3 shifts, S, S, 3): −8, 0 and +8 standard deviations."""
+    return _contact_sheet(index, backbone_name(), _weights())
+
+
+@st.cache_data(show_spinner="Drawing the contact sheet…", max_entries=128)
+def _contact_sheet(index: int, backbone: str, weights: str) -> np.ndarray:
+    return studio().contact_sheet(index, backbone=backbone)
+
+
+def concept_picture(index: int) -> np.ndarray:
+    """uint8 (2 shifts, S, S, 3): one sample face at −8 and at +8 standard deviations."""
+    return _concept_picture(index, backbone_name(), _weights())
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def _concept_picture(index: int, backbone: str, weights: str) -> np.ndarray:
+    return studio().contact_sheet(index, backbone=backbone, faces=1, shifts=(-8, 8))[0]
+
+
+def combined(run: Run, edits: FaceEdits) -> tuple[Edit, ...]:
+    """The family's edits with the single ones added, one edit per channel."""
+    if not edits.family:
+        return edits.single
+    total = {edit.index: edit.shift for edit in _family(run, edits.family)}
+    for edit in edits.single:
+        total[edit.index] = total.get(edit.index, 0.0) + edit.shift
+    return tuple(Edit(index, shift) for index, shift in total.items())
+
+
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
+def _family(run: Run, strength: float) -> tuple[Edit, ...]:
+    return studio().family(run, strength=strength)
+
+
+# ---- what is chosen: backbone, table, target, run
+
+
+def backbone_names() -> list[str]:
+    return studio().backbone_names()
+
+
+def backbone_name() -> str:
+    """The backbone whose tables are offered, and that reads and draws every face."""
+    chosen = st.session_state.get("visit.backbone")
+    return chosen if chosen in backbone_names() else DEFAULT_BACKBONE
+
+
+def choose_backbone(name: str) -> None:
+    """Choose a backbone; the concept looked at is one of another's channels, so it is let go."""
+    st.session_state["visit.backbone"] = name
+    choose_concept(None)
+
+
+def table_names() -> list[str]:
+    """The tables of the chosen backbone; none right after it was added."""
+    door, backbone = studio(), backbone_name()
+    return [name for name in door.table_names() if _backbone_of(door, name) == backbone]
+
+
+def _backbone_of(door: Studio, name: str) -> str | None:
+    try:
+        return door.table(name).backbone
+    except Img2TabError:  # a damaged table; `img2tab tables` names it
+        return None
+
+
+def table_name() -> str:
+    names = table_names()
+    if not names:
+        raise Img2TabError(
+            f"There is no table of the backbone {backbone_name()} yet. Import one in a terminal (the Data page says "
+            "how), or choose another backbone."
+        )
+    chosen = st.session_state.get("visit.table")
+    return chosen if chosen in names else ("default" if "default" in names else names[0])
+
+
+def choose_table(name: str) -> None:
+    st.session_state["visit.table"] = name
+
+
+def current_table() -> StyleTable:
+    return table(table_name())
+
+
+def target() -> Target:
+    targets = {one.name: one for one in current_table().targets}
+    return targets.get(st.session_state.get("visit.target"), next(iter(targets.values())))
+
+
+def choose_target(name: str) -> None:
+    st.session_state["visit.target"] = name
+
+
+def enter(session_id: int) -> None:
+    """Open a session: its backbone, table and target are chosen, and the exclusions of its current run are ticked."""
+    session = session_state.open_session(session_id)
+    choose_backbone(session.backbone)
+    choose_table(session.table)
+    choose_target(session.target)
+    now = session_state.opened()
+    if now.current is not None:
+        tick(frozenset(now.current.excluded))
+
+
+def standing_job() -> Job[Run]:
+    """The job that opens or trains the run with nothing excluded; the same one for every visitor."""
+    return _standing(table_name(), target().name)
+
+
+def retry_standing() -> None:
+    _standing.clear(table_name(), target().name)
+
+
+def history() -> tuple[Run, ...]:
+    """Every kept run of the target, oldest first; the first is the one with nothing excluded. In a session, its runs.
+
+    Read from disk once per visit, then joined by the runs that the visit trains.
+    """
+    now = session_state.opened()
+    if now is not None and now.models:
+        return tuple({now.models[one.id].id: now.models[one.id]
+                      for one in sorted(now.runs, key=attrgetter("number")) if one.id in now.models}.values())
+    standing, runs = standing_job().result, of_target("visit.runs", None)
+    if runs is None:
+        runs = tuple(run for run in studio().kept(current_table(), target().name) if run.id != standing.id)
+        set_of_target("visit.runs", runs)
+    return (standing, *runs)
+
+
+def active_run() -> Run:
+    """The run that every page shows."""
+    now = session_state.opened()
+    if now is not None and now.current is not None and now.current.id in now.models:
+        return now.models[now.current.id]
+    runs = {run.id: run for run in history()}
+    return runs.get(of_target("visit.active", ""), history()[0])
+
+
+def activate(run_id: str) -> None:
+    """Make an earlier run the active one; nothing is lost, and its exclusions are ticked again."""
+    now = session_state.opened()
+    if now is not None:
+        session_state.restore(now.info(next(run for run in history() if run.id == run_id)))
+    set_of_target("visit.active", run_id)
+    tick(active_run().excluded)
+
+
+def before_run(run: Run) -> Run | None:
+    """The run that was active when this one was trained; None for the first.
+
+    A session knows; without one only the visit that trained a run does, and for any other visit it is the first.
+    """
+    now = session_state.opened()
+    if now is not None and (info := now.info(run)) is not None:
+        while (info := now.parent(info)) is not None:
+            if info.id in now.models:
+                return now.models[info.id]
+        return None
+    first, *others = history()
+    parent = of_target("visit.parents", {}).get(run.id)
+    return None if run.id == first.id else next((one for one in others if one.id == parent), first)
+
+
+def number_of(run: Run) -> int:
+    """A run's number as a person reads it: within the session, or in the history."""
+    now = session_state.opened()
+    info = now and now.info(run)
+    return info.number if info else 1 + [one.id for one in history()].index(run.id)
+
+
+def of_target(kind: str, empty, place: tuple[str, str] | None = None):
+    """What the visit keeps per table and target; place names another pair than the current one."""
+    return st.session_state.get(kind, {}).get(place or (table_name(), target().name), empty)
+
+
+def set_of_target(kind: str, value, place: tuple[str, str] | None = None) -> None:
+    place = place or (table_name(), target().name)
+    st.session_state[kind] = {**st.session_state.get(kind, {}), place: value}
+
+
+# ---- what is excluded
+
+
+def ticked() -> frozenset[int]:
+    """The concepts the next run will be trained without."""
+    return of_target("visit.ticked", frozenset())
+
+
+def tick(indexes: frozenset[int]) -> None:
+    set_of_target("visit.ticked", indexes)
+
+
+Read = tuple[str, str]  # a backbone and the key of a face it read: what is done to a face is done for one backbone
+
+
+def read_of(face_key: str) -> Read:
+    return backbone_name(), face_key
+
+
+def has_encoder() -> bool:
+    """Whether the backbone can read photos."""
+    return studio().backbone(backbone_name()).encoder is not None
+
+
+# ---- edits
+
+
+def concept() -> int | None:
+    """The concept the visitor is looking at, on any page."""
+    chosen = st.session_state.get("visit.concept")
+    return chosen if chosen is None or chosen < layout().total else None  # of another backbone, which is gone
+
+
+def choose_concept(index: int | None) -> None:
+    st.session_state["visit.concept"] = index
+
+
+def edits_of(face_key: str) -> FaceEdits:
+    return st.session_state.get("visit.edits", {}).get(read_of(face_key), FaceEdits())
+
+
+def set_edits(face_key: str, edits: FaceEdits) -> None:
+    st.session_state["visit.edits"] = {**st.session_state.get("visit.edits", {}), read_of(face_key): edits}
+
+
+# ---- names, and sentences for the frame
+
+
+def layout() -> StyleLayout:
+    return current_table().layout
+
+
+def names() -> dict[int, str]:
+    return studio().concept_names(backbone_name())
+
+
+def suggestions() -> dict[int, Suggestion]:
+    """What others published about the concepts of such a backbone."""
+    return studio().suggested_names(layout())
+
+
+def name_concept(index: int, name: str) -> None:
+    """Name a concept for everyone; an empty name removes it."""
+    studio().name_concept(index, name, backbone=backbone_name())
+
+
+def notice(sentence: str) -> None:
+    """A sentence for the person, shown by the page frame."""
+    st.session_state.setdefault("visit.notices", []).append(sentence)
+
+
+@contextmanager
+def noticing() -> Iterator[None]:
+    """A person's mistake in a callback becomes a notice."""
+    try:
+        yield
+    except Img2TabError as error:
+        notice(str(error))
+
+
+def take_notices() -> tuple[str, ...]:
+    return tuple(st.session_state.pop("visit.notices", ()))

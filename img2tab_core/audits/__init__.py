@@ -1,0 +1,1 @@
+"""What a classifier does to groups of faces, what carries it, what stands in, and what would change it."""

@@ -1,0 +1,255 @@
+"""The verbs of an audit: how far groups are apart, what a gap is made of, what stands in, what moving it alone does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from img2tab_core import tables
+from img2tab_core.audits import audit, carriers, exclusion_curves, intervention, linear_probe, remedies, stand_ins
+from img2tab_core.audits import thresholds as threshold_costs
+from img2tab_core.audits.audit_record import Audit
+from img2tab_core.audits.changes import Change, change
+from img2tab_core.audits.groups import STANDARD, Groups, Thresholds, crossed
+from img2tab_core.audits.metrics import gaps_of
+from img2tab_core.audits.thresholds import ThresholdCost
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.jobs import Report, silent
+from img2tab_core.base.records import StyleTable
+from img2tab_core.classifiers.runs import Run
+from img2tab_core.studio import Studio
+
+T = TypeVar("T")
+REPEATED = ("equalised_odds", "demographic_parity", "accuracy")     # what `repeated` compares
+OURS = "Ours: this exclusion"
+
+
+class Auditor:
+    """What a run does to groups of faces; thread-safe, nothing in it belongs to one visitor.
+
+    sensitive: one or two names of labels of the run's table, whose classes form the groups (two are crossed); where
+    one is asked for, it is one name.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self._kept: dict[Hashable, object] = {}
+
+    # --- groups and gaps -----------------------------------------------------------------------
+
+    def groups(self, run: Run, sensitive: Sequence[str], rows: np.ndarray) -> list[Groups]:
+        """The groups that one or two other targets of the run's table form among these rows."""
+        table = self.studio.table(run.table)
+        if run.target in sensitive:
+            raise Img2TabError(
+                f"The groups of an audit are formed by something else than what is predicted, got {run.target} for "
+                "both. Choose another attribute."
+            )
+        found = [tables.target_of(table, name) for name in sensitive]
+        return [Groups(one.title, one.classes, table.labels[one.name].to_numpy()[rows]) for one in found]
+
+    def audit(
+        self,
+        run: Run,
+        sensitive: Sequence[str],
+        *,
+        thresholds: Thresholds = STANDARD,
+        repeats: int = 1000,
+    ) -> Audit:
+        """What a run does to each group of the test faces, and how far apart the groups are."""
+        rows, labels, probability = self.studio.judged(run)
+        return audit.audit(
+            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats)
+
+    def threshold_cost(self, run: Run, sensitive: Sequence[str], thresholds: Thresholds) -> ThresholdCost:
+        """What thresholds, one for all or one per group, cost against 0.5."""
+        rows, labels, probability = self.studio.judged(run)
+        return threshold_costs.threshold_cost(
+            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds)
+
+    def gaps(self, run: Run, sensitive: Sequence[str]) -> dict[str, float | None]:
+        """Every gap, and the accuracy, on the test faces whose group is known, at the standard threshold.
+
+        By the names of `gaps.GAPS`, and "accuracy"; None where it cannot be measured.
+        """
+        rows, labels, probability = self.studio.judged(run)
+        groups = crossed(self.groups(run, sensitive, rows))
+        known = groups.codes >= 0
+        said = (probability > STANDARD)[known]
+        found = gaps_of(labels[known], said, groups.codes[known])
+        return found | {"accuracy": float((said == labels[known]).mean()) if known.any() else None}
+
+    def repeated(
+        self,
+        before: Run,
+        after: Run,
+        sensitive: Sequence[str],
+        *,
+        seeds: int = 5,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> dict[str, Change]:
+        """Whether what an exclusion changed comes again: both runs trained anew with every seed, paired by seed.
+
+        Returns the changes of equalised_odds and demographic_parity (smaller is better) and of accuracy on the test
+        faces whose group is known. A seed sets the classifier's random numbers; faces and split stay.
+        """
+        table, report = self.studio.table(after.table), progress or silent
+        for run in (before, after):
+            if run.origin:
+                raise Img2TabError(
+                    f"{run.origin} was trained elsewhere and cannot be trained again with other seeds. Choose two runs "
+                    "that were trained here."
+                )
+        found: dict[str, list[list[float]]] = {name: [[], []] for name in REPEATED}
+        for seed in range(seeds):
+            for side, run in enumerate((before, after)):
+                done = 2 * seed + side
+                report(done / (2 * seeds), f"Training {done + 1} of {2 * seeds}")
+                again = self.studio.train(
+                    table, run.target, kind=run.classifier.kind, excluded=run.excluded, seed=seed, cancelled=cancelled)
+                measured = self.gaps(again, sensitive)
+                for name in REPEATED:
+                    if measured[name] is None:
+                        raise Img2TabError(
+                            f"The gaps between groups of {' and '.join(sensitive)} cannot be measured: two groups with "
+                            "faces of both classes are needed. Choose another attribute."
+                        )
+                    found[name][side].append(measured[name])
+        return {
+            name: change(
+                *values, smaller_is_better=name != "accuracy", what="accuracy" if name == "accuracy" else "gap")
+            for name, values in found.items()
+        }
+
+    # --- what the gap is made of ---------------------------------------------------------------
+
+    def carried(
+        self, table: StyleTable, target: str, sensitive: str, *, progress: Report | None = None
+    ) -> carriers.Carried:
+        """How much every concept carries an attribute; found on training and validation faces, once per table."""
+        report = progress or silent
+
+        def make() -> carriers.Carried:
+            found = carriers.carried(
+                table, target, sensitive,
+                progress=lambda share: report(share, "Comparing the groups in every concept"))
+            tables.let_go(table.psi)
+            return found
+
+        return self._made(("carried", table.key, target, sensitive), make)
+
+    def suggest(self, table: StyleTable, target: str, sensitive: str) -> carriers.Suggestion:
+        """What to exclude so that a classifier of the target no longer leans on an attribute, by a stated rule."""
+        return carriers.suggest(self.carried(table, target, sensitive))
+
+    def curve(
+        self,
+        table: StyleTable,
+        target: str,
+        sensitive: str,
+        *,
+        seeds: Sequence[int] = (0,),
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> exclusion_curves.ExclusionCurve:
+        """Accuracy and gap against how much is excluded, in the order of the suggestion; a quick retrain each."""
+        ranking = np.array(self.suggest(table, target, sensitive).ranking)
+        key = ("curve", table.key, target, sensitive, tuple(seeds))
+        return self._made(key, lambda: exclusion_curves.exclusion_curve(
+            table, target, sensitive, ranking, seeds=seeds, progress=progress, cancelled=cancelled))
+
+    def families(self, table: StyleTable) -> stand_ins.Families:
+        """Concepts that go together; once per table."""
+        return self._made(("families", table.key), lambda: stand_ins.families(table))
+
+    def readable(self, run: Run, sensitive: str) -> linear_probe.Readable:
+        """How well an attribute can still be read from what a run does not exclude."""
+        table = self.studio.table(run.table)
+        return linear_probe.readable(table, sensitive, excluded=run.excluded)
+
+    def stand_ins(self, run: Run, *, count: int = 10) -> tuple[stand_ins.Link, ...]:
+        """The concepts left that go most with an excluded one, given the target."""
+        return stand_ins.correlated(self.studio.table(run.table), run.target, run.excluded, count=count)
+
+    # --- intervention and remedies -------------------------------------------------------------
+
+    def intervene(
+        self,
+        run: Run,
+        sensitive: str,
+        *,
+        channels: Collection[int] | None = None,
+        count: int = intervention.COUNT,
+        strength: float = intervention.STRENGTHS[-1],
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> intervention.Intervention:
+        """Move only the concepts that carry an attribute, of every test face, and see which decisions flip.
+
+        channels: those to move, None for the `count` that carry it most. strength: the largest of six, in multiples of
+        what the groups differ by.
+        """
+        table = self.studio.table(run.table)
+        shift = self.carried(table, run.target, sensitive).shift
+        steps = [strength * one / intervention.STRENGTHS[-1] for one in intervention.STRENGTHS]
+        return intervention.intervene(
+            run.classifier, table, sensitive, shift, channels=channels, count=count, strengths=steps,
+            progress=progress, cancelled=cancelled)
+
+    def checked(
+        self,
+        run: Run,
+        found: intervention.Intervention,
+        *,
+        towards: int = 1,
+        count: int = 8,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> intervention.Checked:
+        """The same edit of a sample of faces through pictures: drawn, encoded again, and read by a probe."""
+        table = self.studio.table(run.table)
+        reads = self._made(("probe", table.key, found.sensitive), lambda: linear_probe.probe(table, found.sensitive))
+        return intervention.checked(
+            found, table, self.studio.backbone(table.backbone), reads.read, model=run.classifier, towards=towards,
+            count=count, progress=progress, cancelled=cancelled)
+
+    def remedies(
+        self,
+        run: Run,
+        sensitive: str,
+        *,
+        seeds: int = 3,
+        faces: int = 3000,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> remedies.Remedies:
+        """What a run excludes beside the standard remedies: the same draws of training faces, the same test faces.
+
+        faces: that each seed draws of the training faces, all where there are fewer.
+        """
+        table = self.studio.table(run.table)
+        about = tables.target_of(table, sensitive)
+        labels = table.labels[run.target].to_numpy()
+        groups = Groups(about.title, about.classes, table.labels[sensitive].to_numpy())
+        rows, _ = tables.labelled(table, run.target, "train")
+        rows = rows[groups.codes[rows] >= 0]
+        draws = {
+            seed: np.sort(np.random.default_rng(seed).choice(rows, min(faces, len(rows)), replace=False))
+            for seed in range(seeds)
+        }
+        return remedies.compare_remedies(
+            table.psi, labels, groups, train=draws, test=tables.labelled(table, run.target, "test")[0],
+            extra=[remedies.excluding(run.excluded, title=OURS)] if run.excluded else [],
+            progress=progress, cancelled=cancelled)
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _made(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Made once; who wants the same thing meanwhile waits for it."""
+        with self.studio.making(("audit", key)):
+            if key not in self._kept:
+                self._kept[key] = make()
+            return self._kept[key]

@@ -1,0 +1,159 @@
+"""The bootstrap of an audit: every group resampled by itself, and the intervals of its metrics and gaps from that."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+
+from img2tab_core.audits.audit_record import SMALL, GroupAudit, Measure
+from img2tab_core.audits.groups import Faces, faces_in
+from img2tab_core.audits.metrics import BINS, GAPS, METRICS, NEEDS, RATES, RATES_OF_GAP, bin_of, rate_of
+from img2tab_core.base.errors import Cancelled
+from img2tab_core.base.intervals import CONFIDENCE
+
+_CHUNK = 1_000_000                                                   # resampled faces at once: 8 MB, and a moment
+_TAIL = (1 - CONFIDENCE) / 2
+
+
+def resampled(
+    faces: Faces,
+    *,
+    repeats: int,
+    seed: int,
+    report: Callable[[float, str], None],
+    cancelled: Callable[[], bool] | None,
+) -> list[dict[str, np.ndarray]]:
+    """Every metric of every resample, for each group and last for everyone; float64 (repeats,), NaN where undefined."""
+    rng, n = np.random.default_rng(seed), len(faces.labels)
+    whole = slice(0, n)
+    counted = [_Counted(faces, part) for part in (*faces.parts, whole)]
+    found: list[list[dict[str, np.ndarray]]] = [[] for _ in counted]
+    step = max(1, _CHUNK // n)
+    for start in range(0, repeats, step):
+        if cancelled is not None and cancelled():
+            raise Cancelled("The audit was stopped; nothing was changed.")
+        size = min(step, repeats - start)
+        times = np.empty((size, n))                                  # how often each resample has each face
+        for part in faces.parts:
+            times[:, part] = _times(rng, size, faces_in(part))
+        for one, part, results in zip(counted, (*faces.parts, whole), found, strict=True):
+            results.append(one.measured(times[:, part]))
+        report(0.98 * (start + size) / repeats, f"{start + size:,} of {repeats:,} resamples")
+    return [{name: np.concatenate([chunk[name] for chunk in chunks]) for name in METRICS} for chunks in found]
+
+
+def with_interval(value: float, draws: np.ndarray, *, why: str, reflected: bool) -> Measure:
+    """A metric of a group with its percentile interval; draws (repeats,); why it is not there where it is NaN."""
+    if np.isnan(value):
+        return Measure(None, None, None, why)
+    known = draws[~np.isnan(draws)]
+    if not len(known):
+        return Measure(value, None, None, "no resample could be measured")
+    low, high = (float(bound) for bound in np.quantile(known, (_TAIL, 1 - _TAIL)))
+    if reflected:
+        low, high = max(2 * value - high, 0.0), max(2 * value - low, 0.0)
+    note = ""
+    if len(known) < len(draws):
+        note = f"{len(known):,} of {len(draws):,} resamples could be measured"
+    elif low == high:
+        note = "every resample gives the same, which does not make it certain"
+    return Measure(value, min(low, value), max(high, value), note)
+
+
+def gaps_with_intervals(
+    by_group: tuple[GroupAudit, ...], values: dict[str, float], draws: list[dict[str, np.ndarray]]
+) -> dict[str, Measure]:
+    """Every gap; values: of each by its name; draws: the metrics' resamples of each group."""
+    return {name: _gap(name, by_group, values[name], draws) for name in GAPS}
+
+
+def _times(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
+    """How often each of n faces is drawn when n are drawn with replacement, `size` times over; int64 (size, n)."""
+    drawn = rng.integers(n, size=(size, n)) if n else np.empty((size, 0), np.int64)
+    drawn += n * np.arange(size)[:, None]
+    return np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+
+
+class _Counted:
+    """Some faces prepared so that all their metrics follow from how often each of them was drawn."""
+
+    def __init__(self, faces: Faces, part: slice) -> None:
+        labels, probability = faces.labels[part], faces.probability[part]
+        n = len(labels)
+        self.n = n
+        kinds, at = 2 * labels + faces.decisions[part], bin_of(probability)
+        self.columns = np.zeros((n, 4 + BINS))                       # tn, fp, fn, tp; per bin: probability - label
+        self.columns[np.arange(n), kinds] = 1
+        self.columns[np.arange(n), 4 + at] = probability - labels
+        self.order = np.argsort(probability, kind="stable")
+        self.ones = labels[self.order].astype(np.float64)
+        self.starts = np.flatnonzero(np.diff(probability[self.order], prepend=-1) > 0)   # of equal probabilities
+
+    def measured(self, times: np.ndarray) -> dict[str, np.ndarray]:
+        """times float64 (b, n) -> every metric, float64 (b,)."""
+        sums = times @ self.columns                                  # (b, 4 + bins)
+        found = {name: rate_of(sums[:, :4], name) for name in RATES}
+        far = np.abs(sums[:, 4:]).sum(axis=1)
+        found["calibration_error"] = far / self.n if self.n else np.full(len(times), np.nan)
+        found["auc"] = self._auc(times)
+        return found
+
+    def _auc(self, times: np.ndarray) -> np.ndarray:
+        """Share of pairs of the two classes in the right order, ties half; float64 (b,)."""
+        if not self.n:
+            return np.full(len(times), np.nan)
+        times = times[:, self.order]
+        ones = np.add.reduceat(times * self.ones, self.starts, axis=1)                   # (b, different probabilities)
+        zeros = np.add.reduceat(times * (1 - self.ones), self.starts, axis=1)
+        below = np.cumsum(zeros, axis=1)
+        pairs = ones.sum(axis=1) * below[:, -1]
+        right = (ones * (below - zeros / 2)).sum(axis=1)
+        return np.divide(right, pairs, out=np.full(len(times), np.nan), where=pairs > 0)
+
+
+def _gap(
+    name: str, by_group: tuple[GroupAudit, ...], value: float, draws: list[dict[str, np.ndarray]]
+) -> Measure:
+    """One gap; draws: the metrics' resamples of each group."""
+    rates = RATES_OF_GAP.get(name, ("accuracy",))
+    known = {rate: [code for code, one in enumerate(by_group) if one.measures[rate].value is not None]
+             for rate in rates}
+    for rate in rates:
+        if len(known[rate]) < 2:
+            why = "there are no others" if len(by_group) < 2 else f"the others have {NEEDS[rate]}"
+            return Measure(None, None, None, f"at least two groups are needed, and {why}" if known[rate] else
+                           f"no group has it: {NEEDS[rate]}")
+    if name == "worst_accuracy":
+        each = np.stack([draws[code]["accuracy"] for code in known["accuracy"]])         # (groups, repeats)
+        low = float(np.quantile(each, _TAIL / len(each), axis=1).min())
+        high = float(np.quantile(each, 1 - _TAIL, axis=1).min())
+    else:
+        low, high = _furthest(np.stack([
+            draws[one][rate] - draws[other][rate]
+            for rate in rates for one, other in itertools.combinations(known[rate], 2)
+        ]))
+    used = sorted({code for codes in known.values() for code in codes})
+    return Measure(value, min(low, value), max(high, value), _gap_note(by_group, known, used))
+
+
+def _furthest(differences: np.ndarray) -> tuple[float, float]:
+    """The interval of the largest of several sizes, from the resamples of each signed difference, (pairs, repeats)."""
+    tail = _TAIL / len(differences)                                  # Bonferroni: one clear pair among many is luck
+    below, above = np.nanquantile(differences, (tail, 1 - tail), axis=1)
+    nearest = np.where((below <= 0) & (above >= 0), 0, np.minimum(np.abs(below), np.abs(above)))
+    return float(nearest.max()), float(np.abs(np.nanquantile(differences, (_TAIL, 1 - _TAIL), axis=1)).max())
+
+
+def _gap_note(by_group: tuple[GroupAudit, ...], known: dict[str, list[int]], used: list[int]) -> str:
+    """What to keep in mind: the groups that a gap leaves out, the small ones it rests on."""
+    notes = []
+    for code, one in enumerate(by_group):
+        reasons = dict.fromkeys(one.measures[rate].note for rate, codes in known.items() if code not in codes)
+        if reasons:
+            notes.append(f"without {one.name} ({', '.join(reasons)})")
+    small = [by_group[code].name for code in used if by_group[code].small]
+    if small:
+        notes.append(f"fewer than {SMALL} faces: {'; '.join(small)}")
+    return "; ".join(notes)

@@ -1,0 +1,157 @@
+"""The exclusion curve: accuracy and gap against how many channels are excluded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+
+from img2tab_core.audits.metrics import gaps_of
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.intervals import Estimate, estimate
+from img2tab_core.base.jobs import Report
+from img2tab_core.base.records import StyleTable
+from img2tab_core.classifiers.catboost import CatBoostConcepts
+from img2tab_core.concepts import scores, wasserstein
+from img2tab_core.tables.draws import balanced_rows, known_rows
+
+COUNTS = (0, 10, 100, 500, 1500, 3000, 4500, 5500, 6000, 6250, 6500)
+QUICK_COLUMNS, QUICK_TREES, QUICK_DEPTH, QUICK_RATE = 512, 200, 6, 0.1
+
+
+@dataclass(frozen=True)
+class CurveTrial:
+    """One quick retrain; gap: the larger of |TPR difference| and |FPR difference| between the groups."""
+
+    seed: int
+    accuracy: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """The first `count` channels of the ranking are excluded; one trial for each seed."""
+
+    count: int
+    trials: tuple[CurveTrial, ...]
+
+    def estimate(self, name: str) -> Estimate:
+        """Of accuracy or gap: mean over the trials and its 95 % t-interval."""
+        return estimate([getattr(trial, name) for trial in self.trials])
+
+
+@dataclass(frozen=True)
+class ExclusionCurve:
+    """Accuracy and gap against how many channels are excluded, by ascending count.
+
+    faces: trained on and measured on. how: the quick retrain in words; its numbers are not those of a full retrain.
+    """
+
+    points: tuple[CurvePoint, ...]
+    faces: tuple[int, int]
+    how: str
+
+    def at(self, count: int) -> CurvePoint:
+        """The point with the nearest count."""
+        return min(self.points, key=lambda point: abs(point.count - count))
+
+    def least_gap(self, *, lost: float = 0.01) -> CurvePoint:
+        """The smallest mean gap among the points whose mean accuracy is at most `lost` below the first point's."""
+        bar = self.points[0].estimate("accuracy").mean - lost
+        able = [point for point in self.points if point.estimate("accuracy").mean >= bar - 1e-12]
+        return min(able, key=lambda point: (point.estimate("gap").mean, point.count))
+
+
+def exclusion_curve(
+    table: StyleTable,
+    target: str,
+    sensitive: str,
+    ranking: np.ndarray,
+    *,
+    counts: Sequence[int] = COUNTS,
+    train_rows: np.ndarray | None = None,
+    test_rows: np.ndarray | None = None,
+    seeds: Sequence[int] = (0,),
+    columns: int = QUICK_COLUMNS,
+    trees: int = QUICK_TREES,
+    progress: Report | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> ExclusionCurve:
+    """Exclude the first so many channels of a ranking, retrain quickly, and measure; once for every count and seed.
+
+    ranking: channel indices, what to exclude first at the front, each once. counts: those that leave no channel are
+    left out. train_rows: None for all training faces. test_rows: None for validation faces drawn equally from the four
+    cells, on which accuracy does not reward going by the group. seeds: of the classifier; rows are the same for all,
+    so intervals say what the seed does (join the curves of several draws for more). The quick retrain: the best
+    `columns` of the channels left by Wasserstein-1 between the classes of the training faces, `trees` CatBoost trees.
+    """
+    rows, labels, _ = known_rows(table, target, sensitive, train_rows)
+    if test_rows is None:
+        columns_of = (table.labels[name].to_numpy() for name in (target, sensitive))
+        test_rows = balanced_rows(*columns_of, table.rows("validation"), seed=0)
+    test_rows, test_labels, test_groups = known_rows(table, target, sensitive, test_rows)
+    if np.isin(test_rows, rows).any():
+        raise Img2TabError("A curve must be measured on other faces than it was trained on. Give other rows.")
+    width = table.psi.shape[1]
+    ranking, counts, seeds = _checked_ranking(ranking, width), _checked_counts(counts, width), tuple(seeds)
+    if not seeds:
+        raise Img2TabError("A curve needs at least one seed, got none.")
+    report, count, done = progress or (lambda fraction, text: None), len(counts) * len(seeds), 0
+    report(0.0, "Ranking concepts")
+    codes = table.psi.T.take(rows, axis=1)                           # (D, n)
+    test_codes = table.psi.T.take(test_rows, axis=1)                 # (D, m)
+    distance = wasserstein.wasserstein(codes.T, labels, std=table.stats.std)
+    order = scores.top(distance, width)
+    points = []
+    for number in counts:
+        used = order[~np.isin(order, ranking[:number])][:columns]
+        train, test = codes[used].T, test_codes[used].T              # (n, k), (m, k), column-major
+        trials = []
+        for seed in seeds:
+            if cancelled is not None and cancelled():
+                raise Cancelled("The curve was stopped; nothing was changed.")
+            model = CatBoostConcepts(
+                iterations=trees, depth=QUICK_DEPTH, learning_rate=QUICK_RATE, screen=None, random_state=seed)
+            model.fit(train, labels, cancelled=cancelled)
+            decided = model.predict(test)
+            trials.append(CurveTrial(
+                int(seed), float((decided == test_labels).mean()),
+                gaps_of(test_labels, decided, test_groups)["equalised_odds"]))
+            done += 1
+            report(done / count, f"{number:,} excluded, seed {len(trials)} of {len(seeds)}")
+        points.append(CurvePoint(number, tuple(trials)))
+    how = (
+        f"{trees} CatBoost trees of depth {QUICK_DEPTH} on the {min(columns, width):,} channels left that tell the "
+        f"classes of {len(rows):,} training faces apart best; measured on {len(test_rows):,} other faces."
+    )
+    return ExclusionCurve(tuple(points), (len(rows), len(test_rows)), how)
+
+
+def joined(curves: Sequence[ExclusionCurve]) -> ExclusionCurve:
+    """Curves over the same counts, such as of several draws of training faces, as one with all their trials."""
+    if not curves or len({tuple(point.count for point in curve.points) for curve in curves}) != 1:
+        raise Img2TabError("Curves to join must be of the same counts, and there must be one. Compute them again.")
+    points = tuple(
+        CurvePoint(same[0].count, tuple(trial for point in same for trial in point.trials))
+        for same in zip(*(curve.points for curve in curves), strict=True)
+    )
+    return ExclusionCurve(points, curves[0].faces, curves[0].how)
+
+
+def _checked_ranking(ranking: np.ndarray, width: int) -> np.ndarray:
+    ranking = np.asarray(ranking)
+    whole = ranking.ndim == 1 and np.issubdtype(ranking.dtype, np.integer)
+    if not whole or len(np.unique(ranking)) != len(ranking) or not (0 <= ranking.min() and ranking.max() < width):
+        raise Img2TabError(f"The ranking must name channels between 0 and {width - 1}, each at most once.")
+    return ranking
+
+
+def _checked_counts(counts: Sequence[int], width: int) -> tuple[int, ...]:
+    if not all(isinstance(count, Integral) and count >= 0 for count in counts):
+        raise Img2TabError(f"Counts must be whole numbers of at least 0, got {list(counts)}.")
+    kept = tuple(sorted({int(count) for count in counts if count < width}))
+    if not kept:
+        raise Img2TabError(f"A curve needs a count below {width}, the number of channels, got {list(counts)}.")
+    return kept

@@ -1,0 +1,146 @@
+"""The worked example: in training the target goes with a sensitive attribute nine to one; what closes the gap?
+
+From a table: a training draw for each seed in which the target goes with the attribute, an unbiased test draw, the
+standard remedies and the suggested exclusion on the same codes with the same classifier.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from img2tab_core import tables
+from img2tab_core.audits import carriers, remedies
+from img2tab_core.audits.groups import Groups
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import StyleTable, digest
+from img2tab_core.tables import draws
+
+OURS = "Suggested exclusion (ours)"
+TARGET, SENSITIVE = "smiling", "perceived_gender"
+FACES, SHARE = 3000, 0.9                # of a training draw, see `worked_example`
+TABLE = "worked-example"                # what the table of `biased_table` is called
+FORMAT = 1                              # raise it when one that was built before must be built again
+
+
+def worked_example(
+    table: StyleTable,
+    target: str = TARGET,
+    sensitive: str = SENSITIVE,
+    *,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    faces: int | None = FACES,
+    share: float = SHARE,
+    base: str = "catboost",
+    progress: Callable[[float, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> remedies.Remedies:
+    """Every remedy, and ours, trained on a biased draw of the training split and measured on an unbiased test draw.
+
+    faces: of each training draw, None for as many as there can be; share: of them in which the target's class goes with
+    the group. What ours excludes is found on the training draw alone, by `carriers.suggest`.
+    """
+    about = tables.target_of(table, sensitive)
+    tables.target_of(table, target)
+    labels, groups = (table.labels[name].to_numpy() for name in (target, sensitive))
+    train = {
+        seed: draws.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed)
+        for seed in seeds
+    }
+
+    def ours(task: remedies.Task):
+        found = carriers.suggest(carriers.carried(table, target, sensitive, rows=task.train))
+        return remedies.without(task, found.excluded)
+
+    return remedies.compare_remedies(
+        table.psi, labels, Groups(about.title, about.classes, groups), train=train,
+        test=draws.balanced_rows(labels, groups, table.rows("test")), base=base, progress=progress,
+        cancelled=cancelled,
+        extra=[remedies.Own(OURS, ours, "Excludes what carries the attribute within the target's classes.")],
+    )
+
+
+def biased_table(
+    table: StyleTable,
+    folder: Path,
+    target: str = TARGET,
+    sensitive: str = SENSITIVE,
+    *,
+    faces: int = FACES,
+    share: float = SHARE,
+    seed: int = 0,
+    progress: Callable[[float, str], None] | None = None,
+) -> StyleTable:
+    """Write a table with a real gap, for a whole audit on the pages and in the terminal, and open it.
+
+    Its training faces are a biased draw of the table's, as in `worked_example`; its validation faces all of the
+    table's; its test faces a balanced draw. A table that stood in `folder` is replaced.
+    """
+    about = [tables.target_of(table, name) for name in (target, sensitive)]
+    labels, groups = (table.labels[name].to_numpy() for name in (target, sensitive))
+    parts = (
+        draws.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed),
+        table.rows("validation"),
+        draws.balanced_rows(labels, groups, table.rows("test"), seed=seed),
+    )
+    rows = np.concatenate(parts)
+    order = np.argsort(rows)                                         # as they lie on disk
+    rows, split = rows[order], np.repeat(np.arange(3, dtype=np.int8), [len(part) for part in parts])[order]
+    chosen = table.labels.iloc[rows].reset_index(drop=True)
+    train, test = len(parts[0]), len(parts[2])
+    return tables.write_table(
+        folder, lambda part: table.psi.T.take(rows[part], axis=1).T, chosen,
+        targets=tables.usable_targets(chosen, table.targets, split)[0], layout=table.layout, backbone=table.backbone,
+        backbone_key=table.backbone_key, split=split, progress=progress,
+        key=_key(table, target, sensitive, faces=faces, share=share, seed=seed),
+        about={
+            "kind": TABLE, "origin": table.name, "origin_key": table.key, "target": target, "sensitive": sensitive,
+            "share": share, "seed": seed, "faces": {"train": train, "validation": len(parts[1]), "test": test},
+            "note": (
+                f"A draw of the table {table.name}, made to have a gap: in {100 * share:.0f} % of the {train:,} "
+                f"training faces {about[0].title.lower()} goes with {about[1].title.lower()}; the {test:,} test faces "
+                "are as many of each class in each group."
+            ),
+        })
+
+
+def is_built(table: StyleTable, folder: Path) -> bool:
+    """Whether `biased_table`, with nothing else chosen, would only write again what is in `folder`."""
+    try:
+        return tables.open_table(folder).key == _key(table, TARGET, SENSITIVE, faces=FACES, share=SHARE, seed=0)
+    except Img2TabError:
+        return False
+
+
+def closed(found: remedies.Remedies, remedy: str) -> float | None:
+    """Share of the mean equalised-odds gap that a remedy closes; below 0 where it opens it; None where it failed."""
+    before, after = (found.outcome(name).estimate("equalised_odds").mean for name in (remedies.NOTHING, remedy))
+    return None if before is None or after is None or before == 0 else 1 - after / before
+
+
+def as_markdown(found: remedies.Remedies, *, test: str = "balanced test faces") -> str:
+    """One row per remedy, and what was measured; test: what the test faces are."""
+    rows = ["| | accuracy, % | equalised-odds gap, % | closed, % | the gap against nothing | needs the group |",
+            "| --- | --- | --- | --- | --- | --- |"]
+    for one in found.outcomes:
+        share = closed(found, one.remedy)
+        change = None if one.remedy == remedies.NOTHING else found.change(one.remedy)
+        rows.append(
+            f"| {one.title} | " + (one.reason or " | ".join([
+                *(one.estimate(name).text(100, 1) or "not measurable" for name in ("accuracy", "equalised_odds")),
+                "" if share is None or one.remedy == remedies.NOTHING else f"{100 * share:.0f}",
+                change.verdict if change else "", "yes" if one.needs_group else "no",
+            ])) + " |")
+    faces = sorted(set(found.train_faces))
+    return "\n".join([*rows, "", (
+        f"{found.attribute}: {', '.join(f'{count:,}' for count in faces)} training faces a seed, {found.test_faces:,} "
+        f"{test}; mean over {len(found.seeds)} seeds, ± half of the 95 % interval. {found.base}, on "
+        f"{found.columns:,} of {found.channels:,} channels."
+    ), ""])
+
+
+def _key(table: StyleTable, target: str, sensitive: str, **settings: float) -> str:
+    return digest(json.dumps([TABLE, FORMAT, table.key, target, sensitive, settings], sort_keys=True).encode())

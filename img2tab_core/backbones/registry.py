@@ -1,0 +1,50 @@
+"""The names backbones go by and the key of the weights behind each; nothing is opened, so it costs no time to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from img2tab_core import weights
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import hold, home, keep_json, read_json
+from img2tab_core.base.records import DEFAULT_BACKBONE, digest
+
+NAME = DEFAULT_BACKBONE
+
+
+def backbone_names() -> list[str]:
+    """The default, and what people added, in that order."""
+    return [NAME, *added_backbones()]
+
+
+def backbone_key(name: str) -> str:
+    """Changes with a backbone's weights; "" where there is none of this name."""
+    if name == NAME:
+        parts = [weights.record(one).get("sha256", "") for one in ("mobilestylegan-ffhq", "face-encoder")]
+        return digest("".join(parts).encode())[:16]
+    return added_backbones().get(name, {}).get("folder", "")
+
+
+def added_backbones() -> dict[str, dict]:
+    """What people added: name -> {"folder", "file", "added"}."""
+    return read_json(home() / "backbones.json")
+
+
+@contextmanager
+def changing_backbones() -> Iterator[dict[str, dict]]:
+    """What `added_backbones` says, to be changed and then kept; one process at a time, so that no name is lost."""
+    file = home() / "backbones.json"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(file.with_name(".backbones.lock"), "w")
+    except OSError as error:
+        raise Img2TabError(
+            f"{file} could not be written ({error.strerror}). Mend the permissions of its folder, or name another "
+            "place with IMG2TAB_HOME."
+        ) from error
+    with lock:
+        hold(lock)
+        added = added_backbones()
+        yield added
+        keep_json(file, added)

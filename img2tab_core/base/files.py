@@ -1,0 +1,96 @@
+"""Files that several processes share: written whole or not at all, and made by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from img2tab_core.base.errors import Img2TabError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """A path beside a file to write to: it takes the file's place when the body ends, and goes when that raises."""
+    # the thread and process in the name: two that write the same file at once must not share a half-written one
+    part = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        yield part
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def hold(lock: IO, *, busy: Callable[[], None] | None = None) -> None:
+    """Be the only process that holds this opened file, until it is closed; the system lets go of a killed one's.
+
+    busy: called where another process holds it, before waiting for that one; it may raise instead.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if busy is not None:
+            busy()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def home() -> Path:
+    """The folder of a visitor's tables, runs and names; IMG2TAB_HOME overrides it."""
+    return Path(os.environ.get("IMG2TAB_HOME") or ROOT / ".img2tab")
+
+
+def sha256_of(file: Path) -> str:
+    """sha256 of a file's bytes, hexadecimal."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_json(file: Path) -> dict:
+    """{} where there is none or it is not readable: what it vouched for is then checked or fetched again."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_json(file: Path, content: dict) -> None:
+    """Write a JSON file whole or not at all; raises OSError."""
+    with whole(file) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def keep_json(file: Path, content: dict) -> None:
+    """`write_json` where people keep things: the folder is made, a failure becomes a sentence."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, content)
+    except OSError as error:
+        raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error
+
+
+def plain(value):
+    """The same value with lists for tuples, as JSON has them."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file, UTF-8, its folder made; what stood there stays until the new one is whole."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole(file) as part:
+            part.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+    except OSError as error:
+        raise Img2TabError(
+            f"{file} could not be written ({error.strerror or error}). Choose another place, or free some space."
+        ) from error

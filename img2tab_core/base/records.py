@@ -1,0 +1,185 @@
+"""The values that travel between the rooms: frozen, arrays read-only; those with arrays compare by identity or key."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from img2tab_core.base.layout import StyleLayout
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+DEFAULT_BACKBONE = "mobilestylegan-ffhq"
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """The same array, refusing writes."""
+    array.setflags(write=False)
+    return array
+
+
+def digest(*parts: bytes) -> str:
+    """sha256 of the parts one after the other, hexadecimal."""
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One aligned face.
+
+    pixels uint8 (S, S, 3) RGB; box (left, top, right, bottom) and landmarks float32 (68, 2), both in
+    pixels of the upright photo, None where the face came aligned; key: sha256 of the pixels.
+    """
+
+    pixels: np.ndarray
+    box: tuple[int, int, int, int] | None
+    landmarks: np.ndarray | None
+    key: str
+
+    @classmethod
+    def of(cls, pixels: np.ndarray, *, box=None, landmarks=None) -> Face:
+        """Freeze the arrays and derive the key."""
+        pixels = read_only(np.ascontiguousarray(pixels, np.uint8))
+        landmarks = None if landmarks is None else read_only(np.asarray(landmarks, np.float32))
+        return cls(pixels, box, landmarks, digest(pixels.tobytes()))
+
+
+@dataclass(frozen=True, eq=False)
+class StyleCode:
+    """values: float32 (D,), one number per style channel; backbone: whose channels; key: sha256 of both."""
+
+    values: np.ndarray
+    backbone: str
+    key: str
+
+    @classmethod
+    def of(cls, values: np.ndarray, backbone: str = DEFAULT_BACKBONE) -> StyleCode:
+        values = read_only(np.array(values, np.float32))
+        return cls(values, backbone, digest(backbone.encode(), values.tobytes()))
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelStats:
+    """Mean and standard deviation of every channel over a table; float32 (D,), style units."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Channel `index` moved by `shift` standard deviations."""
+
+    index: int
+    shift: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """A binary label: column name, title and the two class names a person reads, one sentence on how it was made."""
+
+    name: str
+    title: str
+    classes: tuple[str, str]
+    how: str
+
+
+@dataclass(frozen=True, eq=False)
+class StyleTable:
+    """Style codes of many faces with their labels.
+
+    psi: float32 (N, D), column-major memory map, style units; labels: DataFrame of N rows, one int8
+    column per target (0, 1, or -1 where unknown) and further float columns; split: int8 (N,), 0 train,
+    1 validation, 2 test; stats: over the training rows; key: sha256 of what the table was built from; backbone_key:
+    changes with the weights of the backbone, "" where it was not noted.
+    """
+
+    name: str
+    psi: np.ndarray
+    labels: pd.DataFrame
+    split: np.ndarray
+    stats: ChannelStats
+    targets: tuple[Target, ...]
+    layout: StyleLayout
+    backbone: str
+    key: str
+    backbone_key: str = ""
+
+    def rows(self, part: str) -> np.ndarray:
+        """Row numbers of "train", "validation" or "test"; int64 (n,)."""
+        return np.flatnonzero(self.split == ("train", "validation", "test").index(part))
+
+
+@dataclass(frozen=True, eq=False)
+class ConceptScores:
+    """Per channel, float64 (D,).
+
+    distance: Wasserstein-1 between the classes, in standard deviations; direction: mean of class 1 minus
+    mean of class 0, in standard deviations; importance: share of what the classifier uses, adds up to 1
+    (zeros where no classifier was given).
+    """
+
+    distance: np.ndarray
+    direction: np.ndarray
+    importance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """probability of class 1; contributions float64 (D,) and baseline in log-odds.
+
+    baseline + contributions.sum() is the log-odds of the probability.
+    """
+
+    probability: float
+    contributions: np.ndarray
+    baseline: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How a classifier does on the test split; confusion[true][predicted] counts, interval is 95 % for accuracy."""
+
+    accuracy: float
+    interval: tuple[float, float]
+    auc: float
+    log_loss: float
+    confusion: tuple[tuple[int, int], tuple[int, int]]
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a strip: the edit's shift in standard deviations, pixels uint8 (S, S, 3), probability."""
+
+    shift: float
+    pixels: np.ndarray
+    probability: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a reconstruction shows the photo: a word, the sentence behind it, the identity distance, the numbers."""
+
+    word: str
+    sentence: str
+    error: float = field(default=0.0)
+    measured: str = ""
+
+
+@dataclass(frozen=True)
+class EditAgreement:
+    """One edit on two style codes of a face.
+
+    picture: correlation of what it changes in the two pictures, 1 is the same change; before and after: how much
+    it changes the probability of class 1 on the first and on the second.
+    """
+
+    picture: float
+    before: float
+    after: float

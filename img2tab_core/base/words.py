@@ -1,0 +1,52 @@
+"""How shares, differences, counts and concepts are written, the same on a page and in a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from img2tab_core.base.layout import StyleLayout
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.8731 -> "87.3 %", with a space that does not break."""
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares in percentage points: -0.021 -> "−2.1 points"."""
+    return f"{signed(100 * difference)}\N{NO-BREAK SPACE}points"
+
+
+def signed(number: float, digits: int = 1) -> str:
+    """-2.14 -> "−2.1", 2.14 -> "+2.1", 0 -> "0.0"; a true minus sign, so that columns align."""
+    text = f"{abs(number):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return ("+" if number > 0 else "\N{MINUS SIGN}") + text
+
+
+def count(number: int, thing: str) -> str:
+    """1 -> "1 concept", 1500 -> "1,500 concepts"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """The same words with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Three parts -> "a, b and c"; with semicolons where a part has a comma of its own."""
+    comma = "; " if any(", " in part for part in parts) else ", "
+    return parts[0] if len(parts) == 1 else f"{comma.join(parts[:-1])}{comma.strip(', ')} and {parts[-1]}"
+
+
+def concept(index: int, layout: StyleLayout, names: Mapping[int, str]) -> str:
+    """A concept's name, or its place: 2871 -> "Hair darkness" or "Layer 7 · channel 311"."""
+    return sentence(names[index]) if names.get(index) else place(index, layout)
+
+
+def place(index: int, layout: StyleLayout) -> str:
+    """Where a channel lives: "Layer 7 · channel 311"."""
+    layer, channel = layout.locate(index)
+    return f"Layer {layer} · channel {channel}"

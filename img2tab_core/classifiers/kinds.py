@@ -1,0 +1,168 @@
+"""The six kinds of classifier: made by their word, written to a folder and read again without pickle."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from img2tab_core import __version__
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import digest, read_only
+from img2tab_core.classifiers.base import ConceptClassifier
+from img2tab_core.classifiers.catboost import CatBoostConcepts
+from img2tab_core.classifiers.forest import ForestConcepts
+from img2tab_core.classifiers.lightgbm import LightGBMConcepts
+from img2tab_core.classifiers.logistic import LogisticConcepts
+from img2tab_core.classifiers.tabnet import TabNetConcepts
+from img2tab_core.classifiers.xgboost import XGBoostConcepts
+
+MODEL_FILE, RECORD_FILE, FORMAT = CatBoostConcepts.file, "model.json", 1
+ADVICE = "Train it again or choose another folder."
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One classifier of several: its word, the title a person reads, what it needs.
+
+    module and package: what Python imports and what pip installs; extra: it comes with `pip install -e .[compare]`.
+    """
+
+    kind: str
+    title: str
+    estimator: type[ConceptClassifier]
+    module: str
+    package: str
+    extra: bool
+KINDS: dict[str, Kind] = {
+    kind.kind: kind
+    for kind in (
+        Kind("catboost", "CatBoost", CatBoostConcepts, "catboost", "catboost", False),
+        Kind("xgboost", "XGBoost", XGBoostConcepts, "xgboost", "xgboost-cpu", True),
+        Kind("lightgbm", "LightGBM", LightGBMConcepts, "lightgbm", "lightgbm", True),
+        Kind("tabnet", "TabNet", TabNetConcepts, "pytorch_tabnet", "pytorch-tabnet", True),
+        Kind("forest", "Random forest", ForestConcepts, "sklearn", "scikit-learn", False),
+        Kind("logistic", "Logistic regression", LogisticConcepts, "sklearn", "scikit-learn", False),
+    )
+}
+
+
+def absent(kind: str) -> str | None:
+    """The sentence that says how to install what a classifier needs; None where it is there."""
+    about = _about(kind)
+    if importlib.util.find_spec(about.module) is not None:
+        return None
+    how = "pip install -e .[compare]" if about.extra else "pip install -e ."
+    return f"{about.title} is not installed: it needs {about.package}. Run `{how}` in the project's folder."
+
+
+def library_version(kind: str) -> str:
+    """The version of the library that decides the result, whatever package it was installed from."""
+    library = _about(kind).estimator.library
+    try:
+        return version(library)
+    except PackageNotFoundError:                                     # xgboost instead of xgboost-cpu, for instance
+        return str(getattr(importlib.import_module(_about(kind).module), "__version__", "unknown"))
+
+
+def make(
+    kind: str,
+    *,
+    excluded: frozenset[int] = frozenset(),
+    screen: int | None = 2048,
+    random_state: int = 0,
+    thread_count: int = -1,
+) -> ConceptClassifier:
+    """A classifier of that kind with its default settings, not trained yet."""
+    sentence = absent(kind)
+    if sentence is not None:
+        raise Img2TabError(sentence)
+    estimator = KINDS[kind].estimator
+    return estimator(excluded=excluded, screen=screen, random_state=random_state, thread_count=thread_count)
+
+
+def save(model: ConceptClassifier, folder: Path) -> None:
+    """Write the classifier into `folder` (made if absent): its own file, and model.json that says what it is.
+
+    Each file appears whole or not at all; model.json comes last and carries the digest of the other, so that a pair
+    of which only one half is new is not taken for a classifier.
+    """
+    check_is_fitted(model)
+    folder = Path(folder)
+    params = model.get_params() | {"excluded": sorted(int(index) for index in model.excluded)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{model.file}.part"
+        model.write(part)
+        record = {
+            "format": FORMAT,
+            "kind": model.kind,
+            "sha256": digest(part.read_bytes()),
+            "channels": int(model.n_features_in_),
+            "classes": model.classes_.tolist(),
+            "params": {name: _plain(value) for name, value in params.items()},
+            "screened": model.screened_.tolist(),
+            "versions": {model.library: library_version(model.kind), "img2tab": __version__},
+        }
+        os.replace(part, folder / model.file)
+        part = folder / f".{RECORD_FILE}.part"
+        part.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        os.replace(part, folder / RECORD_FILE)
+    except OSError as error:
+        raise Img2TabError(f"The classifier cannot be written to {folder}: {error}. Choose another place.") from error
+
+
+def load(folder: Path) -> ConceptClassifier:
+    """The classifier that `save` wrote into `folder`; its probabilities are the same to the last bit."""
+    folder = Path(folder)
+    try:
+        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        estimator = _estimator_in(record, folder)
+        found = digest((folder / estimator.file).read_bytes())
+    except OSError as error:
+        raise Img2TabError(f"There is no readable classifier in {folder}: {error.strerror}. {ADVICE}") from error
+    except ValueError as error:
+        raise Img2TabError(f"The classifier's {RECORD_FILE} in {folder} is damaged. {ADVICE}") from error
+    try:
+        if record["format"] != FORMAT:
+            raise Img2TabError(
+                f"The classifier in {folder} must have format {FORMAT}, got {record['format']}. {ADVICE}"
+            )
+        if record["sha256"] != found:
+            raise Img2TabError(f"The classifier's {estimator.file} in {folder} is damaged. {ADVICE}")
+        model = estimator(**record["params"] | {"excluded": frozenset(record["params"]["excluded"])})
+        model.screened_ = read_only(np.array(record["screened"], np.int64))
+        model.classes_, model.n_features_in_ = np.array(record["classes"]), int(record["channels"])
+        if not (np.diff(model.screened_, prepend=-1) > 0).all() or model.screened_[-1] >= model.n_features_in_:
+            raise ValueError(f"its channels are not among {model.n_features_in_}")
+        model.read(folder / estimator.file)
+    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise Img2TabError(f"The classifier in {folder} is damaged ({error}). {ADVICE}") from error
+    return model
+
+
+def _estimator_in(record: object, folder: Path) -> type[ConceptClassifier]:
+    kind = record.get("kind") if isinstance(record, dict) else None
+    if kind not in KINDS:
+        raise Img2TabError(
+            f"The classifier in {folder} must be one of {', '.join(KINDS)}, got {kind!r}. {ADVICE}"
+        )
+    return KINDS[kind].estimator
+
+
+def _about(kind: str) -> Kind:
+    if kind not in KINDS:
+        raise Img2TabError(f"A classifier's kind must be one of {', '.join(KINDS)}, got {kind!r}.")
+    return KINDS[kind]
+
+
+def _plain(value):
+    """A parameter as JSON knows it: NumPy's numbers become Python's."""
+    return value.item() if isinstance(value, np.generic) else value

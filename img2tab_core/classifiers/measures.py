@@ -1,0 +1,75 @@
+"""What a classifier uses, what it says of one face and why, and how well it does on labelled faces."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import expit
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.utils.validation import check_is_fitted
+
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.intervals import wilson
+from img2tab_core.base.records import Metrics, Prediction, read_only
+from img2tab_core.classifiers.base import ConceptClassifier, checked_training, matrix
+from img2tab_core.classifiers.kinds import KINDS
+
+
+def importance(model: ConceptClassifier, *, by: str | None = None) -> np.ndarray:
+    """Share of each channel in what the classifier uses; float64 (D,), adds up to 1 (all 0 if it uses none).
+
+    by: one of `model.measures`, the first of them if None; each class says what its own are.
+    """
+    if by is not None and by not in model.measures:
+        raise Img2TabError(f"This classifier's importance is measured by {' or '.join(model.measures)}, got {by!r}.")
+    check_is_fitted(model)
+    values = model.importances(by or model.measures[0])
+    result, total = np.zeros(model.n_features_in_), values.sum()
+    if total > 0:
+        result[model.screened_] = values / total
+    return result
+
+
+def explain(model: ConceptClassifier, codes: np.ndarray) -> list[Prediction]:
+    """What every channel added to the prediction of each face: SHAP values, in log-odds.
+
+    codes: (n, D) style units. baseline is the model's mean output over the training faces; baseline plus the
+    contributions is the log-odds of the probability. A channel that is excluded or screened out contributes exactly 0.
+    """
+    if not model.explains:
+        able = ", ".join(kind.title for kind in KINDS.values() if kind.estimator.explains)
+        raise Img2TabError(
+            f"{KINDS[model.kind].title} cannot say what each concept adds for one face. Choose one of: {able}."
+        )
+    seen = model.seen(matrix(codes))
+    found = model.contributions(seen)                                # (n, k + 1), the last column is the baseline
+    wide = np.zeros((len(found), model.n_features_in_))              # (n, D)
+    wide[:, model.screened_] = found[:, :-1]
+    probabilities = expit(found.sum(axis=1))
+    return [
+        Prediction(float(probability), read_only(row.copy()), float(baseline))
+        for probability, row, baseline in zip(probabilities, wide, found[:, -1], strict=True)
+    ]
+
+
+def measure(model: ConceptClassifier, X: np.ndarray, y: np.ndarray, *, rows: np.ndarray | None = None) -> Metrics:
+    """Accuracy with its 95 % Wilson interval, AUC, log-loss (natural logarithm) and confusion on labelled faces.
+
+    X: (N, D) style units; y: (n,) of 0 and 1, both present; rows: (n,) row numbers of X, None for all.
+    """
+    X, rows, y = checked_training(X, y, rows)
+    return judge(model.probabilities(X, rows)[:, 1], y)
+
+
+def judge(probability: np.ndarray, y: np.ndarray) -> Metrics:
+    """What `measure` measures, of answers given already: probability of class 1, (n,), beside the labels y."""
+    predicted = (probability > 0.5).astype(np.int64)
+    confusion = tuple(tuple(int(((y == true) & (predicted == said)).sum()) for said in (0, 1)) for true in (0, 1))
+    right = confusion[0][0] + confusion[1][1]
+    return Metrics(
+        accuracy=right / len(y),
+        interval=wilson(right, len(y)),
+        auc=float(roc_auc_score(y, probability)),
+        log_loss=float(log_loss(y, probability, labels=[0, 1])),
+        confusion=confusion,
+        count=len(y),
+    )

@@ -1,0 +1,278 @@
+"""A first answer at once: style codes rounded once per target and kept, and a small classifier on few concepts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from img2tab_core import tables
+from img2tab_core.base.files import home, read_json, sha256_of, write_json
+from img2tab_core.base.jobs import Cancel, Report
+from img2tab_core.base.records import Metrics, StyleTable, digest
+from img2tab_core.classifiers import measures
+from img2tab_core.classifiers.base import ConceptClassifier
+from img2tab_core.classifiers.catboost import RECIPE, CatBoostConcepts, Rounded
+
+COUNTS = (128, 256, 512, 1024)         # of concepts to choose from
+UNMEASURED = 1024                      # concepts until that choice was made
+MARGIN = 0.002                         # accuracy a quick classifier may lose on the validation faces
+TREES, RATE, TRIED = 400, 0.15, 25
+QUICK_RECIPE = f"{RECIPE}, quick {TREES} trees, rate {RATE}, {TRIED} tried, of {COUNTS}"
+BUDGET = 400_000_000                   # bytes that the rounded codes of one target may take
+FORMAT = "rounded 1"                   # raise the number when what is kept means something else
+ON_DISK = 4                            # targets whose rounded codes are kept; the default table's take 131 MB each
+HOUR = 3600                            # seconds
+
+
+class QuickConcepts(CatBoostConcepts):
+    """Two trees for five of the full classifier, each worth three times as much, and a quarter of the channels tried.
+
+    Measured on six targets of the default table, on validation and test faces together, one thread: of the full
+    classifier's time it takes an eighth with 512 concepts, which costs 0.2 points on average and 0.6 at most, and a
+    seventh with 1,024, which costs 0.02 points on average and 0.2 at most.
+    """
+
+    tried: ClassVar[int] = TRIED
+
+
+@dataclass(frozen=True)
+class Screen:
+    """How many concepts a quick classifier is trained on, and what that costs.
+
+    accuracy and full: of the quick and of the full classifier, nothing excluded, on `faces` validation faces;
+    measured: (concepts, accuracy) of every number that was tried. accuracy and full are None where nothing was
+    measured yet, or there are no validation faces.
+    """
+
+    count: int
+    accuracy: float | None = None
+    full: float | None = None
+    faces: int = 0
+    measured: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What a person reads beside a quick answer."""
+        if self.accuracy is None:
+            return f"{self.count:,} concepts; what that costs was not measured yet."
+        text = (
+            f"{self.count:,} concepts, {100 * self.accuracy:.1f} % instead of {100 * self.full:.1f} % on the "
+            f"{self.faces:,} validation faces"
+        )
+        if self.full - self.accuracy > MARGIN + 1e-9:
+            return (
+                f"{text}: {100 * (self.full - self.accuracy):.2f} points less, and no number up to "
+                f"{self.measured[-1][0]:,} loses at most {100 * MARGIN:.1f}."
+            )
+        return f"{text}."
+
+
+def classifier(screen: Screen, *, excluded: frozenset[int] = frozenset(), seed: int = 0) -> QuickConcepts:
+    """The quick classifier, not trained yet."""
+    return QuickConcepts(
+        iterations=TREES, learning_rate=RATE, screen=screen.count, excluded=excluded, random_state=seed)
+
+
+def train(
+    model: ConceptClassifier,
+    table: StyleTable,
+    target: str,
+    order: np.ndarray,
+    *,
+    rounded: Rounded | None,
+    progress: Report | None = None,
+    cancelled: Cancel = None,
+) -> None:
+    """Train on the training faces of a target: on the rounded codes where they will do, else on the table's own.
+
+    order: all channels, the most telling first. Either way gives the same classifier to the last bit.
+    """
+    if rounded is not None and isinstance(model, CatBoostConcepts):
+        if rounded.known[model.chosen(order, table.layout.total)].all():
+            model.fit_rounded(rounded, order=order, progress=progress, cancelled=cancelled)
+            return
+    rows, labels = tables.labelled(table, target, "train")
+    model.fit(table.psi, labels, rows=rows, order=order, progress=progress, cancelled=cancelled)
+
+
+def measure(model: ConceptClassifier, table: StyleTable, target: str, *, rounded: Rounded | None) -> Metrics:
+    """How a classifier that `train` trained does on the test faces of a target."""
+    rows, labels = tables.labelled(table, target, "test")
+    if not _judges(model, rounded):
+        return measures.measure(model, table.psi, labels, rows=rows)
+    validation = len(tables.labelled(table, target, "validation")[0])
+    answers = model.probabilities_rounded(rounded)[validation:]
+    return measures.judge(answers[:, 1], labels)
+
+
+def accuracy(model: ConceptClassifier, table: StyleTable, target: str, *, rounded: Rounded | None) -> float:
+    """Share of the validation faces of a target that a classifier that `train` trained judges right."""
+    rows, labels = tables.labelled(table, target, "validation")
+    answers = (
+        model.probabilities_rounded(rounded)[: len(rows)] if _judges(model, rounded)
+        else model.probabilities(table.psi, rows))
+    return float(((answers[:, 1] > 0.5) == labels).mean())
+
+
+def choose(
+    table: StyleTable,
+    target: str,
+    order: np.ndarray,
+    full: ConceptClassifier,
+    *,
+    rounded: Rounded | None,
+    progress: Report | None = None,
+    cancelled: Cancel = None,
+) -> Screen:
+    """The smallest of COUNTS whose quick classifier loses at most 0.2 points; the best where none does.
+
+    full: the full classifier of this target, nothing excluded. Numbers above the one that is found are not tried.
+    """
+    report = progress or (lambda fraction, text: None)
+    faces, width = len(tables.labelled(table, target, "validation")[0]), table.layout.total
+    counts = sorted({min(count, width) for count in COUNTS})
+    if not faces:
+        return Screen(min(UNMEASURED, width))
+    whole, measured = accuracy(full, table, target, rounded=rounded), []
+    for i, count in enumerate(counts):
+        report(i / len(counts), f"Trying {count:,} concepts")
+        model = classifier(Screen(count))
+        train(model, table, target, order, rounded=rounded, cancelled=cancelled)
+        measured.append((count, accuracy(model, table, target, rounded=rounded)))
+        if whole - measured[-1][1] <= MARGIN + 1e-9:
+            break
+    count, reached = measured[-1] if whole - measured[-1][1] <= MARGIN + 1e-9 else max(measured, key=lambda m: m[1])
+    return Screen(count, reached, whole, faces, tuple(measured))
+
+
+def difference(quick: Metrics, full: Metrics) -> str:
+    """What a person reads when the full classifier replaces the quick one; both judged the same faces."""
+    points = round(100 * full.accuracy, 1) - round(100 * quick.accuracy, 1)
+    where = "as right as" if abs(points) < 0.05 else f"{abs(points):.1f} points {'above' if points > 0 else 'below'}"
+    overlap = full.interval[0] <= quick.interval[1] and quick.interval[0] <= full.interval[1]
+    return (
+        f"The full model: {100 * full.accuracy:.1f} % of {full.count:,} test faces, {where} the quick answer "
+        f"({100 * quick.accuracy:.1f} %); the 95 % intervals {'overlap' if overlap else 'do not overlap'}."
+    )
+
+
+# --- kept on disk ------------------------------------------------------------------------------------
+
+
+def key_of(table: StyleTable, target: str) -> str:
+    """Changes with the table, the rows and labels of a target, and whatever else decides how codes are rounded."""
+    words = json.dumps([FORMAT, RECIPE, table.key, target])
+    parts = [part for name in ("train", "validation", "test") for part in tables.labelled(table, target, name)]
+    return digest(words.encode(), *(part.tobytes() for part in parts))
+
+
+def make_rounded(table: StyleTable, target: str, order: np.ndarray, *, cancelled: Cancel = None) -> Rounded:
+    """The codes of a target's labelled faces, rounded; of a very large table only the channels first in `order`."""
+    train_rows = tables.labelled(table, target, "train")[0]
+    unseen = np.concatenate([tables.labelled(table, target, part)[0] for part in ("validation", "test")])
+    affordable = BUDGET // (len(train_rows) + len(unseen))
+    try:
+        return Rounded.of(
+            table.psi, table.labels[target].to_numpy(), train=train_rows, unseen=unseen,
+            channels=order[:affordable] if affordable < table.layout.total else None, cancelled=cancelled,
+        )
+    finally:
+        tables.let_go(table.psi)
+
+
+def stored_rounded(table: StyleTable, target: str) -> Rounded | None:
+    """What `store_rounded` kept of this very table and target; None where there is none, or it is damaged."""
+    folder = _folder(table, target)
+    try:
+        if read_json(folder / "about.json").get("files") != _digests(folder):
+            return None
+        found = Rounded.read(folder)
+        os.utime(folder)                                             # the one used longest ago goes first
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def store_rounded(table: StyleTable, target: str, rounded: Rounded) -> bool:
+    """Keep rounded codes in the visitor's folder, whole or not at all; whether there was room.
+
+    It only saves time: where it cannot be written, everything goes on without it.
+    """
+    folder, workshop = _folder(table, target), None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        workshop = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+        rounded.write(workshop)
+        about = {"table": table.name, "target": target, "files": _digests(workshop)}
+        write_json(workshop / "about.json", about)
+        if folder.exists():                                          # damaged, or another process was first
+            shutil.rmtree(folder)
+        workshop.rename(folder)
+    except OSError:
+        return False
+    finally:
+        if workshop:
+            shutil.rmtree(workshop, ignore_errors=True)
+    return True
+
+
+def stored_screen(table: StyleTable, target: str) -> Screen | None:
+    """The choice that `store_screen` kept; None where it was not made for this very table and these settings."""
+    try:
+        about = read_json(_screen_file(table, target))
+        if about["key"] != _screen_key(table, target):
+            return None
+        values = about["screen"]
+        return Screen(**values | {"measured": tuple((int(count), float(share)) for count, share in values["measured"])})
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def store_screen(table: StyleTable, target: str, screen: Screen) -> None:
+    """Keep the choice of a target; without room it is made again another time."""
+    file = _screen_file(table, target)
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"key": _screen_key(table, target), "screen": asdict(screen)})
+
+
+def _judges(model: ConceptClassifier, rounded: Rounded | None) -> bool:
+    """Whether a classifier can be asked about rounded codes: it was trained on channels rounded the same way."""
+    return rounded is not None and isinstance(model, CatBoostConcepts) and bool(rounded.known[model.screened_].all())
+
+
+def _folder(table: StyleTable, target: str) -> Path:
+    return home() / "rounded" / f"{table.name}-{target}-{key_of(table, target)[:12]}"
+
+
+def _screen_file(table: StyleTable, target: str) -> Path:
+    return home() / "screens" / f"{table.name}-{target}.json"
+
+
+def _screen_key(table: StyleTable, target: str) -> str:
+    return digest(key_of(table, target).encode(), QUICK_RECIPE.encode())
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """sha256 of every file but about.json."""
+    return {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.name != "about.json"}
+
+
+def _sweep(folder: Path) -> None:
+    """Make room for one more: the longest unused go, and what killed writers left; others may sweep at once."""
+    with suppress(OSError):
+        found = [(one.stat().st_mtime, one) for one in folder.parent.iterdir() if one.is_dir()]
+        kept = sorted(pair for pair in found if not pair[1].name.startswith(".making-") and pair[1] != folder)
+        stale = [one for when, one in found if one.name.startswith(".making-") and when < time.time() - HOUR]
+        for one in [*stale, *(one for _, one in kept[: max(0, len(kept) - ON_DISK + 1)])]:
+            shutil.rmtree(one, ignore_errors=True)

@@ -1,0 +1,378 @@
+"""Tables, the classifiers trained on them, and what their concepts are worth: opened, trained and kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from img2tab_core import tables
+from img2tab_core.backbones.registry import backbone_key
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import home, keep_json, read_json, sha256_of
+from img2tab_core.base.jobs import Report, silent
+from img2tab_core.base.later import later
+from img2tab_core.base.records import DEFAULT_BACKBONE, ConceptScores, StyleTable, read_only
+from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, id_of, is_of, load_run, run_id_of, save_run
+from img2tab_core.concepts import scores
+
+if TYPE_CHECKING:
+    from img2tab_core.classifiers import comparison, kinds, measures, quick, xgboost
+    from img2tab_core.classifiers.base import ConceptClassifier
+    from img2tab_core.classifiers.catboost import Rounded
+else:
+    comparison, kinds, measures, quick, xgboost = later(
+        "img2tab_core.classifiers.comparison", "img2tab_core.classifiers.kinds", "img2tab_core.classifiers.measures",
+        "img2tab_core.classifiers.quick", "img2tab_core.classifiers.xgboost")
+
+JUDGED = 8                             # runs whose answers on the test faces are kept
+
+
+class Trainer:
+    """Opened tables and trained classifiers of one process; thread-safe, and nothing in it belongs to one visitor."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()                               # held for moments only
+        self._once: dict[object, threading.Lock] = {}                # one per thing that takes seconds to make
+        self._tables: dict[str, StyleTable] = {}
+        self._runs: dict[str, Run] = {}
+        self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        self._judged: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._rounded: dict[str, Rounded] = {}                       # of the latest target only: 131 MB
+        self._screens: dict[str, quick.Screen] = {}
+
+    def making(self, what: object) -> threading.Lock:
+        """The lock under which `what` is made; who wants the same thing waits, everybody else does not."""
+        with self._lock:
+            return self._once.setdefault(what, threading.Lock())
+
+    def table_names(self) -> list[str]:
+        """Names of the tables that are built, the default first."""
+        found = sorted(file.parent.name for file in (home() / "tables").glob("*/table.json"))
+        return sorted(found, key=lambda name: name != "default")
+
+    def about_table(self, name: str) -> dict:
+        """Where an imported table came from and what was left out; {} for the bundled one."""
+        return tables.about_of(home() / "tables" / name)
+
+    def table(self, name: str = "default") -> StyleTable:
+        """An opened table."""
+        with self._lock:
+            if name not in self._tables:
+                if Path(name).name != name:
+                    raise Img2TabError(f"A table's name is one word without slashes, got {name!r}.")
+                self._tables[name] = tables.open_table(home() / "tables" / name)
+            found = self._tables[name]
+        # asked for at every edit and rerun: only what can change meanwhile is looked up
+        if found.backbone == DEFAULT_BACKBONE or not found.backbone_key:
+            return found
+        now = backbone_key(found.backbone)
+        if found.backbone_key != now:
+            raise Img2TabError(
+                f"The table {name!r} was encoded by other weights than the backbone {found.backbone} has now"
+                + (". " if now else ", or that backbone was removed. ")
+                + "Add the checkpoint it was made with again, or import the table anew."
+            )
+        return found
+
+    def train(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        kind: str = DEFAULT_KIND,
+        excluded: frozenset[int] = frozenset(),
+        seed: int = 0,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Run:
+        """Train a classifier without the excluded concepts and measure it on the test split; always a new run.
+
+        kind: one of `classifiers.KINDS`.
+        """
+        excluded = frozenset(map(int, excluded))
+        model = kinds.make(kind, excluded=excluded, random_state=seed)
+        run_id = run_id_of(table, target, excluded, seed, kind)
+        return self._trained(model, run_id, table, target, progress=progress, cancelled=cancelled)
+
+    def train_quick(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        excluded: frozenset[int] = frozenset(),
+        seed: int = 0,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Run:
+        """A first answer: a small CatBoost on the few concepts of `screen`, marked quick, with a note that says so."""
+        excluded, screen = frozenset(map(int, excluded)), self.screen(table, target)
+        model = quick.classifier(screen, excluded=excluded, seed=seed)
+        run_id = id_of(
+            table, target, quick.QUICK_RECIPE, str(screen.count), run_id_of(table, target, excluded, seed))
+        run = self._trained(model, run_id, table, target, progress=progress, cancelled=cancelled)
+        return replace(run, quick=True, note=f"Quick answer: {screen.sentence}")
+
+    def train_live(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        kind: str = DEFAULT_KIND,
+        excluded: frozenset[int] = frozenset(),
+        seed: int = 0,
+        on_quick: Callable[[Run], None] | None = None,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Run:
+        """`train` with a first answer on the way: `on_quick` gets the run of `train_quick`, then the full one comes.
+
+        Only the default kind has a quick answer. The first time for a target its style codes are rounded between the
+        two, which `prepare` does ahead. Where a person wants and has a graphics card, the full classifier is trained
+        there, and the run's note says that it does not come out the same twice.
+        """
+        from img2tab_core.classifiers.catboost import GpuConcepts, gpu_wished
+
+        report, excluded = progress or silent, frozenset(map(int, excluded))
+        if kind != DEFAULT_KIND:
+            return self.train(
+                table, target, kind=kind, excluded=excluded, seed=seed, progress=report, cancelled=cancelled)
+        first = self.train_quick(
+            table, target, excluded=excluded, seed=seed, cancelled=cancelled,
+            progress=lambda share, text: report(0.15 * share, "A quick answer first"))
+        if on_quick is not None:
+            on_quick(first)
+        report(0.15, "Rounding the style codes, once for this target")
+        self._codes(table, target, make=True, cancelled=cancelled)
+
+        def rest(share: float, text: str) -> None:
+            report(0.2 + 0.8 * share, text)
+
+        if not gpu_wished():
+            return self.train(table, target, excluded=excluded, seed=seed, progress=rest, cancelled=cancelled)
+        run_id = id_of(table, target, "graphics card", run_id_of(table, target, excluded, seed))
+        model = GpuConcepts(excluded=excluded, random_state=seed)
+        run = self._trained(model, run_id, table, target, progress=rest, cancelled=cancelled)
+        return replace(run, note="Trained on a graphics card: trained again it would not come out quite the same.")
+
+    def screen(self, table: StyleTable, target: str) -> quick.Screen:
+        """How many concepts a quick answer looks at, and what that costs, as far as `prepare` measured it."""
+        key = quick.key_of(table, target)
+        found = self._screens.get(key) or quick.stored_screen(table, target)
+        if found is None:
+            return quick.Screen(min(quick.UNMEASURED, table.layout.total))
+        self._screens[key] = found
+        return found
+
+    def prepare(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> quick.Screen:
+        """What makes `train_live` fast, ahead of it: style codes rounded, the number of concepts chosen; both kept.
+
+        Seconds the first time for a target, then at once; meant for the background.
+        """
+        report, full = progress or silent, self.run(table, target)
+        report(0.0, "Rounding the style codes, once for this target")
+        rounded = self._codes(table, target, make=True, cancelled=cancelled)
+        with self.making(("screen", quick.key_of(table, target))):
+            found = self.screen(table, target)
+            if not found.measured:
+                found = quick.choose(
+                    table, target, self._order(table, target), full.classifier, rounded=rounded,
+                    progress=lambda share, text: report(0.5 + 0.5 * share, text), cancelled=cancelled)
+                self._screens[quick.key_of(table, target)] = found
+                quick.store_screen(table, target, found)
+        return found
+
+    def _trained(
+        self,
+        model: ConceptClassifier,
+        run_id: str,
+        table: StyleTable,
+        target: str,
+        *,
+        progress: Report | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Run:
+        """Train on the rounded codes where they are there, to the same bits on the table's own; measured."""
+        started = time.perf_counter()
+        order = self._order(table, target)
+        rounded = self._codes(table, target) if model.kind == DEFAULT_KIND else None
+        quick.train(model, table, target, order, rounded=rounded, progress=progress, cancelled=cancelled)
+        seconds = time.perf_counter() - started
+        return Run(
+            id=run_id,
+            table=table.name,
+            target=target,
+            classifier=model,
+            excluded=model.excluded,
+            seed=model.random_state,
+            metrics=quick.measure(model, table, target, rounded=rounded),
+            seconds=seconds,
+            table_key=table.key,
+        )
+
+    def _codes(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        make: bool = False,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Rounded | None:
+        """A target's style codes rounded: from memory, from disk, or made and kept.
+
+        None where there are none and they are not to be made, or another is just about it: nobody waits for them who
+        can do without.
+        """
+        key, order = quick.key_of(table, target), self._order(table, target) if make else None
+        making = self.making(("rounded", key))
+        if not making.acquire(blocking=make):
+            return None
+        try:
+            found = self._rounded.get(key) or quick.stored_rounded(table, target)
+            if found is None and make:
+                with self._lock:
+                    self._rounded.clear()                            # room for what making takes
+                found = quick.make_rounded(table, target, order, cancelled=cancelled)
+                quick.store_rounded(table, target, found)
+            if found is not None:
+                with self._lock:
+                    self._rounded.clear()
+                    self._rounded[key] = found
+            return found
+        finally:
+            making.release()
+
+    def _order(self, table: StyleTable, target: str) -> np.ndarray:
+        """All channels, those that set the classes of a target furthest apart first; int64 (D,)."""
+        distance, _ = self.distances(table, target)
+        return scores.top(distance, len(distance))
+
+    def adopt(self, file: Path, table: StyleTable, target: str) -> Run:
+        """A classifier somebody published (an XGBoost JSON) as a run of a table: measured on its test split, kept."""
+        started = time.perf_counter()
+        model = xgboost.open_published(file)
+        if model.n_features_in_ != table.layout.total:
+            raise Img2TabError(
+                f"{file.name} judges style codes of {model.n_features_in_:,} channels, and the table {table.name!r} "
+                f"has {table.layout.total:,}. Choose a table of the backbone it was trained for."
+            )
+        rows, labels = tables.labelled(table, target, "test")
+        run = Run(
+            id=id_of(table, target, sha256_of(file), table.key),
+            table=table.name,
+            target=target,
+            classifier=model,
+            excluded=frozenset(),
+            seed=0,
+            metrics=measures.measure(model, table.psi, labels, rows=rows),
+            seconds=time.perf_counter() - started,
+            origin=file.name,
+            table_key=table.key,
+        )
+        self.keep(run)
+        return run
+
+    def compare(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        kinds: Sequence[str],
+        seeds: Sequence[int] = (0, 1, 2),
+        faces: int | None = 4000,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> comparison.Comparison:
+        """Several kinds of classifier on the same faces: how well they judge, and what their importance finds; kept."""
+        distance, _ = self.distances(table, target)
+        found = comparison.compare(
+            table, target, distance, kinds=kinds, seeds=seeds, faces=faces, progress=progress, cancelled=cancelled)
+        keep_json(self._comparison_file(table, target), found.to_json())
+        return found
+
+    def compared(self, table: StyleTable, target: str) -> comparison.Comparison | None:
+        """The latest comparison on this table and target; None where there is none, or the table is another now."""
+        try:
+            found = comparison.Comparison.from_json(read_json(self._comparison_file(table, target)))
+        except Img2TabError:
+            return None
+        return found if found.table_key == table.key else None
+
+    def _comparison_file(self, table: StyleTable, target: str) -> Path:
+        return home() / "comparisons" / f"{table.name}-{target}.json"
+
+    def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
+        """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept."""
+        tables.target_of(table, target)
+        run_id = run_id_of(table, target, frozenset(), 0)
+        with self.making(run_id):
+            if run_id not in self._runs:
+                try:
+                    self._runs[run_id] = load_run(home() / "runs" / run_id)
+                except Img2TabError:                                 # never trained here, or its files are damaged
+                    self._runs[run_id] = self.train(table, target, progress=progress)
+                    self.keep(self._runs[run_id])
+            return self._runs[run_id]
+
+    def keep(self, run: Run) -> None:
+        """Write a run under the visitor's folder, so that `kept` finds it again."""
+        if run.quick:
+            raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
+        save_run(run, home() / "runs" / run.id)
+
+    def kept(self, table: StyleTable, target: str) -> list[Run]:
+        """Every kept run of this table and target: the standing one first, then in the order they were trained."""
+        standing = self.run(table, target)
+        found = []
+        for file in (home() / "runs").glob(f"{table.name}-{target}-*/run.json"):
+            try:
+                run, when = load_run(file.parent), file.stat().st_mtime
+            except (Img2TabError, OSError):
+                continue                                             # damaged: it can only be trained again
+            if run.id != standing.id and is_of(run, table):
+                found.append((when, run))
+        return [standing, *(run for _, run in sorted(found, key=lambda pair: pair[0]))]
+
+    def scores(self, run: Run) -> ConceptScores:
+        """Distance, direction and importance of every concept for a run's target."""
+        distance, direction = self.distances(self.table(run.table), run.target)
+        return ConceptScores(distance, direction, measures.importance(run.classifier))
+
+    def distances(self, table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
+        """Wasserstein-1 and signed mean distance on the training rows; computed once per table and target."""
+        with self.making(("scores", table.key, target)):
+            if (table.key, target) not in self._scores:
+                self._scores[table.key, target] = scores.distances(table, target)
+            return self._scores[table.key, target]
+
+    def judged(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known.
+
+        Kept for the latest runs: a moved threshold asks again for the same numbers.
+        """
+        key = (run.id, run.table_key)
+        with self.making(("judged", *key)):
+            found = self._judged.get(key)
+            if found is None:
+                table = self.table(run.table)
+                rows, labels = tables.labelled(table, run.target, "test")
+                answers = run.classifier.probabilities(table.psi, rows)[:, 1]
+                tables.let_go(table.psi)
+                found = read_only(rows), read_only(labels), read_only(answers)
+                with self._lock:
+                    if len(self._judged) >= JUDGED:
+                        del self._judged[next(iter(self._judged))]
+                    self._judged[key] = found
+            return found

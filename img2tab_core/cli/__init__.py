@@ -1,0 +1,1 @@
+"""The verbs for a terminal, one file for each wing; thin: a wing has the function."""

@@ -1,0 +1,198 @@
+"""The verbs that question classifiers: compare kinds, and open one that somebody published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from img2tab_core.cli.terminal import (
+    Json,
+    TableName,
+    answer,
+    check_table,
+    interrupted,
+    listed,
+    print_json,
+    progress,
+    studio,
+    style_codes,
+    verb,
+)
+
+if TYPE_CHECKING:
+    from img2tab_core.classifiers.comparison import Comparison
+from img2tab_core.cli import terminal
+
+classifiers_app = typer.Typer()
+
+
+@verb(classifiers_app)
+def compare(
+    target: Annotated[str, typer.Option(help="What to predict.")],
+    table: TableName = "default",
+    classifiers: Annotated[str, typer.Option(metavar="A,B", help="Kinds, commas between; all if not given.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds; 0, 1, ... are used.")] = 3,
+    faces: Annotated[int, typer.Option(min=0, help="Training faces each seed draws; 0 takes all.")] = 4000,
+    out: Annotated[Path | None, typer.Option(help="A .csv, .json or .md to write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Several kinds of classifier on the same faces: who judges best, whose importance finds what differs?"""
+    from img2tab_core.classifiers.kinds import KINDS
+
+    check_table(out)
+    kinds = listed(classifiers) or list(KINDS)
+    door = studio()
+    with interrupted() as stopped:
+        found = door.compare(
+            door.table(table), target, kinds=kinds, seeds=range(seeds), faces=faces or None,
+            progress=progress(as_json), cancelled=stopped)
+    answer(found.to_json(), _text(found), as_json=as_json, out=out, frame=found.frame(), markdown=_markdown(found))
+
+
+@verb(classifiers_app)
+def classifier(
+    file: Annotated[Path, typer.Argument(help="An XGBoost model as JSON, for instance the published Img2Tab one.")],
+    codes: Annotated[Path | None, typer.Option(help="An .npz of `img2tab encode`: the probability of each.")] = None,
+    by: Annotated[str, typer.Option(help="Importance: gain (average) or total_gain.")] = "gain",
+    top: Annotated[int, typer.Option(min=1, help="How many concepts.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """What a published classifier looks at, and what it says of style codes; `import classifier` puts it on a table."""
+    from img2tab_core.classifiers import measures, xgboost
+    from img2tab_core.concepts.names import of_channels
+    from img2tab_core.concepts.scores import top as top_of
+
+    model = xgboost.open_published(file)
+    importance = measures.importance(model, by=by)
+    published = of_channels(model.n_features_in_)
+    concepts = [
+        {"index": i, "importance": float(importance[i]), "published_name": published[i].name if i in published else ""}
+        for i in top_of(importance, top).tolist() if importance[i] > 0
+    ]
+    probabilities = [] if codes is None else model.predict_proba(style_codes(codes)[0])[:, 1].tolist()
+    if as_json:
+        print_json({"channels": model.n_features_in_, "by": by, "concepts": concepts,
+                             "probabilities": probabilities})
+        return
+    typer.echo(f"Importance by {by.replace('_', ' ')}, {model.n_features_in_:,} channels:")
+    for one in concepts:
+        typer.echo(f"{one['importance']:8.4f}  {one['index']:5}  {one['published_name']}")
+    for row, probability in enumerate(probabilities):
+        typer.echo(f"row {row}: probability of class 1 {probability:.4f}")
+
+
+def _text(found: Comparison) -> str:
+    """A comparison for a terminal: one line per classifier, and what its numbers mean."""
+    heads, *rows = _rows(found)
+    lines = [" ".join([f"{row[0]:20}", *(f"{cell:>15}" for cell in row[1:])]).rstrip() for row in (heads, *rows)]
+    return "\n".join([_setting(found), *lines, _meaning(found)])
+
+
+def _markdown(found: Comparison) -> str:
+    """The same for a page of Markdown."""
+    heads, *rows = _rows(found)
+    lines = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
+    return "\n".join([*lines, "", f"{_setting(found)} {_meaning(found)}", ""])
+
+
+def _rows(found: Comparison) -> list[list[str]]:
+    """The headings, then one row per classifier."""
+    rows = [["", "accuracy, %", "AUC", "seconds", *(f"top {k}, %" for k in found.ks), "rank corr.",
+             f"distance of {found.ks[-1]}"]]
+    for one in found.contenders:
+        last = len(found.ks) - 1
+        cells = [one.reason] if one.reason else [value.text(scale, digits) or "none" for value, scale, digits in (
+            (one.estimate("accuracy"), 100, 1), (one.estimate("auc"), 1, 4), (one.estimate("seconds"), 1, 1),
+            *((one.estimate_at("overlap", at), 100, 0) for at in range(len(found.ks))),
+            (one.estimate("rank_correlation"), 1, 3), (one.estimate_at("top_distance", last), 1, 2),
+        )]
+        rows.append([one.title, *cells, *[""] * (len(rows[0]) - 1 - len(cells))])
+    return rows
+
+
+def _setting(found: Comparison) -> str:
+    return (f"{found.target}, table {found.table}: {found.faces:,} training faces a seed, {found.channels:,} concepts, "
+            f"{found.test_faces:,} test faces; mean over {_seeds(found)}, ± half of the 95 % interval over seeds "
+            "on the same test faces.")
+
+
+def _seeds(found: Comparison) -> str:
+    return f"{len(found.seeds)} seed{'' if len(found.seeds) == 1 else 's'}"
+
+
+def _meaning(found: Comparison) -> str:
+    chance = ", ".join(f"{100 * share:.2g} %" for share in found.chance)
+    return (
+        "Top k: share of the k concepts farthest apart between the classes (Wasserstein-1) that are among the k most "
+        f"important; by chance {chance}. Rank corr.: Spearman, of importance with distance. Distance of "
+        f"{found.ks[-1]}: mean of the most important ones, in standard deviations; {found.best_distance[-1]:.2f} is "
+        "the most any ranking reaches. All concepts were offered to every classifier."
+    )
+
+
+@verb(classifiers_app)
+def scores(
+    target: Annotated[str, typer.Option(help="What is predicted.")],
+    table: TableName = "default",
+    top: Annotated[int, typer.Option(min=1, help="How many concepts.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Concepts ranked by Wasserstein-1 distance, with their importance."""
+    import numpy as np
+
+    studio = terminal.studio()
+    style_table = studio.table(table)
+    run = studio.run(style_table, target, progress=terminal.progress(as_json))
+    found = studio.scores(run)
+    names = studio.concept_names(style_table.backbone)
+    order = np.argsort(-found.distance, kind="stable")[:top]
+    rows = [
+        terminal.concept(style_table, names, int(i)) | {
+            "distance": float(found.distance[i]), "direction": float(found.direction[i]),
+            "importance": float(found.importance[i])}
+        for i in order
+    ]
+    if as_json:
+        terminal.print_json({"table": table, "target": target, "concepts": rows})
+        return
+    typer.echo("distance  importance  concept      (distance: Wasserstein-1 between the classes, standard deviations)")
+    for one in rows:
+        typer.echo(f"{one['distance']:8.3f}  {one['importance']:9.2%}  {terminal.title(one)}")
+
+
+@verb(classifiers_app)
+def train(
+    target: Annotated[str, typer.Option(help="What to predict.")],
+    out: Annotated[Path, typer.Option(help="Folder for the trained run.")],
+    table: TableName = "default",
+    exclude: Annotated[str, typer.Option(
+        metavar="I,J|@FILE", help="Channels to train without: numbers, or a shared list.")] = "",
+    classifier: Annotated[str, typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic.")
+                          ] = "catboost",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier, without some concepts if asked; measured on the test split."""
+    from dataclasses import asdict
+
+    from img2tab_core.classifiers.runs import save_run
+
+    studio = terminal.studio()
+    style_table = studio.table(table)
+    excluded = terminal.channels(exclude, style_table)
+    run = studio.train(
+        style_table, target, kind=classifier, excluded=excluded, seed=seed, progress=terminal.progress(as_json))
+    save_run(run, out)
+    about = {"out": str(out), "target": target, "classifier": classifier, "excluded": sorted(excluded), "seed": seed,
+             "seconds": run.seconds} | asdict(run.metrics)
+    if as_json:
+        terminal.print_json(about)
+        return
+    low, high = run.metrics.interval
+    typer.echo(
+        f"Accuracy {run.metrics.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), AUC {run.metrics.auc:.4f}, "
+        f"log-loss {run.metrics.log_loss:.4f} on {run.metrics.count:,} test faces; {len(excluded)} concepts excluded; "
+        f"{run.seconds:.1f} s; in {out}."
+    )

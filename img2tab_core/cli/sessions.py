@@ -1,0 +1,538 @@
+"""`img2tab session ...`: an audit from day to day, in a terminal; and `img2tab report`, to hand one over."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.cli import terminal
+from img2tab_core.cli.terminal import Json, shown, verb
+
+if TYPE_CHECKING:
+    from img2tab_core.audits.carriers import Suggestion
+    from img2tab_core.sessions.session_records import LogEntry, RunInfo, SessionInfo
+    from img2tab_core.sessions.session_runs import SessionRuns
+    from img2tab_core.sessions.store import Sessions
+
+sessions_app = typer.Typer()
+session_app = typer.Typer(no_args_is_help=True, help=(
+    "Audit sessions: a tree of runs, what was excluded and why, and a log of who did what. They are kept in a file of "
+    "the visitor's folder, or in the database whose URL the environment has as IMG2TAB_DATABASE; no option names one."))
+sessions_app.add_typer(session_app, name="session")
+
+SHORT = 80                                                           # letters of a text in the log that are shown
+SHOWN = ("accuracy", "equalised_odds", "demographic_parity")         # of a run, where there is little room
+Name = Annotated[str, typer.Argument(help="The session (`img2tab session list`).")]
+Who = Annotated[str | None, typer.Option("--who", help="Who does it, for the log; your user name if not given.")]
+From = Annotated[int | None, typer.Option(
+    "--from", metavar="N", help="The run it is changed from; the current one if not given.")]
+Out = Annotated[Path | None, typer.Option("--out", help="A .csv, .json or .md to write.")]
+
+
+# --- sessions ------------------------------------------------------------------------------------------
+
+
+@verb(session_app, "list")
+def list_sessions(as_json: Json = False) -> None:
+    """Every session, the latest changed first."""
+    store = _store()
+    found = [(one, store.runs(one)) for one in store.list()]
+    content = {"sessions": [_session(one) | {"runs": len(runs)} for one, runs in found]}
+    rows = [(one.name, one.target, " x ".join(one.sensitive), one.table, one.owner, len(runs), one.current or "none",
+             _moment(one.changed)) for one, runs in found]
+    heads = ("session", "predicts", "groups", "table", "owner", "runs", "current", "changed")
+    nothing = "There is no session yet. Begin one: img2tab session new NAME --target A --sensitive B"
+    terminal.answer(content, terminal.aligned([heads, *rows]) if rows else nothing, as_json=as_json)
+
+
+@verb(session_app, "new")
+def new(
+    name: Annotated[str, typer.Argument(help="What it is called from now on.")],
+    target: Annotated[str, typer.Option(help="What is predicted.")],
+    sensitive: Annotated[str, typer.Option(metavar="A[,B]", help="One or two targets that form the groups.")],
+    table: Annotated[str, typer.Option(help="Name of a table (`img2tab tables`).")] = "default",
+    owner: Annotated[str | None, typer.Option(help="Whose it is; your user name if not given.")] = None,
+    notes: Annotated[str, typer.Option(help="What there is to say about it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Begin a session; its first run is the target's standing classifier, which excludes nothing."""
+    runs = _runs()
+    session = runs.begin(name, owner or _me(), runs.studio.table(table), target, terminal.listed(sensitive), notes,
+                         progress=terminal.progress(as_json))
+    first = _chosen(runs.sessions, session)
+    terminal.answer(
+        {"session": _session(session), "run": _run(first, {})},
+        f"Session {session.name}: {_about(session)}\nRun 1 excludes nothing: {_measured(first)}.\n"
+        f"Next: img2tab session train {_word(session.name)} --suggest {session.sensitive[0]}", as_json=as_json)
+
+
+@verb(session_app)
+def show(name: Name, out: Out = None, as_json: Json = False) -> None:
+    """What a session is about, its tree of runs with their gaps, what came again with other seeds, and its notes."""
+    import pandas as pd
+
+    terminal.check_table(out)
+    runs = _runs()
+    session = runs.sessions.open(name)
+    found, answers = runs.sessions.runs(session), runs.answers(session)
+    numbers = {run.id: run.number for run in found}
+    rows = [
+        {"run": run.number, "changed from": numbers.get(run.parent), "state": run.state, "classifier": run.kind,
+         "seed": run.seed, "excluded": len(run.excluded), **{key: run.metrics.get(key) for key in SHOWN},
+         "by": run.who, "started": _moment(run.started), "why": run.note}
+        for run in sorted(found, key=lambda run: run.number)
+    ]
+    content = {
+        "session": _session(session), "runs": [_run(run, numbers) for run in found],
+        "answers": [{"before": before, "after": after, "changes": {
+            key: change.to_json() for key, change in changes.items()}} for (before, after), changes in answers.items()],
+    }
+    cells = [[row["run"], row["state"], row["classifier"], row["seed"], f"{row['excluded']:,}",
+              *(_number(row[key], percent=True) for key in SHOWN), row["by"], row["started"]] for row in rows]
+    heads = ("run", "state", "classifier", "seed", "excluded", *(f"{_titles()[key].lower()}, %" for key in SHOWN), "by",
+             "started")
+    lines = [
+        f"{shown(session.name)}, of {shown(session.owner)}, begun {_moment(session.created)}, changed "
+        f"{_moment(session.changed)}.", _about(session), "",
+        *map(shown, runs.sessions.tree_text(session).splitlines()), "", terminal.aligned([heads, *cells]),
+    ]
+    for (before, after), changes in answers.items():
+        lines += ["", f"Run {before} to run {after}, trained again with other seeds:", *_real(changes)]
+    if session.notes.strip():
+        lines += ["", "Notes:", *(f"    {shown(line)}" for line in session.notes.splitlines())]
+    frame = pd.DataFrame(rows)
+    terminal.answer(content, "\n".join(lines), as_json=as_json, out=out, frame=frame,
+                    markdown=f"{terminal.as_markdown(frame)}\n\n{_about(session)}\n")
+
+
+@verb(session_app)
+def notes(
+    name: Name,
+    text: Annotated[str, typer.Argument(help="What there is to say; - reads it from standard input.")],
+    who: Who = None,
+    as_json: Json = False,
+) -> None:
+    """Replace a session's notes; the log keeps every version."""
+    store = _store()
+    session = store.set_notes(store.open(name), sys.stdin.read() if text == "-" else text, who=who or _me())
+    terminal.answer({"session": _session(session)}, f"Notes of {shown(session.name)}: "
+                    f"{terminal.count(len(session.notes), 'letter')}.", as_json=as_json)
+
+
+@verb(session_app)
+def rename(
+    name: Name,
+    new_name: Annotated[str, typer.Argument(help="What it is called from now on.")],
+    who: Who = None,
+    as_json: Json = False,
+) -> None:
+    """Give a session another name."""
+    store = _store()
+    session = store.rename(store.open(name), new_name, who=who or _me())
+    terminal.answer({"session": _session(session)}, f"{shown(name)} is called {shown(session.name)} now.",
+                    as_json=as_json)
+
+
+@verb(session_app)
+def delete(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, delete it.")] = False,
+    who: Who = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a session and its tree of runs; the log keeps what was done in it, and the models' files stay."""
+    store = _store()
+    session = store.open(name)
+    count = len(store.runs(session))
+    if not yes:
+        raise Img2TabError(
+            f"This removes {session.name!r} and its {terminal.count(count, 'run')} for good. Say --yes if it is meant.")
+    store.delete(session, who=who or _me())
+    terminal.answer({"deleted": session.name, "runs": count}, f"{shown(session.name)} is deleted; the log keeps what "
+                    "was done in it.", as_json=as_json)
+
+
+@verb(session_app)
+def log(
+    name: Annotated[str | None, typer.Argument(help="The session, also a deleted one; all if not given.")] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Who did what, and when; oldest first."""
+    import pandas as pd
+
+    terminal.check_table(out)
+    store = _store()
+    entries = store.log()
+    if name is not None:
+        name = " ".join(name.split())
+        there = {one.id for one in store.list() if one.name == name}
+        wanted = there or {entry.session for entry in entries if entry.session_name == name}
+        if not wanted:
+            raise Img2TabError(f"Nothing was done in a session {name!r}. `img2tab session log` shows what was done.")
+        entries = [entry for entry in entries if entry.session in wanted]
+    frame = pd.DataFrame([
+        {"at": entry.at.isoformat(), "who": entry.who, "session": entry.session_name, "what": entry.what,
+         "details": json.dumps(entry.details)} for entry in entries])
+    lines = [f"{_moment(entry.at)}  {shown(entry.who)}  {shown(entry.session_name)}: {shown(_done(entry))}"
+             for entry in entries]
+    content = {"log": [asdict(entry) | {"at": entry.at.isoformat()} for entry in entries]}
+    terminal.answer(content, "\n".join(lines) or "Nothing was done yet.", as_json=as_json, out=out, frame=frame)
+
+
+# --- runs ----------------------------------------------------------------------------------------------
+
+
+@verb(session_app)
+def train(
+    name: Name,
+    start: From = None,
+    exclude: Annotated[str | None, typer.Option(
+        metavar="I,J|@FILE", help="Channels to train without: numbers, or a shared list; \"\" for none. If not given, "
+        "those of the run it is changed from.")] = None,
+    suggest: Annotated[str | None, typer.Option(
+        metavar="ATTRIBUTE", help="Train without what carries this attribute, by the stated rule.")] = None,
+    also: Annotated[bool, typer.Option("--also", help="Without what the run before it excludes as well.")] = False,
+    classifier: Annotated[str | None, typer.Option(
+        help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic; the same if not given.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training; the same if not given.")] = None,
+    why: Annotated[str, typer.Option(help="Why, in your words: it is kept, and the report tells it.")] = "",
+    who: Who = None,
+    as_json: Json = False,
+) -> None:
+    """Train a child of the current run, or of --from: the same but for what is said here."""
+    from img2tab_core.classifiers.runs import DEFAULT_KIND
+
+    if exclude is not None and suggest is not None:
+        raise Img2TabError("Say what is excluded once: by --exclude, or by --suggest; --also adds the parent's.")
+    if also and exclude is None and suggest is None:
+        raise Img2TabError("--also adds to something: say what is excluded, by --exclude or by --suggest.")
+    runs, report = _runs(), terminal.progress(as_json)
+    session = runs.sessions.open(name)
+    parent = _before(runs.sessions, session, start)
+    table, of_parent = runs.table(session), frozenset(parent.excluded if parent else ())
+    suggestion = runs.auditor.suggest(table, session.target, suggest) if suggest is not None else None
+    if suggestion:
+        excluded, why = frozenset(suggestion.excluded), why or f"What the rule suggests for {suggest}."
+    else:
+        excluded = of_parent if exclude is None else terminal.channels(exclude, table)
+    with terminal.interrupted() as stopped:
+        made, _ = runs.train(
+            session, parent, kind=classifier or (parent.kind if parent else DEFAULT_KIND),
+            excluded=excluded | (of_parent if also else frozenset()),
+            seed=seed if seed is not None else (parent.seed if parent else 0), note=why, who=who or _me(),
+            progress=report, cancelled=stopped)
+    _tell_trained(session, parent, made, suggestion, as_json=as_json)
+
+
+@verb(session_app)
+def restore(
+    name: Name,
+    number: Annotated[int, typer.Argument(metavar="N", help="A run that is done.")],
+    who: Who = None,
+    as_json: Json = False,
+) -> None:
+    """Go back to a run: it is the current one again, and what comes next is its child."""
+    store = _store()
+    session = store.open(name)
+    session = store.restore(session, store.run(session, number), who=who or _me())
+    terminal.answer({"session": _session(session)}, f"Run {session.current} is the current one of "
+                    f"{shown(session.name)}.", as_json=as_json)
+
+
+@verb(session_app)
+def compare(
+    name: Name,
+    one: Annotated[int, typer.Argument(metavar="N", help="A run.")],
+    other: Annotated[int, typer.Argument(metavar="M", help="Another run.")],
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Two runs side by side: settings, metrics and gaps, and what only one of them excludes."""
+    import pandas as pd
+
+    from img2tab_core.sessions.tree import difference
+
+    terminal.check_table(out)
+    runs = _runs()
+    session = runs.sessions.open(name)
+    first, second = (runs.sessions.run(session, number) for number in (one, other))
+    found, names = difference(first, second), runs.studio.concept_names(session.backbone)
+    rows = _beside(first, second, found.metrics)
+    heads = ["", f"run {one}", f"run {other}", "change"]
+    cells = [[row[head] if isinstance(row[head], str) else _number(row[head], signed=head == "change")
+              for head in heads] for row in rows]
+    lines = [f"Run {number}: {shown(run.note.strip()) or 'no reason noted'} ({run.state}, by {shown(run.who)}, "
+             f"{_moment(run.started)})" for number, run in ((one, first), (other, second))]
+    lines += [terminal.aligned([heads, *cells])]
+    lines += [f"Excluded by run {number} alone: {terminal.first_of(only, names) or 'none'}."
+              for number, only in ((one, found.only_one), (other, found.only_other))]
+    lines.append("These are the numbers of one training each; whether a difference comes again: img2tab session real "
+                 f"{_word(session.name)} {one} {other}")
+    numbers = {run.id: run.number for run in runs.sessions.runs(session)}
+    content = {"session": session.name, "runs": [_run(first, numbers), _run(second, numbers)]} | asdict(found)
+    terminal.answer(content, "\n".join(lines), as_json=as_json, out=out, frame=pd.DataFrame(rows))
+
+
+@verb(session_app)
+def real(
+    name: Name,
+    numbers: Annotated[list[int] | None, typer.Argument(
+        metavar="[N M]", help="Before and after; if not given, the current run and what it was changed from.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds; 0, 1, ... are used.")] = 5,
+    who: Who = None,
+    as_json: Json = False,
+) -> None:
+    """Is it real? Two runs are trained anew with several seeds; the answer is kept in the log, for the report."""
+    if numbers is not None and len(numbers) not in (0, 2):
+        raise Img2TabError(f"Name two runs, before and after, or none for the current one, got {len(numbers)}.")
+    runs = _runs()
+    session = runs.sessions.open(name)
+    if numbers:
+        before, after = (runs.sessions.run(session, number) for number in numbers)
+    else:
+        after = _chosen(runs.sessions, session)
+        before = next((run for run in runs.sessions.runs(session) if run.id == after.parent), None)
+        if before is None:
+            raise Img2TabError(f"Run {after.number} was changed from no other. Name two runs, before and after.")
+    with terminal.interrupted() as stopped:
+        found = runs.repeated(session, before, after, seeds=seeds, who=who or _me(),
+                              progress=terminal.progress(as_json), cancelled=stopped)
+    content = {"session": session.name, "before": before.number, "after": after.number, "seeds": seeds,
+               "changes": {key: change.to_json() for key, change in found.items()}}
+    head = f"Run {before.number} to run {after.number}, both trained anew with {terminal.count(seeds, 'seed')}:"
+    terminal.answer(content, "\n".join([head, *_real(found)]), as_json=as_json)
+
+
+@verb(session_app)
+def share(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="A .json to write.")],
+    number: Annotated[int | None, typer.Argument(metavar="[N]", help="The run; the current one if not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write what a run excludes, and all that decides its training, as a list to share."""
+    from img2tab_core.sessions.shared_exclusions import exclusions_json
+
+    terminal.check_table(out, (".json",))
+    runs = _runs()
+    session = runs.sessions.open(name)
+    run = _chosen(runs.sessions, session, number)
+    content = exclusions_json(session, run, names=runs.studio.concept_names(session.backbone))
+    terminal.write(out, lambda file: file.write(json.dumps(content).encode()))
+    terminal.answer(
+        {"out": str(out), "session": session.name, "run": run.number, "excluded": len(run.excluded)},
+        f"Run {run.number} of {shown(session.name)} in {shown(out)}: {terminal.count(len(run.excluded), 'concept')} "
+        f"excluded. Take it up: img2tab session repeat NAME {shown(out)}, or --exclude @{shown(out)}", as_json=as_json)
+
+
+@verb(session_app)
+def repeat(
+    name: Name,
+    file: Annotated[Path, typer.Argument(metavar="FILE.json", help="A list of `img2tab session share`.")],
+    start: From = None,
+    who: Who = None,
+    as_json: Json = False,
+) -> None:
+    """Train a run again from a shared list, and say whether it is the same model."""
+    from img2tab_core.sessions.shared_exclusions import read_exclusions
+
+    runs = _runs()
+    session = runs.sessions.open(name)
+    parent = _before(runs.sessions, session, start)
+    shared = read_exclusions(file, backbone=session.backbone, channels=runs.table(session).layout.total)
+    with terminal.interrupted() as stopped:
+        made, same = runs.repeat(session, shared, parent, who=who or _me(), progress=terminal.progress(as_json),
+                                 cancelled=stopped)
+    said = {
+        True: f"the same model, {made.run_id}",
+        False: f"another model: {made.run_id}, and the list names {shown(shared.run_id)}; it was trained with other "
+               "versions",
+        None: f"the model {made.run_id}; the list does not name one",
+    }[same]
+    terminal.answer(
+        {"session": session.name, "run": _run(made, _numbers(parent)), "same": same},
+        f"Run {made.number} of {shown(session.name)}, {terminal.count(len(made.excluded), 'concept')} excluded, is "
+        f"{said}: {_measured(made)}.", as_json=as_json)
+
+
+@verb(sessions_app)
+def report(
+    name: Name,
+    html: Annotated[Path, typer.Option(help="The .html to write; a folder with its tables as CSV comes beside it.")],
+    as_json: Json = False,
+) -> None:
+    """A session as one file to hand over: question, groups, findings, what was excluded and why; takes minutes."""
+    from img2tab_core.reports.report import write_report
+
+    runs = _runs()
+    session = runs.sessions.open(name)
+    with terminal.interrupted() as stopped:
+        written = write_report(runs, session, html, progress=terminal.progress(as_json), cancelled=stopped)
+    tables = [str(file) for file in written.tables]
+    terminal.answer(
+        {"session": session.name, "html": str(written.html), "tables": tables, "exclusions": str(written.exclusions),
+         "card": str(written.card)},
+        f"Report of {shown(session.name)}: {shown(written.html)}, {written.html.stat().st_size / 1e6:.1f} MB.\n"
+        f"Beside it {terminal.count(len(tables), 'table')} as CSV and what is excluded, in "
+        f"{shown(written.exclusions.parent)}; the model card: {shown(written.card)}.", as_json=as_json)
+
+
+# --- finding -------------------------------------------------------------------------------------------
+
+
+def _store() -> Sessions:
+    """The database alone: quick to open."""
+    from img2tab_core.sessions.store import Sessions
+
+    return Sessions()
+
+
+def _runs() -> SessionRuns:
+    """The database with the models."""
+    from img2tab_core.audits.auditor import Auditor
+    from img2tab_core.sessions.session_runs import SessionRuns
+
+    return SessionRuns(Auditor(terminal.studio()))
+
+
+def _chosen(store: Sessions, session: SessionInfo, number: int | None = None) -> RunInfo:
+    """The run of this number, else the current one."""
+    if number is None and session.current is None:
+        raise Img2TabError(
+            f"The session {session.name!r} has no run that is done. Train one: `img2tab session train "
+            f"{_word(session.name)}`.")
+    return store.run(session, session.current if number is None else number)
+
+
+def _before(store: Sessions, session: SessionInfo, number: int | None) -> RunInfo | None:
+    """The run that a new one is changed from: this one, else the current one; None where none is done."""
+    return None if number is None and session.current is None else _chosen(store, session, number)
+
+
+def _me() -> str:
+    """The name of who sits here."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):                         # a container may run as a number without a name
+        return "unknown"
+
+
+# --- words and JSON ------------------------------------------------------------------------------------
+
+
+def _session(session: SessionInfo) -> dict:
+    return {name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(session).items()}
+
+
+def _run(run: RunInfo, numbers: Mapping[int, int]) -> dict:
+    """A run as JSON has it; numbers: of the session's runs by id, since a person counts within the session."""
+    return {
+        "number": run.number, "parent": numbers.get(run.parent), "state": run.state, "classifier": run.kind,
+        "seed": run.seed, "excluded": list(run.excluded), "why": run.note, "who": run.who,
+        "started": run.started.isoformat(), "finished": run.finished and run.finished.isoformat(),
+        "run_id": run.run_id, "metrics": run.metrics, "reason": run.reason,
+    }
+
+
+def _numbers(parent: RunInfo | None) -> dict[int, int]:
+    return {parent.id: parent.number} if parent else {}
+
+
+def _about(session: SessionInfo) -> str:
+    return (f"Predicts {session.target} on the table {shown(session.table)} of the backbone {shown(session.backbone)}; "
+            f"groups by {' x '.join(session.sensitive)}.")
+
+
+def _measured(run: RunInfo) -> str:
+    titles = _titles()
+    return ", ".join(f"{titles[key].lower()} {_number(run.metrics.get(key), percent=True)} %" for key in SHOWN)
+
+
+def _titles() -> dict[str, str]:
+    from img2tab_core.audits.metrics import GAPS, METRICS
+
+    return METRICS | GAPS | {"log_loss": "Log-loss"}
+
+
+def _real(changes: Mapping) -> list[str]:
+    return [f"    {_titles()[name]}: {change.sentence}" for name, change in changes.items()]
+
+
+def _beside(one: RunInfo, other: RunInfo, metrics: Mapping[str, tuple[float, float]]) -> list[dict]:
+    """One row for each setting and each number that both runs have; metrics: name -> (of the one, of the other)."""
+    heads = (f"run {one.number}", f"run {other.number}")
+    settings = (("Classifier", one.kind, other.kind), ("Seed", str(one.seed), str(other.seed)),
+                ("Excluded", f"{len(one.excluded):,}", f"{len(other.excluded):,}"))
+    rows = [{"": title, heads[0]: first, heads[1]: second, "change": ""} for title, first, second in settings]
+    for name, (first, second) in metrics.items():
+        if name in _titles():
+            rows.append({"": _titles()[name], heads[0]: first, heads[1]: second, "change": second - first})
+    return rows
+
+
+def _tell_trained(
+    session: SessionInfo, parent: RunInfo | None, made: RunInfo, suggestion: Suggestion | None, *, as_json: bool
+) -> None:
+    from img2tab_core.sessions.tree import difference
+
+    content = {"session": session.name, "run": _run(made, _numbers(parent)), "rule": suggestion and suggestion.rule,
+               "changes": difference(parent, made).metrics if parent else {}}
+    lines = [f"Suggested: {suggestion.rule}"] if suggestion else []
+    child = f", changed from run {parent.number}" if parent else ""
+    excluded = terminal.count(len(made.excluded), "concept") if made.excluded else "nothing"
+    lines.append(f"Run {made.number} of {shown(session.name)}{child}: {made.kind}, seed {made.seed}, {excluded} "
+                 f"excluded; {_measured(made)}.")
+    if parent and parent.metrics:
+        lines.append(f"Run {parent.number}: {_measured(parent)}.")
+        lines.append("One training each: whether it comes again with other seeds says img2tab session real "
+                     f"{_word(session.name)} {parent.number} {made.number}")
+    terminal.answer(content, "\n".join(lines), as_json=as_json)
+
+
+def _number(value: float | None, *, percent: bool = False, signed: bool = False) -> str:
+    if value is None:
+        return "not measurable" if not percent else "none"
+    return f"{100 * value:.1f}" if percent else f"{value:{'+' if signed else ''}.3f}"
+
+
+def _done(entry: LogEntry) -> str:
+    """What was done, with the little that fits on a line."""
+    from img2tab_core.audits.changes import Change
+    from img2tab_core.sessions.session_runs import REPEATED
+
+    details = dict(entry.details)
+    if entry.what == REPEATED:
+        said = [f"{_titles()[name].lower()}: {Change.from_json(change).verdict}"
+                for name, change in details["changes"].items()]
+        return (f"run {details['before']} to run {details['after']}, both repeated with "
+                f"{terminal.count(details['seeds'], 'seed')}; {'; '.join(said)}")
+    said = [_short(value) if key == entry.what else f"{key.replace('_', ' ')} {_short(value)}"
+            for key, value in details.items() if value not in ("", None, [])]
+    return entry.what + (f": {', '.join(said)}" if said else "")
+
+
+def _short(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= SHORT else f"{text[:SHORT]}..."
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _word(name: str) -> str:
+    """A session's name as a shell takes it."""
+    return shlex.quote(name)

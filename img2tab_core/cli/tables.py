@@ -1,0 +1,296 @@
+"""`img2tab import ...`: photos or style codes of one's own become a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import DEFAULT_BACKBONE
+from img2tab_core.cli.terminal import Json, interrupted, print_json, progress, shown, studio, verb
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from img2tab_core.backbones.backbone import Backbone
+    from img2tab_core.studio import Studio
+    from img2tab_core.tables.importing import Imported
+    from img2tab_core.tables.sources import Source
+from img2tab_core.cli import terminal
+
+tables_app = typer.Typer(help="Style tables: what there is, build.")
+
+import_app = typer.Typer(no_args_is_help=True, help="Make a table of photos or style codes of your own.")
+
+LISTED = 10                        # skipped photos that are shown; all of them are in --json and in the table
+Name = Annotated[str | None, typer.Option("--name", help="The table's name; otherwise that of the folder or file.")]
+BackboneName = Annotated[str, typer.Option("--backbone", help="A backbone (`img2tab backbone list`).")]
+NoAlign = Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")]
+Limit = Annotated[int | None, typer.Option(
+    "--limit", min=1, help="At most so many photos, drawn by lot, the same ones each time.")]
+Anew = Annotated[bool, typer.Option("--anew", help="Begin from the first photo; replace a table of that name.")]
+
+
+@verb(import_app, "folder")
+def import_folder(
+    folder: Annotated[Path, typer.Argument(help="A folder of photos.")],
+    labels: Annotated[Path, typer.Option(help="CSV with a header line; one column names the photos.")],
+    name: Name = None,
+    backbone: BackboneName = DEFAULT_BACKBONE,
+    no_align: NoAlign = False,
+    limit: Limit = None,
+    anew: Anew = False,
+    as_json: Json = False,
+) -> None:
+    """A folder of photos and a CSV file of labels; run it again to go on where it was stopped."""
+    from img2tab_core.tables.sources import folder_source
+
+    open_studio = studio()
+    source = folder_source(folder, labels, align=_align(open_studio, no_align), how=_how(no_align))
+    _import(open_studio, source, _name(name, folder), backbone, limit=limit, anew=anew, as_json=as_json)
+
+
+@verb(import_app, "celeba")
+def import_celeba(
+    folder: Annotated[Path, typer.Argument(
+        help="Holds img_align_celeba, list_attr_celeba.txt and list_eval_partition.txt.")],
+    name: Name = None,
+    backbone: BackboneName = DEFAULT_BACKBONE,
+    no_align: NoAlign = False,
+    limit: Limit = None,
+    anew: Anew = False,
+    as_json: Json = False,
+) -> None:
+    """CelebA with its 40 attributes and its own split; run it again to go on where it was stopped."""
+    from img2tab_core.tables.sources import celeba_source
+
+    open_studio = studio()
+    source = celeba_source(folder, align=_align(open_studio, no_align), how=_how(no_align))
+    _import(open_studio, source, _name(name, folder), backbone, limit=limit, anew=anew, as_json=as_json)
+
+
+@verb(import_app, "population")
+def import_population(
+    backbone: BackboneName,
+    name: Annotated[str, typer.Option(help="The table's name.")],
+    count: Annotated[int | None, typer.Option(min=1, help="At most so many faces, the same ones each time.")] = None,
+    anew: Anew = False,
+    as_json: Json = False,
+) -> None:
+    """The bundled population, drawn by the default backbone and encoded by another: a labelled table for it."""
+    from img2tab_core.tables import population
+    from img2tab_core.tables.sources import population_source
+
+    open_studio = studio()
+    source = population_source(population.FOLDER, _drawn_by(open_studio))
+    _import(open_studio, source, name, backbone, limit=count, anew=anew, as_json=as_json)
+
+
+@verb(import_app, "psi")
+def import_psi(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pt|.npy", help="Style codes (N, D).")],
+    labels: Annotated[Path, typer.Argument(help="One row per style code: CSV, list_attr_celeba.txt, .npy or .pt.")],
+    name: Name = None,
+    backbone: BackboneName = DEFAULT_BACKBONE,
+    scaler: Annotated[Path | None, typer.Option(
+        help=".npz or .pt with mean and std: what standardised codes were scaled with.")] = None,
+    label_names: Annotated[str, typer.Option(metavar="A,B", help="Names of the columns of a .npy or .pt file.")] = "",
+    anew: Anew = False,
+    as_json: Json = False,
+) -> None:
+    """Style codes that exist already, as the pre-encoded sets of Img2Tab; standardised ones are recognised."""
+    from img2tab_core.tables.importing import checked_name
+    from img2tab_core.tables.importing_codes import import_codes
+
+    table = checked_name(_name(name, Path(file.name).with_suffix("") if file.name else Path("codes")))
+    with interrupted() as stopped:
+        found = import_codes(
+            file, labels, _named(studio(), backbone), name=table, scaler=scaler,
+            label_names=[one.strip() for one in label_names.split(",") if one.strip()], anew=anew,
+            progress=progress(as_json), stopped=stopped,
+        )
+    _tell(found, as_json=as_json)
+
+
+@verb(import_app, "classifier")
+def import_classifier(
+    file: Annotated[Path, typer.Argument(help="An XGBoost model as JSON, for instance the published Img2Tab one.")],
+    table: Annotated[str, typer.Option(help="The table it is measured on and shown with.")],
+    target: Annotated[str, typer.Option(help="The table's target that its class 1 means.")],
+    as_json: Json = False,
+) -> None:
+    """A published classifier becomes a run of a table: measured on the test split, there on every page."""
+    open_studio = studio()
+    run = open_studio.adopt(file, open_studio.table(table), target)
+    if as_json:
+        print_json({"run": run.id, "table": table, "target": target, "origin": run.origin, **asdict(run.metrics)})
+        return
+    low, high = run.metrics.interval
+    typer.echo(
+        f"{shown(run.origin)} is a run of the table {table} for {target}: accuracy {run.metrics.accuracy:.1%} (95 % "
+        f"interval {low:.1%} to {high:.1%}), AUC {run.metrics.auc:.4f} on {run.metrics.count:,} test faces.")
+
+
+def _import(
+    open_studio: Studio, source: Source, name: str, backbone: str, *, limit: int | None, anew: bool, as_json: bool
+) -> None:
+    from img2tab_core.tables.importing import import_photos
+    from img2tab_core.tables.sources import limited
+
+    with interrupted() as stopped:
+        found = import_photos(
+            limited(source, limit), _named(open_studio, backbone), name=name, anew=anew, progress=progress(as_json),
+            stopped=stopped,
+        )
+    _tell(found, as_json=as_json)
+
+
+def _named(open_studio: Studio, backbone: str) -> Backbone:
+    """A backbone that has a name: a table refers to it for good, and a file may move."""
+    if Path(backbone).is_file() and backbone not in open_studio.backbone_names():
+        raise Img2TabError(
+            f"A table needs a backbone with a name, got the file {backbone}. Run `img2tab backbone add {backbone} "
+            "--name NAME`, then import with --backbone NAME."
+        )
+    return open_studio.backbone(backbone)
+
+
+def _tell(found: Imported, *, as_json: bool) -> None:
+    """The summary."""
+    table, facts = found.table, found.facts
+    faces, channels = table.psi.shape
+    names = [target.name for target in table.targets]
+    if as_json:
+        print_json({
+            "table": table.name, "faces": faces, "channels": channels, "backbone": table.backbone, "key": table.key,
+            "targets": {target.name: list(target.classes) for target in table.targets},
+            "resumed": found.resumed, "was_there": found.was_there, **asdict(facts),
+        })
+        return
+    things = "style codes" if facts.kind == "psi" else "photos"
+    more = f", ... ({len(names)})" if len(names) > LISTED else ""
+    said = [
+        f"Table {table.name}{' was there already' if found.was_there else ''}: {faces:,} of {facts.photos:,} {things}, "
+        f"{channels:,} channels, targets {', '.join(names[:LISTED])}{more}; {len(facts.skipped):,} skipped."
+    ]
+    if found.resumed:
+        said.append(f"{found.resumed:,} of them were done before.")
+    if facts.note:
+        said.append(f"The style codes were {facts.note}.")
+    if facts.several:
+        said.append(f"In {_count(facts.several, 'photo')} with several faces the biggest was taken.")
+    if facts.unlabelled:
+        said.append(f"{_count(facts.unlabelled, 'photo')} without a label: encoded, of unknown class.")
+    if facts.unmatched:
+        said.append(f"{_count(facts.unmatched, 'label')} without a photo: left out.")
+    for column, reason in facts.no_target.items():
+        said.append(f"No target {column}: {reason}.")
+    for photo, reason in list(facts.skipped.items())[:LISTED]:
+        said.append(f"Skipped {photo}: {reason}")
+    if len(facts.skipped) > LISTED:
+        said.append(f"... and {len(facts.skipped) - LISTED:,} more; --json lists them all.")
+    typer.echo("\n".join(shown(line) for line in said))
+
+
+def _align(open_studio: Studio, no_align: bool) -> Callable[[bytes], tuple[np.ndarray, int]]:
+    """A photo's bytes -> its biggest face, uint8 (256, 256, 3), and how many faces it has."""
+
+    def align(data: bytes) -> tuple[np.ndarray, int]:
+        faces = [open_studio.aligned_face(data)] if no_align else open_studio.faces(data)
+        return faces[0].pixels, len(faces)
+
+    return align
+
+
+def _drawn_by(open_studio: Studio) -> Callable[[np.ndarray], np.ndarray]:
+    """w float32 (512,) of the default backbone -> its picture, uint8 (256, 256, 3)."""
+    from img2tab_core.backbones.rendering import draw
+    from img2tab_core.base.records import StyleCode
+
+    default = open_studio.backbone(DEFAULT_BACKBONE)
+    return lambda w: draw(default.generator, [StyleCode.of(default.styles(w[None])[0])], size=256)[0]
+
+
+def _how(no_align: bool) -> str:
+    return "taken as aligned" if no_align else "aligned by 68 landmarks"
+
+
+def _name(name: str | None, place: Path) -> str:
+    from img2tab_core.tables.label_files import slug
+
+    return slug(place.resolve().name) if name is None else name
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+@tables_app.callback(invoke_without_command=True)
+@terminal.in_one_sentence
+def list_tables(context: typer.Context, as_json: Json = False) -> None:
+    """Tables that are built, their size and targets."""
+    if context.invoked_subcommand is None:
+        _list_tables(as_json=as_json)
+
+
+def _list_tables(as_json: bool) -> None:
+    found, damaged = terminal.opened_tables(terminal.studio())
+    about = [
+        {"name": t.name, "faces": t.psi.shape[0], "channels": t.psi.shape[1], "backbone": t.backbone,
+         "targets": {target.name: list(target.classes) for target in t.targets}}
+        for t in found
+    ]
+    if as_json:
+        terminal.print_json({"tables": about, "damaged": damaged})
+        return
+    if not about and not damaged:
+        typer.echo("No table is built yet. Run: img2tab tables build default")
+    for one in about:
+        typer.echo(f"{one['name']}: {one['faces']:,} faces x {one['channels']:,} channels ({one['backbone']})")
+        for name, classes in one["targets"].items():
+            typer.echo(f"    {name}: {classes[0]} / {classes[1]}")
+    for one in damaged:
+        typer.echo(f"{one['name']}: damaged. {one['sentence']}")
+
+
+@verb(tables_app, "build")
+def build_table(
+    name: Annotated[str, typer.Argument(
+        help="`default`, the bundled population; or `worked-example`, a draw of it that has a gap to look into."
+    )] = "default",
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing if it is built and current.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build a table from the bundled population, and train its first classifier."""
+    from img2tab_core.base.files import home
+    from img2tab_core.tables.population import build_default_table, is_current
+
+    # asked at every start: what is there already must not cost the libraries that would make it
+    if if_missing and not as_json and name == "default" and any((home() / "runs").glob("default-*/run.json")):
+        if is_current():
+            return
+    from img2tab_core.audits import worked_example
+
+    if name not in ("default", worked_example.TABLE):
+        raise Img2TabError(f"The bundled tables are called `default` and `{worked_example.TABLE}`, got {name!r}.")
+    studio, report = terminal.studio(), terminal.progress(as_json)
+    drawn = name == worked_example.TABLE                             # from the default table, built if it is missing
+    if not ((if_missing or drawn) and is_current()):
+        build_default_table(studio.backbone, anew=not (if_missing or drawn), progress=report)
+    folder, target = home() / "tables" / name, None
+    if drawn:
+        target = worked_example.TARGET
+        if not (if_missing and worked_example.is_built(studio.table("default"), folder)):
+            worked_example.biased_table(studio.table("default"), folder, progress=report)
+    table = studio.table(name)
+    studio.run(table, target or table.targets[0].name, progress=report)
+    if as_json:
+        terminal.print_json({"table": name, "faces": table.psi.shape[0], "channels": table.psi.shape[1],
+                             "about": studio.about_table(name)})
+    elif not if_missing:
+        typer.echo(f"Table {name}: {table.psi.shape[0]:,} faces x {table.psi.shape[1]:,} channels."
+                   + (f" {studio.about_table(name)['note']}" if drawn else ""))

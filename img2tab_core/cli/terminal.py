@@ -1,0 +1,317 @@
+"""What every terminal verb shares: a mistake becomes one sentence, progress is one line, a file is written whole."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable
+from img2tab_core.faces.photos import PHOTO_ENDINGS
+
+if TYPE_CHECKING:
+    import pandas as pd
+from typing import TYPE_CHECKING
+
+BackboneName = Annotated[str, typer.Option(
+    "--backbone", metavar="NAME_OR_FILE", help="A backbone (`img2tab backbone list`), or a checkpoint file.")]
+TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2tab tables`).")]
+FaceNumber = Annotated[int, typer.Option("--face", min=1, help="Which face of a photo, 1 is the biggest.")]
+
+TABLES = (".csv", ".json", ".md")                                    # what a table is written as
+CONCEPTS = 10                                                        # of a long list, that are shown
+DIGITS = "0123456789+-−"                                             # what a number begins with
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def in_one_sentence(function: Callable) -> Callable:
+    """The same function, whose Img2TabError becomes one sentence and exit code 1, or 130 where Ctrl+C stopped it."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            function(*args, **options)
+        except Img2TabError as error:
+            stopped = isinstance(error, Cancelled)
+            if options.get("as_json"):
+                print_json({"interrupted": True, "sentence": str(error)} if stopped else {"error": str(error)})
+            else:
+                typer.echo(shown(error), err=True)
+            raise typer.Exit(130 if stopped else 1) from error
+
+    return run
+
+
+def verb(group: typer.Typer, name: str | None = None) -> Callable:
+    """Register a function as a verb."""
+    return lambda function: group.command(name)(in_one_sentence(function))
+
+
+def studio():
+    """The service, imported when a verb needs it."""
+    from img2tab_core.studio import Studio
+
+    return Studio()
+
+
+def face(studio, photo: Path, number: int, *, aligned: bool):
+    """The face to use, 1 is the biggest, and how many there are."""
+    try:
+        data = photo.read_bytes()
+    except OSError as error:
+        raise Img2TabError(f"{photo} cannot be read ({error.strerror}). Name a photo.") from error
+    found = [studio.aligned_face(data)] if aligned else studio.faces(data)
+    if number > len(found):
+        raise Img2TabError(f"--face must be at most {len(found)}, the number of faces in this photo, got {number}.")
+    return found[number - 1], len(found)
+
+
+def which(number: int) -> str:
+    """A face's rank in words."""
+    return "the biggest" if number == 1 else f"number {number} by size"
+
+
+def all_photos(sources: list[Path]) -> list[Path]:
+    """Every photo named, and those in every folder named; at least one."""
+    files = [file for source in sources for file in photo_files(source)]
+    if not files:
+        raise Img2TabError("There is no photo in what was given. Name photos, or a folder that holds some.")
+    return files
+
+
+@contextmanager
+def interrupted() -> Iterator[Callable[[], bool]]:
+    """A function that says whether Ctrl+C was pressed; pressed twice, it ends the program as usual."""
+    pressed = threading.Event()
+
+    def press(number: int, frame: Any) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def photo_files(source: Path) -> list[Path]:
+    """The photos in a folder, sorted, or the one file."""
+    if source.is_dir():
+        return sorted(file for file in source.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS and file.is_file())
+    return [source]
+
+
+def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> frozenset[int]:
+    """"2839,1722" -> channel numbers; "@FILE" -> those that a shared list excludes; "" is none.
+
+    The list must be of the table's backbone: elsewhere the same numbers are other concepts.
+    """
+    if text.startswith("@"):
+        from img2tab_core.sessions.shared_exclusions import read_exclusions
+
+        shared = read_exclusions(Path(text[1:]), backbone=table.backbone, channels=table.layout.total)
+        return frozenset(shared.excluded)
+    try:
+        return frozenset(int(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise Img2TabError(
+            f"{option} must be channel numbers with commas between them, or @FILE with a shared list, got {text!r}."
+        ) from error
+
+
+def listed(text: str) -> list[str]:
+    """"a, b" -> ["a", "b"]."""
+    return [one.strip() for one in text.split(",") if one.strip()]
+
+
+def concept(table: StyleTable, names: Mapping[int, str], index: int) -> dict:
+    """A channel as JSON has it: number, place, and the name a person gave it."""
+    layer, channel = table.layout.locate(index)
+    return {"index": index, "layer": layer, "channel": channel, "name": names.get(index, "")}
+
+
+def title(concept: Mapping) -> str:
+    """A channel as a person reads it."""
+    place = f"{concept['index']} (layer {concept['layer']}, channel {concept['channel']})"
+    return f"{shown(concept['name'])} · {place}" if concept["name"] else place
+
+
+def first_of(numbers: Sequence[int], names: Mapping[int, str] | None = None) -> str:
+    """The first of a long list of channels, with the names people gave them, and how many there are."""
+    said = [f"{index} ({shown(names[index])})" if names and index in names else str(index)
+            for index in numbers[:CONCEPTS]]
+    return ", ".join(said) + (f", ... ({len(numbers):,})" if len(numbers) > CONCEPTS else "")
+
+
+def count(number: int, thing: str) -> str:
+    """"1 channel", "2 channels"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def progress(quiet: bool) -> Callable[[float, str], None]:
+    """A bar on standard error that is written over; nothing where no person is watching."""
+    if quiet or not sys.stderr.isatty():
+        return lambda fraction, text: None
+
+    def show(fraction: float, text: str) -> None:
+        bar = "#" * int(20 * fraction)
+        end = "" if fraction < 1 else "\n"
+        print(f"\r\033[K[{bar:20}] {fraction:4.0%}  {text}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def skipped(photos: list[dict], *, quiet: bool) -> None:
+    """One line for each photo that was left out, with its reason."""
+    for one in [] if quiet else photos:
+        typer.echo(shown(f"Skipped {one['photo']}: {one['reason']}"), err=True)
+
+
+def check_out(out: Path, option: str = "--out") -> None:
+    """Whether a file can be written there, asked before the work that leads to it."""
+    try:
+        is_folder, has_place = out.is_dir(), out.parent.is_dir()
+    except OSError as error:
+        raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
+    if is_folder:
+        raise Img2TabError(f"{option} must name a file, got the folder {out}. Add a file name.")
+    if not has_place:
+        raise Img2TabError(f"{out} could not be written: there is no folder {out.parent}. Make it, or choose another.")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise Img2TabError(f"{out} could not be written: you may not write in {out.parent}. Choose another place.")
+
+
+def check_table(out: Path | None, endings: Sequence[str] = TABLES) -> None:
+    """Whether a table can be written there, asked before the work that leads to it; None is not written."""
+    if out is None:
+        return
+    if out.suffix not in endings:
+        raise Img2TabError(f"--out must end in {', '.join(endings)}, got {out.name or out}.")
+    check_out(out)
+
+
+def answer(
+    content: dict,
+    text: str,
+    *,
+    as_json: bool,
+    out: Path | None = None,
+    frame: pd.DataFrame | None = None,
+    markdown: str | None = None,
+) -> None:
+    """What a verb found: in the file, by its ending; and in the terminal as text, or as one JSON document.
+
+    frame: the table; markdown: its page, None for the table with the text's last line below it.
+    """
+    if out is not None:
+        if out.suffix == ".json":
+            written = json.dumps(content, indent=1)
+        elif out.suffix == ".csv":
+            written = frame.to_csv(index=False)
+        else:
+            written = markdown if markdown is not None else f"{as_markdown(frame)}\n\n{text.splitlines()[-1]}\n"
+        write(out, lambda file: file.write(written.encode()))
+    print_json(content) if as_json else typer.echo(text)
+
+
+def aligned(rows: Sequence[Sequence[object]]) -> str:
+    """Rows of cells, the headings first, as lines: columns of numbers to the right, but for the first one."""
+    cells = [[shown(cell) for cell in row] for row in rows]
+    columns = list(zip(*cells, strict=True))
+    ways = [f"{'>' if at and any(cell[:1] in DIGITS for cell in column[1:] if cell) else '<'}{max(map(len, column))}"
+            for at, column in enumerate(columns)]
+    return "\n".join("  ".join(map(format, row, ways)).rstrip() for row in cells)
+
+
+def as_markdown(frame: pd.DataFrame) -> str:
+    """A table for a page of Markdown; numbers to four digits, what is not there empty."""
+    def cell(value: object) -> str:
+        if value is None or value != value:                          # NaN
+            return ""
+        return f"{value:.4g}" if isinstance(value, float) else shown(value).replace("|", "\\|")
+
+    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(object).itertuples(index=False)]
+    return "\n".join("| " + " | ".join(map(cell, row)) + " |" for row in rows)
+
+
+def shown(text: object) -> str:
+    """For a person's terminal: file names may hold line ends, control characters and bytes that are no text."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
+
+
+def write(out: Path, write: Callable) -> None:
+    """Write a file whole or not at all."""
+    partial = out.with_name(out.name + ".part")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+        partial.replace(out)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
+
+
+def print_json(content: dict) -> None:
+    """One document on standard output."""
+    print(json.dumps(content))                                       # ASCII: any terminal and any file name
+
+
+def write_codes(out: Path, psi, w_plus, made: list[dict], backbone: str) -> None:
+    """psi (n, D) and w_plus (n, L, 512), float32, of the photos named in `made`, and the backbone's name."""
+    import numpy as np
+
+    photos = np.array([one["photo"] for one in made])
+    write(out, lambda file: np.savez(file, psi=psi, w=w_plus, photos=photos, backbone=np.array(backbone)))
+
+
+def style_codes(file: Path):
+    """psi of an .npz of `img2tab encode`, float32 (n, D), and the backbone it names, the default if none."""
+    import numpy as np
+
+    mend = "Make one with `img2tab encode`."
+    try:
+        with file.open("rb") as stream:                              # numpy leaves a broken archive open
+            stored = np.load(stream)
+            psi = stored["psi"] if isinstance(stored, np.lib.npyio.NpzFile) else None
+            made_with = str(stored["backbone"]) if psi is not None and "backbone" in stored else DEFAULT_BACKBONE
+    except OSError as error:
+        reason = error.strerror or "it is damaged"
+        raise Img2TabError(f"{file} is not a file of style codes ({reason}). {mend}") from error
+    except (EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise Img2TabError(
+            f"{file} is not a file of style codes: it must be a whole .npz with an array psi. {mend}"
+        ) from error
+    if psi is None:
+        raise Img2TabError(f"{file} is not a file of style codes: it must be an .npz with an array psi. {mend}")
+    if psi.ndim != 2 or psi.dtype.kind not in "fiu":
+        raise Img2TabError(
+            f"{file} is not a file of style codes: psi must be numbers of shape (n, D), got {psi.dtype} of shape "
+            f"{psi.shape}. {mend}"
+        )
+    with np.errstate(over="ignore"):
+        return psi.astype(np.float32), made_with
+
+
+def opened_tables(studio) -> tuple[list, list[dict]]:
+    """Every table that opens, and the name and reason of those that do not."""
+    found, damaged = [], []
+    for name in studio.table_names():
+        try:
+            found.append(studio.table(name))
+        except Img2TabError as error:
+            damaged.append({"name": name, "sentence": str(error)})
+    return found, damaged

@@ -1,0 +1,79 @@
+"""How far apart the classes of a target are in every concept: scored once, kept with the visitor's data."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Collection
+from contextlib import suppress
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+
+from img2tab_core import tables
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import home, whole
+from img2tab_core.base.records import StyleTable, digest, read_only
+from img2tab_core.concepts import wasserstein
+
+BLOCK = 256              # channels looked at in one go
+
+FORMAT = "distances 1"                 # raise the number when scoring changes
+
+
+def distances(table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Wasserstein-1 and direction of every channel on the training rows, both float64 (D,), standard deviations.
+
+    Half a second for the default table, then from disk.
+    """
+    rows, labels = tables.labelled(table, target, "train")
+    key = digest(json.dumps([FORMAT, table.key, target]).encode(), rows.tobytes(), labels.tobytes())
+    file = home() / "distances" / f"{table.name}-{target}.npz"
+    found = _stored(file, key, table.layout.total)
+    if found is None:
+        found = wasserstein.distance_and_direction(table.psi, labels, std=table.stats.std, rows=rows)
+        tables.let_go(table.psi)
+        _store(file, key, *found)
+    return read_only(found[0]), read_only(found[1])
+
+
+def _stored(file: Path, key: str, total: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """None where nothing is kept, or what is kept is of other faces or damaged."""
+    try:
+        with file.open("rb") as stream:                              # numpy would leave a broken archive open
+            kept = np.load(stream)
+            found = kept["distance"], kept["direction"]
+            return found if str(kept["key"]) == key and found[0].shape == found[1].shape == (total,) else None
+    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile):
+        return None
+
+
+def _store(file: Path, key: str, distance: np.ndarray, direction: np.ndarray) -> None:
+    """Write whole or not at all; a full disk costs the next start half a second, nothing else."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole(file) as part, part.open("wb") as stream:
+            np.savez(stream, key=np.array(key), distance=distance, direction=direction)
+
+
+def divided(excluded: Collection[int], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Channels excluded and left, both ascending; int64."""
+    if not all(isinstance(index, Integral) and 0 <= index < width for index in excluded):
+        raise Img2TabError(f"Excluded channels must be whole numbers between 0 and {width - 1}. Choose others.")
+    out = np.array(sorted({int(index) for index in excluded}), np.int64)
+    if len(out) == width:
+        raise Img2TabError(f"At least one channel must remain, got {width} of {width} excluded. Exclude fewer.")
+    return out, np.setdiff1d(np.arange(width), out)
+
+
+def top(values: np.ndarray, k: int, *, exclude: Collection[int] = ()) -> np.ndarray:
+    """Indices of the k largest values, largest first, ties by the lower index, none twice; int64 (<= k,).
+
+    values: (D,) numbers. exclude: indices left out. Fewer than k come back where fewer remain.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or np.isnan(values).any():
+        raise Img2TabError(f"Values to rank must be one row of numbers without gaps, got shape {values.shape}.")
+    order = np.argsort(-values, kind="stable")
+    return order[~np.isin(order, list(exclude))][: max(0, k)]

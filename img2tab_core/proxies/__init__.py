@@ -1,1 +1,0 @@
-"""What carries an attribute in a table of concepts, what stands in for it, and what can still be read."""

@@ -1,0 +1,229 @@
+"""The first chapters of a report: the findings in short, the question, the data, the model, the tree of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from img2tab_core.audits.audit_record import Measure
+from img2tab_core.audits.groups import STANDARD
+from img2tab_core.audits.linear_probe import Readable
+from img2tab_core.audits.metrics import MEANINGS
+from img2tab_core.base.words import count, listed, percent, points, sentence
+from img2tab_core.classifiers import kinds
+from img2tab_core.reports.findings import Findings
+from img2tab_core.reports.page import Chapter, Child, Markup, chapter, element, facts, paragraphs, table, text
+from img2tab_core.reports.sheets import SPLITS, UNKNOWN, earlier_accuracy, earlier_gap
+from img2tab_core.reports.wording import (
+    SPACE,
+    day,
+    excluding,
+    flag,
+    lower,
+    measured,
+    minute,
+    one_line,
+    settings,
+    span,
+    when,
+)
+from img2tab_core.sessions.session_records import RunInfo
+
+DEEPEST = 6              # a run further down is drawn no further to the right
+
+Files = Mapping[str, Markup]           # name of a table -> the link to its file
+
+
+def header(found: Findings) -> Markup:
+    """Title, owner, dates."""
+    session = found.session
+    return element(
+        "header",
+        element("p", "Audit of a classifier · Img2Tab Studio", class_="over"),
+        element("h1", session.name),
+        text(f"{session.owner} · begun {day(session.created)} · last changed {day(session.changed)} · report of "
+             f"{minute(found.made)} UTC", kind="byline"),
+    )
+
+
+def in_short(found: Findings, files: Files) -> Chapter:
+    audit, info = found.now.audit, found.info
+    groups = listed([f"{one.name} ({one.count:,})" for one in audit.by_group])
+    parts = [
+        f"From the style code of a face, the classifier of run {info.number} says whether it is "
+        f"{found.target.classes[1]} or {found.target.classes[0]}. It was measured on {count(audit.faces, 'test face')} "
+        f"in the groups {groups}. ",
+        f"The equalised odds difference between them is {measured(audit.gaps['equalised_odds'])}",
+        _gap_before(found), " ", _verdict(found), " ", _accuracies(found),
+    ]
+    left = [one.sentence for _, one in found.readable.values() if isinstance(one, Readable)]
+    return chapter(
+        "short", "In short", text(*parts, kind="lead"),
+        text(f"The equalised odds difference is {MEANINGS['equalised_odds']}. ", " ".join(left)), _figures(found))
+
+
+def _gap_before(found: Findings) -> str:
+    if found.before is None:
+        return f". Run {found.info.number} is the first run: there is nothing to set it against yet."
+    before = earlier_gap(found.before, "equalised_odds")
+    if before is None:
+        return f"; of run {found.before.info.number} it is not known."
+    excludes = f"excludes {count(len(found.before.info.excluded), 'concept')}" if found.before.info.excluded else (
+        "excludes nothing")
+    return f"; in run {found.before.info.number}, which {excludes}, it was {measured(before)}."
+
+
+def _verdict(found: Findings) -> Child:
+    """Whether the change comes again with other seeds."""
+    if found.answer is None:
+        return element("strong", "Not repeated with other seeds yet" + (
+            "." if found.before is None else ": whether the change would come again is not known."))
+    number, changes = found.answer
+    change = changes.get("equalised_odds") or next(iter(changes.values()))
+    return [f"Both this run and run {number} were trained again with {count(len(change.pairs), 'seed')}. ",
+            element("strong", change.sentence)]
+
+
+def _accuracies(found: Findings) -> str:
+    said = f"Accuracy on these faces is {measured(found.now.audit.overall.measures['accuracy'])}"
+    if found.before is None:
+        return said + "."
+    before = earlier_accuracy(found.before)
+    return said + ("." if before is None else f"; in run {found.before.info.number} it was {measured(before)}.")
+
+
+def _figures(found: Findings) -> Markup:
+    """The four numbers to take away."""
+    gap, accuracy = found.now.audit.gaps["equalised_odds"], found.now.audit.overall.measures["accuracy"]
+    before = None if found.before is None else earlier_gap(found.before, "equalised_odds")
+    seeds = "not repeated yet"
+    if found.answer is not None:
+        changes = found.answer[1]
+        seeds = (changes.get("equalised_odds") or next(iter(changes.values()))).verdict
+    tiles = [
+        ("Equalised odds difference", *_tile(before, gap)),
+        ("Accuracy", *_tile(earlier_accuracy(found.before), accuracy)),
+        ("Excluded", f"{len(found.excluded):,}", f"of {count(found.table.layout.total, 'concept')}"),
+        ("Over several seeds", sentence(seeds), "" if found.answer is None else f"against run {found.answer[0]}"),
+    ]
+    return element("dl", [
+        element("div", element("dt", title), element("dd", value, class_=None if value[:1].isdigit() else "words"),
+                element("dd", below, class_="below") if below else None) for title, value, below in tiles
+    ], class_="tiles")
+
+
+def _tile(before: Measure | None, now: Measure) -> tuple[str, str]:
+    if now.value is None:
+        return "not measured", now.note
+    if before is None or before.value is None:
+        return percent(now.value), "" if now.low is None else f"95{SPACE}% interval {span(now.low, now.high)}"
+    return percent(now.value), f"before {percent(before.value)}, {points(now.value - before.value)}"
+
+
+def question(found: Findings, files: Files) -> Chapter:
+    said = paragraphs(found.session.notes)
+    return chapter("question", "The question", said or text("The session has no notes that say what is asked."))
+
+
+def data(found: Findings, files: Files) -> Chapter:
+    session, audit = found.session, found.now.audit
+    faces = {one.name: one for one in audit.by_group}
+    rows = []
+    for name, counts in zip((*found.groups, UNKNOWN), found.counts.tolist(), strict=True):
+        if name == UNKNOWN and not any(counts):
+            continue
+        one = faces.get(name)
+        rows.append([sentence(name), *(f"{value:,}" for value in counts),
+                     *([f"{value:,}" for value in one.by_class] if one else ["", ""]),
+                     flag(one) if one else "left out of every comparison"])
+    split = ", ".join(f"{int((found.table.split == part).sum()):,} {name}" for part, name in enumerate(SPLITS))
+    return chapter(
+        "data", "Data and groups",
+        facts([
+            ("Table", f"{session.table}, {count(len(found.table.split), 'face')} ({split})"),
+            ("Table key", element("code", session.table_key[:12], title=session.table_key)),
+            ("Backbone", f"{session.backbone}, {found.table.layout.total:,} style channels"),
+            ("Where the faces are from", _origin(found)),
+            ("Predicted", f"{found.target.title}: {found.target.classes[0]} or {found.target.classes[1]}"),
+            ("Groups formed by", sentence(listed([lower(one.title) for one in found.sensitive]))),
+        ]),
+        table(
+            "Faces of each group whose label is known, counted first",
+            ["Group", *(sentence(name) for name in SPLITS), f"Test: {found.target.classes[0]}",
+             f"Test: {found.target.classes[1]}", "Note"],
+            rows, words={6}, file=files.get("faces")),
+        element("h3", "How the labels were made"),
+        facts([(one.title, one.how) for one in (found.target, *found.sensitive)]),
+    )
+
+
+def _origin(found: Findings) -> str:
+    if not found.origin:
+        return "Generated faces: none of them is a photo of a person."
+    origin, note = (str(found.origin.get(name) or "") for name in ("origin", "note"))
+    said = f"Imported from {origin}." if origin else "Imported."
+    return f"{said} {note}".strip()
+
+
+def model(found: Findings, files: Files) -> Chapter:
+    info, run = found.info, found.now.run
+    kind = kinds.KINDS.get(info.kind)
+    library = ", ".join(f"{name} {one}" for name, one in found.trained_with.items())
+    return chapter(
+        "model", "The model",
+        facts([
+            ("Classifier", kind.title if kind else info.kind),
+            ("Trained with", library or None),
+            ("Trained elsewhere", run.origin or None),
+            ("Seed", str(info.seed)),
+            ("Settings", settings(run) or None),
+            ("Channels", _channels(len(run.classifier.screened_), found.table.layout.total - len(info.excluded))),
+            ("Excluded", count(len(info.excluded), "concept") if info.excluded else "nothing"),
+            ("Decides", f"class 1, {found.target.classes[1]}, above a probability of {STANDARD:g}"),
+            ("Run id", element("code", info.run_id)),
+        ]),
+    )
+
+
+def _channels(used: int, left: int) -> str:
+    if used == left:
+        return f"trained on all {left:,} that are not excluded"
+    return (f"trained on {used:,} of the {left:,} that are not excluded, those that set the classes of the training "
+            "faces furthest apart")
+
+
+def tree(found: Findings, files: Files) -> Chapter:
+    numbers = {run.id: run.number for _, run in found.tree}
+    rows = [[
+        element("span", f"{run.number}", class_=f"depth-{min(depth, DEEPEST)}"),
+        [element("span", f"{_kind(run)}, seed {run.seed}, {excluding(run)}"),
+         element("span", f"from run {numbers[run.parent]}", class_="below") if run.parent in numbers else None,
+         element("span", one_line(run.note), class_="note") if run.note.strip() else None],
+        _noted(run, "accuracy"), _noted(run, "equalised_odds"),
+        [_state(run, found), element("span", run.reason or found.absent.get(run.id, ""), class_="below")
+         if run.reason or run.id in found.absent else None],
+        [run.who, when(minute(run.finished or run.started), below=True)],
+    ] for depth, run in found.tree]
+    return chapter(
+        "runs", "The runs",
+        text("Every training is a child of the run it was changed from. Accuracy is that of all test faces whose "
+             "label is known, the gap that between the groups, as noted when the run was trained."),
+        table("The tree of runs, times in UTC",
+              ["Run", "What and why", "Accuracy", "Equalised odds difference", "State", "Who and when"], rows,
+              words={1, 4, 5}, file=files.get("runs"), kind="long"),
+    )
+
+
+def _kind(run: RunInfo) -> str:
+    kind = kinds.KINDS.get(run.kind)
+    return kind.title if kind else run.kind
+
+
+def _state(run: RunInfo, found: Findings) -> Markup:
+    said = "done, without its model" if run.id in found.absent else run.state
+    kind = "state" if said == "done" else "state not-done"
+    return element("span", said + (", current" if run.id == found.info.id else ""), class_=kind)
+
+
+def _noted(run: RunInfo, name: str) -> str:
+    value = run.metrics.get(name)
+    return percent(value) if isinstance(value, int | float) and not isinstance(value, bool) else "–"

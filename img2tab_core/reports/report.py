@@ -1,0 +1,128 @@
+"""A session as one self-contained HTML file, with a CSV file of every table and a model card beside the classifier."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from img2tab_core import __version__
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import write_text
+from img2tab_core.base.jobs import Report
+from img2tab_core.reports import closing_chapters, measured_chapters, opening_chapters, page
+from img2tab_core.reports.findings import Findings, gather
+from img2tab_core.reports.model_card import FILE as CARD
+from img2tab_core.reports.model_card import card_of, keep_card
+from img2tab_core.reports.sheets import NAMES, csv, sheets
+from img2tab_core.reports.wording import minute
+from img2tab_core.sessions.session_records import SessionInfo
+from img2tab_core.sessions.session_runs import SessionRuns
+from img2tab_core.sessions.shared_exclusions import exclusions_json
+
+CHAPTERS = (
+    opening_chapters.in_short, opening_chapters.question, opening_chapters.data, opening_chapters.model, opening_chapters.tree, measured_chapters.audited, measured_chapters.gaps,
+    measured_chapters.excluded, measured_chapters.stands_in, measured_chapters.moved, measured_chapters.remedies, closing_chapters.log, closing_chapters.limits,
+    closing_chapters.versions,
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of a report.
+
+    html: the page; tables: a CSV file for each of its tables; exclusions: all that decides the training of the current
+    run, for `img2tab session repeat`; card: the model card, beside the classifier.
+    """
+
+    html: Path
+    tables: tuple[Path, ...]
+    exclusions: Path
+    card: Path
+
+
+def write_report(
+    runs: SessionRuns,
+    session: SessionInfo,
+    html: Path,
+    *,
+    progress: Report | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Written:
+    """Write the report of a session: the page, a folder of CSV files beside it, and the card beside the classifier.
+
+    The page needs neither of the others: it carries them. The folder is named after it, `<stem>-tables`. The session's
+    current run must be done and have its model here.
+    """
+    check_page(html)
+    found = gather(runs, session, progress=progress, cancelled=cancelled)
+    card = card_of(runs, found.session, found.info, audit=found.now.audit)
+    tables, exclusions = _csv(found), _json(found)
+    folder, file = html.with_name(f"{html.stem}-tables"), keep_card(found.info, card)
+    clear(folder, [f"{name}.csv" for name in NAMES if name not in tables])   # of an earlier report that had more
+    for name, one in tables.items():
+        write_text(folder / f"{name}.csv", one)
+    write_text(folder / closing_chapters.EXCLUSIONS, exclusions)
+    write_text(html, _page(found, tables, exclusions, card))
+    return Written(html, tuple(folder / f"{name}.csv" for name in tables), folder / closing_chapters.EXCLUSIONS, file)
+
+
+def report_html(
+    runs: SessionRuns,
+    session: SessionInfo,
+    *,
+    progress: Report | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> str:
+    """The page alone, for a download; writes nothing."""
+    found = gather(runs, session, progress=progress, cancelled=cancelled)
+    return _page(found, _csv(found), _json(found), card_of(runs, found.session, found.info, audit=found.now.audit))
+
+
+def _csv(found: Findings) -> dict[str, str]:
+    """Name of a table -> the text of its CSV file."""
+    return {name: csv(one) for name, one in sheets(found).items()}
+
+
+def _json(found: Findings) -> str:
+    return json.dumps(exclusions_json(found.session, found.info, names=found.names))
+
+
+def _page(found: Findings, tables: dict[str, str], exclusions: str, card: str) -> str:
+    """The whole page, which carries the texts of its files."""
+    files = {name: page.file_link(f"{name}.csv", one, "text/csv", f"{name}.csv") for name, one in tables.items()}
+    files[closing_chapters.EXCLUSIONS] = page.file_link(closing_chapters.EXCLUSIONS, exclusions, "application/json", closing_chapters.EXCLUSIONS)
+    parts = [write(found, files) for write in CHAPTERS]
+    parts.append(closing_chapters.card(card, page.file_link(CARD, card, "text/markdown", CARD)))
+    footer = page.text(
+        f"Made by Img2Tab Studio {__version__} on {minute(found.made)} UTC. This page is one file: it loads nothing "
+        "from a network, and carries its pictures and tables.")
+    return page.document(f"{found.session.name} · audit report", opening_chapters.header(found),
+                         [part for part in parts if part is not None], footer)
+
+
+def check_page(file: Path) -> None:
+    """Whether a page can be written there, asked before the minutes that lead to it; its folder is made."""
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise Img2TabError(f"A report is an HTML file, its name must end in .html, got {file.name or file}.")
+    if file.is_dir():
+        raise Img2TabError(f"A report is a file, got the folder {file}. Add a file name.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Img2TabError(f"{file} could not be written ({error.strerror}). Choose another place.") from error
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise Img2TabError(f"{file} could not be written: you may not write in {file.parent}. Choose another place.")
+
+
+def clear(folder: Path, names: Collection[str]) -> None:
+    """Remove these files of a folder, those that are there."""
+    try:
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise Img2TabError(
+            f"What an earlier report left in {folder} could not be removed ({error.strerror}). Choose another place."
+        ) from error

@@ -1,0 +1,20 @@
+"""Style tables: on disk and opened, imported from photos or style codes, sampled from, and the bundled population."""
+
+from __future__ import annotations
+
+from img2tab_core.tables.store import (
+    LEAST_FACES,
+    about_of,
+    labelled,
+    let_go,
+    open_table,
+    split_of,
+    target_of,
+    usable_targets,
+    write_table,
+)
+
+__all__ = [
+    "LEAST_FACES", "about_of", "labelled", "let_go", "open_table", "split_of", "target_of", "usable_targets",
+    "write_table",
+]

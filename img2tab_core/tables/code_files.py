@@ -1,0 +1,185 @@
+"""Files of style codes that somebody else made: read by blocks of rows, recognised when standardised, undone."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import ChannelStats
+
+SAMPLE, STRETCH = 2000, 20         # rows that tell whether codes are standardised, in stretches of so many
+LEAST = 20                         # rows below which nothing can be told
+
+# Codes count as standardised when, over the sample, half the channels have a mean within 0.25 of 0 and a deviation
+# between 0.75 and 1.33, and 90 % of them a mean within 0.5 and a deviation between 0.5 and 2. Wide enough for codes
+# standardised over another selection of faces; raw codes are far off (default table: median |mean| 15.2, std 3.8).
+HALF = (0.25, 0.75, 1.33)
+MOST = (0.5, 0.5, 2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Style codes in a file. parts: arrays or tensors (N, n) of any number type that lie side by side."""
+
+    parts: tuple
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self.parts[0])
+
+    def rows(self, rows: slice) -> np.ndarray:
+        """float32 (rows, D)."""
+        with np.errstate(over="ignore"):                             # beyond float32: infinite, and skipped as such
+            return np.concatenate([floats(part[rows]) for part in self.parts], axis=1)
+
+    def sample(self) -> np.ndarray:
+        """float32 (n, D), about SAMPLE rows in short stretches, spread evenly."""
+        starts = np.linspace(0, max(self.count - STRETCH, 0), min(SAMPLE, self.count) // STRETCH + 1).astype(int)
+        return np.concatenate([self.rows(slice(int(start), int(start) + STRETCH)) for start in np.unique(starts)])
+
+
+def open_codes(file: Path, *, total: int, backbone: str) -> Codes:
+    """The style codes in a .npy or .pt file, mapped into memory.
+
+    It must hold one array (N, D) or (N, 1, D), one array per layer (N, n) or one per face (D,), alone or as one of
+    several things in a dictionary or list. total: D; backbone: its name, for the sentence.
+    """
+    content = opened(file)
+    whole = _parts(content, total)
+    inside = list(content.values()) if isinstance(content, dict) else content
+    inside = list(inside) if isinstance(inside, list | tuple) else []
+    found = [whole] if whole else [parts for one in inside if (parts := _parts(one, total))]
+    if len(found) == 1:
+        return Codes(found[0])
+    shapes = ", ".join(_shape(one) for one in (inside or [content])[:8])
+    raise Img2TabError(
+        f"{file.name} must hold one array of style codes (N, {total}), the {total:,} channels of {backbone}, got "
+        f"{f'{len(found)} of them' if found else shapes or 'nothing'}. Export it so, or name its --backbone."
+    )
+
+
+def is_standardised(psi: np.ndarray) -> bool:
+    """Whether style codes, (n, D), have had every channel brought to mean 0 and deviation 1; see HALF and MOST."""
+    psi = psi[np.isfinite(psi).all(axis=1)].astype(np.float64)
+    if len(psi) < LEAST:
+        return False
+    mean, std = np.abs(psi.mean(axis=0)), psi.std(axis=0)  # (D,)
+    live = std > 1e-6
+    if not live.any():
+        return False
+
+    def share(near: float, low: float, high: float) -> float:
+        return float(((mean <= near) & (std >= low) & (std <= high))[live].mean())
+
+    return share(*HALF) >= 0.5 and share(*MOST) >= 0.9
+
+
+def undone(psi: np.ndarray, scale: ChannelStats | None) -> np.ndarray:
+    """psi x std + mean, float32 (n, D), computed in float64; psi as it is where there is no scale."""
+    if scale is None:
+        return psi
+    wide = psi.astype(np.float64)
+    wide *= scale.std
+    wide += scale.mean
+    return wide.astype(np.float32)
+
+
+def read_scaler(file: Path, total: int) -> ChannelStats:
+    """mean and std, float64 (D,), of a .npz or .pt file."""
+    mend = f"It must hold mean and std (or scale) of {total:,} numbers each."
+    if file.suffix == ".npz":
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                content = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise Img2TabError(f"{file} is not a whole .npz file ({error}). {mend}") from error
+    else:
+        content = opened(file)
+    if isinstance(content, list | tuple) and len(content) == 2:
+        content = dict(zip(("mean", "std"), content, strict=True))
+    content = content if isinstance(content, dict) else {}
+    mean, std = (
+        next((content[name] for name in names if hasattr(content.get(name), "shape")), None)
+        for names in (("mean", "mean_"), ("std", "scale", "scale_"))
+    )
+    if mean is None or std is None:
+        raise Img2TabError(f"{file.name} has no mean and std. {mend}")
+    mean, std = (np.asarray(one, np.float64).reshape(-1) for one in (mean, std))
+    if len(mean) != total or len(std) != total or not np.isfinite([mean, std]).all() or not (std > 0).all():
+        raise Img2TabError(f"{file.name} has {len(mean):,} means and {len(std):,} deviations. {mend}")
+    return ChannelStats(mean, std)
+
+
+def opened(file: Path) -> object:
+    """What a .npy or .pt file holds, its arrays mapped into memory; nothing in it can run code."""
+    if not file.is_file():
+        raise Img2TabError(f"There is no file {file}. Check the path.")
+    if file.suffix == ".npy":
+        try:
+            return np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise Img2TabError(
+                f"{file.name} must be a whole .npy file of numbers, got: {error}. Save it again.") from error
+    if file.suffix not in (".pt", ".pth"):
+        raise Img2TabError(f"{file.name} must be a .npy or .pt file. Save it as one of them.")
+    import torch
+
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    except pickle.UnpicklingError as error:
+        raise Img2TabError(
+            f"{file.name} was not opened: it must hold only tensors and plain values, got Python objects, which could "
+            "run code on this computer. Save the tensor alone, or as .npy, and use that file."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise Img2TabError(
+            f"{file.name} must be a whole .pt file of tensors, got a damaged one. Save it again.") from error
+
+
+def plain(tensor, file: Path) -> np.ndarray:
+    """A tensor of real numbers or truth values as an array."""
+    if tensor.is_sparse or tensor.is_quantized or tensor.is_complex():
+        raise Img2TabError(f"{file.name} must hold plain numbers, got a tensor of {tensor.dtype}, {tensor.layout}.")
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def floats(part) -> np.ndarray:
+    """An array or tensor of any number type as a float32 array."""
+    return np.asarray(part if isinstance(part, np.ndarray) else part.detach().float().numpy(), np.float32)
+
+
+def _must_be_numbers(place) -> None:
+    """Whole or real numbers, laid out plainly: words, dates, truth values and complex numbers are no style codes."""
+    kind = getattr(place.dtype, "kind", None)
+    fits = kind in "fiu" if kind else not (
+        place.is_sparse or place.is_quantized or place.is_complex() or str(place.dtype) == "torch.bool")
+    if not fits:
+        raise Img2TabError(f"Style codes must be plain numbers, got {place.dtype}. Save them as float32.")
+
+
+def _parts(place: object, total: int) -> tuple | None:
+    """Arrays (N, n) whose n add up to `total`, or None."""
+    if hasattr(place, "shape"):
+        _must_be_numbers(place)
+        shape = tuple(place.shape)
+        fits = len(shape) == 2 or (len(shape) == 3 and shape[1] == 1)
+        return (place.reshape(shape[0], total),) if fits and shape[0] and shape[-1] == total else None
+    if not isinstance(place, list | tuple) or not all(hasattr(one, "shape") and len(one.shape) for one in place):
+        return None
+    if all(one.shape[-1] == total and np.prod(one.shape) == total for one in place) and len(place) > 1:
+        return (np.stack([floats(one.reshape(-1)) for one in place]),)           # a code per face
+    if not place or len({one.shape[0] for one in place}) != 1 or any(len(one.shape) < 2 for one in place):
+        return None
+    layers = tuple(one.reshape(one.shape[0], -1) for one in place)               # an array per layer
+    return layers if sum(one.shape[1] for one in layers) == total else None
+
+
+def _shape(one: object) -> str:
+    return str(tuple(one.shape)) if hasattr(one, "shape") else type(one).__name__

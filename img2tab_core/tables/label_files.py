@@ -1,0 +1,338 @@
+"""A label file becomes targets: what each column says of each photo, as 0, 1 or unknown.
+
+How a column is read, by the distinct values in it (empty cells, NA, NaN, NULL, ? and "unknown" are unknown, -1):
+
+| values                        | becomes                                                                       |
+|-------------------------------|-------------------------------------------------------------------------------|
+| -1/1, 0/1, true/false, yes/no | one target; -1 beside both 0 and 1 is unknown                                 |
+| two others, words or numbers  | one target; the classes in alphabetical (numbers: rising) order               |
+| 3 to 12 words                 | one target a word: that word against all others                               |
+| more numbers                  | a float column, no target                                                     |
+| more words, or a single value | a text column, no target                                                      |
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+import pandas as pd
+
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import Target
+
+PHOTO_COLUMNS = ("image", "photo", "file", "filename", "path", "name", "image_id", "file_name")
+PHOTO = "photo"                                                      # the column of a table that names the photos
+MOST_CATEGORIES = 12
+UNKNOWN = {"", "na", "n/a", "nan", "null", "?", "unknown"}
+YES, NO = {"true", "yes", "t", "y"}, {"false", "no", "f", "n"}
+NAME_LENGTH = 48
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """A label file, read.
+
+    names: the photos it names, None where it names none; columns: DataFrame, int8 (0, 1, -1 unknown) per target,
+    float or text otherwise; targets: one per int8 column; no_target: why a column became none, by its own name.
+    """
+
+    names: tuple[str, ...] | None
+    columns: pd.DataFrame
+    targets: tuple[Target, ...]
+    no_target: dict[str, str]
+
+    def at(self, rows: np.ndarray) -> pd.DataFrame:
+        """The columns of these rows, int64 (n,); everything is unknown where a row is -1."""
+        gone, taken = rows < 0, {}
+        for name, column in self.columns.items():
+            values = column.to_numpy()[rows].copy()
+            values[gone] = {"i": -1, "f": np.nan}.get(values.dtype.kind, "")
+            taken[name] = values
+        return pd.DataFrame(taken)
+
+
+def read_labels(file: Path, *, names_photos: bool = True) -> Labels:
+    """A CSV file (comma, semicolon or tab) with a header line, or CelebA's list_attr_celeba.txt.
+
+    names_photos: the first column names the photos where none is called image, photo, file, filename, path or name;
+    otherwise only a column so called does.
+    """
+    raw = _read(file)
+    called = {name.strip().lower(): name for name in reversed(raw.columns)}
+    found = [called[word] for word in PHOTO_COLUMNS if word in called]
+    column = found[0] if found else raw.columns[0] if names_photos else None
+    names = None
+    if column is not None:
+        names = tuple(raw[column].str.strip().tolist())
+        twice = pd.Series(names)[pd.Series(names).duplicated()]
+        if names_photos and len(twice):
+            raise Img2TabError(
+                f"Every photo must have one row in {file.name}, got {twice.iloc[0]!r} more than once "
+                f"({len(twice):,} rows too many). Remove the extra rows."
+            )
+        raw = raw.drop(columns=column)
+    return _labels(names, {name: raw[name] for name in raw.columns}, file.name)
+
+
+def labels_of(array: np.ndarray, names: Sequence[str], *, file: str) -> Labels:
+    """Labels of an array (N,) or (N, K) of numbers or truth values, columns called `names` or label_1, label_2, ..."""
+    if array.dtype.kind not in "biuf" or array.ndim not in (1, 2):
+        raise Img2TabError(
+            f"Labels in {file} must be numbers of shape (N,) or (N, K), got {array.dtype} of shape {array.shape}. "
+            "Save them so, or give a CSV file."
+        )
+    table = array.reshape(len(array), -1)  # (N, K)
+    names = list(names) or ([PurePath(file).stem] if array.ndim == 1 else
+                            [f"label_{k + 1}" for k in range(table.shape[1])])
+    if len(names) != table.shape[1]:
+        raise Img2TabError(
+            f"--label-names must name the {table.shape[1]} columns of {file}, got {len(names)} names. "
+            "Give one name per column, with commas."
+        )
+    return _labels(None, {name: pd.Series(table[:, k]) for k, name in enumerate(names)}, file)
+
+
+def rows_for(photos: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """For every photo the row that names it, int64 (n,), -1 where none does.
+
+    A name may be the photo's path in its folder, its file name, or its file name without the ending; the last two
+    only where they mean one photo.
+    """
+    whole = {name.replace("\\", "/"): i for i, name in enumerate(names)}
+    rows = np.full(len(photos), -1, np.int64)
+    for of_photo in (lambda photo: photo, lambda photo: PurePath(photo).name, lambda photo: PurePath(photo).stem):
+        shorts = [of_photo(photo) for photo in photos]
+        once = _once(shorts)
+        for i, short in enumerate(shorts):
+            if rows[i] < 0 and short in whole and short in once:
+                rows[i] = whole[short]
+    by_end = {PurePath(name).name: i for name, i in whole.items()}   # "images/a.jpg" for the photo a.jpg
+    ends, photo_ends = _once(PurePath(name).name for name in whole), _once(PurePath(photo).name for photo in photos)
+    for i, photo in enumerate(photos):
+        end = PurePath(photo).name
+        if rows[i] < 0 and end in ends and end in photo_ends and _is_end(photo, names[by_end[end]]):
+            rows[i] = by_end[end]
+    return rows
+
+
+def _is_end(one: str, other: str) -> bool:
+    """Whether the shorter path is how the longer one ends: female/a.jpg is not male/a.jpg."""
+    parts = sorted((PurePath(path.replace("\\", "/")).parts for path in (one, other)), key=len)
+    return parts[1][len(parts[1]) - len(parts[0]) :] == parts[0]
+
+
+def slug(text: str) -> str:
+    """Lower case letters a-z, digits and single underscores; "label" where nothing is left."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:NAME_LENGTH].strip("_") or "label"
+
+
+# --- reading a file --------------------------------------------------------------------------------
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """Every cell as text, as it stands in the file; at least two columns or one that is no photo's name."""
+    try:
+        with file.open(encoding="utf-8-sig") as stream:
+            first = stream.readline()
+            second = stream.readline()
+            skipped = int(bool(re.fullmatch(r'"?sep=.?"?', first.strip())))       # as Excel writes it
+            if skipped:
+                first, second = second, stream.readline()
+    except OSError as error:
+        raise Img2TabError(f"{file} cannot be read ({error.strerror}). Name the file of labels.") from error
+    except UnicodeDecodeError as error:
+        raise Img2TabError(f"{file} must be a text file in UTF-8, got other bytes. Save it as CSV in UTF-8.") from error
+    if re.fullmatch(r"\d+", first.strip()) and len(second.split()) > 1:
+        return _celeba(file, count=int(first))
+    separator = max(",;\t", key=first.count)
+    if any(cell.strip(' "\n').lower().endswith((".jpg", ".jpeg", ".png")) for cell in first.split(separator)):
+        raise Img2TabError(
+            f"{file.name} must start with a header line that names its columns, got {first.strip()[:80]!r}. "
+            "Add one, for instance: image,smiling"
+        )
+    return _parsed(file, sep=separator, skipinitialspace=True, skiprows=skipped)
+
+
+def _celeba(file: Path, *, count: int) -> pd.DataFrame:
+    """A count line, a line with the names of the attributes, then a photo and its attributes a line."""
+    with file.open(encoding="utf-8-sig") as stream:
+        stream.readline()
+        names = stream.readline().split()
+    raw = _parsed(file, sep=r"\s+", skiprows=2, header=None)
+    if len(raw) != count or raw.shape[1] != len(names) + 1:
+        raise Img2TabError(
+            f"{file.name} must have {count:,} photos with {len(names)} attributes, as its first two lines say, got "
+            f"{len(raw):,} lines of {raw.shape[1] - 1}. Download it again."
+        )
+    raw.columns = ["image", *names]
+    return raw
+
+
+def _parsed(file: Path, **options) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more cells than the header
+            raw = pd.read_csv(
+                file, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, **options
+            )
+    except pd.errors.ParserWarning as error:
+        raise Img2TabError(
+            f"Every row of {file.name} must have as many cells as its header line, got one with more. Quote cells that "
+            "hold the separator, and remove separators at the ends of lines."
+        ) from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
+        raise Img2TabError(
+            f"{file.name} must be a table of labels with a header line, got one that cannot be read ({reason}). "
+            "Save it as CSV in UTF-8."
+        ) from error
+    if raw.empty:
+        raise Img2TabError(f"{file.name} must have a row per photo below its header line, got none. Add the labels.")
+    return raw.fillna("")
+
+
+# --- columns -> targets ----------------------------------------------------------------------------
+
+
+def _labels(names: tuple[str, ...] | None, columns: dict[str, pd.Series], file: str) -> Labels:
+    made: dict[str, np.ndarray] = {}
+    targets: list[Target] = []
+    no_target: dict[str, str] = {}
+    for name, cells in columns.items():
+        found, values, reason = _column(str(name), cells, file)
+        for target, column in zip(found, values[: len(found)], strict=True):
+            own = _free(target.name, made)
+            made[own] = column
+            targets.append(Target(own, target.title, target.classes, target.how))
+        if reason:
+            no_target[str(name)] = reason
+            made[_free(slug(str(name)), made)] = values[0] if not found and values else _text(cells)
+    if not targets:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(no_target.items())[:5])
+        raise Img2TabError(
+            f"{file} must have a column that can be predicted (0/1, -1/1, true/false or up to {MOST_CATEGORIES} "
+            f"categories), got none{f' ({reasons})' if reasons else ''}. Add one."
+        )
+    count = len(next(iter(columns.values())))
+    return Labels(names, pd.DataFrame(made, index=pd.RangeIndex(count)), tuple(targets), no_target)
+
+
+def _column(name: str, cells: pd.Series, file: str) -> tuple[list[Target], list[np.ndarray], str]:
+    """(targets, a column each, why there is no target): without a target the column is floats, or [] for text."""
+    numbers = _numbers(cells)
+    if numbers is not None:
+        return _of_numbers(name, numbers, file)
+    codes, values = pd.factorize(cells.str.strip().str.casefold())   # (N,), distinct values in order of appearance
+    # of several spellings the one that comes first in the alphabet, so that the order of the rows changes nothing
+    spelled = cells.str.strip().groupby(codes).min()
+    known = [k for k, value in enumerate(values) if value not in UNKNOWN]
+    if {values[k] for k in known} <= YES | NO:
+        truth = np.array([-1 if v in UNKNOWN else int(v in YES) for v in values], np.int8)[codes]  # (N,)
+        return _binary(name, truth, file, "no, false are 0 and yes, true are 1")
+    if len(known) < 2:
+        return [], [], "it has fewer than two values"
+    if len(known) > MOST_CATEGORIES:
+        return [], [], f"it has {len(known):,} different texts, more than {MOST_CATEGORIES}"
+    order = sorted(known, key=lambda k: (values[k], spelled[k]))
+    missing = ~np.isin(codes, known)
+    if len(order) == 2:
+        column = np.where(missing, -1, codes == order[1]).astype(np.int8)
+        low, high = (_class(name, spelled[k]) for k in order)
+        how = f"As labelled in {file}, column {name}; the classes in alphabetical order."
+        return [Target(slug(name), _title(name), (low, high), how)], [column], ""
+    targets, made = [], []
+    for k in order:
+        how = f"As labelled in {file}, column {name}: {spelled[k]} against all others."
+        classes = (f"other {_words(name)}", _class(name, spelled[k]))
+        targets.append(Target(slug(f"{name}_{spelled[k]}"), f"{_title(name)}: {spelled[k]}", classes, how))
+        made.append(np.where(missing, -1, codes == k).astype(np.int8))
+    return targets, made, ""
+
+
+def _of_numbers(name: str, numbers: np.ndarray, file: str) -> tuple[list[Target], list[np.ndarray], str]:
+    known = ~np.isnan(numbers)
+    values = np.unique(numbers[known])
+    if set(values) <= {-1.0, 0.0, 1.0}:
+        negative = 0 if 0 not in values else -1                      # -1/1, or -1 as the mark of unknown beside 0/1
+        truth = np.where(known, numbers, -1)
+        truth = np.where(known & (truth == -1), negative, truth).astype(np.int8)  # (N,)
+        said = "-1 is the first class and 1 the second" if 0 not in values else "0 and 1"
+        said += ", -1 is unknown" if {-1.0, 0.0} <= set(values) else ""
+        return _binary(name, truth, file, said, floats=numbers)
+    if len(values) == 2:
+        low, high = (_class(name, f"{value:g}") for value in values)
+        how = f"As labelled in {file}, column {name}; the smaller number is the first class."
+        column = np.where(known, numbers == values[1], -1).astype(np.int8)
+        return [Target(slug(name), _title(name), (low, high), how)], [column], ""
+    few = "a single number" if len(values) == 1 else f"{len(values):,} different numbers"
+    return [], [numbers], f"it has {few}"
+
+
+def _binary(
+    name: str, truth: np.ndarray, file: str, said: str, floats: np.ndarray | None = None
+) -> tuple[list[Target], list[np.ndarray], str]:
+    if not (truth == 0).any() or not (truth == 1).any():
+        return [], [] if floats is None else [floats], "it has fewer than two values"
+    classes = (f"not {_words(name)}", _words(name))
+    return [Target(slug(name), _title(name), classes, f"As labelled in {file}, column {name}; {said}.")], [truth], ""
+
+
+def _numbers(cells: pd.Series) -> np.ndarray | None:
+    """float64 (N,) with NaN where unknown, or None where a known cell is no number."""
+    if cells.dtype.kind in "biuf":
+        values = cells.to_numpy(np.float64)
+    else:
+        codes, distinct = pd.factorize(cells.str.strip().str.casefold())
+        parsed = [np.nan if value in UNKNOWN else _number(value) for value in distinct]
+        if None in parsed or all(np.isnan(one) for one in parsed):
+            return None
+        values = np.array(parsed, np.float64)[codes]  # (N,)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _text(cells: pd.Series) -> np.ndarray:
+    return cells.astype(str).str.strip().to_numpy(object)
+
+
+def _words(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).lower()
+
+
+def _title(name: str) -> str:
+    words = " ".join(name.replace("_", " ").split())
+    return words[:1].upper() + words[1:]
+
+
+def _class(name: str, value: str) -> str:
+    """A class's name; a bare letter or number means nothing without its column."""
+    return f"{_words(name)} {value}" if len(value) <= 2 or _number(value) is not None else value
+
+
+def _free(name: str, taken: Iterable[str]) -> str:
+    """The name, or with a number where it is taken; `photo` always is."""
+    if name not in taken and name != PHOTO:
+        return name
+    return next(new for k in range(2, 10_000) if (new := f"{name}_{k}") not in taken)
+
+
+def _once(words: Iterable[str]) -> set[str]:
+    """The words that occur once."""
+    seen: set[str] = set()
+    again: set[str] = set()
+    for word in words:
+        (again if word in seen else seen).add(word)
+    return seen - again

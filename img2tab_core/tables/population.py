@@ -1,0 +1,89 @@
+"""The bundled population (`assets/population`) -> the default table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from img2tab_core import weights
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import ROOT, hold, home
+from img2tab_core.base.jobs import Report
+from img2tab_core.base.records import StyleTable, Target, digest
+from img2tab_core.tables import store
+from img2tab_core.tables.imports import Backbone
+
+FOLDER = ROOT / "assets" / "population"
+FORMAT = 1  # raise it when a table built before must be built again
+
+
+def _key() -> str:
+    """What the default table is built from: the population and the generator's affine maps."""
+    weights.path("mobilestylegan-ffhq")                              # missing: the sentence that says how to get it
+    parts = [str(FORMAT).encode()]
+    for name in ("w.npy", "labels.parquet", "population.json"):
+        try:
+            parts.append((FOLDER / name).read_bytes())
+        except OSError as error:
+            raise Img2TabError(
+                f"The bundled population is incomplete: {FOLDER / name} cannot be read. Clone the repository again."
+            ) from error
+    parts.append(weights.record("mobilestylegan-ffhq")["sha256"].encode())
+    return digest(*parts)
+
+
+def is_current(folder: Path | None = None) -> bool:
+    """Whether the default table is built, whole, and from the population that is here now."""
+    try:
+        return store.open_table(folder or home() / "tables" / "default").key == _key()
+    except Img2TabError:
+        return False
+
+
+def build_default_table(
+    open_default: Callable[[], Backbone], *, anew: bool = False, progress: Report | None = None
+) -> StyleTable:
+    """Compute the style codes of the bundled population from its w and write the default table.
+
+    open_default: opens the default backbone, which takes seconds and only a build needs. One process builds at a time; whoever waited for another one takes what that one built. anew: build also where
+    the table is current.
+    """
+    folder, key = home() / "tables" / "default", _key()
+    with _one_builder(folder.parent, progress):
+        if not anew and is_current(folder):
+            return store.open_table(folder)
+        about = json.loads((FOLDER / "population.json").read_text())
+        model = open_default()
+        w = np.load(FOLDER / "w.npy")
+        return store.write_table(
+            folder,
+            lambda rows: model.styles(w[rows].astype(np.float32)),
+            pd.read_parquet(FOLDER / "labels.parquet"),
+            targets=[Target(**{**t, "classes": tuple(t["classes"])}) for t in about["targets"]],
+            layout=model.layout,
+            backbone=model.name,
+            key=key,
+            split_seed=about["split_seed"],
+            progress=progress,
+        )
+
+
+@contextmanager
+def _one_builder(folder: Path, report: Report | None) -> Iterator[None]:
+    """The only builder in this folder, over all processes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "w")
+    except OSError as error:
+        raise Img2TabError(
+            f"The table could not be written: {folder} cannot be written to ({error.strerror}). Mend its permissions, "
+            "or name another place with IMG2TAB_HOME."
+        ) from error
+    with lock:
+        hold(lock, busy=lambda: report and report(0.0, "Waiting for another process that is building the table"))
+        yield

@@ -1,0 +1,151 @@
+"""Where a table's faces come from: a folder of photos with labels, CelebA, the bundled population."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import sha256_of
+from img2tab_core.base.records import Target, digest
+from img2tab_core.faces.photos import PHOTO_ENDINGS
+from img2tab_core.tables import label_files
+
+Align = Callable[[bytes], tuple[np.ndarray, int]]                    # a file -> uint8 (256, 256, 3), faces in the photo
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What to import.
+
+    names: the photos, sorted; load: number of a photo -> (aligned face uint8 (256, 256, 3), faces in the photo), an
+    Img2TabError says why it cannot; labels: one row a photo; has_label: bool (n,); split: int8 (n,) or None; unmatched:
+    names in the labels that are no photo; no_target: columns that became none; mark: changes with the photos.
+    """
+
+    kind: str
+    origin: str
+    names: tuple[str, ...]
+    load: Callable[[int], tuple[np.ndarray, int]]
+    labels: pd.DataFrame
+    targets: tuple[Target, ...]
+    mark: str
+    has_label: np.ndarray
+    split: np.ndarray | None = None
+    unmatched: tuple[str, ...] = ()
+    no_target: dict[str, str] = field(default_factory=dict)
+
+
+def folder_source(folder: Path, labels_file: Path, *, align: Align, how: str = "aligned") -> Source:
+    """The photos of a folder and the folders in it, with a CSV file of labels. how: names `align`, part of the mark."""
+    _check_folder(folder)
+    files = sorted(
+        file.relative_to(folder).as_posix() for file in folder.rglob("*")
+        if file.suffix.lower() in PHOTO_ENDINGS and file.is_file()
+    )
+    if not files:
+        raise Img2TabError(f"There is no photo in {folder}. Name a folder that holds some.")
+    return _photos("folder", folder, files, labels_file, align=align, how=how)
+
+
+def celeba_source(folder: Path, *, align: Align, how: str = "aligned") -> Source:
+    """CelebA: img_align_celeba, list_attr_celeba and list_eval_partition (.txt, or .csv) in one folder."""
+    _check_folder(folder)
+    pictures = next((place for place in (
+        folder / "img_align_celeba" / "img_align_celeba", folder / "img_align_celeba", folder,
+    ) if place.is_dir() and next(place.glob("*.jpg"), None)), None)
+    if pictures is None:
+        raise Img2TabError(
+            f"There are no photos img_align_celeba/*.jpg in {folder}. Unpack img_align_celeba.zip there.")
+    attributes, parts = (_of_celeba(folder, name) for name in ("list_attr_celeba", "list_eval_partition"))
+    files = sorted(entry.name for entry in os.scandir(pictures) if entry.name.lower().endswith(".jpg"))
+    source = _photos("celeba", pictures, files, attributes, align=align, how=how)
+    rows = [line.replace(",", " ").split() for line in parts.read_text(errors="replace").splitlines()]
+    part_of = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1] in ("0", "1", "2")}
+    without = [name for name in files if name not in part_of]
+    if without:
+        raise Img2TabError(
+            f"{parts.name} must name a part (0, 1 or 2) for every photo, got none for {len(without):,}, the first "
+            f"{without[0]}. Download it again."
+        )
+    return replace(source, split=np.array([part_of[name] for name in files], np.int8))
+
+
+def population_source(folder: Path, draw: Callable[[np.ndarray], np.ndarray]) -> Source:
+    """The faces of a population (w.npy, labels.parquet, population.json), drawn anew.
+
+    draw: w float32 (512,) -> uint8 (256, 256, 3).
+    """
+    try:
+        w = np.load(folder / "w.npy", mmap_mode="r")  # (N, 512)
+        labels = pd.read_parquet(folder / "labels.parquet")
+        about = json.loads((folder / "population.json").read_text())
+    except (OSError, ValueError) as error:
+        raise Img2TabError(f"The bundled population in {folder} cannot be read ({error}). Clone it again.") from error
+    targets = tuple(Target(**{**t, "classes": tuple(t["classes"])}) for t in about["targets"])
+    return Source(
+        kind="population", origin=str(folder), names=tuple(f"face-{i:06d}" for i in range(len(w))),
+        load=lambda i: (draw(w[i].astype(np.float32)), 1), labels=labels[[t.name for t in targets]], targets=targets,
+        mark=sha256_of(folder / "w.npy"), has_label=np.ones(len(w), bool),
+    )
+
+
+def limited(source: Source, count: int | None) -> Source:
+    """The source with at most so many photos, drawn by lot, the same ones each time, in their order."""
+    total = len(source.names)
+    if count is None or count >= total:
+        return source
+    chosen = np.sort(np.random.default_rng(0).choice(total, count, replace=False))
+    return replace(
+        source, names=tuple(source.names[i] for i in chosen), load=lambda i: source.load(int(chosen[i])),
+        labels=source.labels.iloc[chosen].reset_index(drop=True), has_label=source.has_label[chosen],
+        split=None if source.split is None else source.split[chosen], mark=f"{source.mark} {count}",
+    )
+
+
+def _photos(kind: str, folder: Path, files: list[str], labels_file: Path, *, align: Align, how: str) -> Source:
+    found = label_files.read_labels(labels_file)
+    rows = label_files.rows_for(files, found.names)
+    if (rows < 0).all():
+        raise Img2TabError(
+            f"{labels_file.name} must name the photos of {folder} in a column called "
+            f"{', '.join(label_files.PHOTO_COLUMNS[:6])}, or in its first column, got {found.names[0]!r} and no name "
+            f"that fits ({files[0]!r} is there). Mend that column."
+        )
+    used = set(rows.tolist())
+    sizes = "\n".join(f"{name} {_size(folder / name)}" for name in files)
+
+    def load(i: int) -> tuple[np.ndarray, int]:
+        return align((folder / files[i]).read_bytes())
+
+    return Source(
+        kind=kind, origin=str(folder), names=tuple(files), load=load, labels=found.at(rows), targets=found.targets,
+        mark=digest(how.encode(), sizes.encode("utf-8", "surrogateescape")), has_label=rows >= 0,
+        unmatched=tuple(name for i, name in enumerate(found.names) if i not in used), no_target=found.no_target,
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise Img2TabError(f"There is no folder {folder}. Name the folder that holds the photos.")
+
+
+def _of_celeba(folder: Path, name: str) -> Path:
+    for place in (folder, folder / "Anno", folder / "Eval", folder.parent):
+        for ending in (".txt", ".csv"):
+            if (place / (name + ending)).is_file():
+                return place / (name + ending)
+    raise Img2TabError(f"There is no {name}.txt in {folder}. Download it from the CelebA page and put it there.")
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1                                                    # why it cannot be read is said when it is its turn

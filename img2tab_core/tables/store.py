@@ -1,0 +1,211 @@
+"""Style tables on disk: style codes as a column-major memory map, labels as parquet, the rest as JSON."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyarrow import ArrowException
+
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.records import ChannelStats, StyleTable, Target, read_only
+
+SHARES = (0.7, 0.15, 0.15)  # train, validation, test
+DAY = 86_400                # seconds
+LEAST_FACES = 20            # of a table
+LEAST_OF_A_CLASS = 2        # training and test rows of each class that a target needs
+
+
+def split_of(count: int, *, seed: int) -> np.ndarray:
+    """0 train, 1 validation, 2 test; int8 (count,), the same for the same seed."""
+    bounds = np.floor(np.cumsum(SHARES) * count + 0.5).astype(int)
+    split = np.searchsorted(bounds, np.arange(count), side="right").clip(max=2).astype(np.int8)
+    return np.random.default_rng(seed).permutation(split)
+
+
+def usable_targets(
+    labels: pd.DataFrame, targets: Sequence[Target], split: np.ndarray
+) -> tuple[tuple[Target, ...], dict[str, str]]:
+    """(the targets one can train and test on, why each other one cannot, by its name).
+
+    split: int8 (N,) as of `split_of`; a target without both classes among the validation rows stays.
+    """
+    kept, dropped = [], {}
+    for target in targets:
+        values = labels[target.name].to_numpy()
+        counts = {(part, c): int(((split == part) & (values == c)).sum()) for part in (0, 2) for c in (0, 1)}
+        part, c = min(counts, key=counts.get)
+        if counts[part, c] >= LEAST_OF_A_CLASS:
+            kept.append(target)
+            continue
+        where = "test" if part else "training"
+        dropped[target.name] = (
+            f"{counts[part, c]} {where} faces are {target.classes[c]!r}, at least {LEAST_OF_A_CLASS} are needed")
+    return tuple(kept), dropped
+
+
+def write_table(
+    folder: Path,
+    blocks: Callable[[slice], np.ndarray],
+    labels: pd.DataFrame,
+    *,
+    targets: Sequence[Target],
+    layout: StyleLayout,
+    backbone: str,
+    key: str,
+    backbone_key: str = "",
+    split_seed: int = 0,
+    split: np.ndarray | None = None,
+    about: dict | None = None,
+    rows_at_once: int = 1000,
+    progress: Callable[[float, str], None] | None = None,
+) -> StyleTable:
+    """Write a table of len(labels) rows and open it.
+
+    blocks: slice of rows -> style codes float32 (rows, D); split: int8 (N,), 0 train, 1 validation, 2 test, instead of
+    the seeded one; about: further facts, kept as JSON, see `about_of`. Nothing is visible under `folder` until all of
+    it is written; a table that stood there is replaced at the end, and stays as it was if anything fails.
+    """
+    count, workshop = len(labels), None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        # a folder of our own: two that write at once share nothing; the table lies one level deeper than a table
+        # does, so that nobody who looks for tables finds a half-written one
+        workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        partial = workshop / "new"
+        partial.mkdir()
+        # shape (D, N) in C order is (N, D) in column-major order: one channel's values lie side by side
+        psi = np.lib.format.open_memmap(partial / "psi.npy", "w+", np.float32, (layout.total, count))
+        for start in range(0, count, rows_at_once):
+            rows = slice(start, min(start + rows_at_once, count))
+            psi[:, rows] = blocks(rows).T
+            if progress:
+                progress(rows.stop / count, f"{rows.stop:,} of {count:,} style codes")
+        psi.flush()
+        split = split_of(count, seed=split_seed) if split is None else np.asarray(split, np.int8)
+        training = np.flatnonzero(split == 0)
+        mean, std = np.empty(layout.total, np.float32), np.empty(layout.total, np.float32)
+        for start in range(0, layout.total, 256):
+            part = psi[start : start + 256][:, training].astype(np.float64)
+            mean[start : start + 256], std[start : start + 256] = part.mean(axis=1), part.std(axis=1)
+        del psi
+        np.savez(partial / "stats.npz", mean=mean, std=std, split=split)
+        labels.to_parquet(partial / "labels.parquet")
+        (partial / "table.json").write_text(json.dumps({
+            "backbone": backbone, "backbone_key": backbone_key, "layout": list(layout.sizes), "key": key,
+            "split_seed": split_seed,
+            "targets": [asdict(target) for target in targets], "about": about or {},
+        }, indent=1))
+        _replace(folder, partial, aside=workshop / "old")
+    except OSError as error:
+        raise Img2TabError(
+            f"The table could not be written ({error.strerror or error}): it needs "
+            f"{layout.total * count * 4 / 1e6:.0f} MB in {folder.parent}. Free some space and try again."
+        ) from error
+    finally:
+        if workshop:
+            shutil.rmtree(workshop, ignore_errors=True)
+    return open_table(folder)
+
+
+def _replace(folder: Path, new: Path, *, aside: Path) -> None:
+    """Two renames: `folder` is missing for a moment, and never half there."""
+    try:
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
+        new.rename(folder)
+    finally:
+        if aside.exists() and not folder.exists():                   # also after Ctrl+C between the two
+            aside.rename(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers of this table that were killed left behind; nobody writes for a day."""
+    for stale in folder.parent.glob(f".{folder.name}-*"):
+        with suppress(OSError):
+            if stale.stat().st_mtime < time.time() - DAY:
+                shutil.rmtree(stale, ignore_errors=True)
+
+
+def open_table(folder: Path) -> StyleTable:
+    """Open what `write_table` wrote; style codes stay on disk until they are read."""
+    if not (folder / "table.json").is_file():
+        raise Img2TabError(
+            f"There is no table named {folder.name!r}. Run `img2tab tables build default`, or choose one of "
+            "`img2tab tables`."
+        )
+    try:
+        about = json.loads((folder / "table.json").read_text())
+        with np.load(folder / "stats.npz") as stored:
+            split, mean, std = (read_only(stored[name]) for name in ("split", "mean", "std"))
+        table = StyleTable(
+            name=folder.name,
+            psi=np.load(folder / "psi.npy", mmap_mode="r").T,
+            labels=pd.read_parquet(folder / "labels.parquet"),
+            split=split,
+            stats=ChannelStats(mean, std),
+            targets=tuple(Target(**{**t, "classes": tuple(t["classes"])}) for t in about["targets"]),
+            layout=StyleLayout(tuple(about["layout"])),
+            backbone=about["backbone"],
+            key=about["key"],
+            backbone_key=about.get("backbone_key", ""),
+        )
+        shape = len(table.labels), table.layout.total
+        if (table.psi.shape, (*split.shape, *mean.shape), std.shape) != (shape, shape, shape[1:]):
+            raise ValueError(f"its files do not fit together: {shape[0]} labels, {table.psi.shape} style codes")
+        return table
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, ArrowException) as error:
+        raise Img2TabError(
+            f"The table {folder.name!r} cannot be read ({error}). Build it again: `img2tab tables build {folder.name}`."
+        ) from error
+
+
+def about_of(folder: Path) -> dict:
+    """The further facts that `write_table` was given; {} where there is no table or it knows none."""
+    try:
+        found = json.loads((folder / "table.json").read_text()).get("about")
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def let_go(psi: np.ndarray) -> None:
+    """Take the pages of a read-only memory map out of this process; the system keeps them for the next reader.
+
+    What was read of a map counts as this process's memory until then: 540 MB for the whole default table.
+    """
+    base = psi
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and not psi.flags.writeable:
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def target_of(table: StyleTable, name: str) -> Target:
+    """The target called `name`, or a sentence that lists what there is."""
+    for target in table.targets:
+        if target.name == name:
+            return target
+    names = ", ".join(target.name for target in table.targets)
+    raise Img2TabError(f"The table {table.name!r} has no target {name!r}. Choose one of: {names}.")
+
+
+def labelled(table: StyleTable, target: str, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """(row numbers int64, labels int8 0/1) of the rows of a split whose label is known."""
+    target_of(table, target)
+    rows = table.rows(part)
+    values = table.labels[target].to_numpy()[rows]
+    known = values >= 0
+    return rows[known], values[known].astype(np.int8)

@@ -1,0 +1,1 @@
+"""How encoders are trained: pairs of pictures and w, what is learned from, and the loops."""

@@ -1,0 +1,1 @@
+"""How the shipped models are measured on real photos, and the cards that say so."""

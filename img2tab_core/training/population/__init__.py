@@ -1,0 +1,1 @@
+"""How the bundled table was made: faces rendered, labelled by networks, held against people."""
