@@ -69,7 +69,7 @@ def main() -> None:
             page.run()
         elif not visit.table_names():
             _no_table()
-        elif page.title == INSPECT or standing.ready():              # a face can be chosen before a run is there
+        elif page.title == INSPECT or standing.ready():  # a face can be chosen before a run is there
             page.run()
     except Img2TabError as error:
         visit.notice(str(error))
@@ -140,8 +140,12 @@ def _session(session: SessionInfo) -> None:
         st.caption("Open session")
         st.markdown(f"**{page_words.plain(session.name)}**")
         st.button(
-            "Close session", key="frame.close", type="tertiary", icon=":material/close:",
-            on_click=session_state.close, help="Nothing is lost: open it again on the Sessions page.",
+            "Close session",
+            key="frame.close",
+            type="tertiary",
+            icon=":material/close:",
+            on_click=session_state.close,
+            help="Nothing is lost: open it again on the Sessions page.",
         )
 
 
@@ -190,7 +194,8 @@ def _sidebar(title: str) -> None:
                     page_words.count(len(run.excluded), "concept") + " excluded" if run.excluded else "Nothing excluded"
                 )
                 st.caption(
-                    f"95\N{NO-BREAK SPACE}% interval {page_words.percent(low)} to {page_words.percent(high)}  \n{without}  \n"
+                    f"95\N{NO-BREAK SPACE}% interval {page_words.percent(low)} to {page_words.percent(high)}  "
+                    f"\n{without}  \n"
                     f"Table “{run.table}”, {len(visit.current_table().split):,} faces"
                 )
         job = training_state.retraining()

@@ -10,7 +10,10 @@ from pathlib import Path
 PAGE = Path(__file__).with_name("app.py")
 # the first page first, then what its answers come from
 AHEAD = (
-    "dashboard.app", "dashboard.views.inspect", "img2tab_core.classifiers.measures", "catboost",
+    "dashboard.app",
+    "dashboard.views.inspect",
+    "img2tab_core.classifiers.measures",
+    "catboost",
     "img2tab_core.backbones.refinement",
 )
 
@@ -45,7 +48,7 @@ def _make_ready() -> None:
     try:
         models.fetch_weights()
         tables.build_table(if_missing=True)
-    except typer.Exit as mistake:                                    # its sentence is said already
+    except typer.Exit as mistake:  # its sentence is said already
         raise SystemExit(mistake.exit_code) from None
 
 

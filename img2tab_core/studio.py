@@ -42,12 +42,15 @@ if TYPE_CHECKING:
     from img2tab_core.classifiers import measures
 else:
     measures, quality, refinement, rendering = later(
-        "img2tab_core.classifiers.measures", "img2tab_core.backbones.quality", "img2tab_core.backbones.refinement",
-        "img2tab_core.backbones.rendering")
+        "img2tab_core.classifiers.measures",
+        "img2tab_core.backbones.quality",
+        "img2tab_core.backbones.refinement",
+        "img2tab_core.backbones.rendering",
+    )
 
 FACE_SIZE = 256
 NAME_LENGTH = 60
-KNOWN_EDIT = (5, 8.0)                  # concepts and standard deviations, see `Studio.edit_agreement`
+KNOWN_EDIT = (5, 8.0)  # concepts and standard deviations, see `Studio.edit_agreement`
 
 
 class Studio(Trainer):
@@ -56,8 +59,8 @@ class Studio(Trainer):
     def __init__(self) -> None:
         super().__init__()
         self._samples: dict[str, list[StyleCode]] = {}
-        self._line: list[object] = []                                # refinements, the running one first
-        self._features = FeatureCache()                    # of faces that are being edited
+        self._line: list[object] = []  # refinements, the running one first
+        self._features = FeatureCache()  # of faces that are being edited
 
     # --- photos and pictures -------------------------------------------------------------------
 
@@ -202,8 +205,14 @@ class Studio(Trainer):
         report, stopped = progress or silent, stopped or never
         with self._turn(report, stopped):
             found = refinement.refine(
-                self.backbone(backbone), self.descriptor, face.pixels, self.invert(face, backbone=backbone),
-                seconds=seconds, steps=steps, progress=report, stopped=stopped,
+                self.backbone(backbone),
+                self.descriptor,
+                face.pixels,
+                self.invert(face, backbone=backbone),
+                seconds=seconds,
+                steps=steps,
+                progress=report,
+                stopped=stopped,
             )
         return self.code(found.w_plus, backbone=backbone), found
 

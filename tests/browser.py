@@ -15,8 +15,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 ]
 
 
@@ -33,7 +38,10 @@ def dashboard(home: Path, *options: str) -> Iterator[str]:
         port = free.getsockname()[1]
     server = subprocess.Popen(
         [sys.executable, "-m", "img2tab_core.cli.main", "serve", "--port", str(port), *options],
-        cwd=ROOT, env={**os.environ, "IMG2TAB_HOME": str(home)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+        env={**os.environ, "IMG2TAB_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     address = f"http://127.0.0.1:{port}"
     try:
@@ -54,7 +62,8 @@ def page(address: str, *, width: int = 1440, height: int = 1000, dark: bool = Fa
     """A Playwright page on the dashboard, waits up to two minutes for anything it is asked to find."""
     with opened() as browser:
         context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
         one = context.new_page()
         one.set_default_timeout(120_000)
         one.goto(address)
@@ -78,7 +87,7 @@ def opened() -> Iterator:
 def settle(one) -> None:
     """Wait until Streamlit has nothing left to do."""
     quiet = 0
-    while quiet < 4:                                                 # four looks in a row, a quarter of a second apart
+    while quiet < 4:  # four looks in a row, a quarter of a second apart
         one.wait_for_timeout(250)
         busy = one.locator(
             "[data-test-script-state=running], [data-testid=stSpinner], [data-testid=stStatusWidget],"

@@ -116,8 +116,15 @@ def toy_home(tmp_path_factory) -> Callable[..., Path]:
         psi[:, group_from:] += 1.5 * groups[:, None]
         labels = pd.DataFrame({"kind": kinds, "group": groups, "odd": np.arange(count) % 2}).astype(np.int8)
         targets = [Target(name, name.title(), classes[name], "by hand") for name in labels]
-        tables.write_table(home / "tables" / "toy", lambda rows: psi[rows], labels, targets=targets,
-                           layout=StyleLayout((channels,)), backbone="made-by-hand", key="toy-key")
+        tables.write_table(
+            home / "tables" / "toy",
+            lambda rows: psi[rows],
+            labels,
+            targets=targets,
+            layout=StyleLayout((channels,)),
+            backbone="made-by-hand",
+            key="toy-key",
+        )
         return home
 
     return write

@@ -30,7 +30,7 @@ def main() -> None:
                 _audit(page)
             with browser.page(address, height=1560) as page:
                 _session(page)
-            if (home / "comparisons").is_dir():                      # `img2tab compare --target smiling` made it
+            if (home / "comparisons").is_dir():  # `img2tab compare --target smiling` made it
                 with browser.page(address, height=1250) as page:
                     _compare(page)
 
@@ -98,7 +98,8 @@ def _session(page) -> None:
     page.get_by_role("textbox", name="Name", exact=True).fill("Smile detector, November")
     page.get_by_role("textbox", name="Your name").fill("Ada")
     page.get_by_role("textbox", name="Question").fill(
-        "Does the smile detector treat faces perceived as female and as male alike?")
+        "Does the smile detector treat faces perceived as female and as male alike?"
+    )
     page.get_by_role("button", name="Begin").click()
     page.get_by_role("heading", name="Runs").wait_for()
     page.get_by_role("link", name="Behind the gap").click()

@@ -44,11 +44,22 @@ def _remedies():
         given = {"needs_group": False, "random": False, "own": False} | options
         return Outcome(word, word.title(), "", trials=trials(*at), **given)
 
-    return Remedies("G", "b", 512, 6752, (-1, 0, 1), (3000,) * 3, 1980, (
-        outcome("nothing", (0.86, 0.3)), outcome("beaten", (0.8, 0.31)),
-        outcome("needing", (0.9, 0.1), needs_group=True),
-        outcome("ours", (0.92, 0.2), own=True), Outcome("failed", "Failed", "", False, False, False, (), "It rained."),
-    ))
+    return Remedies(
+        "G",
+        "b",
+        512,
+        6752,
+        (-1, 0, 1),
+        (3000,) * 3,
+        1980,
+        (
+            outcome("nothing", (0.86, 0.3)),
+            outcome("beaten", (0.8, 0.31)),
+            outcome("needing", (0.9, 0.1), needs_group=True),
+            outcome("ours", (0.92, 0.2), own=True),
+            Outcome("failed", "Failed", "", False, False, False, (), "It rained."),
+        ),
+    )
 
 
 def _texts(figure):
@@ -78,7 +89,10 @@ def test_the_rows_are_named_with_their_counts_the_first_on_top(before):
     axis = audit_charts.group_dots(before, "accuracy").layout.yaxis
     counts = [one.count for one in before.by_group]
     assert list(axis.ticktext) == [
-        f"perceived female ({counts[0]})", f"perceived male ({counts[1]})", "other (20, under 30)"]
+        f"perceived female ({counts[0]})",
+        f"perceived male ({counts[1]})",
+        "other (20, under 30)",
+    ]
     assert list(axis.range) == [2.5, -0.5]
 
 
@@ -91,7 +105,7 @@ def test_a_metric_that_cannot_be_measured_is_written_with_its_reason(before):
 
 def test_roc_curves_are_the_corners_with_a_marker_at_the_threshold(before):
     figure = audit_charts.roc_curves(before)
-    assert len(figure.data) == 1 + 2 * 2                             # chance, two groups; the third has no curve
+    assert len(figure.data) == 1 + 2 * 2  # chance, two groups; the third has no curve
     for one, curve, marker in zip(before.by_group[:2], figure.data[1::2], figure.data[2::2], strict=True):
         assert curve.x == one.roc.false_positive_rate and curve.y == one.roc.true_positive_rate
         assert marker.x[0] == one.measures["false_positive_rate"].value
@@ -111,11 +125,16 @@ def test_reliability_has_a_point_for_each_bin_with_its_count(before):
 def test_the_dumbbell_of_groups_has_before_in_grey_and_after_in_orange(before, after):
     figure = audit_charts.group_dumbbell(before, after, "selection_rate")
     old, new = figure.data[-2:]
-    assert (old.name, old.marker.color, new.name, new.marker.color) == ("before", classifier_charts.GREY, "after", classifier_charts.ORANGE)
+    assert (old.name, old.marker.color, new.name, new.marker.color) == (
+        "before",
+        classifier_charts.GREY,
+        "after",
+        classifier_charts.ORANGE,
+    )
     assert list(old.x) == [one.measures["selection_rate"].value for one in before.by_group]
     assert list(new.x) == [one.measures["selection_rate"].value for one in after.by_group]
     assert all("faces" in text for text in (*old.hovertext, *new.hovertext))
-    assert len(figure.data) == 3 + 2                                 # a line between the two for each group
+    assert len(figure.data) == 3 + 2  # a line between the two for each group
 
 
 def test_the_dumbbell_of_gaps_has_all_five_and_their_notes(before, after):
@@ -130,7 +149,7 @@ def test_the_dumbbell_of_changes_has_means_over_seeds_and_the_verdict_in_words()
     real = change([0.3, 0.31, 0.29], [0.1, 0.1, 0.11])
     figure = audit_charts.change_dumbbell({"Equalised odds": real, "Once": change([0.3], [0.2])})
     assert list(figure.data[-2].x) == [pytest.approx(0.3), 0.3] and figure.data[-1].x[1] == 0.2
-    assert figure.data[-1].error_x.array[1] == 0                     # one seed has no interval
+    assert figure.data[-1].error_x.array[1] == 0  # one seed has no interval
     assert "Smaller gap, certain" in figure.data[-1].hovertext[0]
 
 
@@ -140,7 +159,9 @@ def test_the_threshold_curve_has_accuracy_and_gap_and_marks_the_chosen_one():
     assert list(figure.data[0].y) == [one.accuracy for one in cost.curve]
     assert list(figure.data[1].y) == [one.gaps["equalised_odds"] for one in cost.curve]
     assert [(star.x[0], star.y[0]) for star in figure.data[2:]] == [
-        (0.6, cost.chosen.accuracy), (0.6, cost.chosen.gaps["equalised_odds"])]
+        (0.6, cost.chosen.accuracy),
+        (0.6, cost.chosen.gaps["equalised_odds"]),
+    ]
     assert [line.x0 for line in figure.layout.shapes] == [0.6]
     assert figure.layout.annotations[0].text == "chosen"
     assert "400 faces" in figure.data[0].hovertemplate
@@ -171,15 +192,25 @@ def test_the_pareto_plot_has_means_with_intervals_ours_as_a_star_and_the_front_a
 def test_every_figure_is_see_through_and_has_only_colours_that_show_on_dark_and_light(before, after):
     cost = threshold_cost(*_faces())
     figures = [
-        *(audit_charts.group_dots(before, metric) for metric in METRICS), audit_charts.roc_curves(before),
-        audit_charts.reliability(before), audit_charts.group_dumbbell(before, after, "auc"),
-        audit_charts.gap_dumbbell(before, after), audit_charts.change_dumbbell({"x": change([0.3], [0.2])}),
-        *(audit_charts.threshold_curve(cost, gap) for gap in GAPS), audit_charts.pareto(_remedies()),
+        *(audit_charts.group_dots(before, metric) for metric in METRICS),
+        audit_charts.roc_curves(before),
+        audit_charts.reliability(before),
+        audit_charts.group_dumbbell(before, after, "auc"),
+        audit_charts.gap_dumbbell(before, after),
+        audit_charts.change_dumbbell({"x": change([0.3], [0.2])}),
+        *(audit_charts.threshold_curve(cost, gap) for gap in GAPS),
+        audit_charts.pareto(_remedies()),
     ]
     for figure in figures:
         assert (figure.layout.paper_bgcolor, figure.layout.plot_bgcolor) == ("rgba(0,0,0,0)",) * 2
         colours = {trace.marker.color or trace.line.color for trace in figure.data}
-        assert colours <= {classifier_charts.BLUE, classifier_charts.ORANGE, classifier_charts.GREY, audit_charts._LINE, *audit_charts._COLOURS}
+        assert colours <= {
+            classifier_charts.BLUE,
+            classifier_charts.ORANGE,
+            classifier_charts.GREY,
+            audit_charts._LINE,
+            *audit_charts._COLOURS,
+        }
         assert not any("nan" in text.lower() for text in _texts(figure))
 
 

@@ -36,12 +36,21 @@ def home(studio, tmp_path_factory):
         kind = ((psi[:, 5] + 0.9 * (2 * group - 1) * (split != 1)) > 0).astype(np.int8)
         psi[:, 9] += 3 * group
         labels = pd.DataFrame({"kind": kind, "group": group, "rare": rare})
-        targets = [Target("kind", "Kind", ("plain", "special"), "by hand"),
-                   Target("group", "Group", ("left", "right"), "by hand"),
-                   Target("rare", "Rare", ("common", "seldom"), "by hand")]
-        tables.write_table(own / "tables" / "toy", lambda rows: psi[rows], labels, targets=targets,
-                           layout=StyleLayout(sizes), backbone=DEFAULT_BACKBONE, key="toy",
-                           split=split)
+        targets = [
+            Target("kind", "Kind", ("plain", "special"), "by hand"),
+            Target("group", "Group", ("left", "right"), "by hand"),
+            Target("rare", "Rare", ("common", "seldom"), "by hand"),
+        ]
+        tables.write_table(
+            own / "tables" / "toy",
+            lambda rows: psi[rows],
+            labels,
+            targets=targets,
+            layout=StyleLayout(sizes),
+            backbone=DEFAULT_BACKBONE,
+            key="toy",
+            split=split,
+        )
         st.cache_data.clear()
         st.cache_resource.clear()
         yield own
@@ -67,7 +76,7 @@ def test_groups_are_counted_first_and_every_gap_is_that_of_the_service(visit):
     door = Studio()
     found = Auditor(door).audit(door.run(door.table("toy"), "kind"), ["group"])
     assert _gap(visit, "Equalised odds") == f"{100 * found.gaps['equalised_odds'].value:.1f}\u00a0%"
-    assert found.gaps["demographic_parity"].value > 0.3              # the label follows the group
+    assert found.gaps["demographic_parity"].value > 0.3  # the label follows the group
     assert all(one.proto.help for one in visit.metric)
 
 
@@ -81,7 +90,11 @@ def test_a_group_of_fewer_than_30_faces_is_flagged_and_shown(visit):
 def test_2_attributes_are_crossed_into_4_groups_and_none_is_a_hint(visit):
     at = app.ready(visit.multiselect(key="audit.sensitive.kind").set_value(["group", "rare"]).run())
     assert at.dataframe[0].value["Group"].tolist()[:4] == [
-        "Left, common", "Left, seldom", "Right, common", "Right, seldom"]
+        "Left, common",
+        "Left, seldom",
+        "Right, common",
+        "Right, seldom",
+    ]
     at = app.ready(at.multiselect(key="audit.sensitive.kind").set_value([]).run())
     assert any("Choose one or two attributes" in one.value for one in at.info)
 
@@ -104,8 +117,15 @@ def test_1_threshold_per_group_changes_that_group(visit):
 
 
 def test_every_one_of_7_metrics_can_be_shown(visit):
-    for name in ("selection_rate", "true_positive_rate", "false_positive_rate", "precision", "auc",
-                 "calibration_error", "accuracy"):
+    for name in (
+        "selection_rate",
+        "true_positive_rate",
+        "false_positive_rate",
+        "precision",
+        "auc",
+        "calibration_error",
+        "accuracy",
+    ):
         at = app.ready(visit.button_group(key="audit.metric").set_value(name).run())
         assert not at.error
 
@@ -119,7 +139,7 @@ def test_a_suggestion_ticks_the_channel_that_carries_the_group_and_states_its_ru
     assert "Exclude every channel in which the groups differ" in said and "none of the test split" in said
     door = Studio()
     found = Auditor(door).suggest(door.table("toy"), "kind", "group")
-    assert found.excluded[0] == 9                                    # 3 standard deviations apart
+    assert found.excluded[0] == 9  # 3 standard deviations apart
     assert at.button(key="exclude.train").label == f"Retrain without {len(found.excluded):,} concepts"
 
 

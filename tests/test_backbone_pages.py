@@ -40,8 +40,14 @@ def home(studio, tmp_path_factory):
         encoder = checkpoints.new_encoder("SingleStyleCodeEncoder", 8)
         parts = {f"decoder.{name}": value for name, value in generator.state_dict().items()}
         parts |= {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
-        torch.save({"state_dict": parts, "latent_avg": torch.zeros(8, 512),
-                    "opts": {"encoder_type": "SingleStyleCodeEncoder"}}, own / "small.pt")
+        torch.save(
+            {
+                "state_dict": parts,
+                "latent_avg": torch.zeros(8, 512),
+                "opts": {"encoder_type": "SingleStyleCodeEncoder"},
+            },
+            own / "small.pt",
+        )
         torch.save({"g_ema": generator.state_dict(), "latent_avg": torch.zeros(512)}, own / "bare.pt")
         small = backbone.add_backbone(own / "small.pt", "small")
         backbone.add_backbone(own / "bare.pt", "bare")
@@ -99,7 +105,7 @@ def test_a_sample_is_read_judged_and_moved_by_the_backbone_that_is_chosen(visit)
     assert f"{100 * shown:.1f}" in at.metric[1].value or f"{100 * shown:.1f}" in at.metric[0].value
     assert not any(one.key == "inspect.refine" for one in at.button)  # 32 px are too small to compare with a face
     low, high = (door.predict(run, code, [Edit(700, shift)]).probability for shift in (-100.0, 100.0))
-    assert low < high                                                # the label is made of this channel
+    assert low < high  # the label is made of this channel
     back = _choose(at, "mobilestylegan-ffhq")
     assert door.encode(face).values.shape == (6752,)
     assert any(one.key == "inspect.refine" for one in back.button)
@@ -108,7 +114,7 @@ def test_a_sample_is_read_judged_and_moved_by_the_backbone_that_is_chosen(visit)
 def test_concepts_and_exclusion_work_with_its_5632_channels(visit):
     at = _go(_choose(visit, "small"), "concepts")
     assert len(at.dataframe[0].value) == 5632 and "published" in at.dataframe[0].value
-    assert at.dataframe[0].value["index"].iloc[0] == 700             # the channel its label is made of
+    assert at.dataframe[0].value["index"].iloc[0] == 700  # the channel its label is made of
     at = _go(at, "exclude")
     assert sum(bool(one.key and one.key.startswith("exclude.tick.")) for one in at.checkbox) == 12
     assert not _errors(at)
@@ -141,7 +147,7 @@ def test_another_classifier_is_retrained_judged_and_listed(visit):
     at = _go(_choose(visit, "small"), "exclude")
     at.selectbox(key="exclude.kind").set_value("lightgbm").run()
     at = app.well(at)
-    assert not at.button(key="exclude.train").disabled               # another classifier without any exclusion
+    assert not at.button(key="exclude.train").disabled  # another classifier without any exclusion
     at = app.well(at.button(key="exclude.train").click().run())
     assert at.session_state["visit.job"].wait(120)
     at = app.well(at.run())

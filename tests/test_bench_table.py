@@ -10,9 +10,13 @@ def _one(median: float, **info) -> dict:
 
 
 def test_2_s_beside_60_s_is_30_times_faster_and_reaches_a_goal_of_30_but_not_of_1_second():
-    rows = rows_of([
-        _one(2.0, what="W1", way="ours", faster=30), _one(6.0, what="W1", way="SciPy", times=10, faster=30),
-        _one(2.0, what="edit", way="ours", goal=1.0)])
+    rows = rows_of(
+        [
+            _one(2.0, what="W1", way="ours", faster=30),
+            _one(6.0, what="W1", way="SciPy", times=10, faster=30),
+            _one(2.0, what="edit", way="ours", goal=1.0),
+        ]
+    )
     assert [(row["ours"], row["plain"]) for row in rows] == [(2.0, 60.0), (2.0, None)]
     text = markdown(rows, [], [{"what": "memory", "limit": 1500, "value": 1300.4}])
     assert "| W1 | 30 x | 2.000 s | 60 s (SciPy) | 30.0 x | yes |" in text
@@ -28,8 +32,20 @@ def test_seconds_that_grow_with_the_square_have_exponent_2():
 
 def test_engines_stand_side_by_side_with_the_longest_preparation_and_the_largest_difference():
     quick, slow = {"seconds": 0.062, "apart": 0.0, "prepared": 0.0}, {"seconds": 0.1721, "apart": 5.31, "prepared": 6.6}
-    engines = engines_of([_one(1.0), _one(1.0, engines={
-        "ours": {"128": quick, "256": quick}, "other": {"128": slow, "256": slow | {"apart": 0.01, "prepared": 2.0}}})])
+    engines = engines_of(
+        [
+            _one(1.0),
+            _one(
+                1.0,
+                engines={
+                    "ours": {"128": quick, "256": quick},
+                    "other": {"128": slow, "256": slow | {"apart": 0.01, "prepared": 2.0}},
+                },
+            ),
+        ]
+    )
     assert engines_table(engines).splitlines()[2:] == [
-        "| ours | 62 | 62 |  |  |", "| other | 172 | 172 | 7 s | 5.3 of 255 levels |"]
+        "| ours | 62 | 62 |  |  |",
+        "| other | 172 | 172 | 7 s | 5.3 of 255 levels |",
+    ]
     assert engines_of([_one(1.0)]) == {}

@@ -34,7 +34,7 @@ def test_a_photo_goes_through_the_whole_job_in_chromium(home, shared_photos):
         slider.focus()
         for _ in range(16):
             page.keyboard.press("ArrowRight")
-        page.locator(".scrub[data-after='8']").wait_for()                # the picture drawn for +8, not a blend
+        page.locator(".scrub[data-after='8']").wait_for()  # the picture drawn for +8, not a blend
         browser.settle(page)
         after = page.locator("[data-part=after_value]").inner_text()
         assert re.fullmatch(r"[\d.]+.%", before) and re.fullmatch(r"[\d.]+.%", after)
@@ -48,5 +48,5 @@ def test_a_photo_goes_through_the_whole_job_in_chromium(home, shared_photos):
         page.get_by_role("button", name="Undo: back to run 1").click()
         browser.settle(page)
         page.get_by_role("link", name="Inspect").click()
-        page.get_by_alt_text("Reconstruction").wait_for()                # the photo is still there
+        page.get_by_alt_text("Reconstruction").wait_for()  # the photo is still there
         assert page.get_by_text("010f.jpg").first.is_visible()

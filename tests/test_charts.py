@@ -44,7 +44,12 @@ def test_bars_go_from_most_up_to_most_down_and_leave_out_the_channel_with_push_0
 
 def test_2_bars_push_up_in_orange_and_2_down_in_blue():
     colours = list(_bars(count=2).data[0].marker.color)
-    assert colours == [classifier_charts.ORANGE, classifier_charts.ORANGE, classifier_charts.BLUE, classifier_charts.BLUE]
+    assert colours == [
+        classifier_charts.ORANGE,
+        classifier_charts.ORANGE,
+        classifier_charts.BLUE,
+        classifier_charts.BLUE,
+    ]
 
 
 def test_the_picked_bar_stands_out_and_without_a_pick_all_4_are_full():

@@ -34,7 +34,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def generator():
-    torch.manual_seed(1234)                                          # not the 0 of the random w: they would be related
+    torch.manual_seed(1234)  # not the 0 of the random w: they would be related
     return StyleGAN2(32).eval()
 
 
@@ -49,8 +49,14 @@ def g_ema(generator, file, **changes):
 def e4e(generator, encoder, kind, file, **opts):
     state = {f"decoder.{name}": value for name, value in generator.state_dict().items()}
     state |= {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
-    torch.save({"state_dict": state, "latent_avg": torch.ones(8, 512),
-                "opts": {"encoder_type": kind, "stylegan_size": 32, "start_from_latent_avg": True, **opts}}, file)
+    torch.save(
+        {
+            "state_dict": state,
+            "latent_avg": torch.ones(8, 512),
+            "opts": {"encoder_type": kind, "stylegan_size": 32, "start_from_latent_avg": True, **opts},
+        },
+        file,
+    )
     return file
 
 
@@ -61,7 +67,7 @@ def test_a_generator_file_opens_bit_for_bit_and_is_converted_once(generator, tmp
         assert torch.equal(parts.generator.state_dict()[name], value)
     assert parts.encoder is None and parts.latent_avg.shape == (8, 512) and float(parts.latent_avg[7, 3]) == 0.5
     assert not any(p.requires_grad for p in parts.generator.parameters()) and not parts.generator.training
-    monkeypatch.setattr(opening, "open_checkpoint", None)            # a second conversion would call it
+    monkeypatch.setattr(opening, "open_checkpoint", None)  # a second conversion would call it
     assert checkpoints.open_stylegan2(file).key == sha256_of(file)
 
 
@@ -104,7 +110,7 @@ def test_without_latent_avg_it_is_the_mean_of_10000_w(generator, tmp_path):
     parts = checkpoints.open_stylegan2(tmp_path / "bare.pt")
     with torch.inference_mode():
         w = generator.mapping(torch.randn(20_000, 512, generator=torch.Generator().manual_seed(2)))
-    off = (parts.latent_avg[0] - w.mean(dim=0)) / w.std(dim=0)       # standard error of the two means: 0.012
+    off = (parts.latent_avg[0] - w.mean(dim=0)) / w.std(dim=0)  # standard error of the two means: 0.012
     assert off.abs().max() < 0.07
 
 
@@ -128,13 +134,20 @@ def test_ir_se50_opens_with_or_without_counters_and_moco_without_its_fc(tmp_path
         checkpoints.open_moco(tmp_path / "moco-short.pt")
 
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    ({"a": torch.zeros(1)}, "It holds a"),
-    ({"state_dict": {"decoder.to_rgb1.bias": torch.zeros(1)}, "opts": {"encoder_type": "Mine"}},
-     "must name an encoder_type, one of Encoder4Editing.*got 'Mine'"),
-    ({"state_dict": {"decoder.to_rgb1.bias": torch.zeros(1)}, "opts": {"encoder_type": "Encoder4Editing"}},
-     "must draw 32 to 1024 px, got one of 4 px"),
-])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"a": torch.zeros(1)}, "It holds a"),
+        (
+            {"state_dict": {"decoder.to_rgb1.bias": torch.zeros(1)}, "opts": {"encoder_type": "Mine"}},
+            "must name an encoder_type, one of Encoder4Editing.*got 'Mine'",
+        ),
+        (
+            {"state_dict": {"decoder.to_rgb1.bias": torch.zeros(1)}, "opts": {"encoder_type": "Encoder4Editing"}},
+            "must draw 32 to 1024 px, got one of 4 px",
+        ),
+    ],
+)
 def test_another_file_is_one_sentence(tmp_path, content, sentence):
     torch.save(content, tmp_path / "file.pt")
     with pytest.raises(Img2TabError, match=sentence):
@@ -169,11 +182,16 @@ def test_an_added_backbone_is_listed_opened_by_name_and_removed(generator, tmp_p
     assert (said["size"], said["channels"], said["encoder"]) == (32, 5632, None)
     listed = json.loads(run("backbone", "list", "--json").stdout)["backbones"]
     assert [one["name"] for one in listed] == ["mobilestylegan-ffhq", "mine"]
-    file.unlink()                                                    # the conversion is all that is needed
+    file.unlink()  # the conversion is all that is needed
     opened = backbone.open_backbone("mine")
     assert opened.name == "mine" and opened.layout.total == 5632 and opened.sizes == (32,)
-    again = run("backbone", "add", g_ema(generator, tmp_path / "other.pt", surplus=None, **{
-        "conv1.noise.weight": torch.ones(1)}), "--name", "mine")
+    again = run(
+        "backbone",
+        "add",
+        g_ema(generator, tmp_path / "other.pt", surplus=None, **{"conv1.noise.weight": torch.ones(1)}),
+        "--name",
+        "mine",
+    )
     assert again.exit_code == 1 and "already" in again.output
     assert run("backbone", "remove", "mine").exit_code == 0
     gone = run("backbone", "remove", "mine")
@@ -220,8 +238,10 @@ def test_a_table_is_refused_once_its_backbone_s_name_means_other_weights(generat
 
 
 def test_a_latent_avg_of_7_numbers_or_of_nan_is_refused(generator, tmp_path):
-    for value, sentence in ((torch.zeros(7), r"must be \(512,\) or \(8, 512\), got \(7,\)"),
-                            (torch.full((512,), float("nan")), "must hold finite numbers")):
+    for value, sentence in (
+        (torch.zeros(7), r"must be \(512,\) or \(8, 512\), got \(7,\)"),
+        (torch.full((512,), float("nan")), "must hold finite numbers"),
+    ):
         torch.save({"g_ema": generator.state_dict(), "latent_avg": value}, tmp_path / "avg.pt")
         with pytest.raises(Img2TabError, match=sentence):
             checkpoints.open_stylegan2(tmp_path / "avg.pt")
@@ -230,7 +250,8 @@ def test_a_latent_avg_of_7_numbers_or_of_nan_is_refused(generator, tmp_path):
 def test_8_processes_that_add_a_name_at_once_lose_none(tmp_path):
     code = (
         "import sys, time\nfrom img2tab_core.backbone_names import changing_backbones\n"
-        "with changing_backbones() as added:\n    time.sleep(0.05)\n    added[sys.argv[1]] = {'folder': sys.argv[1]}")
+        "with changing_backbones() as added:\n    time.sleep(0.05)\n    added[sys.argv[1]] = {'folder': sys.argv[1]}"
+    )
     home = {**os.environ, "IMG2TAB_HOME": str(tmp_path / "home")}
     working = [subprocess.Popen([sys.executable, "-c", code, f"name-{i}"], env=home) for i in range(8)]
     assert [one.wait(60) for one in working] == [0] * 8

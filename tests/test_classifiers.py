@@ -61,9 +61,7 @@ def test_excluded_channels_3_and_5_cannot_change_a_single_bit(data, without):
     for value in (0, 1e30, -1e30, np.inf, np.nan):
         wild[:, [3, 5]] = value
         assert np.array_equal(without.predict_proba(wild), without.predict_proba(X))
-    for before, after in zip(
-        measures.explain(without, X[:3]), measures.explain(without, wild[:3]), strict=True
-    ):
+    for before, after in zip(measures.explain(without, X[:3]), measures.explain(without, wild[:3]), strict=True):
         assert before.probability == after.probability
         assert np.array_equal(before.contributions, after.contributions)
 
@@ -363,10 +361,16 @@ def rounded(split_data):
 ORDER = np.array([3, 20, 21, 7, 11, *(i for i in range(D) if i not in (3, 20, 21, 7, 11))])
 
 
-@pytest.mark.parametrize("params", [
-    {}, {"excluded": frozenset({3})}, {"screen": None}, {"excluded": frozenset(range(12)), "random_state": 5},
-    {"thread_count": 2},
-])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"excluded": frozenset({3})},
+        {"screen": None},
+        {"excluded": frozenset(range(12)), "random_state": 5},
+        {"thread_count": 2},
+    ],
+)
 def test_trained_on_rounded_codes_it_is_the_same_to_the_last_bit(split_data, rounded, params):
     X, y, train, unseen = split_data
     plain = CatBoostConcepts(**SMALL | params).fit(X, y[train], rows=train, order=ORDER)
@@ -440,8 +444,9 @@ def test_rounded_codes_of_which_half_a_file_is_left_are_not_taken(rounded, tmp_p
 def test_four_threads_on_the_same_rounded_codes_train_what_one_trains(split_data, rounded):
     seeds = [0, 0, 1, 1]
     with ThreadPoolExecutor(4) as pool:
-        models = list(pool.map(
-            lambda seed: CatBoostConcepts(**SMALL, random_state=seed).fit_rounded(rounded, order=ORDER), seeds))
+        models = list(
+            pool.map(lambda seed: CatBoostConcepts(**SMALL, random_state=seed).fit_rounded(rounded, order=ORDER), seeds)
+        )
     alone = {seed: CatBoostConcepts(**SMALL, random_state=seed).fit_rounded(rounded, order=ORDER) for seed in (0, 1)}
     assert all(same(model, alone[seed], split_data[0]) for seed, model in zip(seeds, models, strict=True))
 
@@ -449,7 +454,8 @@ def test_four_threads_on_the_same_rounded_codes_train_what_one_trains(split_data
 def test_training_on_rounded_codes_reports_up_to_1_and_can_be_stopped(rounded):
     seen = []
     CatBoostConcepts(**SMALL).fit_rounded(
-        rounded, order=ORDER, progress=lambda share, text: seen.append(share), cancelled=lambda: False)
+        rounded, order=ORDER, progress=lambda share, text: seen.append(share), cancelled=lambda: False
+    )
     assert seen == sorted(seen) and seen[0] == 0 and seen[-1] == 1 and len(seen) > 40
     answers = iter([False] * 5 + [True] * 100)
     model = CatBoostConcepts(**SMALL)

@@ -28,7 +28,7 @@ def run(*words: object):
 def as_json(*words: object) -> dict:
     result = run(*words, "--json")
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)                                 # one document and nothing else
+    return json.loads(result.stdout)  # one document and nothing else
 
 
 @pytest.fixture
@@ -98,7 +98,8 @@ def test_train_without_two_concepts_says_what_it_reached_and_keeps_the_run(tmp_p
     from img2tab_core.classifiers.runs import load_run
 
     found = as_json(
-        "train", "--target", "perceived_gender", "--exclude", "2839,0", "--seed", 1, "--out", tmp_path / "r")
+        "train", "--target", "perceived_gender", "--exclude", "2839,0", "--seed", 1, "--out", tmp_path / "r"
+    )
     assert found["excluded"] == [0, 2839]
     assert found["accuracy"] > 0.85 and found["auc"] > 0.93 and found["log_loss"] < 0.4
     kept = load_run(tmp_path / "r")
@@ -161,20 +162,23 @@ def saved(file, **arrays):
     np.savez(file, **arrays)
 
 
-@pytest.mark.parametrize(("make", "sentence"), [
-    (lambda file: file.write_bytes(b""), "must be a whole .npz with an array psi"),
-    (lambda file: file.write_bytes(b"PK\x03\x04 and no more"), "must be a whole .npz with an array psi"),
-    (lambda file: file.mkdir(), "Is a directory"),
-    (lambda file: np.save(file.open("wb"), np.zeros((1, 6752))), "must be an .npz with an array psi"),
-    (lambda file: saved(file, w=np.zeros((1, 6752))), "must be a whole .npz with an array psi"),
-    (lambda file: saved(file, psi=np.zeros(6752)), "got float64 of shape (6752,)"),
-    (lambda file: saved(file, psi=np.full((1, 6752), "a")), "got <U1 of shape (1, 6752)"),
-    (lambda file: saved(file, psi=np.array([[None]])), "must be a whole .npz with an array psi"),
-    (lambda file: saved(file, psi=np.zeros((0, 6752))), "--row must be below 0"),
-    (lambda file: saved(file, psi=np.zeros((1, 7))), "must have 6752 channels"),
-    (lambda file: saved(file, psi=np.full((1, 6752), np.nan)), "not finite numbers"),
-    (lambda file: saved(file, psi=np.full((1, 6752), 1e300)), "not finite numbers"),
-])
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda file: file.write_bytes(b""), "must be a whole .npz with an array psi"),
+        (lambda file: file.write_bytes(b"PK\x03\x04 and no more"), "must be a whole .npz with an array psi"),
+        (lambda file: file.mkdir(), "Is a directory"),
+        (lambda file: np.save(file.open("wb"), np.zeros((1, 6752))), "must be an .npz with an array psi"),
+        (lambda file: saved(file, w=np.zeros((1, 6752))), "must be a whole .npz with an array psi"),
+        (lambda file: saved(file, psi=np.zeros(6752)), "got float64 of shape (6752,)"),
+        (lambda file: saved(file, psi=np.full((1, 6752), "a")), "got <U1 of shape (1, 6752)"),
+        (lambda file: saved(file, psi=np.array([[None]])), "must be a whole .npz with an array psi"),
+        (lambda file: saved(file, psi=np.zeros((0, 6752))), "--row must be below 0"),
+        (lambda file: saved(file, psi=np.zeros((1, 7))), "must have 6752 channels"),
+        (lambda file: saved(file, psi=np.full((1, 6752), np.nan)), "not finite numbers"),
+        (lambda file: saved(file, psi=np.full((1, 6752), 1e300)), "not finite numbers"),
+    ],
+)
 def test_codes_that_are_not_numbers_of_shape_n_by_6752_are_one_sentence(studio, tmp_path, make, sentence):
     file = tmp_path / "codes.npz"
     make(file)
@@ -189,16 +193,22 @@ def test_half_an_archive_is_one_sentence(codes, tmp_path):
     assert result.exit_code == 1 and "must be a whole .npz" in result.output
 
 
-@pytest.mark.parametrize(("out", "sentence"), [
-    (".", "got the folder"), ("folder.npy", "got the folder"), ("missing/x.npy", "there is no folder missing"),
-    ("x" * 300 + ".npy", "File name too long"),
-])
+@pytest.mark.parametrize(
+    ("out", "sentence"),
+    [
+        (".", "got the folder"),
+        ("folder.npy", "got the folder"),
+        ("missing/x.npy", "there is no folder missing"),
+        ("x" * 300 + ".npy", "File name too long"),
+    ],
+)
 @pytest.mark.parametrize("verb", ["encode", "render"])
 def test_out_is_looked_at_before_1_photo_is_read(tmp_path, monkeypatch, verb, out, sentence):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.npy").mkdir()
-    result = run(*({"encode": ["encode", "nothing.jpg"], "render": ["render", "--codes", "nothing.npz"]}[verb]),
-                 "--out", out)
+    result = run(
+        *({"encode": ["encode", "nothing.jpg"], "render": ["render", "--codes", "nothing.npz"]}[verb]), "--out", out
+    )
     assert result.exit_code == 1
     assert sentence in result.output or (verb == "render" and "must end in .png or .npy, got ." in result.output)
 
@@ -309,12 +319,12 @@ def test_ctrl_c_after_1_of_3_photos_keeps_the_style_code_of_1(sample, tmp_path, 
 
     def refine(self, face, **options):
         turns.append(face)
-        if len(turns) == 2:                                          # pressed while the second photo's turn comes
+        if len(turns) == 2:  # pressed while the second photo's turn comes
             os.kill(os.getpid(), signal.SIGINT)
         return real(self, face, **options)
 
     monkeypatch.setattr(Studio, "refine", refine)
-    out, before = tmp_path / "codes.npz", signal.getsignal(signal.SIGINT)        # ignored where a job runs us
+    out, before = tmp_path / "codes.npz", signal.getsignal(signal.SIGINT)  # ignored where a job runs us
     result = run("refine", "--no-align", sample, sample, sample, "--out", out, "--steps", 1)
     assert result.exit_code == 130
     assert "1 of 3 photos were refined" in result.stderr
@@ -322,10 +332,13 @@ def test_ctrl_c_after_1_of_3_photos_keeps_the_style_code_of_1(sample, tmp_path, 
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize(("words", "told"), [
-    (["--seconds", 0], "--seconds must be above 0, got 0"),
-    (["--picture", "rows.jpg"], "--picture must end in .png, got rows.jpg"),
-])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--seconds", 0], "--seconds must be above 0, got 0"),
+        (["--picture", "rows.jpg"], "--picture must end in .png, got rows.jpg"),
+    ],
+)
 def test_refine_says_what_an_option_must_be(sample, tmp_path, words, told):
     result = run("refine", sample, "--out", tmp_path / "codes.npz", *words)
     assert result.exit_code == 1 and told in result.stderr

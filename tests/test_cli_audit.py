@@ -106,10 +106,13 @@ def test_audit_of_a_run_in_a_folder_is_of_its_90_test_faces_and_not_of_the_stand
     assert found["gaps"]["equalised_odds"]["value"] < standing["gaps"]["equalised_odds"]["value"]
 
 
-@pytest.mark.parametrize(("words", "sentence"), [
-    (["--target", "group"], "is of kind, got --target group"),
-    (["--table", "default"], "is of toy, got --table default"),
-])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--target", "group"], "is of kind, got --target group"),
+        (["--table", "default"], "is of toy, got --table default"),
+    ],
+)
 def test_what_a_run_is_of_is_not_said_twice(trained, words, sentence):
     result = run("audit", "--run", trained, "--sensitive", "group", *words)
     assert result.exit_code == 1 and sentence in result.stderr and len(result.stderr.splitlines()) == 1
@@ -149,8 +152,10 @@ def test_carried_has_40_to_59_in_front_with_a_shift_of_1_5_over_their_own_spread
     kind, group = (table.labels[name].to_numpy()[rows] for name in ("kind", "group"))
     first = found["concepts"][0]
     codes = table.psi[rows, first["index"]]
-    shift = np.mean([codes[(kind == c) & (group == 1)].mean() - codes[(kind == c) & (group == 0)].mean()
-                     for c in (0, 1)]) / table.stats.std[first["index"]]
+    shift = (
+        np.mean([codes[(kind == c) & (group == 1)].mean() - codes[(kind == c) & (group == 0)].mean() for c in (0, 1)])
+        / table.stats.std[first["index"]]
+    )
     assert first["shift"] == pytest.approx(shift, rel=1e-5) and found["faces"] == len(rows) == 510
     assert sum(one["importance"] for one in found["concepts"]) > 0.2
 
@@ -161,8 +166,9 @@ def test_a_suggestion_is_said_with_its_rule_and_written_so_that_train_takes_it(h
     assert set(range(40, 60)) <= set(excluded) and len(excluded) + found["suggestion"]["kept"] == CHANNELS
     shared = read_exclusions(tmp_path / "x.json", backbone="made-by-hand", channels=CHANNELS, table_key="toy-key")
     assert list(shared.excluded) == sorted(excluded) and shared.target == "kind"
-    made = as_json("train", "--table", "toy", "--target", "kind", "--exclude", f"@{tmp_path / 'x.json'}", "--out",
-                   tmp_path / "run")
+    made = as_json(
+        "train", "--table", "toy", "--target", "kind", "--exclude", f"@{tmp_path / 'x.json'}", "--out", tmp_path / "run"
+    )
     assert made["excluded"] == sorted(excluded)
     text = said("carried", *ABOUT, "--suggest")
     assert "Suggested: Exclude every channel" in text and f"{len(excluded)} of 60 concepts" in text
@@ -170,17 +176,21 @@ def test_a_suggestion_is_said_with_its_rule_and_written_so_that_train_takes_it(h
     assert wrong.exit_code == 1 and "--out must end in .json" in wrong.stderr
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"backbone": "another"}, "of channels of the backbone another"),
-    ({"excluded": [60]}, "must be below 60"),
-    ({"format": 2}, "must have format 1"),
-])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"backbone": "another"}, "of channels of the backbone another"),
+        ({"excluded": [60]}, "must be below 60"),
+        ({"format": 2}, "must have format 1"),
+    ],
+)
 def test_a_list_of_another_backbone_or_of_more_channels_is_a_sentence(home, tmp_path, change, sentence):
     said("carried", *ABOUT, "--suggest", "--out", tmp_path / "x.json")
     content = json.loads((tmp_path / "x.json").read_text())
     (tmp_path / "x.json").write_text(json.dumps(content | change))
-    result = run("train", "--table", "toy", "--target", "kind", "--exclude", f"@{tmp_path / 'x.json'}", "--out",
-                 tmp_path / "run")
+    result = run(
+        "train", "--table", "toy", "--target", "kind", "--exclude", f"@{tmp_path / 'x.json'}", "--out", tmp_path / "run"
+    )
     assert result.exit_code == 1 and sentence in result.stderr and len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
@@ -203,7 +213,7 @@ def test_proxies_of_2_excluded_channels_are_among_40_to_59_and_the_group_is_stil
     assert found["readable"]["sentence"].startswith("You excluded 2 channels; group can still be read")
     linked = [one for one in found["stand_ins"] if one["goes_with"] is not None]
     assert len(linked) == 5 and {one["goes_with"] for one in linked} <= {40, 41}
-    assert sum(one["index"] >= 42 for one in linked) == 5             # given the kind, only the group makes them alike
+    assert sum(one["index"] >= 42 for one in linked) == 5  # given the kind, only the group makes them alike
     before = Studio().scores(Studio().run(Studio().table("toy"), "kind")).importance
     assert all(one["importance_before"] == pytest.approx(before[one["index"]]) for one in found["stand_ins"])
     assert [one["index"] for one in found["families"]["of_excluded"]] == sorted([40, 41], key=lambda i: -before[i])
@@ -252,17 +262,39 @@ def test_a_run_that_excludes_all_20_that_are_moved_flips_0_and_says_why(trained,
 @pytest.mark.slow
 def test_12_faces_before_and_after_are_1_picture_and_2_are_drawn_and_encoded_again(studio, tmp_path, monkeypatch):
     whole = studio.table()
-    rows = np.sort(np.concatenate([
-        np.flatnonzero((whole.labels.smiling == c) & (whole.labels.perceived_gender == g))[:75]
-        for c in (0, 1) for g in (0, 1)]))
+    rows = np.sort(
+        np.concatenate(
+            [
+                np.flatnonzero((whole.labels.smiling == c) & (whole.labels.perceived_gender == g))[:75]
+                for c in (0, 1)
+                for g in (0, 1)
+            ]
+        )
+    )
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     labels = whole.labels.iloc[rows].reset_index(drop=True)
     tables.write_table(
-        tmp_path / "tables" / "small", lambda part: whole.psi[rows[part]], labels,
-        targets=[one for one in whole.targets if one.name in ("smiling", "perceived_gender")], layout=whole.layout,
-        backbone=whole.backbone, key="small")
-    found = as_json("intervene", "--table", "small", "--target", "smiling", "--sensitive", "perceived_gender",
-                    "--faces", tmp_path / "faces.png", "--check", 1)
+        tmp_path / "tables" / "small",
+        lambda part: whole.psi[rows[part]],
+        labels,
+        targets=[one for one in whole.targets if one.name in ("smiling", "perceived_gender")],
+        layout=whole.layout,
+        backbone=whole.backbone,
+        key="small",
+    )
+    found = as_json(
+        "intervene",
+        "--table",
+        "small",
+        "--target",
+        "smiling",
+        "--sensitive",
+        "perceived_gender",
+        "--faces",
+        tmp_path / "faces.png",
+        "--check",
+        1,
+    )
     number = len(found["first"])
     assert 3 < number <= 12
     assert Image.open(tmp_path / "faces.png").size == (3 * 512 + 2 * 16, -(-number // 3) * 272 - 16)
@@ -274,10 +306,9 @@ def test_12_faces_before_and_after_are_1_picture_and_2_are_drawn_and_encoded_aga
 
 
 def test_remedies_are_5_and_ours_and_the_table_does_not_call_the_90_test_faces_balanced(trained, tmp_path, monkeypatch):
-    quick = partial(remedies.compare_remedies, base="logistic")      # hundreds of CatBoosts are for a person who asks
+    quick = partial(remedies.compare_remedies, base="logistic")  # hundreds of CatBoosts are for a person who asks
     monkeypatch.setattr(remedies, "compare_remedies", quick)
-    found = as_json(
-        "remedies", "--run", trained, "--sensitive", "group", "--seeds", 1, "--out", tmp_path / "x.md")
+    found = as_json("remedies", "--run", trained, "--sensitive", "group", "--seeds", 1, "--out", tmp_path / "x.md")
     assert [one["own"] for one in found["outcomes"]] == [False] * 5 + [True]
     assert remedies.Remedies.from_json(found).test_faces == 90
     text = (tmp_path / "x.md").read_text()
@@ -285,8 +316,21 @@ def test_remedies_are_5_and_ours_and_the_table_does_not_call_the_90_test_faces_b
 
 
 def test_worked_example_on_200_faces_writes_1_row_for_each_of_6_ways(home, tmp_path):
-    words = ("worked-example", "--table", "toy", "--target", "kind", "--sensitive", "group", "--seeds", 1, "--faces",
-             "200", "--base", "logistic")
+    words = (
+        "worked-example",
+        "--table",
+        "toy",
+        "--target",
+        "kind",
+        "--sensitive",
+        "group",
+        "--seeds",
+        1,
+        "--faces",
+        "200",
+        "--base",
+        "logistic",
+    )
     found = as_json(*words, "--out", tmp_path / "x.csv")
     assert found["train_faces"] == [200]
     assert pd.read_csv(tmp_path / "x.csv").remedy.tolist()[-1] == worked_example.OURS and len(found["outcomes"]) == 6
@@ -299,11 +343,13 @@ def test_a_biased_table_has_90_of_100_training_faces_in_2_cells_and_a_test_split
     toy = Studio().table("toy")
     made = worked_example.biased_table(toy, tmp_path / "biased", "kind", "group", faces=100)
     kind, group = (made.labels[name].to_numpy() for name in ("kind", "group"))
-    cells = {part: [int(((kind == c) & (group == g))[made.rows(part)].sum()) for c in (0, 1) for g in (0, 1)]
-             for part in ("train", "validation", "test")}
+    cells = {
+        part: [int(((kind == c) & (group == g))[made.rows(part)].sum()) for c in (0, 1) for g in (0, 1)]
+        for part in ("train", "validation", "test")
+    }
     assert cells["train"] == [45, 5, 5, 45] and len(set(cells["test"])) == 1 and sum(cells["validation"]) == 90
     where = [np.flatnonzero((toy.psi == row).all(axis=1)) for row in made.psi]
-    assert all(len(rows) == 1 for rows in where)                     # each face once, with its own split and labels
+    assert all(len(rows) == 1 for rows in where)  # each face once, with its own split and labels
     origin = np.concatenate(where)
     assert (toy.split[origin] == made.split).all() and (toy.labels["kind"].to_numpy()[origin] == kind).all()
     assert len(np.unique(origin)) == len(origin)
@@ -338,25 +384,34 @@ def test_the_table_worked_example_has_a_gap_of_0_3_and_the_suggestion_closes_7_t
 # --- mistakes, and Ctrl+C ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("words", "sentence"), [
-    (["audit", "--sensitive", "group"], "with --target, or a trained run with --run"),
-    (["audit", "--target", "kind", "--sensitive", "kind", "--table", "toy"], "something else than what is predicted"),
-    (["audit", *ABOUT, "--out", "x.txt"], "--out must end in .csv, .json, .md, got x.txt"),
-    (["audit", "--run", "nowhere", "--sensitive", "group"], "no readable"),
-    (["carried", "--target", "kind", "--sensitive", "group", "--table", "other"], "There is no table named 'other'"),
-    (["carried", "--target", "kind", "--sensitive", "age", "--table", "toy"], "has no target 'age'"),
-    (["exclusion-curve", "--target", "kind", "--sensitive", "kind", "--table", "toy"], "must differ"),
-    (["proxies", *ABOUT], "Name what is excluded"),
-    (["proxies", *ABOUT, "--exclude", "60"], "between 0 and 59"),
-    (["proxies", *ABOUT, "--exclude", "@nowhere.json"], "nowhere.json cannot be read"),
-    (["intervene", *ABOUT, "--channels", "a"], "--channels must be channel numbers with commas"),
-    (["intervene", *ABOUT, "--channels", "1", "--count", "3"], "Say what is moved once"),
-    (["intervene", *ABOUT, "--faces", "x.jpg"], "--faces must end in .png"),
-    (["intervene", *ABOUT, "--family-of", "60"], "in no family"),
-    (["intervene", *ABOUT, "--strength", "0"], "above 0"),
-    (["remedies", "--target", "kind", "--sensitive", "age", "--table", "toy"], "has no target 'age'"),
-    (["tables", "build", "mine"], "called `default` and `worked-example`, got 'mine'"),
-])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["audit", "--sensitive", "group"], "with --target, or a trained run with --run"),
+        (
+            ["audit", "--target", "kind", "--sensitive", "kind", "--table", "toy"],
+            "something else than what is predicted",
+        ),
+        (["audit", *ABOUT, "--out", "x.txt"], "--out must end in .csv, .json, .md, got x.txt"),
+        (["audit", "--run", "nowhere", "--sensitive", "group"], "no readable"),
+        (
+            ["carried", "--target", "kind", "--sensitive", "group", "--table", "other"],
+            "There is no table named 'other'",
+        ),
+        (["carried", "--target", "kind", "--sensitive", "age", "--table", "toy"], "has no target 'age'"),
+        (["exclusion-curve", "--target", "kind", "--sensitive", "kind", "--table", "toy"], "must differ"),
+        (["proxies", *ABOUT], "Name what is excluded"),
+        (["proxies", *ABOUT, "--exclude", "60"], "between 0 and 59"),
+        (["proxies", *ABOUT, "--exclude", "@nowhere.json"], "nowhere.json cannot be read"),
+        (["intervene", *ABOUT, "--channels", "a"], "--channels must be channel numbers with commas"),
+        (["intervene", *ABOUT, "--channels", "1", "--count", "3"], "Say what is moved once"),
+        (["intervene", *ABOUT, "--faces", "x.jpg"], "--faces must end in .png"),
+        (["intervene", *ABOUT, "--family-of", "60"], "in no family"),
+        (["intervene", *ABOUT, "--strength", "0"], "above 0"),
+        (["remedies", "--target", "kind", "--sensitive", "age", "--table", "toy"], "has no target 'age'"),
+        (["tables", "build", "mine"], "called `default` and `worked-example`, got 'mine'"),
+    ],
+)
 def test_a_mistake_is_1_sentence_and_exit_code_1(home, tmp_path, monkeypatch, words, sentence):
     monkeypatch.chdir(tmp_path)
     result = run(*words)

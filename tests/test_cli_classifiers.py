@@ -43,8 +43,15 @@ def home(tmp_path_factory):
         for name, count, layout in (("toy", 200, StyleLayout((60,))), ("wide", 80, layout_of(1024))):
             psi = rng.normal(size=(count, layout.total)).astype(np.float32)
             labels = pd.DataFrame({"odd": (psi[:, 7] > 0).astype(np.int8), "tall": (psi[:, 9] > 0).astype(np.int8)})
-            tables.write_table(own / "tables" / name, lambda rows, psi=psi: psi[rows], labels, targets=[TOY, TALL],
-                               layout=layout, backbone="made-by-hand", key=name)
+            tables.write_table(
+                own / "tables" / name,
+                lambda rows, psi=psi: psi[rows],
+                labels,
+                targets=[TOY, TALL],
+                layout=layout,
+                backbone="made-by-hand",
+                key=name,
+            )
         yield own
 
 
@@ -56,8 +63,19 @@ def published(shared_reference):
 
 
 def test_compare_prints_1_line_for_each_of_2_classifiers_and_writes_csv_and_json(home, tmp_path):
-    words = ("compare", "--table", "toy", "--target", "odd", "--classifiers", "logistic,forest", "--seeds", 2,
-             "--faces", 100)
+    words = (
+        "compare",
+        "--table",
+        "toy",
+        "--target",
+        "odd",
+        "--classifiers",
+        "logistic,forest",
+        "--seeds",
+        2,
+        "--faces",
+        100,
+    )
     result = run(*words, "--out", tmp_path / "found.csv")
     assert result.exit_code == 0, result.output
     assert [line[:20].strip() for line in result.stdout.splitlines()[2:4]] == ["Logistic regression", "Random forest"]
@@ -68,19 +86,33 @@ def test_compare_prints_1_line_for_each_of_2_classifiers_and_writes_csv_and_json
     assert found["seeds"] == [0, 1] and found["contenders"][1]["trials"][0]["top"][0] == 7
 
 
-@pytest.mark.parametrize(("words", "sentence"), [
-    (("--classifiers", "oracle"), "got oracle"),
-    (("--out", "found.txt"), "--out must end in .csv, .json, .md"),
-    (("--target", "no"), "has no target 'no'"),
-])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--classifiers", "oracle"), "got oracle"),
+        (("--out", "found.txt"), "--out must end in .csv, .json, .md"),
+        (("--target", "no"), "has no target 'no'"),
+    ],
+)
 def test_3_wrong_comparisons_are_a_sentence(home, words, sentence):
     result = run("compare", "--table", "toy", "--target", "odd", "--seeds", 1, "--classifiers", "logistic", *words)
     assert result.exit_code == 1 and sentence in result.output.replace("\n", " ")
 
 
 def test_train_makes_any_kind_and_excludes_1_channel_for_good(home, tmp_path):
-    said = as_json("train", "--table", "toy", "--target", "odd", "--classifier", "logistic", "--exclude", "7", "--out",
-                   tmp_path / "run")
+    said = as_json(
+        "train",
+        "--table",
+        "toy",
+        "--target",
+        "odd",
+        "--classifier",
+        "logistic",
+        "--exclude",
+        "7",
+        "--out",
+        tmp_path / "run",
+    )
     assert said["classifier"] == "logistic" and said["excluded"] == [7] and said["accuracy"] < 0.8
     model = kinds.load(tmp_path / "run")
     assert model.kind == "logistic" and measures.importance(model)[7] == 0
@@ -125,7 +157,8 @@ def test_imported_it_is_a_run_of_the_table_on_every_page_until_the_table_changes
     code = tables_code(table, 0)
     prediction = studio.predict(run_of, code)
     assert 1 / (1 + np.exp(-prediction.baseline - prediction.contributions.sum())) == pytest.approx(
-        prediction.probability, abs=1e-6)
+        prediction.probability, abs=1e-6
+    )
     wrong = run("import", "classifier", published, "--table", "toy", "--target", "odd")
     assert wrong.exit_code == 1 and "9,088 channels" in wrong.output and "has 60" in wrong.output.replace("\n", " ")
 

@@ -63,8 +63,19 @@ def smiles(home):
         shutil.copytree(kept, home, dirs_exist_ok=True)
         return "smiles"
     begin()
-    said("session", "train", "smiles", "--classifier", "logistic", "--exclude", ",".join(map(str, range(12, 24))),
-         "--why", "they carry the group", "--who", "ada")
+    said(
+        "session",
+        "train",
+        "smiles",
+        "--classifier",
+        "logistic",
+        "--exclude",
+        ",".join(map(str, range(12, 24))),
+        "--why",
+        "they carry the group",
+        "--who",
+        "ada",
+    )
     kept.mkdir()
     for file in home.glob("sessions.db*"):
         shutil.copy(file, kept)
@@ -128,7 +139,14 @@ def test_a_renamed_session_is_deleted_only_with_yes_and_its_log_of_7_lines_stays
     assert as_json("session", "list") == {"sessions": []}
     found = as_json("session", "log", "grins", "--out", tmp_path / "log.csv")["log"]
     assert [one["what"] for one in found] == [
-        "created", "run started", "run done", "run started", "run done", "renamed", "deleted"]
+        "created",
+        "run started",
+        "run done",
+        "run started",
+        "run done",
+        "renamed",
+        "deleted",
+    ]
     assert [one["who"] for one in found][3:5] == ["ada", "ada"] and len(pd.read_csv(tmp_path / "log.csv")) == 7
     assert len(said("session", "log").splitlines()) == 7
 
@@ -187,7 +205,11 @@ def test_real_compares_the_current_run_with_its_parent_over_2_seeds_and_keeps_th
 def test_a_shared_run_is_repeated_to_the_same_model_in_another_session(smiles, tmp_path):
     file = tmp_path / "list.json"
     assert as_json("session", "share", smiles, "--out", file) == {
-        "out": str(file), "session": "smiles", "run": 2, "excluded": 12}
+        "out": str(file),
+        "session": "smiles",
+        "run": 2,
+        "excluded": 12,
+    }
     shared = read_exclusions(file, backbone="made-by-hand", channels=CHANNELS, table_key="toy-key")
     assert shared.excluded == tuple(range(12, 24)) and shared.classifier == "logistic"
     begin("second")
@@ -240,8 +262,9 @@ def test_report_writes_the_page_of_the_session_and_names_its_4_files(smiles, tmp
     def write_report(runs, session, html, *, progress, cancelled):
         seen.update(session=session.name, runs=len(runs.sessions.runs(session)), stopped=cancelled())
         html.write_text("<p>page</p>")
-        return report.Written(html, (tmp_path / "t" / "a.csv", tmp_path / "t" / "b.csv"), tmp_path / "t" / "x.json",
-                              tmp_path / "card.md")
+        return report.Written(
+            html, (tmp_path / "t" / "a.csv", tmp_path / "t" / "b.csv"), tmp_path / "t" / "x.json", tmp_path / "card.md"
+        )
 
     monkeypatch.setattr(report, "write_report", write_report)
     found = as_json("report", smiles, "--html", tmp_path / "page.html")
@@ -254,29 +277,32 @@ def test_report_writes_the_page_of_the_session_and_names_its_4_files(smiles, tmp
 # --- mistakes ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("words", "sentence"), [
-    (["session", "show", "grins"], "There is no session 'grins'. Choose one of: smiles."),
-    (["session", "train", "grins"], "There is no session 'grins'"),
-    (["session", "log", "grins"], "Nothing was done in a session 'grins'"),
-    (["report", "grins", "--html", "x.html"], "There is no session 'grins'"),
-    (["report", "smiles", "--html", "x.pdf"], "must end in .html, got x.pdf"),
-    (["session", "new", "smiles", *ABOUT], "already a session named"),
-    (["session", "new", "b", *ABOUT, "--sensitive", "kind"], "other than what is predicted"),
-    (["session", "new", "b", *ABOUT, "--table", "none"], "no table named 'none'"),
-    (["session", "train", "smiles", "--from", "9"], "has no run 9. Choose one from 1 to 2"),
-    (["session", "train", "smiles", "--from", "0"], "has no run 0"),
-    (["session", "train", "smiles", "--also"], "--also adds to something"),
-    (["session", "train", "smiles", "--exclude", "1", "--suggest", "group"], "Say what is excluded once"),
-    (["session", "train", "smiles", "--exclude", "one"], "channel numbers with commas"),
-    (["session", "train", "smiles", "--suggest", "age"], "has no target 'age'"),
-    (["session", "restore", "smiles", "7"], "has no run 7"),
-    (["session", "compare", "smiles", "1", "7"], "has no run 7"),
-    (["session", "compare", "smiles", "1", "2", "--out", "x.txt"], "--out must end in .csv, .json, .md"),
-    (["session", "real", "smiles", "1"], "Name two runs"),
-    (["session", "share", "smiles", "--out", "x.csv"], "--out must end in .json"),
-    (["session", "repeat", "smiles", "none.json"], "none.json cannot be read"),
-    (["session", "rename", "smiles", " "], "not empty"),
-])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["session", "show", "grins"], "There is no session 'grins'. Choose one of: smiles."),
+        (["session", "train", "grins"], "There is no session 'grins'"),
+        (["session", "log", "grins"], "Nothing was done in a session 'grins'"),
+        (["report", "grins", "--html", "x.html"], "There is no session 'grins'"),
+        (["report", "smiles", "--html", "x.pdf"], "must end in .html, got x.pdf"),
+        (["session", "new", "smiles", *ABOUT], "already a session named"),
+        (["session", "new", "b", *ABOUT, "--sensitive", "kind"], "other than what is predicted"),
+        (["session", "new", "b", *ABOUT, "--table", "none"], "no table named 'none'"),
+        (["session", "train", "smiles", "--from", "9"], "has no run 9. Choose one from 1 to 2"),
+        (["session", "train", "smiles", "--from", "0"], "has no run 0"),
+        (["session", "train", "smiles", "--also"], "--also adds to something"),
+        (["session", "train", "smiles", "--exclude", "1", "--suggest", "group"], "Say what is excluded once"),
+        (["session", "train", "smiles", "--exclude", "one"], "channel numbers with commas"),
+        (["session", "train", "smiles", "--suggest", "age"], "has no target 'age'"),
+        (["session", "restore", "smiles", "7"], "has no run 7"),
+        (["session", "compare", "smiles", "1", "7"], "has no run 7"),
+        (["session", "compare", "smiles", "1", "2", "--out", "x.txt"], "--out must end in .csv, .json, .md"),
+        (["session", "real", "smiles", "1"], "Name two runs"),
+        (["session", "share", "smiles", "--out", "x.csv"], "--out must end in .json"),
+        (["session", "repeat", "smiles", "none.json"], "none.json cannot be read"),
+        (["session", "rename", "smiles", " "], "not empty"),
+    ],
+)
 def test_a_mistake_is_1_sentence_and_exit_code_1_and_changes_nothing(smiles, tmp_path, monkeypatch, words, sentence):
     monkeypatch.chdir(tmp_path)
     before = as_json("session", "log")
@@ -294,12 +320,15 @@ def test_a_run_1_alone_cannot_be_asked_whether_it_is_real(home):
     assert result.exit_code == 1 and "Run 1 was changed from no other" in result.stderr
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"backbone": "another"}, "of channels of the backbone another"),
-    ({"excluded": [24]}, "must be below 24"),
-    ({"target": "group"}, "made on the table toy for group"),
-    ({"table_key": "other"}, "is about kind on toy as it is now"),
-])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"backbone": "another"}, "of channels of the backbone another"),
+        ({"excluded": [24]}, "must be below 24"),
+        ({"target": "group"}, "made on the table toy for group"),
+        ({"table_key": "other"}, "is about kind on toy as it is now"),
+    ],
+)
 def test_a_list_of_something_else_is_not_repeated(smiles, tmp_path, change, sentence):
     file = tmp_path / "list.json"
     said("session", "share", smiles, "--out", file)

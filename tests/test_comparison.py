@@ -26,15 +26,19 @@ KINDS = ("logistic", "forest")
 def table(tmp_path_factory):
     """400 faces x 40 channels; 3, 7, 11 and 15 differ between the classes by 2 to 1.4 standard deviations."""
     rng = np.random.default_rng(0)
-    labels = (np.arange(N) % 4 == 0).astype(np.int8)                 # a quarter in class 1
+    labels = (np.arange(N) % 4 == 0).astype(np.int8)  # a quarter in class 1
     psi = rng.normal(size=(N, D)).astype(np.float32)
     for shift, index in zip((2, 1.8, 1.6, 1.4), (3, 7, 11, 15), strict=True):
         psi[:, index] += shift * labels
     frame = pd.DataFrame({"smiling": labels, "unknown": np.full(N, -1, np.int8)})
     return tables.write_table(
-        tmp_path_factory.mktemp("tables") / "toy", lambda rows: psi[rows], frame,
+        tmp_path_factory.mktemp("tables") / "toy",
+        lambda rows: psi[rows],
+        frame,
         targets=[Target("smiling", "Smiling", ("no", "yes"), "by hand"), Target("unknown", "?", ("no", "yes"), "not")],
-        layout=StyleLayout((D,)), backbone="toy", key="toy-key",
+        layout=StyleLayout((D,)),
+        backbone="toy",
+        key="toy-key",
     )
 
 
@@ -55,7 +59,7 @@ def test_the_four_concepts_that_carry_the_label_are_found_by_both(found):
     for contender in found.contenders:
         assert len(contender.trials) == 3 and contender.reason is None
         assert contender.estimate("auc").mean > 0.9
-        assert contender.estimate_at("overlap", 1).mean >= 0.75      # of the 4; by chance 0.1
+        assert contender.estimate_at("overlap", 1).mean >= 0.75  # of the 4; by chance 0.1
         assert set(contender.trials[0].top[:4]) <= {3, 7, 11, 15} or contender.trials[0].overlap[1] < 1
 
 
@@ -91,10 +95,16 @@ def test_overlap_and_distance_of_a_hand_made_importance():
     importance = np.array([0.25, 0.5, 0, 0, 0.25, 0])
     metrics = measures.Metrics(0.9, (0.8, 1.0), 0.95, 0.2, ((5, 0), (1, 4)), 10)
     trial = comparison._questioned(
-        comparison._Trained(metrics, 1.5, {}), importance, 0, distance, np.arange(6), scores.top(distance, 4),
-        (1, 2, 3, 4))
+        comparison._Trained(metrics, 1.5, {}),
+        importance,
+        0,
+        distance,
+        np.arange(6),
+        scores.top(distance, 4),
+        (1, 2, 3, 4),
+    )
     assert trial.top == (1, 0, 4) and trial.used == 3
-    assert trial.overlap == pytest.approx((0, 1, 2 / 3, 0.5))        # {1}, {1, 0}, {1, 0, 4}, and no fourth
+    assert trial.overlap == pytest.approx((0, 1, 2 / 3, 0.5))  # {1}, {1, 0}, {1, 0, 4}, and no fourth
     assert trial.top_distance == pytest.approx((4, 4.5, 10 / 3, 10 / 3))
     assert trial.rank_correlation == pytest.approx(spearmanr(importance, distance).statistic)
 
@@ -102,7 +112,8 @@ def test_overlap_and_distance_of_a_hand_made_importance():
 def test_a_classifier_that_uses_nothing_finds_nothing():
     metrics = measures.Metrics(0.5, (0.4, 0.6), 0.5, 0.7, ((5, 0), (5, 0)), 10)
     trial = comparison._questioned(
-        comparison._Trained(metrics, 1.0, {}), np.zeros(4), 0, np.arange(4.0), np.arange(4), np.array([3, 2]), (1, 2))
+        comparison._Trained(metrics, 1.0, {}), np.zeros(4), 0, np.arange(4.0), np.arange(4), np.array([3, 2]), (1, 2)
+    )
     assert trial.overlap == (0, 0) and trial.top_distance == (None, None)
     assert trial.rank_correlation is None and trial.used == 0 and trial.top == ()
 
@@ -128,7 +139,7 @@ def test_the_stability_of_three_seeds_by_hand():
         return Trial(seed, 1, 1, 0, 1, 0, 4, top, (1.0,), (1.0,))
 
     one = Contender("logistic", "L", (trial(0, (1, 2, 3)), trial(1, (2, 1, 9)), trial(2, (1, 7))))
-    assert one.stability(1) == pytest.approx(1 / 3)                  # 1 | 2 | 1: one pair of three agrees
+    assert one.stability(1) == pytest.approx(1 / 3)  # 1 | 2 | 1: one pair of three agrees
     assert one.stability(2) == pytest.approx((1 + 0.5 + 0.5) / 3)
     assert one.stability(3) == pytest.approx((2 / 3 + 1 / 3 + 1 / 3) / 3)
     assert Contender("logistic", "L", one.trials[:1]).stability(1) is None
@@ -155,7 +166,8 @@ def test_with_all_faces_a_classifier_without_random_numbers_repeats_itself(table
 
 def test_excluded_concepts_are_found_by_nobody_and_missed_by_nobody(table, distance):
     found = compare(
-        table, "smiling", distance, kinds=KINDS, seeds=(0,), faces=200, excluded=frozenset({3, 20}), ks=(3,))
+        table, "smiling", distance, kinds=KINDS, seeds=(0,), faces=200, excluded=frozenset({3, 20}), ks=(3,)
+    )
     assert found.channels == 38 and found.chance == (3 / 38,) and found.excluded == (3, 20)
     assert found.best_distance == pytest.approx((np.sort(np.delete(distance, [3, 20]))[-3:].mean(),))
     for contender in found.contenders:
@@ -203,8 +215,16 @@ def test_a_target_without_known_labels_is_a_reason_for_every_kind(table, distanc
 
 def test_progress_grows_to_1_and_names_the_seed(table, distance):
     seen = []
-    compare(table, "smiling", distance, kinds=KINDS, seeds=(4, 9), faces=100, ks=(2,),
-            progress=lambda fraction, text: seen.append((fraction, text)))
+    compare(
+        table,
+        "smiling",
+        distance,
+        kinds=KINDS,
+        seeds=(4, 9),
+        faces=100,
+        ks=(2,),
+        progress=lambda fraction, text: seen.append((fraction, text)),
+    )
     fractions = [fraction for fraction, _ in seen]
     assert fractions == sorted(fractions) and fractions[0] == 0 and fractions[-1] == 1
     assert "Random forest, seed 2 of 2: training" in {text for _, text in seen}
@@ -235,14 +255,23 @@ def test_the_frame_has_one_row_per_classifier_and_the_half_width_beside_the_mean
     assert frame["stability of top 4"][0] == found.contenders[0].stability(4)
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"kinds": ()}, "got none"), ({"kinds": ("oracle",)}, "some of catboost, .*got oracle"), ({"seeds": ()}, "Seeds"),
-    ({"seeds": (1, 1)}, "different"), ({"seeds": (-1,)}, "at least 0"), ({"faces": 1}, "at least 2"),
-    ({"ks": (0,)}, "from 1 to 40"), ({"ks": (41,)}, "from 1 to 40"),
-    ({"excluded": frozenset({40})}, "between 0 and 39"),
-    ({"distance": np.zeros(3)}, "40 channels"), ({"distance": np.full(D, np.nan)}, "finite"),
-    ({"target": "hat"}, "no target 'hat'"),
-])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"kinds": ()}, "got none"),
+        ({"kinds": ("oracle",)}, "some of catboost, .*got oracle"),
+        ({"seeds": ()}, "Seeds"),
+        ({"seeds": (1, 1)}, "different"),
+        ({"seeds": (-1,)}, "at least 0"),
+        ({"faces": 1}, "at least 2"),
+        ({"ks": (0,)}, "from 1 to 40"),
+        ({"ks": (41,)}, "from 1 to 40"),
+        ({"excluded": frozenset({40})}, "between 0 and 39"),
+        ({"distance": np.zeros(3)}, "40 channels"),
+        ({"distance": np.full(D, np.nan)}, "finite"),
+        ({"target": "hat"}, "no target 'hat'"),
+    ],
+)
 def test_what_cannot_be_compared_is_refused_in_a_sentence(change, sentence, table, distance):
     settings = {"target": "smiling", "distance": distance, "kinds": KINDS, "ks": (2,)} | change
     with pytest.raises(Img2TabError, match=sentence):

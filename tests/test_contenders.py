@@ -93,7 +93,7 @@ def test_it_learns_what_three_channels_carry_and_ranks_them_first(trained, data)
     assert trained.whole.score(*data) > 0.85
     shares = measures.importance(trained.whole)
     first = set(np.argsort(shares)[-4:].tolist())
-    if trained.whole.kind == "tabnet":                               # attends to some of the three and a few others
+    if trained.whole.kind == "tabnet":  # attends to some of the three and a few others
         assert len(first & {3, 7, 11}) >= 2
     else:
         assert {3, 7} <= first and shares[[3, 7, 11]].sum() > 0.3
@@ -288,22 +288,34 @@ def test_it_trains_and_predicts_in_silence(trained, data, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("kind", "change", "sentence"), [
-    ("xgboost", {"columns": 0}, "columns must be above 0"), ("xgboost", {"iterations": 0}, "iterations"),
-    ("lightgbm", {"leaves": 1}, "leaves must be a whole number between 2"), ("forest", {"trees": 0}, "trees"),
-    ("forest", {"leaf": 0.5}, "leaf"), ("logistic", {"strength": 0}, "strength must be a finite number above 0"),
-    ("tabnet", {"batch": 1}, "batch"), ("tabnet", {"epochs": 0}, "epochs"), ("logistic", {"screen": 0}, "screen"),
-    ("forest", {"excluded": frozenset({D})}, "between 0 and 39, got 40"),
-])
+@pytest.mark.parametrize(
+    ("kind", "change", "sentence"),
+    [
+        ("xgboost", {"columns": 0}, "columns must be above 0"),
+        ("xgboost", {"iterations": 0}, "iterations"),
+        ("lightgbm", {"leaves": 1}, "leaves must be a whole number between 2"),
+        ("forest", {"trees": 0}, "trees"),
+        ("forest", {"leaf": 0.5}, "leaf"),
+        ("logistic", {"strength": 0}, "strength must be a finite number above 0"),
+        ("tabnet", {"batch": 1}, "batch"),
+        ("tabnet", {"epochs": 0}, "epochs"),
+        ("logistic", {"screen": 0}, "screen"),
+        ("forest", {"excluded": frozenset({D})}, "between 0 and 39, got 40"),
+    ],
+)
 def test_a_setting_out_of_bounds_is_a_sentence(kind, change, sentence, data):
     with pytest.raises(Img2TabError, match=sentence):
         new(kind, **change).fit(*data)
 
 
-@pytest.mark.parametrize(("kind", "module", "package"), [
-    ("xgboost", "xgboost", "xgboost-cpu"), ("lightgbm", "lightgbm", "lightgbm"),
-    ("tabnet", "pytorch_tabnet", "pytorch-tabnet"),
-])
+@pytest.mark.parametrize(
+    ("kind", "module", "package"),
+    [
+        ("xgboost", "xgboost", "xgboost-cpu"),
+        ("lightgbm", "lightgbm", "lightgbm"),
+        ("tabnet", "pytorch_tabnet", "pytorch-tabnet"),
+    ],
+)
 def test_an_absent_library_is_a_sentence_that_names_the_extra(kind, module, package, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     assert package in kinds.absent(kind) and "pip install -e .[compare]" in kinds.absent(kind)
@@ -340,7 +352,7 @@ def test_logistic_regression_with_weights_2_and_minus_1_by_hand(data):
     model = new("logistic").fit(data[0][:, :2], data[1])
     model.weights_, model.intercept_ = np.array([2.0, -1.0]), 0.5
     model.mean_, model.scale_ = np.array([1.0, 0.0]), np.array([0.5, 2.0])
-    said = measures.explain(model, np.array([[2.0, 4.0]]))[0]     # (2 - 1) / 0.5 = 2 and 4 / 2 = 2 deviations
+    said = measures.explain(model, np.array([[2.0, 4.0]]))[0]  # (2 - 1) / 0.5 = 2 and 4 / 2 = 2 deviations
     assert said.contributions.tolist() == [4.0, -2.0] and said.baseline == 0.5
     assert said.probability == pytest.approx(1 / (1 + np.exp(-2.5)))
     assert measures.importance(model).tolist() == pytest.approx([2 / 3, 1 / 3])
@@ -386,7 +398,8 @@ def test_tabnet_without_the_identity_matrix_says_what_pytorch_tabnet_says():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         theirs = parts.TabNetNoEmbeddings(
-            30, 2, n_d=8, n_a=8, n_steps=3, virtual_batch_size=128, group_attention_matrix=torch.eye(30)).eval()
+            30, 2, n_d=8, n_a=8, n_steps=3, virtual_batch_size=128, group_attention_matrix=torch.eye(30)
+        ).eval()
         ours = TabNetConcepts(stages=3)._network(30).eval()
         ours.load_state_dict(theirs.state_dict())
         inputs = torch.randn(50, 30)
@@ -407,9 +420,17 @@ def test_tabnet_leaves_the_random_numbers_of_the_process_alone(data):
 
 def _model_of_two(file):
     """The head of an XGBoost file of 2 channels, and nothing else."""
-    file.write_text(json.dumps({"learner": {
-        "objective": {"name": "binary:logistic"}, "gradient_booster": {"name": "gbtree"},
-        "learner_model_param": {"num_feature": "2"}}}))
+    file.write_text(
+        json.dumps(
+            {
+                "learner": {
+                    "objective": {"name": "binary:logistic"},
+                    "gradient_booster": {"name": "gbtree"},
+                    "learner_model_param": {"num_feature": "2"},
+                }
+            }
+        )
+    )
     return file
 
 
@@ -458,11 +479,16 @@ def test_the_published_classifier_cannot_forget_channel_4319(published):
     assert classifiers_xgboost.open_published(PUBLISHED, excluded=frozenset({unused})).excluded == {unused}
 
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    (b"", "is not an XGBoost classifier"), (b"[1, 2]", "is not an XGBoost classifier"),
-    (b'{"learner": {}}', "is not an XGBoost classifier"), (b"\x80\x04pickle", "is not an XGBoost classifier"),
-    (None, "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is not an XGBoost classifier"),
+        (b"[1, 2]", "is not an XGBoost classifier"),
+        (b'{"learner": {}}', "is not an XGBoost classifier"),
+        (b"\x80\x04pickle", "is not an XGBoost classifier"),
+        (None, "cannot be read"),
+    ],
+)
 def test_a_file_that_is_no_xgboost_classifier_is_a_sentence(content, sentence, tmp_path):
     file = tmp_path / "model.json"
     if content is not None:
@@ -471,9 +497,13 @@ def test_a_file_that_is_no_xgboost_classifier_is_a_sentence(content, sentence, t
         classifiers_xgboost.open_published(file)
 
 
-@pytest.mark.parametrize(("objective", "sentence"), [
-    ("multi:softprob", "two classes.*got gbtree, multi:softprob"), ("reg:squarederror", "two classes"),
-])
+@pytest.mark.parametrize(
+    ("objective", "sentence"),
+    [
+        ("multi:softprob", "two classes.*got gbtree, multi:softprob"),
+        ("reg:squarederror", "two classes"),
+    ],
+)
 def test_an_xgboost_model_that_is_not_for_two_classes_is_refused(objective, sentence, data, tmp_path):
     xgboost = pytest.importorskip("xgboost")
     params = {"objective": objective, "nthread": 1} | ({"num_class": 3} if "multi" in objective else {})
@@ -483,9 +513,14 @@ def test_an_xgboost_model_that_is_not_for_two_classes_is_refused(objective, sent
         classifiers_xgboost.open_published(tmp_path / "model.json")
 
 
-@pytest.mark.parametrize(("name", "value", "sentence"), [
-    ("left_children", 999, "not a whole"), ("split_indices", 40, "not a whole"), ("left_children", "x", "not a whole"),
-])
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("left_children", 999, "not a whole"),
+        ("split_indices", 40, "not a whole"),
+        ("left_children", "x", "not a whole"),
+    ],
+)
 def test_an_xgboost_file_whose_trees_lead_elsewhere_is_refused_and_ends_nothing(name, value, sentence, data, tmp_path):
     model = new("xgboost").fit(*data)
     stored = json.loads(model.booster_.save_raw("json"))

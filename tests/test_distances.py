@@ -20,8 +20,14 @@ def write(home, *, key="one", turned=False):
     psi = np.random.default_rng(3).normal(size=(200, 30)).astype(np.float32)
     labels = pd.DataFrame({"warm": ((psi[:, 4] > 0) ^ turned).astype(np.int8)})
     tables.write_table(
-        home / "tables" / "toy", lambda rows: psi[rows], labels, targets=(TARGET,), layout=StyleLayout((20, 10)),
-        backbone=DEFAULT_BACKBONE, key=key)
+        home / "tables" / "toy",
+        lambda rows: psi[rows],
+        labels,
+        targets=(TARGET,),
+        layout=StyleLayout((20, 10)),
+        backbone=DEFAULT_BACKBONE,
+        key=key,
+    )
     return tables.open_table(home / "tables" / "toy")
 
 
@@ -35,7 +41,8 @@ def home(tmp_path, monkeypatch):
 def counted(monkeypatch):
     calls, original = [], wasserstein.distance_and_direction
     monkeypatch.setattr(
-        wasserstein, "distance_and_direction", lambda *given, **options: calls.append(1) or original(*given, **options))
+        wasserstein, "distance_and_direction", lambda *given, **options: calls.append(1) or original(*given, **options)
+    )
     return calls
 
 

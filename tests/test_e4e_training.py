@@ -171,35 +171,54 @@ def test_the_gradient_of_each_of_4_losses_alone_reaches_all_8_w(generator, judge
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [Encoder4Editing, GradualStyleEncoder, SingleStyleCodeEncoder])
 def test_the_gradient_reaches_every_parameter_of_each_encoder_and_none_of_the_generator(
-    generator, latent_avg, loss, monkeypatch, kind,
+    generator,
+    latent_avg,
+    loss,
+    monkeypatch,
+    kind,
 ):
-    monkeypatch.setattr(train_e4e, "INPUT_SIZE", 64)                 # a sixteenth of the work
+    monkeypatch.setattr(train_e4e, "INPUT_SIZE", 64)  # a sixteenth of the work
     torch.manual_seed(6)
     encoder = kind() if kind is SingleStyleCodeEncoder else kind(8)
     task = train_e4e._Task(given(2), E4eRecipe(batch=2, losses=EVERY_PART), generator, latent_avg, loss)
     total, parts = task.losses(encoder.train(), *task.batch(torch.Generator().manual_seed(0)))
     assert ("delta" in parts) == (kind is Encoder4Editing)
     total.backward()
-    missed = [name for name, one in encoder.named_parameters()
-              if one.grad is None or not torch.isfinite(one.grad).all() or one.grad.abs().max() == 0]
+    missed = [
+        name
+        for name, one in encoder.named_parameters()
+        if one.grad is None or not torch.isfinite(one.grad).all() or one.grad.abs().max() == 0
+    ]
     assert missed == []
     assert all(one.grad is None for one in (*generator.parameters(), *loss.parameters()))
 
 
 def test_deltas_of_3_w_are_their_distances_from_the_first_added_up():
     w = torch.zeros(2, 3, 512)
-    w[0, 1, :2], w[0, 2, 0] = torch.tensor([3.0, 4.0]), 2.0          # 5 and 2 for the first picture, 0 for the second
+    w[0, 1, :2], w[0, 2, 0] = torch.tensor([3.0, 4.0]), 2.0  # 5 and 2 for the first picture, 0 for the second
     assert deltas(w).item() == pytest.approx(3.5)
     assert deltas(w + 7).item() == pytest.approx(3.5)
 
 
 @pytest.mark.slow
 def test_after_2_steps_the_encoder_is_another_and_generator_judges_and_the_start_are_bit_for_bit_the_same(
-    generator, latent_avg, loss, judges, small, tmp_path,
+    generator,
+    latent_avg,
+    loss,
+    judges,
+    small,
+    tmp_path,
 ):
     frozen, start = state_of(generator, *judges.values()), state_of(small)
-    model = fit(given(3), tmp_path, E4eRecipe(steps=2, batch=2, losses=EVERY_PART), encoder=small,
-                generator=generator, latent_avg=latent_avg, loss=loss)
+    model = fit(
+        given(3),
+        tmp_path,
+        E4eRecipe(steps=2, batch=2, losses=EVERY_PART),
+        encoder=small,
+        generator=generator,
+        latent_avg=latent_avg,
+        loss=loss,
+    )
     assert same(frozen, state_of(generator, *judges.values())) and same(start, state_of(small))
     moved = [name for name, value in model.state_dict().items() if not torch.equal(value, small.state_dict()[name])]
     assert len(moved) == len(small.state_dict()) and not model.training
@@ -207,20 +226,34 @@ def test_after_2_steps_the_encoder_is_another_and_generator_judges_and_the_start
 
 @pytest.mark.slow
 def test_12_steps_lower_the_loss_on_their_own_2_pictures_to_less_than_half(
-    generator, latent_avg, small, tmp_path,
+    generator,
+    latent_avg,
+    small,
+    tmp_path,
 ):
-    small.norm, lines = nn.Identity(), []                            # two pictures have no statistics
+    small.norm, lines = nn.Identity(), []  # two pictures have no statistics
     recipe = E4eRecipe(steps=12, batch=2, rate=1e-3, losses=ONLY_L2, report_every=3)
-    fit(given(2), tmp_path, recipe, encoder=small, generator=generator, latent_avg=latent_avg,
-        loss=ReconstructionLoss(ONLY_L2), report=lines.append)
+    fit(
+        given(2),
+        tmp_path,
+        recipe,
+        encoder=small,
+        generator=generator,
+        latent_avg=latent_avg,
+        loss=ReconstructionLoss(ONLY_L2),
+        report=lines.append,
+    )
     assert [line.step for line in lines] == [3, 6, 9, 12]
     assert lines[-1].seen["total"] < lines[0].seen["total"] / 2
-    assert lines[-1].held_out == {}                                  # there are none
+    assert lines[-1].held_out == {}  # there are none
 
 
 @pytest.mark.slow
 def test_a_training_stopped_after_2_of_5_steps_goes_on_to_the_same_bits_and_keeps_its_curve(
-    generator, latent_avg, small, tmp_path,
+    generator,
+    latent_avg,
+    small,
+    tmp_path,
 ):
     recipe = E4eRecipe(steps=5, batch=3, losses=ONLY_L2, generated=4, report_every=2)
     with_all = {"encoder": small, "generator": generator, "latent_avg": latent_avg, "loss": ReconstructionLoss(ONLY_L2)}
@@ -245,7 +278,7 @@ def test_a_training_stopped_after_2_of_5_steps_goes_on_to_the_same_bits_and_keep
     assert all(float(line["held_out_l2"]) > 0 and float(line["l2"]) > 0 for line in curves[0])
     assert [one["from_step"] for one in read_e4e_recipes(tmp_path / "parts")] == [0]
     again = fit(given(4, held_out=2), tmp_path / "parts", recipe, **with_all)
-    assert same(state_of(parts), state_of(again))                    # all 5 steps are done: nothing is trained
+    assert same(state_of(parts), state_of(again))  # all 5 steps are done: nothing is trained
 
 
 def test_a_checkpoint_of_another_backbone_or_another_encoder_is_refused(generator, latent_avg, small, tmp_path):
@@ -259,10 +292,18 @@ def test_a_checkpoint_of_another_backbone_or_another_encoder_is_refused(generato
 
 
 def test_the_w_of_4_generated_pictures_is_known_and_an_encoder_that_says_it_loses_nothing(
-    generator, latent_avg, small, tmp_path,
+    generator,
+    latent_avg,
+    small,
+    tmp_path,
 ):
-    task = train_e4e._Task(no_pictures(256), E4eRecipe(batch=4, generated=4, losses=ONLY_L2), generator, latent_avg,
-                           ReconstructionLoss(ONLY_L2))
+    task = train_e4e._Task(
+        no_pictures(256),
+        E4eRecipe(batch=4, generated=4, losses=ONLY_L2),
+        generator,
+        latent_avg,
+        ReconstructionLoss(ONLY_L2),
+    )
     faces, w = task.batch(torch.Generator().manual_seed(0))
     assert faces.shape == (4, 3, 256, 256) and w.shape == (4, 8, 512) and faces.abs().max() <= 1
 
@@ -275,31 +316,52 @@ def test_the_w_of_4_generated_pictures_is_known_and_an_encoder_that_says_it_lose
     clipped = generator.synthesis(generator.styles(w), size=32)
     assert parts["l2"].item() == pytest.approx((clipped - clipped.clamp(-1, 1)).square().mean().item(), abs=1e-2)
     with pytest.raises(Img2TabError, match="Training needs pictures, got none"):
-        fit(no_pictures(256), tmp_path, E4eRecipe(losses=ONLY_L2), encoder=small, generator=generator,
-            latent_avg=latent_avg, loss=ReconstructionLoss(ONLY_L2))
+        fit(
+            no_pictures(256),
+            tmp_path,
+            E4eRecipe(losses=ONLY_L2),
+            encoder=small,
+            generator=generator,
+            latent_avg=latent_avg,
+            loss=ReconstructionLoss(ONLY_L2),
+        )
 
 
 def test_a_loss_that_is_no_number_stops_with_a_sentence(generator, latent_avg, small, tmp_path):
     nn.init.constant_(small.linear.bias, float("nan"))
     with pytest.raises(Img2TabError, match="no number any more after 0 steps"):
-        fit(given(2), tmp_path, E4eRecipe(steps=3, batch=2, losses=ONLY_L2), encoder=small, generator=generator,
-            latent_avg=latent_avg, loss=ReconstructionLoss(ONLY_L2))
+        fit(
+            given(2),
+            tmp_path,
+            E4eRecipe(steps=3, batch=2, losses=ONLY_L2),
+            encoder=small,
+            generator=generator,
+            latent_avg=latent_avg,
+            loss=ReconstructionLoss(ONLY_L2),
+        )
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_a_fresh_encoder_has_the_recognisers_24_units(judges):
     torch.manual_seed(0)
     encoder = encoder_from_ir_se50("SingleStyleCodeEncoder", 8, judges["identity"])
-    assert same(state_of(encoder.body, encoder.input_layer), state_of(judges["identity"].body,
-                                                                      judges["identity"].input_layer))
+    assert same(
+        state_of(encoder.body, encoder.input_layer), state_of(judges["identity"].body, judges["identity"].input_layer)
+    )
     assert len(encoder.body) == 24
 
 
 def test_encoder_pt_of_64_px_has_the_608_names_of_an_e4e_checkpoint(shared_parity, tmp_path):
     torch.manual_seed(0)
     expected = json.loads((shared_parity / "e4e-64.keys.json").read_text())["tensors"]
-    file = save_e4e(tmp_path / "encoder.pt", encoder=Encoder4Editing(10), encoder_type="Encoder4Editing",
-                    generator=StyleGAN2(64), latent_avg=torch.zeros(10, 512), record={"steps": 7})
+    file = save_e4e(
+        tmp_path / "encoder.pt",
+        encoder=Encoder4Editing(10),
+        encoder_type="Encoder4Editing",
+        generator=StyleGAN2(64),
+        latent_avg=torch.zeros(10, 512),
+        record={"steps": 7},
+    )
     saved = torch.load(file, weights_only=True, mmap=True)
     assert {name: list(value.shape) for name, value in saved["state_dict"].items()} == expected and len(expected) == 608
     assert saved["latent_avg"].shape == (10, 512)
@@ -309,15 +371,31 @@ def test_encoder_pt_of_64_px_has_the_608_names_of_an_e4e_checkpoint(shared_parit
 
 @pytest.mark.slow
 def test_an_encoder_trained_for_1_step_opens_as_a_backbone_that_says_the_same_w(
-    generator, latent_avg, monkeypatch, tmp_path,
+    generator,
+    latent_avg,
+    monkeypatch,
+    tmp_path,
 ):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(train_e4e, "INPUT_SIZE", 64)
     torch.manual_seed(0)
-    trained = fit(given(2), tmp_path, E4eRecipe(steps=1, batch=2, losses=ONLY_L2), encoder=SingleStyleCodeEncoder(),
-                  generator=generator, latent_avg=latent_avg, loss=ReconstructionLoss(ONLY_L2))
-    file = save_e4e(tmp_path / "encoder.pt", encoder=trained, encoder_type="SingleStyleCodeEncoder",
-                    generator=generator, latent_avg=latent_avg, record={})
+    trained = fit(
+        given(2),
+        tmp_path,
+        E4eRecipe(steps=1, batch=2, losses=ONLY_L2),
+        encoder=SingleStyleCodeEncoder(),
+        generator=generator,
+        latent_avg=latent_avg,
+        loss=ReconstructionLoss(ONLY_L2),
+    )
+    file = save_e4e(
+        tmp_path / "encoder.pt",
+        encoder=trained,
+        encoder_type="SingleStyleCodeEncoder",
+        generator=generator,
+        latent_avg=latent_avg,
+        record={},
+    )
     opened = checkpoints.open_stylegan2(file)
     assert (opened.generator.size, opened.encoder_type) == (32, "SingleStyleCodeEncoder")
     assert torch.equal(opened.latent_avg, latent_avg) and same(state_of(generator), state_of(opened.generator))
@@ -328,12 +406,16 @@ def test_an_encoder_trained_for_1_step_opens_as_a_backbone_that_says_the_same_w(
 
 def test_resnet_50_has_23_5_million_parameters_and_takes_its_318_tensors_from_a_moco_checkpoint(judges):
     network = judges["moco"]
-    assert sum(one.numel() for one in network.parameters()) == 23_508_032   # torchvision's 25,557,032 without fc
+    assert sum(one.numel() for one in network.parameters()) == 23_508_032  # torchvision's 25,557,032 without fc
     state = network.state_dict()
     assert len(state) == 318 and "layer3.5.bn2.running_var" in state and "layer2.0.downsample.0.weight" in state
     checkpoint = {f"module.encoder_q.{name}": value for name, value in state.items()}
-    checkpoint |= {"module.encoder_q.fc.0.weight": torch.zeros(2), "module.encoder_k.conv1.weight": torch.zeros(2),
-                   "module.queue": torch.zeros(2), "module.queue_ptr": torch.zeros(1)}
+    checkpoint |= {
+        "module.encoder_q.fc.0.weight": torch.zeros(2),
+        "module.encoder_k.conv1.weight": torch.zeros(2),
+        "module.queue": torch.zeros(2),
+        "module.queue_ptr": torch.zeros(1),
+    }
     assert moco_state(checkpoint).keys() == state.keys()
     assert set(moco_state(checkpoint | {"module.other": torch.zeros(1)})) - set(state) == {"module.other"}
     with torch.no_grad():
@@ -399,6 +481,7 @@ def run():
 @pytest.fixture
 def parts(generator, latent_avg, monkeypatch):
     """Any --backbone opens as the small generator with the small encoder, without a file."""
+
     class Parts:
         encoder, encoder_type = None, "Encoder4Editing"
 
@@ -413,7 +496,10 @@ WITHOUT_JUDGES = ("--lpips", "0", "--identity", "0")
 
 
 def test_2_steps_from_a_terminal_write_encoder_pt_its_record_and_the_command_that_adds_it(
-    run, parts, folder, tmp_path,
+    run,
+    parts,
+    folder,
+    tmp_path,
 ):
     out = tmp_path / "out"
     words = ("train-encoder", folder, "--backbone", "x.pt", "--out", out, "--batch", 2, *WITHOUT_JUDGES)
@@ -461,7 +547,9 @@ def test_what_cannot_be_trained_is_1_sentence_with_what_to_do(run, parts, folder
 
 
 def test_ctrl_c_after_1_line_says_where_the_checkpoint_is_and_the_same_command_goes_on(
-    parts, folder, tmp_path,
+    parts,
+    folder,
+    tmp_path,
 ):
     sources = e4e_setup.Sources("x.pt", sorted(folder.iterdir()))
     recipe = E4eRecipe(steps=2, batch=2, losses=ONLY_L2, report_every=1)

@@ -21,23 +21,39 @@ from img2tab_core.faces import alignment
 from img2tab_core.training.measuring import evaluation, second_identity
 from img2tab_core.training.measuring.evaluation import Evaluated, Evaluation, Measures
 
-ONE = Measures(pixels=0.1, lpips=0.2, landmarks=0.05, identity=0.5, second=0.7, face_found=True, word="partial",
-               encode_seconds=0.1, draw_seconds=0.2)
+ONE = Measures(
+    pixels=0.1,
+    lpips=0.2,
+    landmarks=0.05,
+    identity=0.5,
+    second=0.7,
+    face_found=True,
+    word="partial",
+    encode_seconds=0.1,
+    draw_seconds=0.2,
+)
 
 
 def with_identity(*distances: float, **more) -> Evaluation:
-    return Evaluation(tuple(
-        Evaluated(f"{i}.jpg", i % 2 == 1, {"encoder": Measures(**(vars(ONE) | {"identity": distance} | more))})
-        for i, distance in enumerate(distances)
-    ), (), len(distances), False)
+    return Evaluation(
+        tuple(
+            Evaluated(f"{i}.jpg", i % 2 == 1, {"encoder": Measures(**(vars(ONE) | {"identity": distance} | more))})
+            for i, distance in enumerate(distances)
+        ),
+        (),
+        len(distances),
+        False,
+    )
 
 
 @pytest.fixture(scope="module")
 def judges(studio):
     """Those that need no optional weights, and a second identity that is the picture's mean colour."""
     return evaluation.Judges(
-        weights.path("landmarks-68"), weights.open_descriptor(),
-        second=lambda picture, landmarks: np.array([1.0, 0.0]), same_person=0.5,
+        weights.path("landmarks-68"),
+        weights.open_descriptor(),
+        second=lambda picture, landmarks: np.array([1.0, 0.0]),
+        same_person=0.5,
     )
 
 
@@ -59,7 +75,7 @@ def found(studio, judges, photo, tmp_path_factory):
     other = studio.invert(studio.samples()[5])
     bad = tmp_path_factory.mktemp("bad") / "bad.jpg"
     bad.write_text("not a photo")
-    layers = np.repeat(w[None], 23, axis=0)                          # a method may give one w a layer as well
+    layers = np.repeat(w[None], 23, axis=0)  # a method may give one w a layer as well
     methods = {"right": lambda face: layers, "wrong": lambda face: other}
     return evaluation.evaluate([file, bad], open_backbone(), judges, methods, keep_pictures=True)
 
@@ -144,7 +160,7 @@ def test_2_of_5_below_0_6_are_40_percent_with_wilsons_interval_and_the_held_out_
     assert (share["count"], share["share"]) == (2, 0.4)
     assert share["interval"] == pytest.approx([0.1176, 0.7693], abs=1e-4)
     assert figures["all"]["identity"]["median"] == pytest.approx(0.6)
-    assert figures["all"]["second_same_person"]["share"] == 1        # the border belongs to the same person
+    assert figures["all"]["second_same_person"]["share"] == 1  # the border belongs to the same person
     assert figures["held_out"]["photos"] == 2 and figures["held_out"]["identity"]["median"] == pytest.approx(0.6)
     assert figures["all"]["words"]["partial"]["count"] == 5 and figures["all"]["words"]["good"]["identity"] is None
 
@@ -204,7 +220,7 @@ def test_a_quarter_turned_face_is_turned_back():
     landmarks[36:42], landmarks[42:48] = second_identity.PLACES[:2]
     landmarks[[30, 48, 54]] = second_identity.PLACES[2:]
     picture = np.random.default_rng(0).integers(0, 255, (112, 112, 3), np.uint8)
-    turned = np.rot90(picture)                                       # (x, y) of before is at (y, 111 - x)
+    turned = np.rot90(picture)  # (x, y) of before is at (y, 111 - x)
     there = np.stack([landmarks[:, 1], 111 - landmarks[:, 0]], axis=1)
     assert np.abs(second_identity.chip_of(turned, there).astype(int) - picture).max() <= 1
 
@@ -255,17 +271,25 @@ def test_limit_2_of_5_photos_takes_the_first_and_the_third(run, found, photo, tm
 
 def test_a_persons_mistake_is_1_sentence(run, studio, tmp_path):
     for words, sentence in (
-        (["nothing.jpg"], "nothing.jpg cannot be read"), ([tmp_path], "There is no photo"),
+        (["nothing.jpg"], "nothing.jpg cannot be read"),
+        ([tmp_path], "There is no photo"),
         ([tmp_path, "--second-identity", tmp_path], "npm pack"),
     ):
         result = run("evaluate-backbone", *words)
         assert result.exit_code == 1 and sentence in result.output and len(result.output.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("distance", "apart", "word"), [
-    (0.39, 0.24, "good"), (0.40, 0.24, "partial"), (0.39, 0.25, "partial"), (0.59, 0.39, "partial"),
-    (0.60, 0.10, "poor"), (0.10, 0.40, "poor"),
-])
+@pytest.mark.parametrize(
+    ("distance", "apart", "word"),
+    [
+        (0.39, 0.24, "good"),
+        (0.40, 0.24, "partial"),
+        (0.39, 0.25, "partial"),
+        (0.59, 0.39, "partial"),
+        (0.60, 0.10, "poor"),
+        (0.10, 0.40, "poor"),
+    ],
+)
 def test_the_badge_needs_both_a_distance_and_a_difference_below_its_borders(monkeypatch, distance, apart, word):
     monkeypatch.setattr(quality, "identity_distance", lambda *pictures: distance)
     monkeypatch.setattr(quality, "difference", lambda *pictures: apart)

@@ -19,7 +19,7 @@ from img2tab_core.audits.thresholds import threshold_cost
 from img2tab_core.base.errors import Cancelled, Img2TabError
 
 N = 600
-FEW = 100                                                            # resamples, where the interval does not matter
+FEW = 100  # resamples, where the interval does not matter
 
 
 def _faces(seed=0, n=N):
@@ -35,15 +35,19 @@ def _by_masks(labels, probability, cut):
     said = probability > cut
     calibration = 0
     for low in range(10):
-        inside = (np.minimum(np.floor(probability * 10), 9) == low)
+        inside = np.minimum(np.floor(probability * 10), 9) == low
         if inside.any():
             calibration += inside.mean() * abs(probability[inside].mean() - labels[inside].mean())
     ones, zeros = probability[labels == 1], probability[labels == 0]
     pairs = [(one > zero) + 0.5 * (one == zero) for one in ones for zero in zeros]
     return {
-        "accuracy": (said == (labels == 1)).mean(), "selection_rate": said.mean(),
-        "true_positive_rate": said[labels == 1].mean(), "false_positive_rate": said[labels == 0].mean(),
-        "precision": (labels[said] == 1).mean(), "auc": np.mean(pairs), "calibration_error": calibration,
+        "accuracy": (said == (labels == 1)).mean(),
+        "selection_rate": said.mean(),
+        "true_positive_rate": said[labels == 1].mean(),
+        "false_positive_rate": said[labels == 0].mean(),
+        "precision": (labels[said] == 1).mean(),
+        "auc": np.mean(pairs),
+        "calibration_error": calibration,
     }
 
 
@@ -60,9 +64,10 @@ def test_metric_frame_s_values_equal_an_independent_computation_with_masks(attri
         assert (one.name, one.count, one.threshold) == (name, inside.sum(), cuts[name])
         assert one.by_class == ((labels[inside] == 0).sum(), (labels[inside] == 1).sum())
         for metric in METRICS:
-            exact = metric not in ("auc", "calibration_error")       # sums of fractions, in another order
+            exact = metric not in ("auc", "calibration_error")  # sums of fractions, in another order
             assert one.measures[metric].value == (
-                counted[name][metric] if exact else pytest.approx(counted[name][metric], abs=1e-12))
+                counted[name][metric] if exact else pytest.approx(counted[name][metric], abs=1e-12)
+            )
 
     def far(metric):
         values = [row[metric] for row in counted.values()]
@@ -91,8 +96,12 @@ def test_8_faces_by_hand():
     assert (a["accuracy"].value, a["true_positive_rate"].value, a["false_positive_rate"].value) == (0.5, 0.5, 0.5)
     assert (a["auc"].value, b["auc"].value, b["accuracy"].value) == (0.75, 1, 1)
     assert {name: found.gaps[name].value for name in GAPS} == {
-        "demographic_parity": 0, "equalised_odds": 0.5, "equal_opportunity": 0.5, "worst_accuracy": 0.5,
-        "accuracy_gap": 0.5}
+        "demographic_parity": 0,
+        "equalised_odds": 0.5,
+        "equal_opportunity": 0.5,
+        "worst_accuracy": 0.5,
+        "accuracy_gap": 0.5,
+    }
 
 
 def test_a_probability_at_the_threshold_is_not_above_it():
@@ -106,9 +115,11 @@ def test_gaps_of_decisions_are_fairlearn_s():
     said = probability > 0.5
     found = gaps_of(labels, said, age.codes)
     assert found["demographic_parity"] == pytest.approx(
-        demographic_parity_difference(labels, said, sensitive_features=age.codes), abs=1e-15)
+        demographic_parity_difference(labels, said, sensitive_features=age.codes), abs=1e-15
+    )
     assert found["equalised_odds"] == pytest.approx(
-        equalized_odds_difference(labels, said, sensitive_features=age.codes), abs=1e-15)
+        equalized_odds_difference(labels, said, sensitive_features=age.codes), abs=1e-15
+    )
     one = gaps_of(labels, said, np.zeros(N, int))
     assert set(one.values()) == {None}
 
@@ -137,7 +148,7 @@ def test_a_group_of_29_faces_is_flagged_and_shown_and_one_of_30_is_not():
 def test_unknown_labels_and_groups_are_left_out_and_counted():
     labels, probability, gender, _ = _faces()
     labels, codes = labels.copy(), gender.codes.copy()
-    labels[:7], codes[5:16] = -1, -1                                 # 7 without a label, 9 more without a group
+    labels[:7], codes[5:16] = -1, -1  # 7 without a label, 9 more without a group
     found = audit(labels, probability, [Groups("Gender", gender.names, codes)], repeats=FEW)
     assert (found.faces, found.unlabelled, found.ungrouped) == (N - 16, 7, 9)
     only = audit(labels[16:], probability[16:], [Groups("Gender", gender.names, codes[16:])], repeats=FEW)
@@ -166,7 +177,8 @@ def test_a_gap_that_only_one_group_has_is_none_with_the_reason():
     found = audit(labels, probability, [gender], repeats=FEW)
     for name in ("equal_opportunity", "equalised_odds"):
         assert found.gaps[name] == Measure(
-            None, None, None, "at least two groups are needed, and the others have no faces of class 1")
+            None, None, None, "at least two groups are needed, and the others have no faces of class 1"
+        )
     assert found.gaps["demographic_parity"].value is not None
     alone = audit(labels, probability, [Groups("G", ("all",), np.zeros(N, int))], repeats=FEW)
     assert alone.gaps["accuracy_gap"].note == "at least two groups are needed, and there are no others"
@@ -196,7 +208,7 @@ def test_a_group_with_one_positive_says_how_many_resamples_count():
     labels[np.flatnonzero(gender.codes == 1)[0]] = 1
     note = audit(labels, probability, [gender], repeats=1000).group("male").measures["true_positive_rate"].note
     counted = int(note.split(" of ")[0].replace(",", ""))
-    assert counted == pytest.approx(1000 * (1 - np.exp(-1)), abs=50)    # the others miss that face: 1 / e
+    assert counted == pytest.approx(1000 * (1 - np.exp(-1)), abs=50)  # the others miss that face: 1 / e
 
 
 # --- intervals -------------------------------------------------------------------------------------------
@@ -242,7 +254,7 @@ def test_of_30_pairs_of_equal_groups_hardly_any_shows_a_certain_gap_and_unequal_
             probability = np.clip(0.3 + 0.4 * labels + shift * codes + 0.25 * rng.normal(size=400), 0, 1)
             found = audit(labels, probability, [Groups("G", ("a", "b"), codes)], repeats=200)
             certain[kind] += found.gaps["equalised_odds"].low > 0
-    assert certain["equal"] <= 4 and certain["unequal"] == 30        # at 95 % one or two are expected
+    assert certain["equal"] <= 4 and certain["unequal"] == 30  # at 95 % one or two are expected
 
 
 def test_the_same_seed_gives_the_same_audit():
@@ -255,7 +267,7 @@ def test_1000_resamples_of_3000_faces_take_less_than_5_seconds():
     labels, probability, *groups = _faces(n=3000)
     started = time.perf_counter()
     audit(labels, probability, groups)
-    assert time.perf_counter() - started < 5                         # 0.5 seconds on two idle cores
+    assert time.perf_counter() - started < 5  # 0.5 seconds on two idle cores
 
 
 # --- curves ----------------------------------------------------------------------------------------------
@@ -280,9 +292,7 @@ def test_what_thresholds_cost_is_what_an_audit_with_them_says():
     labels, probability, _, age = _faces()
     age, cuts = Groups("Age", ("a", "b", "c", "nobody"), age.codes), {"a": 0.3, "b": 0.5, "c": 0.62, "nobody": 0.1}
     cost = threshold_cost(labels, probability, [age], thresholds=cuts, grid=(0, 0.25, 0.5, 1))
-    for one, thresholds in (
-        (cost.chosen, cuts), (cost.standard, 0.5), *zip(cost.curve, cost.grid, strict=True)
-    ):
+    for one, thresholds in ((cost.chosen, cuts), (cost.standard, 0.5), *zip(cost.curve, cost.grid, strict=True)):
         found = audit(labels, probability, [age], thresholds=thresholds, repeats=40)
         assert one.accuracy == pytest.approx(found.overall.measures["accuracy"].value, abs=1e-15)
         assert one.selection_rate == pytest.approx(found.overall.measures["selection_rate"].value, abs=1e-15)
@@ -303,7 +313,8 @@ def test_the_cost_against_0_5_in_words_by_hand():
     assert cost.sentence == (
         "Against 0.5 for every group, accuracy goes up by 12.5 points to 100.0\N{NO-BREAK SPACE}%, the equalised odds "
         "difference goes down by 50.0 points to 0.0\N{NO-BREAK SPACE}% and the demographic parity difference goes "
-        "down by 25.0 points to 0.0\N{NO-BREAK SPACE}%.")
+        "down by 25.0 points to 0.0\N{NO-BREAK SPACE}%."
+    )
     assert threshold_cost(labels, probability, groups).sentence.startswith("This is the standard threshold")
 
 
@@ -322,20 +333,25 @@ def test_a_gap_that_shrinks_by_1_2_and_3_points_by_hand():
     # t of 2 degrees of freedom at 97.5 % is 4.3027: -2 +- 4.3027 / sqrt(3) points, so 0 is inside
     found = change([0.30, 0.30, 0.30], [0.29, 0.28, 0.27])
     assert (found.difference.mean, found.difference.low, found.difference.high) == pytest.approx(
-        (-0.02, -0.0448414, 0.0048414), abs=1e-6)
+        (-0.02, -0.0448414, 0.0048414), abs=1e-6
+    )
     assert found.before.mean == pytest.approx(0.3) and found.after.mean == pytest.approx(0.28)
     assert found.verdict == "no clear change"
     assert found.sentence == (
-        "No clear change: gap goes down by 2.0 points on average over 3 seeds, 95 % interval −4.5 to +0.5 points.")
+        "No clear change: gap goes down by 2.0 points on average over 3 seeds, 95 % interval −4.5 to +0.5 points."
+    )
 
 
-@pytest.mark.parametrize(("after", "smaller", "what", "verdict"), [
-    ([0.20, 0.21, 0.19, 0.2, 0.22], True, "gap", "smaller gap, certain"),
-    ([0.40, 0.41, 0.39, 0.4, 0.42], True, "gap", "worse"),
-    ([0.40, 0.41, 0.39, 0.4, 0.42], False, "accuracy", "higher accuracy, certain"),
-    ([0.20, 0.21, 0.19, 0.2, 0.22], False, "accuracy", "worse"),
-    ([0.31, 0.28, 0.33, 0.27, 0.3], False, "accuracy", "no clear change"),
-])
+@pytest.mark.parametrize(
+    ("after", "smaller", "what", "verdict"),
+    [
+        ([0.20, 0.21, 0.19, 0.2, 0.22], True, "gap", "smaller gap, certain"),
+        ([0.40, 0.41, 0.39, 0.4, 0.42], True, "gap", "worse"),
+        ([0.40, 0.41, 0.39, 0.4, 0.42], False, "accuracy", "higher accuracy, certain"),
+        ([0.20, 0.21, 0.19, 0.2, 0.22], False, "accuracy", "worse"),
+        ([0.31, 0.28, 0.33, 0.27, 0.3], False, "accuracy", "no clear change"),
+    ],
+)
 def test_five_seeds_make_the_words_of_the_issue(after, smaller, what, verdict):
     found = change([0.30] * 5, after, smaller_is_better=smaller, what=what)
     assert found.verdict == verdict and found.sentence.startswith(verdict.capitalize() + ": " + what)
@@ -345,13 +361,14 @@ def test_one_seed_cannot_tell_and_neither_can_seeds_that_are_all_alike():
     one = change([0.3], [0.1])
     assert one.verdict == "one seed cannot tell" and one.difference.low is None
     assert one.sentence == (
-        "One seed cannot tell: gap goes down by 20.0 points with this seed; repeat it with at least two, better five.")
+        "One seed cannot tell: gap goes down by 20.0 points with this seed; repeat it with at least two, better five."
+    )
     assert change([0.3] * 5, [0.1] * 5).verdict == "the seeds cannot tell"
     assert change([0.3, 0.2], [0.3, 0.2]).verdict == "no clear change"
 
 
 def test_pairs_count_not_the_spread_between_seeds():
-    before = np.array([0.1, 0.3, 0.5, 0.7, 0.9])                     # far apart, and each 2 points smaller after
+    before = np.array([0.1, 0.3, 0.5, 0.7, 0.9])  # far apart, and each 2 points smaller after
     assert change(before, before - [0.02, 0.021, 0.019, 0.02, 0.02]).verdict == "smaller gap, certain"
 
 
@@ -395,8 +412,7 @@ def test_the_frames_have_counts_first_and_one_row_per_group_and_gap():
     frame = found.frame()
     assert frame.columns[:4].tolist() == ["group", "faces", "class 0", "class 1"]
     assert frame["group"].tolist() == ["female", "male", "everyone"]
-    assert frame["Accuracy"].tolist() == [
-        one.measures["accuracy"].value for one in (*found.by_group, found.overall)]
+    assert frame["Accuracy"].tolist() == [one.measures["accuracy"].value for one in (*found.by_group, found.overall)]
     assert found.gap_frame()["gap"].tolist() == list(GAPS.values())
 
 
@@ -412,16 +428,19 @@ def test_progress_grows_to_1_and_cancelled_stops():
         audit(labels, probability, [gender], cancelled=lambda: next(asked))
 
 
-@pytest.mark.parametrize(("options", "sentence"), [
-    ({"labels": np.full(N, 2)}, "Labels must be 0, 1 or -1"),
-    ({"labels": np.full(N, -1)}, "At least one face must have a known label"),
-    ({"labels": np.zeros(3, int)}, "one label, one probability and one group for each face"),
-    ({"probability": np.full(N, 1.5)}, "Probabilities must be numbers between 0 and 1"),
-    ({"probability": np.full(N, np.nan)}, "Probabilities must be numbers between 0 and 1"),
-    ({"thresholds": 1.2}, "Thresholds must be between 0 and 1"),
-    ({"thresholds": {"male": 0.4}}, "a threshold for each of female; male, got male"),
-    ({"repeats": 10}, "at least 40 resamples, got 10"),
-])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"labels": np.full(N, 2)}, "Labels must be 0, 1 or -1"),
+        ({"labels": np.full(N, -1)}, "At least one face must have a known label"),
+        ({"labels": np.zeros(3, int)}, "one label, one probability and one group for each face"),
+        ({"probability": np.full(N, 1.5)}, "Probabilities must be numbers between 0 and 1"),
+        ({"probability": np.full(N, np.nan)}, "Probabilities must be numbers between 0 and 1"),
+        ({"thresholds": 1.2}, "Thresholds must be between 0 and 1"),
+        ({"thresholds": {"male": 0.4}}, "a threshold for each of female; male, got male"),
+        ({"repeats": 10}, "at least 40 resamples, got 10"),
+    ],
+)
 def test_a_mistake_is_a_sentence(options, sentence):
     labels, probability, gender, _ = _faces()
     given = {"labels": labels, "probability": probability, "groups": [gender]} | options

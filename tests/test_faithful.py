@@ -90,7 +90,7 @@ def test_a_face_is_described_by_128_numbers_68_points_and_32_px(samples, describ
     found = describer.describe(samples[:2])
     assert found.descriptors.shape == (2, 128) and found.small.shape == (2, 32, 32, 3)
     points = found.landmarks.reshape(2, 68, 2)
-    assert np.abs(points[:, 36:48].mean(axis=1) - (0.5, 0.48)).max() < 0.05           # where alignment puts the eyes
+    assert np.abs(points[:, 36:48].mean(axis=1) - (0.5, 0.48)).max() < 0.05  # where alignment puts the eyes
     assert np.linalg.norm(found.descriptors[0] - found.descriptors[1]) > 0.4
 
 
@@ -109,6 +109,7 @@ def shown():
     """1,100 w of which each shows a linear image of itself, and what they show."""
     source = np.random.default_rng(0)
     w = source.normal(size=(1100, 512)).astype(np.float32)
+
     def image(size):
         return (w[:, :8] @ source.normal(size=(8, size)) / 8).astype(np.float32)
 
@@ -122,9 +123,13 @@ def test_the_surrogate_learns_what_8_numbers_of_w_show_and_comes_back_from_its_f
     assert min(error.values()) > 0.5
     truth, guess = model.shown(targets), model(torch.from_numpy(w))
     assert model.differences(truth, truth).abs().max() == 0
-    mean = type(truth)(*(getattr(truth, name).mean(0, keepdim=True).expand_as(getattr(truth, name))
-                         for name in ("descriptors", "landmarks", "picture")))
-    assert model.differences(mean, truth).numpy() == pytest.approx(1, abs=0.02)        # 1: a guess that knows nothing
+    mean = type(truth)(
+        *(
+            getattr(truth, name).mean(0, keepdim=True).expand_as(getattr(truth, name))
+            for name in ("descriptors", "landmarks", "picture")
+        )
+    )
+    assert model.differences(mean, truth).numpy() == pytest.approx(1, abs=0.02)  # 1: a guess that knows nothing
     assert (model.differences(guess, truth) < 0.5).all()
     save_surrogate(model, error, tmp_path / "surrogate.pt")
     again, kept = load_surrogate(tmp_path / "surrogate.pt")
@@ -146,7 +151,8 @@ def test_real_photos_enter_a_training_and_unseen_ones_only_measure_it(tmp_path, 
     np.save(folder / "faces.npy", np.repeat(samples[:, ::2, ::2], 88, axis=0)[:1050])
     (folder / "done.txt").write_text("1050")
     recipe = Recipe(
-        encoder=EncoderConfig(widths=(8, 8, 8, 8, 8), depths=(0,) * 5, hidden=16), steps=2, batch=16, real_share=0.25)
+        encoder=EncoderConfig(widths=(8, 8, 8, 8, 8), depths=(0,) * 5, hidden=16), steps=2, batch=16, real_share=0.25
+    )
 
     def trained(name, seen, unseen):
         lines = []
@@ -154,16 +160,23 @@ def test_real_photos_enter_a_training_and_unseen_ones_only_measure_it(tmp_path, 
         if (tmp_path / "first" / "surrogate.pt").exists():
             shutil.copy(tmp_path / "first" / "surrogate.pt", tmp_path / name)
         model = train_encoder(
-            [folder], folder, tmp_path / name, recipe, describer=describer, generator=generator,
-            real=RealPhotos(seen, unseen), report=lines.append)
+            [folder],
+            folder,
+            tmp_path / name,
+            recipe,
+            describer=describer,
+            generator=generator,
+            real=RealPhotos(seen, unseen),
+            report=lines.append,
+        )
         return model.head.weight, lines[-1].real_identity
 
     weight, distance = trained("first", samples[:4], samples[4:6])
     same_weight, other_distance = trained("other-unseen", samples[:4], samples[6:8])
     other_weight, _ = trained("other-seen", samples[8:12], samples[4:6])
     assert 0.2 < distance < 1.5
-    assert torch.equal(weight, same_weight) and distance != other_distance             # they only measure
-    assert not torch.equal(weight, other_weight)                                       # these take part
+    assert torch.equal(weight, same_weight) and distance != other_distance  # they only measure
+    assert not torch.equal(weight, other_weight)  # these take part
 
 
 def test_real_photos_without_a_describer_are_refused(tmp_path, samples):
@@ -182,4 +195,4 @@ def test_an_encoder_trained_on_half_the_light_is_shown_borders_glare_and_uneven_
     grey = torch.zeros(200, 3, 64, 64)
     changed = augment(grey, torch.Generator().manual_seed(0))
     left, right = changed[..., :32].mean(dim=(1, 2, 3)), changed[..., 32:].mean(dim=(1, 2, 3))
-    assert ((left - right).abs() > 0.05).float().mean() > 0.2                          # light from one side
+    assert ((left - right).abs() > 0.05).float().mean() > 0.2  # light from one side

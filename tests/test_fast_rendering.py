@@ -18,13 +18,13 @@ from img2tab_core.networks.ops import conv_of_scaled, inverse_haar
 from img2tab_core.networks.stylegan2 import StyleGAN2
 from tests.benchmarks.rendering import plain_mobilestylegan, plain_stylegan2
 
-CLOSE = 1e-4                                                         # of a picture in [-1, 1], before it is clipped
+CLOSE = 1e-4  # of a picture in [-1, 1], before it is clipped
 LARGE = [pytest.param(size, marks=pytest.mark.slow) for size in (256, 512, 1024)]
 
 
 @pytest.fixture(autouse=True)
 def _without_gradients():
-    with torch.no_grad():                                            # models opened here serve other tests too
+    with torch.no_grad():  # models opened here serve other tests too
         yield
 
 
@@ -107,7 +107,8 @@ def test_128_and_256_px_share_the_features_of_their_first_16_layers_and_512_and_
     assert all(generator.side(layer, 512) == generator.side(layer, 1024) for layer in range(23))
     features = generator.prefix(codes[:1], 16, size=128)
     assert torch.equal(
-        generator.synthesis(codes[:1], size=256, after=features), generator.synthesis(codes[:1], size=256))
+        generator.synthesis(codes[:1], size=256, after=features), generator.synthesis(codes[:1], size=256)
+    )
 
 
 def test_features_of_another_face_another_size_or_a_later_layer_are_refused(generator, codes):
@@ -170,7 +171,8 @@ def test_webp_changes_a_frame_twice_as_much_as_16_bits_do(generator, codes):
 
     exact, draft = (
         rendering.to_pixels(generator.synthesis(codes[:1], size=128, low=low)[0].permute(1, 2, 0).numpy()).astype(float)
-        for low in (None, Low(torch.bfloat16, generator.draft_from[torch.bfloat16])))
+        for low in (None, Low(torch.bfloat16, generator.draft_from[torch.bfloat16]))
+    )
     coded = np.asarray(Image.open(io.BytesIO(webp(exact.astype(np.uint8)))).convert("RGB"), float)
     assert np.abs(coded - exact).mean() > 2 * np.abs(draft - exact).mean()
 
@@ -186,7 +188,8 @@ def test_features_of_16_bits_are_not_taken_up_by_an_exact_picture(generator, cod
 
 
 def test_a_machine_without_bfloat16_draws_every_picture_exactly_and_a_graphics_card_takes_float16(
-        generator, small, monkeypatch):
+    generator, small, monkeypatch
+):
     monkeypatch.setattr(rendering, "_knows_bfloat16", lambda: False)
     cpu, card = torch.device("cpu"), torch.device("cuda")
     assert all(rendering.low_of(generator, cpu, care) is None for care in ("exact", "close", "draft"))
@@ -232,7 +235,8 @@ def test_the_features_for_a_32_px_picture_lead_to_one_of_64_px_too(small):
 
 @pytest.mark.slow
 def test_edits_of_a_stylegan2_at_1024_px_are_the_plain_pictures_within_1e_5_of_their_largest_value(
-        seeded_file, other_home, monkeypatch):
+    seeded_file, other_home, monkeypatch
+):
     from img2tab_core.backbones import backbone
 
     monkeypatch.setenv("IMG2TAB_HOME", str(other_home))
@@ -250,7 +254,8 @@ def test_edits_of_a_stylegan2_at_1024_px_are_the_plain_pictures_within_1e_5_of_t
 @pytest.mark.slow
 @pytest.mark.parametrize("care", ["close_from", "draft_from"])
 def test_16_bits_in_the_last_layers_of_a_stylegan2_at_1024_px_move_no_pixel_by_more_than_2_of_255_levels(
-        seeded_file, other_home, monkeypatch, care):
+    seeded_file, other_home, monkeypatch, care
+):
     from img2tab_core.backbones import backbone
 
     monkeypatch.setenv("IMG2TAB_HOME", str(other_home))
@@ -258,7 +263,7 @@ def test_16_bits_in_the_last_layers_of_a_stylegan2_at_1024_px_move_no_pixel_by_m
     code = network.styles(network.mapping(torch.ones(1, 512)))
     expected = network.synthesis(code)
     found = network.synthesis(code, low=Low(torch.bfloat16, getattr(network, care)[torch.bfloat16]))
-    level = (expected.max() - expected.min()) / 255                  # random weights draw from -14 to 6
+    level = (expected.max() - expected.min()) / 255  # random weights draw from -14 to 6
     assert 0 < furthest(found, expected) / level <= 2
 
 
@@ -360,7 +365,8 @@ def test_of_two_edits_the_one_that_moves_begins_at_its_own_layer(generator, code
 
 
 def test_a_family_that_moves_every_layer_keeps_features_once_and_another_backbone_does_not_see_them(
-        generator, codes, steps):
+    generator, codes, steps
+):
     cache = FeatureCache()
     rendering.draw(generator, [code_of(codes)], size=128, reuse=Reuse(cache, "weights", tuple(range(23))))
     assert len(cache) == 1
@@ -373,18 +379,24 @@ def test_four_threads_that_draw_24_edits_with_one_small_cache_get_the_plain_pict
     layout = generator.layout
     wanted = [
         (who, layers, moved(moved(codes[who : who + 1], layers[0], layout, 0.3 * turn), layers[-1], layout, -0.2))
-        for who in range(3) for layers in ((1,), (7,), (9, 16), (20,)) for turn in range(2)
+        for who in range(3)
+        for layers in ((1,), (7,), (9, 16), (20,))
+        for turn in range(2)
     ]
     expected = [generator.synthesis(styles, size=128)[0].permute(1, 2, 0).numpy() for _, _, styles in wanted]
     plain = plain_mobilestylegan(generator, wanted[-1][2], 128)[0].permute(1, 2, 0).numpy()
     assert np.abs(expected[-1] - plain).max() < CLOSE
-    cache, start = FeatureCache(12 << 20), threading.Barrier(4)      # about four faces: most of what is kept goes soon
+    cache, start = FeatureCache(12 << 20), threading.Barrier(4)  # about four faces: most of what is kept goes soon
 
     def work(number):
         start.wait()
         return [
-            (i, rendering.draw_raw(generator, [code_of(wanted[i][2])], size=128,
-                                   reuse=Reuse(cache, "weights", wanted[i][1]))[0])
+            (
+                i,
+                rendering.draw_raw(
+                    generator, [code_of(wanted[i][2])], size=128, reuse=Reuse(cache, "weights", wanted[i][1])
+                )[0],
+            )
             for i in range(number, len(wanted), 4)
         ]
 
@@ -407,7 +419,7 @@ def test_the_service_draws_an_edit_a_strip_and_a_sheet_as_the_plain_way_does_wit
         return rendering.to_pixels(picture.permute(0, 2, 3, 1).numpy())[0].astype(int)
 
     other = Edit(generator.layout.index_of(3, 9), 4.0)
-    for _ in range(2):                                               # computed, then taken up
+    for _ in range(2):  # computed, then taken up
         for edits in ((), (other,), (other, Edit(index, 6.0)), (Edit(index, -6.0),)):
             assert np.abs(studio.render(code, edits, size=128) - plain(*edits)).max() <= 1
     sheet = studio.contact_sheet(index, faces=2, shifts=(-8.0, 8.0))

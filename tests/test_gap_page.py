@@ -30,11 +30,15 @@ from tests import browser
 
 APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 PAGE = "views/gap.py"
-COUNT, CARRIER, TWIN, GIVEN = 900, 9, 10, 5    # faces; channels that carry the group, and what the label follows
+COUNT, CARRIER, TWIN, GIVEN = 900, 9, 10, 5  # faces; channels that carry the group, and what the label follows
 CURVE = ExclusionCurve(
-    tuple(CurvePoint(number, (CurveTrial(0, accuracy, gap), CurveTrial(1, accuracy + 0.02, gap + 0.04)))
-          for number, accuracy, gap in ((0, 0.8, 0.3), (10, 0.82, 0.2), (500, 0.84, 0.1))),
-    (100, 50), "by hand")
+    tuple(
+        CurvePoint(number, (CurveTrial(0, accuracy, gap), CurveTrial(1, accuracy + 0.02, gap + 0.04)))
+        for number, accuracy, gap in ((0, 0.8, 0.3), (10, 0.82, 0.2), (500, 0.84, 0.1))
+    ),
+    (100, 50),
+    "by hand",
+)
 ONE_SEED = ExclusionCurve(tuple(CurvePoint(point.count, point.trials[:1]) for point in CURVE.points), (100, 50), "")
 
 
@@ -55,11 +59,21 @@ def home(studio, tmp_path_factory):
         psi[:, CARRIER] += 3 * group
         psi[:, TWIN] = psi[:, CARRIER] + 0.3 * psi[:, TWIN]
         labels = pd.DataFrame({"kind": kind, "group": group, "rare": rng.integers(0, 2, COUNT).astype(np.int8)})
-        targets = [Target("kind", "Kind", ("plain", "special"), "by hand"),
-                   Target("group", "Group", ("left", "right"), "by hand"),
-                   Target("rare", "Rare", ("common", "seldom"), "by hand")]
-        tables.write_table(own / "tables" / "toy", lambda rows: psi[rows], labels, targets=targets,
-                           layout=StyleLayout(sizes), backbone=DEFAULT_BACKBONE, key="toy", split=split)
+        targets = [
+            Target("kind", "Kind", ("plain", "special"), "by hand"),
+            Target("group", "Group", ("left", "right"), "by hand"),
+            Target("rare", "Rare", ("common", "seldom"), "by hand"),
+        ]
+        tables.write_table(
+            own / "tables" / "toy",
+            lambda rows: psi[rows],
+            labels,
+            targets=targets,
+            layout=StyleLayout(sizes),
+            backbone=DEFAULT_BACKBONE,
+            key="toy",
+            split=split,
+        )
         st.cache_data.clear()
         st.cache_resource.clear()
         yield own
@@ -94,10 +108,16 @@ def quick(monkeypatch):
     monkeypatch.setattr(state, "concept_picture", lambda index: grey)
     monkeypatch.setattr(state, "render", lambda run, code, *others, **more: grey[0])
     monkeypatch.setattr(audit_state, "CHECKED", 1)
-    monkeypatch.setattr(exclusion_curves, "exclusion_curve", partial(
-        exclusion_curves.exclusion_curve, counts=(0, 10, 1500), columns=32, trees=10))
-    monkeypatch.setattr(remedies, "compare_remedies", partial(
-        remedies.compare_remedies, remedies=["reweighing"], base="logistic", columns=32))
+    monkeypatch.setattr(
+        exclusion_curves,
+        "exclusion_curve",
+        partial(exclusion_curves.exclusion_curve, counts=(0, 10, 1500), columns=32, trees=10),
+    )
+    monkeypatch.setattr(
+        remedies,
+        "compare_remedies",
+        partial(remedies.compare_remedies, remedies=["reweighing"], base="logistic", columns=32),
+    )
 
 
 @pytest.fixture
@@ -140,8 +160,11 @@ def _metric(at: AppTest, title: str) -> str:
 
 
 def _ticked(at: AppTest) -> frozenset[int]:
-    return at.session_state["visit.ticked"].get(("toy", "kind"), frozenset()) if "visit.ticked" in at.session_state \
+    return (
+        at.session_state["visit.ticked"].get(("toy", "kind"), frozenset())
+        if "visit.ticked" in at.session_state
         else frozenset()
+    )
 
 
 def _says(at: AppTest, text: str) -> bool:
@@ -228,7 +251,7 @@ def test_a_suggestion_states_its_rule_and_ticks_what_the_auditor_suggests(visit,
     assert _ticked(at) == set(found.excluded) and _says(at, found.rule)
     assert at.button(key="gap.suggest").disabled
     at = _ready(at.selectbox(key="gap.sensitive.kind").set_value("rare").run())
-    assert not at.button(key="gap.suggest").disabled                 # the rule shown is of the other attribute
+    assert not at.button(key="gap.suggest").disabled  # the rule shown is of the other attribute
 
 
 # ---- how much
@@ -326,8 +349,15 @@ def test_what_a_browser_reports_is_a_count_of_this_curve_or_nothing():
 
     assert answer({"of": "toy", "count": 255, "turn": 1}) == 255
     assert [answer({"of": "toy", "count": count}) for count in (-3, 9999)] == [0, 500]
-    for said in (None, 7, {"of": "other", "count": 10}, {"of": "toy"}, {"of": "toy", "count": True},
-                 {"of": "toy", "count": "10"}, {"of": "toy", "count": 1.5}):
+    for said in (
+        None,
+        7,
+        {"of": "other", "count": 10},
+        {"of": "toy"},
+        {"of": "toy", "count": True},
+        {"of": "toy", "count": "10"},
+        {"of": "toy", "count": 1.5},
+    ):
         assert answer(said) is None
 
 
@@ -341,14 +371,18 @@ def test_before_an_exclusion_nothing_stands_in_and_the_auditor_says_what_can_be_
 
 
 def test_after_an_exclusion_the_twin_of_channel_9_is_the_closest_and_its_family_is_excluded_by_1_tick(
-        after, auditor, first, second):
+    after, auditor, first, second
+):
     at = _part(after, "What stands in")
     assert all(_says(at, auditor.readable(run, "group").sentence) for run in (first, second))
     links = auditor.stand_ins(second)
     shown = at.dataframe[0].value
     assert (links[0].index, links[0].partner) == (TWIN, CARRIER) and len(shown) == len(links) == 10
     assert shown.iloc[0].tolist()[:3] == [
-        "Layer 0 · channel 10", "Layer 0 · channel 9", page_words.signed(links[0].correlation, 2)]
+        "Layer 0 · channel 10",
+        "Layer 0 · channel 9",
+        page_words.signed(links[0].correlation, 2),
+    ]
     (box,) = [one for one in at.checkbox if one.label.startswith("All 2 around")]
     assert not box.value and _says(at, "1 of 2 concepts excluded now")
     at = _ready(at.checkbox(key=box.key).check().run())
@@ -370,13 +404,16 @@ def test_a_farther_move_and_another_concept_are_asked_of_the_auditor(visit, audi
     visit.session_state["visit.concept"] = CARRIER
     at = _part(visit, "Move it")
     assert [one.split(" (")[0] for one in at.selectbox(key="gap.what").options] == [
-        "The 1,500 concepts that carry it most", "Layer 0 · channel 9", "Family of Layer 0 · channel 9"]
+        "The 1,500 concepts that carry it most",
+        "Layer 0 · channel 9",
+        "Family of Layer 0 · channel 9",
+    ]
     at = _ready(at.selectbox(key="gap.what").set_value("family").run())
     at = _ready(at.slider(key="gap.strength").set_value(2.5).run())
     found = auditor.intervene(first, "group", channels=(CARRIER, TWIN), strength=2.5).of(0, 1)
     assert _says(at, f"**Right faces moved towards left:** {found.flips:,} of {found.faces:,} decisions flip")
     assert _says(at, "2 concepts moved")
-    at.session_state["visit.concept"] = GIVEN                        # a family of one: the choice is no longer there
+    at.session_state["visit.concept"] = GIVEN  # a family of one: the choice is no longer there
     at = _ready(at.run())
     assert at.selectbox(key="gap.what").value == "all" and len(at.selectbox(key="gap.what").options) == 2
 
@@ -452,7 +489,7 @@ def test_the_line_is_dragged_with_the_mouse_and_moved_with_the_keys_and_the_page
         for share in (0.8, 0.6, 0.5):
             page.mouse.move(field["x"] + share * field["width"], field["y"] + 160)
         dragged = line.get_attribute("aria-valuenow")
-        assert typed.input_value() == before                         # nothing is reported before it is let go
+        assert typed.input_value() == before  # nothing is reported before it is let go
         page.mouse.up()
         page.wait_for_function("count => document.querySelector('input[type=number]').value === count", arg=dragged)
         assert 500 < int(dragged) < 4500
@@ -465,6 +502,4 @@ def test_the_line_is_dragged_with_the_mouse_and_moved_with_the_keys_and_the_page
         typed.fill("10")
         page.keyboard.press("Enter")
         browser.settle(page)
-        assert line.get_attribute("aria-valuenow") == "10"           # and the line follows what is typed
-
-
+        assert line.get_attribute("aria-valuenow") == "10"  # and the line follows what is typed

@@ -130,15 +130,18 @@ def test_stopped_after_64_of_100_photos_it_goes_on_to_the_same_table(source, per
     assert re.fullmatch(r"96 of 100 photos, [\d.]+ a second, 0:00 left, 2 skipped", rest[0])
 
 
-@pytest.mark.parametrize("harm", [
-    lambda work: (work / "done.jsonl").write_bytes((work / "done.jsonl").read_bytes() + b'{"photo": "more/0'),
-    lambda work: (work / "w.f32").write_bytes((work / "w.f32").read_bytes() + b"half a row"),
-    lambda work: (work / "done.jsonl").write_bytes((work / "done.jsonl").read_bytes()[:-300]),
-    lambda work: (work / "w.f32").write_bytes((work / "w.f32").read_bytes()[:-3000]),
-    lambda work: (work / "w.f32").unlink(),
-    lambda work: (work / "done.jsonl").unlink(),
-    lambda work: (work / "about.json").unlink(),
-])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda work: (work / "done.jsonl").write_bytes((work / "done.jsonl").read_bytes() + b'{"photo": "more/0'),
+        lambda work: (work / "w.f32").write_bytes((work / "w.f32").read_bytes() + b"half a row"),
+        lambda work: (work / "done.jsonl").write_bytes((work / "done.jsonl").read_bytes()[:-300]),
+        lambda work: (work / "w.f32").write_bytes((work / "w.f32").read_bytes()[:-3000]),
+        lambda work: (work / "w.f32").unlink(),
+        lambda work: (work / "done.jsonl").unlink(),
+        lambda work: (work / "about.json").unlink(),
+    ],
+)
 def test_7_states_a_kill_can_leave_all_end_in_the_same_table(source, home, harm):
     whole = import_photos(source, toy(), name="whole").table
     with pytest.raises(Cancelled):
@@ -268,10 +271,18 @@ def codes(tmp_path):
 
 def test_90_style_codes_come_back_bit_for_bit_whatever_file_they_lay_in(codes):
     psi, keys = torch.from_numpy(codes.psi), set()
-    for i, content in enumerate((
-        psi, psi[:, None], psi.double(), {"psi": psi, "step": 3, "mean": psi.mean(0)}, [psi[:, :3], psi[:, 3:]],
-        {"styles": [psi[:, None, :3], psi[:, None, 3:]]}, list(psi), [psi, torch.zeros(90)],
-    )):
+    for i, content in enumerate(
+        (
+            psi,
+            psi[:, None],
+            psi.double(),
+            {"psi": psi, "step": 3, "mean": psi.mean(0)},
+            [psi[:, :3], psi[:, 3:]],
+            {"styles": [psi[:, None, :3], psi[:, None, 3:]]},
+            list(psi),
+            [psi, torch.zeros(90)],
+        )
+    ):
         torch.save(content, codes.folder / "psi.pt")
         found = import_codes(codes.folder / "psi.pt", codes.labels, toy(), name=f"t{i}")
         assert np.array_equal(found.table.psi, codes.psi), i
@@ -305,13 +316,18 @@ def test_codes_stopped_in_the_middle_leave_0_tables(codes, home):
     assert not (home / "tables" / "mine").exists()
 
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    (torch.zeros(90, 8), r"\(N, 7\), the 7 channels of toy, got \(90, 8\)"),
-    ({"a": torch.zeros(90, 7), "b": torch.zeros(90, 7)}, "got 2 of them"),
-    ([torch.zeros(90, 3), torch.zeros(90, 5)], r"got \(90, 3\), \(90, 5\)"),
-    (torch.zeros(89, 7), r"one row per style code, 89 as in psi\.pt, got 90"),
-    ({}, "got dict"), ("words", "got str"), (SimpleNamespace(a=1), "could run code on this computer"),
-])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (torch.zeros(90, 8), r"\(N, 7\), the 7 channels of toy, got \(90, 8\)"),
+        ({"a": torch.zeros(90, 7), "b": torch.zeros(90, 7)}, "got 2 of them"),
+        ([torch.zeros(90, 3), torch.zeros(90, 5)], r"got \(90, 3\), \(90, 5\)"),
+        (torch.zeros(89, 7), r"one row per style code, 89 as in psi\.pt, got 90"),
+        ({}, "got dict"),
+        ("words", "got str"),
+        (SimpleNamespace(a=1), "could run code on this computer"),
+    ],
+)
 def test_7_files_that_hold_no_style_codes(codes, content, sentence):
     torch.save(content, codes.folder / "psi.pt")
     with pytest.raises(Img2TabError, match=sentence):
@@ -331,8 +347,7 @@ def test_standardised_codes_of_90_faces_are_recognised_and_undone_with_their_sca
     np.savez(codes.folder / "scaler.npz", mean=mean, std=std)
     torch.save((torch.from_numpy(mean), torch.from_numpy(std)), codes.folder / "scaler.pt")
     for ending in ("npz", "pt"):
-        found = import_codes(
-            codes.file, codes.labels, toy(), name=ending, scaler=codes.folder / f"scaler.{ending}")
+        found = import_codes(codes.file, codes.labels, toy(), name=ending, scaler=codes.folder / f"scaler.{ending}")
         assert np.allclose(found.table.psi, codes.psi, rtol=1e-6, atol=1e-5)
         assert found.facts.note == "standardised: undone with the given mean and deviation"
     guess = import_codes(codes.file, codes.labels, toy(), name="guess")
@@ -353,7 +368,7 @@ def test_of_6_sets_of_codes_the_3_standardised_ones_are_recognised():
 
 
 def test_the_20000_codes_of_the_default_table_are_not_taken_for_standardised(studio, monkeypatch):
-    monkeypatch.undo()                                               # the home where the default table is
+    monkeypatch.undo()  # the home where the default table is
     table = studio.table()
     rows = np.sort(np.random.default_rng(0).choice(len(table.psi), 300, replace=False))
     psi = np.array(table.psi[rows])
@@ -390,8 +405,10 @@ def run(monkeypatch):
             super().__init__([SimpleNamespace(pixels=pixels)] * count)
 
     opened = SimpleNamespace(
-        faces=Faces, aligned_face=lambda data: Faces(data)[0],
-        backbone=lambda name: toy(name="toy" if name == DEFAULT_BACKBONE else name))
+        faces=Faces,
+        aligned_face=lambda data: Faces(data)[0],
+        backbone=lambda name: toy(name="toy" if name == DEFAULT_BACKBONE else name),
+    )
     monkeypatch.setattr(cli_import, "studio", lambda: opened)
     return lambda *words: CliRunner().invoke(cli_import.import_app, [str(word) for word in words])
 
@@ -428,9 +445,11 @@ def test_ctrl_c_is_exit_code_130_and_the_sentence_says_how_to_go_on(run, folder,
 
 def test_a_mistake_is_1_sentence_and_exit_code_1(run, folder, tmp_path):
     for words in (
-        ("folder", folder, "--labels", tmp_path / "none.csv"), ("celeba", folder),
+        ("folder", folder, "--labels", tmp_path / "none.csv"),
+        ("celeba", folder),
         ("folder", folder, "--labels", folder / "labels.csv", "--name", "default"),
-        ("psi", tmp_path / "none.pt", folder / "labels.csv"), ("psi", folder / "001.jpg", folder / "labels.csv"),
+        ("psi", tmp_path / "none.pt", folder / "labels.csv"),
+        ("psi", folder / "001.jpg", folder / "labels.csv"),
     ):
         said = run(*words)
         assert said.exit_code == 1 and len(said.output.splitlines()) == 1, said.output

@@ -33,9 +33,13 @@ def table(tmp_path_factory):
     groups = (np.arange(N) % 2).astype(np.int8)
     groups[0] = -1
     return tables.write_table(
-        tmp_path_factory.mktemp("tables") / "toy", lambda rows: psi[rows], pd.DataFrame({"gender": groups}),
-        targets=[Target("gender", "Perceived gender", ("female", "male"), "by hand")], layout=StyleLayout((D,)),
-        backbone="toy", key="toy-key",
+        tmp_path_factory.mktemp("tables") / "toy",
+        lambda rows: psi[rows],
+        pd.DataFrame({"gender": groups}),
+        targets=[Target("gender", "Perceived gender", ("female", "male"), "by hand")],
+        layout=StyleLayout((D,)),
+        backbone="toy",
+        key="toy-key",
     )
 
 
@@ -45,12 +49,14 @@ def found(table):
 
 
 def test_a_face_flips_where_the_move_carries_it_over_the_threshold(table, found):
-    step = table.stats.std[2]                                        # strength 1 moves by so much
+    step = table.stats.std[2]  # strength 1 moves by so much
     value = table.psi[found.rows, 2]
     for towards, sign in ((0, -1), (1, 1)):
         expected = np.select(
             [((value + sign * 0.5 * step) > 0) != (value > 0), ((value + sign * step) > 0) != (value > 0)],
-            [0.5, 1.0], np.nan)
+            [0.5, 1.0],
+            np.nan,
+        )
         assert np.array_equal(found.flipped_at[towards], expected, equal_nan=True)
 
 
@@ -118,8 +124,16 @@ def test_a_channel_that_the_classifier_does_not_use_flips_nobody(table):
 def test_blocks_do_not_change_a_number(table, found, monkeypatch):
     monkeypatch.setattr("img2tab_core.audits.intervention._VALUES", 7 * D)
     shares = []
-    again = intervene(Formula(), table, "gender", SHIFT, rows=np.arange(N), count=2, strengths=(0.5, 1.0),
-                      progress=lambda share, text: shares.append(share))
+    again = intervene(
+        Formula(),
+        table,
+        "gender",
+        SHIFT,
+        rows=np.arange(N),
+        count=2,
+        strengths=(0.5, 1.0),
+        progress=lambda share, text: shares.append(share),
+    )
     assert np.array_equal(again.after, found.after) and again.by == found.by
     assert len(shares) == 9 and shares[-1] == 1.0
 

@@ -25,10 +25,18 @@ def csv(column: str, cells: list[str]) -> str:
     return f"image,{column}\n" + "".join(f"{i}.jpg,{cell}\n" for i, cell in enumerate(cells))
 
 
-@pytest.mark.parametrize("cells", [
-    ["-1", "1", "1", ""], ["0", "1", "1", ""], ["false", "true", "True", "NA"], ["no", "YES", "yes", "?"],
-    ["0.0", "1.0", "1", "nan"], ["n", "y", "Y", "unknown"], ["0", "1", "1", "-1"],
-])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["-1", "1", "1", ""],
+        ["0", "1", "1", ""],
+        ["false", "true", "True", "NA"],
+        ["no", "YES", "yes", "?"],
+        ["0.0", "1.0", "1", "nan"],
+        ["n", "y", "Y", "unknown"],
+        ["0", "1", "1", "-1"],
+    ],
+)
 def test_7_ways_to_write_two_classes_give_0_1_1_and_unknown(read, cells):
     found = read(csv("Wavy_Hair", cells))
     assert found.columns["wavy_hair"].tolist() == [0, 1, 1, -1]
@@ -79,11 +87,15 @@ def test_2_columns_whose_names_become_the_same_word_are_told_apart(read):
     assert [slug(text) for text in ("5_o_Clock_Shadow", "Höhe (cm)", "年")] == ["5_o_clock_shadow", "hohe_cm", "label"]
 
 
-@pytest.mark.parametrize("text", [
-    "name;smiling\na.jpg;0\nb.jpg;1\n", "smiling\tfile\n0\ta.jpg\n1\tb.jpg\n",
-    "\ufeffwhatever,smiling\r\na.jpg,0\r\nb.jpg,1\r\n",
-    'path , smiling\n"a.jpg", 0\n"b.jpg", 1\n',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name;smiling\na.jpg;0\nb.jpg;1\n",
+        "smiling\tfile\n0\ta.jpg\n1\tb.jpg\n",
+        "\ufeffwhatever,smiling\r\na.jpg,0\r\nb.jpg,1\r\n",
+        'path , smiling\n"a.jpg", 0\n"b.jpg", 1\n',
+    ],
+)
 def test_4_kinds_of_csv_read_the_same(read, text):
     found = read(text)
     assert found.names == ("a.jpg", "b.jpg")
@@ -101,17 +113,20 @@ def test_celebas_text_file_of_2_attributes(read):
         read(text.rsplit("\n", 2)[0], "list_attr_celeba.txt")
 
 
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("image,smiling\na.jpg,0\na.jpg,1\n", "'a.jpg' more than once"),
-    ("image,age\na.jpg,30\nb.jpg,31\nc.jpg,32\n", "got none .age: it has 3 different numbers"),
-    ("image,smiling\na.jpg,1\nb.jpg,1\n", "fewer than two values"),
-    ("image\na.jpg\n", "got none"),
-    ("a.jpg,1\nb.jpg,0\n", "must start with a header line"),
-    ("image,smiling\n", "must have a row per photo"),
-    ("", "header line, got one that cannot be read"),
-    ("image,smiling\na.jpg,1,2,3\n\"b", "cannot be read"),
-    (b"image,s\xff\n", "UTF-8"),
-])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("image,smiling\na.jpg,0\na.jpg,1\n", "'a.jpg' more than once"),
+        ("image,age\na.jpg,30\nb.jpg,31\nc.jpg,32\n", "got none .age: it has 3 different numbers"),
+        ("image,smiling\na.jpg,1\nb.jpg,1\n", "fewer than two values"),
+        ("image\na.jpg\n", "got none"),
+        ("a.jpg,1\nb.jpg,0\n", "must start with a header line"),
+        ("image,smiling\n", "must have a row per photo"),
+        ("", "header line, got one that cannot be read"),
+        ('image,smiling\na.jpg,1,2,3\n"b', "cannot be read"),
+        (b"image,s\xff\n", "UTF-8"),
+    ],
+)
 def test_9_files_that_are_no_labels_are_1_sentence_each(read, text, sentence):
     with pytest.raises(Img2TabError, match=sentence):
         read(text)

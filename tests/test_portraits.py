@@ -72,7 +72,7 @@ def test_codes_shifted_by_half_and_by_2_deviations_are_found_shifted_by_just_tha
     first, second = domain_gap(moved, table, layout)
     assert (first.shift, second.shift) == (pytest.approx(0.5), pytest.approx(2))
     assert (first.spread, second.spread) == (pytest.approx(1), pytest.approx(1))
-    assert (first.channels, second.channels) == (2, 2)               # the constant one is left out
+    assert (first.channels, second.channels) == (2, 2)  # the constant one is left out
     assert mean_shift(moved, table, layout) == [first.shift, second.shift]
     assert over_all([first, second]).shift == pytest.approx(np.sqrt((0.25 + 4) / 2))
 
@@ -112,7 +112,7 @@ def moved():
 
     photos = []
     for name, count in (("many", 240), ("few", 20)):
-        truth = np.tile([0, 0, 0, 1], count // 4)                    # another mix of classes than the table's
+        truth = np.tile([0, 0, 0, 1], count // 4)  # another mix of classes than the table's
         w = drawn(truth, 2)
         photos.append(Judged(name, w, expit(w[:, 0] * 2), truth, np.arange(count) % 3))
     return Drawn(drawn(label, 0), label), photos
@@ -127,7 +127,7 @@ def test_taking_off_a_shift_of_2_brings_back_what_it_cost_and_no_fit_sees_what_i
         return lambda w: np.full(len(w), 0.5)
 
     corrections.corrected(watch, photos)
-    assert seen == [{1, 2}, {0, 2}, {0, 1}, {0, 1, 2}]               # three thirds of "many", then "few" by all of it
+    assert seen == [{1, 2}, {0, 2}, {0, 1}, {0, 1, 2}]  # three thirds of "many", then "few" by all of it
     tried = corrections.candidates(drawn, lambda w: expit(w[:, 0] * 2))
     accuracy = {
         name: np.mean((corrections.corrected(fit, photos)[0] > 0.5) == photos[0].truth) for name, fit in tried.items()
@@ -191,11 +191,18 @@ def test_a_share_of_everybodys_row_is_not_shown_twice_where_there_is_1_gender():
     part = portraits.figures(np.array([0, 0, 0]), np.array([0.1, 0.2, 0.9]))
     split = portraits._split(np.array([0, 0, 0]), np.array([0.1, 0.2, 0.9]), np.array([0, 1, 2]))
     layer = {"layer": 0, "channels": 2, "shift": 1.0, "shift_same_mix": 1.0, "spread": 1.0, "outside": 0.02}
-    one = {"folder": "women", "photos": 3, "of": 3, "accuracy_of_all": part["accuracy"], "classifier": split,
-           "label_network": split, "domain_gap": {"layers": [layer], "overall": layer}}
+    one = {
+        "folder": "women",
+        "photos": 3,
+        "of": 3,
+        "accuracy_of_all": part["accuracy"],
+        "classifier": split,
+        "label_network": split,
+        "domain_gap": {"layers": [layer], "overall": layer},
+    }
     text = portrait_card.report({"folders": [one]})
     assert text.count("2 of 3 ") == 2 and "recorded female" not in text and "held-out third, female" not in text
-    assert "66.7% (20.8% to 93.9%)" in text                          # Wilson's interval of 2 of 3
+    assert "66.7% (20.8% to 93.9%)" in text  # Wilson's interval of 2 of 3
 
 
 def test_12_portraits_of_young_women_are_measured_beside_the_label_network(shared_photos, studio, run):

@@ -31,16 +31,22 @@ def table(tmp_path_factory):
     shared = rng.normal(size=N).astype(np.float32)
     psi[:, GROUP] = 0.5 * psi[:, GROUP] + shared[:, None] + 2 * groups[:, None]
     psi[:, CONSTANT] = 3
-    psi[:, 10] *= 1000                                               # units must not matter
+    psi[:, 10] *= 1000  # units must not matter
     groups = groups.copy()
     groups[:7] = -1
     frame = pd.DataFrame({"smiling": labels, "gender": groups, "empty": np.full(N, -1, np.int8)})
     return tables.write_table(
-        tmp_path_factory.mktemp("tables") / "toy", lambda rows: psi[rows], frame,
-        targets=[Target("smiling", "Smiling", ("no", "yes"), "by hand"),
-                 Target("gender", "Perceived gender", ("female", "male"), "by hand"),
-                 Target("empty", "Empty", ("no", "yes"), "nothing")],
-        layout=StyleLayout((D,)), backbone="toy", key="toy-key",
+        tmp_path_factory.mktemp("tables") / "toy",
+        lambda rows: psi[rows],
+        frame,
+        targets=[
+            Target("smiling", "Smiling", ("no", "yes"), "by hand"),
+            Target("gender", "Perceived gender", ("female", "male"), "by hand"),
+            Target("empty", "Empty", ("no", "yes"), "nothing"),
+        ],
+        layout=StyleLayout((D,)),
+        backbone="toy",
+        key="toy-key",
     )
 
 
@@ -68,8 +74,10 @@ def test_distances_are_those_of_scipy_within_each_class_and_each_group(table, la
         values = table.psi[biased, index] / table.stats.std[index]
         assert found.overall[index] == pytest.approx(wasserstein_distance(values[a == 0], values[a == 1]), rel=1e-5)
         for said, of, inside in ((found.within, a, y), (found.between, y, a)):
-            parts = [wasserstein_distance(values[(inside == k) & (of == 0)], values[(inside == k) & (of == 1)])
-                     for k in (0, 1)]
+            parts = [
+                wasserstein_distance(values[(inside == k) & (of == 0)], values[(inside == k) & (of == 1)])
+                for k in (0, 1)
+            ]
             assert said[index] == pytest.approx(np.mean(parts), rel=1e-5)
 
 
@@ -257,7 +265,14 @@ def test_a_likeness_of_0_is_refused_and_a_channel_outside_belongs_nowhere(table)
 def test_excluding_the_group_s_channels_closes_the_gap_and_keeps_the_accuracy(table, biased, found):
     shares = []
     curve = exclusion_curve(
-        table, "smiling", "gender", found.ranking, counts=(3, 0, 500), train_rows=biased, trees=60, seeds=(0, 1),
+        table,
+        "smiling",
+        "gender",
+        found.ranking,
+        counts=(3, 0, 500),
+        train_rows=biased,
+        trees=60,
+        seeds=(0, 1),
         progress=lambda share, text: shares.append(share),
     )
     assert [point.count for point in curve.points] == [0, 3]

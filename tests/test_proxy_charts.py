@@ -10,20 +10,51 @@ from img2tab_core.base.intervals import estimate
 
 GROUPS, CLASSES = ("perceived female", "perceived male"), ("not smiling", "smiling")
 SHIFT = np.array([1.0, -0.5, 0.2, 0.0])
-CARRIED = Carried("smiling", "gender", np.abs(SHIFT), np.array([1.1, 0.6, 0.3, 0.1]), np.full(4, 0.4), SHIFT, SHIFT,
-                  0.05, ((10, 10), (10, 10)))
+CARRIED = Carried(
+    "smiling",
+    "gender",
+    np.abs(SHIFT),
+    np.array([1.1, 0.6, 0.3, 0.1]),
+    np.full(4, 0.4),
+    SHIFT,
+    SHIFT,
+    0.05,
+    ((10, 10), (10, 10)),
+)
 IMPORTANCE = np.array([0.6, 0.1, 0.3, 0.0])
 
 
 def _moved(towards, group, flips):
-    return Moved(towards, group, 50, flips, flips, flips / 50, flips / 50 - 0.02, flips / 50 + 0.08,
-                 estimate([0.1, 0.2]), estimate([0.1, 0.2]), (flips / 50,))
+    return Moved(
+        towards,
+        group,
+        50,
+        flips,
+        flips,
+        flips / 50,
+        flips / 50 - 0.02,
+        flips / 50 + 0.08,
+        estimate([0.1, 0.2]),
+        estimate([0.1, 0.2]),
+        (flips / 50,),
+    )
 
 
 FOUND = Intervention(
-    "gender", (0,), np.ones(1, np.float32), 1, (1.5,), 0.5, np.arange(4), np.array([0, 0, 1, 1]), np.full(4, 0.5),
-    np.array([[0.4, 0.5, 0.5, 0.5], [0.9, 0.5, 0.6, 0.6]]), np.full((2, 4), np.nan),
-    tuple(_moved(towards, group, 5 * (1 + towards + 2 * group)) for towards in (0, 1) for group in (0, 1)), ((), ()))
+    "gender",
+    (0,),
+    np.ones(1, np.float32),
+    1,
+    (1.5,),
+    0.5,
+    np.arange(4),
+    np.array([0, 0, 1, 1]),
+    np.full(4, 0.5),
+    np.array([[0.4, 0.5, 0.5, 0.5], [0.9, 0.5, 0.6, 0.6]]),
+    np.full((2, 4), np.nan),
+    tuple(_moved(towards, group, 5 * (1 + towards + 2 * group)) for towards in (0, 1) for group in (0, 1)),
+    ((), ()),
+)
 
 FIGURES = {
     "scatter": lambda: proxy_charts.carried_scatter(CARRIED, IMPORTANCE, str),
@@ -69,7 +100,7 @@ def test_of_many_unused_concepts_only_those_furthest_apart_are_drawn():
 
 
 def test_the_deepest_in_the_corner_is_first_in_both_and_what_is_not_used_is_not_there():
-    assert proxy_charts.corner(CARRIED, IMPORTANCE, 10) == [0, 2, 1]     # lower ranks 3, 1, 1; 0.3 x 0.3 > 0.6 x 0.1
+    assert proxy_charts.corner(CARRIED, IMPORTANCE, 10) == [0, 2, 1]  # lower ranks 3, 1, 1; 0.3 x 0.3 > 0.6 x 0.1
     assert proxy_charts.corner(CARRIED, IMPORTANCE, 1) == [0]
     assert proxy_charts.corner(CARRIED, np.zeros(4), 10) == []
 

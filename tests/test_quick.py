@@ -32,14 +32,22 @@ def toy_home(tmp_path_factory):
     rng = np.random.default_rng(0)
     psi = rng.normal(size=(N, D)).astype(np.float32)
     psi[:, 20] = 1.5
-    labels = pd.DataFrame({
-        "warm": (2 * psi[:, 3] - 1.5 * psi[:, 7] + psi[:, 11] > 0).astype(np.int8),
-        "tall": (psi[:, 5] + 0.5 * rng.normal(size=N) > 0).astype(np.int8),
-    })
+    labels = pd.DataFrame(
+        {
+            "warm": (2 * psi[:, 3] - 1.5 * psi[:, 7] + psi[:, 11] > 0).astype(np.int8),
+            "tall": (psi[:, 5] + 0.5 * rng.normal(size=N) > 0).astype(np.int8),
+        }
+    )
     labels.loc[::6, "warm"] = -1
     tables.write_table(
-        home / "tables" / "toy", lambda rows: psi[rows], labels, targets=TARGETS, layout=StyleLayout((120, 80)),
-        backbone=DEFAULT_BACKBONE, key="toy-1")
+        home / "tables" / "toy",
+        lambda rows: psi[rows],
+        labels,
+        targets=TARGETS,
+        layout=StyleLayout((120, 80)),
+        backbone=DEFAULT_BACKBONE,
+        key="toy-1",
+    )
     return home
 
 
@@ -61,8 +69,10 @@ def door(home):
 @pytest.fixture
 def never_rounded(monkeypatch):
     """A call that must not happen any more."""
+
     def forbid():
         monkeypatch.setattr(Rounded, "of", lambda *args, **options: pytest.fail("codes were rounded again"))
+
     return forbid
 
 
@@ -72,9 +82,11 @@ def probabilities(run, table):
 
 def same(one, other, table):
     """The same classifier to the last bit, by its answers and its trees, and measured the same."""
-    return np.array_equal(probabilities(one, table), probabilities(other, table)) and np.array_equal(
-        one.classifier.booster_.get_leaf_values(), other.classifier.booster_.get_leaf_values()
-    ) and (one.id, one.metrics, one.excluded) == (other.id, other.metrics, other.excluded)
+    return (
+        np.array_equal(probabilities(one, table), probabilities(other, table))
+        and np.array_equal(one.classifier.booster_.get_leaf_values(), other.classifier.booster_.get_leaf_values())
+        and (one.id, one.metrics, one.excluded) == (other.id, other.metrics, other.excluded)
+    )
 
 
 def poisoned(table):
@@ -88,8 +100,13 @@ def poisoned(table):
 def test_the_first_answer_is_marked_quick_and_the_full_run_that_follows_is_that_of_train(door):
     table, seen, shares = door.table("toy"), [], []
     full = door.train_live(
-        table, "warm", excluded=frozenset({7}), seed=1, on_quick=seen.append,
-        progress=lambda share, text: shares.append(share))
+        table,
+        "warm",
+        excluded=frozenset({7}),
+        seed=1,
+        on_quick=seen.append,
+        progress=lambda share, text: shares.append(share),
+    )
     (first,) = seen
     assert (first.quick, full.quick, first.excluded, first.seed) == (True, False, {7}, 1)
     assert first.id != full.id and first.id.startswith("toy-warm-")
@@ -116,7 +133,7 @@ def test_excluding_one_more_concept_reads_no_style_code_and_rounds_none(door, ne
 
 def test_a_poisoned_table_is_noticed_where_nothing_was_rounded(door):
     table = door.table("toy")
-    door.scores(door.run(table, "warm"))                             # distances are known, codes are not rounded
+    door.scores(door.run(table, "warm"))  # distances are known, codes are not rounded
     with pytest.raises(Img2TabError, match="finite numbers"):
         door.train_quick(poisoned(table), "warm")
 
@@ -151,7 +168,11 @@ def test_another_process_finds_the_codes_on_disk(door, home, never_rounded):
     first = door.prepare(table, "warm")
     (folder,) = (home / "rounded").iterdir()
     assert sorted(file.name for file in folder.iterdir()) == [
-        "about.json", "channels.json", "train.pool", "unseen.pool"]
+        "about.json",
+        "channels.json",
+        "train.pool",
+        "unseen.pool",
+    ]
     never_rounded()
     fresh = Studio()
     again = fresh.table("toy")
@@ -200,7 +221,7 @@ def test_codes_of_4_targets_stay_on_disk_and_those_used_longest_ago_go(door, hom
         assert quick.store_rounded(one, "warm", codes)
         os.utime(quick._folder(one, "warm"), (1e9 + when, 1e9 + when))
         if when == 3:
-            assert quick.stored_rounded(many[1], "warm") is not None        # used: now it is the latest
+            assert quick.stored_rounded(many[1], "warm") is not None  # used: now it is the latest
     assert [quick.stored_rounded(one, "warm") is not None for one in many] == [False, True, False, True, True, True]
     assert len(list((home / "rounded").iterdir())) == 4
 
@@ -226,7 +247,8 @@ def test_a_writer_that_fails_leaves_nothing_behind(door, home, monkeypatch):
 
 
 def test_of_a_table_over_the_budget_the_first_channels_are_rounded_and_the_rest_is_trained_as_ever(
-    door, monkeypatch,
+    door,
+    monkeypatch,
 ):
     table = door.table("toy")
     monkeypatch.setattr(quick, "BUDGET", 150 * (N - 100))
@@ -236,7 +258,7 @@ def test_of_a_table_over_the_budget_the_first_channels_are_rounded_and_the_rest_
     monkeypatch.setattr(quick, "UNMEASURED", 100)
     seen = []
     full = door.train_live(table, "warm", on_quick=seen.append)
-    assert same(full, Studio().train(table, "warm"), table)         # all 200 channels, 50 of them not rounded
+    assert same(full, Studio().train(table, "warm"), table)  # all 200 channels, 50 of them not rounded
     assert seen[0].classifier.screened_.tolist() == sorted(order[:100])
     assert seen[0].metrics == quick.measure(seen[0].classifier, table, "warm", rounded=None)
 
@@ -257,7 +279,10 @@ def test_only_the_default_kind_has_a_quick_answer(door):
 def test_a_quick_classifier_has_2_trees_for_5_of_the_full_one_and_tries_a_quarter_of_the_concepts():
     model, full = quick.classifier(Screen(512), excluded=frozenset({3}), seed=7), CatBoostConcepts()
     assert (5 * model.iterations, model.learning_rate, 4 * model.tried) == (
-        2 * full.iterations, pytest.approx(3 * full.learning_rate), full.tried)
+        2 * full.iterations,
+        pytest.approx(3 * full.learning_rate),
+        full.tried,
+    )
     assert (model.screen, model.excluded, model.random_state, model.kind) == (512, {3}, 7, "catboost")
 
 
@@ -285,7 +310,8 @@ def test_quick_and_note_are_written_with_a_run_and_are_empty_in_older_ones(door,
     assert back.quick and back.note == run.note
     about = json.loads((home / "run" / "run.json").read_text())
     (home / "run" / "run.json").write_text(
-        json.dumps({name: value for name, value in about.items() if name not in ("quick", "note")}))
+        json.dumps({name: value for name, value in about.items() if name not in ("quick", "note")})
+    )
     older = runs.load_run(home / "run")
     assert (older.quick, older.note) == (False, "")
 
@@ -294,12 +320,12 @@ def test_a_run_of_the_graphics_card_says_so_has_another_id_and_stays_in_the_hist
     table = door.table("toy")
     plain = door.train(table, "warm")
     monkeypatch.setattr(catboost, "gpu_wished", lambda: True)
-    monkeypatch.setattr(GpuConcepts, "_device", lambda self, count: {"rsm": 0.5})           # there is no card here
+    monkeypatch.setattr(GpuConcepts, "_device", lambda self, count: {"rsm": 0.5})  # there is no card here
     run = door.train_live(table, "warm")
     assert "graphics card" in run.note and run.id != plain.id and not run.quick
     door.keep(run)
     assert [one.id for one in door.kept(table, "warm")] == [plain.id, run.id]
-    assert door.run(table, "warm").note == ""                                               # the standing run is not
+    assert door.run(table, "warm").note == ""  # the standing run is not
 
 
 # --- how many concepts -----------------------------------------------------------------------------
@@ -308,17 +334,18 @@ def test_a_run_of_the_graphics_card_says_so_has_another_id_and_stays_in_the_hist
 @pytest.mark.parametrize(
     ("found", "full", "count", "tried"),
     [
-        ({128: 0.930, 256: 0.938, 512: 0.9385}, 0.940, 256, [128, 256]),               # 0.2 points are not too many
+        ({128: 0.930, 256: 0.938, 512: 0.9385}, 0.940, 256, [128, 256]),  # 0.2 points are not too many
         ({128: 0.950}, 0.940, 128, [128]),
-        ({128: 0.90, 256: 0.91, 512: 0.937, 1024: 0.936}, 0.940, 512, [128, 256, 512, 1024]),   # none is near: the best
-        ({128: 0.90, 256: 0.93, 512: 0.93, 1024: 0.93}, 0.940, 256, [128, 256, 512, 1024]),     # and the fewest
+        ({128: 0.90, 256: 0.91, 512: 0.937, 1024: 0.936}, 0.940, 512, [128, 256, 512, 1024]),  # none is near: the best
+        ({128: 0.90, 256: 0.93, 512: 0.93, 1024: 0.93}, 0.940, 256, [128, 256, 512, 1024]),  # and the fewest
     ],
 )
 def test_the_fewest_concepts_that_lose_at_most_2_in_1000(door, monkeypatch, found, full, count, tried):
     table, model = replace(door.table("toy"), layout=StyleLayout((2000,))), object()
     monkeypatch.setattr(quick, "train", lambda *args, **options: None)
     monkeypatch.setattr(
-        quick, "accuracy", lambda asked, *args, **options: full if asked is model else found[asked.screen])
+        quick, "accuracy", lambda asked, *args, **options: full if asked is model else found[asked.screen]
+    )
     screen = quick.choose(table, "warm", np.arange(2000), model, rounded=None)
     assert (screen.count, screen.accuracy, screen.full) == (count, found[count], full)
     assert [one for one, _ in screen.measured] == tried
@@ -353,10 +380,12 @@ def test_a_table_without_validation_faces_has_no_price_to_show(door):
 
 def test_a_screen_says_what_it_costs():
     assert Screen(512, 0.9388, 0.94, 2831, ((128, 0.9), (512, 0.9388))).sentence == (
-        "512 concepts, 93.9 % instead of 94.0 % on the 2,831 validation faces.")
+        "512 concepts, 93.9 % instead of 94.0 % on the 2,831 validation faces."
+    )
     assert Screen(1024, 0.93, 0.94, 2831, ((128, 0.9), (1024, 0.93))).sentence == (
         "1,024 concepts, 93.0 % instead of 94.0 % on the 2,831 validation faces: 1.00 points less, and no number up to "
-        "1,024 loses at most 0.2.")
+        "1,024 loses at most 0.2."
+    )
     assert Screen(512).sentence == "512 concepts; what that costs was not measured yet."
 
 
@@ -367,9 +396,11 @@ def measured(accuracy, half):
 def test_the_difference_of_the_full_model_in_words():
     assert quick.difference(measured(0.9331, 0.01), measured(0.9362, 0.01)) == (
         "The full model: 93.6 % of 2,851 test faces, 0.3 points above the quick answer (93.3 %); the 95 % intervals "
-        "overlap.")
+        "overlap."
+    )
     assert "0.5 points below the quick answer (93.6 %)" in quick.difference(
-        measured(0.936, 0.01), measured(0.931, 0.01))
+        measured(0.936, 0.01), measured(0.931, 0.01)
+    )
     assert "as right as the quick answer (93.6 %)" in quick.difference(measured(0.9361, 0.01), measured(0.9362, 0.01))
     assert quick.difference(measured(0.90, 0.01), measured(0.936, 0.01)).endswith("the 95 % intervals do not overlap.")
 
@@ -388,7 +419,7 @@ def test_a_map_of_40_mb_that_was_read_is_let_go_and_reads_the_same_again(tmp_pat
     tables.let_go(psi)
     assert before - resident() > 35e6
     assert psi[::7].sum() == 1429 * 1000
-    tables.let_go(np.ones((3, 3)))                                    # an array of one's own is left alone
+    tables.let_go(np.ones((3, 3)))  # an array of one's own is left alone
 
 
 # --- the real table --------------------------------------------------------------------------------
@@ -396,13 +427,16 @@ def test_a_map_of_40_mb_that_was_read_is_let_go_and_reads_the_same_again(tmp_pat
 
 @pytest.mark.slow
 def test_on_20000_faces_the_quick_answer_is_within_2_points_and_the_full_one_is_the_standing_run(
-    studio, other_home, tmp_path, monkeypatch,
+    studio,
+    other_home,
+    tmp_path,
+    monkeypatch,
 ):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     (tmp_path / "tables").symlink_to(other_home / "tables")
     door = Studio()
     table, seen = door.table(), []
-    standing = door.run(table, "smiling")                            # trained on the codes themselves
+    standing = door.run(table, "smiling")  # trained on the codes themselves
     screen = door.prepare(table, "smiling")
     codes = door._codes(table, "smiling")
     assert codes.known.all() and screen.count in quick.COUNTS and screen.faces > 2800

@@ -44,7 +44,7 @@ def test_w_plus_is_23_by_512_and_read_only_and_near_the_encoders_answer(eight, s
         eight.w_plus[0, 0] = 1
     off = eight.w_plus - studio.invert(face)
     assert 0 < eight.moved < 0.5
-    assert eight.layers <= eight.moved                               # a mean of squares about the mean is the smallest
+    assert eight.layers <= eight.moved  # a mean of squares about the mean is the smallest
     assert np.sqrt((off**2).mean()) / eight.moved == pytest.approx(0.44, abs=0.02)  # the spread of w
 
 
@@ -76,7 +76,7 @@ def test_10_seconds_of_a_clock_that_gains_2_a_step_are_5_steps(refine):
     found = refine(seconds=10.0, clock=lambda: now[0], progress=progress)
     assert found.steps == 5 and found.stopped == "budget"
     assert shares == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert found.seconds == 12.0                                     # the last report moved the clock too
+    assert found.seconds == 12.0  # the last report moved the clock too
 
 
 def test_a_time_too_short_for_a_step_still_makes_1(refine):
@@ -105,13 +105,16 @@ def test_without_a_gain_for_2_steps_it_has_converged(refine):
     assert found.moved == 0
 
 
-@pytest.mark.parametrize(("face", "options", "words"), [
-    (np.zeros((128, 64, 3), np.uint8), {}, "(128, 64, 3)"),
-    (np.zeros((200, 200, 3), np.uint8), {}, "multiple of 128 px, got 200"),
-    (np.zeros((256, 256, 3), np.float32), {}, "float32"),
-    (np.zeros((256, 256, 3), np.uint8), {"seconds": 0}, "above 0 seconds, got 0"),
-    (np.zeros((256, 256, 3), np.uint8), {"steps": 0}, "1 step or more, got 0"),
-])
+@pytest.mark.parametrize(
+    ("face", "options", "words"),
+    [
+        (np.zeros((128, 64, 3), np.uint8), {}, "(128, 64, 3)"),
+        (np.zeros((200, 200, 3), np.uint8), {}, "multiple of 128 px, got 200"),
+        (np.zeros((256, 256, 3), np.float32), {}, "float32"),
+        (np.zeros((256, 256, 3), np.uint8), {"seconds": 0}, "above 0 seconds, got 0"),
+        (np.zeros((256, 256, 3), np.uint8), {"steps": 0}, "1 step or more, got 0"),
+    ],
+)
 def test_what_cannot_be_refined_is_told_in_a_sentence(studio, face, options, words):
     with pytest.raises(Img2TabError) as caught:
         refinement.refine(studio.backbone(), studio.descriptor, face, np.zeros(512, np.float32), **options)
@@ -131,7 +134,8 @@ def test_the_second_refinement_waits_for_the_first_and_may_leave_the_line(studio
     door = Studio()
     said, began, leave = [], threading.Event(), threading.Event()
     first = threading.Thread(
-        target=lambda: door.refine(face, steps=500, progress=lambda share, text: began.set(), stopped=leave.is_set))
+        target=lambda: door.refine(face, steps=500, progress=lambda share, text: began.set(), stopped=leave.is_set)
+    )
     first.start()
     try:
         assert began.wait(120)
@@ -141,7 +145,7 @@ def test_the_second_refinement_waits_for_the_first_and_may_leave_the_line(studio
     finally:
         leave.set()
         first.join(120)
-    assert door.refine(face, steps=1)[1].steps == 1                  # the line is empty again
+    assert door.refine(face, steps=1)[1].steps == 1  # the line is empty again
 
 
 def test_an_edit_agrees_with_itself_at_1_and_less_with_that_of_another_face(studio):
@@ -151,4 +155,4 @@ def test_an_edit_agrees_with_itself_at_1_and_less_with_that_of_another_face(stud
     assert same.picture == pytest.approx(1.0) and same.before == same.after
     assert another.picture < 0.9
     likely = studio.predict(run, one).probability >= 0.5
-    assert (same.before <= 0) == likely                              # towards the other class
+    assert (same.before <= 0) == likely  # towards the other class

@@ -20,7 +20,7 @@ from img2tab_core.audits.remedies import (
 from img2tab_core.base.errors import Cancelled, Img2TabError
 
 N, D = 3200, 30
-SHORTCUT = tuple(range(10, 20))                                      # the channels that carry the group
+SHORTCUT = tuple(range(10, 20))  # the channels that carry the group
 CHEAP = {"base": "logistic", "columns": D}
 
 
@@ -82,9 +82,8 @@ def test_the_record_says_what_was_compared_and_what_each_needs(found):
 def test_correlation_remover_without_a_bias_removes_what_the_group_explains(faces):
     psi, labels, groups, _, test = faces
     rows = np.arange(2000)
-    mixed = np.where(np.arange(N) % 4 == 0, groups.codes, labels)    # a quarter of the labels are the group
-    found = compare_remedies(
-        psi, mixed, groups, train={0: rows}, test=test, remedies=("correlation_remover",), **CHEAP)
+    mixed = np.where(np.arange(N) % 4 == 0, groups.codes, labels)  # a quarter of the labels are the group
+    found = compare_remedies(psi, mixed, groups, train={0: rows}, test=test, remedies=("correlation_remover",), **CHEAP)
     before, after = (one.trials[0].demographic_parity for one in found.outcomes)
     assert before > 0.2 and after < 0.3 * before
 
@@ -106,14 +105,16 @@ def test_with_the_weights_label_and_group_are_independent(faces):
         for code in (0, 1):
             together = weights[(labels == label) & (codes == code)].sum() / total
             assert together == pytest.approx(
-                weights[labels == label].sum() / total * weights[codes == code].sum() / total, abs=1e-12)
+                weights[labels == label].sum() / total * weights[codes == code].sum() / total, abs=1e-12
+            )
 
 
 def test_accuracy_and_gap_of_given_answers_are_those_of_masks(faces):
     psi, labels, groups, train, test = faces
     said = np.random.default_rng(1).random(len(test))
     found = compare_remedies(
-        psi, labels, groups, train={0: train[0]}, test=test, remedies=(), extra=[Own("Given", {0: said})], **CHEAP)
+        psi, labels, groups, train={0: train[0]}, test=test, remedies=(), extra=[Own("Given", {0: said})], **CHEAP
+    )
     trial, (y, g) = found.outcome("Given").trials[0], (labels[test], groups.codes[test])
     assert trial.accuracy == ((said > 0.5) == (y == 1)).mean()
     rates = {(label, code): (said > 0.5)[(y == label) & (g == code)].mean() for label in (0, 1) for code in (0, 1)}
@@ -129,8 +130,16 @@ def test_excluding_nothing_is_nothing_and_excluded_channels_have_no_influence(fa
     noisy[:, list(SHORTCUT)] = np.random.default_rng(9).normal(size=(N, len(SHORTCUT)))
     answers = []
     for codes in (psi, noisy):
-        compare_remedies(codes, labels, groups, train={0: train[0]}, test=test, remedies=(), **CHEAP, extra=[
-            Own("Kept", lambda task: answers.append(without(task, SHORTCUT)) or answers[-1])])
+        compare_remedies(
+            codes,
+            labels,
+            groups,
+            train={0: train[0]},
+            test=test,
+            remedies=(),
+            **CHEAP,
+            extra=[Own("Kept", lambda task: answers.append(without(task, SHORTCUT)) or answers[-1])],
+        )
     assert np.array_equal(*answers)
 
 
@@ -184,9 +193,10 @@ def test_the_lottery_of_classifiers_meets_equalised_odds_on_its_training_faces(f
     psi, labels, groups, train, _ = faces
     rows = train[0]
     on_training = compare_remedies(
-        psi, labels, groups, train={0: rows}, test=rows, remedies=("exponentiated_gradient",), **CHEAP)
+        psi, labels, groups, train={0: rows}, test=rows, remedies=("exponentiated_gradient",), **CHEAP
+    )
     before, after = (one.trials[0].equalised_odds for one in on_training.outcomes)
-    assert before > 0.3 and after < 0.15                             # 40 faces in a cell, and drawn by chance
+    assert before > 0.3 and after < 0.15  # 40 faces in a cell, and drawn by chance
 
 
 # --- what fails, what is left out ------------------------------------------------------------------------
@@ -209,7 +219,8 @@ def test_training_faces_of_a_group_with_one_class_only_are_a_reason_for_the_thre
     psi, labels, groups, _, test = faces
     rows = np.flatnonzero((groups.codes[:2000] == 0) | (labels[:2000] == 1))
     found = compare_remedies(
-        psi, labels, groups, train={0: rows}, test=test, remedies=("threshold_optimizer",), **CHEAP)
+        psi, labels, groups, train={0: rows}, test=test, remedies=("threshold_optimizer",), **CHEAP
+    )
     assert "Degenerate labels" in found.outcome("threshold_optimizer").reason
     assert len(found.outcome(NOTHING).trials) == 1
 
@@ -219,31 +230,45 @@ def test_rows_of_unknown_label_or_group_are_left_out_also_of_given_answers(faces
     labels, codes = labels.copy(), groups.codes.copy()
     labels[test[:5]], codes[test[3:9]], labels[train[0][:2]] = -1, -1, -1
     said = {0: np.r_[np.ones(9), (labels[test[9:]] == 1).astype(float)]}
-    found = compare_remedies(psi, labels, Groups("G", ("a", "b"), codes), train={0: train[0]}, test=test, remedies=(),
-                             extra=[Own("Right", said)], **CHEAP)
+    found = compare_remedies(
+        psi,
+        labels,
+        Groups("G", ("a", "b"), codes),
+        train={0: train[0]},
+        test=test,
+        remedies=(),
+        extra=[Own("Right", said)],
+        **CHEAP,
+    )
     assert (found.test_faces, found.train_faces) == (1191, (798,))
     assert (found.outcome("Right").trials[0].accuracy, found.outcome("Right").trials[0].equalised_odds) == (1, 0)
 
 
-@pytest.mark.parametrize(("answers", "sentence"), [
-    ({1: np.zeros(1200)}, "no answers for seed 0"),
-    ({0: np.zeros(3)}, "one probability for each of 1200 test faces"),
-    (lambda task: np.full(len(task.test), 2.0), "one probability for each"),
-    (lambda task: without(task, range(D)), "At least one channel must remain, got 30 excluded"),
-])
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ({1: np.zeros(1200)}, "no answers for seed 0"),
+        ({0: np.zeros(3)}, "one probability for each of 1200 test faces"),
+        (lambda task: np.full(len(task.test), 2.0), "one probability for each"),
+        (lambda task: without(task, range(D)), "At least one channel must remain, got 30 excluded"),
+    ],
+)
 def test_answers_that_do_not_fit_are_a_reason(faces, answers, sentence):
     found = _compare(faces, train={0: faces[3][0]}, remedies=(), extra=[Own("Ours", answers)])
     assert sentence in found.outcome("Ours").reason
 
 
-@pytest.mark.parametrize(("options", "sentence"), [
-    ({"train": {}}, "Seeds must be whole numbers"),
-    ({"remedies": ("prayer",)}, "Remedies must be some of nothing, .*, got 'prayer'"),
-    ({"base": "oracle"}, "The shared classifier must be one of logistic, catboost"),
-    ({"columns": 0}, "columns must be a whole number"),
-    ({"test": np.arange(0)}, "two groups of 'Gender' and both classes"),
-    ({"extra": [Own("A", {}), Own("A", {})]}, "titles of their own"),
-])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"train": {}}, "Seeds must be whole numbers"),
+        ({"remedies": ("prayer",)}, "Remedies must be some of nothing, .*, got 'prayer'"),
+        ({"base": "oracle"}, "The shared classifier must be one of logistic, catboost"),
+        ({"columns": 0}, "columns must be a whole number"),
+        ({"test": np.arange(0)}, "two groups of 'Gender' and both classes"),
+        ({"extra": [Own("A", {}), Own("A", {})]}, "titles of their own"),
+    ],
+)
 def test_a_mistake_is_a_sentence(faces, options, sentence):
     with pytest.raises(Img2TabError, match=sentence):
         _compare(faces, **options)
@@ -265,8 +290,12 @@ def test_cancelled_stops_also_in_the_middle_of_the_exponentiated_gradient(faces)
         return asked.count("ExponentiatedGradient, seed 1 of 3") > 4
 
     with pytest.raises(Cancelled):
-        _compare(faces, remedies=("exponentiated_gradient",), cancelled=cancelled,
-                 progress=lambda share, text: where.append(text))
+        _compare(
+            faces,
+            remedies=("exponentiated_gradient",),
+            cancelled=cancelled,
+            progress=lambda share, text: where.append(text),
+        )
     assert where[-1] == "ExponentiatedGradient, seed 1 of 3"
 
 
@@ -275,14 +304,24 @@ def test_cancelled_stops_also_in_the_middle_of_the_exponentiated_gradient(faces)
 
 def _record(*points):
     """Remedies with one trial each: (word, accuracy, gap)."""
-    return Remedies("G", "b", 1, 1, (0,), (1,), 1, tuple(
-        remedies.Outcome(word, word, "", False, False, False, (remedies.Trial(0, accuracy, gap, 0, 0, 0, 0, 1.0),))
-        for word, accuracy, gap in points))
+    return Remedies(
+        "G",
+        "b",
+        1,
+        1,
+        (0,),
+        (1,),
+        1,
+        tuple(
+            remedies.Outcome(word, word, "", False, False, False, (remedies.Trial(0, accuracy, gap, 0, 0, 0, 0, 1.0),))
+            for word, accuracy, gap in points
+        ),
+    )
 
 
 def test_the_front_of_five_points_by_hand():
     found = _record((NOTHING, 0.9, 0.3), ("a", 0.85, 0.1), ("b", 0.84, 0.2), ("c", 0.7, 0.05), ("d", 0.9, 0.31))
-    assert found.front() == (NOTHING, "a", "c")                      # b is beaten by a, d by nothing
+    assert found.front() == (NOTHING, "a", "c")  # b is beaten by a, d by nothing
     assert _record(("x", 0.9, None), ("y", 0.8, 0.2)).front() == ("y",)
     assert _record(("x", 0.9, 0.1), ("y", 0.9, 0.1)).front() == ("x", "y")
 

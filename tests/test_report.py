@@ -73,11 +73,21 @@ def home(tmp_path_factory):
         rare = (np.arange(N) % 8 == 0).astype(np.int8)
         group[:40] = -1
         labels = pd.DataFrame({"kind": kind, "group": group, "rare": rare})
-        targets = [Target("kind", "Kind", ("plain", "special"), "by hand & eye"),
-                   Target("group", "Perceived group", ("left", "right"), "by hand"),
-                   Target("rare", "Rare", ("common", "seldom"), "every eighth")]
-        tables.write_table(own / "tables" / "toy", lambda rows: psi[rows], labels, targets=targets,
-                           layout=StyleLayout(SIZES), backbone="toy-ffhq", key="toy-key", split=split)
+        targets = [
+            Target("kind", "Kind", ("plain", "special"), "by hand & eye"),
+            Target("group", "Perceived group", ("left", "right"), "by hand"),
+            Target("rare", "Rare", ("common", "seldom"), "every eighth"),
+        ]
+        tables.write_table(
+            own / "tables" / "toy",
+            lambda rows: psi[rows],
+            labels,
+            targets=targets,
+            layout=StyleLayout(SIZES),
+            backbone="toy-ffhq",
+            key="toy-key",
+            split=split,
+        )
         yield own
 
 
@@ -232,8 +242,11 @@ def test_every_csv_file_is_the_table_again_and_the_page_carries_the_same_bytes(r
     assert excluded["index"].tolist() == [9, 11] and excluded["name"].tolist()[1] == f"beard {EVIL}"
     runs_file = pd.read_csv(written.tables[0].parent / "runs.csv")
     assert runs_file["state"].tolist() == ["done", "done", "interrupted", "failed"]
-    carried = {attrs["download"]: base64.b64decode(attrs["href"].split(",")[1])
-               for tag, attrs in page.tags if tag == "a" and "download" in attrs}
+    carried = {
+        attrs["download"]: base64.b64decode(attrs["href"].split(",")[1])
+        for tag, attrs in page.tags
+        if tag == "a" and "download" in attrs
+    }
     for file in (*written.tables, written.exclusions, written.card):
         assert carried[file.name] == file.read_bytes()
     assert len(written.tables) == len(set(NAMES) - {"seeds", "remedies"}) == 14
@@ -253,7 +266,8 @@ def test_the_page_is_1_file_that_loads_nothing(page, written):
     assert not {"script", "link", "iframe", "object", "base", "form"} & {tag for tag, _ in page.tags}
     assert "http:" not in page.source and "https:" not in page.source and "url(" not in page.source
     assert {attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv")} == {
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'"}
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    }
     assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
     assert written.html.stat().st_size < 2e6
 
@@ -287,8 +301,14 @@ def test_headings_tables_and_pictures_can_be_heard_as_well_as_seen(page):
 
 def test_what_people_typed_is_text_in_the_page_and_in_the_card(runs, table, tmp_path):
     found = runs.begin(f"S {EVIL}", f"O {EVIL}", table, "kind", ["group"], f"N {EVIL}\n![x](http://example.org/x)")
-    runs.train(found, runs.sessions.run(found, 1), kind="logistic", excluded=frozenset({9, 11}), note=f"W {EVIL}",
-               who=f"B {EVIL}")
+    runs.train(
+        found,
+        runs.sessions.run(found, 1),
+        kind="logistic",
+        excluded=frozenset({9, 11}),
+        note=f"W {EVIL}",
+        who=f"B {EVIL}",
+    )
     text = report_html(runs, found)
     one = Page(text)
     assert "<script" not in text and text.count("&lt;script&gt;alert(&#x27;1&#x27;)&lt;/script&gt;") >= 6
@@ -299,14 +319,17 @@ def test_what_people_typed_is_text_in_the_page_and_in_the_card(runs, table, tmp_
     assert "<script" not in card and card.count("&lt;script&gt;alert('1')") == 4
 
 
-@pytest.mark.parametrize(("made", "said"), [
-    (element("p", EVIL), "<p>&lt;script&gt;alert(&#x27;1&#x27;)&lt;/script&gt;</p>"),
-    (element("a", "x", href='"><b>'), '<a href="&quot;&gt;&lt;b&gt;">x</a>'),
-    (element("p", element("b", "<"), None, ["&", 1]), "<p><b>&lt;</b>&amp;1</p>"),
-    (element("img", alt="", aria_label="x", hidden=True, title=None), '<img alt="" aria-label="x" hidden>'),
-    (element("circle", r=2), '<circle r="2"/>'),
-    (element("div", paragraphs("a\nb\r\n\r\n\n<c>")), "<div><p>a<br>b</p><p>&lt;c&gt;</p></div>"),
-])
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (element("p", EVIL), "<p>&lt;script&gt;alert(&#x27;1&#x27;)&lt;/script&gt;</p>"),
+        (element("a", "x", href='"><b>'), '<a href="&quot;&gt;&lt;b&gt;">x</a>'),
+        (element("p", element("b", "<"), None, ["&", 1]), "<p><b>&lt;</b>&amp;1</p>"),
+        (element("img", alt="", aria_label="x", hidden=True, title=None), '<img alt="" aria-label="x" hidden>'),
+        (element("circle", r=2), '<circle r="2"/>'),
+        (element("div", paragraphs("a\nb\r\n\r\n\n<c>")), "<div><p>a<br>b</p><p>&lt;c&gt;</p></div>"),
+    ],
+)
 def test_6_elements_are_written_as_html_has_them(made, said):
     assert made == said
 
@@ -329,10 +352,13 @@ def test_a_group_of_fewer_than_30_faces_is_flagged_and_kept(runs, session, table
     faces = [cell.split() for cell in shown["Faces"]]
     assert [int(cell[0]) < 30 for cell in faces[:4]] == [False, True, False, True]
     assert [" ".join(cell[1:]) for cell in faces[:4]] == ["", "Fewer than 30 test faces"] * 2
-    small = [found for found in runs.auditor.audit(runs.model(session, runs.sessions.run(session, 1)), [
-        "group", "rare"]).by_group if found.small]
+    small = [
+        found
+        for found in runs.auditor.audit(runs.model(session, runs.sessions.run(session, 1)), ["group", "rare"]).by_group
+        if found.small
+    ]
     known = [found.measures[name].value is not None for found in small for name in PLOTTED]
-    assert len(known) == 8 and one.source.count('class="dot now small"') == sum(known)   # open dots in the 4 plots
+    assert len(known) == 8 and one.source.count('class="dot now small"') == sum(known)  # open dots in the 4 plots
     assert "of Rare" not in one.text and {"Perceived group", "Rare"} <= {title for _, title in one.headings}
 
 
@@ -352,11 +378,11 @@ def test_the_model_of_an_older_run_may_be_lost_and_its_noted_gap_is_shown(runs, 
     first, _ = runs.train(found, None, kind="logistic", excluded=frozenset({20}))
     second, _ = runs.train(found, first, kind="logistic", excluded=frozenset({9, 20}))
     shutil.rmtree(files.home() / "runs" / first.run_id)
-    fresh = SessionRuns(Auditor(Painted()))                          # knows no model but those on the disk
+    fresh = SessionRuns(Auditor(Painted()))  # knows no model but those on the disk
     one = Page(report_html(fresh, found))
     assert one.table("The tree of runs")["2"][3].startswith("done, without its model The model of run 2")
     row = next(cells for head, cells in one.table("The gaps between").items() if head.startswith("Equalised"))
-    assert row[0] == percent(first.metrics["equalised_odds"])        # no interval
+    assert row[0] == percent(first.metrics["equalised_odds"])  # no interval
     assert "Who took over cannot be said: the model of run 2" in one.text
     shutil.rmtree(files.home() / "runs" / second.run_id)
     with pytest.raises(Img2TabError, match=r"The model of run 3 of 'Lost' is not in this folder"):
@@ -377,11 +403,21 @@ def test_the_verdict_over_3_seeds_is_told_once_somebody_asked(runs, table):
     first = runs.sessions.run(found, 1)
     second, _ = runs.train(found, first, kind="logistic", excluded=frozenset({9}))
     assert "whether the change would come again is not known" in report_html(runs, found)
-    answer = {"equalised_odds": change([0.3, 0.31, 0.29], [0.1, 0.12, 0.11]),
-              "accuracy": change([0.9, 0.9, 0.91], [0.91, 0.9, 0.9], smaller_is_better=False, what="accuracy")}
-    runs.sessions.record(found, "Ada", REPEATED, {
-        "before": first.number, "after": second.number, "seeds": 3,
-        "changes": {name: one.to_json() for name, one in answer.items()}})
+    answer = {
+        "equalised_odds": change([0.3, 0.31, 0.29], [0.1, 0.12, 0.11]),
+        "accuracy": change([0.9, 0.9, 0.91], [0.91, 0.9, 0.9], smaller_is_better=False, what="accuracy"),
+    }
+    runs.sessions.record(
+        found,
+        "Ada",
+        REPEATED,
+        {
+            "before": first.number,
+            "after": second.number,
+            "seeds": 3,
+            "changes": {name: one.to_json() for name, one in answer.items()},
+        },
+    )
     one = Page(report_html(runs, found))
     assert "Smaller gap, certain: gap goes down by 19.0 points" in one.text
     assert one.table("Over 3 seeds")["Accuracy"][3] == "No clear change"
@@ -393,9 +429,17 @@ def test_the_5_standard_remedies_have_a_chapter_only_if_the_log_has_them(runs, s
     assert "Beside the standard remedies" not in page.text
     trial = remedies.Trial(0, 0.9, 0.2, 0.1, 0.1, 0.8, 0.1, 1.0)
     outcomes = tuple(
-        remedies.Outcome(one.remedy, one.title, one.how, one.needs_group, one.random, False,
-                         tuple(replace(trial, seed=seed, equalised_odds=0.2 + 0.01 * seed) for seed in (0, 1)))
-        for one in remedies.REMEDIES.values())
+        remedies.Outcome(
+            one.remedy,
+            one.title,
+            one.how,
+            one.needs_group,
+            one.random,
+            False,
+            tuple(replace(trial, seed=seed, equalised_odds=0.2 + 0.01 * seed) for seed in (0, 1)),
+        )
+        for one in remedies.REMEDIES.values()
+    )
     compared = remedies.Remedies("Group", "CatBoost", 32, 32, (0, 1), (500, 500), 120, outcomes)
     found = runs.begin("Remedies", "Ada", table, "kind", ["group"])
     runs.sessions.record(found, "Ada", "compared remedies", {"remedies": compared.to_json()})
@@ -431,7 +475,7 @@ def test_the_model_card_has_the_9_usual_headings_beside_the_classifier(runs, ses
     row = next(line for line in text.splitlines() if line.startswith("| Accuracy |"))
     assert row.count("|") == 5 and percent(found.by_group[0].measures["accuracy"].value) in row
     assert "2 channels excluded" in text and text in page.text
-    assert model_card.card_of(runs, session, info) == text             # the same, audited anew
+    assert model_card.card_of(runs, session, info) == text  # the same, audited anew
 
 
 def test_a_second_report_removes_the_tables_that_only_the_first_had(runs, table, tmp_path):
@@ -446,15 +490,23 @@ def test_a_second_report_removes_the_tables_that_only_the_first_had(runs, table,
     gone = {one.name for one in first.tables} - {one.name for one in second.tables}
     assert {"excluded.csv", "layers.csv", "took_over.csv", "groups_before.csv"} <= gone
     assert {one.name for one in own.parent.iterdir()} == {
-        *(one.name for one in second.tables), "mine.csv", "exclusions.json"}
+        *(one.name for one in second.tables),
+        "mine.csv",
+        "exclusions.json",
+    }
     assert sorted(one.name for one in file.parent.iterdir()) == ["twice-tables", "twice.html"]
 
 
 def test_a_report_that_is_stopped_writes_nothing(runs, session, tmp_path):
     said = []
     with pytest.raises(Cancelled):
-        write_report(runs, session, tmp_path / "x.html", progress=lambda share, text: said.append((share, text)),
-                     cancelled=lambda: len(said) > 3)
+        write_report(
+            runs,
+            session,
+            tmp_path / "x.html",
+            progress=lambda share, text: said.append((share, text)),
+            cancelled=lambda: len(said) > 3,
+        )
     assert list(tmp_path.iterdir()) == [] and 0 < len(said) < 8
 
 
@@ -464,9 +516,14 @@ def test_its_progress_only_grows_up_to_1(runs, session):
     assert said == sorted(said) and said[0] == 0 and 0.9 < said[-1] <= 1
 
 
-@pytest.mark.parametrize(("name", "why"), [
-    ("x.pdf", r"must end in .html, got x.pdf"), ("there.html", "got the folder"), ("file/x.html", "could not be"),
-])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("x.pdf", r"must end in .html, got x.pdf"),
+        ("there.html", "got the folder"),
+        ("file/x.html", "could not be"),
+    ],
+)
 def test_a_place_where_no_page_can_be_written_is_1_sentence_before_any_work(tmp_path, name, why):
     (tmp_path / "there.html").mkdir()
     (tmp_path / "file").write_text("")
@@ -474,9 +531,14 @@ def test_a_place_where_no_page_can_be_written_is_1_sentence_before_any_work(tmp_
         check_page(tmp_path / name)
 
 
-@pytest.mark.parametrize(("parts", "said"), [
-    (["a"], "a"), (["a (1,337)", "b (2)", "c"], "a (1,337), b (2) and c"), (["a, b", "c"], "a, b; and c"),
-])
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (["a"], "a"),
+        (["a (1,337)", "b (2)", "c"], "a (1,337), b (2) and c"),
+        (["a, b", "c"], "a, b; and c"),
+    ],
+)
 def test_3_lists_read_as_sentences(parts, said):
     assert listed(parts) == said
 

@@ -44,7 +44,7 @@ def test_equals_scipy_to_1e_6_on_40_random_tables(seed):
         psi = rng.integers(-3, 4, (n0 + n1, d))
     elif kind == 2:  # far from zero, heavy tails
         psi = (1e4 + rng.standard_cauchy((n0 + n1, d))).astype(np.float32)
-    else:            # float64, rounded, some columns constant
+    else:  # float64, rounded, some columns constant
         psi = np.round(rng.normal(size=(n0 + n1, d)), 1)
         psi[:, rng.random(d) < 0.4] = 2.5
     labels = rng.permutation(np.repeat([0, 1], [n0, n1]))
@@ -75,7 +75,8 @@ def kinds(n, labels, seed=0):
         "half of it zero": np.maximum(normal, 0),
         "negative zeros": np.where(normal > 0.4, 0.0, np.where(normal < -0.4, -0.0, np.rint(normal))),
         "two values side by side and one far off": np.where(
-            np.arange(n) == 5, 9.0, np.where(normal > 0.2, np.float32(1), np.nextafter(np.float32(1), np.float32(2)))),
+            np.arange(n) == 5, 9.0, np.where(normal > 0.2, np.float32(1), np.nextafter(np.float32(1), np.float32(2)))
+        ),
         "heavy tails": rng.standard_cauchy(n) + labels,
         "huge": 1e34 * normal,
         "tiny": 1e-36 * normal,
@@ -120,7 +121,9 @@ def test_neither_block_nor_threads_nor_neighbours_change_a_bit_of_18_kinds(monke
         assert np.array_equal(found, whole)
         assert np.array_equal(wasserstein.wasserstein(psi, labels, std=std, block=block), whole[0])
         assert np.array_equal(wasserstein.direction(psi, labels, std=std, block=block), whole[1])
-        assert np.array_equal(wasserstein.wasserstein(np.ascontiguousarray(psi), labels, std=std, block=block), whole[0])
+        assert np.array_equal(
+            wasserstein.wasserstein(np.ascontiguousarray(psi), labels, std=std, block=block), whole[0]
+        )
     order = np.random.default_rng(5).permutation(len(std))
     assert np.array_equal(wasserstein.wasserstein(psi[:, order], labels, std=std), whole[0][order])
 
@@ -178,7 +181,7 @@ def test_what_a_graphics_card_would_do_equals_scipy_to_1e_6_on_18_kinds_of_chann
     expected = wasserstein.distance_and_direction(psi, labels, std=std, rows=rows)
     monkeypatch.setattr(wasserstein, "GPU_VALUES", 1)
     monkeypatch.setattr(wasserstein, "_graphics_card", lambda: torch.device("cpu"))
-    monkeypatch.setattr(wasserstein, "_per_channel", None)                   # it must not be needed
+    monkeypatch.setattr(wasserstein, "_per_channel", None)  # it must not be needed
     seen = []
     found = wasserstein.distance_and_direction(psi, labels, std=std, rows=rows, block=4, progress=seen.append)
     for ours, theirs in zip(found, expected, strict=True):
@@ -223,7 +226,9 @@ def table(seed=0, n=120, d=9):
 def test_is_symmetric_and_the_direction_changes_its_sign():
     psi, labels = table()
     np.testing.assert_allclose(
-        wasserstein.wasserstein(psi, labels, std=ones(9)), wasserstein.wasserstein(psi, 1 - labels, std=ones(9)), rtol=1e-12
+        wasserstein.wasserstein(psi, labels, std=ones(9)),
+        wasserstein.wasserstein(psi, 1 - labels, std=ones(9)),
+        rtol=1e-12,
     )
     there = wasserstein.direction(psi, labels, std=ones(9))
     assert np.array_equal(there, -wasserstein.direction(psi, 1 - labels, std=ones(9)))

@@ -34,7 +34,7 @@ def home(studio, tmp_path_factory):
         st.cache_data.clear()
         st.cache_resource.clear()
         yield own
-    for turn in drawing._TURNS.values():                             # nothing is drawn beyond these tests
+    for turn in drawing._TURNS.values():  # nothing is drawn beyond these tests
         with turn:
             pass
     st.cache_data.clear()
@@ -75,24 +75,41 @@ def _drawn(at: AppTest, kind: str) -> AppTest:
 
 def _scene(**changed) -> scrub.Scene:
     given = {
-        "of": "face.3", "around": "code", "shift": 2.5, "curve": tuple(np.linspace(0, 1, len(scrub.SHIFTS))),
-        "share": 0.625, "before_share": 0.5, "before": b"first", "after": None, "strip": None, "word": "smiling",
-        "title": "Smiling", "meaning": "how sure", "colour": "#123456",
+        "of": "face.3",
+        "around": "code",
+        "shift": 2.5,
+        "curve": tuple(np.linspace(0, 1, len(scrub.SHIFTS))),
+        "share": 0.625,
+        "before_share": 0.5,
+        "before": b"first",
+        "after": None,
+        "strip": None,
+        "word": "smiling",
+        "title": "Smiling",
+        "meaning": "how sure",
+        "colour": "#123456",
     }
     return scrub.Scene(**given | changed)
 
 
 def _picture(size: int) -> np.ndarray:
-    return state.studio().samples()[0].pixels if size == 256 else np.asarray(
-        Image.fromarray(state.studio().samples()[0].pixels).resize((size, size), Image.Resampling.LANCZOS))
+    return (
+        state.studio().samples()[0].pixels
+        if size == 256
+        else np.asarray(
+            Image.fromarray(state.studio().samples()[0].pixels).resize((size, size), Image.Resampling.LANCZOS)
+        )
+    )
 
 
 # ---- what is sent
 
 
 def test_13_frames_come_out_as_they_went_in_and_names_stay_text():
-    frames = [Frame(float(shift), np.full((8, 8, 3), 10 * k, np.uint8), 0.5)
-              for k, shift in enumerate(np.linspace(-10, 10, 13))]
+    frames = [
+        Frame(float(shift), np.full((8, 8, 3), 10 * k, np.uint8), 0.5)
+        for k, shift in enumerate(np.linspace(-10, 10, 13))
+    ]
     strip = scrub.strip_of(frames)
     name = '</script><img onerror="x"> “ß”'
     head, files = scrub.unpack(scrub.pack(_scene(strip=strip, word=name), turn=7))
@@ -132,18 +149,37 @@ def test_a_face_as_webp_is_small_and_differs_by_less_than_6_of_255(studio, size,
 # ---- what comes back
 
 
-@pytest.mark.parametrize(("said", "shift"), [
-    (3.44, 3.4), (-0.04, 0.0), (10, 10.0), (99.0, 10.0), (-99.0, -10.0), (0.1 + 0.2, 0.3),
-])
+@pytest.mark.parametrize(
+    ("said", "shift"),
+    [
+        (3.44, 3.4),
+        (-0.04, 0.0),
+        (10, 10.0),
+        (99.0, 10.0),
+        (-99.0, -10.0),
+        (0.1 + 0.2, 0.3),
+    ],
+)
 def test_a_report_becomes_a_tenth_of_a_standard_deviation_within_10(said, shift):
     heard = scrub.answer({"of": "face.3", "shift": said, "turn": 1}, "face.3")
     assert heard == shift and np.copysign(1, heard) == np.copysign(1, shift)
 
 
-@pytest.mark.parametrize("said", [
-    None, "3", [3], {}, {"of": "face.4", "shift": 3}, {"of": "face.3"}, {"of": "face.3", "shift": "3"},
-    {"of": "face.3", "shift": True}, {"of": "face.3", "shift": float("nan")}, {"of": "face.3", "shift": float("inf")},
-])
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        "3",
+        [3],
+        {},
+        {"of": "face.4", "shift": 3},
+        {"of": "face.3"},
+        {"of": "face.3", "shift": "3"},
+        {"of": "face.3", "shift": True},
+        {"of": "face.3", "shift": float("nan")},
+        {"of": "face.3", "shift": float("inf")},
+    ],
+)
 def test_a_report_about_another_face_or_without_a_number_moves_nothing(said):
     assert scrub.answer(said, "face.3") is None
 
@@ -172,13 +208,13 @@ def test_5_small_frames_come_first_then_13_of_256_pixels_and_the_rest_of_the_sce
     assert {Image.open(io.BytesIO(file)).size for file in files[2:]} == {(256, 256)}
     assert Image.open(io.BytesIO(files[0])).size == (512, 512)
     first, small = seen[0]
-    if first["strip"] != head["strip"]:                              # on a fast machine it is skipped
+    if first["strip"] != head["strip"]:  # on a fast machine it is skipped
         assert first["shifts"] == [-10, -5, 0, 5, 10]
         assert {Image.open(io.BytesIO(file)).size for file in small} == {(128, 128)}
     for same in ("of", "around", "curve", "shift", "turn"):
         assert first[same] == head[same]
     at = _well(at.run())
-    assert _sent(at) == (head, files)                                # nothing new: not a byte differs
+    assert _sent(at) == (head, files)  # nothing new: not a byte differs
 
 
 def test_letting_go_at_8_1_edits_the_concept_by_exactly_8_1_and_the_probability_is_the_classifiers(visit):

@@ -37,7 +37,7 @@ class Scrubber:
         self.page = page
         self.sent: list[object] = []
         page.on("websocket", lambda socket: socket.on("framesent", lambda frame: self.sent.append(frame)))
-        page.reload()                                                    # so that its websocket is opened anew
+        page.reload()  # so that its websocket is opened anew
         page.get_by_role("button", name="Sample 9", exact=True).click()
         self.slider = page.get_by_role("slider", name="Move by, standard deviations")
         self.slider.wait_for()
@@ -91,14 +91,14 @@ def test_dragging_shows_24_pictures_without_1_message_and_letting_go_reports_the
         for step in range(1, STEPS + 1):
             page.mouse.move(*scrubber.at(8.1 * step / STEPS))
             seen.append(scrubber.look())
-        assert len(scrubber.sent) == before                              # the server has heard nothing
+        assert len(scrubber.sent) == before  # the server has heard nothing
         pictures, shares, said = (set(column) for column in zip(*seen, strict=True))
         assert len(pictures) == STEPS and len(said) == STEPS and len(shares) > 1
         assert seen[-1][2].startswith("+8.1 standard deviations, ")
         assert scrubber.chips() == []
 
         page.mouse.up()
-        scrubber.wait(after=8.1)                                         # the big picture, drawn for this very value
+        scrubber.wait(after=8.1)  # the big picture, drawn for this very value
         assert len(scrubber.sent) > before
         assert page.get_by_alt_text("After").evaluate("one => one.naturalWidth") == 512
         assert page.get_by_role("spinbutton", name="Move by, SD").input_value() == "8.1"
@@ -112,7 +112,7 @@ def test_dragging_shows_24_pictures_without_1_message_and_letting_go_reports_the
         now = studio.predict(run, code, [Edit(index, 8.1)]).probability
         assert scrubber.look()[1] == page_words.percent(now if was >= 0.5 else 1 - now)
 
-        page.get_by_role("button", name="Reset").click()                 # the page moves the marker, too
+        page.get_by_role("button", name="Reset").click()  # the page moves the marker, too
         scrubber.wait(after=0)
         browser.settle(page)
         assert scrubber.look()[2].startswith("0.0 standard deviations, ")
@@ -126,7 +126,7 @@ def test_arrow_keys_move_by_half_a_deviation_and_are_reported_once_when_let_go(a
         scrubber.quiet()
         scrubber.slider.focus()
         before, seen = len(scrubber.sent), [scrubber.look()]
-        for _ in range(10):                                              # held: the browser repeats the key
+        for _ in range(10):  # held: the browser repeats the key
             page.keyboard.down("ArrowRight")
             seen.append(scrubber.look())
         assert len(scrubber.sent) == before
@@ -134,8 +134,13 @@ def test_arrow_keys_move_by_half_a_deviation_and_are_reported_once_when_let_go(a
         assert len({one[0] for one in seen}) > 5 and len({one[1] for one in seen}) > 1
         page.keyboard.up("ArrowRight")
         scrubber.wait(after=5)
-        for key, value in (("Home", "\N{MINUS SIGN}10.0"), ("PageUp", "\N{MINUS SIGN}7.5"), ("End", "+10.0"),
-                           ("Shift+ArrowLeft", "+9.9"), ("PageDown", "+7.4")):
+        for key, value in (
+            ("Home", "\N{MINUS SIGN}10.0"),
+            ("PageUp", "\N{MINUS SIGN}7.5"),
+            ("End", "+10.0"),
+            ("Shift+ArrowLeft", "+9.9"),
+            ("PageDown", "+7.4"),
+        ):
             page.keyboard.press(key)
             assert scrubber.look()[2].split()[0] == value
         scrubber.wait(after=7.4)
@@ -147,7 +152,7 @@ def test_arrow_keys_move_by_half_a_deviation_and_are_reported_once_when_let_go(a
 def test_13_finer_frames_arrive_in_the_middle_of_a_drag_and_the_hand_keeps_its_place(address):
     with _scrubber(address) as scrubber:
         page = scrubber.page
-        page.get_by_role("combobox", name="Concept").fill("2871")        # nobody has looked at this one yet
+        page.get_by_role("combobox", name="Concept").fill("2871")  # nobody has looked at this one yet
         page.keyboard.press("Enter")
         page.locator(".scrub[data-of$='.2871']").wait_for()
         page.mouse.move(*scrubber.at(0))
@@ -158,7 +163,7 @@ def test_13_finer_frames_arrive_in_the_middle_of_a_drag_and_the_hand_keeps_its_p
         assert scrubber.look()[2] == held and held.startswith("\N{MINUS SIGN}6.3 standard deviations")
         coarse = scrubber.look()[0]
         page.mouse.move(*scrubber.at(-9))
-        assert scrubber.look()[0] != coarse                              # and it goes on from there
+        assert scrubber.look()[0] != coarse  # and it goes on from there
         page.mouse.up()
         scrubber.wait(after=-9)
         assert scrubber.look()[2].startswith("\N{MINUS SIGN}9.0 standard deviations")

@@ -122,7 +122,7 @@ def test_a_family_edit_towards_the_other_class_turns_the_decision_of_most_sample
         before = studio.predict(run, one).probability
         family = studio.family(run, strength=-1.5 if before > 0.5 else 1.5)
         turned += (studio.predict(run, one, family).probability > 0.5) != (before > 0.5)
-    assert turned >= 10                                              # of 12
+    assert turned >= 10  # of 12
 
 
 def test_a_reconstruction_of_a_generated_face_is_nearer_than_that_of_another_face(studio):

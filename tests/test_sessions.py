@@ -53,12 +53,32 @@ class Server:
             name = "postgres" if _is_user("postgres") else "nobody"
             self.user = ["setpriv", f"--reuid={name}", f"--regid={_group_of(name)}", "--clear-groups"]
             shutil.chown(self.folder, name)
-        self._run("initdb", "-D", self.folder / "data", "-U", "img2tab", "-A", "trust", "-E", "UTF8", "--locale=C",
-                  "--no-sync")
+        self._run(
+            "initdb",
+            "-D",
+            self.folder / "data",
+            "-U",
+            "img2tab",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        )
 
     def start(self) -> None:
-        self._run("pg_ctl", "-D", self.folder / "data", "-l", self.folder / "log", "-w", "-o",
-                  f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off", "start")
+        self._run(
+            "pg_ctl",
+            "-D",
+            self.folder / "data",
+            "-l",
+            self.folder / "log",
+            "-w",
+            "-o",
+            f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off",
+            "start",
+        )
 
     def stop(self) -> None:
         self._run("pg_ctl", "-D", self.folder / "data", "-m", "immediate", "-w", "stop")
@@ -74,8 +94,14 @@ class Server:
         return f"postgresql+psycopg://img2tab@127.0.0.1:{self.port}/{name}"
 
     def _run(self, program: str, *arguments) -> None:
-        done = subprocess.run([*self.user, self.programs / program, *map(str, arguments)], cwd=self.folder, text=True,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60)
+        done = subprocess.run(
+            [*self.user, self.programs / program, *map(str, arguments)],
+            cwd=self.folder,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
         assert done.returncode == 0, done.stderr
 
 
@@ -139,16 +165,24 @@ def home(tmp_path_factory):
 def table(home):
     """400 faces x 24 channels; smiling moves 3 and 7, young moves 5, glasses nothing."""
     rng = np.random.default_rng(0)
-    labels = pd.DataFrame({name: (np.arange(N) // step % 2).astype(np.int8)
-                           for name, step in (("smiling", 1), ("young", 2), ("glasses", 4))})
+    labels = pd.DataFrame(
+        {
+            name: (np.arange(N) // step % 2).astype(np.int8)
+            for name, step in (("smiling", 1), ("young", 2), ("glasses", 4))
+        }
+    )
     psi = rng.normal(size=(N, D)).astype(np.float32)
     psi[:, 3] += labels["smiling"]
     psi[:, 7] += 0.5 * labels["smiling"]
     psi[:, 5] += labels["young"]
     return tables.write_table(
-        home / "tables" / "toy", lambda rows: psi[rows], labels,
+        home / "tables" / "toy",
+        lambda rows: psi[rows],
+        labels,
         targets=[Target(name, name.title(), ("no", "yes"), "by hand") for name in labels],
-        layout=StyleLayout((D,)), backbone="toy-ffhq", key="toy-key",
+        layout=StyleLayout((D,)),
+        backbone="toy-ffhq",
+        key="toy-key",
     )
 
 
@@ -167,8 +201,11 @@ def script(url: str, home: Path, body: str, *arguments: str) -> subprocess.Popen
     """Another process with the sessions opened as `store`."""
     begin = "import os, signal, sys, time\nfrom img2tab_core.sessions.store import Sessions\nstore = Sessions()\n"
     return subprocess.Popen(
-        [sys.executable, "-c", begin + body, *arguments], cwd=Path(__file__).parents[1], text=True,
-        stdout=subprocess.PIPE, stdin=subprocess.PIPE,
+        [sys.executable, "-c", begin + body, *arguments],
+        cwd=Path(__file__).parents[1],
+        text=True,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
         env=os.environ | {"IMG2TAB_DATABASE": url, "IMG2TAB_HOME": str(home)},
     )
 
@@ -212,8 +249,14 @@ def test_names_notes_and_deletion_are_in_the_log_with_who_did_them(store, sessio
         store.open("Last look")
     log = store.log(session)
     assert [(entry.who, entry.what) for entry in log] == [
-        ("Ada", "created"), ("Bob", "renamed"), ("Ada", "notes"), ("Ada", "run started"), ("Ada", "run done"),
-        ("Eve", "named a concept"), ("Eve", "deleted")]
+        ("Ada", "created"),
+        ("Bob", "renamed"),
+        ("Ada", "notes"),
+        ("Ada", "run started"),
+        ("Ada", "run done"),
+        ("Eve", "named a concept"),
+        ("Eve", "deleted"),
+    ]
     assert log[0].details == {"table": "toy", "target": "smiling", "sensitive": ["young"]}
     assert log[1].details == {"before": "First look", "after": "Last look"}
     assert log[5].details == {"index": 7, "name": "smile", "shift": 0.5}
@@ -230,9 +273,14 @@ def test_an_id_is_never_given_twice_so_no_log_is_read_as_another_sessions(store,
 def test_the_database_itself_refuses_to_change_the_log(store, session, url):
     engine, kept = sa.create_engine(url), store.log()
     said = ["UPDATE audit_log SET who = 'nobody'", "DELETE FROM audit_log"]
-    said += ["TRUNCATE audit_log"] if "postgresql" in url else [
-        f"REPLACE INTO audit_log SELECT id, at, 'nobody', session_id, session_name, what, details FROM audit_log "
-        f"WHERE id = {kept[0].id}"]
+    said += (
+        ["TRUNCATE audit_log"]
+        if "postgresql" in url
+        else [
+            f"REPLACE INTO audit_log SELECT id, at, 'nobody', session_id, session_name, what, details FROM audit_log "
+            f"WHERE id = {kept[0].id}"
+        ]
+    )
     for sentence in said:
         with pytest.raises(sa.exc.DBAPIError, match="append-only"), engine.begin() as connection:
             connection.execute(sa.text(sentence))
@@ -254,11 +302,16 @@ def test_a_name_of_80_characters_is_kept(store, table):
     assert store.create("ä" * 80, "Ada", table, "smiling", ["young"]).name == "ä" * 80
 
 
-@pytest.mark.parametrize(("sensitive", "said"), [
-    ([], "one or two different labels"), (["smiling"], "other than what is predicted"),
-    (["young", "young"], "one or two different"), (["young", "glasses", "smiling"], "one or two"),
-    (["hat"], "no target 'hat'"),
-])
+@pytest.mark.parametrize(
+    ("sensitive", "said"),
+    [
+        ([], "one or two different labels"),
+        (["smiling"], "other than what is predicted"),
+        (["young", "young"], "one or two different"),
+        (["young", "glasses", "smiling"], "one or two"),
+        (["hat"], "no target 'hat'"),
+    ],
+)
 def test_groups_are_formed_by_one_or_two_other_labels_of_the_table(store, table, sensitive, said):
     with pytest.raises(Img2TabError, match=said):
         store.create("x", "Ada", table, "smiling", sensitive)
@@ -288,8 +341,7 @@ def test_a_run_keeps_all_that_was_said_of_it(store, session):
     assert run.excluded == (3, 5, 7) and run.seed == 2**32 - 1 and run.finished is None and run.metrics == {}
     done = store.finish_run(run, "toy-smiling-abc", METRICS | {"gap": np.float64(0.25), "none": float("nan")})
     assert done.metrics == {"accuracy": 0.9, "auc": 0.95, "confusion": [[5, 1], [0, 4]], "gap": 0.25, "none": None}
-    assert done == replace(
-        run, state="done", finished=done.finished, run_id="toy-smiling-abc", metrics=done.metrics)
+    assert done == replace(run, state="done", finished=done.finished, run_id="toy-smiling-abc", metrics=done.metrics)
     assert done.finished > run.started and store.runs(session) == (done,) == (store.run(session, 1),)
     assert store.open(session.id).current == 1
 
@@ -305,14 +357,16 @@ def test_the_tree_of_six_runs_by_hand(store, session):
     assert [run.number for run in store.runs(session)] == [1, 2, 4, 5, 3, 6]
     assert [run.number for run in store.children(one)] == [2, 3] and store.children(six) == ()
     store.restore(session, three)
-    assert store.tree_text(session) == "\n".join([
-        "1 catboost · nothing excluded · accuracy 0.900",
-        "├─ 2 catboost · 1 excluded · accuracy 0.900 — the first idea",
-        "│  ├─ 4 catboost · 2 excluded · accuracy 0.900",
-        "│  └─ 5 catboost · 2 excluded · failed",
-        "└─ 3 catboost · 1 excluded · accuracy 0.900 · current",
-        "6 catboost · nothing excluded · accuracy 0.900",
-    ])
+    assert store.tree_text(session) == "\n".join(
+        [
+            "1 catboost · nothing excluded · accuracy 0.900",
+            "├─ 2 catboost · 1 excluded · accuracy 0.900 — the first idea",
+            "│  ├─ 4 catboost · 2 excluded · accuracy 0.900",
+            "│  └─ 5 catboost · 2 excluded · failed",
+            "└─ 3 catboost · 1 excluded · accuracy 0.900 · current",
+            "6 catboost · nothing excluded · accuracy 0.900",
+        ]
+    )
     assert four.parent == two.id and branches([]) == []
 
 
@@ -342,7 +396,8 @@ def test_only_a_done_run_of_the_session_is_restored_and_the_next_done_one_is_cur
 
 def test_a_run_ends_once(store, session):
     ends = {
-        "done": lambda run: store.finish_run(run, "x", {}), "failed": lambda run: store.fail_run(run, "no\0 memory"),
+        "done": lambda run: store.finish_run(run, "x", {}),
+        "failed": lambda run: store.fail_run(run, "no\0 memory"),
         "cancelled": store.cancel_run,
     }
     for state, end in ends.items():
@@ -356,11 +411,21 @@ def test_a_run_ends_once(store, session):
     assert store.run(session, 2).reason == "no memory"
 
 
-@pytest.mark.parametrize(("kind", "seed", "excluded", "said"), [
-    ("", 0, [], "kind"), ("catboost", -1, [], "seed"), ("catboost", 2**32, [], "seed"), ("catboost", 1.5, [], "seed"),
-    ("catboost", True, [], "seed"), ("catboost", 0, [-1], "channels"), ("catboost", 0, [1.5], "channels"),
-    ("catboost", 0, "12", "channels"), ("catboost", 0, 3, "channels"), ("catboost", 0, [True], "channels"),
-])
+@pytest.mark.parametrize(
+    ("kind", "seed", "excluded", "said"),
+    [
+        ("", 0, [], "kind"),
+        ("catboost", -1, [], "seed"),
+        ("catboost", 2**32, [], "seed"),
+        ("catboost", 1.5, [], "seed"),
+        ("catboost", True, [], "seed"),
+        ("catboost", 0, [-1], "channels"),
+        ("catboost", 0, [1.5], "channels"),
+        ("catboost", 0, "12", "channels"),
+        ("catboost", 0, 3, "channels"),
+        ("catboost", 0, [True], "channels"),
+    ],
+)
 def test_a_run_that_cannot_be_is_refused_at_the_door(store, session, kind, seed, excluded, said):
     with pytest.raises(Img2TabError, match=said):
         store.start_run(session, None, kind, seed, excluded)
@@ -406,7 +471,11 @@ def test_a_body_that_raises_ends_its_run_and_the_exception_goes_on(store, sessio
     with pytest.raises(ValueError), store.holding(runs[3]):
         raise ValueError
     assert [(run.state, run.reason) for run in store.runs(session)] == [
-        ("failed", "by zero"), ("cancelled", ""), ("failed", "It ended without a result."), ("done", "")]
+        ("failed", "by zero"),
+        ("cancelled", ""),
+        ("failed", "It ended without a result."),
+        ("done", ""),
+    ]
     assert not [thread for thread in threading.enumerate() if thread.name == "img2tab-heartbeat"]
 
 
@@ -434,7 +503,7 @@ with store.holding(run):
 def test_kill_9_in_the_middle_of_a_training_leaves_a_session_that_opens(store, session, url, home, table):
     earlier = [trained(store, session), store.fail_run(store.start_run(session, None, "forest", 0, []), "no")]
     training = script(url, home, TRAINING)
-    number, fraction = training.stdout.readline().split()           # the first tree is grown
+    number, fraction = training.stdout.readline().split()  # the first tree is grown
     assert number == "3" and float(fraction) < 1
     assert store.run(session, 3).state == "running" and store.open("First look").current == 1
     os.kill(training.pid, signal.SIGKILL)
@@ -450,7 +519,7 @@ def test_kill_9_in_the_middle_of_a_training_leaves_a_session_that_opens(store, s
     assert [again.run(session, 1), again.run(session, 2)] == earlier
     entry = again.log(session)[-1]
     assert (entry.who, entry.what, entry.details["run"]) == ("img2tab", "run interrupted", 3)
-    assert trained(again, session, run, [3]).number == 4            # and on it goes
+    assert trained(again, session, run, [3]).number == 4  # and on it goes
     assert [one.what for one in again.log(session)].count("run interrupted") == 1
     again.close()
 
@@ -476,7 +545,7 @@ def test_kill_9_in_the_middle_of_writing_loses_no_run_that_was_done(store, sessi
         writing.kill()
         writing.wait()
         if "postgresql" in url:
-            time.sleep(0.2)                                          # the server may be at work on the last it was told
+            time.sleep(0.2)  # the server may be at work on the last it was told
         runs = store.runs(session)
         assert [run.number for run in runs] == list(range(1, len(runs) + 1))
         assert all(run.state in ("done", "interrupted") for run in runs)
@@ -499,7 +568,7 @@ def _pretend(store, run, **values):
 def test_a_number_given_to_another_process_does_not_keep_a_run_alive(store, session):
     run = store.start_run(session, None, "catboost", 0, [])
     assert store.runs(session)[0].state == "running"
-    _pretend(store, run, process="1")                               # this pid, started one tick after the machine
+    _pretend(store, run, process="1")  # this pid, started one tick after the machine
     assert store.runs(session)[0].state == "interrupted"
 
 
@@ -557,7 +626,11 @@ def test_two_processes_and_four_threads_number_their_runs_without_a_gap_or_a_dou
     runs = store.runs(session)
     assert [run.number for run in runs] == list(range(1, 71)) and {run.state for run in runs} == {"done"}
     assert Counter(entry.what for entry in store.log(session)) == {
-        "created": 1, "run started": 70, "run done": 70, "looked": 30}
+        "created": 1,
+        "run started": 70,
+        "run done": 70,
+        "looked": 30,
+    }
 
 
 def test_of_eight_who_want_one_name_one_gets_it(store, table):
@@ -597,8 +670,10 @@ for url in sys.argv[1:]:
 
 
 def test_four_threads_and_two_processes_that_open_a_new_database_at_once_all_find_it_made(url, request, tmp_path, home):
-    new = [request.getfixturevalue("server").url() if "postgresql" in url else f"sqlite:///{tmp_path / str(i)}"
-           for i in range(6)]
+    new = [
+        request.getfixturevalue("server").url() if "postgresql" in url else f"sqlite:///{tmp_path / str(i)}"
+        for i in range(6)
+    ]
     others = [script(url, home, OPENING, *new) for _ in range(2)]
     for other in others:
         assert other.stdout.readline() == "ready\n"
@@ -620,7 +695,8 @@ def test_the_steps_make_the_very_tables_that_the_code_expects(store):
     assert database.HEAD == ScriptDirectory(str(database.STEPS)).get_current_head()
     with store._database.engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"version_table": database.STEP_TABLE, "compare_type": True})
+            connection, opts={"version_table": database.STEP_TABLE, "compare_type": True}
+        )
         assert context.get_current_revision() == database.HEAD
         assert compare_metadata(context, Base.metadata) == []
 
@@ -656,13 +732,19 @@ def test_a_database_of_a_newer_version_is_left_alone(store, session, url):
     assert store.list() == (session,)
 
 
-@pytest.mark.parametrize(("wrong", "said"), [
-    ("nonsense", "must be a URL"), ("postgresql+psycopg://u:secret@h:port/x", "must be a URL"),
-    ("mysql://u:secret@h/x", "SQLite or PostgreSQL, got mysql"), ("sqlite://", "in memory"),
-    ("sqlite:///:memory:", "in memory"), ("postgresql+nothing://u:secret@h/x", "no driver postgresql.nothing"),
-    ("postgresql+pg8000://u:secret@h/x", r"driver for postgresql\+pg8000 is not installed \(pg8000\)"),
-    ("postgresql+psycopg://u:secret@127.0.0.1:1/x", "cannot be used .*Check that its server runs"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("nonsense", "must be a URL"),
+        ("postgresql+psycopg://u:secret@h:port/x", "must be a URL"),
+        ("mysql://u:secret@h/x", "SQLite or PostgreSQL, got mysql"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("postgresql+nothing://u:secret@h/x", "no driver postgresql.nothing"),
+        ("postgresql+pg8000://u:secret@h/x", r"driver for postgresql\+pg8000 is not installed \(pg8000\)"),
+        ("postgresql+psycopg://u:secret@127.0.0.1:1/x", "cannot be used .*Check that its server runs"),
+    ],
+)
 def test_a_wrong_url_is_one_sentence_that_does_not_tell_the_password(monkeypatch, wrong, said):
     monkeypatch.setenv("IMG2TAB_DATABASE", wrong)
     with pytest.raises(Img2TabError, match=said) as caught:
@@ -687,7 +769,7 @@ def test_a_server_that_stops_is_a_sentence_and_one_that_comes_back_is_used_again
     run = store.start_run(session, None, "catboost", 0, [])
     server.stop()
     server.start()
-    assert store.list() == (store.open("x"),)                       # nobody noticed
+    assert store.list() == (store.open("x"),)  # nobody noticed
     server.stop()
     try:
         with pytest.raises(Img2TabError, match="cannot be used"):
@@ -732,7 +814,7 @@ def test_a_file_another_program_holds_is_a_sentence_after_the_wait(tmp_path, tab
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(Img2TabError, match="in use by another program"):
         store.create("x", "Ada", table, "smiling", ["young"])
-    assert store.list() == ()                                       # readers do not wait
+    assert store.list() == ()  # readers do not wait
     holder.execute("ROLLBACK")
     holder.close()
     store.create("x", "Ada", table, "smiling", ["young"])
@@ -745,7 +827,7 @@ def test_a_new_file_that_somebody_reads_or_writes_for_a_moment_is_waited_for(tmp
     holder.execute("CREATE TABLE other (x)")
     holder.executemany("INSERT INTO other VALUES (?)", [(1,), (2,)])
     cursor = holder.execute(lock)
-    cursor.fetchone()                                               # of two rows: the reading is not at its end
+    cursor.fetchone()  # of two rows: the reading is not at its end
     threading.Timer(0.3, lambda: (cursor.close(), holder.close())).start()
     Sessions(f"sqlite:///{tmp_path / 'sessions.db'}").close()
 
@@ -782,14 +864,23 @@ def shared(tmp_path, table):
 
 def test_shared_exclusions_say_all_that_decides_a_training(shared):
     assert shared == {
-        "format": 1, "backbone": "toy-ffhq", "table": "toy", "table_key": "toy-key", "target": "smiling",
-        "classifier": "catboost", "seed": 0, "excluded": [3, 7], "run_id": "toy-smiling-000000000001",
-        "names": {"3": "smile"}}
+        "format": 1,
+        "backbone": "toy-ffhq",
+        "table": "toy",
+        "table_key": "toy-key",
+        "target": "smiling",
+        "classifier": "catboost",
+        "seed": 0,
+        "excluded": [3, 7],
+        "run_id": "toy-smiling-000000000001",
+        "names": {"3": "smile"},
+    }
 
 
 def test_shared_exclusions_come_back_from_a_file_from_bytes_and_from_their_content(shared, tmp_path):
     expected = Exclusions(
-        "toy-ffhq", "toy", "toy-key", "smiling", "catboost", 0, (3, 7), {3: "smile"}, "toy-smiling-000000000001")
+        "toy-ffhq", "toy", "toy-key", "smiling", "catboost", 0, (3, 7), {3: "smile"}, "toy-smiling-000000000001"
+    )
     (tmp_path / "x.json").write_text(json.dumps(shared))
     for source in (shared, json.dumps(shared).encode(), tmp_path / "x.json"):
         assert read_exclusions(source, backbone="toy-ffhq", channels=D, table_key="toy-key") == expected
@@ -797,14 +888,26 @@ def test_shared_exclusions_come_back_from_a_file_from_bytes_and_from_their_conte
     assert read_exclusions(least) == replace(expected, names={}, run_id="")
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"format": 2}, "format 1, got 2"), ({"backbone": "other"}, "channels of the backbone other, and toy-ffhq"),
-    ({"table_key": "new"}, "cannot be repeated exactly"), ({"target": None}, "say their target"),
-    ({"seed": -1}, "seed"), ({"seed": "0"}, "seed"), ({"excluded": [3, "7"]}, "whole numbers"),
-    ({"excluded": None}, "whole numbers"), ({"excluded": [-1]}, "at least 0"), ({"excluded": [24]}, "below 24"),
-    ({"names": ["x"]}, "names"), ({"names": {"x": "y"}}, "names"), ({"names": {"3": 4}}, "names"),
-    ({"classifier": ""}, "classifier"), ({"run_id": 3}, "names"),
-])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": 2}, "format 1, got 2"),
+        ({"backbone": "other"}, "channels of the backbone other, and toy-ffhq"),
+        ({"table_key": "new"}, "cannot be repeated exactly"),
+        ({"target": None}, "say their target"),
+        ({"seed": -1}, "seed"),
+        ({"seed": "0"}, "seed"),
+        ({"excluded": [3, "7"]}, "whole numbers"),
+        ({"excluded": None}, "whole numbers"),
+        ({"excluded": [-1]}, "at least 0"),
+        ({"excluded": [24]}, "below 24"),
+        ({"names": ["x"]}, "names"),
+        ({"names": {"x": "y"}}, "names"),
+        ({"names": {"3": 4}}, "names"),
+        ({"classifier": ""}, "classifier"),
+        ({"run_id": 3}, "names"),
+    ],
+)
 def test_exclusions_that_do_not_fit_are_one_sentence(shared, change, said):
     with pytest.raises(Img2TabError, match=said):
         read_exclusions(shared | change, backbone="toy-ffhq", channels=D, table_key="toy-key")
@@ -830,7 +933,7 @@ def test_a_run_repeated_from_shared_exclusions_is_the_same_to_the_last_bit(store
     done = store.finish_run(run, one.id, asdict(one.metrics))
     shared = json.dumps(exclusions_json(session, done)).encode()
 
-    studio = Studio()                                               # somebody else, with the same table
+    studio = Studio()  # somebody else, with the same table
     again = studio.table("toy")
     told = read_exclusions(shared, backbone=again.backbone, channels=again.layout.total, table_key=again.key)
     other = studio.train(again, told.target, kind=told.classifier, seed=told.seed, excluded=frozenset(told.excluded))

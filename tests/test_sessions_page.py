@@ -31,8 +31,7 @@ def _page(at: AppTest, page: str) -> AppTest:
 
 
 def _ready(at: AppTest) -> AppTest:
-    while app.opening(at) or (
-            "visit.job" in at.session_state and at.session_state["visit.job"].state == "running"):
+    while app.opening(at) or ("visit.job" in at.session_state and at.session_state["visit.job"].state == "running"):
         time.sleep(0.3)
         at.run()
     if "visit.job" in at.session_state:
@@ -69,7 +68,7 @@ def test_without_sessions_the_page_says_so_and_a_begun_one_has_1_run_and_the_que
     assert (session.name, session.owner, session.sensitive, session.current) == ("Kinds", "Ada", ("group",), 1)
     assert at.text_area(key=f"sessions.notes.{session.id}").value == "Are the groups treated alike?"
     (run,) = door.runs(session)
-    assert run.metrics["equalised_odds"] > 0.2                       # the label follows the group
+    assert run.metrics["equalised_odds"] > 0.2  # the label follows the group
     gap = f"{100 * run.metrics['equalised_odds']:.1f}\u00a0%"
     assert any(one.value == f"Gap {gap}" for one in at.markdown)
     assert at.selectbox(key="frame.target").disabled
@@ -102,9 +101,9 @@ def test_a_retrain_in_a_session_is_a_child_with_its_reason_and_going_back_branch
     first, second = door.runs(session)
     assert (second.parent, second.excluded, second.note) == (first.id, (9,), "Channel 9 *is* the group.")
     assert session.current == 2
-    assert at.text_area(key="exclude.why").value == ""               # a reason is that of one run
+    assert at.text_area(key="exclude.why").value == ""  # a reason is that of one run
     at = _page(at, PAGE)
-    assert "Channel 9 \\*is\\* the group\\." in _said(at)            # shown as typed
+    assert "Channel 9 \\*is\\* the group\\." in _said(at)  # shown as typed
     at = _ready(at.button(key="sessions.restore.1").click().run())
     assert door.open("Kinds").current == 1
     at = _page(at, "views/exclude.py")
@@ -125,7 +124,7 @@ def test_2_runs_stand_side_by_side_and_5_seeds_say_whether_it_is_real_and_stay_i
     (job,) = at.session_state["visit.repeating"].values()
     assert job.wait(300) and job.state == "done"
     sentence = job.result["equalised_odds"].sentence
-    fresh = AppTest.from_file(str(app.APP), default_timeout=300).run()   # tomorrow, another visit
+    fresh = AppTest.from_file(str(app.APP), default_timeout=300).run()  # tomorrow, another visit
     fresh = _page(fresh, PAGE)
     session = doors.session_runs().sessions.open("Kinds")
     fresh = _ready(fresh.button(key=f"sessions.open.{session.id}").click().run())
@@ -163,7 +162,7 @@ def test_a_run_whose_model_is_gone_says_so_and_is_trained_again_to_the_same_id(v
     run = door.run(door.open("Kinds"), 2)
     folder = files.home() / "runs" / run.run_id
     shutil.rmtree(folder)
-    doors.session_runs.clear()                                       # another process
+    doors.session_runs.clear()  # another process
     at = _page(AppTest.from_file(str(app.APP), default_timeout=300).run(), PAGE)
     at = _ready(at.button(key=f"sessions.open.{door.open('Kinds').id}").click().run())
     at = _ready(at.button(key="sessions.again.2").click().run())
@@ -184,7 +183,13 @@ def test_notes_a_new_name_and_deleting_reach_the_database_and_the_log(visit):
     at = _ready(at.button(key="sessions.delete").click().run())
     assert door.list() == () and "visit.session" not in at.session_state
     assert [one.what for one in door.log(session)] == [
-        "created", "run started", "run done", "notes", "renamed", "deleted"]
+        "created",
+        "run started",
+        "run done",
+        "notes",
+        "renamed",
+        "deleted",
+    ]
 
 
 def test_a_session_deleted_elsewhere_is_closed_with_1_sentence_and_the_page_goes_on(visit):

@@ -17,7 +17,11 @@ def imported(code: str) -> set[str]:
     """Which of the slow libraries a fresh process has imported after this code."""
     said = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys\nprint(*(one for one in {SLOW} if one in sys.modules))"],
-        cwd=ROOT, check=True, capture_output=True, text=True)
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return set(said.stdout.split())
 
 
@@ -43,7 +47,12 @@ def test_a_module_for_later_is_the_module():
 def test_serve_ready_says_in_one_sentence_what_is_wrong_and_does_not_serve(tmp_path):
     (tmp_path / "home").write_text("a file where a folder should be")
     said = subprocess.run(
-        [sys.executable, "-m", "img2tab_core.cli.main", "serve", "--ready"], cwd=ROOT,
-        env={**os.environ, "IMG2TAB_HOME": str(tmp_path / "home")}, capture_output=True, text=True, timeout=120)
+        [sys.executable, "-m", "img2tab_core.cli.main", "serve", "--ready"],
+        cwd=ROOT,
+        env={**os.environ, "IMG2TAB_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert said.returncode == 1 and said.stdout == ""
     assert said.stderr.count("\n") == 1 and "cannot be written to" in said.stderr

@@ -18,7 +18,7 @@ from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.stylegan2 import StyleGAN2, layout_of, width_of
 
 runner = CliRunner()
-FULL = pytest.param(1024, marks=pytest.mark.slow)                    # 4 GB of memory, a minute
+FULL = pytest.param(1024, marks=pytest.mark.slow)  # 4 GB of memory, a minute
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +72,14 @@ def test_the_picture_and_every_edit_are_the_golden_ones_within_1e_3(model, share
     with torch.inference_mode():
         for code, whole, patch in zip(codes, pooled, patches, strict=True):
             found = views(generator.synthesis(torch.from_numpy(code)))
-            assert np.abs(found[0] - whole).max() < 1e-3             # the goal is 1e-2
+            assert np.abs(found[0] - whole).max() < 1e-3  # the goal is 1e-2
             assert np.abs(found[1] - patch).max() < 1e-3
 
 
 @pytest.mark.parametrize("size", [64, FULL])
 def test_the_terminal_gives_the_golden_numbers_from_a_checkpoint_file(
-        seeded_file, other_home, shared_parity, tmp_path, monkeypatch, size):
+    seeded_file, other_home, shared_parity, tmp_path, monkeypatch, size
+):
     monkeypatch.setenv("IMG2TAB_HOME", str(other_home))
     expected, file = golden(shared_parity, size), str(seeded_file(size))
     Image.fromarray(expected["photo"]).save(tmp_path / "photo.png")
@@ -93,15 +94,28 @@ def test_the_terminal_gives_the_golden_numbers_from_a_checkpoint_file(
     stored = np.load(codes)
     assert relative(stored["psi"], expected["psi"]) < 1e-3 and relative(stored["w"], expected["w"]) < 1e-3
     index, shift = int(expected["edit_index"][-1]), float(expected["edit_shift"])
-    run("render", "--backbone", file, "--codes", codes, "--row", 0, "--size", size, "--edit-raw", f"{index}:+{shift}",
-        "--out", tmp_path / "x.npy")
-    picture = np.load(tmp_path / "x.npy")                            # (S, S, 3), not clipped
+    run(
+        "render",
+        "--backbone",
+        file,
+        "--codes",
+        codes,
+        "--row",
+        0,
+        "--size",
+        size,
+        "--edit-raw",
+        f"{index}:+{shift}",
+        "--out",
+        tmp_path / "x.npy",
+    )
+    picture = np.load(tmp_path / "x.npy")  # (S, S, 3), not clipped
     assert picture.shape == (size, size, 3) and np.abs(picture).max() > 2
     pooled, patch = views(torch.from_numpy(picture).permute(2, 0, 1)[None])
     assert np.abs(pooled - expected["edits"][-1]).max() < 1e-2
     assert np.abs(patch - expected["edit_patches"][-1]).max() < 1e-2
     said = json.loads(run("render", "--codes", codes, "--out", tmp_path / "y.npy", "--json").stdout)
-    assert said["size"] == size                                      # the file of codes names its backbone
+    assert said["size"] == size  # the file of codes names its backbone
 
 
 # --- laws ----------------------------------------------------------------------------------------------
@@ -129,16 +143,16 @@ def test_a_code_drawn_alone_and_in_a_batch_of_3_is_the_same_picture_within_1e_4(
     codes = small.styles(small.mapping(torch.randn(3, 512, generator=torch.Generator().manual_seed(1))))
     together = small.synthesis(codes)
     assert (small.synthesis(codes[1:2]) - together[1:2]).abs().max() < 1e-4
-    assert (together[0] - together[1]).abs().max() > 0.1             # and the batch is not one picture three times
+    assert (together[0] - together[1]).abs().max() > 0.1  # and the batch is not one picture three times
 
 
 def test_a_32_px_picture_is_that_of_the_layers_up_to_there_and_later_edits_do_not_show(small):
     code = small.styles(small.mapping(torch.zeros(1, 512) + 0.5))
     layout = small.layout
     late = code.clone()
-    late[:, layout.offsets[11] :] += 1                               # the three layers of 64 px
+    late[:, layout.offsets[11] :] += 1  # the three layers of 64 px
     early = code.clone()
-    early[:, layout.offsets[10]] += 5                                # toRGB of 32 px
+    early[:, layout.offsets[10]] += 5  # toRGB of 32 px
     assert torch.equal(small.synthesis(code, size=32), small.synthesis(late, size=32))
     assert (small.synthesis(code) - small.synthesis(late)).abs().max() > 1e-2
     assert (small.synthesis(code, size=32) - small.synthesis(early, size=32)).abs().max() > 1e-3
@@ -190,4 +204,8 @@ def test_the_single_code_encoder_says_512_numbers_and_the_recogniser_unit_vector
 
 def test_every_encoder_a_checkpoint_may_name_is_known():
     assert set(checkpoints.ENCODERS) == {
-        "Encoder4Editing", "GradualStyleEncoder", "SingleStyleCodeEncoder", "BackboneEncoderUsingLastLayerIntoW"}
+        "Encoder4Editing",
+        "GradualStyleEncoder",
+        "SingleStyleCodeEncoder",
+        "BackboneEncoderUsingLastLayerIntoW",
+    }

@@ -29,8 +29,15 @@ def written(tmp_path):
     psi[:, 2] = 5.0
     labels = pd.DataFrame({"smiling": np.resize([0, 1, -1], 100).astype(np.int8), "age": np.arange(100.0)})
     table = tables.write_table(
-        tmp_path / "small", lambda rows: psi[rows], labels, targets=[TARGET], layout=LAYOUT, backbone="toy", key="k",
-        rows_at_once=30)
+        tmp_path / "small",
+        lambda rows: psi[rows],
+        labels,
+        targets=[TARGET],
+        layout=LAYOUT,
+        backbone="toy",
+        key="k",
+        rows_at_once=30,
+    )
     return table, psi, labels
 
 
@@ -93,11 +100,21 @@ def test_a_missing_or_damaged_table_names_the_command(written, tmp_path):
         tables.open_table(tmp_path / "small")
 
 
-@pytest.mark.parametrize(("file", "content"), [
-    ("stats.npz", b""), ("stats.npz", b"PK\x03\x04"), ("psi.npy", b""), ("psi.npy", b"\x93NUMPY"),
-    ("labels.parquet", b""), ("labels.parquet", b"PAR1PAR1"), ("table.json", b"[]"), ("table.json", b"{"),
-    ("table.json", b"{}"), ("table.json", b"\xff"),
-])
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("stats.npz", b""),
+        ("stats.npz", b"PK\x03\x04"),
+        ("psi.npy", b""),
+        ("psi.npy", b"\x93NUMPY"),
+        ("labels.parquet", b""),
+        ("labels.parquet", b"PAR1PAR1"),
+        ("table.json", b"[]"),
+        ("table.json", b"{"),
+        ("table.json", b"{}"),
+        ("table.json", b"\xff"),
+    ],
+)
 def test_one_of_4_files_damaged_is_one_sentence(written, tmp_path, file, content):
     (tmp_path / "small" / file).write_bytes(content)
     with pytest.raises(Img2TabError, match="'small' cannot be read"):
@@ -162,7 +179,7 @@ def toy_population(tmp_path, monkeypatch):
 
     def styles(w):
         calls.append(len(w))
-        time.sleep(0.1)                                              # long enough for another builder to come
+        time.sleep(0.1)  # long enough for another builder to come
         return w[:, :7]
 
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path / "home"))

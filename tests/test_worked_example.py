@@ -24,9 +24,14 @@ def found(tmp_path_factory):
     psi[:, :5] += 0.8 * kind[:, None]
     psi[:, 40:] += 1.5 * group[:, None]
     table = tables.write_table(
-        tmp_path_factory.mktemp("tables") / "toy", lambda rows: psi[rows], pd.DataFrame({"kind": kind, "group": group}),
+        tmp_path_factory.mktemp("tables") / "toy",
+        lambda rows: psi[rows],
+        pd.DataFrame({"kind": kind, "group": group}),
         targets=[Target("kind", "Kind", ("plain", "special"), ""), Target("group", "Group", ("left", "right"), "")],
-        layout=StyleLayout((CHANNELS,)), backbone="toy", key="toy")
+        layout=StyleLayout((CHANNELS,)),
+        backbone="toy",
+        key="toy",
+    )
     return worked_example.worked_example(table, "kind", "group", seeds=(0, 1), faces=600, base="logistic")
 
 

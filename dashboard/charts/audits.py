@@ -20,7 +20,7 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _LINE = "rgba(128,132,149,0.35)"
-_ROW = 34                # px
+_ROW = 34  # px
 
 
 def group_dots(audit: Audit, metric: str) -> go.Figure:
@@ -36,8 +36,12 @@ def group_dots(audit: Audit, metric: str) -> go.Figure:
         y=shown,
         error_x=_bars([groups[row].measures[metric] for row in shown], BLUE),
         mode="markers",
-        marker={"color": BLUE, "size": 11, "line": {"width": 2, "color": BLUE},
-                "symbol": ["circle-open" if groups[row].small else "circle" for row in shown]},
+        marker={
+            "color": BLUE,
+            "size": 11,
+            "line": {"width": 2, "color": BLUE},
+            "symbol": ["circle-open" if groups[row].small else "circle" for row in shown],
+        },
         hovertext=[_hover(groups[row], metric) for row in shown],
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
@@ -45,16 +49,32 @@ def group_dots(audit: Audit, metric: str) -> go.Figure:
     overall = audit.overall.measures[metric].value
     if overall is not None:
         figure.add_scatter(
-            x=[overall, overall], y=[-0.5, len(groups) - 0.5], mode="lines", showlegend=False,
+            x=[overall, overall],
+            y=[-0.5, len(groups) - 0.5],
+            mode="lines",
+            showlegend=False,
             line={"color": GREY, "width": 2, "dash": "dot"},
-            hovertext=[_hover(audit.overall, metric)] * 2, hovertemplate="%{hovertext}<extra></extra>",
+            hovertext=[_hover(audit.overall, metric)] * 2,
+            hovertemplate="%{hovertext}<extra></extra>",
         )
     for row, one in enumerate(groups):
         if one.measures[metric].value is None:
-            figure.add_annotation(x=0, xref="paper", xanchor="left", xshift=4, y=row, showarrow=False,
-                                  text=f"not measured: {one.measures[metric].note}")
-    figure.update_xaxes(title_text=METRICS[metric], tickformat=None if metric == "auc" else ".0%", gridcolor=_LINE,
-                        zeroline=False, nticks=6)
+            figure.add_annotation(
+                x=0,
+                xref="paper",
+                xanchor="left",
+                xshift=4,
+                y=row,
+                showarrow=False,
+                text=f"not measured: {one.measures[metric].note}",
+            )
+    figure.update_xaxes(
+        title_text=METRICS[metric],
+        tickformat=None if metric == "auc" else ".0%",
+        gridcolor=_LINE,
+        zeroline=False,
+        nticks=6,
+    )
     _rows(figure, [_label(one) for one in groups])
     return figure
 
@@ -62,21 +82,32 @@ def group_dots(audit: Audit, metric: str) -> go.Figure:
 def roc_curves(audit: Audit) -> go.Figure:
     """The ROC curve of every group; the marker is where its threshold puts it, the dotted line is chance."""
     figure = _figure(height=400)
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, hoverinfo="skip",
-                       showlegend=False)
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, hoverinfo="skip", showlegend=False
+    )
     for number, one in enumerate(audit.by_group):
         if one.roc is None:
             continue
         figure.add_scatter(
-            x=one.roc.false_positive_rate, y=one.roc.true_positive_rate, mode="lines", name=_label(one),
-            line=_stroke(number), legendgroup=one.name,
+            x=one.roc.false_positive_rate,
+            y=one.roc.true_positive_rate,
+            mode="lines",
+            name=_label(one),
+            line=_stroke(number),
+            legendgroup=one.name,
             hovertemplate=f"{_named(one)}<br>false positives %{{x:.1%}}, true positives %{{y:.1%}}<extra></extra>",
         )
         figure.add_scatter(
-            x=[one.measures["false_positive_rate"].value], y=[one.measures["true_positive_rate"].value], mode="markers",
-            marker=_point(number, small=one.small), legendgroup=one.name, showlegend=False,
-            hovertext=[f"{_named(one)}<br>at its threshold, {one.threshold:.2f}<br>"
-                       f"{_said(one, 'false_positive_rate')}<br>{_said(one, 'true_positive_rate')}"],
+            x=[one.measures["false_positive_rate"].value],
+            y=[one.measures["true_positive_rate"].value],
+            mode="markers",
+            marker=_point(number, small=one.small),
+            legendgroup=one.name,
+            showlegend=False,
+            hovertext=[
+                f"{_named(one)}<br>at its threshold, {one.threshold:.2f}<br>"
+                f"{_said(one, 'false_positive_rate')}<br>{_said(one, 'true_positive_rate')}"
+            ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     _square(figure, "False positive rate", "True positive rate")
@@ -86,8 +117,9 @@ def roc_curves(audit: Audit) -> go.Figure:
 def reliability(audit: Audit) -> go.Figure:
     """Of every group: how often a probability came true, by tenths, with Wilson intervals; the dotted line is ideal."""
     figure = _figure(height=400)
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, hoverinfo="skip",
-                       showlegend=False)
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, hoverinfo="skip", showlegend=False
+    )
     for number, one in enumerate(audit.by_group):
         if not one.reliability:
             continue
@@ -95,13 +127,24 @@ def reliability(audit: Audit) -> go.Figure:
         figure.add_scatter(
             x=[bin.probability for bin in bins],
             y=[bin.share for bin in bins],
-            error_y={"type": "data", "symmetric": False, "thickness": 1, "width": 2,
-                     "array": [bin.high - bin.share for bin in bins],
-                     "arrayminus": [bin.share - bin.low for bin in bins]},
-            mode="lines+markers", name=_label(one), line=_stroke(number), marker=_point(number, small=one.small),
-            hovertext=[f"{_named(one)}<br>{count(bin.count, 'face')} with a mean probability of "
-                       f"{percent(bin.probability)}<br>{percent(bin.share)} are of class 1 "
-                       f"({percent(bin.low)} to {percent(bin.high)})" for bin in bins],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "thickness": 1,
+                "width": 2,
+                "array": [bin.high - bin.share for bin in bins],
+                "arrayminus": [bin.share - bin.low for bin in bins],
+            },
+            mode="lines+markers",
+            name=_label(one),
+            line=_stroke(number),
+            marker=_point(number, small=one.small),
+            hovertext=[
+                f"{_named(one)}<br>{count(bin.count, 'face')} with a mean probability of "
+                f"{percent(bin.probability)}<br>{percent(bin.share)} are of class 1 "
+                f"({percent(bin.low)} to {percent(bin.high)})"
+                for bin in bins
+            ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     _square(figure, "Probability", "Share of class 1")
@@ -129,8 +172,13 @@ def gap_dumbbell(before: Audit, after: Audit) -> go.Figure:
         list(GAPS.values()),
         [before.gaps[name] for name in GAPS],
         [after.gaps[name] for name in GAPS],
-        [tuple(_gap_hover(title, audit.gaps[name], number)
-               for audit, number in zip((before, after), faces, strict=True)) for name, title in GAPS.items()],
+        [
+            tuple(
+                _gap_hover(title, audit.gaps[name], number)
+                for audit, number in zip((before, after), faces, strict=True)
+            )
+            for name, title in GAPS.items()
+        ],
     )
     figure.update_xaxes(tickformat=".0%", rangemode="tozero")
     return figure
@@ -155,29 +203,43 @@ def threshold_curve(cost: ThresholdCost, gap: str = "equalised_odds") -> go.Figu
     come to together.
     """
     figure = _figure(height=360)
-    lines = (("Accuracy", BLUE, "solid", [one.accuracy for one in cost.curve]),
-             (GAPS[gap], ORANGE, "dash", [one.gaps[gap] for one in cost.curve]))
+    lines = (
+        ("Accuracy", BLUE, "solid", [one.accuracy for one in cost.curve]),
+        (GAPS[gap], ORANGE, "dash", [one.gaps[gap] for one in cost.curve]),
+    )
     for title, colour, dash, values in lines:
         figure.add_scatter(
-            x=cost.grid, y=values, mode="lines", name=title, line={"color": colour, "width": 2, "dash": dash},
+            x=cost.grid,
+            y=values,
+            mode="lines",
+            name=title,
+            line={"color": colour, "width": 2, "dash": dash},
             hovertemplate=f"{title} %{{y:.1%}}<br>at %{{x:.2f}} for all, {count(cost.faces, 'face')}<extra></extra>",
         )
     chosen = cost.chosen.thresholds
     cuts = sorted(set(chosen.values()))
     for number, cut in enumerate(cuts):
         names = [name for name, value in chosen.items() if value == cut]
-        figure.add_vline(x=cut, line={"color": GREY, "width": 2, "dash": "dot"},
-                         annotation_text="chosen" if len(cuts) == 1 else "<br>".join(names),
-                         annotation_position="top right" if cut < 0.7 else "top left",
-                         annotation_yshift=-20 * number)         # names of near thresholds do not cover each other
+        figure.add_vline(
+            x=cut,
+            line={"color": GREY, "width": 2, "dash": "dot"},
+            annotation_text="chosen" if len(cuts) == 1 else "<br>".join(names),
+            annotation_position="top right" if cut < 0.7 else "top left",
+            annotation_yshift=-20 * number,
+        )  # names of near thresholds do not cover each other
     middle = sum(cuts) / len(cuts)
     for title, colour, value in (("Accuracy", BLUE, cost.chosen.accuracy), (GAPS[gap], ORANGE, cost.chosen.gaps[gap])):
         if value is not None:
             figure.add_scatter(
-                x=[middle], y=[value], mode="markers", showlegend=False,
+                x=[middle],
+                y=[value],
+                mode="markers",
+                showlegend=False,
                 marker={"color": colour, "size": 13, "symbol": "star", "line": {"width": 1, "color": GREY}},
-                hovertext=[f"{title} {percent(value)} with the chosen thresholds<br>" + "<br>".join(
-                    f"{name}: {cut:.2f}" for name, cut in chosen.items())],
+                hovertext=[
+                    f"{title} {percent(value)} with the chosen thresholds<br>"
+                    + "<br>".join(f"{name}: {cut:.2f}" for name, cut in chosen.items())
+                ],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
     figure.update_xaxes(title_text="Threshold", range=[0, 1], gridcolor=_LINE, zeroline=False)
@@ -195,10 +257,17 @@ def pareto(remedies: Remedies) -> go.Figure:
     shown = [one for one in remedies.outcomes if one.trials and one.estimate("equalised_odds").mean is not None]
     front = sorted(
         (one.estimate("equalised_odds").mean, one.estimate("accuracy").mean)
-        for one in shown if one.remedy in remedies.front()
+        for one in shown
+        if one.remedy in remedies.front()
     )
-    figure.add_scatter(x=[gap for gap, _ in front], y=[accuracy for _, accuracy in front], mode="lines",
-                       line={"color": GREY, "width": 2, "dash": "dot"}, hoverinfo="skip", showlegend=False)
+    figure.add_scatter(
+        x=[gap for gap, _ in front],
+        y=[accuracy for _, accuracy in front],
+        mode="lines",
+        line={"color": GREY, "width": 2, "dash": "dot"},
+        hoverinfo="skip",
+        showlegend=False,
+    )
     others = 0
     for one in shown:
         gap, accuracy = one.estimate("equalised_odds"), one.estimate("accuracy")
@@ -207,19 +276,28 @@ def pareto(remedies: Remedies) -> go.Figure:
             colour, symbol = _COLOURS[0], _SYMBOLS[others % len(_SYMBOLS)]
             others += 1
         figure.add_scatter(
-            x=[gap.mean], y=[accuracy.mean],
-            error_x=_bars([_as_measure(gap)], colour), error_y=_bars([_as_measure(accuracy)], colour),
-            mode="markers", name=one.title,
-            marker={"color": colour, "size": 15 if one.own else 11, "line": {"width": 2, "color": colour},
-                    "symbol": f"{symbol}-open" if one.needs_group else symbol},
+            x=[gap.mean],
+            y=[accuracy.mean],
+            error_x=_bars([_as_measure(gap)], colour),
+            error_y=_bars([_as_measure(accuracy)], colour),
+            mode="markers",
+            name=one.title,
+            marker={
+                "color": colour,
+                "size": 15 if one.own else 11,
+                "line": {"width": 2, "color": colour},
+                "symbol": f"{symbol}-open" if one.needs_group else symbol,
+            },
             hovertext=[_remedy_hover(one, remedies)],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     figure.update_layout(legend={"y": 1.02, "yanchor": "bottom"})
-    figure.update_xaxes(title_text=GAPS["equalised_odds"], tickformat=".0%", rangemode="tozero", gridcolor=_LINE,
-                        zeroline=False)
-    figure.update_yaxes(title_text="Accuracy", tickformat=".0%", gridcolor=_LINE, zeroline=False, automargin=True,
-                        title_standoff=8)
+    figure.update_xaxes(
+        title_text=GAPS["equalised_odds"], tickformat=".0%", rangemode="tozero", gridcolor=_LINE, zeroline=False
+    )
+    figure.update_yaxes(
+        title_text="Accuracy", tickformat=".0%", gridcolor=_LINE, zeroline=False, automargin=True, title_standoff=8
+    )
     return figure
 
 
@@ -233,17 +311,25 @@ def _dumbbell(
     figure = _figure(height=100 + (_ROW + 10) * len(titles))
     for row, (old, new) in enumerate(zip(before, after, strict=True)):
         if old.value is not None and new.value is not None:
-            figure.add_scatter(x=[old.value, new.value], y=[row - 0.13, row + 0.13], mode="lines", hoverinfo="skip",
-                               line={"color": _LINE, "width": 4}, showlegend=False)
+            figure.add_scatter(
+                x=[old.value, new.value],
+                y=[row - 0.13, row + 0.13],
+                mode="lines",
+                hoverinfo="skip",
+                line={"color": _LINE, "width": 4},
+                showlegend=False,
+            )
     for at, measures, colour, title, symbol in (
-        (0, before, GREY, "before", "circle-open"), (1, after, ORANGE, "after", "circle")
+        (0, before, GREY, "before", "circle-open"),
+        (1, after, ORANGE, "after", "circle"),
     ):
         shown = [row for row, one in enumerate(measures) if one.value is not None]
         figure.add_scatter(
             x=[measures[row].value for row in shown],
             y=[row + (0.13 if at else -0.13) for row in shown],
             error_x=_bars([measures[row] for row in shown], colour),
-            mode="markers", name=title,
+            mode="markers",
+            name=title,
             marker={"color": colour, "size": 10, "symbol": symbol, "line": {"width": 2, "color": colour}},
             hovertext=[f"{title}: {hovers[row][at]}" for row in shown],
             hovertemplate="%{hovertext}<extra></extra>",
@@ -251,8 +337,15 @@ def _dumbbell(
     for row, pair in enumerate(zip(before, after, strict=True)):
         missing = next((one for one in pair if one.value is None), None)
         if missing is not None:
-            figure.add_annotation(x=0, xref="paper", xanchor="left", xshift=4, y=row, showarrow=False,
-                                  text=f"not measured: {missing.note}")
+            figure.add_annotation(
+                x=0,
+                xref="paper",
+                xanchor="left",
+                xshift=4,
+                y=row,
+                showarrow=False,
+                text=f"not measured: {missing.note}",
+            )
     figure.update_xaxes(gridcolor=_LINE, zeroline=False, nticks=6)
     _rows(figure, titles)
     return figure
@@ -270,21 +363,38 @@ def _figure(*, height: int) -> go.Figure:
 
 def _rows(figure: go.Figure, titles: Sequence[str]) -> None:
     """One row per title, the first on top."""
-    figure.update_yaxes(tickvals=list(range(len(titles))), ticktext=list(titles), range=[len(titles) - 0.5, -0.5],
-                        showgrid=False, zeroline=False, automargin=True)
+    figure.update_yaxes(
+        tickvals=list(range(len(titles))),
+        ticktext=list(titles),
+        range=[len(titles) - 0.5, -0.5],
+        showgrid=False,
+        zeroline=False,
+        automargin=True,
+    )
 
 
 def _square(figure: go.Figure, x: str, y: str) -> None:
     """Both axes from 0 to 1, in per cent."""
     figure.update_xaxes(title_text=x, range=[-0.02, 1.02], tickformat=".0%", gridcolor=_LINE, zeroline=False)
-    figure.update_yaxes(title_text=y, range=[-0.02, 1.02], tickformat=".0%", gridcolor=_LINE, zeroline=False,
-                        automargin=True, title_standoff=8)
+    figure.update_yaxes(
+        title_text=y,
+        range=[-0.02, 1.02],
+        tickformat=".0%",
+        gridcolor=_LINE,
+        zeroline=False,
+        automargin=True,
+        title_standoff=8,
+    )
 
 
 def _bars(measures: Sequence[Measure], colour: str) -> dict:
     """Error bars down to low and up to high; none where there is no interval."""
     return {
-        "type": "data", "symmetric": False, "color": colour, "thickness": 2, "width": 4,
+        "type": "data",
+        "symmetric": False,
+        "color": colour,
+        "thickness": 2,
+        "width": 4,
         "array": [0 if one.high is None else one.high - one.value for one in measures],
         "arrayminus": [0 if one.low is None else one.value - one.low for one in measures],
     }
@@ -296,8 +406,12 @@ def _stroke(number: int) -> dict:
 
 def _point(number: int, *, small: bool) -> dict:
     colour, symbol = _COLOURS[number % len(_COLOURS)], _SYMBOLS[number % len(_SYMBOLS)]
-    return {"color": colour, "size": 10, "symbol": f"{symbol}-open" if small else symbol,
-            "line": {"width": 2, "color": colour}}
+    return {
+        "color": colour,
+        "size": 10,
+        "symbol": f"{symbol}-open" if small else symbol,
+        "line": {"width": 2, "color": colour},
+    }
 
 
 def _as_measure(value: Estimate) -> Measure:
@@ -308,7 +422,7 @@ def _as_measure(value: Estimate) -> Measure:
 
 
 def _label(one: GroupAudit) -> str:
-    """"perceived male (1,234)", with a warning where the group is small."""
+    """ "perceived male (1,234)", with a warning where the group is small."""
     return f"{one.name} ({one.count:,}{f', under {SMALL}' if one.small else ''})"
 
 
@@ -320,7 +434,7 @@ def _named(one: GroupAudit) -> str:
 
 
 def _said(one: GroupAudit, metric: str) -> str:
-    """"Accuracy 91.2 % (89.9 % to 92.4 %)", and its note."""
+    """ "Accuracy 91.2 % (89.9 % to 92.4 %)", and its note."""
     return f"{METRICS[metric]} {_written(one.measures[metric], as_share=metric != 'auc')}"
 
 

@@ -20,7 +20,11 @@ BLUE, ORANGE, GREY = (
     "#8A8F98",
 )  # told apart with every common colour blindness, on white and black
 _KIND_COLOURS = {  # Okabe and Ito 2008, without yellow, which is lost on white
-    "catboost": "#E69F00", "xgboost": "#0072B2", "lightgbm": "#009E73", "tabnet": "#CC79A7", "forest": "#D55E00",
+    "catboost": "#E69F00",
+    "xgboost": "#0072B2",
+    "lightgbm": "#009E73",
+    "tabnet": "#CC79A7",
+    "forest": "#D55E00",
     "logistic": "#56B4E9",
 }
 _CLEAR = "rgba(0,0,0,0)"
@@ -242,9 +246,7 @@ def confusion(metrics: Metrics, classes: tuple[str, str]) -> go.Figure:
         showlegend=False,
     )
     figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 44})
-    figure.update_xaxes(
-        title_text="Answer", tickvals=[0, 1], ticktext=list(classes), showgrid=False, zeroline=False
-    )
+    figure.update_xaxes(title_text="Answer", tickvals=[0, 1], ticktext=list(classes), showgrid=False, zeroline=False)
     figure.update_yaxes(
         title_text="Label",
         tickvals=[0, 1],
@@ -315,7 +317,7 @@ def overlaps(found: Comparison) -> go.Figure:
         values = [one.estimate_at("overlap", position) for position in range(len(found.ks))]
         halves = [100 * (value.half or 0) for value in values]
         colour, offset = _colour_of(one.kind), 0.08 * (number - (len(shown) - 1) / 2)
-        again = one.kind in {before.kind for before in shown[:number]}       # the same classifier, another importance
+        again = one.kind in {before.kind for before in shown[:number]}  # the same classifier, another importance
         figure.add_scatter(
             x=at + offset,
             y=[100 * value.mean for value in values],
@@ -324,12 +326,17 @@ def overlaps(found: Comparison) -> go.Figure:
             name=one.title,
             line={"color": colour, "width": 2, "dash": "dash" if again else "solid"},
             marker={"color": colour, "size": 8, "symbol": "circle-open" if again else "circle"},
-            hovertext=[f"{one.title}, top {k}: {value.text(100, 0)}\N{NO-BREAK SPACE}%" for k, value in
-                       zip(found.ks, values, strict=True)],
+            hovertext=[
+                f"{one.title}, top {k}: {value.text(100, 0)}\N{NO-BREAK SPACE}%"
+                for k, value in zip(found.ks, values, strict=True)
+            ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     figure.add_scatter(
-        x=at, y=[100 * share for share in found.chance], mode="lines", name="by chance",
+        x=at,
+        y=[100 * share for share in found.chance],
+        mode="lines",
+        name="by chance",
         line={"color": GREY, "width": 2, "dash": "dot"},
         hovertext=[f"By chance: {100 * share:.2g}\N{NO-BREAK SPACE}%" for share in found.chance],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -339,7 +346,10 @@ def overlaps(found: Comparison) -> go.Figure:
         margin={"l": 0, "r": 8, "t": 64, "b": 44},
     )
     figure.update_xaxes(
-        title_text="How many concepts", tickvals=at, ticktext=[f"top {k}" for k in found.ks], showgrid=False,
+        title_text="How many concepts",
+        tickvals=at,
+        ticktext=[f"top {k}" for k in found.ks],
+        showgrid=False,
         zeroline=False,
     )
     figure.update_yaxes(title_text="Found, %", rangemode="tozero", gridcolor=_LINE, zeroline=False)
@@ -348,7 +358,7 @@ def overlaps(found: Comparison) -> go.Figure:
 
 def accuracies(found: Comparison) -> go.Figure:
     """How well each kind of classifier judges the test faces: a dot and its 95 % interval over the seeds."""
-    shown = {one.kind: one for one in found.contenders if one.trials}             # one of a kind: it judges the same
+    shown = {one.kind: one for one in found.contenders if one.trials}  # one of a kind: it judges the same
     rows = sorted(shown.values(), key=lambda one: -one.estimate("accuracy").mean)
     figure = new_figure(height=360)
     for row, one in enumerate(rows):
@@ -366,8 +376,12 @@ def accuracies(found: Comparison) -> go.Figure:
     figure.update_layout(margin={"l": 0, "r": 8, "t": 64, "b": 44})
     figure.update_xaxes(title_text="Accuracy, %", gridcolor=_LINE, zeroline=False, nticks=6)
     figure.update_yaxes(
-        tickvals=list(range(len(rows))), ticktext=[one.title.split(",")[0] for one in rows],
-        range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False, automargin=True,
+        tickvals=list(range(len(rows))),
+        ticktext=[one.title.split(",")[0] for one in rows],
+        range=[len(rows) - 0.5, -0.5],
+        showgrid=False,
+        zeroline=False,
+        automargin=True,
     )
     return figure
 
@@ -405,9 +419,7 @@ def _decades(values: np.ndarray) -> dict[str, list]:
     wide = high / low > 300
     steps = (1,) if wide else (1, 2, 5)
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    ticks = [
-        step * 10.0**power for power in powers for step in steps if low * 0.9 <= step * 10.0**power <= high * 1.1
-    ]
+    ticks = [step * 10.0**power for power in powers for step in steps if low * 0.9 <= step * 10.0**power <= high * 1.1]
     return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 

@@ -15,9 +15,9 @@ from img2tab_core.audits.intervention import Intervention
 
 _LINE = "rgba(128,132,149,0.35)"
 _SHADE = "rgba(232,119,34,0.10)"
-_FLOOR = 0.3             # where "not used" sits on a logarithmic axis: this share of the smallest value above zero
-_ROW = 38                # px
-_BINS = 41               # an odd number: the middle one is around no move at all
+_FLOOR = 0.3  # where "not used" sits on a logarithmic axis: this share of the smallest value above zero
+_ROW = 38  # px
+_BINS = 41  # an odd number: the middle one is around no move at all
 
 
 def corner(found: Carried, importance: np.ndarray, count: int) -> list[int]:
@@ -62,18 +62,38 @@ def carried_scatter(
         deepest = corner(found, importance, top)
         left, bottom = found.within[deepest].min() - 0.01 * found.within[shown].max(), share[deepest].min() / 1.15
         right, top = 1.08 * found.within[shown].max(), 1.6 * y[shown].max()
-        figure.add_shape(type="rect", x0=left, x1=right, y0=bottom, y1=top, fillcolor=_SHADE, layer="below",
-                         line={"color": ORANGE, "width": 1, "dash": "dot"})
-        figure.add_annotation(x=right, y=np.log10(top), xanchor="right", yanchor="bottom", text="where to look",
-                              showarrow=False, font_color=ORANGE)
+        figure.add_shape(
+            type="rect",
+            x0=left,
+            x1=right,
+            y0=bottom,
+            y1=top,
+            fillcolor=_SHADE,
+            layer="below",
+            line={"color": ORANGE, "width": 1, "dash": "dot"},
+        )
+        figure.add_annotation(
+            x=right,
+            y=np.log10(top),
+            xanchor="right",
+            yanchor="bottom",
+            text="where to look",
+            showarrow=False,
+            font_color=ORANGE,
+        )
     out = np.isin(shown, list(excluded))
     for mask, name, symbol, colour in (
-        (~out, "not excluded", "circle", BLUE), (out, "excluded", "circle-open", ORANGE),
+        (~out, "not excluded", "circle", BLUE),
+        (out, "excluded", "circle-open", ORANGE),
     ):
         if mask.any():
             at = shown[mask]
             figure.add_scattergl(
-                x=found.within[at], y=y[at], mode="markers", name=name, customdata=at.tolist(),
+                x=found.within[at],
+                y=y[at],
+                mode="markers",
+                name=name,
+                customdata=at.tolist(),
                 showlegend=bool(out.any()),
                 marker={"color": colour, "size": 7, "opacity": 0.6, "symbol": symbol},
                 unselected_marker_opacity=0.6,
@@ -86,16 +106,29 @@ def carried_scatter(
             )
     if picked is not None and picked in shown:
         figure.add_scatter(
-            x=[found.within[picked]], y=[y[picked]], mode="markers+text", text=[name_of(picked)],
+            x=[found.within[picked]],
+            y=[y[picked]],
+            mode="markers+text",
+            text=[name_of(picked)],
             textposition="top left" if found.within[picked] > found.within[shown].max() / 2 else "top right",
-            customdata=[picked], hoverinfo="skip", showlegend=False,
-            marker={"symbol": "circle-open", "size": 16, "color": GREY, "line_width": 2})
+            customdata=[picked],
+            hoverinfo="skip",
+            showlegend=False,
+            marker={"symbol": "circle-open", "size": 16, "color": GREY, "line_width": 2},
+        )
     figure.update_layout(clickmode="event+select", dragmode="pan", legend=_legend())
-    figure.update_xaxes(title_text="Distance between the groups, SD", gridcolor=_LINE, zeroline=False,
-                        rangemode="tozero")
+    figure.update_xaxes(
+        title_text="Distance between the groups, SD", gridcolor=_LINE, zeroline=False, rangemode="tozero"
+    )
     ticks = [10.0**power for power in range(-4, 3) if 2 * floor < 10.0**power <= 1.2 * y.max()]
-    figure.update_yaxes(title_text="Importance, %", type="log", gridcolor=_LINE, tickvals=[floor, *ticks],
-                        ticktext=["not used", *(f"{tick:g}" for tick in ticks)], automargin=True)
+    figure.update_yaxes(
+        title_text="Importance, %",
+        type="log",
+        gridcolor=_LINE,
+        tickvals=[floor, *ticks],
+        ticktext=["not used", *(f"{tick:g}" for tick in ticks)],
+        automargin=True,
+    )
     return figure
 
 
@@ -106,12 +139,20 @@ def flip_dots(found: Intervention, groups: tuple[str, str], classes: tuple[str, 
     for towards, colour, symbol in ((0, BLUE, "circle"), (1, ORANGE, "square")):
         mine = [(place, one) for place, one in enumerate(rows) if one.towards == towards]
         figure.add_scatter(
-            x=[one.share for _, one in mine], y=[place for place, _ in mine], mode="markers",
+            x=[one.share for _, one in mine],
+            y=[place for place, _ in mine],
+            mode="markers",
             name=f"moved towards {groups[towards]}",
             marker={"color": colour, "size": 11, "symbol": symbol},
-            error_x={"type": "data", "symmetric": False, "color": colour, "thickness": 2, "width": 5,
-                     "array": [one.high - one.share for _, one in mine],
-                     "arrayminus": [one.share - one.low for _, one in mine]},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "color": colour,
+                "thickness": 2,
+                "width": 5,
+                "array": [one.high - one.share for _, one in mine],
+                "arrayminus": [one.share - one.low for _, one in mine],
+            },
             hovertext=[
                 f"{one.flips:,} of {count(one.faces, 'face')} flip: {percent(one.share)} "
                 f"({percent(one.low)} to {percent(one.high)})<br>{one.to_one:,} to {classes[1]}, "
@@ -122,11 +163,21 @@ def flip_dots(found: Intervention, groups: tuple[str, str], classes: tuple[str, 
             hovertemplate="%{hovertext}<extra></extra>",
         )
     figure.update_layout(legend=_legend())
-    figure.update_xaxes(title_text=f"Decisions that flip at strength {found.strength:g}", tickformat=".0%",
-                        gridcolor=_LINE, zeroline=False, rangemode="tozero")
+    figure.update_xaxes(
+        title_text=f"Decisions that flip at strength {found.strength:g}",
+        tickformat=".0%",
+        gridcolor=_LINE,
+        zeroline=False,
+        rangemode="tozero",
+    )
     figure.update_yaxes(
-        tickvals=list(range(len(rows))), ticktext=[f"{groups[one.group]} (n = {one.faces:,})" for one in rows],
-        range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False, automargin=True)
+        tickvals=list(range(len(rows))),
+        ticktext=[f"{groups[one.group]} (n = {one.faces:,})" for one in rows],
+        range=[len(rows) - 0.5, -0.5],
+        showgrid=False,
+        zeroline=False,
+        automargin=True,
+    )
     return figure
 
 
@@ -142,17 +193,21 @@ def move_histogram(found: Intervention, towards: int, groups: tuple[str, str], c
             continue
         share = np.histogram(mine, edges)[0] / len(mine)
         figure.add_scatter(
-            x=(edges[:-1] + edges[1:]) / 2, y=share, mode="lines", line={"color": colour, "shape": "hvh", "dash": dash},
-            fill="tozeroy", fillcolor=f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},0.2)",
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=share,
+            mode="lines",
+            line={"color": colour, "shape": "hvh", "dash": dash},
+            fill="tozeroy",
+            fillcolor=f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},0.2)",
             name=f"{groups[group]} (n = {len(mine):,})",
             hovertemplate="%{y:.1%} of the faces move by about %{x:.0f} points<extra></extra>",
         )
     figure.add_vline(x=0, line={"color": GREY, "width": 1})
     figure.update_layout(legend=_legend() | {"itemsizing": "trace"})
-    figure.update_xaxes(title_text=f"Move of the probability of {classes[1]}, points",
-                        gridcolor=_LINE, zeroline=False)
-    figure.update_yaxes(title_text="Share of faces", tickformat=".0%", gridcolor=_LINE, zeroline=False,
-                        rangemode="tozero")
+    figure.update_xaxes(title_text=f"Move of the probability of {classes[1]}, points", gridcolor=_LINE, zeroline=False)
+    figure.update_yaxes(
+        title_text="Share of faces", tickformat=".0%", gridcolor=_LINE, zeroline=False, rangemode="tozero"
+    )
     return figure
 
 

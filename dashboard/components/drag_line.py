@@ -8,7 +8,7 @@ from dashboard.components import dragging, page_words
 from img2tab_core.audits.exclusion_curves import CurvePoint, ExclusionCurve
 from img2tab_core.base.intervals import Estimate
 
-ROUND_ABOVE, ROUND_TO = 200, 10        # between counts further apart than this, a place is a multiple of ten
+ROUND_ABOVE, ROUND_TO = 200, 10  # between counts further apart than this, a place is a multiple of ten
 LABEL = "Concepts to exclude"
 
 _component = dragging.component("drag_line")
@@ -44,13 +44,24 @@ def scene(curve: ExclusionCurve, count: int, *, of: str, turn: int, colours: tup
     turn: of the last report that arrived here; the browser knows by it whether the page has heard everything.
     """
     return {
-        "of": of, "turn": turn, "count": count, "label": LABEL, "round_above": ROUND_ABOVE, "round_to": ROUND_TO,
+        "of": of,
+        "turn": turn,
+        "count": count,
+        "label": LABEL,
+        "round_above": ROUND_ABOVE,
+        "round_to": ROUND_TO,
         "counts": [point.count for point in curve.points],
         "lines": [
-            {"name": title, "colour": colour, "shape": shape,
-             "points": [_point(point, name, title) for point in curve.points]}
+            {
+                "name": title,
+                "colour": colour,
+                "shape": shape,
+                "points": [_point(point, name, title) for point in curve.points],
+            }
             for name, title, colour, shape in (
-                ("accuracy", "accuracy", colours[0], "circle"), ("gap", "gap (equalised odds)", colours[1], "square"))
+                ("accuracy", "accuracy", colours[0], "circle"),
+                ("gap", "gap (equalised odds)", colours[1], "square"),
+            )
         ],
     }
 
@@ -66,14 +77,16 @@ def answer(said: object, of: str, curve: ExclusionCurve) -> int | None:
 def _point(point: CurvePoint, name: str, title: str) -> dict:
     value = point.estimate(name)
     return {
-        "mean": value.mean, "low": value.mean if value.low is None else value.low,
-        "high": value.mean if value.high is None else value.high, "text": page_words.percent(value.mean),
+        "mean": value.mean,
+        "low": value.mean if value.low is None else value.low,
+        "high": value.mean if value.high is None else value.high,
+        "text": page_words.percent(value.mean),
         "title": f"{page_words.count(point.count, 'concept')} excluded: {title} {_written(value)}",
     }
 
 
 def _written(value: Estimate) -> str:
-    """"87.3 % (86.1 % to 88.5 %)", without an interval for one seed."""
+    """ "87.3 % (86.1 % to 88.5 %)", without an interval for one seed."""
     if value.high is None:
         return page_words.percent(value.mean)
     return f"{page_words.percent(value.mean)} ({page_words.percent(value.low)} to {page_words.percent(value.high)})"

@@ -10,7 +10,17 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.words import concept, count, percent, place, points, sentence, signed
 
 __all__ = [
-    "DISTANCE", "arrow", "concept", "count", "deviations", "find", "percent", "place", "plain", "points", "sentence",
+    "DISTANCE",
+    "arrow",
+    "concept",
+    "count",
+    "deviations",
+    "find",
+    "percent",
+    "place",
+    "plain",
+    "points",
+    "sentence",
     "signed",
 ]
 

@@ -10,7 +10,13 @@ from img2tab_core.base.jobs import Job
 
 
 def watch(
-    job: Job, *, key: str, waiting: str, cancel: bool = False, label: str = "Cancel", help: str | None = None,
+    job: Job,
+    *,
+    key: str,
+    waiting: str,
+    cancel: bool = False,
+    label: str = "Cancel",
+    help: str | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> None:
     """Draw a running job's progress twice a second; when it has ended, run the whole page again.
@@ -28,7 +34,11 @@ def watch(
         st.progress(job.fraction, text="Stopping…" if job.stopping else (job.text or waiting))
         if cancel:
             st.button(
-                label, key=f"{key}-cancel", on_click=job.cancel, disabled=job.stopping, icon=":material/close:",
+                label,
+                key=f"{key}-cancel",
+                on_click=job.cancel,
+                disabled=job.stopping,
+                icon=":material/close:",
                 help=help,
             )
 

@@ -16,11 +16,11 @@ from PIL import Image
 from dashboard.components import dragging
 from img2tab_core.base.records import Frame, digest
 
-REACH = 10.0                           # standard deviations to either side
-STEP = 0.1                             # what is reported is a multiple of this
-STRIDE, LEAP = 0.5, 2.5                # an arrow key, a page key
-SHIFTS = np.linspace(-REACH, REACH, 1 + round(2 * REACH / STEP))     # where the probability is known
-QUALITY = 82                           # of WebP: 3 ms and 9 kB for a face of 256 px, its error far below what is seen
+REACH = 10.0  # standard deviations to either side
+STEP = 0.1  # what is reported is a multiple of this
+STRIDE, LEAP = 0.5, 2.5  # an arrow key, a page key
+SHIFTS = np.linspace(-REACH, REACH, 1 + round(2 * REACH / STEP))  # where the probability is known
+QUALITY = 82  # of WebP: 3 ms and 9 kB for a face of 256 px, its error far below what is seen
 LABEL = "Move by, standard deviations"
 
 _component = dragging.component("scrub")
@@ -84,7 +84,7 @@ def scrub(scene: Scene, *, key: str, on_move: Callable[[float], None]) -> None:
     def moved() -> None:
         said = dragging.said(key)
         shift, now = answer(said, scene.of), dragging.turn_of(said)
-        if now <= st.session_state.get(turn, 0):                     # a browser says again what it once said
+        if now <= st.session_state.get(turn, 0):  # a browser says again what it once said
             return
         st.session_state[turn] = now
         if shift is not None:
@@ -101,12 +101,28 @@ def pack(scene: Scene, *, turn: int) -> bytes:
     strip = scene.strip or Strip((), (), "")
     files = [scene.before or b"", scene.after or b"", *strip.pictures]
     head = {
-        "of": scene.of, "around": scene.around, "turn": turn, "shift": scene.shift, "reach": REACH, "step": STEP,
-        "stride": STRIDE, "leap": LEAP, "curve": [round(share, 5) for share in scene.curve], "share": scene.share,
-        "before_share": scene.before_share, "strip": strip.key, "shifts": strip.shifts, "colour": scene.colour,
-        "before_key": digest(files[0])[:16], "after_key": digest(files[1])[:16], "lengths": [len(one) for one in files],
+        "of": scene.of,
+        "around": scene.around,
+        "turn": turn,
+        "shift": scene.shift,
+        "reach": REACH,
+        "step": STEP,
+        "stride": STRIDE,
+        "leap": LEAP,
+        "curve": [round(share, 5) for share in scene.curve],
+        "share": scene.share,
+        "before_share": scene.before_share,
+        "strip": strip.key,
+        "shifts": strip.shifts,
+        "colour": scene.colour,
+        "before_key": digest(files[0])[:16],
+        "after_key": digest(files[1])[:16],
+        "lengths": [len(one) for one in files],
         "text": {
-            "slider": LABEL, "class": scene.word, "before": f"{scene.title}, before", "after": f"{scene.title}, after",
+            "slider": LABEL,
+            "class": scene.word,
+            "before": f"{scene.title}, before",
+            "after": f"{scene.title}, after",
             "meaning": scene.meaning,
         },
     }

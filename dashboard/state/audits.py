@@ -26,11 +26,11 @@ from img2tab_core.sessions.session_records import SessionInfo
 
 _KEYS = {Run: attrgetter("id")}
 
-CHECKED = 8          # faces that are drawn and encoded again
+CHECKED = 8  # faces that are drawn and encoded again
 REMEDY_SEEDS = 3
 
 Thresholds = tuple[tuple[str, float], ...]  # of each group; () is 0.5 for all
-Channels = tuple[int, ...] | None           # to move; None for the family that carries the attribute
+Channels = tuple[int, ...] | None  # to move; None for the family that carries the attribute
 
 
 # ---- what to exclude
@@ -92,7 +92,9 @@ def repeat(before: Run, after: Run, sensitive: tuple[str, ...], seeds: int) -> N
 
     job = Job.start(work)
     st.session_state["visit.repeating"] = {
-        **st.session_state.get("visit.repeating", {}), (before.id, after.id, sensitive): job}
+        **st.session_state.get("visit.repeating", {}),
+        (before.id, after.id, sensitive): job,
+    }
 
 
 # ---- what a gap is made of
@@ -154,8 +156,14 @@ def curve(sensitive: str, seeds: int) -> Job[ExclusionCurve] | None:
 
 def draw_curve(sensitive: str, seeds: int) -> None:
     door, whole, name = auditor(), visit.current_table(), visit.target().name
-    _ask("curve", *_pair(sensitive), seeds, work=lambda progress, cancelled: door.curve(
-        whole, name, sensitive, seeds=range(seeds), progress=progress, cancelled=cancelled))
+    _ask(
+        "curve",
+        *_pair(sensitive),
+        seeds,
+        work=lambda progress, cancelled: door.curve(
+            whole, name, sensitive, seeds=range(seeds), progress=progress, cancelled=cancelled
+        ),
+    )
 
 
 def checking(run: Run, sensitive: str, channels: Channels, strength: float, towards: int) -> Job[Checked] | None:
@@ -165,8 +173,17 @@ def checking(run: Run, sensitive: str, channels: Channels, strength: float, towa
 
 def check(run: Run, sensitive: str, channels: Channels, strength: float, towards: int) -> None:
     door, found = auditor(), intervention(run, sensitive, channels, strength)
-    _ask("checked", run.id, sensitive, channels, strength, towards, work=lambda progress, cancelled: door.checked(
-        run, found, towards=towards, count=CHECKED, progress=progress, cancelled=cancelled))
+    _ask(
+        "checked",
+        run.id,
+        sensitive,
+        channels,
+        strength,
+        towards,
+        work=lambda progress, cancelled: door.checked(
+            run, found, towards=towards, count=CHECKED, progress=progress, cancelled=cancelled
+        ),
+    )
 
 
 def remedying(run: Run, sensitive: str) -> Job[Remedies] | None:
@@ -195,8 +212,12 @@ def reporting(session: SessionInfo) -> Job[bytes] | None:
 
 def write_report(session: SessionInfo) -> None:
     door = doors.session_runs()
-    _ask("report", session.id, session.changed, work=lambda progress, cancelled: report_html(
-        door, session, progress=progress, cancelled=cancelled).encode())
+    _ask(
+        "report",
+        session.id,
+        session.changed,
+        work=lambda progress, cancelled: report_html(door, session, progress=progress, cancelled=cancelled).encode(),
+    )
 
 
 def _asked(*question) -> Job | None:

@@ -13,7 +13,7 @@ from img2tab_core.studio import Studio
 if TYPE_CHECKING:
     from img2tab_core.audits import auditor as auditing
     from img2tab_core.sessions import session_runs as sessions
-else:                                  # what a page needs before it can be shown must come fast
+else:  # what a page needs before it can be shown must come fast
     auditing, sessions = later("img2tab_core.audits.auditor", "img2tab_core.sessions.session_runs")
 
 

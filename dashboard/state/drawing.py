@@ -22,9 +22,9 @@ from img2tab_core.classifiers.runs import Run
 
 T = TypeVar("T")
 
-COARSE, FINE = (5, 128), (13, 256)     # frames of a strip and their size, pixels
-FULL = 512                             # a picture at rest, pixels: twice as large as it is shown
-PATIENCE = 0.4                         # seconds a page waits for a drawing before it goes on without
+COARSE, FINE = (5, 128), (13, 256)  # frames of a strip and their size, pixels
+FULL = 512  # a picture at rest, pixels: twice as large as it is shown
+PATIENCE = 0.4  # seconds a page waits for a drawing before it goes on without
 
 _KEYS = {StyleCode: attrgetter("key"), Run: attrgetter("id")}
 _TURNS = {size: threading.Lock() for size in (COARSE[1], FINE[1], FULL)}  # two at once would each be half as fast
@@ -64,8 +64,9 @@ def curve(run: Run, code: StyleCode, index: int, edits: visit.FaceEdits) -> tupl
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
 def _strip(run: Run, code: StyleCode, index: int, others: visit.FaceEdits, frames: int, size: int) -> Job[Strip]:
     door, edits = studio(), visit.combined(run, others)
-    return _drawing(size, lambda: strip_of(
-        door.strip(run, code, index, edits=edits, frames=frames, size=size, care="draft")))
+    return _drawing(
+        size, lambda: strip_of(door.strip(run, code, index, edits=edits, frames=frames, size=size, care="draft"))
+    )
 
 
 @st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_KEYS)

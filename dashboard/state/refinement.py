@@ -78,7 +78,10 @@ def refine(face: Face) -> None:
 
     def work(progress, cancelled) -> tuple[StyleCode, Refined]:
         return door.refine(
-            face, backbone=backbone, seconds=seconds, progress=progress,
+            face,
+            backbone=backbone,
+            seconds=seconds,
+            progress=progress,
             stopped=lambda: cancelled() or here() is None,
         )
 
@@ -91,7 +94,7 @@ def refine(face: Face) -> None:
 def collect_refinements() -> None:
     """Take in the refinements that have ended: a new answer is shown, a failure becomes a notice."""
     running = st.session_state.get("visit.refining", {})
-    ended = {read: job for read, job in running.items() if job.state != "running"}   # asked once: it changes meanwhile
+    ended = {read: job for read, job in running.items() if job.state != "running"}  # asked once: it changes meanwhile
     for read, job in ended.items():
         if job.state == "done" and job.result[1].steps > 0:
             st.session_state["visit.refined"] = {**st.session_state.get("visit.refined", {}), read: job.result}

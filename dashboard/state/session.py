@@ -60,7 +60,7 @@ def refresh() -> str | None:
 def open_session(session_id: int) -> SessionInfo:
     """Open a session: from now on every training of this visit is one of its runs."""
     found = _read(session_id)
-    session_runs().table(found.session)                              # a table of other faces is refused before
+    session_runs().table(found.session)  # a table of other faces is refused before
     st.session_state["visit.session"] = found
     return found.session
 

@@ -28,10 +28,7 @@ def kinds() -> tuple[str, ...]:
     """The classifiers that can be trained here and can say what each concept adds for one face."""
     from img2tab_core.classifiers.kinds import KINDS, absent
 
-    return tuple(
-        kind for kind, about in KINDS.items()
-        if about.estimator.explains and absent(kind) is None
-    )
+    return tuple(kind for kind, about in KINDS.items() if about.estimator.explains and absent(kind) is None)
 
 
 def kind() -> str:
@@ -55,14 +52,22 @@ def retrain(note: str = "") -> None:
 
     def in_session(progress, cancelled) -> Run:
         _, run = doors.session_runs().train(
-            now.session, now.current, kind=chosen, excluded=excluded, note=note, who=who, on_quick=answers.append,
-            progress=progress, cancelled=cancelled)
+            now.session,
+            now.current,
+            kind=chosen,
+            excluded=excluded,
+            note=note,
+            who=who,
+            on_quick=answers.append,
+            progress=progress,
+            cancelled=cancelled,
+        )
         return run
 
     def work(progress, cancelled) -> Run:
         run = door.train_live(
-            whole, name, kind=chosen, excluded=excluded, on_quick=answers.append, progress=progress,
-            cancelled=cancelled)
+            whole, name, kind=chosen, excluded=excluded, on_quick=answers.append, progress=progress, cancelled=cancelled
+        )
         if not cancelled():
             door.keep(run)  # here and not on the page, so that the run outlives a page closed meanwhile
         return run
@@ -77,7 +82,8 @@ def repeat_shared(shared: Exclusions) -> None:
 
     def work(progress, cancelled) -> Run:
         info, _ = doors.session_runs().repeat(
-            now.session, shared, now.current, who=who, progress=progress, cancelled=cancelled)
+            now.session, shared, now.current, who=who, progress=progress, cancelled=cancelled
+        )
         return doors.session_runs().model(now.session, info)
 
     _train(work)
@@ -86,8 +92,11 @@ def repeat_shared(shared: Exclusions) -> None:
 def train_again(info: RunInfo) -> None:
     """Train a run of the open session whose model is not here once more, to the same model, in the background."""
     now = session_state.opened()
-    _train(lambda progress, cancelled: doors.session_runs().again(
-        now.session, info, progress=progress, cancelled=cancelled))
+    _train(
+        lambda progress, cancelled: doors.session_runs().again(
+            now.session, info, progress=progress, cancelled=cancelled
+        )
+    )
 
 
 def _train(work: Callable[[Callable, Callable], Run]) -> bool:
@@ -109,8 +118,9 @@ def quick_answer() -> Run | None:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _preparing(table_key: str, table_name: str, target_name: str) -> Job:
     door, whole = studio(), visit.table(table_name)
-    return Job.start(lambda progress, cancelled: door.prepare(
-        whole, target_name, progress=progress, cancelled=cancelled))
+    return Job.start(
+        lambda progress, cancelled: door.prepare(whole, target_name, progress=progress, cancelled=cancelled)
+    )
 
 
 def prepare() -> None:
@@ -146,8 +156,14 @@ def compare(kinds: list[str], seeds: int, faces: int | None) -> None:
     if job is not None and job.state == "running":
         return
     door, whole, name = studio(), visit.current_table(), visit.target().name
-    visit.set_of_target("visit.comparing", Job.start(lambda progress, cancelled: door.compare(
-        whole, name, kinds=kinds, seeds=range(seeds), faces=faces, progress=progress, cancelled=cancelled)))
+    visit.set_of_target(
+        "visit.comparing",
+        Job.start(
+            lambda progress, cancelled: door.compare(
+                whole, name, kinds=kinds, seeds=range(seeds), faces=faces, progress=progress, cancelled=cancelled
+            )
+        ),
+    )
 
 
 def compared() -> Comparison | None:

@@ -250,8 +250,13 @@ def history() -> tuple[Run, ...]:
     """
     now = session_state.opened()
     if now is not None and now.models:
-        return tuple({now.models[one.id].id: now.models[one.id]
-                      for one in sorted(now.runs, key=attrgetter("number")) if one.id in now.models}.values())
+        return tuple(
+            {
+                now.models[one.id].id: now.models[one.id]
+                for one in sorted(now.runs, key=attrgetter("number"))
+                if one.id in now.models
+            }.values()
+        )
     standing, runs = standing_job().result, of_target("visit.runs", None)
     if runs is None:
         runs = tuple(run for run in studio().kept(current_table(), target().name) if run.id != standing.id)

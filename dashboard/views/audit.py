@@ -66,29 +66,33 @@ def page() -> None:
 
 def _choose(others: list[Target]) -> tuple[str, ...]:
     titles, now = {one.name: one.title for one in others}, session_state.opened()
-    return tuple(st.multiselect(
-        "Groups by",
-        list(titles),
-        default=list(now.session.sensitive) if now else [next(iter(titles))],
-        max_selections=2,
-        key=f"audit.sensitive.{visit.target().name}" + (f".{now.session.id}" if now else ""),
-        format_func=titles.get,
-        persist_state="session",
-        width=420,
-        help="One attribute, or two that are crossed: every pair of classes is then a group.",
-    ))
+    return tuple(
+        st.multiselect(
+            "Groups by",
+            list(titles),
+            default=list(now.session.sensitive) if now else [next(iter(titles))],
+            max_selections=2,
+            key=f"audit.sensitive.{visit.target().name}" + (f".{now.session.id}" if now else ""),
+            format_func=titles.get,
+            persist_state="session",
+            width=420,
+            help="One attribute, or two that are crossed: every pair of classes is then a group.",
+        )
+    )
 
 
 def _counts(found: Audit, target: Target) -> None:
     st.subheader("Who is in the test faces", anchor=False)
     everyone = (*found.by_group, found.overall)
     first, second = (page_words.sentence(name) for name in target.classes)
-    counts = pd.DataFrame({
-        "Group": [page_words.sentence(one.name) for one in everyone],
-        "Faces": [one.count for one in everyone],
-        first: [one.by_class[0] for one in everyone],
-        second: [one.by_class[1] for one in everyone],
-    })
+    counts = pd.DataFrame(
+        {
+            "Group": [page_words.sentence(one.name) for one in everyone],
+            "Faces": [one.count for one in everyone],
+            first: [one.by_class[0] for one in everyone],
+            second: [one.by_class[1] for one in everyone],
+        }
+    )
     if any(one.small for one in everyone):
         counts["Note"] = [f"Fewer than {SMALL} faces: read with care" if one.small else "" for one in everyone]
     st.dataframe(
@@ -96,36 +100,45 @@ def _counts(found: Audit, target: Target) -> None:
         key="audit.counts",
         hide_index=True,
         height="content",
-        column_config={
-            name: st.column_config.NumberColumn(format="localized") for name in ("Faces", first, second)
-        },
+        column_config={name: st.column_config.NumberColumn(format="localized") for name in ("Faces", first, second)},
     )
     left_out = found.unlabelled + found.ungrouped
     if left_out:
         st.caption(f"{page_words.count(left_out, 'test face')} left out: their group is not known.")
 
 
-def _thresholds(
-    run: Run, target: Target, sensitive: tuple[str, ...], found: Audit
-) -> tuple[tuple[str, float], ...]:
+def _thresholds(run: Run, target: Target, sensitive: tuple[str, ...], found: Audit) -> tuple[tuple[str, float], ...]:
     """The thresholds that are chosen, of each group; () is the standard one."""
     st.subheader("Where to draw the line", anchor=False)
     names = [one.name for one in found.by_group]
     kind = st.segmented_control(
-        "Threshold", [ONE, EACH], key="audit.kind", default=ONE, required=True, persist_state="session",
+        "Threshold",
+        [ONE, EACH],
+        key="audit.kind",
+        default=ONE,
+        required=True,
+        persist_state="session",
         help=f"A face whose probability is above it is judged {target.classes[1]}. One per group needs to know the "
         "group when it decides, which is not allowed everywhere.",
     )
     grid = st.grid(2, min_column_width=360, gap="large")
     with grid.cell():
         if kind == ONE:
-            one = st.slider("For every face", 0.01, 0.99, STANDARD, 0.01, key="audit.threshold",
-                            persist_state="session")
+            one = st.slider(
+                "For every face", 0.01, 0.99, STANDARD, 0.01, key="audit.threshold", persist_state="session"
+            )
             chosen = dict.fromkeys(names, one)
         else:
             chosen = {
-                name: st.slider(page_words.sentence(name), 0.01, 0.99, STANDARD, 0.01,
-                                key=f"audit.threshold.{'.'.join(sensitive)}.{number}", persist_state="session")
+                name: st.slider(
+                    page_words.sentence(name),
+                    0.01,
+                    0.99,
+                    STANDARD,
+                    0.01,
+                    key=f"audit.threshold.{'.'.join(sensitive)}.{number}",
+                    persist_state="session",
+                )
                 for number, name in enumerate(names)
             }
         cuts = () if all(value == STANDARD for value in chosen.values()) else tuple(chosen.items())
@@ -165,8 +178,14 @@ def _interval(measure: Measure) -> str:
 def _groups(found: Audit, target: Target) -> None:
     st.subheader("Group by group", anchor=False)
     metric = st.segmented_control(
-        "Metric", list(METRICS), key="audit.metric", default="accuracy", required=True, format_func=METRICS.get,
-        persist_state="session", help=METRIC_HELP,
+        "Metric",
+        list(METRICS),
+        key="audit.metric",
+        default="accuracy",
+        required=True,
+        format_func=METRICS.get,
+        persist_state="session",
+        help=METRIC_HELP,
     )
     st.plotly_chart(audit_charts.group_dots(found, metric), key="audit.dots", config={"displayModeBar": False})
     grid = st.grid(2, min_column_width=360, gap="large")
@@ -175,22 +194,28 @@ def _groups(found: Audit, target: Target) -> None:
         st.plotly_chart(audit_charts.roc_curves(found), key="audit.roc", config={"displayModeBar": False})
     with grid.cell():
         st.markdown("**Are the probabilities true?**")
-        st.plotly_chart(
-            audit_charts.reliability(found), key="audit.reliability", config={"displayModeBar": False})
+        st.plotly_chart(audit_charts.reliability(found), key="audit.reliability", config={"displayModeBar": False})
     st.download_button(
-        "Download numbers", data=found.frame().to_csv(index=False), file_name="img2tab-audit.csv", mime="text/csv",
-        icon=":material/download:", on_click="ignore", key="audit.download",
+        "Download numbers",
+        data=found.frame().to_csv(index=False),
+        file_name="img2tab-audit.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="audit.download",
     )
 
 
 def _before(run: Run, before: Run, sensitive: tuple[str, ...], found: Audit) -> None:
     st.subheader("Before and after the exclusion", anchor=False)
     st.plotly_chart(
-        audit_charts.gap_dumbbell(audit_state.audit(before, sensitive), found), key="audit.before",
+        audit_charts.gap_dumbbell(audit_state.audit(before, sensitive), found),
+        key="audit.before",
         config={"displayModeBar": False},
     )
     st.caption(
-        f"From the run that excludes {page_words.count(len(before.excluded), 'concept')} to the active one, which excludes "
+        f"From the run that excludes {page_words.count(len(before.excluded), 'concept')} to the active one, which "
+        f"excludes "
         f"{page_words.count(len(run.excluded), 'concept')}. One training each."
     )
     is_it_real.show(before, run, sensitive, key="audit")

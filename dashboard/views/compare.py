@@ -116,17 +116,23 @@ def _sentence(found: Comparison, shown: list[Contender], position: int) -> str:
     finder = max(shown, key=lambda one: one.estimate_at("overlap", position).mean)
     accuracy, overlap = judge.estimate("accuracy"), finder.estimate_at("overlap", position)
     near = [
-        one.title for one in shown
+        one.title
+        for one in shown
         if one is not finder and overlap.low is not None and one.estimate_at("overlap", position).high >= overlap.low
     ]
-    close = sorted({
-        KINDS[one.kind].title for one in shown
-        if one.kind != judge.kind and accuracy.low is not None and one.estimate("accuracy").high >= accuracy.low
-    })
+    close = sorted(
+        {
+            KINDS[one.kind].title
+            for one in shown
+            if one.kind != judge.kind and accuracy.low is not None and one.estimate("accuracy").high >= accuracy.low
+        }
+    )
     said = (
         f"**{KINDS[judge.kind].title}** judges best, {page_words.percent(accuracy.mean)} of the test faces"
-        + (f"; the intervals of {_list(close)} overlap with its own" if close else "") + ". "
-        f"**{finder.title}**’s importance finds most: {page_words.percent(overlap.mean, 0)} of the {k} concepts farthest "
+        + (f"; the intervals of {_list(close)} overlap with its own" if close else "")
+        + ". "
+        f"**{finder.title}**’s importance finds most: {page_words.percent(overlap.mean, 0)} of the {k} concepts "
+        f"farthest "
         f"apart are among its top {k}; a random ranking would find "
         f"{100 * found.chance[position]:.2g}\N{NO-BREAK SPACE}%. "
     )
@@ -152,7 +158,9 @@ def _numbers(found: Comparison, position: int) -> None:
         digits, scale = _written(column)
         half = frame.get(f"{column} ±")
         shown[column] = [
-            "" if pd.isna(value) else f"{scale * value:.{digits}f}"
+            ""
+            if pd.isna(value)
+            else f"{scale * value:.{digits}f}"
             + ("" if half is None or pd.isna(half[row]) else f" ± {scale * half[row]:.{digits}f}")
             for row, value in enumerate(frame[column])
         ]
@@ -168,17 +176,21 @@ def _numbers(found: Comparison, position: int) -> None:
             "AUC": st.column_config.TextColumn("AUC", help="0.5 is chance, 1 is perfect."),
             "training seconds": st.column_config.TextColumn("Seconds", help="Training alone, on this computer."),
             "rank correlation": st.column_config.TextColumn(
-                "Rank corr.", help="Spearman, of importance with distance over all concepts: 1 is the same order."),
+                "Rank corr.", help="Spearman, of importance with distance over all concepts: 1 is the same order."
+            ),
             f"mean distance of top {k}": st.column_config.TextColumn(
-                f"Distance of top {k}", help=f"Mean, in standard deviations; {best} is the most any ranking reaches."),
+                f"Distance of top {k}", help=f"Mean, in standard deviations; {best} is the most any ranking reaches."
+            ),
             f"stability of top {k}": st.column_config.TextColumn(
-                f"Same top {k}, %", help="Share that two seeds have in common: whether the ranking repeats itself."),
+                f"Same top {k}, %", help="Share that two seeds have in common: whether the ranking repeats itself."
+            ),
             "concepts used": st.column_config.TextColumn("Used", help="Concepts with an importance above zero."),
             **{f"overlap of top {one}": f"Top {one}, %" for one in found.ks},
         },
     )
     st.caption(
-        f"Mean over {page_words.count(len(found.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval over the "
+        f"Mean over {page_words.count(len(found.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval over "
+        f"the "
         "seeds, all on the same test faces. Each seed "
         f"trained on {found.faces:,} faces with all {found.channels:,} concepts on offer, and was measured on "
         f"{found.test_faces:,} faces. Top: share of the concepts farthest apart that are among the most important."

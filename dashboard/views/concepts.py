@@ -100,9 +100,9 @@ def _filters(everything: pd.DataFrame) -> pd.DataFrame:
         keep &= everything["layer"].isin(layers)
     wanted = text.strip().casefold()
     if wanted:
-        keep &= (everything["index"].astype(str) == wanted) | np.logical_or.reduce([
-            everything[column].str.casefold().str.contains(wanted, regex=False) for column in ("name", "published")
-        ])
+        keep &= (everything["index"].astype(str) == wanted) | np.logical_or.reduce(
+            [everything[column].str.casefold().str.contains(wanted, regex=False) for column in ("name", "published")]
+        )
     return everything[keep].reset_index(drop=True)
 
 
@@ -137,18 +137,15 @@ def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:
         ],
         column_config={
             "rank": st.column_config.NumberColumn("Rank", help="Place by importance, then by distance.", width=50),
-            "name": st.column_config.TextColumn(
-                "Name", help="The name a person gave; empty until then.", width=100
-            ),
+            "name": st.column_config.TextColumn("Name", help="The name a person gave; empty until then.", width=100),
             "published": st.column_config.TextColumn(
-                "Published name", help="What others called it, found on StyleGAN2 trained on FFHQ: look before you "
-                "take it over.", width=110
+                "Published name",
+                help="What others called it, found on StyleGAN2 trained on FFHQ: look before you take it over.",
+                width=110,
             ),
             "layer": st.column_config.NumberColumn("Layer", help="Layer of the generator.", width=50),
             "channel": st.column_config.NumberColumn("Channel", help="Channel within its layer.", width=66),
-            "index": st.column_config.NumberColumn(
-                "Index", help="Number among all channels.", format="%d", width=56
-            ),
+            "index": st.column_config.NumberColumn("Index", help="Number among all channels.", format="%d", width=56),
             "distance": st.column_config.NumberColumn(
                 "Distance, SD",
                 format="%.2f",
@@ -236,9 +233,7 @@ def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.Data
     for number, row in enumerate(sheet):
         for shift, pixels in zip(SHIFTS, row, strict=True):
             columns.image(pixels, width="stretch", alt=f"Sample {number + 1} at {page_words.deviations(shift)}")
-    st.caption(
-        "Each row is one generated face with only this concept moved. A single concept is subtle below 8 SD."
-    )
+    st.caption("Each row is one generated face with only this concept moved. A single concept is subtle below 8 SD.")
 
 
 def _name(picked: int, names: dict[int, str]) -> None:

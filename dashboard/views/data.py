@@ -51,7 +51,8 @@ def _table(name: str) -> None:
         about = visit.studio().about_table(name)
         st.markdown(f"**{name}**")
         st.caption(
-            f"{page_words.count(len(table.labels), 'face')} of {table.layout.total:,} channels, backbone {table.backbone}. "
+            f"{page_words.count(len(table.labels), 'face')} of {table.layout.total:,} channels, backbone "
+            f"{table.backbone}. "
             + (_origin(about) if about else "Generated faces that come with Img2Tab Studio; nobody in it exists.")
         )
         st.dataframe(
@@ -62,10 +63,15 @@ def _table(name: str) -> None:
             column_config={
                 "Known": st.column_config.NumberColumn(format="localized", help="Faces with this label."),
                 "Test": st.column_config.NumberColumn(
-                    format="localized", help="Faces kept for measuring; never trained on."),
+                    format="localized", help="Faces kept for measuring; never trained on."
+                ),
                 "Share": st.column_config.ProgressColumn(
-                    "Second class, %", format="%.1f", min_value=0, max_value=100,
-                    help="Share of the faces of the second class; far from 50 the accuracy of a coin is high too."),
+                    "Second class, %",
+                    format="%.1f",
+                    min_value=0,
+                    max_value=100,
+                    help="Share of the faces of the second class; far from 50 the accuracy of a coin is high too.",
+                ),
             },
         )
         left_out = {"photo": about.get("skipped", {}), "column": about.get("no_target", {})}
@@ -74,7 +80,8 @@ def _table(name: str) -> None:
                 with st.expander(f"{page_words.count(len(reasons), kind)} left out"):
                     st.dataframe(
                         pd.DataFrame({kind.capitalize(): list(reasons), "Why": list(reasons.values())}),
-                        hide_index=True, key=f"data.{kind}.{name}",
+                        hide_index=True,
+                        key=f"data.{kind}.{name}",
                     )
 
 
@@ -83,8 +90,10 @@ def _origin(about: dict) -> str:
         return "Faces of the default table, drawn again and encoded by this backbone; nobody in it exists."
     if about.get("kind") == "worked-example":
         return about["note"]
-    said = [f"Imported from {about.get('origin', 'a file')}: {len(about.get('skipped', {})):,} of "
-            f"{about.get('photos', 0):,} photos were left out."]
+    said = [
+        f"Imported from {about.get('origin', 'a file')}: {len(about.get('skipped', {})):,} of "
+        f"{about.get('photos', 0):,} photos were left out."
+    ]
     if about.get("several"):
         said.append(f"In {page_words.count(about['several'], 'photo')} with several faces the biggest was taken.")
     if about.get("note"):
@@ -107,16 +116,18 @@ def _row(table, target) -> dict:
 
 def _backbones() -> None:
     st.dataframe(
-        pd.DataFrame([
-            {
-                "Name": one["name"],
-                "Pictures, px": one["size"],
-                "Channels": one["channels"],
-                "Encoder": one["encoder"] or "none",
-                "From": one["file"],
-            }
-            for one in visit.studio().backbones()
-        ]),
+        pd.DataFrame(
+            [
+                {
+                    "Name": one["name"],
+                    "Pictures, px": one["size"],
+                    "Channels": one["channels"],
+                    "Encoder": one["encoder"] or "none",
+                    "From": one["file"],
+                }
+                for one in visit.studio().backbones()
+            ]
+        ),
         key="data.backbones",
         hide_index=True,
         height="content",

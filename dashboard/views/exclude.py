@@ -182,7 +182,8 @@ def _suggest() -> None:
                 "a whole family, because each of thousands of stand-ins would take the place of the others.",
             )
             st.form_submit_button(
-                "Suggest", on_click=lambda: audit_state.suggest(st.session_state["exclude.sensitive"]))
+                "Suggest", on_click=lambda: audit_state.suggest(st.session_state["exclude.sensitive"])
+            )
     found = audit_state.suggested()
     if found is not None and set(found.excluded) <= visit.ticked():
         st.caption(f"**{page_words.count(len(found.excluded), 'concept')} suggested.** {found.rule}")
@@ -209,8 +210,13 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
     training_state.prepare()
     _choose_kind()
     same = next(
-        (one for one in visit.history()
-         if one.excluded == ticked and one.classifier.kind == training_state.kind() and not one.origin), None)
+        (
+            one
+            for one in visit.history()
+            if one.excluded == ticked and one.classifier.kind == training_state.kind() and not one.origin
+        ),
+        None,
+    )
     if same is not None and same.id != run.id:
         st.button(
             f"Go back to run {visit.number_of(same)}",
@@ -225,8 +231,13 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
     now = session_state.opened()
     if now is not None:
         st.text_area(
-            "Why", key="exclude.why", placeholder="What you expect, and why these.", height=80, persist_state="session",
-            help=f"Kept with the run in the session “{now.session.name}”, and told in its report.")
+            "Why",
+            key="exclude.why",
+            placeholder="What you expect, and why these.",
+            height=80,
+            persist_state="session",
+            help=f"Kept with the run in the session “{now.session.name}”, and told in its report.",
+        )
     st.button(
         f"Retrain without {page_words.count(len(ticked), 'concept')}" if ticked else "Retrain",
         key="exclude.train",
@@ -253,11 +264,15 @@ def _quick(before: Run) -> None:
     low, high = first.metrics.interval
     with st.container(border=True, gap="xsmall"):
         st.metric(
-            "Quick answer: accuracy", page_words.percent(first.metrics.accuracy),
+            "Quick answer: accuracy",
+            page_words.percent(first.metrics.accuracy),
             delta=page_words.points(first.metrics.accuracy - before.metrics.accuracy) + " to the active run",
-            delta_color="off", delta_arrow="off",
-            help=f"95 % interval {page_words.percent(low)} to {page_words.percent(high)}. The full classifier is being trained "
-            "and will replace it.")
+            delta_color="off",
+            delta_arrow="off",
+            help=f"95 % interval {page_words.percent(low)} to {page_words.percent(high)}. The full classifier is "
+            f"being trained "
+            "and will replace it.",
+        )
         st.caption(first.note.removeprefix("Quick answer: "))
 
 
@@ -308,7 +323,8 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
             page_words.percent(new.accuracy),
             new.accuracy - old.accuracy,
             page_words.points(new.accuracy - old.accuracy),
-            f"Share of {new.count:,} test faces judged as labelled. 95 % interval {page_words.percent(new.interval[0])} to "
+            f"Share of {new.count:,} test faces judged as labelled. 95 % interval "
+            f"{page_words.percent(new.interval[0])} to "
             f"{page_words.percent(new.interval[1])}; before {page_words.percent(old.interval[0])} to "
             f"{page_words.percent(old.interval[1])}.",
         ),
@@ -328,7 +344,13 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
         ),
     ):
         grid.metric(
-            label, value, delta=delta, delta_color="off", delta_arrow=page_words.arrow(change), help=meaning, border=True
+            label,
+            value,
+            delta=delta,
+            delta_color="off",
+            delta_arrow=page_words.arrow(change),
+            help=meaning,
+            border=True,
         )
     grid = st.grid(2, min_column_width=260, gap="large")
     for one, word in ((before, "Before"), (run, "After")):

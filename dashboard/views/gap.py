@@ -9,9 +9,18 @@ from dashboard.state import session as session_state
 from dashboard.state import visit
 
 WHERE, HOW_MUCH, STAND_INS, MOVE, REMEDIES = (
-    "Where to look", "How much", "What stands in", "Move it", "Other remedies")
+    "Where to look",
+    "How much",
+    "What stands in",
+    "Move it",
+    "Other remedies",
+)
 PARTS = {
-    WHERE: where.show, HOW_MUCH: how_much.show, STAND_INS: stand_ins.show, MOVE: moving.show, REMEDIES: beside.show,
+    WHERE: where.show,
+    HOW_MUCH: how_much.show,
+    STAND_INS: stand_ins.show,
+    MOVE: moving.show,
+    REMEDIES: beside.show,
 }
 ABOUT = {
     WHERE: "A concept can add to a gap where it does both: it differs between the groups, and the classifier uses it.",
@@ -33,8 +42,14 @@ def page() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         about = others[_choose({name: one.title for name, one in others.items()})]
         part = st.segmented_control(
-            "Question", list(PARTS), key="gap.part", default=WHERE, required=True, persist_state="session",
-            label_visibility="collapsed", wrap=True,
+            "Question",
+            list(PARTS),
+            key="gap.part",
+            default=WHERE,
+            required=True,
+            persist_state="session",
+            label_visibility="collapsed",
+            wrap=True,
         )
     st.caption(ABOUT[part])
     PARTS[part](run, target, about)

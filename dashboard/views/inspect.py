@@ -127,7 +127,8 @@ def _choose_face() -> None:
     if photo is None or len(photo.faces) < 2:
         return
     st.caption(
-        f"{page_words.count(len(photo.faces), 'face')} found in {photo.name}, the largest first. Click the one to inspect."
+        f"{page_words.count(len(photo.faces), 'face')} found in {photo.name}, the largest first. Click the one to "
+        f"inspect."
     )
     pictures.choose(
         [face.pixels for face in photo.faces],
@@ -156,9 +157,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         if photo.picture is None:
             st.caption(f"**{photo.name}**  \nDrawn by the generator, so already aligned.")
         else:
-            st.caption(
-                "**Aligned face**  \nTurned and cropped: eyes and mouth sit where the generator expects them."
-            )
+            st.caption("**Aligned face**  \nTurned and cropped: eyes and mouth sit where the generator expects them.")
     with grid.cell():
         st.image(visit.render(run, code), width="stretch", alt="Reconstruction")
         refined = refinement_state.refined(face.key) is not None and refinement_state.shows_refined(face.key)
@@ -214,7 +213,11 @@ def _refinement(run: Run, target: Target, face: Face) -> None:
                 "**Refining the reconstruction.** The encoder's answer stands meanwhile; go on working, on any page."
             )
             progress.watch(
-                job, key="refine", waiting="Preparing…", cancel=True, label="Stop",
+                job,
+                key="refine",
+                waiting="Preparing…",
+                cancel=True,
+                label="Stop",
                 help="Ends now and keeps the best answer so far; you can switch back to the encoder's answer.",
             )
         elif found is None:
@@ -400,9 +403,7 @@ def _concept(run: Run, face: Face, picked: int, shown: list[int], name_of) -> No
     )
 
 
-def _scrubber(
-    run: Run, target: Target, face: Face, code: StyleCode, before: Prediction, picked: int
-) -> list[Job]:
+def _scrubber(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction, picked: int) -> list[Job]:
     """Before and after, and the strip to move the concept along; the jobs that still draw something better."""
     edits = visit.edits_of(face.key)
     others = edits.with_shift(picked, 0.0)
@@ -486,7 +487,7 @@ def _family(face: Face) -> None:
 
 
 def _move(face: Face, index: int, shift: float) -> None:
-    visit.choose_concept(index)                                      # it stays here when a refinement ends meanwhile
+    visit.choose_concept(index)  # it stays here when a refinement ends meanwhile
     visit.set_edits(face.key, visit.edits_of(face.key).with_shift(index, shift))
 
 

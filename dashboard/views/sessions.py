@@ -27,7 +27,11 @@ from img2tab_core.sessions.tree import difference
 
 SHOWN = 12
 STATES = {
-    "running": "Training now", "failed": "Failed", "cancelled": "Cancelled", "interrupted": "Interrupted", "done": "",
+    "running": "Training now",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+    "interrupted": "Interrupted",
+    "done": "",
 }
 
 
@@ -68,7 +72,8 @@ def _facts(one: SessionInfo) -> str:
     except Img2TabError:
         titles = [one.target, *one.sensitive]
     return page_words.plain(
-        f"{titles[0]} by {' and '.join(title.lower() for title in titles[1:])} · table {one.table} · {one.owner}")
+        f"{titles[0]} by {' and '.join(title.lower() for title in titles[1:])} · table {one.table} · {one.owner}"
+    )
 
 
 def _enter(session_id: int) -> None:
@@ -91,15 +96,27 @@ def _begin() -> None:
         left, right = st.columns(2, gap="large")
         left.text_input("Name", key="sessions.name", max_chars=NAME_LENGTH, placeholder="Smile detector, May")
         right.text_input(
-            "Your name", key="sessions.owner", value=session_state.who(), max_chars=NAME_LENGTH,
-            help="Stands beside what you do in the session's log.")
+            "Your name",
+            key="sessions.owner",
+            value=session_state.who(),
+            max_chars=NAME_LENGTH,
+            help="Stands beside what you do in the session's log.",
+        )
         st.multiselect(
-            "Groups by", list(others), default=[next(iter(others))], max_selections=2, key="sessions.sensitive",
+            "Groups by",
+            list(others),
+            default=[next(iter(others))],
+            max_selections=2,
+            key="sessions.sensitive",
             format_func=others.get,
-            help="One attribute, or two that are crossed: every pair of classes is then a group.")
+            help="One attribute, or two that are crossed: every pair of classes is then a group.",
+        )
         st.text_area(
-            "Question", key="sessions.notes", height=100,
-            placeholder="What do you want to know, for whom, and what would you count as an answer?")
+            "Question",
+            key="sessions.notes",
+            height=100,
+            placeholder="What do you want to know, for whom, and what would you count as an answer?",
+        )
         if st.form_submit_button("Begin", type="primary", icon=":material/play_arrow:"):
             _create()
 
@@ -108,8 +125,13 @@ def _create() -> None:
     values = st.session_state
     with st.spinner("Measuring the first run…"):
         made = doors.session_runs().begin(
-            values["sessions.name"], values["sessions.owner"], visit.current_table(), visit.target().name,
-            values["sessions.sensitive"], values["sessions.notes"])
+            values["sessions.name"],
+            values["sessions.owner"],
+            visit.current_table(),
+            visit.target().name,
+            values["sessions.sensitive"],
+            values["sessions.notes"],
+        )
     session_state.say_who(values["sessions.owner"])
     visit.enter(made.id)
     st.rerun()
@@ -132,8 +154,13 @@ def _head(now: Opened) -> None:
     key = f"sessions.notes.{session.id}"
     st.session_state[key] = session.notes
     st.text_area(
-        "Question and notes", key=key, height=120, on_change=_set_notes, args=(session, key),
-        help="Saved when you leave the field; every version stays in the log, and the last one is in the report.")
+        "Question and notes",
+        key=key,
+        height=120,
+        on_change=_set_notes,
+        args=(session, key),
+        help="Saved when you leave the field; every version stays in the log, and the last one is in the report.",
+    )
 
 
 def _report(now: Opened) -> None:
@@ -141,13 +168,24 @@ def _report(now: Opened) -> None:
     job, session = audit_state.reporting(now.session), now.session
     if job is not None and job.state == "done":
         st.download_button(
-            "Download report", data=job.result, file_name=f"img2tab-{_slug(session.name)}.html", mime="text/html",
-            icon=":material/download:", type="primary", on_click="ignore", key="sessions.report")
+            "Download report",
+            data=job.result,
+            file_name=f"img2tab-{_slug(session.name)}.html",
+            mime="text/html",
+            icon=":material/download:",
+            type="primary",
+            on_click="ignore",
+            key="sessions.report",
+        )
         return
     st.button(
-        "Write the report", key="sessions.write", icon=":material/description:", type="primary",
+        "Write the report",
+        key="sessions.write",
+        icon=":material/description:",
+        type="primary",
         disabled=not now.models or (job is not None and job.state == "running"),
-        on_click=audit_state.write_report, args=(session,),
+        on_click=audit_state.write_report,
+        args=(session,),
         help="One self-contained HTML file: question, groups, what was excluded and why, metrics with intervals, "
         "faces, limits, versions. Takes about a minute, in the background.",
     )
@@ -168,20 +206,28 @@ def _manage(session: SessionInfo) -> None:
         st.form_submit_button("Rename", on_click=_rename, args=(session,), icon=":material/edit:")
     with st.form("sessions.who", border=False):
         st.text_input(
-            "You are", key="sessions.who.name", value=session_state.who(), max_chars=NAME_LENGTH,
-            help="The name that the log puts beside what you do from now on.")
+            "You are",
+            key="sessions.who.name",
+            value=session_state.who(),
+            max_chars=NAME_LENGTH,
+            help="The name that the log puts beside what you do from now on.",
+        )
         st.form_submit_button("Say so", on_click=lambda: session_state.say_who(st.session_state["sessions.who.name"]))
     st.caption("Deleting removes the session and its runs; the models and the log stay.")
     sure = st.checkbox("I want to delete it", key="sessions.delete.sure")
     st.button(
-        "Delete session", key="sessions.delete", icon=":material/delete:", disabled=not sure, on_click=_delete,
-        args=(session,))
+        "Delete session",
+        key="sessions.delete",
+        icon=":material/delete:",
+        disabled=not sure,
+        on_click=_delete,
+        args=(session,),
+    )
 
 
 def _rename(session: SessionInfo) -> None:
     with visit.noticing():
-        doors.session_runs().sessions.rename(
-            session, st.session_state["sessions.rename.name"], who=session_state.who())
+        doors.session_runs().sessions.rename(session, st.session_state["sessions.rename.name"], who=session_state.who())
 
 
 def _set_notes(session: SessionInfo, key: str) -> None:
@@ -218,13 +264,15 @@ def _tree(now: Opened) -> None:
                 accuracy.markdown(f"Accuracy {_percent(run.metrics.get('accuracy'))}")
                 gap.markdown(f"Gap {_percent(run.metrics.get('equalised_odds'))}")
             _action(now, run, action)
-    st.caption("Gap: equalised odds difference between the session's groups of test faces. The next training is a "
-               "child of the current run: go back to an earlier one to branch from it.")
+    st.caption(
+        "Gap: equalised odds difference between the session's groups of test faces. The next training is a "
+        "child of the current run: go back to an earlier one to branch from it."
+    )
 
 
 def _depths(runs: tuple[RunInfo, ...]) -> dict[int, int]:
     found: dict[int | None, int] = {None: -1}
-    for run in runs:                                                 # parents come first in a tree
+    for run in runs:  # parents come first in a tree
         found[run.id] = found[run.parent] + 1
     return found
 
@@ -234,14 +282,26 @@ def _action(now: Opened, run: RunInfo, place) -> None:
         return
     if run.id not in now.models:
         place.button(
-            "Train again", key=f"sessions.again.{run.number}", icon=":material/replay:", width="stretch",
-            disabled=training_state.retraining() is not None, on_click=training_state.train_again, args=(run,),
-            help="The model is not in this folder. Trains it once more, to the very same model.")
+            "Train again",
+            key=f"sessions.again.{run.number}",
+            icon=":material/replay:",
+            width="stretch",
+            disabled=training_state.retraining() is not None,
+            on_click=training_state.train_again,
+            args=(run,),
+            help="The model is not in this folder. Trains it once more, to the very same model.",
+        )
         return
     current = run.number == now.session.current
     place.button(
-        "Current" if current else "Go back", key=f"sessions.restore.{run.number}", disabled=current, width="stretch",
-        on_click=_restore, args=(now, run), help="All pages then show this run, and the next one is its child.")
+        "Current" if current else "Go back",
+        key=f"sessions.restore.{run.number}",
+        disabled=current,
+        width="stretch",
+        on_click=_restore,
+        args=(now, run),
+        help="All pages then show this run, and the next one is its child.",
+    )
 
 
 def _restore(now: Opened, run: RunInfo) -> None:
@@ -271,15 +331,15 @@ def _side_by_side(now: Opened) -> None:
     found = difference(one, another)
     st.dataframe(_rows(one, another), hide_index=True, height="content", key="sessions.pair")
     models = now.models[one.id], now.models[another.id]
-    for number, only, uses in (
-        (one.number, found.only_one, models[1]), (another.number, found.only_other, models[0])
-    ):
+    for number, only, uses in ((one.number, found.only_one, models[1]), (another.number, found.only_other, models[0])):
         if only:
             st.caption(f"Only run {number} excludes {page_words.count(len(only), 'concept')}: {_listed(only, uses)}.")
     sensitive = now.session.sensitive
     st.plotly_chart(
-        audit_charts.gap_dumbbell(*(audit_state.audit(model, sensitive) for model in models)), key="sessions.gaps",
-        config={"displayModeBar": False})
+        audit_charts.gap_dumbbell(*(audit_state.audit(model, sensitive) for model in models)),
+        key="sessions.gaps",
+        config={"displayModeBar": False},
+    )
     st.caption(f"From run {one.number} (before) to run {another.number} (after), 95 % intervals over the test faces.")
     is_it_real.show(*models, sensitive, key="sessions")
 
@@ -289,7 +349,8 @@ def _pick(label: str, done: dict[int, RunInfo], default: int) -> int:
     if st.session_state.get(key) not in done:
         st.session_state[key] = default
     return st.selectbox(
-        label, list(done), key=key, format_func=lambda number: f"Run {number}: excludes {_excludes(done[number])}")
+        label, list(done), key=key, format_func=lambda number: f"Run {number}: excludes {_excludes(done[number])}"
+    )
 
 
 def _rows(one: RunInfo, other: RunInfo) -> pd.DataFrame:
@@ -303,7 +364,8 @@ def _rows(one: RunInfo, other: RunInfo) -> pd.DataFrame:
         ("Log-loss", *(_number(run.metrics.get("log_loss")) for run in (one, other))),
     ]
     rows += [
-        (title, *(_percent(run.metrics.get(name)) for run in (one, other))) for name, title in GAPS.items()
+        (title, *(_percent(run.metrics.get(name)) for run in (one, other)))
+        for name, title in GAPS.items()
         if name in one.metrics
     ]
     return pd.DataFrame(rows, columns=["", f"Run {one.number}", f"Run {other.number}"])
@@ -330,11 +392,18 @@ def _share(now: Opened) -> None:
         else:
             content = exclusions_json(now.session, run, names=visit.names())
             st.download_button(
-                f"List of run {run.number}", data=json.dumps(content, indent=1), key="sessions.list",
-                file_name=f"img2tab-exclusions-run-{run.number}.json", mime="application/json",
-                icon=":material/download:", on_click="ignore")
-            st.caption("JSON with all that decides the training: table, target, classifier, seed and excluded "
-                       "concepts. Whoever has the same table can repeat the run exactly.")
+                f"List of run {run.number}",
+                data=json.dumps(content, indent=1),
+                key="sessions.list",
+                file_name=f"img2tab-exclusions-run-{run.number}.json",
+                mime="application/json",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+            st.caption(
+                "JSON with all that decides the training: table, target, classifier, seed and excluded "
+                "concepts. Whoever has the same table can repeat the run exactly."
+            )
     with take:
         file = st.file_uploader("A list somebody shared", type="json", key="sessions.shared")
         if file is not None:
@@ -345,19 +414,31 @@ def _shared(now: Opened, data: bytes) -> None:
     layout = visit.layout()
     shared = read_exclusions(data, backbone=now.session.backbone, channels=layout.total)
     st.caption(
-        f"Excludes {page_words.count(len(shared.excluded), 'concept')}; made for {page_words.plain(shared.target)} on the table "
-        f"{page_words.plain(shared.table)}, {page_words.plain(shared.classifier)}, seed {shared.seed}.")
+        f"Excludes {page_words.count(len(shared.excluded), 'concept')}; made for {page_words.plain(shared.target)} "
+        f"on the table "
+        f"{page_words.plain(shared.table)}, {page_words.plain(shared.classifier)}, seed {shared.seed}."
+    )
     same = next((run for run in now.runs if shared.run_id and run.run_id == shared.run_id), None)
     if same is not None:
         st.success(f"Run {same.number} is the very model this list came from.", icon=":material/check:")
     with st.container(horizontal=True):
         st.button(
-            "Tick these", key="sessions.shared.tick", on_click=visit.tick, args=(frozenset(shared.excluded),),
-            icon=":material/check_box:", help="On the page Exclude and retrain; nothing is trained yet.")
+            "Tick these",
+            key="sessions.shared.tick",
+            on_click=visit.tick,
+            args=(frozenset(shared.excluded),),
+            icon=":material/check_box:",
+            help="On the page Exclude and retrain; nothing is trained yet.",
+        )
         st.button(
-            "Repeat exactly", key="sessions.shared.repeat", on_click=training_state.repeat_shared, args=(shared,),
-            disabled=training_state.retraining() is not None or same is not None, icon=":material/replay:",
-            help="Trains with the list's classifier and seed as a child of the current run.")
+            "Repeat exactly",
+            key="sessions.shared.repeat",
+            on_click=training_state.repeat_shared,
+            args=(shared,),
+            disabled=training_state.retraining() is not None or same is not None,
+            icon=":material/replay:",
+            help="Trains with the list's classifier and seed as a child of the current run.",
+        )
 
 
 # ---- the log
@@ -367,11 +448,15 @@ def _log(now: Opened) -> None:
     with st.expander("Log: who did what", icon=":material/history:"):
         entries = doors.session_runs().sessions.log(now.session)
         st.dataframe(
-            pd.DataFrame([
-                {"When (UTC)": _when(one.at), "Who": one.who, "What": one.what, "Details": _details(one.details)}
-                for one in reversed(entries)
-            ]),
-            hide_index=True, key="sessions.log")
+            pd.DataFrame(
+                [
+                    {"When (UTC)": _when(one.at), "Who": one.who, "What": one.what, "Details": _details(one.details)}
+                    for one in reversed(entries)
+                ]
+            ),
+            hide_index=True,
+            key="sessions.log",
+        )
         st.caption("Only ever added to: nothing in it can be changed or removed here.")
 
 

@@ -59,13 +59,20 @@ def audit(
         for code, name in enumerate(faces.names)
     )
     cuts = set(faces.cuts.values())
-    overall = _group_audit(EVERYONE, faces, slice(0, len(faces.labels)), cuts.pop() if len(cuts) == 1 else None,
-                           points.overall, draws[-1])
+    overall = _group_audit(
+        EVERYONE, faces, slice(0, len(faces.labels)), cuts.pop() if len(cuts) == 1 else None, points.overall, draws[-1]
+    )
     report(1.0, "Audited")
     return Audit(
-        attributes=tuple(one.attribute for one in groups), faces=len(faces.labels), unlabelled=faces.unlabelled,
-        ungrouped=faces.ungrouped, overall=overall, by_group=by_group,
-        gaps=gaps_with_intervals(by_group, points.gaps, draws[:-1]), repeats=int(repeats), seed=int(seed),
+        attributes=tuple(one.attribute for one in groups),
+        faces=len(faces.labels),
+        unlabelled=faces.unlabelled,
+        ungrouped=faces.ungrouped,
+        overall=overall,
+        by_group=by_group,
+        gaps=gaps_with_intervals(by_group, points.gaps, draws[:-1]),
+        repeats=int(repeats),
+        seed=int(seed),
     )
 
 
@@ -106,7 +113,7 @@ def _points(faces: Faces) -> _Points:
         MetricFrame(metrics=metrics, y_true=faces.labels, y_pred=said, sensitive_features=group)
         for metrics, said in ((_OF_DECISIONS, faces.decisions), (_OF_PROBABILITIES, faces.probability))
     ]
-    found = pd.concat([frame.by_group for frame in frames], axis=1).astype(np.float64)   # a group without faces: no row
+    found = pd.concat([frame.by_group for frame in frames], axis=1).astype(np.float64)  # a group without faces: no row
     overall = pd.concat([frame.overall for frame in frames]).astype(np.float64)
     far = frames[0].difference(method="between_groups")
     gaps = {name: max(float(far[rate]) for rate in rates) for name, rates in RATES_OF_GAP.items()}
@@ -123,17 +130,27 @@ def _points(faces: Faces) -> _Points:
 
 
 def _group_audit(
-    name: str, faces: Faces, part: slice, threshold: float | None, values: dict[str, float],
+    name: str,
+    faces: Faces,
+    part: slice,
+    threshold: float | None,
+    values: dict[str, float],
     draws: dict[str, np.ndarray],
 ) -> GroupAudit:
     labels, probability = faces.labels[part], faces.probability[part]
     ones = int(labels.sum())
     return GroupAudit(
-        name=name, count=len(labels), by_class=(len(labels) - ones, ones), threshold=threshold,
+        name=name,
+        count=len(labels),
+        by_class=(len(labels) - ones, ones),
+        threshold=threshold,
         measures={
             metric: with_interval(
-                values[metric], draws[metric], why=NEEDS[metric] if len(labels) else "no faces",
-                reflected=metric == "calibration_error")
+                values[metric],
+                draws[metric],
+                why=NEEDS[metric] if len(labels) else "no faces",
+                reflected=metric == "calibration_error",
+            )
             for metric in METRICS
         },
         roc=_roc(labels, probability) if 0 < ones < len(labels) else None,

@@ -11,7 +11,7 @@ from img2tab_core.audits.metrics import GAPS, METRICS, Bin
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import plain
 
-SMALL = 30                                                           # a group of fewer faces is flagged
+SMALL = 30  # a group of fewer faces is flagged
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,15 @@ class Audit:
     def from_json(cls, stored: dict) -> Audit:
         """What `to_json` gave, as it was."""
         try:
-            return cls(**stored | {
-                "attributes": tuple(stored["attributes"]),
-                "overall": _group_from(stored["overall"]),
-                "by_group": tuple(map(_group_from, stored["by_group"])),
-                "gaps": _measures_from(stored["gaps"]),
-            })
+            return cls(
+                **stored
+                | {
+                    "attributes": tuple(stored["attributes"]),
+                    "overall": _group_from(stored["overall"]),
+                    "by_group": tuple(map(_group_from, stored["by_group"])),
+                    "gaps": _measures_from(stored["gaps"]),
+                }
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise Img2TabError(f"This is not an audit ({error}). Audit again.") from error
 
@@ -107,22 +110,36 @@ class Audit:
 
     def gap_frame(self) -> pd.DataFrame:
         """One row per gap: value, interval, note."""
-        return pd.DataFrame([
-            {"gap": title, "value": _number(self.gaps[name].value), "low": _number(self.gaps[name].low),
-             "high": _number(self.gaps[name].high), "note": self.gaps[name].note}
-            for name, title in GAPS.items()
-        ])
+        return pd.DataFrame(
+            [
+                {
+                    "gap": title,
+                    "value": _number(self.gaps[name].value),
+                    "low": _number(self.gaps[name].low),
+                    "high": _number(self.gaps[name].high),
+                    "note": self.gaps[name].note,
+                }
+                for name, title in GAPS.items()
+            ]
+        )
 
 
 def _row(one: GroupAudit) -> dict:
     row: dict[str, object] = {
-        "group": one.name, "faces": one.count, "class 0": one.by_class[0], "class 1": one.by_class[1],
-        "small": one.small, "threshold": _number(one.threshold),
+        "group": one.name,
+        "faces": one.count,
+        "class 0": one.by_class[0],
+        "class 1": one.by_class[1],
+        "small": one.small,
+        "threshold": _number(one.threshold),
     }
     for name, title in METRICS.items():
         measure = one.measures[name]
-        row |= {title: _number(measure.value), f"{title}, low": _number(measure.low),
-                f"{title}, high": _number(measure.high)}
+        row |= {
+            title: _number(measure.value),
+            f"{title}, low": _number(measure.low),
+            f"{title}, high": _number(measure.high),
+        }
     notes = [f"{METRICS[name]}: {measure.note}" for name, measure in one.measures.items() if measure.note]
     return row | {"note": "; ".join(notes)}
 
@@ -132,13 +149,17 @@ def _number(value: float | None) -> float:
 
 
 def _group_from(stored: dict) -> GroupAudit:
-    return GroupAudit(**stored | {
-        "by_class": tuple(stored["by_class"]),
-        "measures": _measures_from(stored["measures"]),
-        "roc": None if stored["roc"] is None else Curve(*(tuple(stored["roc"][name]) for name in (
-            "false_positive_rate", "true_positive_rate"))),
-        "reliability": tuple(Bin(**one) for one in stored["reliability"]),
-    })
+    return GroupAudit(
+        **stored
+        | {
+            "by_class": tuple(stored["by_class"]),
+            "measures": _measures_from(stored["measures"]),
+            "roc": None
+            if stored["roc"] is None
+            else Curve(*(tuple(stored["roc"][name]) for name in ("false_positive_rate", "true_positive_rate"))),
+            "reliability": tuple(Bin(**one) for one in stored["reliability"]),
+        }
+    )
 
 
 def _measures_from(stored: dict) -> dict[str, Measure]:

@@ -22,7 +22,7 @@ from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import Studio
 
 T = TypeVar("T")
-REPEATED = ("equalised_odds", "demographic_parity", "accuracy")     # what `repeated` compares
+REPEATED = ("equalised_odds", "demographic_parity", "accuracy")  # what `repeated` compares
 OURS = "Ours: this exclusion"
 
 
@@ -61,13 +61,15 @@ class Auditor:
         """What a run does to each group of the test faces, and how far apart the groups are."""
         rows, labels, probability = self.studio.judged(run)
         return audit.audit(
-            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats)
+            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats
+        )
 
     def threshold_cost(self, run: Run, sensitive: Sequence[str], thresholds: Thresholds) -> ThresholdCost:
         """What thresholds, one for all or one per group, cost against 0.5."""
         rows, labels, probability = self.studio.judged(run)
         return threshold_costs.threshold_cost(
-            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds)
+            labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds
+        )
 
     def gaps(self, run: Run, sensitive: Sequence[str]) -> dict[str, float | None]:
         """Every gap, and the accuracy, on the test faces whose group is known, at the standard threshold.
@@ -109,7 +111,8 @@ class Auditor:
                 done = 2 * seed + side
                 report(done / (2 * seeds), f"Training {done + 1} of {2 * seeds}")
                 again = self.studio.train(
-                    table, run.target, kind=run.classifier.kind, excluded=run.excluded, seed=seed, cancelled=cancelled)
+                    table, run.target, kind=run.classifier.kind, excluded=run.excluded, seed=seed, cancelled=cancelled
+                )
                 measured = self.gaps(again, sensitive)
                 for name in REPEATED:
                     if measured[name] is None:
@@ -120,7 +123,8 @@ class Auditor:
                     found[name][side].append(measured[name])
         return {
             name: change(
-                *values, smaller_is_better=name != "accuracy", what="accuracy" if name == "accuracy" else "gap")
+                *values, smaller_is_better=name != "accuracy", what="accuracy" if name == "accuracy" else "gap"
+            )
             for name, values in found.items()
         }
 
@@ -134,8 +138,8 @@ class Auditor:
 
         def make() -> carriers.Carried:
             found = carriers.carried(
-                table, target, sensitive,
-                progress=lambda share: report(share, "Comparing the groups in every concept"))
+                table, target, sensitive, progress=lambda share: report(share, "Comparing the groups in every concept")
+            )
             tables.let_go(table.psi)
             return found
 
@@ -158,8 +162,12 @@ class Auditor:
         """Accuracy and gap against how much is excluded, in the order of the suggestion; a quick retrain each."""
         ranking = np.array(self.suggest(table, target, sensitive).ranking)
         key = ("curve", table.key, target, sensitive, tuple(seeds))
-        return self._made(key, lambda: exclusion_curves.exclusion_curve(
-            table, target, sensitive, ranking, seeds=seeds, progress=progress, cancelled=cancelled))
+        return self._made(
+            key,
+            lambda: exclusion_curves.exclusion_curve(
+                table, target, sensitive, ranking, seeds=seeds, progress=progress, cancelled=cancelled
+            ),
+        )
 
     def families(self, table: StyleTable) -> stand_ins.Families:
         """Concepts that go together; once per table."""
@@ -196,8 +204,16 @@ class Auditor:
         shift = self.carried(table, run.target, sensitive).shift
         steps = [strength * one / intervention.STRENGTHS[-1] for one in intervention.STRENGTHS]
         return intervention.intervene(
-            run.classifier, table, sensitive, shift, channels=channels, count=count, strengths=steps,
-            progress=progress, cancelled=cancelled)
+            run.classifier,
+            table,
+            sensitive,
+            shift,
+            channels=channels,
+            count=count,
+            strengths=steps,
+            progress=progress,
+            cancelled=cancelled,
+        )
 
     def checked(
         self,
@@ -213,8 +229,16 @@ class Auditor:
         table = self.studio.table(run.table)
         reads = self._made(("probe", table.key, found.sensitive), lambda: linear_probe.probe(table, found.sensitive))
         return intervention.checked(
-            found, table, self.studio.backbone(table.backbone), reads.read, model=run.classifier, towards=towards,
-            count=count, progress=progress, cancelled=cancelled)
+            found,
+            table,
+            self.studio.backbone(table.backbone),
+            reads.read,
+            model=run.classifier,
+            towards=towards,
+            count=count,
+            progress=progress,
+            cancelled=cancelled,
+        )
 
     def remedies(
         self,
@@ -241,9 +265,15 @@ class Auditor:
             for seed in range(seeds)
         }
         return remedies.compare_remedies(
-            table.psi, labels, groups, train=draws, test=tables.labelled(table, run.target, "test")[0],
+            table.psi,
+            labels,
+            groups,
+            train=draws,
+            test=tables.labelled(table, run.target, "test")[0],
             extra=[remedies.excluding(run.excluded, title=OURS)] if run.excluded else [],
-            progress=progress, cancelled=cancelled)
+            progress=progress,
+            cancelled=cancelled,
+        )
 
     # --- inside --------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from img2tab_core.audits.metrics import BINS, GAPS, METRICS, NEEDS, RATES, RATES
 from img2tab_core.base.errors import Cancelled
 from img2tab_core.base.intervals import CONFIDENCE
 
-_CHUNK = 1_000_000                                                   # resampled faces at once: 8 MB, and a moment
+_CHUNK = 1_000_000  # resampled faces at once: 8 MB, and a moment
 _TAIL = (1 - CONFIDENCE) / 2
 
 
@@ -35,7 +35,7 @@ def resampled(
         if cancelled is not None and cancelled():
             raise Cancelled("The audit was stopped; nothing was changed.")
         size = min(step, repeats - start)
-        times = np.empty((size, n))                                  # how often each resample has each face
+        times = np.empty((size, n))  # how often each resample has each face
         for part in faces.parts:
             times[:, part] = _times(rng, size, faces_in(part))
         for one, part, results in zip(counted, (*faces.parts, whole), found, strict=True):
@@ -84,16 +84,16 @@ class _Counted:
         n = len(labels)
         self.n = n
         kinds, at = 2 * labels + faces.decisions[part], bin_of(probability)
-        self.columns = np.zeros((n, 4 + BINS))                       # tn, fp, fn, tp; per bin: probability - label
+        self.columns = np.zeros((n, 4 + BINS))  # tn, fp, fn, tp; per bin: probability - label
         self.columns[np.arange(n), kinds] = 1
         self.columns[np.arange(n), 4 + at] = probability - labels
         self.order = np.argsort(probability, kind="stable")
         self.ones = labels[self.order].astype(np.float64)
-        self.starts = np.flatnonzero(np.diff(probability[self.order], prepend=-1) > 0)   # of equal probabilities
+        self.starts = np.flatnonzero(np.diff(probability[self.order], prepend=-1) > 0)  # of equal probabilities
 
     def measured(self, times: np.ndarray) -> dict[str, np.ndarray]:
         """times float64 (b, n) -> every metric, float64 (b,)."""
-        sums = times @ self.columns                                  # (b, 4 + bins)
+        sums = times @ self.columns  # (b, 4 + bins)
         found = {name: rate_of(sums[:, :4], name) for name in RATES}
         far = np.abs(sums[:, 4:]).sum(axis=1)
         found["calibration_error"] = far / self.n if self.n else np.full(len(times), np.nan)
@@ -105,7 +105,7 @@ class _Counted:
         if not self.n:
             return np.full(len(times), np.nan)
         times = times[:, self.order]
-        ones = np.add.reduceat(times * self.ones, self.starts, axis=1)                   # (b, different probabilities)
+        ones = np.add.reduceat(times * self.ones, self.starts, axis=1)  # (b, different probabilities)
         zeros = np.add.reduceat(times * (1 - self.ones), self.starts, axis=1)
         below = np.cumsum(zeros, axis=1)
         pairs = ones.sum(axis=1) * below[:, -1]
@@ -113,34 +113,42 @@ class _Counted:
         return np.divide(right, pairs, out=np.full(len(times), np.nan), where=pairs > 0)
 
 
-def _gap(
-    name: str, by_group: tuple[GroupAudit, ...], value: float, draws: list[dict[str, np.ndarray]]
-) -> Measure:
+def _gap(name: str, by_group: tuple[GroupAudit, ...], value: float, draws: list[dict[str, np.ndarray]]) -> Measure:
     """One gap; draws: the metrics' resamples of each group."""
     rates = RATES_OF_GAP.get(name, ("accuracy",))
-    known = {rate: [code for code, one in enumerate(by_group) if one.measures[rate].value is not None]
-             for rate in rates}
+    known = {
+        rate: [code for code, one in enumerate(by_group) if one.measures[rate].value is not None] for rate in rates
+    }
     for rate in rates:
         if len(known[rate]) < 2:
             why = "there are no others" if len(by_group) < 2 else f"the others have {NEEDS[rate]}"
-            return Measure(None, None, None, f"at least two groups are needed, and {why}" if known[rate] else
-                           f"no group has it: {NEEDS[rate]}")
+            return Measure(
+                None,
+                None,
+                None,
+                f"at least two groups are needed, and {why}" if known[rate] else f"no group has it: {NEEDS[rate]}",
+            )
     if name == "worst_accuracy":
-        each = np.stack([draws[code]["accuracy"] for code in known["accuracy"]])         # (groups, repeats)
+        each = np.stack([draws[code]["accuracy"] for code in known["accuracy"]])  # (groups, repeats)
         low = float(np.quantile(each, _TAIL / len(each), axis=1).min())
         high = float(np.quantile(each, 1 - _TAIL, axis=1).min())
     else:
-        low, high = _furthest(np.stack([
-            draws[one][rate] - draws[other][rate]
-            for rate in rates for one, other in itertools.combinations(known[rate], 2)
-        ]))
+        low, high = _furthest(
+            np.stack(
+                [
+                    draws[one][rate] - draws[other][rate]
+                    for rate in rates
+                    for one, other in itertools.combinations(known[rate], 2)
+                ]
+            )
+        )
     used = sorted({code for codes in known.values() for code in codes})
     return Measure(value, min(low, value), max(high, value), _gap_note(by_group, known, used))
 
 
 def _furthest(differences: np.ndarray) -> tuple[float, float]:
     """The interval of the largest of several sizes, from the resamples of each signed difference, (pairs, repeats)."""
-    tail = _TAIL / len(differences)                                  # Bonferroni: one clear pair among many is luck
+    tail = _TAIL / len(differences)  # Bonferroni: one clear pair among many is luck
     below, above = np.nanquantile(differences, (tail, 1 - tail), axis=1)
     nearest = np.where((below <= 0) & (above >= 0), 0, np.minimum(np.abs(below), np.abs(above)))
     return float(nearest.max()), float(np.abs(np.nanquantile(differences, (_TAIL, 1 - _TAIL), axis=1)).max())

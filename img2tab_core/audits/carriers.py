@@ -13,9 +13,9 @@ from img2tab_core.concepts import scores, wasserstein
 from img2tab_core.concepts.scores import BLOCK
 from img2tab_core.tables.draws import CELLS, known_rows
 
-THRESHOLD = 0.05         # standard deviations, see `suggest`
-RATIO = 0.15             # of the distance between the target's classes, see `suggest`
-LEAST_KEPT = 0.03        # share of the channels that a suggestion leaves
+THRESHOLD = 0.05  # standard deviations, see `suggest`
+RATIO = 0.15  # of the distance between the target's classes, see `suggest`
+LEAST_KEPT = 0.03  # share of the channels that a suggestion leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ def carried(
     cells = {(c, g): np.flatnonzero((labels == c) & (groups == g)) for c, g in CELLS}
     overall, within, between, shift, target_shift, error = (np.zeros(width) for _ in range(6))
     for part in wasserstein.parts_of(width, BLOCK):
-        codes = table.psi.T[part].take(rows, axis=1).T               # (n, b), column-major
+        codes = table.psi.T[part].take(rows, axis=1).T  # (n, b), column-major
         sd = std[part]
         overall[part] = wasserstein.wasserstein(codes, groups, std=sd)
         for one in (0, 1):
@@ -126,7 +126,7 @@ def suggest(found: Carried, *, threshold: float = THRESHOLD, ratio: float = RATI
     size, of_target = np.abs(found.shift), np.abs(found.target_shift)
     share = np.divide(size, of_target, out=np.where(size > 0, np.inf, 0.0), where=of_target > 0)
     far = size > threshold
-    ranking = np.lexsort((-np.where(far, size, share), ~far))        # lexsort is stable: ties by the lower index
+    ranking = np.lexsort((-np.where(far, size, share), ~far))  # lexsort is stable: ties by the lower index
     width, over = len(size), int((far | (share > ratio)).sum())
     least = max(1, int(np.ceil(LEAST_KEPT * width)))
     count = min(over, width - least)

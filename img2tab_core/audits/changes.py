@@ -56,13 +56,20 @@ def change(
     pairs = tuple((float(one), float(other)) for one, other in zip(before, after, strict=False))
     if not pairs or len(before) != len(after) or not np.isfinite(pairs).all():
         raise Img2TabError(
-            f"There must be one number before and one after for each seed, got {len(before)} and {len(after)}.")
+            f"There must be one number before and one after for each seed, got {len(before)} and {len(after)}."
+        )
     old, new = np.array(pairs).T
     found = estimate((new - old).tolist())
     verdict, why = _verdict(new - old, found, smaller_is_better, what)
     return Change(
-        what=what, smaller_is_better=smaller_is_better, pairs=pairs, before=estimate(old.tolist()),
-        after=estimate(new.tolist()), difference=found, verdict=verdict, sentence=f"{sentence(verdict)}: {why}.",
+        what=what,
+        smaller_is_better=smaller_is_better,
+        pairs=pairs,
+        before=estimate(old.tolist()),
+        after=estimate(new.tolist()),
+        difference=found,
+        verdict=verdict,
+        sentence=f"{sentence(verdict)}: {why}.",
     )
 
 

@@ -100,25 +100,30 @@ def exclusion_curve(
         raise Img2TabError("A curve needs at least one seed, got none.")
     report, count, done = progress or (lambda fraction, text: None), len(counts) * len(seeds), 0
     report(0.0, "Ranking concepts")
-    codes = table.psi.T.take(rows, axis=1)                           # (D, n)
-    test_codes = table.psi.T.take(test_rows, axis=1)                 # (D, m)
+    codes = table.psi.T.take(rows, axis=1)  # (D, n)
+    test_codes = table.psi.T.take(test_rows, axis=1)  # (D, m)
     distance = wasserstein.wasserstein(codes.T, labels, std=table.stats.std)
     order = scores.top(distance, width)
     points = []
     for number in counts:
         used = order[~np.isin(order, ranking[:number])][:columns]
-        train, test = codes[used].T, test_codes[used].T              # (n, k), (m, k), column-major
+        train, test = codes[used].T, test_codes[used].T  # (n, k), (m, k), column-major
         trials = []
         for seed in seeds:
             if cancelled is not None and cancelled():
                 raise Cancelled("The curve was stopped; nothing was changed.")
             model = CatBoostConcepts(
-                iterations=trees, depth=QUICK_DEPTH, learning_rate=QUICK_RATE, screen=None, random_state=seed)
+                iterations=trees, depth=QUICK_DEPTH, learning_rate=QUICK_RATE, screen=None, random_state=seed
+            )
             model.fit(train, labels, cancelled=cancelled)
             decided = model.predict(test)
-            trials.append(CurveTrial(
-                int(seed), float((decided == test_labels).mean()),
-                gaps_of(test_labels, decided, test_groups)["equalised_odds"]))
+            trials.append(
+                CurveTrial(
+                    int(seed),
+                    float((decided == test_labels).mean()),
+                    gaps_of(test_labels, decided, test_groups)["equalised_odds"],
+                )
+            )
             done += 1
             report(done / count, f"{number:,} excluded, seed {len(trials)} of {len(seeds)}")
         points.append(CurvePoint(number, tuple(trials)))

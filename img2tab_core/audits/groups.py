@@ -12,7 +12,7 @@ import numpy as np
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import read_only
 
-STANDARD = 0.5                                                       # the threshold a classifier is trained for
+STANDARD = 0.5  # the threshold a classifier is trained for
 Thresholds = float | Mapping[str, float]
 
 
@@ -50,7 +50,8 @@ def crossed(groups: Sequence[Groups]) -> Groups:
     one, other = groups
     if one.codes.shape != other.codes.shape:
         raise Img2TabError(
-            f"Both attributes must be known for the same faces, got {len(one.codes):,} and {len(other.codes):,}.")
+            f"Both attributes must be known for the same faces, got {len(one.codes):,} and {len(other.codes):,}."
+        )
     known = (one.codes >= 0) & (other.codes >= 0)
     return Groups(
         f"{one.attribute} × {other.attribute}",
@@ -103,9 +104,14 @@ def faces_of(labels: np.ndarray, probability: np.ndarray, groups: Sequence[Group
     starts = np.searchsorted(codes[rows], np.arange(len(formed.names) + 1))
     above = probability[rows] > np.array([cuts[name] for name in formed.names])[codes[rows]]
     return Faces(
-        formed.names, labels[rows].astype(np.int64), probability[rows], above.astype(np.int64),
-        tuple(slice(int(start), int(stop)) for start, stop in itertools.pairwise(starts)), cuts,
-        unlabelled=int(unknown.sum()), ungrouped=int((~unknown & (codes < 0)).sum()),
+        formed.names,
+        labels[rows].astype(np.int64),
+        probability[rows],
+        above.astype(np.int64),
+        tuple(slice(int(start), int(stop)) for start, stop in itertools.pairwise(starts)),
+        cuts,
+        unlabelled=int(unknown.sum()),
+        ungrouped=int((~unknown & (codes < 0)).sum()),
     )
 
 
@@ -120,7 +126,8 @@ def _cuts(names: tuple[str, ...], thresholds: Thresholds) -> dict[str, float]:
         thresholds = dict.fromkeys(names, float(thresholds))
     if set(thresholds) != set(names):
         raise Img2TabError(
-            f"There must be a threshold for each of {'; '.join(names)}, got {'; '.join(thresholds) or 'none'}.")
+            f"There must be a threshold for each of {'; '.join(names)}, got {'; '.join(thresholds) or 'none'}."
+        )
     if not all(0 <= cut <= 1 for cut in thresholds.values()):
         raise Img2TabError(f"Thresholds must be between 0 and 1, got {list(thresholds.values())}.")
     return {name: float(thresholds[name]) for name in names}

@@ -17,11 +17,11 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import StyleCode, StyleTable, read_only
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-COUNT = 1500             # channels of a family that turns perceived gender and keeps pose, light and background
+COUNT = 1500  # channels of a family that turns perceived gender and keeps pose, light and background
 FIRST = 12
-SIZE = 256               # px, what the encoder is shown
+SIZE = 256  # px, what the encoder is shown
 
-_VALUES = 4_000_000      # style values edited in one go; bounds the working memory to some 50 MB
+_VALUES = 4_000_000  # style values edited in one go; bounds the working memory to some 50 MB
 
 
 class Predictor(Protocol):
@@ -165,30 +165,39 @@ def intervene(
     steps = (shift[chosen] * table.stats.std[chosen]).astype(np.float32)
     looks_at = getattr(model, "screened_", None)
     before = np.empty(len(rows))
-    tried = np.empty((2, len(strengths), len(rows)))                 # towards, strength, face
+    tried = np.empty((2, len(strengths), len(rows)))  # towards, strength, face
     report = progress or (lambda fraction, text: None)
     for start in range(0, len(rows), block := max(1, _VALUES // width)):
         if cancelled is not None and cancelled():
             raise Cancelled("The intervention was stopped; nothing was changed.")
         part = slice(start, min(start + block, len(rows)))
-        codes = table.psi.T.take(rows[part], axis=1).T               # (b, D), ours to write, column-major
-        plain = codes[:, chosen]                                     # (b, k)
+        codes = table.psi.T.take(rows[part], axis=1).T  # (b, D), ours to write, column-major
+        plain = codes[:, chosen]  # (b, k)
         before[part] = model.predict_proba(codes)[:, 1]
         for towards in (0, 1):
             for number, strength in enumerate(strengths):
                 codes[:, chosen] = plain + np.float32(strength if towards else -strength) * steps
                 tried[towards, number, part] = model.predict_proba(codes)[:, 1]
         report(part.stop / len(rows), f"{part.stop:,} of {len(rows):,} faces moved")
-    flips = (tried > threshold) != (before > threshold)              # (2, strengths, n)
+    flips = (tried > threshold) != (before > threshold)  # (2, strengths, n)
     at = np.where(flips.any(axis=1), np.array(strengths)[flips.argmax(axis=1)], np.nan)
     return Intervention(
-        sensitive=sensitive, channels=tuple(map(int, chosen)), steps=read_only(steps),
+        sensitive=sensitive,
+        channels=tuple(map(int, chosen)),
+        steps=read_only(steps),
         seen=None if looks_at is None else int(np.isin(chosen, looks_at).sum()),
-        strengths=strengths, threshold=float(threshold), rows=read_only(rows), groups=read_only(groups),
-        before=read_only(before), after=read_only(tried[:, -1].copy()), flipped_at=read_only(at),
+        strengths=strengths,
+        threshold=float(threshold),
+        rows=read_only(rows),
+        groups=read_only(groups),
+        before=read_only(before),
+        after=read_only(tried[:, -1].copy()),
+        flipped_at=read_only(at),
         by=tuple(
             _moved(towards, group, before, tried[towards], flips[towards], groups == group)
-            for towards in (0, 1) for group in (0, 1) if (groups == group).any()
+            for towards in (0, 1)
+            for group in (0, 1)
+            if (groups == group).any()
         ),
         first=tuple(
             _first(table, towards, rows, groups, before, tried[towards], at[towards], strengths, chosen, steps, first)
@@ -247,7 +256,7 @@ def checked(
     if not len(able):
         raise Img2TabError(f"There are no faces to move towards group {towards}. Choose the other group.")
     rows = np.sort(np.random.default_rng(seed).choice(able, min(count, len(able)), replace=False))
-    plain = table.psi[rows]                                          # (n, D)
+    plain = table.psi[rows]  # (n, D)
     codes = np.stack([plain, found.edited(plain, towards=towards)])  # (2, n, D)
     flat = codes.reshape(-1, codes.shape[2])
     pictures, again, size = [], np.empty_like(flat), backbone.fitting(size)
@@ -261,7 +270,8 @@ def checked(
     shape = codes.shape[:2]
     reading, reading_again = (np.asarray(read(values), np.float64).reshape(shape) for values in (flat, again))
     probability, probability_again = (
-        (None, None) if model is None
+        (None, None)
+        if model is None
         else (read_only(model.predict_proba(values)[:, 1].reshape(shape)) for values in (flat, again))
     )
     coded, seen = (estimate((values[1] - values[0]).tolist()) for values in (reading, reading_again))
@@ -271,8 +281,18 @@ def checked(
         f"by {_signed(coded.mean)}; drawn and encoded again, by {_signed(seen.mean)} ({100 * kept:.0f} % of it)."
     )
     return Checked(
-        towards, found.strength, read_only(rows), read_only(reading), read_only(reading_again), probability,
-        probability_again, read_only(np.stack(pictures).reshape(*shape, size, size, 3)), coded, seen, sentence)
+        towards,
+        found.strength,
+        read_only(rows),
+        read_only(reading),
+        read_only(reading_again),
+        probability,
+        probability_again,
+        read_only(np.stack(pictures).reshape(*shape, size, size, 3)),
+        coded,
+        seen,
+        sentence,
+    )
 
 
 def _chosen(shift: np.ndarray, width: int, channels: Collection[int] | None, count: int) -> np.ndarray:
@@ -299,8 +319,18 @@ def _moved(
     number = int(flipped.sum())
     low, high = wilson(number, faces)
     return Moved(
-        towards, group, faces, number, int((flipped & (tried[-1] > before)).sum()), number / faces, low, high,
-        estimate(moves.tolist()), estimate(np.abs(moves).tolist()), tuple(map(float, flips[:, mask].mean(axis=1))))
+        towards,
+        group,
+        faces,
+        number,
+        int((flipped & (tried[-1] > before)).sum()),
+        number / faces,
+        low,
+        high,
+        estimate(moves.tolist()),
+        estimate(np.abs(moves).tolist()),
+        tuple(map(float, flips[:, mask].mean(axis=1))),
+    )
 
 
 def _first(
@@ -326,9 +356,17 @@ def _first(
         code = np.array(table.psi[rows[face]], np.float32)
         edited = code.copy()
         edited[chosen] += np.float32(strength if towards else -strength) * steps
-        flips.append(Flip(
-            int(rows[face]), int(groups[face]), float(strength), float(before[face]), float(probability),
-            StyleCode.of(code, table.backbone), StyleCode.of(edited, table.backbone)))
+        flips.append(
+            Flip(
+                int(rows[face]),
+                int(groups[face]),
+                float(strength),
+                float(before[face]),
+                float(probability),
+                StyleCode.of(code, table.backbone),
+                StyleCode.of(edited, table.backbone),
+            )
+        )
     return tuple(flips)
 
 

@@ -16,8 +16,8 @@ from img2tab_core.concepts import wasserstein
 from img2tab_core.concepts.scores import BLOCK, divided
 from img2tab_core.tables.draws import drawn, labelled_rows
 
-PROBE_FACES = 2500       # a probe on more is hardly better and takes the square of the time
-PENALTY = 0.01           # of the probe, in multiples of what one face adds to its own row
+PROBE_FACES = 2500  # a probe on more is hardly better and takes the square of the time
+PENALTY = 0.01  # of the probe, in multiples of what one face adds to its own row
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,8 @@ def readable(
     """
     rows, groups = _drawn_of(table, sensitive, rows, seed)
     test_rows, test_groups = labelled_rows(
-        table, sensitive, table.rows("validation") if test_rows is None else test_rows)
+        table, sensitive, table.rows("validation") if test_rows is None else test_rows
+    )
     if np.isin(test_rows, rows).any():
         raise Img2TabError("A probe must be measured on other faces than it was fitted on. Give other rows.")
     fitted = _fitted(table, rows, groups, excluded=excluded)
@@ -114,12 +115,12 @@ def _fitted(table: StyleTable, rows: np.ndarray, groups: np.ndarray, *, excluded
     mean = table.stats.mean[left].astype(np.float64)
     std = table.stats.std[left].astype(np.float64)
     scale = np.divide(1, std, out=np.zeros(len(std)), where=std > 0)
-    unit = table.psi.T[left].take(rows, axis=1)                      # (k, n) float32
+    unit = table.psi.T[left].take(rows, axis=1)  # (k, n) float32
     unit -= mean[:, None].astype(np.float32)
     unit *= scale[:, None].astype(np.float32)
     middle = unit.mean(axis=1, dtype=np.float64)
     unit -= middle[:, None].astype(np.float32)
-    kernel = (unit.T @ unit).astype(np.float64)                      # (n, n)
+    kernel = (unit.T @ unit).astype(np.float64)  # (n, n)
     kernel[np.diag_indices_from(kernel)] += PENALTY * max(float(np.trace(kernel)) / len(rows), 1e-12)
     y = groups - groups.mean()
     dual = np.linalg.solve(kernel, y)

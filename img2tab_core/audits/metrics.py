@@ -13,9 +13,9 @@ from scipy.stats import binomtest
 
 from img2tab_core.base.intervals import CONFIDENCE
 
-BINS = 10                                                            # of equal width
+BINS = 10  # of equal width
 
-MEANINGS = {             # of a gap -> what it is, in words
+MEANINGS = {  # of a gap -> what it is, in words
     "demographic_parity": "the largest difference between groups in how often class 1 is given",
     "equalised_odds": "the larger of the largest differences between groups in true and in false positive rate",
     "equal_opportunity": "the largest difference between groups in true positive rate",
@@ -23,7 +23,7 @@ MEANINGS = {             # of a gap -> what it is, in words
     "accuracy_gap": "the largest difference between groups in accuracy",
 }
 
-METRICS = {                                                          # of a group -> the title a person reads
+METRICS = {  # of a group -> the title a person reads
     "accuracy": "Accuracy",
     "selection_rate": "Selection rate",
     "true_positive_rate": "True positive rate",
@@ -32,21 +32,21 @@ METRICS = {                                                          # of a grou
     "auc": "AUC",
     "calibration_error": "Calibration error",
 }
-GAPS = {                                                             # between groups -> the title a person reads
+GAPS = {  # between groups -> the title a person reads
     "demographic_parity": "Demographic parity difference",
     "equalised_odds": "Equalised odds difference",
     "equal_opportunity": "Equal opportunity difference",
     "worst_accuracy": "Worst-group accuracy",
     "accuracy_gap": "Accuracy gap",
 }
-RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate", "precision")     # from counts
-RATES_OF_GAP = {                                                     # the rates whose largest difference it is
+RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate", "precision")  # from counts
+RATES_OF_GAP = {  # the rates whose largest difference it is
     "demographic_parity": ("selection_rate",),
     "equalised_odds": ("true_positive_rate", "false_positive_rate"),
     "equal_opportunity": ("true_positive_rate",),
     "accuracy_gap": ("accuracy",),
 }
-NEEDS = {                                                            # why a metric cannot be measured
+NEEDS = {  # why a metric cannot be measured
     "accuracy": "no faces",
     "selection_rate": "no faces",
     "true_positive_rate": "no faces of class 1",
@@ -70,13 +70,16 @@ def gaps_of(labels: np.ndarray, decisions: np.ndarray, codes: np.ndarray) -> dic
 
 def gaps_of_counts(counts: np.ndarray) -> dict[str, float | None]:
     """The gaps between groups of confusions (groups, 4)."""
+
     def far(name: str) -> float:
         values = rate_of(counts, name)
         known = values[~np.isnan(values)]
         return float(np.ptp(known)) if len(known) > 1 else np.nan
 
-    found = {name: max((far(rate) for rate in rates), key=lambda value: (np.isnan(value), value))
-             for name, rates in RATES_OF_GAP.items()}
+    found = {
+        name: max((far(rate) for rate in rates), key=lambda value: (np.isnan(value), value))
+        for name, rates in RATES_OF_GAP.items()
+    }
     accuracy = rate_of(counts, "accuracy")
     found["worst_accuracy"] = float(np.nanmin(accuracy)) if np.isfinite(accuracy).sum() > 1 else np.nan
     return {name: optional([found[name]])[0] for name in GAPS}
@@ -121,8 +124,9 @@ def reliability(labels: np.ndarray, probability: np.ndarray) -> tuple[Bin, ...]:
         inside = at == number
         count, ones = int(inside.sum()), int(labels[inside].sum())
         interval = binomtest(ones, count).proportion_ci(CONFIDENCE, method="wilson")
-        bins.append(Bin(count, float(probability[inside].mean()), ones / count, float(interval.low),
-                        float(interval.high)))
+        bins.append(
+            Bin(count, float(probability[inside].mean()), ones / count, float(interval.low), float(interval.high))
+        )
     return tuple(bins)
 
 

@@ -25,14 +25,14 @@ from img2tab_core.classifiers.catboost import BINS, TRIED_PER_SPLIT, CatBoostCon
 from img2tab_core.concepts import scores, wasserstein
 
 COLUMNS = 512
-FOLDS = 5                # ThresholdOptimizer learns from probabilities of faces the classifier was not trained on
-STRENGTH = 1e-2          # of the logistic regression's penalty, as in LogisticConcepts
-SLACK = 0.01             # the equalised odds difference that ExponentiatedGradient allows on the training faces
+FOLDS = 5  # ThresholdOptimizer learns from probabilities of faces the classifier was not trained on
+STRENGTH = 1e-2  # of the logistic regression's penalty, as in LogisticConcepts
+SLACK = 0.01  # the equalised odds difference that ExponentiatedGradient allows on the training faces
 NOTHING = "nothing"
 MEASURES = {"accuracy": "accuracy", "equalised_odds": "equalised odds difference", "seconds": "seconds"}
 
 _FAILURES = (Img2TabError, ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError)
-_BLOCK = 256             # channels copied at once
+_BLOCK = 256  # channels copied at once
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,31 @@ REMEDIES: dict[str, Remedy] = {
     remedy.remedy: remedy
     for remedy in (
         Remedy(NOTHING, "Nothing", "The classifier as it is."),
-        Remedy("reweighing", "Reweighing",
-               "Training faces are weighted so that group and label are independent (Kamiran and Calders 2012)."),
-        Remedy("correlation_remover", "CorrelationRemover",
-               "What the group explains linearly is taken out of every channel (Fairlearn).", needs_group=True),
-        Remedy("exponentiated_gradient", "ExponentiatedGradient",
-               "A lottery of classifiers trained until equalised odds hold on the training faces (Fairlearn).",
-               random=True),
-        Remedy("threshold_optimizer", "ThresholdOptimizer",
-               "A threshold for each group, drawn where one does not suffice, on top of the classifier as it is "
-               "(Fairlearn).", needs_group=True, random=True),
+        Remedy(
+            "reweighing",
+            "Reweighing",
+            "Training faces are weighted so that group and label are independent (Kamiran and Calders 2012).",
+        ),
+        Remedy(
+            "correlation_remover",
+            "CorrelationRemover",
+            "What the group explains linearly is taken out of every channel (Fairlearn).",
+            needs_group=True,
+        ),
+        Remedy(
+            "exponentiated_gradient",
+            "ExponentiatedGradient",
+            "A lottery of classifiers trained until equalised odds hold on the training faces (Fairlearn).",
+            random=True,
+        ),
+        Remedy(
+            "threshold_optimizer",
+            "ThresholdOptimizer",
+            "A threshold for each group, drawn where one does not suffice, on top of the classifier as it is "
+            "(Fairlearn).",
+            needs_group=True,
+            random=True,
+        ),
     )
 }
 
@@ -211,12 +226,16 @@ class Remedies:
         """What `to_json` gave, as it was."""
         try:
             outcomes = tuple(
-                Outcome(**{name: value for name, value in row.items() if name != "estimates"}
-                        | {"trials": tuple(Trial(**trial) for trial in row["trials"])})
+                Outcome(
+                    **{name: value for name, value in row.items() if name != "estimates"}
+                    | {"trials": tuple(Trial(**trial) for trial in row["trials"])}
+                )
                 for row in stored["outcomes"]
             )
-            return cls(**stored | {
-                "outcomes": outcomes, "seeds": tuple(stored["seeds"]), "train_faces": tuple(stored["train_faces"])})
+            return cls(
+                **stored
+                | {"outcomes": outcomes, "seeds": tuple(stored["seeds"]), "train_faces": tuple(stored["train_faces"])}
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise Img2TabError(f"This is not a comparison of remedies ({error}). Compare again.") from error
 
@@ -232,8 +251,10 @@ class Remedies:
             row[f"{title} ±"] = np.nan if value.half is None else value.half
         found = None if one.remedy == NOTHING else self.change(one.remedy)
         return row | {
-            "needs the group": one.needs_group, "answers by chance": one.random,
-            "against nothing": found.verdict if found else "", "note": one.reason or one.how,
+            "needs the group": one.needs_group,
+            "answers by chance": one.random,
+            "against nothing": found.verdict if found else "",
+            "note": one.reason or one.how,
         }
 
 
@@ -263,11 +284,11 @@ def compare_remedies(
     with its reason. progress: a share that only grows and a text; cancelled: once true, Cancelled is raised.
     """
     codes, labels = np.asarray(codes), np.asarray(labels)
-    remedies = tuple(dict.fromkeys((NOTHING, *remedies)))            # all are measured against it
+    remedies = tuple(dict.fromkeys((NOTHING, *remedies)))  # all are measured against it
     _check(codes, labels, groups, train=train, remedies=remedies, extra=extra, base=base, columns=columns)
     known = (labels == 0) | (labels == 1)
     known &= groups.codes >= 0
-    kept = known[np.asarray(test)]                                   # which of the test rows take part
+    kept = known[np.asarray(test)]  # which of the test rows take part
     test = np.asarray(test)[kept]
     _check_test(test, labels, groups)
     ways = [REMEDIES[remedy] for remedy in remedies]
@@ -280,8 +301,17 @@ def compare_remedies(
         train_faces.append(len(rows))
         report(done / (len(trials) * len(train)), f"Ranking concepts, {where}")
         _stop_if(cancelled)
-        task = _task(codes, labels, groups.codes, rows, test, columns=columns, base=base, seed=int(seed),
-                     tick=lambda: _stop_if(cancelled))
+        task = _task(
+            codes,
+            labels,
+            groups.codes,
+            rows,
+            test,
+            columns=columns,
+            base=base,
+            seed=int(seed),
+            tick=lambda: _stop_if(cancelled),
+        )
         prepared: dict[str, np.ndarray] = {}
         for name in trials:
             report(done / (len(trials) * len(train)), f"{_title(name)}, {where}")
@@ -302,12 +332,19 @@ def compare_remedies(
             done += 1
     report(1.0, "Compared")
     outcomes = [Outcome(**asdict(way), own=False, trials=(), reason=reasons[way.remedy]) for way in ways]
-    outcomes += [Outcome(one.title, one.title, one.how, one.needs_group, False, True, (), reasons[one.title])
-                 for one in extra]
+    outcomes += [
+        Outcome(one.title, one.title, one.how, one.needs_group, False, True, (), reasons[one.title]) for one in extra
+    ]
     return Remedies(
-        attribute=groups.attribute, base=BASES[base].title, columns=min(columns, codes.shape[1]),
-        channels=codes.shape[1], seeds=tuple(map(int, train)), train_faces=tuple(train_faces), test_faces=len(test),
-        outcomes=tuple(_with_trials(one, trials[one.remedy]) for one in outcomes), versions=_versions(base),
+        attribute=groups.attribute,
+        base=BASES[base].title,
+        columns=min(columns, codes.shape[1]),
+        channels=codes.shape[1],
+        seeds=tuple(map(int, train)),
+        train_faces=tuple(train_faces),
+        test_faces=len(test),
+        outcomes=tuple(_with_trials(one, trials[one.remedy]) for one in outcomes),
+        versions=_versions(base),
     )
 
 
@@ -379,9 +416,16 @@ def _made(kind: str, seed: int, width: int):
 
     standing = CatBoostConcepts(random_state=seed)
     return CatBoostClassifier(
-        iterations=standing.iterations, depth=standing.depth, learning_rate=standing.learning_rate,
-        rsm=min(1.0, TRIED_PER_SPLIT / width), border_count=BINS, leaf_estimation_iterations=1, boosting_type="Plain",
-        random_seed=seed, allow_writing_files=False, verbose=False,
+        iterations=standing.iterations,
+        depth=standing.depth,
+        learning_rate=standing.learning_rate,
+        rsm=min(1.0, TRIED_PER_SPLIT / width),
+        border_count=BINS,
+        leaf_estimation_iterations=1,
+        boosting_type="Plain",
+        random_seed=seed,
+        allow_writing_files=False,
+        verbose=False,
     )
 
 
@@ -402,9 +446,11 @@ def _reweighed(task: Task, train: np.ndarray, test: np.ndarray) -> np.ndarray:
 def _correlation_removed(task: Task, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     from fairlearn.preprocessing import CorrelationRemover
 
-    present = np.unique(task.groups)[1:]                             # one column for each group but the first
-    columns = [np.column_stack([codes, groups[:, None] == present])
-               for codes, groups in ((train, task.groups), (test, task.test_groups))]
+    present = np.unique(task.groups)[1:]  # one column for each group but the first
+    columns = [
+        np.column_stack([codes, groups[:, None] == present])
+        for codes, groups in ((train, task.groups), (test, task.test_groups))
+    ]
     remover = CorrelationRemover(sensitive_feature_ids=list(range(train.shape[1], columns[0].shape[1])))
     cleaned = remover.fit_transform(columns[0])
     return _fitted(task, cleaned, task.labels).predict_proba(remover.transform(columns[1]))[:, 1]
@@ -414,7 +460,8 @@ def _exponentiated(task: Task, train: np.ndarray, test: np.ndarray) -> np.ndarra
     from fairlearn.reductions import EqualizedOdds, ExponentiatedGradient
 
     model = ExponentiatedGradient(
-        SharedClassifier(task.base, task.seed, task.tick), EqualizedOdds(difference_bound=SLACK))
+        SharedClassifier(task.base, task.seed, task.tick), EqualizedOdds(difference_bound=SLACK)
+    )
     model.fit(train, task.labels, sensitive_features=task.groups)
     return model.predict(test, random_state=task.seed)
 
@@ -428,15 +475,19 @@ def _thresholds_optimised(task: Task, train: np.ndarray, test: np.ndarray) -> np
     for kept, left in folds.split(train, _cells(task.labels, task.groups)):
         unseen[left] = _fitted(task, train[kept], task.labels[kept]).predict_proba(train[left])[:, 1]
     model = ThresholdOptimizer(
-        estimator=_AsItIs().fit(), constraints="equalized_odds", prefit=True, predict_method="predict_proba")
+        estimator=_AsItIs().fit(), constraints="equalized_odds", prefit=True, predict_method="predict_proba"
+    )
     model.fit(unseen[:, None], task.labels, sensitive_features=task.groups)
     probability = _nothing(task, train, test)
     return model.predict(probability[:, None], sensitive_features=task.test_groups, random_state=task.seed)
 
 
 _WORK = {
-    NOTHING: _nothing, "reweighing": _reweighed, "correlation_remover": _correlation_removed,
-    "exponentiated_gradient": _exponentiated, "threshold_optimizer": _thresholds_optimised,
+    NOTHING: _nothing,
+    "reweighing": _reweighed,
+    "correlation_remover": _correlation_removed,
+    "exponentiated_gradient": _exponentiated,
+    "threshold_optimizer": _thresholds_optimised,
 }
 
 
@@ -465,8 +516,16 @@ def _cells(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _task(
-    codes: np.ndarray, labels: np.ndarray, groups: np.ndarray, rows: np.ndarray, test: np.ndarray, *,
-    columns: int, base: str, seed: int, tick: Callable[[], None],
+    codes: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    rows: np.ndarray,
+    test: np.ndarray,
+    *,
+    columns: int,
+    base: str,
+    seed: int,
+    tick: Callable[[], None],
 ) -> Task:
     """The training faces of one seed, and the channels ranked by them."""
     of_train, width = labels[rows].astype(np.int64), codes.shape[1]
@@ -475,14 +534,17 @@ def _task(
         part = slice(start, start + _BLOCK)
         std[part] = codes.T[part].take(rows, axis=1).std(axis=1, dtype=np.float64)
     distance = wasserstein.wasserstein(codes, of_train, std=std, rows=rows)
-    return Task(codes, rows, test, of_train, groups[rows], groups[test], scores.top(distance, width),
-                columns, base, seed, tick)
+    return Task(
+        codes, rows, test, of_train, groups[rows], groups[test], scores.top(distance, width), columns, base, seed, tick
+    )
 
 
 def _gathered(task: Task, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Channels of the training and the test faces, standardised by the training faces; float64 (n, k), (m, k)."""
-    train, test = (task.codes.T[np.sort(channels)].take(rows, axis=1).T.astype(np.float64, order="C")
-                   for rows in (task.train, task.test))
+    train, test = (
+        task.codes.T[np.sort(channels)].take(rows, axis=1).T.astype(np.float64, order="C")
+        for rows in (task.train, task.test)
+    )
     mean, std = train.mean(axis=0), train.std(axis=0)
     std[std == 0] = 1
     return (train - mean) / std, (test - mean) / std
@@ -527,8 +589,15 @@ def _stop_if(cancelled: Callable[[], bool] | None) -> None:
 
 
 def _check(
-    codes: np.ndarray, labels: np.ndarray, groups: Groups, *, train: Mapping[int, np.ndarray],
-    remedies: tuple[str, ...], extra: Sequence[Own], base: str, columns: int,
+    codes: np.ndarray,
+    labels: np.ndarray,
+    groups: Groups,
+    *,
+    train: Mapping[int, np.ndarray],
+    remedies: tuple[str, ...],
+    extra: Sequence[Own],
+    base: str,
+    columns: int,
 ) -> None:
     if codes.ndim != 2 or labels.shape != codes.shape[:1] or groups.codes.shape != codes.shape[:1]:
         raise Img2TabError(

@@ -14,9 +14,9 @@ from img2tab_core.concepts import scores
 from img2tab_core.concepts.scores import divided
 from img2tab_core.tables.draws import drawn, labelled_rows
 
-FAMILY_FACES = 1000      # a correlation is then known to about 0.03
+FAMILY_FACES = 1000  # a correlation is then known to about 0.03
 CORRELATED_FACES = 3000
-FAMILY_LIKENESS = 0.5    # mean absolute correlation
+FAMILY_LIKENESS = 0.5  # mean absolute correlation
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,16 @@ def correlated(
         return ()
     rows, labels = labelled_rows(table, target, rows)
     rows, labels = drawn(rows, CORRELATED_FACES, seed=seed, beside=labels)
-    codes = table.psi.T.take(rows, axis=1)                           # (D, n)
-    gone = _standardised(codes[out], labels)                         # (e, n), rows of length 1
+    codes = table.psi.T.take(rows, axis=1)  # (D, n)
+    gone = _standardised(codes[out], labels)  # (e, n), rows of length 1
     best, partner = np.zeros(len(left)), np.zeros(len(left), np.int64)
     for start in range(0, len(left), 1024):
         part = slice(start, start + 1024)
-        found = _standardised(codes[left[part]], labels) @ gone.T    # (b, e)
+        found = _standardised(codes[left[part]], labels) @ gone.T  # (b, e)
         most = np.abs(found).argmax(axis=1)
         best[part], partner[part] = found[np.arange(len(most)), most], out[most]
     return tuple(
-        Link(int(left[at]), int(partner[at]), float(np.clip(best[at], -1, 1)))
-        for at in scores.top(np.abs(best), count)
+        Link(int(left[at]), int(partner[at]), float(np.clip(best[at], -1, 1))) for at in scores.top(np.abs(best), count)
     )
 
 
@@ -129,7 +128,7 @@ def families(
         raise Img2TabError(f"likeness must be above 0 and at most 1, got {likeness}.")
     (rows,) = drawn(table.rows("train") if rows is None else np.asarray(rows), FAMILY_FACES, seed=seed)
     unit = _standardised(table.psi.T.take(rows, axis=1), np.zeros(len(rows), np.int8))
-    like = np.abs(unit @ unit.T)                                     # (D, D) float32, 0 for a channel without spread
+    like = np.abs(unit @ unit.T)  # (D, D) float32, 0 for a channel without spread
     width = len(like)
     if width == 1:
         numbers = np.ones(1, np.int64)
@@ -158,5 +157,5 @@ def _standardised(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
         here = labels == c
         result[:, here] -= result[:, here].mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     length = np.sqrt(np.einsum("bn,bn->b", result, result, dtype=np.float64))
-    scale = np.abs(codes).max(axis=1) * np.sqrt(codes.shape[1])      # what rounding leaves of a constant is no spread
+    scale = np.abs(codes).max(axis=1) * np.sqrt(codes.shape[1])  # what rounding leaves of a constant is no spread
     return result * np.divide(1, length, out=np.zeros(len(length)), where=length > 1e-6 * scale)[:, None].astype("f4")

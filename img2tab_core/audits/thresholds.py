@@ -67,8 +67,11 @@ class ThresholdCost:
         if self.chosen.thresholds == self.standard.thresholds:
             return "This is the standard threshold, 0.5 for every group."
         moved = []
-        for name, what in (("accuracy", "accuracy"), ("equalised_odds", "the equalised odds difference"),
-                           ("demographic_parity", "the demographic parity difference")):
+        for name, what in (
+            ("accuracy", "accuracy"),
+            ("equalised_odds", "the equalised odds difference"),
+            ("demographic_parity", "the demographic parity difference"),
+        ):
             change = self.difference(name)
             if change is not None:
                 moved.append(f"{what} {moved_by(change)} to {percent(_of_cost(self.chosen, name))}")
@@ -91,27 +94,32 @@ def threshold_cost(
     grid = tuple(float(cut) for cut in grid)
     if not grid or not all(0 <= cut <= 1 for cut in grid):
         raise Img2TabError(f"Thresholds of a grid must be between 0 and 1, got {grid[:5]}.")
-    curves = [_confusions(faces, code, grid) for code in range(len(faces.names))]        # each (cuts, 4)
+    curves = [_confusions(faces, code, grid) for code in range(len(faces.names))]  # each (cuts, 4)
     rates = [{name: rate_of(counts, name) for name in _RATES} for counts in curves]
 
-    def cost(cuts: Mapping[str, float], counts: np.ndarray) -> Cost:                     # counts (groups, 4)
+    def cost(cuts: Mapping[str, float], counts: np.ndarray) -> Cost:  # counts (groups, 4)
         tn, fp, _, tp = counts.sum(axis=0)
         total = counts.sum()
         return Cost(dict(cuts), float((tn + tp) / total), float((fp + tp) / total), gaps_of_counts(counts))
 
     def at(cuts: Mapping[str, float]) -> Cost:
-        return cost(cuts, np.concatenate([
-            _confusions(faces, code, (cuts[name],)) for code, name in enumerate(faces.names)]))
+        return cost(
+            cuts, np.concatenate([_confusions(faces, code, (cuts[name],)) for code, name in enumerate(faces.names)])
+        )
 
     return ThresholdCost(
-        faces=len(faces.labels), grid=grid,
-        curve=tuple(cost(dict.fromkeys(faces.names, cut), np.stack([counts[step] for counts in curves]))
-                    for step, cut in enumerate(grid)),
+        faces=len(faces.labels),
+        grid=grid,
+        curve=tuple(
+            cost(dict.fromkeys(faces.names, cut), np.stack([counts[step] for counts in curves]))
+            for step, cut in enumerate(grid)
+        ),
         by_group=tuple(
             GroupCost(name, faces_in(part), *(optional(rate[one]) for one in _RATES))
             for name, part, rate in zip(faces.names, faces.parts, rates, strict=True)
         ),
-        chosen=at(faces.cuts), standard=at(dict.fromkeys(faces.names, STANDARD)),
+        chosen=at(faces.cuts),
+        standard=at(dict.fromkeys(faces.names, STANDARD)),
     )
 
 
@@ -120,7 +128,7 @@ def _confusions(faces: Faces, code: int, cuts: Sequence[float]) -> np.ndarray:
     part = faces.parts[code]
     counts = []
     for c in (0, 1):
-        ranked = faces.probability[part][faces.labels[part] == c]                        # ascending, as `Faces` is
+        ranked = faces.probability[part][faces.labels[part] == c]  # ascending, as `Faces` is
         below = np.searchsorted(ranked, cuts, side="right")
         counts += [below, len(ranked) - below]
     return np.stack(counts, axis=1)

@@ -21,9 +21,9 @@ from img2tab_core.tables import draws
 
 OURS = "Suggested exclusion (ours)"
 TARGET, SENSITIVE = "smiling", "perceived_gender"
-FACES, SHARE = 3000, 0.9                # of a training draw, see `worked_example`
-TABLE = "worked-example"                # what the table of `biased_table` is called
-FORMAT = 1                              # raise it when one that was built before must be built again
+FACES, SHARE = 3000, 0.9  # of a training draw, see `worked_example`
+TABLE = "worked-example"  # what the table of `biased_table` is called
+FORMAT = 1  # raise it when one that was built before must be built again
 
 
 def worked_example(
@@ -56,8 +56,13 @@ def worked_example(
         return remedies.without(task, found.excluded)
 
     return remedies.compare_remedies(
-        table.psi, labels, Groups(about.title, about.classes, groups), train=train,
-        test=draws.balanced_rows(labels, groups, table.rows("test")), base=base, progress=progress,
+        table.psi,
+        labels,
+        Groups(about.title, about.classes, groups),
+        train=train,
+        test=draws.balanced_rows(labels, groups, table.rows("test")),
+        base=base,
+        progress=progress,
         cancelled=cancelled,
         extra=[remedies.Own(OURS, ours, "Excludes what carries the attribute within the target's classes.")],
     )
@@ -87,24 +92,37 @@ def biased_table(
         draws.balanced_rows(labels, groups, table.rows("test"), seed=seed),
     )
     rows = np.concatenate(parts)
-    order = np.argsort(rows)                                         # as they lie on disk
+    order = np.argsort(rows)  # as they lie on disk
     rows, split = rows[order], np.repeat(np.arange(3, dtype=np.int8), [len(part) for part in parts])[order]
     chosen = table.labels.iloc[rows].reset_index(drop=True)
     train, test = len(parts[0]), len(parts[2])
     return tables.write_table(
-        folder, lambda part: table.psi.T.take(rows[part], axis=1).T, chosen,
-        targets=tables.usable_targets(chosen, table.targets, split)[0], layout=table.layout, backbone=table.backbone,
-        backbone_key=table.backbone_key, split=split, progress=progress,
+        folder,
+        lambda part: table.psi.T.take(rows[part], axis=1).T,
+        chosen,
+        targets=tables.usable_targets(chosen, table.targets, split)[0],
+        layout=table.layout,
+        backbone=table.backbone,
+        backbone_key=table.backbone_key,
+        split=split,
+        progress=progress,
         key=_key(table, target, sensitive, faces=faces, share=share, seed=seed),
         about={
-            "kind": TABLE, "origin": table.name, "origin_key": table.key, "target": target, "sensitive": sensitive,
-            "share": share, "seed": seed, "faces": {"train": train, "validation": len(parts[1]), "test": test},
+            "kind": TABLE,
+            "origin": table.name,
+            "origin_key": table.key,
+            "target": target,
+            "sensitive": sensitive,
+            "share": share,
+            "seed": seed,
+            "faces": {"train": train, "validation": len(parts[1]), "test": test},
             "note": (
                 f"A draw of the table {table.name}, made to have a gap: in {100 * share:.0f} % of the {train:,} "
                 f"training faces {about[0].title.lower()} goes with {about[1].title.lower()}; the {test:,} test faces "
                 "are as many of each class in each group."
             ),
-        })
+        },
+    )
 
 
 def is_built(table: StyleTable, folder: Path) -> bool:
@@ -123,23 +141,45 @@ def closed(found: remedies.Remedies, remedy: str) -> float | None:
 
 def as_markdown(found: remedies.Remedies, *, test: str = "balanced test faces") -> str:
     """One row per remedy, and what was measured; test: what the test faces are."""
-    rows = ["| | accuracy, % | equalised-odds gap, % | closed, % | the gap against nothing | needs the group |",
-            "| --- | --- | --- | --- | --- | --- |"]
+    rows = [
+        "| | accuracy, % | equalised-odds gap, % | closed, % | the gap against nothing | needs the group |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for one in found.outcomes:
         share = closed(found, one.remedy)
         change = None if one.remedy == remedies.NOTHING else found.change(one.remedy)
         rows.append(
-            f"| {one.title} | " + (one.reason or " | ".join([
-                *(one.estimate(name).text(100, 1) or "not measurable" for name in ("accuracy", "equalised_odds")),
-                "" if share is None or one.remedy == remedies.NOTHING else f"{100 * share:.0f}",
-                change.verdict if change else "", "yes" if one.needs_group else "no",
-            ])) + " |")
+            f"| {one.title} | "
+            + (
+                one.reason
+                or " | ".join(
+                    [
+                        *(
+                            one.estimate(name).text(100, 1) or "not measurable"
+                            for name in ("accuracy", "equalised_odds")
+                        ),
+                        "" if share is None or one.remedy == remedies.NOTHING else f"{100 * share:.0f}",
+                        change.verdict if change else "",
+                        "yes" if one.needs_group else "no",
+                    ]
+                )
+            )
+            + " |"
+        )
     faces = sorted(set(found.train_faces))
-    return "\n".join([*rows, "", (
-        f"{found.attribute}: {', '.join(f'{count:,}' for count in faces)} training faces a seed, {found.test_faces:,} "
-        f"{test}; mean over {len(found.seeds)} seeds, ± half of the 95 % interval. {found.base}, on "
-        f"{found.columns:,} of {found.channels:,} channels."
-    ), ""])
+    return "\n".join(
+        [
+            *rows,
+            "",
+            (
+                f"{found.attribute}: {', '.join(f'{count:,}' for count in faces)} training faces a seed, "
+                f"{found.test_faces:,} "
+                f"{test}; mean over {len(found.seeds)} seeds, ± half of the 95 % interval. {found.base}, on "
+                f"{found.columns:,} of {found.channels:,} channels."
+            ),
+            "",
+        ]
+    )
 
 
 def _key(table: StyleTable, target: str, sensitive: str, **settings: float) -> str:

@@ -32,9 +32,9 @@ from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 from img2tab_core.networks.stylegan2 import StyleGAN2, layout_of
 
 STATS, STATS_SAMPLES = "stats.npz", 10_000
-OPEN_AT_ONCE = 2                                                     # backbones beside the default: a gigabyte each
-_openings: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)      # one per thing that is opened
-_hashed: dict[tuple[str, int, int], Path] = {}                       # path, size and time of a file -> its conversion
+OPEN_AT_ONCE = 2  # backbones beside the default: a gigabyte each
+_openings: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)  # one per thing that is opened
+_hashed: dict[tuple[str, int, int], Path] = {}  # path, size and time of a file -> its conversion
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Backbone(ABC):
     """A generator and its encoder; both frozen, shared by every visitor."""
 
     name: str
-    key: str                                                         # changes with its weights
+    key: str  # changes with its weights
     generator: MobileStyleGAN | StyleGAN2
     encoder: nn.Module | None
 
@@ -130,11 +130,11 @@ class StyleGAN2Backbone(Backbone):
     @torch.inference_mode()
     def _invert(self, faces: np.ndarray) -> np.ndarray:
         parts = [np.empty((0, *self.latent_avg.shape), np.float32)]
-        for start in range(0, len(faces), 4):                        # at 256 px: one more would not be faster
+        for start in range(0, len(faces), 4):  # at 256 px: one more would not be faster
             x = to_input(torch.from_numpy(np.array(faces[start : start + 4])), INPUT_SIZE)
             said = self.encoder(x)
-            said = said[:, None] if said.ndim == 2 else said         # one w for all
-            parts.append((said + self.latent_avg).numpy())           # (b, n_latent, 512)
+            said = said[:, None] if said.ndim == 2 else said  # one w for all
+            parts.append((said + self.latent_avg).numpy())  # (b, n_latent, 512)
         return np.concatenate(parts)
 
 
@@ -149,7 +149,7 @@ def open_backbone(name: str = NAME) -> Backbone:
     added = added_backbones()
     if name in added:
         folder = home() / "converted" / added[name]["folder"]
-        with _openings[folder]:                                      # whoever wants another one does not wait
+        with _openings[folder]:  # whoever wants another one does not wait
             return _open_stylegan2(name, folder)
     try:
         facts = os.stat(name)
@@ -159,7 +159,7 @@ def open_backbone(name: str = NAME) -> Backbone:
         mark = (os.path.abspath(name), facts.st_size, facts.st_mtime_ns)
         with _openings[mark]:
             if mark not in _hashed or not (_hashed[mark] / checkpoints.RECORD).is_file():
-                _hashed[mark] = checkpoints.convert(Path(name))      # a gigabyte is hashed once per process
+                _hashed[mark] = checkpoints.convert(Path(name))  # a gigabyte is hashed once per process
             return _open_stylegan2(name, _hashed[mark])
     names = ", ".join([NAME, *added])
     raise Img2TabError(
@@ -182,7 +182,12 @@ def _open_stylegan2(name: str, folder: Path) -> StyleGAN2Backbone:
         )
     parts = checkpoints.open_parts(folder)
     return StyleGAN2Backbone(
-        name, folder.name, parts.generator, parts.encoder, parts.encoder_type, parts.latent_avg,
+        name,
+        folder.name,
+        parts.generator,
+        parts.encoder,
+        parts.encoder_type,
+        parts.latent_avg,
         _stats_of(folder, parts.generator),
     )
 
@@ -207,7 +212,7 @@ def measured_stats(generator: MobileStyleGAN | StyleGAN2, *, count: int = STATS_
     total = torch.zeros(2, generator.layout.total, dtype=torch.float64)
     for start in range(0, count, 500):
         w = generator.mapping(torch.randn(min(500, count - start), 512, generator=noise))
-        psi = generator.styles(w).double()                           # (b, D)
+        psi = generator.styles(w).double()  # (b, D)
         total += torch.stack([psi.sum(dim=0), psi.square().sum(dim=0)])
     mean = total[0] / count
     std = (total[1] / count - mean.square()).clamp(min=0).sqrt()
@@ -254,10 +259,21 @@ def remove_backbone(name: str) -> None:
 def describe(name: str) -> dict:
     """What is known of a backbone without opening it: file, date, size, encoder."""
     if name == NAME:
-        return {"name": name, "file": "part of Img2Tab Studio", "size": MobileStyleGAN.size, "encoder": "FaceEncoder",
-                "channels": MobileStyleGAN.layout.total}
+        return {
+            "name": name,
+            "file": "part of Img2Tab Studio",
+            "size": MobileStyleGAN.size,
+            "encoder": "FaceEncoder",
+            "channels": MobileStyleGAN.layout.total,
+        }
     about = added_backbones()[name]
     record = checkpoints.record_of(home() / "converted" / about["folder"])
     layout = layout_of(record["size"]) if record else None
-    return {"name": name, "file": about["file"], "added": about["added"], "size": record.get("size"),
-            "encoder": record.get("encoder_type") or None, "channels": layout.total if layout else None}
+    return {
+        "name": name,
+        "file": about["file"],
+        "added": about["added"],
+        "size": record.get("size"),
+        "encoder": record.get("encoder_type") or None,
+        "channels": layout.total if layout else None,
+    }

@@ -26,8 +26,8 @@ from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.resnet50 import ResNet50Features, moco_state
 from img2tab_core.networks.stylegan2 import StyleGAN2
 
-CONVERSION = 1                                                       # raise it when names or records change
-NAMED = 5                                                            # of what is missing or too much, so many are named
+CONVERSION = 1  # raise it when names or records change
+NAMED = 5  # of what is missing or too much, so many are named
 TENSORS, RECORD = "weights.safetensors", "record.json"
 STYLEGAN2, IR_SE50, MOCO = "stylegan2", "ir-se50", "moco-v2"
 TITLES = {
@@ -35,7 +35,7 @@ TITLES = {
     IR_SE50: "the IR-SE50 face recogniser (model_ir_se50.pth)",
     MOCO: "a MoCo v2 ResNet-50 (state_dict with module.encoder_q.*)",
 }
-COUNTER = "num_batches_tracked"                                      # files older than PyTorch 0.4.1 lack it; unused
+COUNTER = "num_batches_tracked"  # files older than PyTorch 0.4.1 lack it; unused
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ def _converted(file: Path, kind: str) -> Path:
     folder = place / key[:16]
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with open(place / f".{key[:16]}.lock", "w") as lock:         # two at once: the second takes what the first made
+        with open(place / f".{key[:16]}.lock", "w") as lock:  # two at once: the second takes what the first made
             hold(lock)
             found = record_of(folder)
             if found.get("conversion") != CONVERSION or found.get("sha256") != key:
@@ -145,8 +145,10 @@ def _convert(file: Path, key: str, folder: Path) -> None:
     workshop = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     try:
         save_file({name: value.contiguous() for name, value in state.items()}, workshop / TENSORS)
-        write_json(workshop / RECORD, {
-            "conversion": CONVERSION, "sha256": key, "source": file.name, "tensors": len(state), **facts})
+        write_json(
+            workshop / RECORD,
+            {"conversion": CONVERSION, "sha256": key, "source": file.name, "tensors": len(state), **facts},
+        )
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(workshop, folder)
     finally:
@@ -186,10 +188,14 @@ def _encoder_and_generator(name: str, content: dict) -> tuple[dict[str, Tensor],
 
     checked = _strict(name, STYLEGAN2, state, both)
     average = content.get("latent_avg")
-    if opts.get("start_from_latent_avg") is False:                   # trained to say w itself
+    if opts.get("start_from_latent_avg") is False:  # trained to say w itself
         average = torch.zeros(n_latent, W_DIM)
     return checked | {"latent_avg": _average(name, average, checked, size)}, {
-        "kind": STYLEGAN2, "size": size, "n_latent": n_latent, "encoder_type": kind}
+        "kind": STYLEGAN2,
+        "size": size,
+        "n_latent": n_latent,
+        "encoder_type": kind,
+    }
 
 
 def _generator_only(name: str, content: dict) -> tuple[dict[str, Tensor], dict]:
@@ -197,7 +203,11 @@ def _generator_only(name: str, content: dict) -> tuple[dict[str, Tensor], dict]:
     size = _size_of(name, state, "decoder.")
     checked = _strict(name, STYLEGAN2, state, lambda: nn.ModuleDict({"decoder": StyleGAN2(size)}), prefix="decoder.")
     return checked | {"latent_avg": _average(name, content.get("latent_avg"), checked, size)}, {
-        "kind": STYLEGAN2, "size": size, "n_latent": StyleGAN2.latents(size), "encoder_type": ""}
+        "kind": STYLEGAN2,
+        "size": size,
+        "n_latent": StyleGAN2.latents(size),
+        "encoder_type": "",
+    }
 
 
 def _size_of(name: str, state: Mapping[str, Tensor], prefix: str) -> int:
@@ -205,8 +215,10 @@ def _size_of(name: str, state: Mapping[str, Tensor], prefix: str) -> int:
     layers = {key.split(".")[2] for key in state if key.startswith(f"{prefix}to_rgbs.")}
     size = 4 << len(layers)
     if not 32 <= size <= 1024:
-        raise Img2TabError(f"The generator in {name} must draw 32 to 1024 px, got one of {size} px ({len(layers)} "
-                           "doublings). Name another file.")
+        raise Img2TabError(
+            f"The generator in {name} must draw 32 to 1024 px, got one of {size} px ({len(layers)} "
+            "doublings). Name another file."
+        )
     return size
 
 
@@ -218,8 +230,11 @@ def _average(name: str, average: Any, state: Mapping[str, Tensor], size: int) ->
         noise = torch.randn(10_000, W_DIM, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
             average = generator.mapping(noise).mean(dim=0).clone()
-    if not isinstance(average, Tensor) or average.shape[-1:] != (W_DIM,) or average.numel() not in (
-            W_DIM, n_latent * W_DIM):
+    if (
+        not isinstance(average, Tensor)
+        or average.shape[-1:] != (W_DIM,)
+        or average.numel() not in (W_DIM, n_latent * W_DIM)
+    ):
         shape = tuple(average.shape) if isinstance(average, Tensor) else type(average).__name__
         raise Img2TabError(f"latent_avg in {name} must be ({W_DIM},) or ({n_latent}, {W_DIM}), got {shape}.")
     if average.is_sparse or average.is_complex() or not torch.isfinite(average.float()).all():
@@ -241,14 +256,21 @@ def _strict(
     if kind != STYLEGAN2:
         missing = [key for key in missing if not key.endswith(COUNTER)]
     odd = [
-        key for key in wanted if key in state
-        and (not isinstance(state[key], Tensor) or state[key].shape != wanted[key].shape
-             or state[key].layout != torch.strided or state[key].is_complex())
+        key
+        for key in wanted
+        if key in state
+        and (
+            not isinstance(state[key], Tensor)
+            or state[key].shape != wanted[key].shape
+            or state[key].layout != torch.strided
+            or state[key].is_complex()
+        )
     ]
     faults = [
         f"{len(keys):,} {word} ({', '.join(key.removeprefix(prefix) for key in keys[:NAMED])}"
         f"{', ...' if len(keys) > NAMED else ''})"
-        for word, keys in (("missing", missing), ("too many", extra), ("of another shape", odd)) if keys
+        for word, keys in (("missing", missing), ("too many", extra), ("of another shape", odd))
+        if keys
     ]
     if faults:
         raise Img2TabError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from img2tab_core.networks.features import Features
 
-FEATURE_BYTES = 160 << 20              # one face in the last layers of a StyleGAN2 at 1024 px; of all visitors together
+FEATURE_BYTES = 160 << 20  # one face in the last layers of a StyleGAN2 at 1024 px; of all visitors together
 
 
 class FeatureCache:

@@ -11,7 +11,7 @@ from img2tab_core.networks.face_descriptor import FaceDescriptor, chips_of
 from img2tab_core.networks.face_encoder import to_input
 
 WORDS = ("good", "partial", "poor")
-GOOD, PARTIAL = (0.40, 0.25), (0.60, 0.40)            # below which identity distance and difference; see `judge`
+GOOD, PARTIAL = (0.40, 0.25), (0.60, 0.40)  # below which identity distance and difference; see `judge`
 SENTENCES = {
     "good": "The reconstruction shows this person.",
     "partial": "The reconstruction shows somebody much like this person: main traits are kept, not all of them.",
@@ -41,10 +41,16 @@ def judge(descriptor: FaceDescriptor, face: np.ndarray, drawn: np.ndarray) -> Qu
         word = "good"
     else:
         word = "partial" if distance < partial and apart < partial_apart else "poor"
-    return Quality(word, SENTENCES[word], distance, (
-        f"Identity distance of the mirror images {distance:.2f} (good below {good:.2f}, partial below {partial:.2f}); "
-        f"difference of the pictures {apart:.2f} (good below {good_apart:.2f}, partial below {partial_apart:.2f})."
-    ))
+    return Quality(
+        word,
+        SENTENCES[word],
+        distance,
+        (
+            f"Identity distance of the mirror images {distance:.2f} (good below {good:.2f}, partial below "
+            f"{partial:.2f}); "
+            f"difference of the pictures {apart:.2f} (good below {good_apart:.2f}, partial below {partial_apart:.2f})."
+        ),
+    )
 
 
 @torch.inference_mode()

@@ -34,24 +34,24 @@ from img2tab_core.networks.stylegan2 import StyleGAN2
 class Recipe:
     """Every constant of the method; distances in w are in units of the spread of w, pictures in [-1, 1]."""
 
-    size: int = 128                                   # px of the preview that is compared with the face
-    rate: float = 0.03                                # of Adam, in w; falls to 0 over the second half of the budget
+    size: int = 128  # px of the preview that is compared with the face
+    rate: float = 0.03  # of Adam, in w; falls to 0 over the second half of the budget
     betas: tuple[float, float] = (0.9, 0.99)
-    warm_up: int = 5                                  # steps over which the rate rises
-    pixels: float = 6.0                               # weight of the mean square of the pixels' differences
-    coarse: float = 6.0                               # the same after 4x4 means: colours and shapes
-    identity: float = 0.5                             # the descriptors' distance, as it is and mirrored
-    enough: float = 0.25                              # a distance below which the person is not pursued further
-    layers: float = 0.3                               # mean square of how the layers move against each other
-    start: float = 0.2                                # mean square of how their mean moves from the encoder's
+    warm_up: int = 5  # steps over which the rate rises
+    pixels: float = 6.0  # weight of the mean square of the pixels' differences
+    coarse: float = 6.0  # the same after 4x4 means: colours and shapes
+    identity: float = 0.5  # the descriptors' distance, as it is and mirrored
+    enough: float = 0.25  # a distance below which the person is not pursued further
+    layers: float = 0.3  # mean square of how the layers move against each other
+    start: float = 0.2  # mean square of how their mean moves from the encoder's
     face: tuple[float, float, float, float] = (0.15, 0.25, 0.85, 0.95)  # left, top, right, bottom as shares of the side
-    face_weight: float = 3.0                          # of pixels inside, against 1 outside
-    patience: int = 60                                # steps without a gain after which it is as good as it gets
-    gain: float = 0.002                               # the smallest share of the loss that counts as one
+    face_weight: float = 3.0  # of pixels inside, against 1 outside
+    patience: int = 60  # steps without a gain after which it is as good as it gets
+    gain: float = 0.002  # the smallest share of the loss that counts as one
 
 
 RECIPE = Recipe()
-MEASURED = 256                                        # px of the picture that `Likeness` measures
+MEASURED = 256  # px of the picture that `Likeness` measures
 _making = threading.Lock()
 
 
@@ -112,18 +112,18 @@ def refine(
     _check(face, w, backbone, seconds, steps, recipe)
     began = clock()
     desk = _desk_of(backbone.generator, descriptor)
-    target = _picture(face, desk.device)                             # (1, 3, S, S)
+    target = _picture(face, desk.device)  # (1, 3, S, S)
     with torch.no_grad():
-        person = desk.descriptor(chips_of(_both(target)))            # (2, 128)
+        person = desk.descriptor(chips_of(_both(target)))  # (2, 128)
     judge = _Judge(desk, recipe, target, person, torch.from_numpy(np.array(w, np.float32)).to(desk.device))
     before = _likeness(desk, target, person, judge.start)
-    w_plus = judge.start.clone().requires_grad_(True)                # (1, L, 512)
+    w_plus = judge.start.clone().requires_grad_(True)  # (1, L, 512)
     best, least, since = judge.start, float("inf"), 0
     optimiser = torch.optim.Adam([w_plus], lr=recipe.rate, betas=recipe.betas)
     step, why = 0, "budget"
     while True:
         share = step / steps if steps is not None else (clock() - began) / seconds if step else 0.0
-        if share >= 1:                                               # never before the first step
+        if share >= 1:  # never before the first step
             break
         if stopped is not None and stopped():
             why = "cancelled"
@@ -144,7 +144,7 @@ def refine(
         if progress is not None:
             progress(share, f"Step {step}: identity distance {before.identity:.2f} \N{RIGHTWARDS ARROW} {identity:.2f}")
     if step and why != "converged":
-        with torch.no_grad():                                        # where the last step led is not judged yet
+        with torch.no_grad():  # where the last step led is not judged yet
             if float(judge.loss(w_plus)[0]) < least:
                 best = w_plus.detach().clone()
     after = _likeness(desk, target, person, best)
@@ -177,7 +177,8 @@ def _check(
     many = (backbone.generator.n_latent, 512)
     if w.shape not in ((512,), many) or not np.isfinite(w).all():
         raise Img2TabError(
-            f"w must be 512 finite numbers, or {many[0]} times 512, got shape {w.shape}. Encode the face again.")
+            f"w must be 512 finite numbers, or {many[0]} times 512, got shape {w.shape}. Encode the face again."
+        )
     if steps is None and not seconds > 0:
         raise Img2TabError(f"The time for a refinement must be above 0 seconds, got {seconds}. Give 10.")
     if steps is not None and steps < 1:
@@ -189,11 +190,11 @@ class _Judge:
 
     def __init__(self, desk: _Desk, recipe: Recipe, target: Tensor, person: Tensor, w: Tensor) -> None:
         self.desk, self.recipe, self.person = desk, recipe, person
-        w = w.reshape(1, -1, 512)                                    # (1, 1, 512) or (1, L, 512)
-        self.start = w.expand(1, desk.generator.n_latent, -1).clone()                   # (1, L, 512)
-        self.middle = w if w.shape[1] == 1 else w.mean(dim=1, keepdim=True)             # (1, 1, 512)
-        self.own = self.start - self.middle                          # what each layer has of its own: kept
-        self.small = F.avg_pool2d(target, target.shape[-1] // recipe.size)              # (1, 3, size, size)
+        w = w.reshape(1, -1, 512)  # (1, 1, 512) or (1, L, 512)
+        self.start = w.expand(1, desk.generator.n_latent, -1).clone()  # (1, L, 512)
+        self.middle = w if w.shape[1] == 1 else w.mean(dim=1, keepdim=True)  # (1, 1, 512)
+        self.own = self.start - self.middle  # what each layer has of its own: kept
+        self.small = F.avg_pool2d(target, target.shape[-1] // recipe.size)  # (1, 3, size, size)
         left, top, right, bottom = (round(share * recipe.size) for share in recipe.face)
         mask = torch.ones(1, 1, recipe.size, recipe.size, device=desk.device)
         mask[:, :, top:bottom, left:right] = recipe.face_weight
@@ -202,12 +203,12 @@ class _Judge:
     def loss(self, w_plus: Tensor) -> tuple[Tensor, float]:
         """w+ (1, L, 512) -> the loss and, for people who wait, the identity distance in it."""
         desk, recipe = self.desk, self.recipe
-        styles = desk.generator.styles(w_plus)                       # float32: cheap, and the gradient stays whole
+        styles = desk.generator.styles(w_plus)  # float32: cheap, and the gradient stays whole
         drawn = desk.quick_generator.synthesis(styles.to(desk.quick), size=recipe.size).float()
         chips = chips_of(_both(drawn)).to(desk.quick).contiguous(memory_format=torch.channels_last)
         identity = (desk.quick_descriptor(chips).float() - self.person).norm(dim=1).mean()
-        off = drawn - self.small                                     # (1, 3, size, size)
-        mean = w_plus.mean(dim=1, keepdim=True)                      # (1, 1, 512)
+        off = drawn - self.small  # (1, 3, size, size)
+        mean = w_plus.mean(dim=1, keepdim=True)  # (1, 1, 512)
         loss = (
             recipe.pixels * (self.mask * off.square()).mean()
             + recipe.coarse * F.avg_pool2d(off, 4).square().mean()
@@ -228,11 +229,11 @@ class _Desk:
     descriptor: FaceDescriptor
     quick_generator: MobileStyleGAN | StyleGAN2
     quick_descriptor: FaceDescriptor
-    spread: float                                     # root mean square deviation of a feature of w about its mean
+    spread: float  # root mean square deviation of a feature of w about its mean
 
 
 def _desk_of(generator: MobileStyleGAN | StyleGAN2, descriptor: FaceDescriptor) -> _Desk:
-    with _making:                                                    # two visitors at once: the copies are made once
+    with _making:  # two visitors at once: the copies are made once
         return _made_desk(generator, descriptor)
 
 
@@ -246,7 +247,7 @@ def _made_desk(generator: MobileStyleGAN | StyleGAN2, descriptor: FaceDescriptor
         if device.type == "cpu" and dtype == torch.float32:
             return network
         copied = copy.deepcopy(network).to(device, dtype).requires_grad_(False)
-        if isinstance(network, StyleGAN2):                           # its weights have five dimensions
+        if isinstance(network, StyleGAN2):  # its weights have five dimensions
             return copied
         return copied.to(memory_format=torch.channels_last)
 
@@ -264,7 +265,7 @@ def _quick_in_bfloat16(device: torch.device) -> bool:
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        return False                                                 # no Linux: not known, so the safe one
+        return False  # no Linux: not known, so the safe one
     return any(flag in flags.split() for flag in ("avx512_bf16", "amx_bf16"))
 
 

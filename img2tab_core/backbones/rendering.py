@@ -19,8 +19,8 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import ChannelStats, Edit, StyleCode, digest
 from img2tab_core.networks.features import Low
 
-STOPS = 4                              # edited layers before which the features of one picture are kept
-ON_CARD = 16                           # codes drawn at once on a graphics card
+STOPS = 4  # edited layers before which the features of one picture are kept
+ON_CARD = 16  # codes drawn at once on a graphics card
 _copying = threading.Lock()
 
 # How near a picture comes to that of float32. exact: within rounding. close: within 2 of 255 levels, for a person who
@@ -69,10 +69,10 @@ def draw_raw(
     """
     generator, device = placed(generator)
     low = low_of(generator, device, care)
-    if device.type != "cpu":                                         # many at once, and nothing kept: it is fast enough
+    if device.type != "cpu":  # many at once, and nothing kept: it is fast enough
         pictures = _card.do(_OnCard(generator, device, size, low), [code.values for code in codes])
         return np.stack(pictures)
-    pictures = [                                                     # one at a time: stays in cache, faster on a CPU
+    pictures = [  # one at a time: stays in cache, faster on a CPU
         _drawn(generator, torch.from_numpy(code.values.copy())[None], size, reuse, low) for code in codes
     ]
     return torch.stack(pictures).permute(0, 2, 3, 1).contiguous().numpy()
@@ -95,7 +95,7 @@ def _drawn_on_card(how: _OnCard, codes: list[np.ndarray]) -> np.ndarray:
     return pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-_card = Batches(_drawn_on_card, most=ON_CARD)                        # one line for all visitors, one stream
+_card = Batches(_drawn_on_card, most=ON_CARD)  # one line for all visitors, one stream
 
 
 def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None, low: Low | None) -> Tensor:
@@ -106,8 +106,12 @@ def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None,
     offsets, values = generator.layout.offsets, styles[0].numpy()
     keys = {
         layer: (
-            reuse.key, layer, generator.side(layer, size), low if low and layer > low.layer else None,
-            digest(values[: offsets[layer]].tobytes()))
+            reuse.key,
+            layer,
+            generator.side(layer, size),
+            low if low and layer > low.layer else None,
+            digest(values[: offsets[layer]].tobytes()),
+        )
         for layer in layers
     }
     found, known = None, 0
@@ -116,7 +120,7 @@ def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None,
         if found is not None:
             known = layer
             break
-    for layer in layers if len(layers) <= STOPS else layers[:1]:     # of a family, which moves them all, the first
+    for layer in layers if len(layers) <= STOPS else layers[:1]:  # of a family, which moves them all, the first
         if layer > known:
             found = generator.prefix(styles, layer, size=size, after=found, low=low)
             reuse.cache.put(keys[layer], found)
@@ -127,7 +131,7 @@ def placed(generator: Generator) -> tuple[Generator, torch.device]:
     """The generator where it draws: as it is, or on a machine with CUDA its copy there; and the device."""
     if isinstance(generator, nn.Module) and torch.cuda.is_available():
         device = torch.device("cuda")
-        with _copying:                                               # two visitors at once: the copy is made once
+        with _copying:  # two visitors at once: the copy is made once
             return _copied(generator, device), device
     return generator, torch.device("cpu")
 

@@ -38,7 +38,7 @@ class Estimate:
         return None if self.high is None else self.high - self.mean
 
     def text(self, scale: float, digits: int) -> str | None:
-        """"93.1 ± 0.4", without the second part for one seed; None for none."""
+        """ "93.1 ± 0.4", without the second part for one seed; None for none."""
         if self.mean is None:
             return None
         half = "" if self.half is None else f" ± {scale * self.half:.{digits}f}"

@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeVar
 from img2tab_core.base.errors import Cancelled
 
 Report = Callable[[float, str], None]  # the share done, 0 to 1, and a few words
-Cancel = Callable[[], bool] | None     # whether to stop; None: nobody can
+Cancel = Callable[[], bool] | None  # whether to stop; None: nobody can
 
 T = TypeVar("T")
 State = Literal["running", "done", "failed", "cancelled"]

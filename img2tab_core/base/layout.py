@@ -35,8 +35,7 @@ class StyleLayout:
         """Flat index -> (layer, channel within the layer)."""
         if not 0 <= index < self.total:
             raise Img2TabError(
-                f"Channel index must be between 0 and {self.total - 1}, got {index}. "
-                "Choose a channel of this backbone."
+                f"Channel index must be between 0 and {self.total - 1}, got {index}. Choose a channel of this backbone."
             )
         layer = bisect_right(self.offsets, index) - 1
         return layer, index - self.offsets[layer]

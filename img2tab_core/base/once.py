@@ -25,9 +25,9 @@ class Once(Generic[K, V]):
             raise ValueError(f"limit must be at least 1, got {limit}.")
         self.limit = limit
         self._weigh = weigh or (lambda value: 1)
-        self._lock = threading.Lock()                                # held for moments only
+        self._lock = threading.Lock()  # held for moments only
         self._kept: OrderedDict[K, V] = OrderedDict()
-        self._locks: dict[K, tuple[threading.RLock, int]] = {}       # of a key being computed, and how many want it
+        self._locks: dict[K, tuple[threading.RLock, int]] = {}  # of a key being computed, and how many want it
         self._weight = 0
 
     def get(self, key: K, compute: Callable[[], V]) -> V:
@@ -91,7 +91,7 @@ class Once(Generic[K, V]):
                 lock.release()
             with self._lock:
                 lock, wanted = self._locks.pop(key)
-                if wanted > 1:                                       # else nobody waits: a lock outlives no work
+                if wanted > 1:  # else nobody waits: a lock outlives no work
                     self._locks[key] = lock, wanted - 1
 
     @property

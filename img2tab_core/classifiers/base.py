@@ -17,7 +17,7 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Cancel, Report
 from img2tab_core.base.records import read_only
 
-BLOCK = 256            # channels copied at once
+BLOCK = 256  # channels copied at once
 
 
 class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
@@ -33,11 +33,11 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
     channels only.
     """
 
-    kind: ClassVar[str]                        # the word in model.json
-    file: ClassVar[str]                        # the file beside model.json
-    library: ClassVar[str]                     # the package whose version decides the result, as pip calls it
-    measures: ClassVar[tuple[str, ...]]        # what `importance` can be measured by, the default first
-    explains: ClassVar[bool] = False           # whether it has exact contributions in log-odds
+    kind: ClassVar[str]  # the word in model.json
+    file: ClassVar[str]  # the file beside model.json
+    library: ClassVar[str]  # the package whose version decides the result, as pip calls it
+    measures: ClassVar[tuple[str, ...]]  # what `importance` can be measured by, the default first
+    explains: ClassVar[bool] = False  # whether it has exact contributions in log-odds
 
     excluded: frozenset[int]
     screen: int | None
@@ -240,12 +240,12 @@ def checked_training(
 
 def gathered(X: np.ndarray, rows: np.ndarray, used: np.ndarray) -> np.ndarray:
     """The rows of X with the channels that are used; a new float32 (n, k), column-major."""
-    narrow = np.empty((len(used), len(rows)), np.float32)            # (k, n)
+    narrow = np.empty((len(used), len(rows)), np.float32)  # (k, n)
     everything = len(rows) == len(X) and np.array_equal(rows, np.arange(len(X)))
     for start in range(0, len(used), BLOCK):
         part = slice(start, start + BLOCK)
-        values = X.T[used[part]]                                     # (b, N)
-        with np.errstate(over="ignore"):                             # too large for float32: found just below
+        values = X.T[used[part]]  # (b, N)
+        with np.errstate(over="ignore"):  # too large for float32: found just below
             narrow[part] = values if everything else values.take(rows, axis=1)
         _must_be_finite(narrow[part], used[part])
     return narrow.T
@@ -294,8 +294,8 @@ def _by_class_means(X: np.ndarray, y: np.ndarray, rows: np.ndarray, candidates: 
     score = np.zeros(len(candidates))
     for start in range(0, len(candidates), BLOCK):
         channels = candidates[start : start + BLOCK]
-        part = X.T[channels].take(rows, axis=1)                      # (b, n)
-        with np.errstate(invalid="ignore", over="ignore"):           # no finite numbers: found just below
+        part = X.T[channels].take(rows, axis=1)  # (b, n)
+        with np.errstate(invalid="ignore", over="ignore"):  # no finite numbers: found just below
             gap = part[:, y == 1].mean(axis=1, dtype=np.float64) - part[:, y == 0].mean(axis=1, dtype=np.float64)
             spread = part.std(axis=1, dtype=np.float64)
         _must_be_finite(spread, channels)

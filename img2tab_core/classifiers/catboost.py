@@ -28,7 +28,7 @@ from img2tab_core.classifiers.base import (
 )
 
 TRIED_PER_SPLIT = 100  # channels one split chooses from, drawn anew each time
-BINS = 32              # values a channel is rounded to while training
+BINS = 32  # values a channel is rounded to while training
 # what decides a model beside its parameters
 RECIPE = f"catboost {version('catboost')}, {TRIED_PER_SPLIT} tried, {BINS} bins"
 TITLE = "CatBoost"
@@ -77,13 +77,13 @@ class Rounded:
         if channels is not None:
             wanted[:] = False
             wanted[channels] = True
-        with np.errstate(over="ignore"):                             # too large for float32: found just below
+        with np.errstate(over="ignore"):  # too large for float32: found just below
             psi = np.asfortranarray(psi, np.float32)
         finite = _finite(psi)
         known = wanted & finite
         if not known.any():
             raise Img2TabError("At least one channel must be finite in every face, got none. Encode again.")
-        if not finite.all():                                         # CatBoost refuses a gap in ignored channels too
+        if not finite.all():  # CatBoost refuses a gap in ignored channels too
             psi = np.array(psi, order="F")
             psi[:, ~finite] = 0
         whole = catboost.Pool(psi, np.asarray(labels, np.int64))
@@ -99,7 +99,8 @@ class Rounded:
             differs[np.loadtxt(borders, usecols=0, dtype=np.int64, ndmin=1)] = True
             # a channel without borders would get new ones from the unseen rows, so it is left out there
             second.quantize(
-                border_count=BINS, input_borders=str(borders), ignored_features=np.flatnonzero(~differs).tolist())
+                border_count=BINS, input_borders=str(borders), ignored_features=np.flatnonzero(~differs).tolist()
+            )
         return cls(first, second, read_only(known), read_only(differs))
 
     def write(self, folder: Path) -> None:
@@ -111,7 +112,8 @@ class Rounded:
         except catboost.CatBoostError as error:
             raise OSError(str(error)) from error
         channels = {
-            "count": len(self.known), "unknown": np.flatnonzero(~self.known).tolist(),
+            "count": len(self.known),
+            "unknown": np.flatnonzero(~self.known).tolist(),
             "constant": np.flatnonzero(self.known & ~self.differs).tolist(),
         }
         (folder / "channels.json").write_text(json.dumps(channels), encoding="utf-8")
@@ -252,7 +254,7 @@ class CatBoostConcepts(ConceptClassifier):
     def contributions(self, codes: np.ndarray) -> np.ndarray:
         shap = self.booster_.get_feature_importance(
             self._pool(codes), type="ShapValues", thread_count=self._threads(len(codes))
-        )                                                            # (n, D + 1), the last column is the baseline
+        )  # (n, D + 1), the last column is the baseline
         return shap[:, [*self.screened_, shap.shape[1] - 1]]
 
     def _pool(self, codes: np.ndarray):
@@ -319,12 +321,12 @@ def _widened(codes: np.ndarray, used: np.ndarray, width: int) -> np.ndarray:
     # fresh pages of the system, not of malloc, which `img2tab serve` tells to keep what it has: a page of zeros that
     # nobody writes to takes no memory, and CatBoost does not read what is ignored
     pages = mmap.mmap(-1, max(1, width * len(codes)) * 4)
-    wide = np.frombuffer(pages, np.float32, width * len(codes)).reshape(width, len(codes))        # (D, n)
+    wide = np.frombuffer(pages, np.float32, width * len(codes)).reshape(width, len(codes))  # (D, n)
     wide[used] = codes.T
     return wide.T
 
 
 def _finite(psi: np.ndarray) -> np.ndarray:
     """Which channels of (N, D) have finite numbers only; bool (D,)."""
-    parts = [psi.T[start : start + BLOCK] for start in range(0, psi.shape[1], BLOCK)]            # each (b, N)
+    parts = [psi.T[start : start + BLOCK] for start in range(0, psi.shape[1], BLOCK)]  # each (b, N)
     return np.concatenate([np.isfinite(part).all(axis=1) for part in parts])

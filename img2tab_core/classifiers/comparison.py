@@ -114,7 +114,10 @@ class Comparison:
         try:
             contenders = tuple(
                 Contender(
-                    kind=row["kind"], title=row["title"], reason=row["reason"], measure=row["measure"],
+                    kind=row["kind"],
+                    title=row["title"],
+                    reason=row["reason"],
+                    measure=row["measure"],
                     trials=tuple(Trial(**_tuples(trial)) for trial in row["trials"]),
                 )
                 for row in stored["contenders"]
@@ -198,15 +201,22 @@ def compare(
     report, count, done = progress or (lambda fraction, text: None), len(seeds) * len(kinds), 0
     taken = len(rows)
     for number, seed in enumerate(seeds):
-        chosen = drawn(labels, faces, seed=seed)                     # (taken,) positions in rows
+        chosen = drawn(labels, faces, seed=seed)  # (taken,) positions in rows
         taken, codes = len(chosen), _codes(table, rows[chosen])
         for kind in kinds:
             where = f"{classifiers.KINDS[kind].title}, seed {number + 1} of {len(seeds)}"
             if reasons[kind] is None:
                 try:
                     found = _trial(
-                        kind, seed, codes, labels[chosen], test_codes, test_labels, excluded=excluded,
-                        progress=_within(report, done, count, where), cancelled=cancelled,
+                        kind,
+                        seed,
+                        codes,
+                        labels[chosen],
+                        test_codes,
+                        test_labels,
+                        excluded=excluded,
+                        progress=_within(report, done, count, where),
+                        cancelled=cancelled,
                     )
                     for by, importance in found.importance.items():
                         trials[kind, by].append(_questioned(found, importance, seed, distance, remaining, furthest, ks))
@@ -219,15 +229,24 @@ def compare(
             done += 1
             report(done / count, where)
     return Comparison(
-        table=table.name, table_key=table.key, target=target, faces=taken, test_faces=len(test_rows),
-        channels=len(remaining), excluded=tuple(sorted(excluded)), seeds=tuple(map(int, seeds)), ks=ks,
+        table=table.name,
+        table_key=table.key,
+        target=target,
+        faces=taken,
+        test_faces=len(test_rows),
+        channels=len(remaining),
+        excluded=tuple(sorted(excluded)),
+        seeds=tuple(map(int, seeds)),
+        ks=ks,
         chance=tuple(min(k / len(remaining), 1.0) for k in ks),
         best_distance=tuple(float(distance[furthest[:k]].mean()) for k in ks),
         contenders=tuple(
             # seeds of a kind that failed later are dropped: its interval would be over others than its neighbours'
-            Contender(kind, classifiers.KINDS[kind].title, (), reasons[kind]) if reasons[kind]
+            Contender(kind, classifiers.KINDS[kind].title, (), reasons[kind])
+            if reasons[kind]
             else Contender(kind, _title(kind, by), tuple(trials[kind, by]), None, by)
-            for kind in kinds for by in measures[kind][: 1 if reasons[kind] else None]
+            for kind in kinds
+            for by in measures[kind][: 1 if reasons[kind] else None]
         ),
         versions=_versions([kind for kind in kinds if classifiers.absent(kind) is None]),
     )
@@ -244,8 +263,9 @@ def drawn(labels: np.ndarray, faces: int | None, *, seed: int) -> np.ndarray:
     ones = np.flatnonzero(labels == 1)
     zeros = np.flatnonzero(labels == 0)
     wanted = int(np.clip(round(faces * len(ones) / len(labels)), min(1, len(ones)), max(faces - 1, 1)))
-    return np.sort(np.concatenate([
-        rng.choice(ones, wanted, replace=False), rng.choice(zeros, faces - wanted, replace=False)]))
+    return np.sort(
+        np.concatenate([rng.choice(ones, wanted, replace=False), rng.choice(zeros, faces - wanted, replace=False)])
+    )
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
@@ -304,10 +324,13 @@ def _questioned(
 ) -> Trial:
     """How well the importance finds what is far apart; furthest: the first channels by distance, (max(ks),)."""
     first = scores.top(importance, max(ks))
-    first = first[importance[first] > 0]                             # what it does not use it has not found
+    first = first[importance[first] > 0]  # what it does not use it has not found
     heads = [first[:k] for k in ks]
     return Trial(
-        seed=int(seed), accuracy=trained.metrics.accuracy, auc=trained.metrics.auc, log_loss=trained.metrics.log_loss,
+        seed=int(seed),
+        accuracy=trained.metrics.accuracy,
+        auc=trained.metrics.auc,
+        log_loss=trained.metrics.log_loss,
         seconds=trained.seconds,
         rank_correlation=rank_correlation(importance[remaining], distance[remaining]),
         used=int((importance > 0).sum()),
@@ -317,9 +340,7 @@ def _questioned(
     )
 
 
-def _within(
-    report: Callable[[float, str], None], done: int, count: int, where: str
-) -> Callable[[float, str], None]:
+def _within(report: Callable[[float, str], None], done: int, count: int, where: str) -> Callable[[float, str], None]:
     """Reports the share of one trial as a share of all of them."""
     return lambda share, text: report((done + share) / count, f"{where}: {text}")
 

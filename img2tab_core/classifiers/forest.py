@@ -10,8 +10,8 @@ import numpy as np
 
 from img2tab_core.classifiers.base import Cancel, ConceptClassifier, Report, check_whole, stop_if, two_columns
 
-BATCH = 10          # trees grown between two looks at `cancelled`
-VOTES = 2_000_000   # faces x trees walked down at once; bounds the working memory to about 100 MB
+BATCH = 10  # trees grown between two looks at `cancelled`
+VOTES = 2_000_000  # faces x trees walked down at once; bounds the working memory to about 100 MB
 
 
 class Trees(NamedTuple):
@@ -69,8 +69,12 @@ class ForestConcepts(ConceptClassifier):
         from sklearn.ensemble import RandomForestClassifier
 
         forest = RandomForestClassifier(
-            n_estimators=0, max_features="sqrt", min_samples_leaf=self.leaf, warm_start=True,
-            random_state=self.random_state, n_jobs=self.thread_count,
+            n_estimators=0,
+            max_features="sqrt",
+            min_samples_leaf=self.leaf,
+            warm_start=True,
+            random_state=self.random_state,
+            n_jobs=self.thread_count,
         )
         for done in range(0, self.trees, BATCH):
             stop_if(cancelled)
@@ -115,7 +119,7 @@ def _flattened(trees: list, importance: np.ndarray) -> Trees:
     roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
     leaf = np.concatenate([tree.children_left for tree in trees]) < 0
     offset = np.repeat(roots, [tree.node_count for tree in trees])
-    value = np.concatenate([tree.value[:, 0] for tree in trees])     # (m, 2)
+    value = np.concatenate([tree.value[:, 0] for tree in trees])  # (m, 2)
 
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(tree, name) for tree in trees])
@@ -133,9 +137,9 @@ def _flattened(trees: list, importance: np.ndarray) -> Trees:
 
 def _voted(trees: Trees, codes: np.ndarray) -> np.ndarray:
     """Mean share of class 1 over the leaves the faces fall into; codes (n, k) -> float64 (n,)."""
-    leaves = np.empty((len(codes), len(trees.roots)), np.int64)      # (n, t)
+    leaves = np.empty((len(codes), len(trees.roots)), np.int64)  # (n, t)
     leaves[:] = trees.roots
-    face, tree = np.nonzero(trees.channel[leaves] >= 0)              # the walkers that are not in a leaf yet
+    face, tree = np.nonzero(trees.channel[leaves] >= 0)  # the walkers that are not in a leaf yet
     while len(face):
         node = leaves[face, tree]
         low = codes[face, trees.channel[node]] <= trees.threshold[node]

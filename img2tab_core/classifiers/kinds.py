@@ -41,6 +41,8 @@ class Kind:
     module: str
     package: str
     extra: bool
+
+
 KINDS: dict[str, Kind] = {
     kind.kind: kind
     for kind in (
@@ -68,7 +70,7 @@ def library_version(kind: str) -> str:
     library = _about(kind).estimator.library
     try:
         return version(library)
-    except PackageNotFoundError:                                     # xgboost instead of xgboost-cpu, for instance
+    except PackageNotFoundError:  # xgboost instead of xgboost-cpu, for instance
         return str(getattr(importlib.import_module(_about(kind).module), "__version__", "unknown"))
 
 
@@ -151,9 +153,7 @@ def load(folder: Path) -> ConceptClassifier:
 def _estimator_in(record: object, folder: Path) -> type[ConceptClassifier]:
     kind = record.get("kind") if isinstance(record, dict) else None
     if kind not in KINDS:
-        raise Img2TabError(
-            f"The classifier in {folder} must be one of {', '.join(KINDS)}, got {kind!r}. {ADVICE}"
-        )
+        raise Img2TabError(f"The classifier in {folder} must be one of {', '.join(KINDS)}, got {kind!r}. {ADVICE}")
     return KINDS[kind].estimator
 
 

@@ -18,7 +18,7 @@ from img2tab_core.classifiers.base import (
 )
 
 TITLE = "LightGBM"
-BINS = 32     # values a channel is rounded to while training
+BINS = 32  # values a channel is rounded to while training
 
 
 class LightGBMConcepts(ConceptClassifier):
@@ -65,18 +65,25 @@ class LightGBMConcepts(ConceptClassifier):
     ) -> None:
         lightgbm = imported("lightgbm", title=TITLE)
         params = {
-            "objective": "binary", "num_leaves": self.leaves, "learning_rate": self.learning_rate, "max_bin": BINS,
-            "feature_fraction": self.columns, "lambda_l2": 1.0,
+            "objective": "binary",
+            "num_leaves": self.leaves,
+            "learning_rate": self.learning_rate,
+            "max_bin": BINS,
+            "feature_fraction": self.columns,
+            "lambda_l2": 1.0,
             # both are needed for the same bits each time; by columns is faster where channels outnumber faces
-            "deterministic": True, "force_col_wise": True,
-            "seed": int(self.random_state), "num_threads": _count(self.thread_count), "verbosity": -1,
+            "deterministic": True,
+            "force_col_wise": True,
+            "seed": int(self.random_state),
+            "num_threads": _count(self.thread_count),
+            "verbosity": -1,
         }
         booster = lightgbm.Booster(params, lightgbm.Dataset(codes, y, params=params, free_raw_data=True))
         for done in range(self.iterations):
             stop_if(cancelled)
             finished = booster.update()
             report(0.05 + 0.94 * (done + 1) / self.iterations, f"Tree {done + 1} of {self.iterations}")
-            if finished:                                             # no split is worth anything any more
+            if finished:  # no split is worth anything any more
                 break
         self.booster_ = lightgbm.Booster(model_str=booster.model_to_string())  # without the training data
 

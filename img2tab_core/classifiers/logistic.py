@@ -61,15 +61,15 @@ class LogisticConcepts(ConceptClassifier):
         self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
     ) -> None:
         mean, scale = codes.mean(axis=0, dtype=np.float64), codes.std(axis=0, dtype=np.float64)
-        scale[scale == 0] = 1.0                                      # a constant channel stays at 0
-        standard = (codes - mean) / scale                            # (n, k) float64
+        scale[scale == 0] = 1.0  # a constant channel stays at 0
+        standard = (codes - mean) / scale  # (n, k) float64
         signs, penalty = np.where(y == 1, 1.0, -1.0), 1.0 / (self.strength * len(y))
         done = 0
 
         def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
             """Mean log-loss plus penalty, and its gradient; point (k + 1,), the intercept last."""
-            margin = signs * (standard @ point[:-1] + point[-1])     # (n,)
-            pull = -signs * expit(-margin) / len(y)                  # (n,) derivative by the log-odds
+            margin = signs * (standard @ point[:-1] + point[-1])  # (n,)
+            pull = -signs * expit(-margin) / len(y)  # (n,) derivative by the log-odds
             value = np.logaddexp(0, -margin).mean() + 0.5 * penalty * point[:-1] @ point[:-1]
             return value, np.append(pull @ standard + penalty * point[:-1], pull.sum())
 
@@ -81,7 +81,11 @@ class LogisticConcepts(ConceptClassifier):
 
         start = np.zeros(standard.shape[1] + 1)
         found = minimize(
-            loss, start, jac=True, method="L-BFGS-B", callback=after,
+            loss,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            callback=after,
             options={"maxiter": self.steps, "gtol": 1e-6, "ftol": 1e-12},
         )
         self.weights_, self.intercept_ = found.x[:-1], float(found.x[-1])
@@ -94,7 +98,7 @@ class LogisticConcepts(ConceptClassifier):
         return np.abs(self.weights_)
 
     def contributions(self, codes: np.ndarray) -> np.ndarray:
-        added = self._standard(codes) * self.weights_                # (n, k)
+        added = self._standard(codes) * self.weights_  # (n, k)
         return np.column_stack([added, np.full(len(codes), self.intercept_)])
 
     def _standard(self, codes: np.ndarray) -> np.ndarray:

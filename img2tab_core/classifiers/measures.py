@@ -41,8 +41,8 @@ def explain(model: ConceptClassifier, codes: np.ndarray) -> list[Prediction]:
             f"{KINDS[model.kind].title} cannot say what each concept adds for one face. Choose one of: {able}."
         )
     seen = model.seen(matrix(codes))
-    found = model.contributions(seen)                                # (n, k + 1), the last column is the baseline
-    wide = np.zeros((len(found), model.n_features_in_))              # (n, D)
+    found = model.contributions(seen)  # (n, k + 1), the last column is the baseline
+    wide = np.zeros((len(found), model.n_features_in_))  # (n, D)
     wide[:, model.screened_] = found[:, :-1]
     probabilities = expit(found.sum(axis=1))
     return [

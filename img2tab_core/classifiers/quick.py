@@ -22,15 +22,15 @@ from img2tab_core.classifiers import measures
 from img2tab_core.classifiers.base import ConceptClassifier
 from img2tab_core.classifiers.catboost import RECIPE, CatBoostConcepts, Rounded
 
-COUNTS = (128, 256, 512, 1024)         # of concepts to choose from
-UNMEASURED = 1024                      # concepts until that choice was made
-MARGIN = 0.002                         # accuracy a quick classifier may lose on the validation faces
+COUNTS = (128, 256, 512, 1024)  # of concepts to choose from
+UNMEASURED = 1024  # concepts until that choice was made
+MARGIN = 0.002  # accuracy a quick classifier may lose on the validation faces
 TREES, RATE, TRIED = 400, 0.15, 25
 QUICK_RECIPE = f"{RECIPE}, quick {TREES} trees, rate {RATE}, {TRIED} tried, of {COUNTS}"
-BUDGET = 400_000_000                   # bytes that the rounded codes of one target may take
-FORMAT = "rounded 1"                   # raise the number when what is kept means something else
-ON_DISK = 4                            # targets whose rounded codes are kept; the default table's take 131 MB each
-HOUR = 3600                            # seconds
+BUDGET = 400_000_000  # bytes that the rounded codes of one target may take
+FORMAT = "rounded 1"  # raise the number when what is kept means something else
+ON_DISK = 4  # targets whose rounded codes are kept; the default table's take 131 MB each
+HOUR = 3600  # seconds
 
 
 class QuickConcepts(CatBoostConcepts):
@@ -79,7 +79,8 @@ class Screen:
 def classifier(screen: Screen, *, excluded: frozenset[int] = frozenset(), seed: int = 0) -> QuickConcepts:
     """The quick classifier, not trained yet."""
     return QuickConcepts(
-        iterations=TREES, learning_rate=RATE, screen=screen.count, excluded=excluded, random_state=seed)
+        iterations=TREES, learning_rate=RATE, screen=screen.count, excluded=excluded, random_state=seed
+    )
 
 
 def train(
@@ -118,8 +119,10 @@ def accuracy(model: ConceptClassifier, table: StyleTable, target: str, *, rounde
     """Share of the validation faces of a target that a classifier that `train` trained judges right."""
     rows, labels = tables.labelled(table, target, "validation")
     answers = (
-        model.probabilities_rounded(rounded)[: len(rows)] if _judges(model, rounded)
-        else model.probabilities(table.psi, rows))
+        model.probabilities_rounded(rounded)[: len(rows)]
+        if _judges(model, rounded)
+        else model.probabilities(table.psi, rows)
+    )
     return float(((answers[:, 1] > 0.5) == labels).mean())
 
 
@@ -182,8 +185,12 @@ def make_rounded(table: StyleTable, target: str, order: np.ndarray, *, cancelled
     affordable = BUDGET // (len(train_rows) + len(unseen))
     try:
         return Rounded.of(
-            table.psi, table.labels[target].to_numpy(), train=train_rows, unseen=unseen,
-            channels=order[:affordable] if affordable < table.layout.total else None, cancelled=cancelled,
+            table.psi,
+            table.labels[target].to_numpy(),
+            train=train_rows,
+            unseen=unseen,
+            channels=order[:affordable] if affordable < table.layout.total else None,
+            cancelled=cancelled,
         )
     finally:
         tables.let_go(table.psi)
@@ -196,7 +203,7 @@ def stored_rounded(table: StyleTable, target: str) -> Rounded | None:
         if read_json(folder / "about.json").get("files") != _digests(folder):
             return None
         found = Rounded.read(folder)
-        os.utime(folder)                                             # the one used longest ago goes first
+        os.utime(folder)  # the one used longest ago goes first
     except (OSError, ValueError):
         return None
     return found
@@ -215,7 +222,7 @@ def store_rounded(table: StyleTable, target: str, rounded: Rounded) -> bool:
         rounded.write(workshop)
         about = {"table": table.name, "target": target, "files": _digests(workshop)}
         write_json(workshop / "about.json", about)
-        if folder.exists():                                          # damaged, or another process was first
+        if folder.exists():  # damaged, or another process was first
             shutil.rmtree(folder)
         workshop.rename(folder)
     except OSError:

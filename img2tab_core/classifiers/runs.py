@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     catboost, kinds = later("img2tab_core.classifiers.catboost", "img2tab_core.classifiers.kinds")
 
-DEFAULT_KIND = "catboost"              # of classifier
+DEFAULT_KIND = "catboost"  # of classifier
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,17 @@ def save_run(run: Run, folder: Path) -> None:
     """Write a run: the classifier's files and run.json, which comes last and appears whole."""
     kinds.save(run.classifier, folder)
     about = {
-        "id": run.id, "table": run.table, "target": run.target, "excluded": sorted(run.excluded), "seed": run.seed,
-        "seconds": run.seconds, "metrics": asdict(run.metrics), "origin": run.origin, "table_key": run.table_key,
-        "quick": run.quick, "note": run.note,
+        "id": run.id,
+        "table": run.table,
+        "target": run.target,
+        "excluded": sorted(run.excluded),
+        "seed": run.seed,
+        "seconds": run.seconds,
+        "metrics": asdict(run.metrics),
+        "origin": run.origin,
+        "table_key": run.table_key,
+        "quick": run.quick,
+        "note": run.note,
     }
     keep_json(folder / "run.json", about)
 
@@ -60,26 +68,34 @@ def load_run(folder: Path) -> Run:
         about = json.loads((folder / "run.json").read_text())
         metrics = about["metrics"]
         return Run(
-            id=about["id"], table=about["table"], target=about["target"],
-            classifier=kinds.load(folder), excluded=frozenset(about["excluded"]), seed=about["seed"],
-            metrics=Metrics(**metrics | {
-                "interval": tuple(metrics["interval"]), "confusion": tuple(map(tuple, metrics["confusion"]))}),
-            seconds=about["seconds"], origin=about.get("origin", ""), table_key=about.get("table_key", ""),
-            quick=about.get("quick", False), note=about.get("note", ""),
+            id=about["id"],
+            table=about["table"],
+            target=about["target"],
+            classifier=kinds.load(folder),
+            excluded=frozenset(about["excluded"]),
+            seed=about["seed"],
+            metrics=Metrics(
+                **metrics
+                | {"interval": tuple(metrics["interval"]), "confusion": tuple(map(tuple, metrics["confusion"]))}
+            ),
+            seconds=about["seconds"],
+            origin=about.get("origin", ""),
+            table_key=about.get("table_key", ""),
+            quick=about.get("quick", False),
+            note=about.get("note", ""),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Img2TabError(f"There is no readable run in {folder} ({error}). Train it again.") from error
 
 
-def run_id_of(
-    table: StyleTable, target: str, excluded: frozenset[int], seed: int, kind: str = DEFAULT_KIND
-) -> str:
+def run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: int, kind: str = DEFAULT_KIND) -> str:
     """The same table, target, exclusions, seed, kind and settings give the same id."""
     estimator = kinds.KINDS[kind].estimator
     settings = {name: str(value) for name, value in estimator().get_params().items()}
     recipe = catboost.RECIPE if kind == DEFAULT_KIND else f"{kind} {kinds.library_version(kind)}"
-    return id_of(table, target, json.dumps([
-        recipe, settings, table.key, target, sorted(excluded), seed], sort_keys=True))
+    return id_of(
+        table, target, json.dumps([recipe, settings, table.key, target, sorted(excluded), seed], sort_keys=True)
+    )
 
 
 def id_of(table: StyleTable, target: str, *parts: str) -> str:

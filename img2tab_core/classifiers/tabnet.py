@@ -18,8 +18,8 @@ from img2tab_core.classifiers.base import (
 )
 
 TITLE = "TabNet"
-AT_ONCE = 512     # faces predicted in one go
-SPARSE = 1e-3     # weight of the penalty for attending to many concepts, pytorch-tabnet's own
+AT_ONCE = 512  # faces predicted in one go
+SPARSE = 1e-3  # weight of the penalty for attending to many concepts, pytorch-tabnet's own
 
 
 class TabNetConcepts(ConceptClassifier):
@@ -78,13 +78,13 @@ class TabNetConcepts(ConceptClassifier):
         constant = scale == 0
         scale[constant] = 1.0
         mean, scale = mean.astype(np.float32), scale.astype(np.float32)
-        inputs = torch.from_numpy(np.ascontiguousarray((codes - mean) / scale))   # (n, k)
+        inputs = torch.from_numpy(np.ascontiguousarray((codes - mean) / scale))  # (n, k)
         labels = torch.from_numpy(y)
-        with torch.random.fork_rng(devices=[]):                      # the process's own random numbers stay as they are
+        with torch.random.fork_rng(devices=[]):  # the process's own random numbers stay as they are
             torch.manual_seed(int(self.random_state))
             network = self._network(codes.shape[1])
             shuffle = torch.Generator().manual_seed(int(self.random_state))
-            batches = max(1, len(y) // self.batch)                   # as pytorch-tabnet: no smaller one at the end
+            batches = max(1, len(y) // self.batch)  # as pytorch-tabnet: no smaller one at the end
             total = self.epochs * batches
             optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=self.learning_rate, total_steps=total + 1)
@@ -94,7 +94,7 @@ class TabNetConcepts(ConceptClassifier):
                 for number in range(batches):
                     stop_if(cancelled)
                     part = order[number * self.batch : (number + 1) * self.batch]
-                    scores, attended = network(inputs[part])         # (b, 2), mean of mask x log mask
+                    scores, attended = network(inputs[part])  # (b, 2), mean of mask x log mask
                     loss = torch.nn.functional.cross_entropy(scores, labels[part]) - SPARSE * attended
                     optimizer.zero_grad()
                     loss.backward()
@@ -109,19 +109,24 @@ class TabNetConcepts(ConceptClassifier):
             for part in inputs.split(AT_ONCE):
                 stop_if(cancelled)
                 attention += network.forward_masks(part)[0].sum(dim=0, dtype=torch.float64).numpy()
-        attention[constant] = 0.0                                    # attention may rest there, for want of a nowhere
+        attention[constant] = 0.0  # attention may rest there, for want of a nowhere
         self.network_, self.mean_, self.scale_, self.attention_ = network, mean, scale, attention
 
     def _network(self, channels: int):
         """A new network over so many channels."""
         parts = imported("pytorch_tabnet.tab_network", title=TITLE)
         network = parts.TabNetNoEmbeddings(
-            channels, 2, n_d=self.units, n_a=self.units, n_steps=self.stages, virtual_batch_size=128,
+            channels,
+            2,
+            n_d=self.units,
+            n_a=self.units,
+            n_steps=self.stages,
+            virtual_batch_size=128,
             group_attention_matrix=_Ungrouped(channels),
         )
         for transformer in network.encoder.att_transformers:
-            del transformer.selector                                 # a module; in its place comes a function
-            transformer.selector = sparsemax                         # its own sorts: half of the time of training
+            del transformer.selector  # a module; in its place comes a function
+            transformer.selector = sparsemax  # its own sorts: half of the time of training
         return network
 
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:
@@ -144,7 +149,8 @@ class TabNetConcepts(ConceptClassifier):
 
         tensors = {f"network.{name}": tensor.contiguous() for name, tensor in self._state(self.network_).items()}
         tensors |= {
-            "mean": torch.from_numpy(self.mean_), "scale": torch.from_numpy(self.scale_),
+            "mean": torch.from_numpy(self.mean_),
+            "scale": torch.from_numpy(self.scale_),
             "attention": torch.from_numpy(self.attention_),
         }
         file.write_bytes(save(tensors))
@@ -158,7 +164,7 @@ class TabNetConcepts(ConceptClassifier):
             network = self._network(len(self.screened_))
             names = self._state(network).keys()
             network.load_state_dict({name: tensors[f"network.{name}"] for name in names}, strict=False)
-        except (SafetensorError, RuntimeError) as error:             # RuntimeError: tensors of another shape
+        except (SafetensorError, RuntimeError) as error:  # RuntimeError: tensors of another shape
             raise ValueError(str(error)) from error
         network.eval()
         self.network_, self.attention_ = network, tensors["attention"].numpy()
@@ -186,14 +192,14 @@ def sparsemax(scores):
 
     scores = scores - scores.detach().max(dim=1, keepdim=True).values
     with torch.no_grad():
-        kept = scores > -1.0                                         # the threshold is never lower: the highest is 0
+        kept = scores > -1.0  # the threshold is never lower: the highest is 0
         while True:
-            threshold = ((scores * kept).sum(dim=1, keepdim=True) - 1) / kept.sum(dim=1, keepdim=True)   # (b, 1)
+            threshold = ((scores * kept).sum(dim=1, keepdim=True) - 1) / kept.sum(dim=1, keepdim=True)  # (b, 1)
             fewer = kept & (scores > threshold)
             if torch.equal(fewer, kept):
                 break
             kept = fewer
-    threshold = ((scores * kept).sum(dim=1, keepdim=True) - 1) / kept.sum(dim=1, keepdim=True)           # (b, 1)
+    threshold = ((scores * kept).sum(dim=1, keepdim=True) - 1) / kept.sum(dim=1, keepdim=True)  # (b, 1)
     return torch.where(kept, scores - threshold, 0.0)
 
 

@@ -27,23 +27,27 @@ if TYPE_CHECKING:
     from img2tab_core.classifiers.catboost import Rounded
 else:
     comparison, kinds, measures, quick, xgboost = later(
-        "img2tab_core.classifiers.comparison", "img2tab_core.classifiers.kinds", "img2tab_core.classifiers.measures",
-        "img2tab_core.classifiers.quick", "img2tab_core.classifiers.xgboost")
+        "img2tab_core.classifiers.comparison",
+        "img2tab_core.classifiers.kinds",
+        "img2tab_core.classifiers.measures",
+        "img2tab_core.classifiers.quick",
+        "img2tab_core.classifiers.xgboost",
+    )
 
-JUDGED = 8                             # runs whose answers on the test faces are kept
+JUDGED = 8  # runs whose answers on the test faces are kept
 
 
 class Trainer:
     """Opened tables and trained classifiers of one process; thread-safe, and nothing in it belongs to one visitor."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()                               # held for moments only
-        self._once: dict[object, threading.Lock] = {}                # one per thing that takes seconds to make
+        self._lock = threading.RLock()  # held for moments only
+        self._once: dict[object, threading.Lock] = {}  # one per thing that takes seconds to make
         self._tables: dict[str, StyleTable] = {}
         self._runs: dict[str, Run] = {}
         self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         self._judged: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._rounded: dict[str, Rounded] = {}                       # of the latest target only: 131 MB
+        self._rounded: dict[str, Rounded] = {}  # of the latest target only: 131 MB
         self._screens: dict[str, quick.Screen] = {}
 
     def making(self, what: object) -> threading.Lock:
@@ -113,8 +117,7 @@ class Trainer:
         """A first answer: a small CatBoost on the few concepts of `screen`, marked quick, with a note that says so."""
         excluded, screen = frozenset(map(int, excluded)), self.screen(table, target)
         model = quick.classifier(screen, excluded=excluded, seed=seed)
-        run_id = id_of(
-            table, target, quick.QUICK_RECIPE, str(screen.count), run_id_of(table, target, excluded, seed))
+        run_id = id_of(table, target, quick.QUICK_RECIPE, str(screen.count), run_id_of(table, target, excluded, seed))
         run = self._trained(model, run_id, table, target, progress=progress, cancelled=cancelled)
         return replace(run, quick=True, note=f"Quick answer: {screen.sentence}")
 
@@ -141,10 +144,16 @@ class Trainer:
         report, excluded = progress or silent, frozenset(map(int, excluded))
         if kind != DEFAULT_KIND:
             return self.train(
-                table, target, kind=kind, excluded=excluded, seed=seed, progress=report, cancelled=cancelled)
+                table, target, kind=kind, excluded=excluded, seed=seed, progress=report, cancelled=cancelled
+            )
         first = self.train_quick(
-            table, target, excluded=excluded, seed=seed, cancelled=cancelled,
-            progress=lambda share, text: report(0.15 * share, "A quick answer first"))
+            table,
+            target,
+            excluded=excluded,
+            seed=seed,
+            cancelled=cancelled,
+            progress=lambda share, text: report(0.15 * share, "A quick answer first"),
+        )
         if on_quick is not None:
             on_quick(first)
         report(0.15, "Rounding the style codes, once for this target")
@@ -188,8 +197,14 @@ class Trainer:
             found = self.screen(table, target)
             if not found.measured:
                 found = quick.choose(
-                    table, target, self._order(table, target), full.classifier, rounded=rounded,
-                    progress=lambda share, text: report(0.5 + 0.5 * share, text), cancelled=cancelled)
+                    table,
+                    target,
+                    self._order(table, target),
+                    full.classifier,
+                    rounded=rounded,
+                    progress=lambda share, text: report(0.5 + 0.5 * share, text),
+                    cancelled=cancelled,
+                )
                 self._screens[quick.key_of(table, target)] = found
                 quick.store_screen(table, target, found)
         return found
@@ -243,7 +258,7 @@ class Trainer:
             found = self._rounded.get(key) or quick.stored_rounded(table, target)
             if found is None and make:
                 with self._lock:
-                    self._rounded.clear()                            # room for what making takes
+                    self._rounded.clear()  # room for what making takes
                 found = quick.make_rounded(table, target, order, cancelled=cancelled)
                 quick.store_rounded(table, target, found)
             if found is not None:
@@ -298,7 +313,8 @@ class Trainer:
         """Several kinds of classifier on the same faces: how well they judge, and what their importance finds; kept."""
         distance, _ = self.distances(table, target)
         found = comparison.compare(
-            table, target, distance, kinds=kinds, seeds=seeds, faces=faces, progress=progress, cancelled=cancelled)
+            table, target, distance, kinds=kinds, seeds=seeds, faces=faces, progress=progress, cancelled=cancelled
+        )
         keep_json(self._comparison_file(table, target), found.to_json())
         return found
 
@@ -321,7 +337,7 @@ class Trainer:
             if run_id not in self._runs:
                 try:
                     self._runs[run_id] = load_run(home() / "runs" / run_id)
-                except Img2TabError:                                 # never trained here, or its files are damaged
+                except Img2TabError:  # never trained here, or its files are damaged
                     self._runs[run_id] = self.train(table, target, progress=progress)
                     self.keep(self._runs[run_id])
             return self._runs[run_id]
@@ -340,7 +356,7 @@ class Trainer:
             try:
                 run, when = load_run(file.parent), file.stat().st_mtime
             except (Img2TabError, OSError):
-                continue                                             # damaged: it can only be trained again
+                continue  # damaged: it can only be trained again
             if run.id != standing.id and is_of(run, table):
                 found.append((when, run))
         return [standing, *(run for _, run in sorted(found, key=lambda pair: pair[0]))]

@@ -22,10 +22,20 @@ from img2tab_core.classifiers.base import (
 
 TITLE = "XGBoost"
 GAMMA, ROWS, ALPHA, LAMBDA = 0.3, 0.74, 10.0, 0.1  # of the published classifier
-BINS = 32                                          # values a channel is rounded to while training
+BINS = 32  # values a channel is rounded to while training
 # what XGBoost keeps of every node of a tree
-TREE = ("left_children", "right_children", "split_indices", "split_conditions", "parents", "base_weights",
-        "default_left", "loss_changes", "sum_hessian", "split_type")
+TREE = (
+    "left_children",
+    "right_children",
+    "split_indices",
+    "split_conditions",
+    "parents",
+    "base_weights",
+    "default_left",
+    "loss_changes",
+    "sum_hessian",
+    "split_type",
+)
 
 
 class XGBoostConcepts(ConceptClassifier):
@@ -74,12 +84,24 @@ class XGBoostConcepts(ConceptClassifier):
     ) -> None:
         xgboost = imported("xgboost", title=TITLE)
         data = xgboost.QuantileDMatrix(codes, y, max_bin=BINS, nthread=self.thread_count)
-        booster = xgboost.Booster({
-            "objective": "binary:logistic", "tree_method": "hist", "max_bin": BINS, "max_depth": self.depth,
-            "learning_rate": self.learning_rate, "gamma": GAMMA, "subsample": ROWS,
-            "colsample_bytree": self.columns, "alpha": ALPHA, "lambda": LAMBDA,
-            "seed": self.random_state, "nthread": self.thread_count, "verbosity": 0,
-        }, [data])
+        booster = xgboost.Booster(
+            {
+                "objective": "binary:logistic",
+                "tree_method": "hist",
+                "max_bin": BINS,
+                "max_depth": self.depth,
+                "learning_rate": self.learning_rate,
+                "gamma": GAMMA,
+                "subsample": ROWS,
+                "colsample_bytree": self.columns,
+                "alpha": ALPHA,
+                "lambda": LAMBDA,
+                "seed": self.random_state,
+                "nthread": self.thread_count,
+                "verbosity": 0,
+            },
+            [data],
+        )
         for done in range(self.iterations):
             stop_if(cancelled)
             booster.update(data, done)
@@ -92,7 +114,7 @@ class XGBoostConcepts(ConceptClassifier):
     def importances(self, by: str) -> np.ndarray:
         values = np.zeros(len(self.screened_))
         for name, value in self.booster_.get_score(importance_type=by).items():
-            values[int(name[1:])] = value                            # XGBoost calls its columns f0, f1, ...
+            values[int(name[1:])] = value  # XGBoost calls its columns f0, f1, ...
         return values
 
     def contributions(self, codes: np.ndarray) -> np.ndarray:
@@ -103,7 +125,7 @@ class XGBoostConcepts(ConceptClassifier):
         return imported("xgboost", title=TITLE).DMatrix(codes, nthread=self._threads(len(codes)))
 
     def write(self, file: Path) -> None:
-        file.write_bytes(self.booster_.save_raw("json"))         # exact, and unlike its other format checked below
+        file.write_bytes(self.booster_.save_raw("json"))  # exact, and unlike its other format checked below
 
     def read(self, file: Path) -> None:
         booster = _opened(file.read_bytes(), threads=self.thread_count)

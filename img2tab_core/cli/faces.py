@@ -13,7 +13,7 @@ from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import BackboneName, FaceNumber, Json, TableName, opened_tables, verb
 
 faces_app = typer.Typer()
-MAX_SHIFT = 1_000_000              # beyond it no picture is left, and squares overflow
+MAX_SHIFT = 1_000_000  # beyond it no picture is left, and squares overflow
 
 
 @verb(faces_app)
@@ -46,23 +46,29 @@ def predict(
         code = studio.encode(face, backbone=style_table.backbone)
         prediction = studio.predict(run, code)
         order = np.argsort(-np.abs(prediction.contributions))[:top]
-        results.append({
-            "photo": str(photo), "faces": count, "face": face_number, "target": target,
-            "probability": prediction.probability,
-            "class": target_record.classes[int(prediction.probability > 0.5)],
-            "quality": studio.quality(face, code).word,
-            "concepts": [
-                terminal.concept(style_table, names, int(i)) | {"contribution": float(prediction.contributions[i])}
-                for i in order
-            ],
-        })
+        results.append(
+            {
+                "photo": str(photo),
+                "faces": count,
+                "face": face_number,
+                "target": target,
+                "probability": prediction.probability,
+                "class": target_record.classes[int(prediction.probability > 0.5)],
+                "quality": studio.quality(face, code).word,
+                "concepts": [
+                    terminal.concept(style_table, names, int(i)) | {"contribution": float(prediction.contributions[i])}
+                    for i in order
+                ],
+            }
+        )
     if as_json:
         terminal.print_json({"results": results, "skipped": skipped})
     for result in [] if as_json else results:
         several = f" ({terminal.which(face_number)} of {result['faces']} faces)" if result["faces"] > 1 else ""
         share = max(result["probability"], 1 - result["probability"])
-        typer.echo(f"{terminal.shown(result['photo'])}{several}: {result['class']}, {share:.1%}; "
-                   f"inversion {result['quality']}")
+        typer.echo(
+            f"{terminal.shown(result['photo'])}{several}: {result['class']}, {share:.1%}; inversion {result['quality']}"
+        )
         for concept in result["concepts"]:
             typer.echo(f"    {concept['contribution']:+.3f} log-odds   {terminal.title(concept)}")
     terminal.skipped(skipped, quiet=as_json)
@@ -102,9 +108,16 @@ def encode(
     psi = model.styles(stacked)
     terminal.write_codes(out, psi, model.w_plus(stacked), encoded, model.name)
     if as_json:
-        terminal.print_json({"out": str(out), "backbone": model.name, "encoded": len(encoded),
-                             "channels": psi.shape[1], "photos": encoded,
-                     "skipped": skipped})
+        terminal.print_json(
+            {
+                "out": str(out),
+                "backbone": model.name,
+                "encoded": len(encoded),
+                "channels": psi.shape[1],
+                "photos": encoded,
+                "skipped": skipped,
+            }
+        )
     else:
         typer.echo(f"{len(encoded)} style codes of {psi.shape[1]} channels in {terminal.shown(out)}.")
         _several(encoded, face_number)
@@ -116,10 +129,13 @@ def refine(
     sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
     out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,), backbone.")],
     seconds: Annotated[float, typer.Option(help="Time for one photo.")] = 10.0,
-    steps: Annotated[int | None, typer.Option(
-        min=1, help="So many steps instead of a time: the same result every time.")] = None,
-    picture: Annotated[Path | None, typer.Option(
-        help="A .png to write: a row per photo with the face, the encoder's answer and the refined one.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="So many steps instead of a time: the same result every time.")
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="A .png to write: a row per photo with the face, the encoder's answer and the refined one."),
+    ] = None,
     backbone: BackboneName = DEFAULT_BACKBONE,
     face_number: FaceNumber = 1,
     no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
@@ -141,7 +157,7 @@ def refine(
     files = terminal.all_photos(sources)
     studio, report = terminal.studio(), terminal.progress(as_json)
     table = next((one for one in opened_tables(studio)[0] if one.backbone == backbone), None)
-    run = table and studio.run(table, table.targets[0].name)         # whose strongest concepts are the known edit
+    run = table and studio.run(table, table.targets[0].name)  # whose strongest concepts are the known edit
     psi, w, rows, refined, skipped = [], [], [], [], []
     with terminal.interrupted() as stopped:
         for i, file in enumerate(files):
@@ -154,7 +170,8 @@ def refine(
             try:
                 face, count = terminal.face(studio, file, face_number, aligned=no_align)
                 code, found = studio.refine(
-                    face, backbone=backbone, seconds=seconds, steps=steps, progress=part, stopped=stopped)
+                    face, backbone=backbone, seconds=seconds, steps=steps, progress=part, stopped=stopped
+                )
                 if found.steps == 0:
                     break
                 quick = studio.encode(face, backbone=backbone)
@@ -168,20 +185,33 @@ def refine(
                 continue
             psi.append(code.values)
             w.append(found.w_plus)
-            refined.append({"photo": str(file), "faces": count} | {
-                name: value for name, value in asdict(found).items() if name != "w_plus"}
-                | {"known_edit": asdict(studio.edit_agreement(run, quick, code)) if run else None})
+            refined.append(
+                {"photo": str(file), "faces": count}
+                | {name: value for name, value in asdict(found).items() if name != "w_plus"}
+                | {"known_edit": asdict(studio.edit_agreement(run, quick, code)) if run else None}
+            )
         cut = stopped()
     if not w:
         raise Img2TabError(
-            "Stopped before a photo was refined; nothing was written." if cut or not skipped
-            else f"None of {len(files)} photos could be refined. The first: {skipped[0]['reason']}")
+            "Stopped before a photo was refined; nothing was written."
+            if cut or not skipped
+            else f"None of {len(files)} photos could be refined. The first: {skipped[0]['reason']}"
+        )
     terminal.write_codes(out, np.stack(psi), np.stack(w), refined, backbone)
     if picture is not None:
         terminal.write(picture, lambda file: Image.fromarray(np.vstack(rows)).save(file, "PNG"))
     if as_json:
-        terminal.print_json({"out": str(out), "picture": picture and str(picture), "refined": len(refined),
-                     "channels": len(psi[0]), "interrupted": cut, "photos": refined, "skipped": skipped})
+        terminal.print_json(
+            {
+                "out": str(out),
+                "picture": picture and str(picture),
+                "refined": len(refined),
+                "channels": len(psi[0]),
+                "interrupted": cut,
+                "photos": refined,
+                "skipped": skipped,
+            }
+        )
     for one in [] if as_json else refined:
         before, after = one["before"], one["after"]
         typer.echo(
@@ -208,15 +238,22 @@ def render(
     codes: Annotated[Path, typer.Option(help="An .npz of `img2tab encode` or `refine`.")],
     out: Annotated[Path, typer.Option(help="X.png, or X.npy for float32 (N, N, 3), not clipped.")],
     row: Annotated[int, typer.Option(min=0, help="Which style code.")] = 0,
-    edit: Annotated[list[str] | None, typer.Option(
-        metavar="INDEX:+SHIFT", help="Move a channel, standard deviations.")] = None,
-    edit_raw: Annotated[list[str] | None, typer.Option(
-        metavar="INDEX:+SHIFT", help="Move a channel, style units.")] = None,
-    size: Annotated[int | None, typer.Option(
-        help="Side of the picture in px; the largest the backbone draws if not given.")] = None,
-    backbone: Annotated[str | None, typer.Option(
-        metavar="NAME_OR_FILE", help="A backbone, or a checkpoint file; the one that the style codes name if not given."
-    )] = None,
+    edit: Annotated[
+        list[str] | None, typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, standard deviations.")
+    ] = None,
+    edit_raw: Annotated[
+        list[str] | None, typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, style units.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the picture in px; the largest the backbone draws if not given.")
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FILE",
+            help="A backbone, or a checkpoint file; the one that the style codes name if not given.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """A style code to a picture, with edits."""
@@ -263,8 +300,10 @@ def render(
 def _several(made: list[dict], number: int) -> None:
     several = [f"{terminal.shown(one['photo'])} ({one['faces']})" for one in made if one["faces"] > 1]
     if several:
-        typer.echo(f"Of the photos with several faces {terminal.which(number)} was taken: {', '.join(several)}. "
-                   "Choose another with --face.")
+        typer.echo(
+            f"Of the photos with several faces {terminal.which(number)} was taken: {', '.join(several)}. "
+            "Choose another with --face."
+        )
 
 
 def _edit(text: str) -> tuple[int, float]:
@@ -273,6 +312,6 @@ def _edit(text: str) -> tuple[int, float]:
         edit = int(index), float(shift)
     except ValueError as error:
         raise Img2TabError(f"An edit is written INDEX:+SHIFT, for instance 2839:+8, got {text!r}.") from error
-    if not abs(edit[1]) <= MAX_SHIFT:                                # not a number compares as False too
+    if not abs(edit[1]) <= MAX_SHIFT:  # not a number compares as False too
         raise Img2TabError(f"An edit's shift must be a number between -{MAX_SHIFT:,} and +{MAX_SHIFT:,}, got {text!r}.")
     return edit

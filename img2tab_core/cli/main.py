@@ -20,7 +20,9 @@ from img2tab_core.cli.tables import import_app, tables_app
 from img2tab_core.cli.terminal import Json, verb
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
     help="A photo becomes a row of visual concepts; look at what a classifier made of it, exclude, retrain.",
 )
 app.add_typer(faces_app)
@@ -35,7 +37,9 @@ app.add_typer(sessions_app)
 MALLOC = {
     # keep freed memory: renders reuse it instead of faulting new pages in, up to twice as fast; but at most 256 MB of
     # it, and in one arena: by default every thread keeps its own, and a visit came to twice the memory
-    "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_TOP_PAD_": "67108864",
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+    "MALLOC_TOP_PAD_": "67108864",
     "MALLOC_ARENA_MAX": "1",
 }
 
@@ -61,8 +65,12 @@ def doctor(as_json: Json = False) -> None:
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the dashboard.")] = 8501,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    ready: Annotated[bool, typer.Option(
-        "--ready", help="First fetch the model files and build the default table, where they are missing.")] = False,
+    ready: Annotated[
+        bool,
+        typer.Option(
+            "--ready", help="First fetch the model files and build the default table, where they are missing."
+        ),
+    ] = False,
 ) -> None:
     """Start the dashboard."""
     from img2tab_core.base.files import ROOT
@@ -70,10 +78,12 @@ def serve(
     page = ROOT / "dashboard" / "app.py"
     if not page.is_file():
         raise Img2TabError(f"The dashboard is not at {page}: install from a clone of the repository with `-e .`.")
-    os.chdir(ROOT)                                                   # where .streamlit/config.toml is
-    os.execve(sys.executable, [
-        sys.executable, "-m", "dashboard.serving", address, str(port), *(["--ready"] if ready else [])
-    ], {**MALLOC, **os.environ})
+    os.chdir(ROOT)  # where .streamlit/config.toml is
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "dashboard.serving", address, str(port), *(["--ready"] if ready else [])],
+        {**MALLOC, **os.environ},
+    )
 
 
 @app.callback(invoke_without_command=True)

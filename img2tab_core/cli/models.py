@@ -26,14 +26,21 @@ def list_backbones(as_json: Json = False) -> None:
         return
     for one in found:
         encoder = one["encoder"] or "no encoder"
-        typer.echo(f"{one['name']}: {one['size']} px, {one['channels']:,} channels, {encoder}; {one['file']}"
-                   if one["size"] else f"{one['name']}: its files are gone; add {one['file']} again")
+        typer.echo(
+            f"{one['name']}: {one['size']} px, {one['channels']:,} channels, {encoder}; {one['file']}"
+            if one["size"]
+            else f"{one['name']}: its files are gone; add {one['file']} again"
+        )
 
 
 @verb(backbone_app, "add")
 def add_backbone(
-    file: Annotated[Path, typer.Argument(
-        help="An e4e or pSp checkpoint or a StyleGAN2 generator (.pt); or e4e-ffhq, stylegan2-ffhq once fetched.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="An e4e or pSp checkpoint or a StyleGAN2 generator (.pt); or e4e-ffhq, stylegan2-ffhq once fetched."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="What it is called from now on, for instance e4e-ffhq.")],
     as_json: Json = False,
 ) -> None:
@@ -50,8 +57,10 @@ def add_backbone(
         return
     encoder = f"encoder {about['encoder']}" if about["encoder"] else "no encoder, so it cannot read photos"
     source = "folder DIR --labels CSV" if about["encoder"] else "psi CODES LABELS"
-    typer.echo(f"{name}: {about['size']} px, {about['channels']:,} channels, {encoder}. Give it a table: "
-               f"img2tab import {source} --backbone {name}")
+    typer.echo(
+        f"{name}: {about['size']} px, {about['channels']:,} channels, {encoder}. Give it a table: "
+        f"img2tab import {source} --backbone {name}"
+    )
 
 
 @verb(backbone_app, "remove")
@@ -73,14 +82,25 @@ def list_weights(as_json: Json = False) -> None:
 
     rows = []
     for w in weights.manifest():
-        made = {} if w.sha256 else weights.record(w.name)            # of what is made here the record beside it knows
+        made = {} if w.sha256 else weights.record(w.name)  # of what is made here the record beside it knows
         archive = w.archive and {"package": w.package, "version": w.version, "sha256": w.archive.sha256}
-        rows.append({
-            "name": w.name, "title": w.title, "purpose": w.purpose, "from": w.origin, "licence": w.licence,
-            "commercial_use": w.commercial, "optional": w.optional, "file": w.file,
-            "size": w.size or made.get("size"), "sha256": w.sha256 or made.get("sha256"),
-            "archive": archive, "members": [member.path for member in w.members], "status": weights.status(w),
-        })
+        rows.append(
+            {
+                "name": w.name,
+                "title": w.title,
+                "purpose": w.purpose,
+                "from": w.origin,
+                "licence": w.licence,
+                "commercial_use": w.commercial,
+                "optional": w.optional,
+                "file": w.file,
+                "size": w.size or made.get("size"),
+                "sha256": w.sha256 or made.get("sha256"),
+                "archive": archive,
+                "members": [member.path for member in w.members],
+                "status": weights.status(w),
+            }
+        )
     if as_json:
         terminal.print_json({"weights": rows})
         return

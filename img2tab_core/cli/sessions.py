@@ -25,17 +25,24 @@ if TYPE_CHECKING:
     from img2tab_core.sessions.store import Sessions
 
 sessions_app = typer.Typer()
-session_app = typer.Typer(no_args_is_help=True, help=(
-    "Audit sessions: a tree of runs, what was excluded and why, and a log of who did what. They are kept in a file of "
-    "the visitor's folder, or in the database whose URL the environment has as IMG2TAB_DATABASE; no option names one."))
+session_app = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Audit sessions: a tree of runs, what was excluded and why, and a log of who did what. They are kept in a "
+        "file of "
+        "the visitor's folder, or in the database whose URL the environment has as IMG2TAB_DATABASE; no option names "
+        "one."
+    ),
+)
 sessions_app.add_typer(session_app, name="session")
 
-SHORT = 80                                                           # letters of a text in the log that are shown
-SHOWN = ("accuracy", "equalised_odds", "demographic_parity")         # of a run, where there is little room
+SHORT = 80  # letters of a text in the log that are shown
+SHOWN = ("accuracy", "equalised_odds", "demographic_parity")  # of a run, where there is little room
 Name = Annotated[str, typer.Argument(help="The session (`img2tab session list`).")]
 Who = Annotated[str | None, typer.Option("--who", help="Who does it, for the log; your user name if not given.")]
-From = Annotated[int | None, typer.Option(
-    "--from", metavar="N", help="The run it is changed from; the current one if not given.")]
+From = Annotated[
+    int | None, typer.Option("--from", metavar="N", help="The run it is changed from; the current one if not given.")
+]
 Out = Annotated[Path | None, typer.Option("--out", help="A .csv, .json or .md to write.")]
 
 
@@ -48,8 +55,19 @@ def list_sessions(as_json: Json = False) -> None:
     store = _store()
     found = [(one, store.runs(one)) for one in store.list()]
     content = {"sessions": [_session(one) | {"runs": len(runs)} for one, runs in found]}
-    rows = [(one.name, one.target, " x ".join(one.sensitive), one.table, one.owner, len(runs), one.current or "none",
-             _moment(one.changed)) for one, runs in found]
+    rows = [
+        (
+            one.name,
+            one.target,
+            " x ".join(one.sensitive),
+            one.table,
+            one.owner,
+            len(runs),
+            one.current or "none",
+            _moment(one.changed),
+        )
+        for one, runs in found
+    ]
     heads = ("session", "predicts", "groups", "table", "owner", "runs", "current", "changed")
     nothing = "There is no session yet. Begin one: img2tab session new NAME --target A --sensitive B"
     terminal.answer(content, terminal.aligned([heads, *rows]) if rows else nothing, as_json=as_json)
@@ -67,13 +85,22 @@ def new(
 ) -> None:
     """Begin a session; its first run is the target's standing classifier, which excludes nothing."""
     runs = _runs()
-    session = runs.begin(name, owner or _me(), runs.studio.table(table), target, terminal.listed(sensitive), notes,
-                         progress=terminal.progress(as_json))
+    session = runs.begin(
+        name,
+        owner or _me(),
+        runs.studio.table(table),
+        target,
+        terminal.listed(sensitive),
+        notes,
+        progress=terminal.progress(as_json),
+    )
     first = _chosen(runs.sessions, session)
     terminal.answer(
         {"session": _session(session), "run": _run(first, {})},
         f"Session {session.name}: {_about(session)}\nRun 1 excludes nothing: {_measured(first)}.\n"
-        f"Next: img2tab session train {_word(session.name)} --suggest {session.sensitive[0]}", as_json=as_json)
+        f"Next: img2tab session train {_word(session.name)} --suggest {session.sensitive[0]}",
+        as_json=as_json,
+    )
 
 
 @verb(session_app)
@@ -87,32 +114,73 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
     found, answers = runs.sessions.runs(session), runs.answers(session)
     numbers = {run.id: run.number for run in found}
     rows = [
-        {"run": run.number, "changed from": numbers.get(run.parent), "state": run.state, "classifier": run.kind,
-         "seed": run.seed, "excluded": len(run.excluded), **{key: run.metrics.get(key) for key in SHOWN},
-         "by": run.who, "started": _moment(run.started), "why": run.note}
+        {
+            "run": run.number,
+            "changed from": numbers.get(run.parent),
+            "state": run.state,
+            "classifier": run.kind,
+            "seed": run.seed,
+            "excluded": len(run.excluded),
+            **{key: run.metrics.get(key) for key in SHOWN},
+            "by": run.who,
+            "started": _moment(run.started),
+            "why": run.note,
+        }
         for run in sorted(found, key=lambda run: run.number)
     ]
     content = {
-        "session": _session(session), "runs": [_run(run, numbers) for run in found],
-        "answers": [{"before": before, "after": after, "changes": {
-            key: change.to_json() for key, change in changes.items()}} for (before, after), changes in answers.items()],
+        "session": _session(session),
+        "runs": [_run(run, numbers) for run in found],
+        "answers": [
+            {"before": before, "after": after, "changes": {key: change.to_json() for key, change in changes.items()}}
+            for (before, after), changes in answers.items()
+        ],
     }
-    cells = [[row["run"], row["state"], row["classifier"], row["seed"], f"{row['excluded']:,}",
-              *(_number(row[key], percent=True) for key in SHOWN), row["by"], row["started"]] for row in rows]
-    heads = ("run", "state", "classifier", "seed", "excluded", *(f"{_titles()[key].lower()}, %" for key in SHOWN), "by",
-             "started")
+    cells = [
+        [
+            row["run"],
+            row["state"],
+            row["classifier"],
+            row["seed"],
+            f"{row['excluded']:,}",
+            *(_number(row[key], percent=True) for key in SHOWN),
+            row["by"],
+            row["started"],
+        ]
+        for row in rows
+    ]
+    heads = (
+        "run",
+        "state",
+        "classifier",
+        "seed",
+        "excluded",
+        *(f"{_titles()[key].lower()}, %" for key in SHOWN),
+        "by",
+        "started",
+    )
     lines = [
         f"{shown(session.name)}, of {shown(session.owner)}, begun {_moment(session.created)}, changed "
-        f"{_moment(session.changed)}.", _about(session), "",
-        *map(shown, runs.sessions.tree_text(session).splitlines()), "", terminal.aligned([heads, *cells]),
+        f"{_moment(session.changed)}.",
+        _about(session),
+        "",
+        *map(shown, runs.sessions.tree_text(session).splitlines()),
+        "",
+        terminal.aligned([heads, *cells]),
     ]
     for (before, after), changes in answers.items():
         lines += ["", f"Run {before} to run {after}, trained again with other seeds:", *_real(changes)]
     if session.notes.strip():
         lines += ["", "Notes:", *(f"    {shown(line)}" for line in session.notes.splitlines())]
     frame = pd.DataFrame(rows)
-    terminal.answer(content, "\n".join(lines), as_json=as_json, out=out, frame=frame,
-                    markdown=f"{terminal.as_markdown(frame)}\n\n{_about(session)}\n")
+    terminal.answer(
+        content,
+        "\n".join(lines),
+        as_json=as_json,
+        out=out,
+        frame=frame,
+        markdown=f"{terminal.as_markdown(frame)}\n\n{_about(session)}\n",
+    )
 
 
 @verb(session_app)
@@ -125,8 +193,11 @@ def notes(
     """Replace a session's notes; the log keeps every version."""
     store = _store()
     session = store.set_notes(store.open(name), sys.stdin.read() if text == "-" else text, who=who or _me())
-    terminal.answer({"session": _session(session)}, f"Notes of {shown(session.name)}: "
-                    f"{terminal.count(len(session.notes), 'letter')}.", as_json=as_json)
+    terminal.answer(
+        {"session": _session(session)},
+        f"Notes of {shown(session.name)}: {terminal.count(len(session.notes), 'letter')}.",
+        as_json=as_json,
+    )
 
 
 @verb(session_app)
@@ -139,8 +210,9 @@ def rename(
     """Give a session another name."""
     store = _store()
     session = store.rename(store.open(name), new_name, who=who or _me())
-    terminal.answer({"session": _session(session)}, f"{shown(name)} is called {shown(session.name)} now.",
-                    as_json=as_json)
+    terminal.answer(
+        {"session": _session(session)}, f"{shown(name)} is called {shown(session.name)} now.", as_json=as_json
+    )
 
 
 @verb(session_app)
@@ -156,10 +228,14 @@ def delete(
     count = len(store.runs(session))
     if not yes:
         raise Img2TabError(
-            f"This removes {session.name!r} and its {terminal.count(count, 'run')} for good. Say --yes if it is meant.")
+            f"This removes {session.name!r} and its {terminal.count(count, 'run')} for good. Say --yes if it is meant."
+        )
     store.delete(session, who=who or _me())
-    terminal.answer({"deleted": session.name, "runs": count}, f"{shown(session.name)} is deleted; the log keeps what "
-                    "was done in it.", as_json=as_json)
+    terminal.answer(
+        {"deleted": session.name, "runs": count},
+        f"{shown(session.name)} is deleted; the log keeps what was done in it.",
+        as_json=as_json,
+    )
 
 
 @verb(session_app)
@@ -181,11 +257,22 @@ def log(
         if not wanted:
             raise Img2TabError(f"Nothing was done in a session {name!r}. `img2tab session log` shows what was done.")
         entries = [entry for entry in entries if entry.session in wanted]
-    frame = pd.DataFrame([
-        {"at": entry.at.isoformat(), "who": entry.who, "session": entry.session_name, "what": entry.what,
-         "details": json.dumps(entry.details)} for entry in entries])
-    lines = [f"{_moment(entry.at)}  {shown(entry.who)}  {shown(entry.session_name)}: {shown(_done(entry))}"
-             for entry in entries]
+    frame = pd.DataFrame(
+        [
+            {
+                "at": entry.at.isoformat(),
+                "who": entry.who,
+                "session": entry.session_name,
+                "what": entry.what,
+                "details": json.dumps(entry.details),
+            }
+            for entry in entries
+        ]
+    )
+    lines = [
+        f"{_moment(entry.at)}  {shown(entry.who)}  {shown(entry.session_name)}: {shown(_done(entry))}"
+        for entry in entries
+    ]
     content = {"log": [asdict(entry) | {"at": entry.at.isoformat()} for entry in entries]}
     terminal.answer(content, "\n".join(lines) or "Nothing was done yet.", as_json=as_json, out=out, frame=frame)
 
@@ -197,14 +284,23 @@ def log(
 def train(
     name: Name,
     start: From = None,
-    exclude: Annotated[str | None, typer.Option(
-        metavar="I,J|@FILE", help="Channels to train without: numbers, or a shared list; \"\" for none. If not given, "
-        "those of the run it is changed from.")] = None,
-    suggest: Annotated[str | None, typer.Option(
-        metavar="ATTRIBUTE", help="Train without what carries this attribute, by the stated rule.")] = None,
+    exclude: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I,J|@FILE",
+            help='Channels to train without: numbers, or a shared list; "" for none. If not given, '
+            "those of the run it is changed from.",
+        ),
+    ] = None,
+    suggest: Annotated[
+        str | None,
+        typer.Option(metavar="ATTRIBUTE", help="Train without what carries this attribute, by the stated rule."),
+    ] = None,
     also: Annotated[bool, typer.Option("--also", help="Without what the run before it excludes as well.")] = False,
-    classifier: Annotated[str | None, typer.Option(
-        help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic; the same if not given.")] = None,
+    classifier: Annotated[
+        str | None,
+        typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic; the same if not given."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training; the same if not given.")] = None,
     why: Annotated[str, typer.Option(help="Why, in your words: it is kept, and the report tells it.")] = "",
     who: Who = None,
@@ -228,10 +324,16 @@ def train(
         excluded = of_parent if exclude is None else terminal.channels(exclude, table)
     with terminal.interrupted() as stopped:
         made, _ = runs.train(
-            session, parent, kind=classifier or (parent.kind if parent else DEFAULT_KIND),
+            session,
+            parent,
+            kind=classifier or (parent.kind if parent else DEFAULT_KIND),
             excluded=excluded | (of_parent if also else frozenset()),
-            seed=seed if seed is not None else (parent.seed if parent else 0), note=why, who=who or _me(),
-            progress=report, cancelled=stopped)
+            seed=seed if seed is not None else (parent.seed if parent else 0),
+            note=why,
+            who=who or _me(),
+            progress=report,
+            cancelled=stopped,
+        )
     _tell_trained(session, parent, made, suggestion, as_json=as_json)
 
 
@@ -246,8 +348,11 @@ def restore(
     store = _store()
     session = store.open(name)
     session = store.restore(session, store.run(session, number), who=who or _me())
-    terminal.answer({"session": _session(session)}, f"Run {session.current} is the current one of "
-                    f"{shown(session.name)}.", as_json=as_json)
+    terminal.answer(
+        {"session": _session(session)},
+        f"Run {session.current} is the current one of {shown(session.name)}.",
+        as_json=as_json,
+    )
 
 
 @verb(session_app)
@@ -270,15 +375,24 @@ def compare(
     found, names = difference(first, second), runs.studio.concept_names(session.backbone)
     rows = _beside(first, second, found.metrics)
     heads = ["", f"run {one}", f"run {other}", "change"]
-    cells = [[row[head] if isinstance(row[head], str) else _number(row[head], signed=head == "change")
-              for head in heads] for row in rows]
-    lines = [f"Run {number}: {shown(run.note.strip()) or 'no reason noted'} ({run.state}, by {shown(run.who)}, "
-             f"{_moment(run.started)})" for number, run in ((one, first), (other, second))]
+    cells = [
+        [row[head] if isinstance(row[head], str) else _number(row[head], signed=head == "change") for head in heads]
+        for row in rows
+    ]
+    lines = [
+        f"Run {number}: {shown(run.note.strip()) or 'no reason noted'} ({run.state}, by {shown(run.who)}, "
+        f"{_moment(run.started)})"
+        for number, run in ((one, first), (other, second))
+    ]
     lines += [terminal.aligned([heads, *cells])]
-    lines += [f"Excluded by run {number} alone: {terminal.first_of(only, names) or 'none'}."
-              for number, only in ((one, found.only_one), (other, found.only_other))]
-    lines.append("These are the numbers of one training each; whether a difference comes again: img2tab session real "
-                 f"{_word(session.name)} {one} {other}")
+    lines += [
+        f"Excluded by run {number} alone: {terminal.first_of(only, names) or 'none'}."
+        for number, only in ((one, found.only_one), (other, found.only_other))
+    ]
+    lines.append(
+        "These are the numbers of one training each; whether a difference comes again: img2tab session real "
+        f"{_word(session.name)} {one} {other}"
+    )
     numbers = {run.id: run.number for run in runs.sessions.runs(session)}
     content = {"session": session.name, "runs": [_run(first, numbers), _run(second, numbers)]} | asdict(found)
     terminal.answer(content, "\n".join(lines), as_json=as_json, out=out, frame=pd.DataFrame(rows))
@@ -287,8 +401,12 @@ def compare(
 @verb(session_app)
 def real(
     name: Name,
-    numbers: Annotated[list[int] | None, typer.Argument(
-        metavar="[N M]", help="Before and after; if not given, the current run and what it was changed from.")] = None,
+    numbers: Annotated[
+        list[int] | None,
+        typer.Argument(
+            metavar="[N M]", help="Before and after; if not given, the current run and what it was changed from."
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds; 0, 1, ... are used.")] = 5,
     who: Who = None,
     as_json: Json = False,
@@ -306,10 +424,22 @@ def real(
         if before is None:
             raise Img2TabError(f"Run {after.number} was changed from no other. Name two runs, before and after.")
     with terminal.interrupted() as stopped:
-        found = runs.repeated(session, before, after, seeds=seeds, who=who or _me(),
-                              progress=terminal.progress(as_json), cancelled=stopped)
-    content = {"session": session.name, "before": before.number, "after": after.number, "seeds": seeds,
-               "changes": {key: change.to_json() for key, change in found.items()}}
+        found = runs.repeated(
+            session,
+            before,
+            after,
+            seeds=seeds,
+            who=who or _me(),
+            progress=terminal.progress(as_json),
+            cancelled=stopped,
+        )
+    content = {
+        "session": session.name,
+        "before": before.number,
+        "after": after.number,
+        "seeds": seeds,
+        "changes": {key: change.to_json() for key, change in found.items()},
+    }
     head = f"Run {before.number} to run {after.number}, both trained anew with {terminal.count(seeds, 'seed')}:"
     terminal.answer(content, "\n".join([head, *_real(found)]), as_json=as_json)
 
@@ -333,7 +463,9 @@ def share(
     terminal.answer(
         {"out": str(out), "session": session.name, "run": run.number, "excluded": len(run.excluded)},
         f"Run {run.number} of {shown(session.name)} in {shown(out)}: {terminal.count(len(run.excluded), 'concept')} "
-        f"excluded. Take it up: img2tab session repeat NAME {shown(out)}, or --exclude @{shown(out)}", as_json=as_json)
+        f"excluded. Take it up: img2tab session repeat NAME {shown(out)}, or --exclude @{shown(out)}",
+        as_json=as_json,
+    )
 
 
 @verb(session_app)
@@ -352,18 +484,21 @@ def repeat(
     parent = _before(runs.sessions, session, start)
     shared = read_exclusions(file, backbone=session.backbone, channels=runs.table(session).layout.total)
     with terminal.interrupted() as stopped:
-        made, same = runs.repeat(session, shared, parent, who=who or _me(), progress=terminal.progress(as_json),
-                                 cancelled=stopped)
+        made, same = runs.repeat(
+            session, shared, parent, who=who or _me(), progress=terminal.progress(as_json), cancelled=stopped
+        )
     said = {
         True: f"the same model, {made.run_id}",
         False: f"another model: {made.run_id}, and the list names {shown(shared.run_id)}; it was trained with other "
-               "versions",
+        "versions",
         None: f"the model {made.run_id}; the list does not name one",
     }[same]
     terminal.answer(
         {"session": session.name, "run": _run(made, _numbers(parent)), "same": same},
         f"Run {made.number} of {shown(session.name)}, {terminal.count(len(made.excluded), 'concept')} excluded, is "
-        f"{said}: {_measured(made)}.", as_json=as_json)
+        f"{said}: {_measured(made)}.",
+        as_json=as_json,
+    )
 
 
 @verb(sessions_app)
@@ -381,11 +516,18 @@ def report(
         written = write_report(runs, session, html, progress=terminal.progress(as_json), cancelled=stopped)
     tables = [str(file) for file in written.tables]
     terminal.answer(
-        {"session": session.name, "html": str(written.html), "tables": tables, "exclusions": str(written.exclusions),
-         "card": str(written.card)},
+        {
+            "session": session.name,
+            "html": str(written.html),
+            "tables": tables,
+            "exclusions": str(written.exclusions),
+            "card": str(written.card),
+        },
         f"Report of {shown(session.name)}: {shown(written.html)}, {written.html.stat().st_size / 1e6:.1f} MB.\n"
         f"Beside it {terminal.count(len(tables), 'table')} as CSV and what is excluded, in "
-        f"{shown(written.exclusions.parent)}; the model card: {shown(written.card)}.", as_json=as_json)
+        f"{shown(written.exclusions.parent)}; the model card: {shown(written.card)}.",
+        as_json=as_json,
+    )
 
 
 # --- finding -------------------------------------------------------------------------------------------
@@ -411,7 +553,8 @@ def _chosen(store: Sessions, session: SessionInfo, number: int | None = None) ->
     if number is None and session.current is None:
         raise Img2TabError(
             f"The session {session.name!r} has no run that is done. Train one: `img2tab session train "
-            f"{_word(session.name)}`.")
+            f"{_word(session.name)}`."
+        )
     return store.run(session, session.current if number is None else number)
 
 
@@ -424,7 +567,7 @@ def _me() -> str:
     """The name of who sits here."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):                         # a container may run as a number without a name
+    except (KeyError, OSError, ImportError):  # a container may run as a number without a name
         return "unknown"
 
 
@@ -432,17 +575,27 @@ def _me() -> str:
 
 
 def _session(session: SessionInfo) -> dict:
-    return {name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in asdict(session).items()}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(session).items()
+    }
 
 
 def _run(run: RunInfo, numbers: Mapping[int, int]) -> dict:
     """A run as JSON has it; numbers: of the session's runs by id, since a person counts within the session."""
     return {
-        "number": run.number, "parent": numbers.get(run.parent), "state": run.state, "classifier": run.kind,
-        "seed": run.seed, "excluded": list(run.excluded), "why": run.note, "who": run.who,
-        "started": run.started.isoformat(), "finished": run.finished and run.finished.isoformat(),
-        "run_id": run.run_id, "metrics": run.metrics, "reason": run.reason,
+        "number": run.number,
+        "parent": numbers.get(run.parent),
+        "state": run.state,
+        "classifier": run.kind,
+        "seed": run.seed,
+        "excluded": list(run.excluded),
+        "why": run.note,
+        "who": run.who,
+        "started": run.started.isoformat(),
+        "finished": run.finished and run.finished.isoformat(),
+        "run_id": run.run_id,
+        "metrics": run.metrics,
+        "reason": run.reason,
     }
 
 
@@ -451,8 +604,10 @@ def _numbers(parent: RunInfo | None) -> dict[int, int]:
 
 
 def _about(session: SessionInfo) -> str:
-    return (f"Predicts {session.target} on the table {shown(session.table)} of the backbone {shown(session.backbone)}; "
-            f"groups by {' x '.join(session.sensitive)}.")
+    return (
+        f"Predicts {session.target} on the table {shown(session.table)} of the backbone {shown(session.backbone)}; "
+        f"groups by {' x '.join(session.sensitive)}."
+    )
 
 
 def _measured(run: RunInfo) -> str:
@@ -473,8 +628,11 @@ def _real(changes: Mapping) -> list[str]:
 def _beside(one: RunInfo, other: RunInfo, metrics: Mapping[str, tuple[float, float]]) -> list[dict]:
     """One row for each setting and each number that both runs have; metrics: name -> (of the one, of the other)."""
     heads = (f"run {one.number}", f"run {other.number}")
-    settings = (("Classifier", one.kind, other.kind), ("Seed", str(one.seed), str(other.seed)),
-                ("Excluded", f"{len(one.excluded):,}", f"{len(other.excluded):,}"))
+    settings = (
+        ("Classifier", one.kind, other.kind),
+        ("Seed", str(one.seed), str(other.seed)),
+        ("Excluded", f"{len(one.excluded):,}", f"{len(other.excluded):,}"),
+    )
     rows = [{"": title, heads[0]: first, heads[1]: second, "change": ""} for title, first, second in settings]
     for name, (first, second) in metrics.items():
         if name in _titles():
@@ -487,17 +645,25 @@ def _tell_trained(
 ) -> None:
     from img2tab_core.sessions.tree import difference
 
-    content = {"session": session.name, "run": _run(made, _numbers(parent)), "rule": suggestion and suggestion.rule,
-               "changes": difference(parent, made).metrics if parent else {}}
+    content = {
+        "session": session.name,
+        "run": _run(made, _numbers(parent)),
+        "rule": suggestion and suggestion.rule,
+        "changes": difference(parent, made).metrics if parent else {},
+    }
     lines = [f"Suggested: {suggestion.rule}"] if suggestion else []
     child = f", changed from run {parent.number}" if parent else ""
     excluded = terminal.count(len(made.excluded), "concept") if made.excluded else "nothing"
-    lines.append(f"Run {made.number} of {shown(session.name)}{child}: {made.kind}, seed {made.seed}, {excluded} "
-                 f"excluded; {_measured(made)}.")
+    lines.append(
+        f"Run {made.number} of {shown(session.name)}{child}: {made.kind}, seed {made.seed}, {excluded} "
+        f"excluded; {_measured(made)}."
+    )
     if parent and parent.metrics:
         lines.append(f"Run {parent.number}: {_measured(parent)}.")
-        lines.append("One training each: whether it comes again with other seeds says img2tab session real "
-                     f"{_word(session.name)} {parent.number} {made.number}")
+        lines.append(
+            "One training each: whether it comes again with other seeds says img2tab session real "
+            f"{_word(session.name)} {parent.number} {made.number}"
+        )
     terminal.answer(content, "\n".join(lines), as_json=as_json)
 
 
@@ -514,12 +680,19 @@ def _done(entry: LogEntry) -> str:
 
     details = dict(entry.details)
     if entry.what == REPEATED:
-        said = [f"{_titles()[name].lower()}: {Change.from_json(change).verdict}"
-                for name, change in details["changes"].items()]
-        return (f"run {details['before']} to run {details['after']}, both repeated with "
-                f"{terminal.count(details['seeds'], 'seed')}; {'; '.join(said)}")
-    said = [_short(value) if key == entry.what else f"{key.replace('_', ' ')} {_short(value)}"
-            for key, value in details.items() if value not in ("", None, [])]
+        said = [
+            f"{_titles()[name].lower()}: {Change.from_json(change).verdict}"
+            for name, change in details["changes"].items()
+        ]
+        return (
+            f"run {details['before']} to run {details['after']}, both repeated with "
+            f"{terminal.count(details['seeds'], 'seed')}; {'; '.join(said)}"
+        )
+    said = [
+        _short(value) if key == entry.what else f"{key.replace('_', ' ')} {_short(value)}"
+        for key, value in details.items()
+        if value not in ("", None, [])
+    ]
     return entry.what + (f": {', '.join(said)}" if said else "")
 
 

@@ -26,12 +26,13 @@ tables_app = typer.Typer(help="Style tables: what there is, build.")
 
 import_app = typer.Typer(no_args_is_help=True, help="Make a table of photos or style codes of your own.")
 
-LISTED = 10                        # skipped photos that are shown; all of them are in --json and in the table
+LISTED = 10  # skipped photos that are shown; all of them are in --json and in the table
 Name = Annotated[str | None, typer.Option("--name", help="The table's name; otherwise that of the folder or file.")]
 BackboneName = Annotated[str, typer.Option("--backbone", help="A backbone (`img2tab backbone list`).")]
 NoAlign = Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")]
-Limit = Annotated[int | None, typer.Option(
-    "--limit", min=1, help="At most so many photos, drawn by lot, the same ones each time.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="At most so many photos, drawn by lot, the same ones each time.")
+]
 Anew = Annotated[bool, typer.Option("--anew", help="Begin from the first photo; replace a table of that name.")]
 
 
@@ -56,8 +57,9 @@ def import_folder(
 
 @verb(import_app, "celeba")
 def import_celeba(
-    folder: Annotated[Path, typer.Argument(
-        help="Holds img_align_celeba, list_attr_celeba.txt and list_eval_partition.txt.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Holds img_align_celeba, list_attr_celeba.txt and list_eval_partition.txt.")
+    ],
     name: Name = None,
     backbone: BackboneName = DEFAULT_BACKBONE,
     no_align: NoAlign = False,
@@ -96,8 +98,9 @@ def import_psi(
     labels: Annotated[Path, typer.Argument(help="One row per style code: CSV, list_attr_celeba.txt, .npy or .pt.")],
     name: Name = None,
     backbone: BackboneName = DEFAULT_BACKBONE,
-    scaler: Annotated[Path | None, typer.Option(
-        help=".npz or .pt with mean and std: what standardised codes were scaled with.")] = None,
+    scaler: Annotated[
+        Path | None, typer.Option(help=".npz or .pt with mean and std: what standardised codes were scaled with.")
+    ] = None,
     label_names: Annotated[str, typer.Option(metavar="A,B", help="Names of the columns of a .npy or .pt file.")] = "",
     anew: Anew = False,
     as_json: Json = False,
@@ -109,9 +112,15 @@ def import_psi(
     table = checked_name(_name(name, Path(file.name).with_suffix("") if file.name else Path("codes")))
     with interrupted() as stopped:
         found = import_codes(
-            file, labels, _named(studio(), backbone), name=table, scaler=scaler,
-            label_names=[one.strip() for one in label_names.split(",") if one.strip()], anew=anew,
-            progress=progress(as_json), stopped=stopped,
+            file,
+            labels,
+            _named(studio(), backbone),
+            name=table,
+            scaler=scaler,
+            label_names=[one.strip() for one in label_names.split(",") if one.strip()],
+            anew=anew,
+            progress=progress(as_json),
+            stopped=stopped,
         )
     _tell(found, as_json=as_json)
 
@@ -132,7 +141,8 @@ def import_classifier(
     low, high = run.metrics.interval
     typer.echo(
         f"{shown(run.origin)} is a run of the table {table} for {target}: accuracy {run.metrics.accuracy:.1%} (95 % "
-        f"interval {low:.1%} to {high:.1%}), AUC {run.metrics.auc:.4f} on {run.metrics.count:,} test faces.")
+        f"interval {low:.1%} to {high:.1%}), AUC {run.metrics.auc:.4f} on {run.metrics.count:,} test faces."
+    )
 
 
 def _import(
@@ -143,7 +153,11 @@ def _import(
 
     with interrupted() as stopped:
         found = import_photos(
-            limited(source, limit), _named(open_studio, backbone), name=name, anew=anew, progress=progress(as_json),
+            limited(source, limit),
+            _named(open_studio, backbone),
+            name=name,
+            anew=anew,
+            progress=progress(as_json),
             stopped=stopped,
         )
     _tell(found, as_json=as_json)
@@ -165,11 +179,19 @@ def _tell(found: Imported, *, as_json: bool) -> None:
     faces, channels = table.psi.shape
     names = [target.name for target in table.targets]
     if as_json:
-        print_json({
-            "table": table.name, "faces": faces, "channels": channels, "backbone": table.backbone, "key": table.key,
-            "targets": {target.name: list(target.classes) for target in table.targets},
-            "resumed": found.resumed, "was_there": found.was_there, **asdict(facts),
-        })
+        print_json(
+            {
+                "table": table.name,
+                "faces": faces,
+                "channels": channels,
+                "backbone": table.backbone,
+                "key": table.key,
+                "targets": {target.name: list(target.classes) for target in table.targets},
+                "resumed": found.resumed,
+                "was_there": found.was_there,
+                **asdict(facts),
+            }
+        )
         return
     things = "style codes" if facts.kind == "psi" else "photos"
     more = f", ... ({len(names)})" if len(names) > LISTED else ""
@@ -240,8 +262,13 @@ def list_tables(context: typer.Context, as_json: Json = False) -> None:
 def _list_tables(as_json: bool) -> None:
     found, damaged = terminal.opened_tables(terminal.studio())
     about = [
-        {"name": t.name, "faces": t.psi.shape[0], "channels": t.psi.shape[1], "backbone": t.backbone,
-         "targets": {target.name: list(target.classes) for target in t.targets}}
+        {
+            "name": t.name,
+            "faces": t.psi.shape[0],
+            "channels": t.psi.shape[1],
+            "backbone": t.backbone,
+            "targets": {target.name: list(target.classes) for target in t.targets},
+        }
         for t in found
     ]
     if as_json:
@@ -259,9 +286,12 @@ def _list_tables(as_json: bool) -> None:
 
 @verb(tables_app, "build")
 def build_table(
-    name: Annotated[str, typer.Argument(
-        help="`default`, the bundled population; or `worked-example`, a draw of it that has a gap to look into."
-    )] = "default",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="`default`, the bundled population; or `worked-example`, a draw of it that has a gap to look into."
+        ),
+    ] = "default",
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing if it is built and current.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -278,7 +308,7 @@ def build_table(
     if name not in ("default", worked_example.TABLE):
         raise Img2TabError(f"The bundled tables are called `default` and `{worked_example.TABLE}`, got {name!r}.")
     studio, report = terminal.studio(), terminal.progress(as_json)
-    drawn = name == worked_example.TABLE                             # from the default table, built if it is missing
+    drawn = name == worked_example.TABLE  # from the default table, built if it is missing
     if not ((if_missing or drawn) and is_current()):
         build_default_table(studio.backbone, anew=not (if_missing or drawn), progress=report)
     folder, target = home() / "tables" / name, None
@@ -289,8 +319,16 @@ def build_table(
     table = studio.table(name)
     studio.run(table, target or table.targets[0].name, progress=report)
     if as_json:
-        terminal.print_json({"table": name, "faces": table.psi.shape[0], "channels": table.psi.shape[1],
-                             "about": studio.about_table(name)})
+        terminal.print_json(
+            {
+                "table": name,
+                "faces": table.psi.shape[0],
+                "channels": table.psi.shape[1],
+                "about": studio.about_table(name),
+            }
+        )
     elif not if_missing:
-        typer.echo(f"Table {name}: {table.psi.shape[0]:,} faces x {table.psi.shape[1]:,} channels."
-                   + (f" {studio.about_table(name)['note']}" if drawn else ""))
+        typer.echo(
+            f"Table {name}: {table.psi.shape[0]:,} faces x {table.psi.shape[1]:,} channels."
+            + (f" {studio.about_table(name)['note']}" if drawn else "")
+        )

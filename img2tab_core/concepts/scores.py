@@ -17,9 +17,9 @@ from img2tab_core.base.files import home, whole
 from img2tab_core.base.records import StyleTable, digest, read_only
 from img2tab_core.concepts import wasserstein
 
-BLOCK = 256              # channels looked at in one go
+BLOCK = 256  # channels looked at in one go
 
-FORMAT = "distances 1"                 # raise the number when scoring changes
+FORMAT = "distances 1"  # raise the number when scoring changes
 
 
 def distances(table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +41,7 @@ def distances(table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
 def _stored(file: Path, key: str, total: int) -> tuple[np.ndarray, np.ndarray] | None:
     """None where nothing is kept, or what is kept is of other faces or damaged."""
     try:
-        with file.open("rb") as stream:                              # numpy would leave a broken archive open
+        with file.open("rb") as stream:  # numpy would leave a broken archive open
             kept = np.load(stream)
             found = kept["distance"], kept["direction"]
             return found if str(kept["key"]) == key and found[0].shape == found[1].shape == (total,) else None

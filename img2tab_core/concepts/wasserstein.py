@@ -13,12 +13,12 @@ import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
 
-BLOCK_VALUES = 800_000     # style values a thread works on at once: with fewer the threads wait for each other
-THREADS = 8                # at most, and no more than there are cores
-MANY = 256                 # faces a bucket, from which on a channel looks like whole numbers
-SAMPLE = 512               # faces that say where a channel's buckets lie
-GPU_VALUES = 100_000_000   # style values that a graphics card is woken for
-GPU_BLOCK = 32_000_000     # style values on it at once, about 2 GB
+BLOCK_VALUES = 800_000  # style values a thread works on at once: with fewer the threads wait for each other
+THREADS = 8  # at most, and no more than there are cores
+MANY = 256  # faces a bucket, from which on a channel looks like whole numbers
+SAMPLE = 512  # faces that say where a channel's buckets lie
+GPU_VALUES = 100_000_000  # style values that a graphics card is woken for
+GPU_BLOCK = 32_000_000  # style values on it at once, about 2 GB
 DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg")
 
 Progress = Callable[[float], None]
@@ -86,13 +86,13 @@ class _Room:
 
     def __init__(self, channels: int, faces: int, dtype: np.dtype) -> None:
         shape = (channels, faces)
-        self.values = np.empty(shape, dtype)          # style units, class 0 first
-        self.scaled = np.empty(shape, dtype)          # in widths of a bucket
+        self.values = np.empty(shape, dtype)  # style units, class 0 first
+        self.scaled = np.empty(shape, dtype)  # in widths of a bucket
         self.bucket = np.empty(shape, np.intp)
-        self.above = np.empty(shape, np.float64)      # style units above the least of the channel
+        self.above = np.empty(shape, np.float64)  # style units above the least of the channel
         self.weight = np.empty(shape, np.float64)
-        self.open = np.empty(shape, bool)             # whether the face lies in a bucket that must be sorted
-        self.least = np.empty(channels)               # style units
+        self.open = np.empty(shape, bool)  # whether the face lies in a bucket that must be sorted
+        self.least = np.empty(channels)  # style units
         self.spread = np.empty(channels)
 
 
@@ -103,7 +103,7 @@ def _apart(values: np.ndarray, n0: int, room: _Room) -> np.ndarray:
     distance = np.where(np.isfinite(shift), 0.0, np.nan)
     some = np.flatnonzero((room.spread[: len(values)] > 0) & np.isfinite(shift))
     if len(some):
-        whole = len(some) == len(values)                                 # then nothing need be copied
+        whole = len(some) == len(values)  # then nothing need be copied
         distance[some] = _distance(values if whole else values[some], above if whole else above[some], n0, room)
     return np.stack([distance, shift])
 
@@ -117,10 +117,10 @@ def _shift(values: np.ndarray, n0: int, room: _Room) -> np.ndarray:
     above, least, spread = room.above[:b], room.least[:b], room.spread[:b]
     least[:] = values.min(axis=1)
     np.subtract(values.max(axis=1), least, out=spread)
-    if not spread.any():                                                 # constant channels cost next to nothing
+    if not spread.any():  # constant channels cost next to nothing
         above[:] = 0
         return np.zeros((1, b))
-    np.subtract(values, least[:, None], out=above)                       # small numbers: their sums lose little
+    np.subtract(values, least[:, None], out=above)  # small numbers: their sums lose little
     above[~np.isfinite(spread)] = np.nan
     return (above[:, n0:].mean(axis=1) - above[:, :n0].mean(axis=1))[None]
 
@@ -141,11 +141,11 @@ def _distance(values: np.ndarray, above: np.ndarray, n0: int, room: _Room) -> np
     """
     b, n = values.shape
     n1, buckets = n - n0, _bucket_count(n)
-    bucket = _into_buckets(values, buckets, room)                        # (b, n)
-    bucket[:, n0:] += buckets                                            # class 1 is counted apart
+    bucket = _into_buckets(values, buckets, room)  # (b, n)
+    bucket[:, n0:] += buckets  # class 1 is counted apart
     counts = np.bincount(bucket.ravel(), minlength=2 * b * buckets).reshape(b, 2, buckets)
-    rise, fall = n1 * counts[:, 0], n0 * counts[:, 1]                    # (b, buckets)
-    after = np.cumsum(rise - fall, axis=1)                               # F behind each bucket
+    rise, fall = n1 * counts[:, 0], n0 * counts[:, 1]  # (b, buckets)
+    after = np.cumsum(rise - fall, axis=1)  # F behind each bucket
     before = after - rise + fall
     tied = np.full(b, np.nan)
     few = np.count_nonzero(rise + fall, axis=1) <= n // MANY
@@ -155,7 +155,7 @@ def _distance(values: np.ndarray, above: np.ndarray, n0: int, room: _Room) -> np
             return tied / (n0 * n1)
     sign = np.subtract(after >= rise, after <= -fall, dtype=np.float64)  # of F all through it; 0: may be both
     sign[~np.isnan(tied)] = 1
-    table = np.stack([n1 * sign, -n0 * sign], axis=1)                    # (b, 2, buckets) the second factor
+    table = np.stack([n1 * sign, -n0 * sign], axis=1)  # (b, 2, buckets) the second factor
     weight, is_open = room.weight[:b], room.open[:b]
     table.ravel().take(bucket, out=weight, mode="clip")
     np.equal(weight, 0, out=is_open)
@@ -181,12 +181,12 @@ def _into_buckets(values: np.ndarray, buckets: int, room: _Room) -> np.ndarray:
     scaled, bucket = room.scaled[:b], room.bucket[:b]
     low, high = values.min(axis=1).astype(np.float64), values.max(axis=1).astype(np.float64)
     sample = values[:, :: max(1, n // SAMPLE)].astype(np.float64)
-    far = high - low > 2 * np.ptp(sample, axis=1)                        # a few faces lie far out
+    far = high - low > 2 * np.ptp(sample, axis=1)  # a few faces lie far out
     low[far], high[far] = sample[far].min(axis=1), sample[far].max(axis=1)
     scale = (buckets / (high - low)).astype(values.dtype)
     start = (low * scale).astype(values.dtype)
     narrow = ~(np.isfinite(scale) & np.isfinite(start))
-    scale[narrow] = start[narrow] = 0                                    # all in one bucket
+    scale[narrow] = start[narrow] = 0  # all in one bucket
     np.multiply(values, scale[:, None], out=scaled)
     scaled -= start[:, None]
     np.clip(scaled, 0, buckets - 1, out=scaled)
@@ -206,12 +206,12 @@ def _by_bucket(
     """
     (b, buckets), n = before.shape, above.shape[1]
     found, differs = room.weight[:b], room.open[:b]
-    one = np.full((b, 2, buckets), np.nan)                               # the value of each bucket
+    one = np.full((b, 2, buckets), np.nan)  # the value of each bucket
     places, some = one.ravel(), slice(None, None, max(1, n // SAMPLE))
     places[place[:, some] & ~buckets] = above[:, some]
     one[:, 1] = one[:, 0]
     places.take(place, out=found, mode="clip")
-    np.not_equal(found, above, out=differs)                              # all but few where the sample met every value
+    np.not_equal(found, above, out=differs)  # all but few where the sample met every value
     differs[~few] = False
     late = np.flatnonzero(differs)
     at, values = place.ravel()[late] & ~buckets, above.ravel()[late]
@@ -232,25 +232,25 @@ def _by_sorting(above: np.ndarray, place: np.ndarray, before: np.ndarray, n0: in
     """
     b, buckets = before.shape
     step = np.where(place & buckets, float(-n0), float(n1))
-    place &= ~buckets                                                    # the same for both classes
+    place &= ~buckets  # the same for both classes
     faces = np.arange(len(place))
     held = np.empty(2 * b * buckets, np.intp)
-    held[place] = faces                                                  # one face of each bucket
-    held = held[place]                                                   # (m,) and it for every face
+    held[place] = faces  # one face of each bucket
+    held = held[place]  # (m,) and it for every face
     same = above[held] == above
     weight = np.bincount(held[same], weights=step[same], minlength=len(place))
     keep = np.flatnonzero(~same | (held == faces))
     step = np.where(held == faces, weight, step)[keep]
     above, place = above[keep], place[keep]
 
-    ends = np.searchsorted(place // (2 * buckets), np.arange(b + 1))     # channels lie one behind the other
+    ends = np.searchsorted(place // (2 * buckets), np.arange(b + 1))  # channels lie one behind the other
     order = np.concatenate([start + np.argsort(above[start:end]) for start, end in pairwise(ends)])
-    above, place, step = above[order], place[order], step[order]         # buckets ascend with the values
+    above, place, step = above[order], place[order], step[order]  # buckets ascend with the values
     channel = place // (2 * buckets)
     passed = np.cumsum(step)
-    heads = np.flatnonzero(np.diff(place, prepend=-1))                   # the first face of each bucket
+    heads = np.flatnonzero(np.diff(place, prepend=-1))  # the first face of each bucket
     starts = before[channel[heads], place[heads] % buckets] - (passed - step)[heads]
-    passed += np.repeat(starts, np.diff(heads, append=len(place)))       # F behind each face
+    passed += np.repeat(starts, np.diff(heads, append=len(place)))  # F behind each face
     change = np.abs(passed) - np.abs(passed - step)
     return np.bincount(channel, weights=above * change, minlength=b)
 
@@ -269,7 +269,7 @@ def _per_channel(
     """`measure` of every block of channels, (b, n) -> (k, b), on all cores; float64 (k, D), style units."""
     order, n0 = np.concatenate(classes), len(classes[0])
     column_major = psi.strides[0] <= psi.strides[1]
-    at_once = BLOCK_VALUES * (1 if column_major else 8)                  # else every channel would read the whole table
+    at_once = BLOCK_VALUES * (1 if column_major else 8)  # else every channel would read the whole table
     parts = list(parts_of(psi.shape[1], min(block, at_once // len(order))))
     dtype = psi.dtype if psi.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     workers = min(THREADS, _cores(), len(parts))
@@ -282,10 +282,10 @@ def _per_channel(
         try:
             columns, values = psi[:, part].T, room.values[: part.stop - part.start]
             if columns.dtype == dtype:
-                columns.take(order, axis=1, out=values, mode="clip")     # "raise" would go through a copy
+                columns.take(order, axis=1, out=values, mode="clip")  # "raise" would go through a copy
             else:
                 values[:] = columns.take(order, axis=1)
-            with np.errstate(all="ignore"):                              # what is not finite is found at the end
+            with np.errstate(all="ignore"):  # what is not finite is found at the end
                 return measure(values, n0, room)
         finally:
             rooms.put(room)
@@ -297,7 +297,7 @@ def _per_channel(
             if progress is not None:
                 progress(part.stop / psi.shape[1])
     finally:
-        pool.shutdown(cancel_futures=True)                               # progress may have raised
+        pool.shutdown(cancel_futures=True)  # progress may have raised
     return np.concatenate(found, axis=1)
 
 
@@ -344,26 +344,26 @@ def _on_device(
     (n0, n1), (n, d) = map(len, classes), psi.shape
     # In units of 1 / (n0 n1) the breakpoints are whole numbers: no two of them differ by rounding alone.
     starts = np.union1d(np.arange(n0, dtype=np.int64) * n1, np.arange(n1, dtype=np.int64) * n0)  # (m,)
-    widths = np.diff(starts, append=n0 * n1) / (n0 * n1)                                         # (m,) adds up to 1
+    widths = np.diff(starts, append=n0 * n1) / (n0 * n1)  # (m,) adds up to 1
     on_card = (torch.from_numpy(array).to(device) for array in (*classes, starts // n1, starts // n0, widths))
     parts = list(parts_of(d, min(block, GPU_BLOCK // n)))
     dtype = torch.float32 if psi.dtype == np.float32 else torch.float64
     found = np.empty((2, d))
     try:
         rows0, rows1, rank0, rank1, widths = on_card
-        stage = torch.empty((parts[0].stop, n), dtype=dtype, pin_memory=device.type == "cuda")   # copied fastest
+        stage = torch.empty((parts[0].stop, n), dtype=dtype, pin_memory=device.type == "cuda")  # copied fastest
         for part in parts:
             host = stage[: part.stop - part.start]
             host.numpy()[:] = psi[:, part].T
-            columns = host.to(device, non_blocking=True)                                         # (b, N)
-            sorted0 = columns[:, rows0].sort(dim=1).values                                       # (b, n0)
-            sorted1 = columns[:, rows1].sort(dim=1).values                                       # (b, n1)
-            gap = sorted0[:, rank0].double().sub_(sorted1[:, rank1]).abs_().mul_(widths)         # (b, m)
+            columns = host.to(device, non_blocking=True)  # (b, N)
+            sorted0 = columns[:, rows0].sort(dim=1).values  # (b, n0)
+            sorted1 = columns[:, rows1].sort(dim=1).values  # (b, n1)
+            gap = sorted0[:, rank0].double().sub_(sorted1[:, rank1]).abs_().mul_(widths)  # (b, m)
             shift = sorted1.mean(dim=1, dtype=torch.float64) - sorted0.mean(dim=1, dtype=torch.float64)
-            found[:, part] = torch.stack([gap.sum(dim=1), shift]).cpu().numpy()                  # waits for the card
+            found[:, part] = torch.stack([gap.sum(dim=1), shift]).cpu().numpy()  # waits for the card
             if progress is not None:
                 progress(part.stop / d)
-    except torch.cuda.OutOfMemoryError:                                  # somebody else is using it
+    except torch.cuda.OutOfMemoryError:  # somebody else is using it
         return None
     return found
 

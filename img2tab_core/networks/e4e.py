@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from img2tab_core.networks.ir_se50 import body, input_layer, pyramid
 
 INPUT_SIZE = 256
-COARSE, MIDDLE = 3, 7                                                # the first styles of the middle and fine maps
+COARSE, MIDDLE = 3, 7  # the first styles of the middle and fine maps
 W_DIM = 512
 
 
@@ -54,19 +54,19 @@ class _Pyramid(nn.Module):
         super().__init__()
         self.input_layer = input_layer()
         self.body = body()
-        self.styles = nn.ModuleList(
-            MapToStyle(16 if i < COARSE else 32 if i < MIDDLE else 64) for i in range(n_styles))
+        self.styles = nn.ModuleList(MapToStyle(16 if i < COARSE else 32 if i < MIDDLE else 64) for i in range(n_styles))
         self.latlayer1 = nn.Conv2d(256, W_DIM, 1)
         self.latlayer2 = nn.Conv2d(128, W_DIM, 1)
 
     def heads(self, faces: Tensor) -> Tensor:
         """faces (B, 3, 256, 256) in [-1, 1] -> what each head says (B, n_styles, 512)."""
         fine, middle, coarse = pyramid(self.body, self.input_layer(faces))
-        middle = _added(coarse, self.latlayer1(middle))              # (B, 512, 32, 32)
-        fine = _added(middle, self.latlayer2(fine))                  # (B, 512, 64, 64)
-        return torch.stack([
-            head(coarse if i < COARSE else middle if i < MIDDLE else fine) for i, head in enumerate(self.styles)
-        ], dim=1)
+        middle = _added(coarse, self.latlayer1(middle))  # (B, 512, 32, 32)
+        fine = _added(middle, self.latlayer2(fine))  # (B, 512, 64, 64)
+        return torch.stack(
+            [head(coarse if i < COARSE else middle if i < MIDDLE else fine) for i, head in enumerate(self.styles)],
+            dim=1,
+        )
 
 
 def _added(small: Tensor, large: Tensor) -> Tensor:
@@ -102,11 +102,11 @@ class SingleStyleCodeEncoder(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """faces (B, 3, 256, 256) in [-1, 1] -> w about the average w (B, 512)."""
-        x = self.body(self.input_layer(faces))                       # (B, 512, 16, 16)
+        x = self.body(self.input_layer(faces))  # (B, 512, 16, 16)
         return self.linear(x.mean(dim=(2, 3)))
 
 
-ENCODERS = {                                                         # every name that `opts` is known to give them
+ENCODERS = {  # every name that `opts` is known to give them
     "Encoder4Editing": Encoder4Editing,
     "GradualStyleEncoder": GradualStyleEncoder,
     "SingleStyleCodeEncoder": SingleStyleCodeEncoder,

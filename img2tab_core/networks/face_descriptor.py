@@ -10,11 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHIP = 150                                            # side of the picture it looks at, px
-SAME_PERSON = 0.6                                     # dlib's own border between one person and two
-MEAN = (122.782, 117.001, 104.298)                    # of its training pictures, RGB, 0 to 255
-PLAN = (                                              # channels and stride of every residual unit, in forward order
-    *((32, 1),) * 3, (64, 2), *((64, 1),) * 3, (128, 2), *((128, 1),) * 2, (256, 2), *((256, 1),) * 2, (256, 2),
+CHIP = 150  # side of the picture it looks at, px
+SAME_PERSON = 0.6  # dlib's own border between one person and two
+MEAN = (122.782, 117.001, 104.298)  # of its training pictures, RGB, 0 to 255
+PLAN = (  # channels and stride of every residual unit, in forward order
+    *((32, 1),) * 3,
+    (64, 2),
+    *((64, 1),) * 3,
+    (128, 2),
+    *((128, 1),) * 2,
+    (256, 2),
+    *((256, 1),) * 2,
+    (256, 2),
 )
 # The square dlib cuts for its chip inside an FFHQ-aligned face: left, top, right, bottom as shares of the side; the
 # median over 56 real portraits (spread 0.015). Descriptors of this square are 0.11 from those of dlib's own.
@@ -78,6 +85,6 @@ def chips_of(faces: Tensor) -> Tensor:
     """The chips of FFHQ-aligned faces (B, 3, S, S) in [-1, 1]; (B, 3, 150, 150), without looking for landmarks."""
     left, top, right, bottom = (2 * share - 1 for share in CHIP_IN_FACE)
     theta = faces.new_tensor([[(right - left) / 2, 0, (left + right) / 2], [0, (bottom - top) / 2, (top + bottom) / 2]])
-    with torch.autocast(faces.device.type, enabled=False):           # half precision would miss by 0.2 px
+    with torch.autocast(faces.device.type, enabled=False):  # half precision would miss by 0.2 px
         grid = F.affine_grid(theta.expand(len(faces), 2, 3), [len(faces), 3, CHIP, CHIP], align_corners=False)
     return F.grid_sample(faces, grid, padding_mode="border", align_corners=False)

@@ -12,6 +12,7 @@ from img2tab_core.networks.face_descriptor import FaceDescriptor, chips_of
 
 IDENTITY = 256 * 2 * 2  # numbers that the face descriptor's last feature map holds
 
+
 @dataclass(frozen=True)
 class EncoderConfig:
     """Input side in px, channels and residual blocks of each halving of the resolution, length of w.
@@ -99,7 +100,7 @@ class FaceEncoder(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """faces float (B, 3, S, S) in [-1, 1], S = config.size, FFHQ-aligned -> w (B, w_dim)."""
-        x = self.stages(faces).flatten(1)                            # (B, C * S / 32 * S / 32)
+        x = self.stages(faces).flatten(1)  # (B, C * S / 32 * S / 32)
         if self.config.identity:
             with torch.no_grad():
                 known = self.identity.features(chips_of(faces).contiguous(memory_format=torch.channels_last))

@@ -35,16 +35,16 @@ class Low(NamedTuple):
     """Floats of 16 bits in the last style layers: half the bytes, and twice as fast where the machine knows them."""
 
     dtype: torch.dtype
-    layer: int                                                       # the first such style layer
+    layer: int  # the first such style layer
 
 
 class Layered(nn.Module):
     """A generator that takes its style layers one after the other, and so can stop before one and go on from there."""
 
     layout: StyleLayout
-    sizes: tuple[int, ...]                                           # of its pictures, px, largest first
-    close_from: ClassVar[dict[torch.dtype, int]] = {}                # `Low.layer` for pictures within 2 of 255 levels
-    draft_from: ClassVar[dict[torch.dtype, int]] = {}                # up to 256 px within 8, half a level on average
+    sizes: tuple[int, ...]  # of its pictures, px, largest first
+    close_from: ClassVar[dict[torch.dtype, int]] = {}  # `Low.layer` for pictures within 2 of 255 levels
+    draft_from: ClassVar[dict[torch.dtype, int]] = {}  # up to 256 px within 8, half a level on average
 
     def layers(self, size: int) -> int:
         """How many style layers a picture of this size goes through."""
@@ -81,7 +81,12 @@ class Layered(nn.Module):
         return self._advanced(styles, self.layers(size), size, after, low)[-1].float()
 
     def prefix(
-        self, styles: Tensor, layer: int, *, size: int | None = None, after: Features | None = None,
+        self,
+        styles: Tensor,
+        layer: int,
+        *,
+        size: int | None = None,
+        after: Features | None = None,
         low: Low | None = None,
     ) -> Features:
         """Features of style codes (B, D) before a style layer, on the way to pictures of this size."""
@@ -99,7 +104,8 @@ class Layered(nn.Module):
         if after is not None:
             if first > layer or after.side != self.side(first, size):
                 raise ValueError(
-                    f"features before layer {first} at {after.side} px do not lead to layer {layer} at {size} px")
+                    f"features before layer {first} at {after.side} px do not lead to layer {layer} at {size} px"
+                )
             if not torch.equal(after.before.expand(len(styles), -1), styles[:, : after.before.shape[1]]):
                 raise ValueError(f"features before layer {first} must be those of the same style codes, got others'")
         for number, style in list(enumerate(styles.split(self.layout.sizes, dim=1)))[first:layer]:

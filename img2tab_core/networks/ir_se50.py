@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STAGES = ((64, 64, 3), (64, 128, 4), (128, 256, 14), (256, 512, 3))  # channels in, channels out, units
-PYRAMID = (6, 20, 23)                                                # the units whose outputs an encoder reads
+PYRAMID = (6, 20, 23)  # the units whose outputs an encoder reads
 
 
 class Attention(nn.Module):
@@ -23,7 +23,7 @@ class Attention(nn.Module):
         self.fc2 = nn.Conv2d(channels // reduction, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        means = x.mean(dim=(2, 3), keepdim=True)                     # (B, C, 1, 1)
+        means = x.mean(dim=(2, 3), keepdim=True)  # (B, C, 1, 1)
         return x * torch.sigmoid(self.fc2(F.relu(self.fc1(means))))
 
 
@@ -35,8 +35,7 @@ class Unit(nn.Module):
         if c_in == c_out:
             self.shortcut_layer = nn.MaxPool2d(1, stride)
         else:
-            self.shortcut_layer = nn.Sequential(
-                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+            self.shortcut_layer = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
         self.res_layer = nn.Sequential(
             nn.BatchNorm2d(c_in),
             nn.Conv2d(c_in, c_out, 3, 1, 1, bias=False),
@@ -57,10 +56,13 @@ def input_layer() -> nn.Sequential:
 
 def body() -> nn.Sequential:
     """The 24 units; each stage begins with a halving."""
-    return nn.Sequential(*(
-        Unit(c_in if i == 0 else c_out, c_out, 2 if i == 0 else 1)
-        for c_in, c_out, units in STAGES for i in range(units)
-    ))
+    return nn.Sequential(
+        *(
+            Unit(c_in if i == 0 else c_out, c_out, 2 if i == 0 else 1)
+            for c_in, c_out, units in STAGES
+            for i in range(units)
+        )
+    )
 
 
 def pyramid(units: nn.Sequential, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -80,7 +82,8 @@ class IrSe50(nn.Module):
         super().__init__()
         self.input_layer = input_layer()
         self.output_layer = nn.Sequential(
-            nn.BatchNorm2d(512), nn.Dropout(0.6), nn.Flatten(), nn.Linear(512 * 7 * 7, 512), nn.BatchNorm1d(512))
+            nn.BatchNorm2d(512), nn.Dropout(0.6), nn.Flatten(), nn.Linear(512 * 7 * 7, 512), nn.BatchNorm1d(512)
+        )
         self.body = body()
 
     def forward(self, faces: Tensor) -> Tensor:

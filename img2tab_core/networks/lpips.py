@@ -11,12 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)       # of the pictures it was trained on, RGB
-CONVOLUTIONS = (                                                     # channels in and out, kernel, stride, padding
-    (3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1), (384, 256, 3, 1, 1), (256, 256, 3, 1, 1),
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the pictures it was trained on, RGB
+CONVOLUTIONS = (  # channels in and out, kernel, stride, padding
+    (3, 64, 11, 4, 2),
+    (64, 192, 5, 1, 2),
+    (192, 384, 3, 1, 1),
+    (384, 256, 3, 1, 1),
+    (256, 256, 3, 1, 1),
 )
-HALVED_AFTER = (0, 1)                                                # a 3x3 maximum with stride 2 follows these
-TINY = 1e-20                                                         # a place without any feature stays 0, gradient too
+HALVED_AFTER = (0, 1)  # a 3x3 maximum with stride 2 follows these
+TINY = 1e-20  # a place without any feature stays 0, gradient too
 
 
 class Lpips(nn.Module):

@@ -17,9 +17,9 @@ from img2tab_core.networks.features import Layered
 from img2tab_core.networks.ops import band_major, conv_of_scaled, inverse_haar, pixel_norm
 
 WIDTHS = (512, 512, 512, 512, 512, 256, 128, 64)  # channels after the stem (4 px) and after each block (8 .. 512 px)
-SIZES = (1024, 512, 256, 128)                     # what `synthesis` renders; the last two through fitted heads
-PREVIEW_BLOCK = {128: 4, 256: 5}                  # the last block a preview doubles in
-TAPS = 32                                         # 9 taps x 3 colours of a preview's head, filled up: a faster product
+SIZES = (1024, 512, 256, 128)  # what `synthesis` renders; the last two through fitted heads
+PREVIEW_BLOCK = {128: 4, 256: 5}  # the last block a preview doubles in
+TAPS = 32  # 9 taps x 3 colours of a preview's head, filled up: a faster product
 W_DIM = 512
 
 
@@ -49,7 +49,7 @@ class SeparableConv(nn.Module):
     def forward(self, x: Tensor, scale: Tensor) -> Tensor:
         """x (B, c_in, H, W), scale (B, c_in), what its channels are multiplied by first -> (B, c_out, H, W)."""
         noise = self.noise
-        if noise.shape[-1] != x.shape[-1]:                           # a preview: the block runs below its size
+        if noise.shape[-1] != x.shape[-1]:  # a preview: the block runs below its size
             noise = F.avg_pool2d(noise, noise.shape[-1] // x.shape[-1])
         x = conv_of_scaled(x, scale, self.depthwise.weight, padding=1, groups=x.shape[1])
         x = F.conv2d(x, self.pointwise.weight.to(x.dtype), self.pointwise.bias.to(x.dtype))
@@ -75,13 +75,11 @@ class MobileStyleGAN(Layered):
     still has its effect (error in `pretrained_models/preview-heads.json`).
     """
 
-    layout = StyleLayout(
-        (512, *(n for i in range(7) for n in (WIDTHS[i], WIDTHS[i] // 4, WIDTHS[i + 1])), 64)
-    )
+    layout = StyleLayout((512, *(n for i in range(7) for n in (WIDTHS[i], WIDTHS[i] // 4, WIDTHS[i + 1])), 64))
     size = 1024
     sizes = SIZES
-    n_latent = layout.layers                                         # one w for each style layer
-    close_from: ClassVar = {torch.float16: 16}                       # earlier, a rounded feature can move an edge
+    n_latent = layout.layers  # one w for each style layer
+    close_from: ClassVar = {torch.float16: 16}  # earlier, a rounded feature can move an edge
     draft_from: ClassVar = {torch.float16: 10, torch.bfloat16: 10}
 
     def __init__(self) -> None:
@@ -125,10 +123,10 @@ class MobileStyleGAN(Layered):
     def step(self, layer: int, found: tuple[Tensor, ...], style: Tensor, size: int) -> tuple[Tensor, ...]:
         """See `Layered.step`; what is found: features, and in a preview what its head has read so far."""
         x, *read = found
-        scale = style * self.style_scale[layer]                      # (B, channels)
+        scale = style * self.style_scale[layer]  # (B, channels)
         if layer == 0:
             x = self.stem(x * scale[:, :, None, None]) + self.stem_noise
-            return (F.leaky_relu(x, 0.2),)                           # (B, 512, 4, 4)
+            return (F.leaky_relu(x, 0.2),)  # (B, 512, 4, 4)
         if layer == self.layout.layers - 1:
             return (self._picture(x, scale, size, *read),)
         number, part = divmod(layer - 1, 3)
@@ -137,35 +135,35 @@ class MobileStyleGAN(Layered):
             return ((block.conv1, block.conv2)[part - 1](x, scale), *read)  # (B, C, side, side)
         scale = scale[:, getattr(self, f"bands_{number}")]
         if x.shape[-1] < min(size, 512):
-            return (inverse_haar(x, scale),)                         # (B, C / 4, 2 side, 2 side)
+            return (inverse_haar(x, scale),)  # (B, C / 4, 2 side, 2 side)
         if not read:
             taps = self._taps(size)[:, : x.shape[1]]
-            read = [conv_of_scaled(x, scale, taps)]                  # (B, TAPS, size, size)
-        quarter = x.shape[1] // 4                                    # the low band: the mean of the four pixels
+            read = [conv_of_scaled(x, scale, taps)]  # (B, TAPS, size, size)
+        quarter = x.shape[1] // 4  # the low band: the mean of the four pixels
         return (x[:, :quarter] * (scale[:, :quarter] * 0.5).to(x.dtype)[:, :, None, None], *read)
 
     def _picture(self, x: Tensor, scale: Tensor, size: int, *read: Tensor) -> Tensor:
         """x (B, 64, min(size, 512), same) and its scale -> (B, 3, size, size)."""
-        weight, bias = self.to_image.weight, self.to_image.bias      # (12, 64, 1, 1)
+        weight, bias = self.to_image.weight, self.to_image.bias  # (12, 64, 1, 1)
         if size == 1024:
             return inverse_haar(conv_of_scaled(x, scale, weight, bias))
         weight, bias = weight[:3] * 0.5, bias[:3] * 0.5
         if size == 512:
             return conv_of_scaled(x, scale, weight, bias)
-        x = x.float()                                                # what is added up nine times is not rounded before
-        taps = self._taps(size)[:, -67:, 0, 0]                       # (TAPS, 64 features + 3 colours)
-        weight = taps[:, :64] + taps[:, 64:] @ weight[:, :, 0, 0]    # (TAPS, 64): the colours are made of the features
+        x = x.float()  # what is added up nine times is not rounded before
+        taps = self._taps(size)[:, -67:, 0, 0]  # (TAPS, 64 features + 3 colours)
+        weight = taps[:, :64] + taps[:, 64:] @ weight[:, :, 0, 0]  # (TAPS, 64): the colours are made of the features
         said = read[0] + conv_of_scaled(x, scale, weight[:, :, None, None], taps[:, 64:] @ bias)
         return _gathered(said[:, :27]) + self.preview[str(size)].bias[:, None, None]
 
     def _taps(self, size: int) -> Tensor:
         """A preview's head as a 1x1 convolution: for each colour what every pixel adds to the 9 around it."""
-        weight = self.preview[str(size)].weight.flip(2, 3)           # (3, C, 3, 3)
+        weight = self.preview[str(size)].weight.flip(2, 3)  # (3, C, 3, 3)
         return F.pad(weight.permute(0, 2, 3, 1).flatten(0, 2), (0, 0, 0, TAPS - 27))[:, :, None, None]
 
     def preview_features(self, styles: Tensor, *, size: int) -> Tensor:
         """What the head of a preview reads: its detail, its last features and its colours; (B, C, size, size)."""
-        stop = 3 * PREVIEW_BLOCK[size] + 4                           # the first layer that no longer doubles
+        stop = 3 * PREVIEW_BLOCK[size] + 4  # the first layer that no longer doubles
         branch = self.prefix(styles, stop, size=size)
         last = self.prefix(styles, self.layout.layers - 1, size=size, after=branch)
         scales = [

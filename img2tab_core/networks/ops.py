@@ -36,16 +36,16 @@ def inverse_haar(x: Tensor, scale: Tensor | None = None) -> Tensor:
     """
     half = x * (0.5 if scale is None else (scale * 0.5).to(x.dtype)[:, :, None, None])
     b, c, h, w = half.shape
-    low, lh, hl, hh = half.permute(0, 2, 3, 1).chunk(4, dim=3)       # each (B, H, W, C/4)
+    low, lh, hl, hh = half.permute(0, 2, 3, 1).chunk(4, dim=3)  # each (B, H, W, C/4)
     top, bottom = low + lh, low - lh
-    top_step, bottom_step = hl + hh, hl - hh                         # what the left pixel has above the middle
+    top_step, bottom_step = hl + hh, hl - hh  # what the left pixel has above the middle
     out = torch.stack(
         [
             torch.cat([top + top_step, top - top_step], dim=3),
             torch.cat([bottom + bottom_step, bottom - bottom_step], dim=3),
         ],
         dim=2,
-    )                                                                # (B, H, row, W, column x C/4)
+    )  # (B, H, row, W, column x C/4)
     return out.view(b, 2 * h, 2 * w, c // 4).permute(0, 3, 1, 2)
 
 

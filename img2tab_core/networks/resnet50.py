@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))         # inner channels, blocks, stride of the first
-WIDER = 4                                                            # a block gives so many times its inner channels
-QUERY = "module.encoder_q."                                          # the network that MoCo trains
-BESIDE = (QUERY + "fc.", "module.encoder_k.", "module.queue")        # projection head, its slow copy, its memory
+STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))  # inner channels, blocks, stride of the first
+WIDER = 4  # a block gives so many times its inner channels
+QUERY = "module.encoder_q."  # the network that MoCo trains
+BESIDE = (QUERY + "fc.", "module.encoder_k.", "module.queue")  # projection head, its slow copy, its memory
 
 
 class Bottleneck(nn.Module):
@@ -55,10 +55,10 @@ class ResNet50Features(nn.Module):
             self.add_module(f"layer{number}", nn.Sequential(*stage))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(pictures)))                   # (B, 64, 112, 112)
+        x = F.relu(self.bn1(self.conv1(pictures)))  # (B, 64, 112, 112)
         x = F.max_pool2d(x, 3, 2, 1)
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)                                             # (B, 256, 56, 56) ... (B, 2048, 7, 7)
+            x = stage(x)  # (B, 256, 56, 56) ... (B, 2048, 7, 7)
         return F.normalize(x.mean(dim=(2, 3)), dim=1)
 
 

@@ -23,9 +23,9 @@ from img2tab_core.networks.features import Layered
 from img2tab_core.networks.ops import pixel_norm
 
 W_DIM = 512
-MAPPING_RATE = 0.01                                                  # the learning-rate multiplier of the mapping
-TAPS = (1.0, 3.0, 3.0, 1.0)                                          # the blur of every upsampling
-SIZES = (1024, 512, 256, 128, 64, 32)                                # of a generator, and of its pictures, px
+MAPPING_RATE = 0.01  # the learning-rate multiplier of the mapping
+TAPS = (1.0, 3.0, 3.0, 1.0)  # the blur of every upsampling
+SIZES = (1024, 512, 256, 128, 64, 32)  # of a generator, and of its pictures, px
 
 
 def width_of(size: int) -> int:
@@ -35,7 +35,7 @@ def width_of(size: int) -> int:
 
 def layout_of(size: int) -> StyleLayout:
     """Style channels of each layer of a generator of this size; 9,088 in 26 layers at 1024 px."""
-    sizes = [512, 512]                                               # conv1 and toRGB1, at 4 px
+    sizes = [512, 512]  # conv1 and toRGB1, at 4 px
     for side in _doublings(size):
         sizes += [width_of(side // 2), width_of(side), width_of(side)]
     return StyleLayout(tuple(sizes))
@@ -93,7 +93,7 @@ class Upsample(nn.Module):
         self.register_buffer("kernel", _kernel())
 
     def forward(self, x: Tensor) -> Tensor:
-        taps = self.kernel.expand(x.shape[1], 1, -1, -1)             # a transposed convolution flips it by itself
+        taps = self.kernel.expand(x.shape[1], 1, -1, -1)  # a transposed convolution flips it by itself
         return F.conv_transpose2d(x, taps, stride=2, padding=1, groups=x.shape[1])
 
 
@@ -121,11 +121,11 @@ class ModulatedConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, *, gain: float = 1.0, bias: Tensor | None = None) -> Tensor:
         """x (B, c_in, H, W), style (B, c_in) -> (B, c_out, H, W), or twice as large, times gain, plus bias (c_out,)."""
-        weight = self.weight[0]                                      # (c_out, c_in, k, k)
+        weight = self.weight[0]  # (c_out, c_in, k, k)
         style = style * (1 / math.sqrt(weight[0].numel()))
         if self.demodulated:
             energy = style.square() @ torch.linalg.vector_norm(weight, dim=(2, 3)).square().T
-            out = gain * torch.rsqrt(energy + 1e-8)                  # (B, c_out)
+            out = gain * torch.rsqrt(energy + 1e-8)  # (B, c_out)
         else:
             out = style.new_full((1, len(weight)), gain)
         if len(style) == 1 and x.numel() > weight.numel():
@@ -211,7 +211,7 @@ class StyleGAN2(Layered):
     not show in it.
     """
 
-    close_from: ClassVar = {torch.bfloat16: 14}                      # from 128 px on, as its authors train it
+    close_from: ClassVar = {torch.bfloat16: 14}  # from 128 px on, as its authors train it
     draft_from: ClassVar = {torch.bfloat16: 14}
 
     def __init__(self, size: int = 1024) -> None:
@@ -283,10 +283,10 @@ class StyleGAN2(Layered):
         """See `Layered.step`; what is found: features, and from the first toRGB on the picture so far."""
         x, *picture = found
         if layer == 1:
-            return x, self.to_rgb1(x, style)                         # (B, 3, 4, 4)
+            return x, self.to_rgb1(x, style)  # (B, 3, 4, 4)
         number, part = divmod(layer - 2, 3)
         if part == 2 and layer > 0:
-            return x, self.to_rgbs[number](x, style, *picture)       # (B, 3, side, side)
-        which = 0 if layer == 0 else 2 * number + part + 1           # of the convolutions, the first one included
+            return x, self.to_rgbs[number](x, style, *picture)  # (B, 3, side, side)
+        which = 0 if layer == 0 else 2 * number + part + 1  # of the convolutions, the first one included
         conv = self.conv1 if which == 0 else self.convs[which - 1]
         return conv(x, style, getattr(self.noises, f"noise_{which}")), *picture  # (B, C, side, side)

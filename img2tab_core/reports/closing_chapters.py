@@ -12,14 +12,24 @@ from img2tab_core.reports.wording import minute, one_line, when
 from img2tab_core.sessions.session_records import LogEntry
 from img2tab_core.sessions.session_runs import REPEATED
 
-EXCLUSIONS = "exclusions.json"         # all that decides the run's training, see `shared_exclusions.exclusions_json`
-LONGEST = 180            # letters of the log's details
+EXCLUSIONS = "exclusions.json"  # all that decides the run's training, see `shared_exclusions.exclusions_json`
+LONGEST = 180  # letters of the log's details
 
 
 def log(found: Findings, files: Files) -> Chapter:
     rows = [[when(minute(entry.at)), when(entry.who), sentence(entry.what), _details(entry)] for entry in found.log]
-    return chapter("log", "The log", table("Who did what, and when (UTC)", ["When", "Who", "What", "Details"], rows,
-                                           words={1, 2, 3}, file=files.get("log"), kind="long"))
+    return chapter(
+        "log",
+        "The log",
+        table(
+            "Who did what, and when (UTC)",
+            ["When", "Who", "What", "Details"],
+            rows,
+            words={1, 2, 3},
+            file=files.get("log"),
+            kind="long",
+        ),
+    )
 
 
 def _details(entry: LogEntry) -> str:
@@ -33,8 +43,11 @@ def _details(entry: LogEntry) -> str:
             value = ", ".join(str(one) for one in value) if len(value) <= 4 else f"{len(value):,} entries"
         if isinstance(value, dict) or value is None or value == "":
             continue
-        parts.append(f"{name.replace('_', ' ')}: {value:,}" if isinstance(value, int) else
-                     f"{name.replace('_', ' ')}: {one_line(str(value))}")
+        parts.append(
+            f"{name.replace('_', ' ')}: {value:,}"
+            if isinstance(value, int)
+            else f"{name.replace('_', ' ')}: {one_line(str(value))}"
+        )
     line = " · ".join(parts)
     return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
 
@@ -44,9 +57,12 @@ def limits(found: Findings, files: Files) -> Chapter:
     said = [
         "Labels are perceived: they say what people or networks see in a picture, not who somebody is, what somebody "
         "feels or how somebody identifies.",
-        ("The faces are generated. A gap on them says nothing about photos of people, nor about faces of another "
-         "generator." if generated else
-         "A gap on these faces says nothing about others: other photos, other people, another camera."),
+        (
+            "The faces are generated. A gap on them says nothing about photos of people, nor about faces of another "
+            "generator."
+            if generated
+            else "A gap on these faces says nothing about others: other photos, other people, another camera."
+        ),
         "The classifier sees style codes, not pictures: what the encoder does not keep of a face, it cannot use.",
         "There are two kinds of intervals. Those of an audit say what other test faces of this kind would give; those "
         "over seeds say what training again would give. Neither contains the other.",
@@ -59,9 +75,15 @@ def limits(found: Findings, files: Files) -> Chapter:
     ]
     licences = [f"{title}: {licence}" for title, licence in found.licences]
     return chapter(
-        "limits", "Limits", bullets(said), element("h3", "Licences of the face models"),
-        bullets(licences) if licences else text("The licence of the backbone's checkpoint holds; those of the official "
-                                                "face models forbid commercial use."),
+        "limits",
+        "Limits",
+        bullets(said),
+        element("h3", "Licences of the face models"),
+        bullets(licences)
+        if licences
+        else text(
+            "The licence of the backbone's checkpoint holds; those of the official face models forbid commercial use."
+        ),
     )
 
 
@@ -72,15 +94,24 @@ def versions(found: Findings, files: Files) -> Chapter:
         pairs = next(iter(found.answer[1].values())).pairs
         seeds.append(f"{', '.join(str(seed) for seed in range(len(pairs)))} of the repetitions")
     return chapter(
-        "versions", "Versions, seeds, and how to repeat it",
-        facts([
-            ("Table key", element("code", session.table_key)),
-            *((f"Run {run.number}", element("code", run.run_id)) for run in found.path if run.run_id),
-            ("Seeds", "; ".join(seeds)),
-            ("Trained with", ", ".join(f"{name} {one}" for name, one in found.trained_with.items()) or None),
-        ]),
-        table("What made this report", ["Program", "Version"], [[name, one] for name, one in found.versions.items()],
-              words={1}, file=files.get("versions"), kind="narrow"),
+        "versions",
+        "Versions, seeds, and how to repeat it",
+        facts(
+            [
+                ("Table key", element("code", session.table_key)),
+                *((f"Run {run.number}", element("code", run.run_id)) for run in found.path if run.run_id),
+                ("Seeds", "; ".join(seeds)),
+                ("Trained with", ", ".join(f"{name} {one}" for name, one in found.trained_with.items()) or None),
+            ]
+        ),
+        table(
+            "What made this report",
+            ["Program", "Version"],
+            [[name, one] for name, one in found.versions.items()],
+            words={1},
+            file=files.get("versions"),
+            kind="narrow",
+        ),
         element("h3", "To repeat it"),
         *_commands(found, files),
     )
@@ -90,11 +121,16 @@ def _commands(found: Findings, files: Files) -> list[Child]:
     name = shlex.quote(found.session.name)
     report = f"img2tab report {name} --html report.html"
     if found.now.run.origin:
-        return [text(f"The classifier was trained elsewhere and imported from {found.now.run.origin}. The report "
-                     "again:"), element("pre", element("code", report))]
+        return [
+            text(f"The classifier was trained elsewhere and imported from {found.now.run.origin}. The report again:"),
+            element("pre", element("code", report)),
+        ]
     return [
-        text("The run is trained once more, to the same model with the same versions, from ", files.get(EXCLUSIONS),
-             "; then the report is written again:"),
+        text(
+            "The run is trained once more, to the same model with the same versions, from ",
+            files.get(EXCLUSIONS),
+            "; then the report is written again:",
+        ),
         element("pre", element("code", f"img2tab session repeat {name} {EXCLUSIONS}\n{report}")),
     ]
 
@@ -102,7 +138,8 @@ def _commands(found: Findings, files: Files) -> list[Child]:
 def card(written: str, file: Markup) -> Chapter:
     """The model card, as it lies beside the saved classifier; written: its text."""
     return chapter(
-        "card", "Model card",
+        "card",
+        "Model card",
         text("The same in the usual headings, as it is kept beside the saved classifier: ", file, "."),
         element("details", element("summary", "Read it here"), element("pre", written)),
     )

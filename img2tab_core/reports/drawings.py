@@ -17,13 +17,13 @@ from img2tab_core.base.words import percent, sentence
 from img2tab_core.reports.page import Markup, element
 from img2tab_core.reports.wording import RATIOS, measured, number, span
 
-ROW = 46                 # px, of one row: its words, and below them its line
-MORE = 18                # px, where the words of a row need two lines
-LONGEST = 46             # letters that fit beside each other on a phone
-AXIS = 26                # px, of the numbers below
-WORDS, TRACK = 15, 30    # px below a row's top: the baseline of its words, the middle of its line
-TICKS = 5                # at most
-RADIUS = 5.5             # px
+ROW = 46  # px, of one row: its words, and below them its line
+MORE = 18  # px, where the words of a row need two lines
+LONGEST = 46  # letters that fit beside each other on a phone
+AXIS = 26  # px, of the numbers below
+WORDS, TRACK = 15, 30  # px below a row's top: the baseline of its words, the middle of its line
+TICKS = 5  # at most
+RADIUS = 5.5  # px
 _STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -78,21 +78,36 @@ def dots(audit: Audit, metric: str) -> Markup:
         if measure.value is not None:
             rows.append(_interval("now", scale, measure, top + more + TRACK))
             rows.append(_dot(_kind(one), scale.x(measure.value), top + more + TRACK))
-    everyone = None if overall is None else [
-        element("line", class_="everyone", x1=scale.x(overall), x2=scale.x(overall),
-                y1=(ROW + more) * row + more + TRACK - 9, y2=(ROW + more) * row + more + TRACK + 9)
-        for row in range(len(words))
-    ]
+    everyone = (
+        None
+        if overall is None
+        else [
+            element(
+                "line",
+                class_="everyone",
+                x1=scale.x(overall),
+                x2=scale.x(overall),
+                y1=(ROW + more) * row + more + TRACK - 9,
+                y2=(ROW + more) * row + more + TRACK + 9,
+            )
+            for row in range(len(words))
+        ]
+    )
     everybody = (*audit.by_group, audit.overall)
     said = "; ".join(f"{one.name}: {measured(one.measures[metric], metric)}" for one in everybody)
-    return _svg(f"{METRICS[metric]} of each group", said, bottom + AXIS,
-                [*rows, everyone, *_axis(scale, bottom, lambda value: _tick(value, metric, scale))])
+    return _svg(
+        f"{METRICS[metric]} of each group",
+        said,
+        bottom + AXIS,
+        [*rows, everyone, *_axis(scale, bottom, lambda value: _tick(value, metric, scale))],
+    )
 
 
 def dumbbell(title: str, pairs: Sequence[Pair], *, names: tuple[str, str], floor: float = 0.0) -> Markup:
     """Numbers in an earlier run (a grey ring) and in this one (a dot), each with its interval; names: of both runs."""
-    scale = Scale.of([value for pair in pairs for one in (pair.before, pair.after) if one for value in _ends(one)],
-                     floor=floor)
+    scale = Scale.of(
+        [value for pair in pairs for one in (pair.before, pair.after) if one for value in _ends(one)], floor=floor
+    )
     bottom, rows, said = ROW * len(pairs), [], []
     for row, pair in enumerate(pairs):
         top = ROW * row
@@ -100,18 +115,31 @@ def dumbbell(title: str, pairs: Sequence[Pair], *, names: tuple[str, str], floor
         change = "" if before is None or after is None else f"{percent(before)} → {percent(after)}"
         rows += [_words(top, pair.title, change or _short(pair.after)), _track(top + TRACK)]
         if before is not None and after is not None:
-            rows.append(element("line", class_="joins", x1=scale.x(before), x2=scale.x(after),
-                                y1=top + TRACK - 4, y2=top + TRACK + 4))
+            rows.append(
+                element(
+                    "line",
+                    class_="joins",
+                    x1=scale.x(before),
+                    x2=scale.x(after),
+                    y1=top + TRACK - 4,
+                    y2=top + TRACK + 4,
+                )
+            )
         if before is not None:
             rows.append(_interval("before", scale, pair.before, top + TRACK - 4))
             rows.append(_dot("before", scale.x(before), top + TRACK - 4))
         if after is not None:
             rows.append(_interval("now", scale, pair.after, top + TRACK + 4))
             rows.append(_dot("now", scale.x(after), top + TRACK + 4))
-        said.append(f"{pair.title}: " + ", ".join(
-            f"{name} {measured(one)}" for name, one in zip(names, (pair.before, pair.after), strict=True) if one))
-    return _svg(title, "; ".join(said), bottom + AXIS,
-                [*rows, *_axis(scale, bottom, lambda value: _tick(value, "", scale))])
+        said.append(
+            f"{pair.title}: "
+            + ", ".join(
+                f"{name} {measured(one)}" for name, one in zip(names, (pair.before, pair.after), strict=True) if one
+            )
+        )
+    return _svg(
+        title, "; ".join(said), bottom + AXIS, [*rows, *_axis(scale, bottom, lambda value: _tick(value, "", scale))]
+    )
 
 
 def tradeoff(found: Remedies) -> Markup:
@@ -122,7 +150,7 @@ def tradeoff(found: Remedies) -> Markup:
     across = Scale.of([value for pair in pairs for value in _bounds(pair[3])])
     up = Scale.of([value for pair in pairs for value in _bounds(pair[2])])
     top, height = 10, 240
-    left = 9                                                         # percent, of the numbers at the side
+    left = 9  # percent, of the numbers at the side
 
     def x(value: float) -> str:
         return f"{left + (100 - left) * across.at(value) / 100:.2f}%"
@@ -133,27 +161,51 @@ def tradeoff(found: Remedies) -> Markup:
     parts: list[Markup] = []
     for value in up.ticks:
         parts.append(element("line", class_="grid", x1=f"{left}%", x2="100%", y1=y(value), y2=y(value)))
-        parts.append(element("text", _tick(value, "", up), class_="tick", x=f"{left - 1}%", y=y(value) + 4,
-                             text_anchor="end"))
+        parts.append(
+            element("text", _tick(value, "", up), class_="tick", x=f"{left - 1}%", y=y(value) + 4, text_anchor="end")
+        )
     for value in across.ticks:
         parts.append(element("line", class_="grid", x1=x(value), x2=x(value), y1=top, y2=top + height))
-        parts.append(element("text", _tick(value, "", across), class_="tick", x=x(value), y=top + height + 18,
-                             text_anchor="middle"))
+        parts.append(
+            element(
+                "text", _tick(value, "", across), class_="tick", x=x(value), y=top + height + 18, text_anchor="middle"
+            )
+        )
     said = []
     for position, own, accuracy, gap in pairs:
         kind = "now" if own else "before"
         if gap.low is not None:
-            parts.append(element("line", class_=f"interval {kind}", x1=x(gap.low), x2=x(gap.high),
-                                 y1=y(accuracy.mean), y2=y(accuracy.mean)))
+            parts.append(
+                element(
+                    "line",
+                    class_=f"interval {kind}",
+                    x1=x(gap.low),
+                    x2=x(gap.high),
+                    y1=y(accuracy.mean),
+                    y2=y(accuracy.mean),
+                )
+            )
         if accuracy.low is not None:
-            parts.append(element("line", class_=f"interval {kind}", x1=x(gap.mean), x2=x(gap.mean),
-                                 y1=y(accuracy.low), y2=y(accuracy.high)))
+            parts.append(
+                element(
+                    "line",
+                    class_=f"interval {kind}",
+                    x1=x(gap.mean),
+                    x2=x(gap.mean),
+                    y1=y(accuracy.low),
+                    y2=y(accuracy.high),
+                )
+            )
         parts.append(element("circle", class_=f"dot {kind}", cx=x(gap.mean), cy=y(accuracy.mean), r=9))
-        parts.append(element("text", position, class_=f"inside {kind}", x=x(gap.mean), y=y(accuracy.mean) + 4,
-                             text_anchor="middle"))
+        parts.append(
+            element(
+                "text", position, class_=f"inside {kind}", x=x(gap.mean), y=y(accuracy.mean) + 4, text_anchor="middle"
+            )
+        )
         said.append(f"{found.outcomes[position - 1].title}: accuracy {percent(accuracy.mean)}, gap {percent(gap.mean)}")
-    parts.append(element("text", "Equalised odds difference", class_="tick", x="100%", y=top + height + 38,
-                         text_anchor="end"))
+    parts.append(
+        element("text", "Equalised odds difference", class_="tick", x="100%", y=top + height + 38, text_anchor="end")
+    )
     return _svg("Accuracy against the equalised odds difference", "; ".join(said), top + height + 46, parts)
 
 
@@ -162,8 +214,16 @@ def tradeoff(found: Remedies) -> Markup:
 
 def _svg(title: str, said: str, height: int, parts: Sequence[Markup | None]) -> Markup:
     """said: the same in words, for those who cannot see it."""
-    return element("svg", element("title", title), element("desc", said), parts, role="img", width="100%",
-                   height=height, aria_label=f"{title}. {said}")
+    return element(
+        "svg",
+        element("title", title),
+        element("desc", said),
+        parts,
+        role="img",
+        width="100%",
+        height=height,
+        aria_label=f"{title}. {said}",
+    )
 
 
 def _more(words: Sequence[tuple[str, str]]) -> int:
@@ -198,9 +258,16 @@ def _axis(scale: Scale, bottom: float, written: Callable[[float], str]) -> list[
     parts = []
     for value in scale.ticks:
         parts.append(element("line", class_="grid", x1=scale.x(value), x2=scale.x(value), y1=bottom - 4, y2=bottom + 2))
-        parts.append(element("text", written(value), class_="tick", x=scale.x(value), y=bottom + 16,
-                             text_anchor="start" if value == scale.ticks[0] else
-                             "end" if value == scale.ticks[-1] else "middle"))
+        parts.append(
+            element(
+                "text",
+                written(value),
+                class_="tick",
+                x=scale.x(value),
+                y=bottom + 16,
+                text_anchor="start" if value == scale.ticks[0] else "end" if value == scale.ticks[-1] else "middle",
+            )
+        )
     return parts
 
 
@@ -217,7 +284,7 @@ def _bounds(estimate) -> list[float]:
 
 
 def _short(measure: Measure, metric: str = "") -> str:
-    """"87.3 %  84.1 to 89.9"."""
+    """ "87.3 %  84.1 to 89.9"."""
     if measure.value is None:
         return f"not measured: {measure.note}"
     if measure.low is None or measure.high is None:

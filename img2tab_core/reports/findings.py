@@ -31,11 +31,11 @@ from img2tab_core.sessions.session_records import LogEntry, RunInfo, SessionInfo
 from img2tab_core.sessions.session_runs import SessionRuns
 from img2tab_core.sessions.tree import branches
 
-SHOWN = 12               # concepts and faces with pictures
-SHIFT = 8.0              # standard deviations a concept is moved by in its pictures; 3 are hard to see, 12 break
-FIRST = 10               # of those that took over, and of those that stand in
-SIZE = 256               # px
-REMEDIES = "remedies"    # where an entry of the log keeps what `remedies.Remedies.to_json` gave
+SHOWN = 12  # concepts and faces with pictures
+SHIFT = 8.0  # standard deviations a concept is moved by in its pictures; 3 are hard to see, 12 break
+FIRST = 10  # of those that took over, and of those that stand in
+SIZE = 256  # px
+REMEDIES = "remedies"  # where an entry of the log keeps what `remedies.Remedies.to_json` gave
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "fairlearn", "pillow", "sqlalchemy")
 
 T = TypeVar("T")
@@ -159,7 +159,7 @@ def gather(
     The session must have a current run whose model is here; what else cannot be had is said in its place.
     """
     steps = _Steps(progress, cancelled)
-    session = runs.sessions.open(session.id)                         # as it is now; dead runs marked
+    session = runs.sessions.open(session.id)  # as it is now; dead runs marked
     tree = runs.sessions.runs(session)
     info, first = _compared(session, tree)
     run, table, door = runs.model(session, info), runs.table(session), runs.auditor
@@ -174,14 +174,20 @@ def gather(
     carried: dict[str, Carried | Missing] = {}
     for name in session.sensitive:
         within = steps.begin(0.17 / len(about), "Comparing the groups in every concept")
-        carried[name] = _or_missing(lambda name=name, within=within: door.carried(
-            table, session.target, name, progress=within))
+        carried[name] = _or_missing(
+            lambda name=name, within=within: door.carried(table, session.target, name, progress=within)
+        )
 
     steps.begin(0.15, "Looking for what took over")
     took_over = _took_over(before, now)
     stand_ins = _or_missing(lambda: door.stand_ins(run, count=FIRST))
-    readable = {name: (_of_earlier(before, lambda one, name=name: door.readable(one, name)),
-                       _or_missing(lambda name=name: door.readable(run, name))) for name in session.sensitive}
+    readable = {
+        name: (
+            _of_earlier(before, lambda one, name=name: door.readable(one, name)),
+            _or_missing(lambda name=name: door.readable(run, name)),
+        )
+        for name in session.sensitive
+    }
 
     artist = _Artist(runs, table)
     moving = tuple(_moving(runs, one, before, now, artist, steps, share=0.3 / len(about)) for one in about)
@@ -190,14 +196,32 @@ def gather(
     log = runs.sessions.log(session)
     steps.begin(0.0, "Writing the report")
     return Findings(
-        session=session, table=table, target=tables.target_of(table, session.target), sensitive=about,
-        origin=runs.studio.about_table(session.table), groups=formed.names,
+        session=session,
+        table=table,
+        target=tables.target_of(table, session.target),
+        sensitive=about,
+        origin=runs.studio.about_table(session.table),
+        groups=formed.names,
         counts=_counts(table, formed.codes, len(formed.names), known),
-        tree=tuple(_with_depth(tree)), absent=_absent(runs, session, tree), now=now, before=before,
-        answer=_answer(runs, session, before, info), path=_path(tree, info), names=names, carried=carried,
-        concepts=concepts, face=artist.face() if concepts else Missing("Nothing is excluded."), took_over=took_over,
-        stand_ins=stand_ins, readable=readable, moving=moving, remedies=_remedies(log), log=log,
-        licences=licences(table.backbone), versions=_versions(info.kind), trained_with=trained_with(info),
+        tree=tuple(_with_depth(tree)),
+        absent=_absent(runs, session, tree),
+        now=now,
+        before=before,
+        answer=_answer(runs, session, before, info),
+        path=_path(tree, info),
+        names=names,
+        carried=carried,
+        concepts=concepts,
+        face=artist.face() if concepts else Missing("Nothing is excluded."),
+        took_over=took_over,
+        stand_ins=stand_ins,
+        readable=readable,
+        moving=moving,
+        remedies=_remedies(log),
+        log=log,
+        licences=licences(table.backbone),
+        versions=_versions(info.kind),
+        trained_with=trained_with(info),
         made=datetime.now(UTC),
     )
 
@@ -270,7 +294,7 @@ def _answer(
 def _counts(table: StyleTable, codes: np.ndarray, groups: int, known: np.ndarray) -> np.ndarray:
     """int64 (groups + 1, 3): group by split, the last row of unknown group."""
     found = np.zeros((groups + 1, 3), np.int64)
-    np.add.at(found, (codes[known], table.split[known].astype(np.int64)), 1)             # -1 is the last row
+    np.add.at(found, (codes[known], table.split[known].astype(np.int64)), 1)  # -1 is the last row
     return found
 
 
@@ -280,8 +304,9 @@ def _took_over(before: Side | None, now: Side) -> TookOver | Missing | None:
         return None
     if isinstance(before.run, Missing):
         return before.run
-    return _or_missing(lambda: took_over(
-        *(measures.importance(run.classifier) for run in (before.run, now.run)), count=FIRST))
+    return _or_missing(
+        lambda: took_over(*(measures.importance(run.classifier) for run in (before.run, now.run)), count=FIRST)
+    )
 
 
 def _of_earlier(before: Side | None, call: Callable[[Run], T]) -> T | Missing | None:
@@ -335,16 +360,23 @@ def _first(found: Intervention | Missing | None) -> list[tuple[int, Flip]]:
     if not isinstance(found, Intervention):
         return []
     flips = [(towards, flip) for towards in (0, 1) for flip in found.first[towards]]
-    return sorted(flips, key=lambda one: (
-        one[1].strength, -abs(one[1].probability_after - one[1].probability_before), one[1].row))[:SHOWN]
+    return sorted(
+        flips, key=lambda one: (one[1].strength, -abs(one[1].probability_after - one[1].probability_before), one[1].row)
+    )[:SHOWN]
 
 
 # --- excluded concepts and pictures -------------------------------------------------------------------
 
 
 def _concepts(
-    before: Side | None, info: RunInfo, names: Mapping[int, str], carried: Mapping[str, Carried | Missing],
-    artist: _Artist, steps: _Steps, *, share: float,
+    before: Side | None,
+    info: RunInfo,
+    names: Mapping[int, str],
+    carried: Mapping[str, Carried | Missing],
+    artist: _Artist,
+    steps: _Steps,
+    *,
+    share: float,
 ) -> tuple[Concept, ...]:
     """Those with a name first, then those in which the groups differ most."""
     within = steps.begin(share, "Drawing what was excluded")
@@ -362,9 +394,14 @@ def _concepts(
     for position, index in enumerate(chosen.tolist()):
         within(position / len(chosen), "Drawing what was excluded")
         pictures = artist.concept(index)
-        concepts.append(Concept(
-            index, {name: float(one.shift[index]) for name, one in found.items()},
-            None if used is None else float(used[index]), None if isinstance(pictures, Missing) else pictures))
+        concepts.append(
+            Concept(
+                index,
+                {name: float(one.shift[index]) for name, one in found.items()},
+                None if used is None else float(used[index]),
+                None if isinstance(pictures, Missing) else pictures,
+            )
+        )
     return tuple(concepts)
 
 
@@ -414,7 +451,8 @@ def licences(backbone: str) -> tuple[tuple[str, str], ...]:
     """(title, licence) of the model files that stand behind a backbone and forbid commercial use."""
     default = backbone == DEFAULT_BACKBONE
     return tuple(
-        (entry.title, entry.licence) for entry in weights.manifest()
+        (entry.title, entry.licence)
+        for entry in weights.manifest()
         if not entry.commercial and (not entry.optional if default else entry.name == backbone)
     )
 

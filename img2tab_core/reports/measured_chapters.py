@@ -48,7 +48,7 @@ from img2tab_core.sessions.tree import difference
 
 PLOTTED = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 DIFFERENCES = ("equalised_odds", "equal_opportunity", "demographic_parity", "accuracy_gap")
-FEW = 8                  # channels of a layer that are named in the table
+FEW = 8  # channels of a layer that are named in the table
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -65,24 +65,41 @@ def audited(found: Findings, files: Files) -> Chapter:
     if audit.ungrouped:
         left.append(f"{count(audit.ungrouped, 'test face')} of an unknown group")
     panels = [
-        element("div", element("h3", METRICS[name]), drawings.dots(audit, name), class_="panel") for name in PLOTTED]
+        element("div", element("h3", METRICS[name]), drawings.dots(audit, name), class_="panel") for name in PLOTTED
+    ]
     return chapter(
-        "audit", f"The audit of run {found.info.number}",
-        text(f"{count(audit.faces, 'test face')}, decided at a probability of {STANDARD:g}. "
-             + (f"Left out: {listed(left)}. " if left else "")
-             + f"Intervals are 95{SPACE}%, from {audit.repeats:,} resamples of the faces of each group."),
-        figure(element("div", panels, class_="panels"), (
-            f"Each dot is a group, the line its 95{SPACE}% interval, the dashed mark everyone together. Open dots are "
-            f"groups of fewer than {SMALL} faces. Every panel has its own scale.")),
-        table(f"Run {found.info.number}: every group, below each value its 95{SPACE}% interval",
-              ["Measure", *(sentence(one.name) for one in groups)], rows, file=files.get("groups")),
+        "audit",
+        f"The audit of run {found.info.number}",
+        text(
+            f"{count(audit.faces, 'test face')}, decided at a probability of {STANDARD:g}. "
+            + (f"Left out: {listed(left)}. " if left else "")
+            + f"Intervals are 95{SPACE}%, from {audit.repeats:,} resamples of the faces of each group."
+        ),
+        figure(
+            element("div", panels, class_="panels"),
+            (
+                f"Each dot is a group, the line its 95{SPACE}% interval, the dashed mark everyone together. Open "
+                f"dots are "
+                f"groups of fewer than {SMALL} faces. Every panel has its own scale."
+            ),
+        ),
+        table(
+            f"Run {found.info.number}: every group, below each value its 95{SPACE}% interval",
+            ["Measure", *(sentence(one.name) for one in groups)],
+            rows,
+            file=files.get("groups"),
+        ),
         _notes(groups),
     )
 
 
 def _notes(groups: Sequence[GroupAudit]) -> Markup | None:
-    said = [f"{sentence(one.name)}, {METRICS[name].lower() if name != 'auc' else 'AUC'}: {measure.note}."
-            for one in groups for name, measure in one.measures.items() if measure.note and measure.value is not None]
+    said = [
+        f"{sentence(one.name)}, {METRICS[name].lower() if name != 'auc' else 'AUC'}: {measure.note}."
+        for one in groups
+        for name, measure in one.measures.items()
+        if measure.note and measure.value is not None
+    ]
     return bullets(said) if said else None
 
 
@@ -90,27 +107,53 @@ def gaps(found: Findings, files: Files) -> Chapter:
     audit, before = found.now.audit, found.before
     parts: list[Child] = []
     if before is None:
-        parts.append(text(f"Run {found.info.number} is the first run of the session, so there is no before to set it "
-                          "against; these are its own gaps."))
+        parts.append(
+            text(
+                f"Run {found.info.number} is the first run of the session, so there is no before to set it "
+                "against; these are its own gaps."
+            )
+        )
     else:
         names = (f"run {before.info.number}", f"run {found.info.number}")
-        parts.append(text(f"Run {before.info.number} ({excluding(before.info)}) beside run {found.info.number} "
-                          f"({excluding(found.info)}), on the same test faces."))
+        parts.append(
+            text(
+                f"Run {before.info.number} ({excluding(before.info)}) beside run {found.info.number} "
+                f"({excluding(found.info)}), on the same test faces."
+            )
+        )
         if isinstance(before.audit, Missing):
-            parts.append(text(f"{before.audit.reason} Its numbers are those noted when it was trained, without "
-                              "intervals.", kind="missing"))
+            parts.append(
+                text(
+                    f"{before.audit.reason} Its numbers are those noted when it was trained, without intervals.",
+                    kind="missing",
+                )
+            )
         pairs = [drawings.Pair(GAPS[name], earlier_gap(before, name), audit.gaps[name]) for name in DIFFERENCES]
         whole = [
             drawings.Pair("Accuracy of everyone", earlier_accuracy(before), audit.overall.measures["accuracy"]),
             drawings.Pair(GAPS["worst_accuracy"], earlier_gap(before, "worst_accuracy"), audit.gaps["worst_accuracy"]),
         ]
-        parts.append(figure(
-            [element("div", element("h3", "Differences between groups"),
-                     drawings.dumbbell("Gaps before and after", pairs, names=names)),
-             element("div", element("h3", "Accuracy"),
-                     drawings.dumbbell("Accuracy before and after", whole, names=names))],
-            [key(sentence(names[0]), sentence(names[1])), f"Lines are 95{SPACE}% intervals. Differences are better "
-             "small, accuracies large."], kind="plot stacked"))
+        parts.append(
+            figure(
+                [
+                    element(
+                        "div",
+                        element("h3", "Differences between groups"),
+                        drawings.dumbbell("Gaps before and after", pairs, names=names),
+                    ),
+                    element(
+                        "div",
+                        element("h3", "Accuracy"),
+                        drawings.dumbbell("Accuracy before and after", whole, names=names),
+                    ),
+                ],
+                [
+                    key(sentence(names[0]), sentence(names[1])),
+                    f"Lines are 95{SPACE}% intervals. Differences are better small, accuracies large.",
+                ],
+                kind="plot stacked",
+            )
+        )
     parts.append(_gap_table(found, files))
     if "groups_before" in files:
         parts.append(text(f"Every group of {names[0]} as numbers: ", files["groups_before"], kind="files"))
@@ -127,8 +170,11 @@ def _gap_table(found: Findings, files: Files) -> Markup:
         if before is not None:
             earlier = earlier_gap(before, name)
             known = earlier is not None and earlier.value is not None and now.value is not None
-            row += ["–" if earlier is None else cell(earlier, ""), cell(now, ""),
-                    points(now.value - earlier.value) if known else "–"]
+            row += [
+                "–" if earlier is None else cell(earlier, ""),
+                cell(now, ""),
+                points(now.value - earlier.value) if known else "–",
+            ]
         else:
             row.append(cell(now, ""))
         rows.append([*row, now.note if now.value is not None else ""])
@@ -137,48 +183,73 @@ def _gap_table(found: Findings, files: Files) -> Markup:
         head = ["Gap", f"Run {before.info.number}", f"Run {found.info.number}", "Change", "Note"]
     if not any(row[-1] for row in rows):
         head, rows = head[:-1], [row[:-1] for row in rows]
-    return table(f"The gaps between groups, below each value its 95{SPACE}% interval", head, rows,
-                 words={len(head) - 1} if head[-1] == "Note" else (), file=files.get("gaps"))
+    return table(
+        f"The gaps between groups, below each value its 95{SPACE}% interval",
+        head,
+        rows,
+        words={len(head) - 1} if head[-1] == "Note" else (),
+        file=files.get("gaps"),
+    )
 
 
 def _over_seeds(found: Findings, files: Files) -> list[Child]:
     if found.answer is None:
-        return [text("Not repeated with other seeds yet: one training each cannot tell a change from the luck of a "
-                     "seed.")]
+        return [
+            text("Not repeated with other seeds yet: one training each cannot tell a change from the luck of a seed.")
+        ]
     before, changes = found.answer
     titles = GAPS | {"accuracy": "Accuracy"}
     rows = [
-        [titles.get(name, name), *(element("span", estimated(one)) for one in (change.before, change.after)),
-         with_range(points(change.difference.mean), difference_range(change.difference.low, change.difference.high)),
-         element("strong", sentence(change.verdict))]
+        [
+            titles.get(name, name),
+            *(element("span", estimated(one)) for one in (change.before, change.after)),
+            with_range(points(change.difference.mean), difference_range(change.difference.low, change.difference.high)),
+            element("strong", sentence(change.verdict)),
+        ]
         for name, change in changes.items()
     ]
     seeds = len(next(iter(changes.values())).pairs)
     return [
-        text(f"Run {before} and run {found.info.number} were trained again with the same {count(seeds, 'seed')} each. "
-             f"Means with 95{SPACE}% intervals over the seeds; a change is called certain where the whole interval of "
-             "the differences lies on one side of 0."),
-        table(f"Over {count(seeds, 'seed')}",
-              ["Measure", f"Run {before}", f"Run {found.info.number}", "Difference", "Verdict"], rows, words={4},
-              file=files.get("seeds")),
+        text(
+            f"Run {before} and run {found.info.number} were trained again with the same {count(seeds, 'seed')} each. "
+            f"Means with 95{SPACE}% intervals over the seeds; a change is called certain where the whole interval of "
+            "the differences lies on one side of 0."
+        ),
+        table(
+            f"Over {count(seeds, 'seed')}",
+            ["Measure", f"Run {before}", f"Run {found.info.number}", "Difference", "Verdict"],
+            rows,
+            words={4},
+            file=files.get("seeds"),
+        ),
     ]
 
 
 def excluded(found: Findings, files: Files) -> Chapter:
     info, width = found.info, found.table.layout.total
     if not info.excluded:
-        return chapter("excluded", "What was excluded, and why",
-                       text(f"Run {info.number} excludes nothing: it may use every concept."))
+        return chapter(
+            "excluded",
+            "What was excluded, and why",
+            text(f"Run {info.number} excludes nothing: it may use every concept."),
+        )
     return chapter(
-        "excluded", "What was excluded, and why",
-        text(f"Run {info.number} was trained without {len(info.excluded):,} of {count(width, 'concept')}; the "
-             "classifier was never handed them, so their influence is exactly 0."),
+        "excluded",
+        "What was excluded, and why",
+        text(
+            f"Run {info.number} was trained without {len(info.excluded):,} of {count(width, 'concept')}; the "
+            "classifier was never handed them, so their influence is exactly 0."
+        ),
         _reasons(found),
         element("h3", "By layer"),
         _layer_table(found, files),
         text("All of them, with their names and how far the groups differ in each: ", files.get("excluded"), "."),
-        element("h3", f"{sentence(NUMBERS[len(found.concepts)])} of them" if len(found.concepts) < len(info.excluded)
-                else "One by one"),
+        element(
+            "h3",
+            f"{sentence(NUMBERS[len(found.concepts)])} of them"
+            if len(found.concepts) < len(info.excluded)
+            else "One by one",
+        ),
         _faces_of_concepts(found),
     )
 
@@ -190,11 +261,22 @@ def _layer_table(found: Findings, files: Files) -> Markup:
     rows = []
     for layer, size, inside in found_in:
         channels = ", ".join(str(found.table.layout.locate(index)[1]) for index in inside)
-        rows.append([str(layer), f"{size:,}", f"{len(inside):,}",
-                     *([channels] if few else [percent(len(inside) / size), _bar(len(inside) / size)])])
-    return table("Excluded concepts by layer: the first layers decide pose and shape, the last ones colour",
-                 ["Layer", "Channels", "Excluded", *(["Which channels"] if few else ["Share", ""])], rows,
-                 words={3} if few else {4}, file=files.get("layers"), kind="dense")
+        rows.append(
+            [
+                str(layer),
+                f"{size:,}",
+                f"{len(inside):,}",
+                *([channels] if few else [percent(len(inside) / size), _bar(len(inside) / size)]),
+            ]
+        )
+    return table(
+        "Excluded concepts by layer: the first layers decide pose and shape, the last ones colour",
+        ["Layer", "Channels", "Excluded", *(["Which channels"] if few else ["Share", ""])],
+        rows,
+        words={3} if few else {4},
+        file=files.get("layers"),
+        kind="dense",
+    )
 
 
 def _reasons(found: Findings) -> Markup:
@@ -220,18 +302,28 @@ def _reasons(found: Findings) -> Markup:
 
 def _faces_of_concepts(found: Findings) -> list[Child]:
     named = any(found.names.get(one.index) for one in found.concepts)
-    order = ("Those that somebody named come first, then those in which the groups differ most. " if named
-             else "Those in which the groups differ most. ")
+    order = (
+        "Those that somebody named come first, then those in which the groups differ most. "
+        if named
+        else "Those in which the groups differ most. "
+    )
     if isinstance(found.face, Missing) or any(one.pictures is None for one in found.concepts):
         why = found.face.reason if isinstance(found.face, Missing) else "Some pictures could not be drawn."
-        return [text(order + why, kind="missing"),
-                element("div", [_concept_card(found, one) for one in found.concepts], class_="cards wide")]
+        return [
+            text(order + why, kind="missing"),
+            element("div", [_concept_card(found, one) for one in found.concepts], class_="cards wide"),
+        ]
     shift = f"{SHIFT:g}"
     return [
-        element("div", picture(found.face, "The sample face as it is", size=SIZE // 2),
-                text(order + f"Each pair of pictures shows this face with one concept moved by {MINUS}{shift} and "
-                     f"+{shift} standard deviations and nothing else changed. Single concepts are subtle."),
-                class_="sample"),
+        element(
+            "div",
+            picture(found.face, "The sample face as it is", size=SIZE // 2),
+            text(
+                order + f"Each pair of pictures shows this face with one concept moved by {MINUS}{shift} and "
+                f"+{shift} standard deviations and nothing else changed. Single concepts are subtle."
+            ),
+            class_="sample",
+        ),
         element("div", [_concept_card(found, one) for one in found.concepts], class_="cards wide"),
     ]
 
@@ -239,21 +331,39 @@ def _faces_of_concepts(found: Findings) -> list[Child]:
 def _concept_card(found: Findings, one: Concept) -> Markup:
     layout, shift = found.table.layout, f"{SHIFT:g}"
     name = concept(one.index, layout, found.names)
-    pictures = None if one.pictures is None else element("div", [
-        picture(pixels, f"{name} moved by {sign}{shift} standard deviations", size=SIZE)
-        for pixels, sign in zip(one.pictures, (MINUS, "+"), strict=True)
-    ], class_="pair")
+    pictures = (
+        None
+        if one.pictures is None
+        else element(
+            "div",
+            [
+                picture(pixels, f"{name} moved by {sign}{shift} standard deviations", size=SIZE)
+                for pixels, sign in zip(one.pictures, (MINUS, "+"), strict=True)
+            ],
+            class_="pair",
+        )
+    )
     shifts = [
         f"{abs(one.shifts[about.name]):.2f}{SPACE}SD {'higher' if one.shifts[about.name] > 0 else 'lower'} where "
-        f"{about.classes[1]}" for about in found.sensitive if about.name in one.shifts
+        f"{about.classes[1]}"
+        for about in found.sensitive
+        if about.name in one.shifts
     ]
-    said = [f"channel {one.index}, {place(one.index, layout).lower()}" if found.names.get(one.index) else
-            f"channel {one.index}", *shifts]
+    said = [
+        f"channel {one.index}, {place(one.index, layout).lower()}"
+        if found.names.get(one.index)
+        else f"channel {one.index}",
+        *shifts,
+    ]
     if one.used is not None and found.before is not None:
         much = f"for {percent(one.used)}" if one.used >= 5e-4 else f"for less than 0.1{SPACE}%"
         said.append(f"run {found.before.info.number} " + (f"used it {much}" if one.used > 0 else "did not use it"))
-    return element("figure", pictures, element("figcaption", element("strong", name), element(
-        "span", " · ".join(said), class_="below")), class_="card")
+    return element(
+        "figure",
+        pictures,
+        element("figcaption", element("strong", name), element("span", " · ".join(said), class_="below")),
+        class_="card",
+    )
 
 
 def stands_in(found: Findings, files: Files) -> Chapter:
@@ -262,8 +372,12 @@ def stands_in(found: Findings, files: Files) -> Chapter:
     if found.before is None:
         parts.append(text("Who took over can be said once a run excludes something that an earlier run used."))
     elif found.took_over is None:
-        parts.append(text(f"Run {found.info.number} excludes the same as run {found.before.info.number}: nothing had "
-                          "to take over."))
+        parts.append(
+            text(
+                f"Run {found.info.number} excludes the same as run {found.before.info.number}: nothing had "
+                "to take over."
+            )
+        )
     elif isinstance(found.took_over, Missing):
         parts.append(text(f"Who took over cannot be said: {lower(found.took_over.reason)}", kind="missing"))
     else:
@@ -274,27 +388,48 @@ def stands_in(found: Findings, files: Files) -> Chapter:
         parts += [
             element("h3", "What goes with what was excluded"),
             text("The concepts left that go most with an excluded one, within the classes of the target."),
-            table("Stand-ins in the table", ["Left", "Excluded", "Correlation"], [
-                [concept(one.index, layout, names), concept(one.partner, layout, names), signed(one.correlation, 2)]
-                for one in found.stand_ins], words={1}, file=files.get("stand_ins")),
+            table(
+                "Stand-ins in the table",
+                ["Left", "Excluded", "Correlation"],
+                [
+                    [concept(one.index, layout, names), concept(one.partner, layout, names), signed(one.correlation, 2)]
+                    for one in found.stand_ins
+                ],
+                words={1},
+                file=files.get("stand_ins"),
+            ),
         ]
     link = files.get("readable")
-    return chapter("stand-ins", "What stands in", parts,
-                   text("The probes as numbers: ", link, kind="files") if link else None)
+    return chapter(
+        "stand-ins", "What stands in", parts, text("The probes as numbers: ", link, kind="files") if link else None
+    )
 
 
 def _gainers(found: Findings, over: TookOver, files: Files) -> list[Child]:
     before, layout = found.before.info.number, found.table.layout
-    said = (f"The concepts that run {found.info.number} no longer uses at all had {percent(over.freed)} of the "
-            f"importance in run {before}. ")
+    said = (
+        f"The concepts that run {found.info.number} no longer uses at all had {percent(over.freed)} of the "
+        f"importance in run {before}. "
+    )
     if not over.gains:
         return [text(said + "No concept gained importance.")]
     return [
         element("h3", "Who took over"),
         text(said + "These gained most."),
-        table("Share of what the classifier uses", ["Concept", f"Run {before}", f"Run {found.info.number}", "Gain"], [
-            [concept(one.index, layout, found.names), percent(one.before), percent(one.after),
-             points(one.after - one.before)] for one in over.gains], file=files.get("took_over")),
+        table(
+            "Share of what the classifier uses",
+            ["Concept", f"Run {before}", f"Run {found.info.number}", "Gain"],
+            [
+                [
+                    concept(one.index, layout, found.names),
+                    percent(one.before),
+                    percent(one.after),
+                    points(one.after - one.before),
+                ]
+                for one in over.gains
+            ],
+            file=files.get("took_over"),
+        ),
     ]
 
 
@@ -305,23 +440,34 @@ def _reading(found: Findings, about: Target) -> Child:
         return f"{about.title}: whether it can still be read is not known. {now.reason}"
     said: list[Child] = [element("strong", now.sentence)]
     if isinstance(before, Readable):
-        said.append(f" In run {found.before.info.number} it was {before.auc:.2f} ({before.low:.2f} to "
-                    f"{before.high:.2f}).")
-    return [*said, " An AUC of 0.5 is chance, 1 is certainty; the probe is fitted on training and measured on "
-            "validation faces."]
+        said.append(
+            f" In run {found.before.info.number} it was {before.auc:.2f} ({before.low:.2f} to {before.high:.2f})."
+        )
+    return [
+        *said,
+        " An AUC of 0.5 is chance, 1 is certainty; the probe is fitted on training and measured on validation faces.",
+    ]
 
 
 def moved(found: Findings, files: Files) -> Chapter:
-    parts: list[Child] = [text(
-        "Only the concepts that carry an attribute are moved, everything else of a face is kept: how many decisions "
-        "flip? This asks what the classifier leans on, not what people would look like.")]
+    parts: list[Child] = [
+        text(
+            "Only the concepts that carry an attribute are moved, everything else of a face is kept: how many "
+            "decisions "
+            "flip? This asks what the classifier leans on, not what people would look like."
+        )
+    ]
     for moving in found.moving:
         if len(found.moving) > 1:
             parts.append(element("h3", moving.about.title))
         parts += _moved(found, moving)
     links = [files[name] for name in ("flips", "flips_first") if name in files]
-    return chapter("moved", "Moving only what is sensitive", parts,
-                   text("As numbers: ", [[link, " "] for link in links], kind="files") if links else None)
+    return chapter(
+        "moved",
+        "Moving only what is sensitive",
+        parts,
+        text("As numbers: ", [[link, " "] for link in links], kind="files") if links else None,
+    )
 
 
 def _moved(found: Findings, moving: Moving) -> list[Child]:
@@ -329,34 +475,60 @@ def _moved(found: Findings, moving: Moving) -> list[Child]:
     if isinstance(now, Missing):
         return [text(f"“{about.title}” could not be moved: {lower(now.reason)}", kind="missing")]
     earlier = before if isinstance(before, Intervention) else None
-    parts: list[Child] = [text(
-        f"The {count(len(now.channels), 'concept')} that carry “{about.title}” most were moved by up to "
-        f"{now.strength:g} times what the groups differ by, in {count(len(now.rows), 'test face')}, once towards each "
-        f"group. {_seen(found, now)}")]
+    parts: list[Child] = [
+        text(
+            f"The {count(len(now.channels), 'concept')} that carry “{about.title}” most were moved by up to "
+            f"{now.strength:g} times what the groups differ by, in {count(len(now.rows), 'test face')}, once towards "
+            f"each "
+            f"group. {_seen(found, now)}"
+        )
+    ]
     if isinstance(before, Missing):
-        parts.append(text(f"Run {found.before.info.number} could not be moved beside it: {lower(before.reason)}",
-                          kind="missing"))
+        parts.append(
+            text(f"Run {found.before.info.number} could not be moved beside it: {lower(before.reason)}", kind="missing")
+        )
     rows = []
     for one in now.by:
-        row: list[Child] = [f"{sentence(about.classes[one.group])}, moved towards {about.classes[one.towards]}",
-                            f"{one.faces:,}"]
+        row: list[Child] = [
+            f"{sentence(about.classes[one.group])}, moved towards {about.classes[one.towards]}",
+            f"{one.faces:,}",
+        ]
         if earlier is not None:
             row.append(_flips(earlier.of(one.towards, one.group)))
-        rows.append([*row, _flips(one), f"{one.to_one:,}",
-                     with_range(points(one.move.mean), difference_range(one.move.low, one.move.high))])
-    head = ["Group and direction", "Faces", f"Flips in run{SPACE}{found.info.number}",
-            f"Of these to {found.target.classes[1]}", "Mean change of probability"]
+        rows.append(
+            [
+                *row,
+                _flips(one),
+                f"{one.to_one:,}",
+                with_range(points(one.move.mean), difference_range(one.move.low, one.move.high)),
+            ]
+        )
+    head = [
+        "Group and direction",
+        "Faces",
+        f"Flips in run{SPACE}{found.info.number}",
+        f"Of these to {found.target.classes[1]}",
+        "Mean change of probability",
+    ]
     if earlier is not None:
         head.insert(2, f"Flips in run{SPACE}{found.before.info.number}")
-    parts.append(table(f"Decisions that flip when “{about.title}” alone is moved by {now.strength:g} times the "
-                       f"difference, with 95{SPACE}% intervals", head, rows))
+    parts.append(
+        table(
+            f"Decisions that flip when “{about.title}” alone is moved by {now.strength:g} times the "
+            f"difference, with 95{SPACE}% intervals",
+            head,
+            rows,
+        )
+    )
     if not moving.faces:
         return [*parts, text("No decision flips, so there are no faces to show.")]
-    which = f"in run {moving.of}" + ("" if moving.of == found.info.number else
-                                     f"; in run {found.info.number} none flips")
+    which = f"in run {moving.of}" + (
+        "" if moving.of == found.info.number else f"; in run {found.info.number} none flips"
+    )
     if any(one.pictures is None for one in moving.faces):
-        parts.append(text("Some pictures could not be drawn: the generator of these style codes is not here.",
-                          kind="missing"))
+        parts.append(
+            text("Some pictures could not be drawn: the generator of these style codes is not here.", kind="missing")
+        )
     return [
         *parts,
         element("h3" if len(found.moving) == 1 else "h4", f"The faces that flip first, {which}"),
@@ -369,8 +541,10 @@ def _seen(found: Findings, now: Intervention) -> str:
     if now.seen is None:
         return ""
     if now.seen == 0:
-        return (f"Run {found.info.number} looks at none of them, so nothing can flip here; in a picture, what goes "
-                "with them would move as well.")
+        return (
+            f"Run {found.info.number} looks at none of them, so nothing can flip here; in a picture, what goes "
+            "with them would move as well."
+        )
     return f"Run {found.info.number} looks at {now.seen:,} of them."
 
 
@@ -381,14 +555,30 @@ def _flips(one: Moved) -> Child:
 def _flip_card(found: Findings, about: Target, one: FlippedFace) -> Markup:
     flip = one.flip
     move = f"{sentence(about.classes[flip.group])}, {flip.strength:g} {TIMES} towards {about.classes[one.towards]}"
-    probability = (f"Probability of {found.target.classes[1]}: {percent(flip.probability_before)} → "
-                   f"{percent(flip.probability_after)}")
-    pictures = None if one.pictures is None else element("div", [
-        picture(pixels, f"Test face {flip.row} {state}", size=SIZE // 2)
-        for pixels, state in zip(one.pictures, ("as it is", f"moved towards {about.classes[one.towards]}"), strict=True)
-    ], class_="pair")
-    return element("figure", pictures, element("figcaption", element("span", move, class_="below"), element(
-        "span", probability, class_="below")), class_="card")
+    probability = (
+        f"Probability of {found.target.classes[1]}: {percent(flip.probability_before)} → "
+        f"{percent(flip.probability_after)}"
+    )
+    pictures = (
+        None
+        if one.pictures is None
+        else element(
+            "div",
+            [
+                picture(pixels, f"Test face {flip.row} {state}", size=SIZE // 2)
+                for pixels, state in zip(
+                    one.pictures, ("as it is", f"moved towards {about.classes[one.towards]}"), strict=True
+                )
+            ],
+            class_="pair",
+        )
+    )
+    return element(
+        "figure",
+        pictures,
+        element("figcaption", element("span", move, class_="below"), element("span", probability, class_="below")),
+        class_="card",
+    )
 
 
 def remedies(found: Findings, files: Files) -> Chapter | None:
@@ -400,27 +590,64 @@ def remedies(found: Findings, files: Files) -> Chapter | None:
     rows = []
     for position, outcome in enumerate(one.outcomes, start=1):
         change = None if outcome.remedy == one.outcomes[0].remedy or not outcome.trials else one.change(outcome.remedy)
-        title = [element("strong", outcome.title) if outcome.own else outcome.title,
-                 element("span", outcome.reason or outcome.how, class_="below")]
+        title = [
+            element("strong", outcome.title) if outcome.own else outcome.title,
+            element("span", outcome.reason or outcome.how, class_="below"),
+        ]
         reached = [element("span", estimated(outcome.estimate(name))) for name in ("accuracy", "equalised_odds")]
         beaten = "" if not outcome.trials else "yes" if outcome.remedy in front else "no"
-        rows.append([str(position), title, *reached, sentence(change.verdict) if change else "",
-                     "yes" if outcome.needs_group else "no", beaten])
+        rows.append(
+            [
+                str(position),
+                title,
+                *reached,
+                sentence(change.verdict) if change else "",
+                "yes" if outcome.needs_group else "no",
+                beaten,
+            ]
+        )
     return chapter(
-        "remedies", "Beside the standard remedies",
-        text(f"{one.base}, on the best {one.columns:,} of {one.channels:,} channels, with "
-             f"{count(len(one.seeds), 'seed')}; measured on {count(one.test_faces, 'test face')}. These are trainings "
-             "of their own: their numbers are not those of the runs above."),
-        figure(drawings.tradeoff(one), (
-            "Accuracy, upwards, against the equalised odds difference; the best place is at the top left. Numbers as "
-            f"in the table, ours is filled, lines are 95{SPACE}% intervals over the seeds.")),
-        table("Accuracy against gap", ["No.", "Remedy", "Accuracy", "Equalised odds difference", "Against nothing",
-              "Needs the group", "Beaten by none"], rows, words={1, 4, 5, 6}, file=files.get("remedies")),
+        "remedies",
+        "Beside the standard remedies",
+        text(
+            f"{one.base}, on the best {one.columns:,} of {one.channels:,} channels, with "
+            f"{count(len(one.seeds), 'seed')}; measured on {count(one.test_faces, 'test face')}. These are trainings "
+            "of their own: their numbers are not those of the runs above."
+        ),
+        figure(
+            drawings.tradeoff(one),
+            (
+                "Accuracy, upwards, against the equalised odds difference; the best place is at the top left. "
+                "Numbers as "
+                f"in the table, ours is filled, lines are 95{SPACE}% intervals over the seeds."
+            ),
+        ),
+        table(
+            "Accuracy against gap",
+            [
+                "No.",
+                "Remedy",
+                "Accuracy",
+                "Equalised odds difference",
+                "Against nothing",
+                "Needs the group",
+                "Beaten by none",
+            ],
+            rows,
+            words={1, 4, 5, 6},
+            file=files.get("remedies"),
+        ),
     )
 
 
 def _bar(share: float) -> Markup:
     """A share as a bar; the number stands beside it."""
-    return element("svg", element("rect", class_="ground", width="100%", height="6", rx="3"),
-                   element("rect", class_="fill", width=f"{100 * share:.1f}%", height="6", rx="3"),
-                   class_="bar", width="100%", height="6", aria_hidden="true")
+    return element(
+        "svg",
+        element("rect", class_="ground", width="100%", height="6", rx="3"),
+        element("rect", class_="fill", width=f"{100 * share:.1f}%", height="6", rx="3"),
+        class_="bar",
+        width="100%",
+        height="6",
+        aria_hidden="true",
+    )

@@ -22,11 +22,18 @@ from img2tab_core.sessions.session_runs import SessionRuns
 
 FILE = "model_card.md"
 HEADINGS = (
-    "Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data", "Quantitative analyses",
-    "Ethical considerations", "Caveats and recommendations",
+    "Model details",
+    "Intended use",
+    "Factors",
+    "Metrics",
+    "Evaluation data",
+    "Training data",
+    "Quantitative analyses",
+    "Ethical considerations",
+    "Caveats and recommendations",
 )
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$])")                        # all that begins something within a line
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$])")  # all that begins something within a line
 
 
 def card_of(runs: SessionRuns, session: SessionInfo, info: RunInfo, *, audit: Audit | None = None) -> str:
@@ -47,8 +54,10 @@ def card_of(runs: SessionRuns, session: SessionInfo, info: RunInfo, *, audit: Au
             *_licences(session),
         ],
         "Factors": [
-            *(f"- {plain(one.title)}: {plain(one.classes[0])}, {plain(one.classes[1])}. {plain(one.how)}"
-              for one in sensitive),
+            *(
+                f"- {plain(one.title)}: {plain(one.classes[0])}, {plain(one.classes[1])}. {plain(one.how)}"
+                for one in sensitive
+            ),
             f"- Groups of the test faces: {listed([_counted(one) for one in found.by_group])}.",
             *_unexamined(table, session),
         ],
@@ -121,8 +130,9 @@ def _details(session: SessionInfo, info: RunInfo, run: Run) -> list[str]:
         ]
     with_what = trained_with(info)
     if with_what:
-        lines.append("- Trained with: " + ", ".join(f"{plain(name)} {plain(one)}" for name, one in with_what.items())
-                     + ".")
+        lines.append(
+            "- Trained with: " + ", ".join(f"{plain(name)} {plain(one)}" for name, one in with_what.items()) + "."
+        )
     lines.append("- Decides: class 1 above a probability of 0.5.")
     return lines + ([f"- Why it was trained: {plain(info.note)}"] if info.note.strip() else [])
 
@@ -130,7 +140,8 @@ def _details(session: SessionInfo, info: RunInfo, run: Run) -> list[str]:
 def _licences(session: SessionInfo) -> list[str]:
     found = licences(session.backbone)
     return [f"- {plain(title)}: {plain(licence)}" for title, licence in found] or [
-        f"- {plain(session.backbone)}: the licence of its checkpoint holds."]
+        f"- {plain(session.backbone)}: the licence of its checkpoint holds."
+    ]
 
 
 def _counted(one: GroupAudit) -> str:
@@ -156,16 +167,22 @@ def _training(table: StyleTable, target: Target, session: SessionInfo, run: Run)
 
 def _by_group(found: Audit) -> list[str]:
     groups = (*found.by_group, found.overall)
-    rows = [["", *(plain(one.name) for one in groups)], ["---"] * (1 + len(groups)),
-            ["Faces", *(f"{one.count:,}" for one in groups)]]
+    rows = [
+        ["", *(plain(one.name) for one in groups)],
+        ["---"] * (1 + len(groups)),
+        ["Faces", *(f"{one.count:,}" for one in groups)],
+    ]
     rows += [[title, *(_cell(one.measures[name], name) for one in groups)] for name, title in METRICS.items()]
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def _gaps(found: Audit) -> list[str]:
-    return [f"- {title}: {plain(measured(found.gaps[name]))}" + (
-        f"; {plain(found.gaps[name].note)}" if found.gaps[name].value is not None and found.gaps[name].note else "")
-        + "." for name, title in GAPS.items()]
+    return [
+        f"- {title}: {plain(measured(found.gaps[name]))}"
+        + (f"; {plain(found.gaps[name].note)}" if found.gaps[name].value is not None and found.gaps[name].note else "")
+        + "."
+        for name, title in GAPS.items()
+    ]
 
 
 def _cell(measure: Measure, metric: str) -> str:

@@ -28,9 +28,9 @@ from img2tab_core.reports.wording import (
 )
 from img2tab_core.sessions.session_records import RunInfo
 
-DEEPEST = 6              # a run further down is drawn no further to the right
+DEEPEST = 6  # a run further down is drawn no further to the right
 
-Files = Mapping[str, Markup]           # name of a table -> the link to its file
+Files = Mapping[str, Markup]  # name of a table -> the link to its file
 
 
 def header(found: Findings) -> Markup:
@@ -40,8 +40,11 @@ def header(found: Findings) -> Markup:
         "header",
         element("p", "Audit of a classifier · Img2Tab Studio", class_="over"),
         element("h1", session.name),
-        text(f"{session.owner} · begun {day(session.created)} · last changed {day(session.changed)} · report of "
-             f"{minute(found.made)} UTC", kind="byline"),
+        text(
+            f"{session.owner} · begun {day(session.created)} · last changed {day(session.changed)} · report of "
+            f"{minute(found.made)} UTC",
+            kind="byline",
+        ),
     )
 
 
@@ -53,12 +56,20 @@ def in_short(found: Findings, files: Files) -> Chapter:
         f"{found.target.classes[1]} or {found.target.classes[0]}. It was measured on {count(audit.faces, 'test face')} "
         f"in the groups {groups}. ",
         f"The equalised odds difference between them is {measured(audit.gaps['equalised_odds'])}",
-        _gap_before(found), " ", _verdict(found), " ", _accuracies(found),
+        _gap_before(found),
+        " ",
+        _verdict(found),
+        " ",
+        _accuracies(found),
     ]
     left = [one.sentence for _, one in found.readable.values() if isinstance(one, Readable)]
     return chapter(
-        "short", "In short", text(*parts, kind="lead"),
-        text(f"The equalised odds difference is {MEANINGS['equalised_odds']}. ", " ".join(left)), _figures(found))
+        "short",
+        "In short",
+        text(*parts, kind="lead"),
+        text(f"The equalised odds difference is {MEANINGS['equalised_odds']}. ", " ".join(left)),
+        _figures(found),
+    )
 
 
 def _gap_before(found: Findings) -> str:
@@ -67,20 +78,28 @@ def _gap_before(found: Findings) -> str:
     before = earlier_gap(found.before, "equalised_odds")
     if before is None:
         return f"; of run {found.before.info.number} it is not known."
-    excludes = f"excludes {count(len(found.before.info.excluded), 'concept')}" if found.before.info.excluded else (
-        "excludes nothing")
+    excludes = (
+        f"excludes {count(len(found.before.info.excluded), 'concept')}"
+        if found.before.info.excluded
+        else ("excludes nothing")
+    )
     return f"; in run {found.before.info.number}, which {excludes}, it was {measured(before)}."
 
 
 def _verdict(found: Findings) -> Child:
     """Whether the change comes again with other seeds."""
     if found.answer is None:
-        return element("strong", "Not repeated with other seeds yet" + (
-            "." if found.before is None else ": whether the change would come again is not known."))
+        return element(
+            "strong",
+            "Not repeated with other seeds yet"
+            + ("." if found.before is None else ": whether the change would come again is not known."),
+        )
     number, changes = found.answer
     change = changes.get("equalised_odds") or next(iter(changes.values()))
-    return [f"Both this run and run {number} were trained again with {count(len(change.pairs), 'seed')}. ",
-            element("strong", change.sentence)]
+    return [
+        f"Both this run and run {number} were trained again with {count(len(change.pairs), 'seed')}. ",
+        element("strong", change.sentence),
+    ]
 
 
 def _accuracies(found: Findings) -> str:
@@ -105,10 +124,19 @@ def _figures(found: Findings) -> Markup:
         ("Excluded", f"{len(found.excluded):,}", f"of {count(found.table.layout.total, 'concept')}"),
         ("Over several seeds", sentence(seeds), "" if found.answer is None else f"against run {found.answer[0]}"),
     ]
-    return element("dl", [
-        element("div", element("dt", title), element("dd", value, class_=None if value[:1].isdigit() else "words"),
-                element("dd", below, class_="below") if below else None) for title, value, below in tiles
-    ], class_="tiles")
+    return element(
+        "dl",
+        [
+            element(
+                "div",
+                element("dt", title),
+                element("dd", value, class_=None if value[:1].isdigit() else "words"),
+                element("dd", below, class_="below") if below else None,
+            )
+            for title, value, below in tiles
+        ],
+        class_="tiles",
+    )
 
 
 def _tile(before: Measure | None, now: Measure) -> tuple[str, str]:
@@ -132,25 +160,41 @@ def data(found: Findings, files: Files) -> Chapter:
         if name == UNKNOWN and not any(counts):
             continue
         one = faces.get(name)
-        rows.append([sentence(name), *(f"{value:,}" for value in counts),
-                     *([f"{value:,}" for value in one.by_class] if one else ["", ""]),
-                     flag(one) if one else "left out of every comparison"])
+        rows.append(
+            [
+                sentence(name),
+                *(f"{value:,}" for value in counts),
+                *([f"{value:,}" for value in one.by_class] if one else ["", ""]),
+                flag(one) if one else "left out of every comparison",
+            ]
+        )
     split = ", ".join(f"{int((found.table.split == part).sum()):,} {name}" for part, name in enumerate(SPLITS))
     return chapter(
-        "data", "Data and groups",
-        facts([
-            ("Table", f"{session.table}, {count(len(found.table.split), 'face')} ({split})"),
-            ("Table key", element("code", session.table_key[:12], title=session.table_key)),
-            ("Backbone", f"{session.backbone}, {found.table.layout.total:,} style channels"),
-            ("Where the faces are from", _origin(found)),
-            ("Predicted", f"{found.target.title}: {found.target.classes[0]} or {found.target.classes[1]}"),
-            ("Groups formed by", sentence(listed([lower(one.title) for one in found.sensitive]))),
-        ]),
+        "data",
+        "Data and groups",
+        facts(
+            [
+                ("Table", f"{session.table}, {count(len(found.table.split), 'face')} ({split})"),
+                ("Table key", element("code", session.table_key[:12], title=session.table_key)),
+                ("Backbone", f"{session.backbone}, {found.table.layout.total:,} style channels"),
+                ("Where the faces are from", _origin(found)),
+                ("Predicted", f"{found.target.title}: {found.target.classes[0]} or {found.target.classes[1]}"),
+                ("Groups formed by", sentence(listed([lower(one.title) for one in found.sensitive]))),
+            ]
+        ),
         table(
             "Faces of each group whose label is known, counted first",
-            ["Group", *(sentence(name) for name in SPLITS), f"Test: {found.target.classes[0]}",
-             f"Test: {found.target.classes[1]}", "Note"],
-            rows, words={6}, file=files.get("faces")),
+            [
+                "Group",
+                *(sentence(name) for name in SPLITS),
+                f"Test: {found.target.classes[0]}",
+                f"Test: {found.target.classes[1]}",
+                "Note",
+            ],
+            rows,
+            words={6},
+            file=files.get("faces"),
+        ),
         element("h3", "How the labels were made"),
         facts([(one.title, one.how) for one in (found.target, *found.sensitive)]),
     )
@@ -169,47 +213,70 @@ def model(found: Findings, files: Files) -> Chapter:
     kind = kinds.KINDS.get(info.kind)
     library = ", ".join(f"{name} {one}" for name, one in found.trained_with.items())
     return chapter(
-        "model", "The model",
-        facts([
-            ("Classifier", kind.title if kind else info.kind),
-            ("Trained with", library or None),
-            ("Trained elsewhere", run.origin or None),
-            ("Seed", str(info.seed)),
-            ("Settings", settings(run) or None),
-            ("Channels", _channels(len(run.classifier.screened_), found.table.layout.total - len(info.excluded))),
-            ("Excluded", count(len(info.excluded), "concept") if info.excluded else "nothing"),
-            ("Decides", f"class 1, {found.target.classes[1]}, above a probability of {STANDARD:g}"),
-            ("Run id", element("code", info.run_id)),
-        ]),
+        "model",
+        "The model",
+        facts(
+            [
+                ("Classifier", kind.title if kind else info.kind),
+                ("Trained with", library or None),
+                ("Trained elsewhere", run.origin or None),
+                ("Seed", str(info.seed)),
+                ("Settings", settings(run) or None),
+                ("Channels", _channels(len(run.classifier.screened_), found.table.layout.total - len(info.excluded))),
+                ("Excluded", count(len(info.excluded), "concept") if info.excluded else "nothing"),
+                ("Decides", f"class 1, {found.target.classes[1]}, above a probability of {STANDARD:g}"),
+                ("Run id", element("code", info.run_id)),
+            ]
+        ),
     )
 
 
 def _channels(used: int, left: int) -> str:
     if used == left:
         return f"trained on all {left:,} that are not excluded"
-    return (f"trained on {used:,} of the {left:,} that are not excluded, those that set the classes of the training "
-            "faces furthest apart")
+    return (
+        f"trained on {used:,} of the {left:,} that are not excluded, those that set the classes of the training "
+        "faces furthest apart"
+    )
 
 
 def tree(found: Findings, files: Files) -> Chapter:
     numbers = {run.id: run.number for _, run in found.tree}
-    rows = [[
-        element("span", f"{run.number}", class_=f"depth-{min(depth, DEEPEST)}"),
-        [element("span", f"{_kind(run)}, seed {run.seed}, {excluding(run)}"),
-         element("span", f"from run {numbers[run.parent]}", class_="below") if run.parent in numbers else None,
-         element("span", one_line(run.note), class_="note") if run.note.strip() else None],
-        _noted(run, "accuracy"), _noted(run, "equalised_odds"),
-        [_state(run, found), element("span", run.reason or found.absent.get(run.id, ""), class_="below")
-         if run.reason or run.id in found.absent else None],
-        [run.who, when(minute(run.finished or run.started), below=True)],
-    ] for depth, run in found.tree]
+    rows = [
+        [
+            element("span", f"{run.number}", class_=f"depth-{min(depth, DEEPEST)}"),
+            [
+                element("span", f"{_kind(run)}, seed {run.seed}, {excluding(run)}"),
+                element("span", f"from run {numbers[run.parent]}", class_="below") if run.parent in numbers else None,
+                element("span", one_line(run.note), class_="note") if run.note.strip() else None,
+            ],
+            _noted(run, "accuracy"),
+            _noted(run, "equalised_odds"),
+            [
+                _state(run, found),
+                element("span", run.reason or found.absent.get(run.id, ""), class_="below")
+                if run.reason or run.id in found.absent
+                else None,
+            ],
+            [run.who, when(minute(run.finished or run.started), below=True)],
+        ]
+        for depth, run in found.tree
+    ]
     return chapter(
-        "runs", "The runs",
-        text("Every training is a child of the run it was changed from. Accuracy is that of all test faces whose "
-             "label is known, the gap that between the groups, as noted when the run was trained."),
-        table("The tree of runs, times in UTC",
-              ["Run", "What and why", "Accuracy", "Equalised odds difference", "State", "Who and when"], rows,
-              words={1, 4, 5}, file=files.get("runs"), kind="long"),
+        "runs",
+        "The runs",
+        text(
+            "Every training is a child of the run it was changed from. Accuracy is that of all test faces whose "
+            "label is known, the gap that between the groups, as noted when the run was trained."
+        ),
+        table(
+            "The tree of runs, times in UTC",
+            ["Run", "What and why", "Accuracy", "Equalised odds difference", "State", "Who and when"],
+            rows,
+            words={1, 4, 5},
+            file=files.get("runs"),
+            kind="long",
+        ),
     )
 
 

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 VOID = frozenset({"br", "img", "meta"})
-SHAPES = frozenset({"circle", "line", "rect"})                       # of SVG: without the stroke they would not end
-QUALITY = 80             # of the WebP pictures: a face of 256 px is then about 7 kB
-Child = object           # text, a number, Markup, None, or any of these in lists
+SHAPES = frozenset({"circle", "line", "rect"})  # of SVG: without the stroke they would not end
+QUALITY = 80  # of the WebP pictures: a face of 256 px is then about 7 kB
+Child = object  # text, a number, Markup, None, or any of these in lists
 
 STYLE = Path(__file__).parent / "style.css"
-WIDE = 4                 # columns that a phone can show beside each other
+WIDE = 4  # columns that a phone can show beside each other
 # a browser that obeys this fetches nothing for the page, whatever stands in it
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -50,12 +50,22 @@ def document(title: str, header: Markup, chapters: Sequence[Chapter], footer: Ma
     )
     links = [element("li", element("a", one.title, href=f"#{one.anchor}")) for one in chapters]
     sections = [
-        element("section", element("h2", one.title, id=f"{one.anchor}-title"), one.content, id=one.anchor,
-                aria_labelledby=f"{one.anchor}-title")
+        element(
+            "section",
+            element("h2", one.title, id=f"{one.anchor}-title"),
+            one.content,
+            id=one.anchor,
+            aria_labelledby=f"{one.anchor}-title",
+        )
         for one in chapters
     ]
-    body = element("body", header, element("nav", element("ol", links), aria_label="Contents"),
-                   element("main", sections), element("footer", footer))
+    body = element(
+        "body",
+        header,
+        element("nav", element("ol", links), aria_label="Contents"),
+        element("main", sections),
+        element("footer", footer),
+    )
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
@@ -69,9 +79,11 @@ def bullets(items: Sequence[Child]) -> Markup:
 
 def facts(pairs: Sequence[tuple[str, Child]]) -> Markup:
     """Terms and what they are; one whose content is None is left out."""
-    return element("dl", [
-        element("div", element("dt", term), element("dd", content)) for term, content in pairs if content is not None
-    ], class_="facts")
+    return element(
+        "dl",
+        [element("div", element("dt", term), element("dd", content)) for term, content in pairs if content is not None],
+        class_="facts",
+    )
 
 
 def table(
@@ -87,23 +99,38 @@ def table(
 
     file: the link to the same as CSV. On a narrow screen the table scrolls by itself, the page does not.
     """
+
     def styled(column: int) -> str | None:
         return None if column == 0 or column in words else "number"
 
     kind = f"table {'wide ' if len(head) > WIDE else ''}{kind}".strip()
     title = element("caption", element("div", caption, " ", file))
-    top = element("thead", element("tr", [
-        element("th", cell, scope="col", class_=styled(column)) if cell else element("td")
-        for column, cell in enumerate(head)]))
-    body = element("tbody", [
-        element("tr", [
-            element("td", cell, class_=styled(column)) if column else element("th", cell, scope="row")
-            for column, cell in enumerate(row)
-        ])
-        for row in rows
-    ])
-    return element("div", element("table", title, top, body), class_=kind, tabindex="0",
-                   role="group", aria_label=_words(caption))
+    top = element(
+        "thead",
+        element(
+            "tr",
+            [
+                element("th", cell, scope="col", class_=styled(column)) if cell else element("td")
+                for column, cell in enumerate(head)
+            ],
+        ),
+    )
+    body = element(
+        "tbody",
+        [
+            element(
+                "tr",
+                [
+                    element("td", cell, class_=styled(column)) if column else element("th", cell, scope="row")
+                    for column, cell in enumerate(row)
+                ],
+            )
+            for row in rows
+        ],
+    )
+    return element(
+        "div", element("table", title, top, body), class_=kind, tabindex="0", role="group", aria_label=_words(caption)
+    )
 
 
 def figure(content: Child, caption: Child, *, kind: str = "plot") -> Markup:
@@ -112,14 +139,21 @@ def figure(content: Child, caption: Child, *, kind: str = "plot") -> Markup:
 
 def key(before: str, now: str) -> Markup:
     """What the marks of a plot mean."""
-    return element("span", element("i", class_="mark before"), before, element("i", class_="mark now"), now,
-                   class_="key")
+    return element(
+        "span", element("i", class_="mark before"), before, element("i", class_="mark now"), now, class_="key"
+    )
 
 
 def file_link(name: str, content: str, kind: str, words: str) -> Markup:
     """A file inside the page, saved with a click."""
-    return element("a", words, href=data_url(content.encode("utf-8", "replace"), kind), download=name, class_="file",
-                   title=f"Save {name}")
+    return element(
+        "a",
+        words,
+        href=data_url(content.encode("utf-8", "replace"), kind),
+        download=name,
+        class_="file",
+        title=f"Save {name}",
+    )
 
 
 def _words(caption: Child) -> str:
@@ -168,9 +202,16 @@ def paragraphs(text: str) -> list[Markup]:
     for part in text.replace("\r\n", "\n").replace("\r", "\n").split("\n\n"):
         lines = [line for line in part.split("\n") if line.strip()]
         if lines:
-            found.append(element("p", *(
-                piece for number, line in enumerate(lines) for piece in ((element("br"),) if number else ()) + (line,)
-            )))
+            found.append(
+                element(
+                    "p",
+                    *(
+                        piece
+                        for number, line in enumerate(lines)
+                        for piece in ((element("br"),) if number else ()) + (line,)
+                    ),
+                )
+            )
     return found
 
 

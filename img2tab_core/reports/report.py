@@ -23,8 +23,19 @@ from img2tab_core.sessions.session_runs import SessionRuns
 from img2tab_core.sessions.shared_exclusions import exclusions_json
 
 CHAPTERS = (
-    opening_chapters.in_short, opening_chapters.question, opening_chapters.data, opening_chapters.model, opening_chapters.tree, measured_chapters.audited, measured_chapters.gaps,
-    measured_chapters.excluded, measured_chapters.stands_in, measured_chapters.moved, measured_chapters.remedies, closing_chapters.log, closing_chapters.limits,
+    opening_chapters.in_short,
+    opening_chapters.question,
+    opening_chapters.data,
+    opening_chapters.model,
+    opening_chapters.tree,
+    measured_chapters.audited,
+    measured_chapters.gaps,
+    measured_chapters.excluded,
+    measured_chapters.stands_in,
+    measured_chapters.moved,
+    measured_chapters.remedies,
+    closing_chapters.log,
+    closing_chapters.limits,
     closing_chapters.versions,
 )
 
@@ -61,7 +72,7 @@ def write_report(
     card = card_of(runs, found.session, found.info, audit=found.now.audit)
     tables, exclusions = _csv(found), _json(found)
     folder, file = html.with_name(f"{html.stem}-tables"), keep_card(found.info, card)
-    clear(folder, [f"{name}.csv" for name in NAMES if name not in tables])   # of an earlier report that had more
+    clear(folder, [f"{name}.csv" for name in NAMES if name not in tables])  # of an earlier report that had more
     for name, one in tables.items():
         write_text(folder / f"{name}.csv", one)
     write_text(folder / closing_chapters.EXCLUSIONS, exclusions)
@@ -93,14 +104,21 @@ def _json(found: Findings) -> str:
 def _page(found: Findings, tables: dict[str, str], exclusions: str, card: str) -> str:
     """The whole page, which carries the texts of its files."""
     files = {name: page.file_link(f"{name}.csv", one, "text/csv", f"{name}.csv") for name, one in tables.items()}
-    files[closing_chapters.EXCLUSIONS] = page.file_link(closing_chapters.EXCLUSIONS, exclusions, "application/json", closing_chapters.EXCLUSIONS)
+    files[closing_chapters.EXCLUSIONS] = page.file_link(
+        closing_chapters.EXCLUSIONS, exclusions, "application/json", closing_chapters.EXCLUSIONS
+    )
     parts = [write(found, files) for write in CHAPTERS]
     parts.append(closing_chapters.card(card, page.file_link(CARD, card, "text/markdown", CARD)))
     footer = page.text(
         f"Made by Img2Tab Studio {__version__} on {minute(found.made)} UTC. This page is one file: it loads nothing "
-        "from a network, and carries its pictures and tables.")
-    return page.document(f"{found.session.name} · audit report", opening_chapters.header(found),
-                         [part for part in parts if part is not None], footer)
+        "from a network, and carries its pictures and tables."
+    )
+    return page.document(
+        f"{found.session.name} · audit report",
+        opening_chapters.header(found),
+        [part for part in parts if part is not None],
+        footer,
+    )
 
 
 def check_page(file: Path) -> None:

@@ -67,16 +67,28 @@ def _faces(found: Findings) -> pd.DataFrame:
 
 def _runs(found: Findings) -> pd.DataFrame:
     numbers = {run.id: run.number for _, run in found.tree}
-    return pd.DataFrame([
-        {
-            "run": run.number, "parent": numbers.get(run.parent, ""), "current": run.id == found.info.id,
-            "classifier": run.kind, "seed": run.seed, "excluded": len(run.excluded), "state": run.state,
-            "who": run.who, "started": _at(run.started), "finished": _at(run.finished), "note": run.note,
-            "reason": run.reason or found.absent.get(run.id, ""), "run_id": run.run_id,
-            "accuracy": run.metrics.get("accuracy"),
-        } | {name: run.metrics.get(name) for name in GAPS}
-        for _, run in found.tree
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "run": run.number,
+                "parent": numbers.get(run.parent, ""),
+                "current": run.id == found.info.id,
+                "classifier": run.kind,
+                "seed": run.seed,
+                "excluded": len(run.excluded),
+                "state": run.state,
+                "who": run.who,
+                "started": _at(run.started),
+                "finished": _at(run.finished),
+                "note": run.note,
+                "reason": run.reason or found.absent.get(run.id, ""),
+                "run_id": run.run_id,
+                "accuracy": run.metrics.get("accuracy"),
+            }
+            | {name: run.metrics.get(name) for name in GAPS}
+            for _, run in found.tree
+        ]
+    )
 
 
 def _audited(side: Side | None) -> pd.DataFrame:
@@ -96,8 +108,13 @@ def _gaps(found: Findings) -> pd.DataFrame:
     for name, title in GAPS.items():
         before = None if found.before is None else earlier_gap(found.before, name)
         rows.append({"gap": title, **_columns("before", before), **_columns("after", found.now.audit.gaps[name])})
-    rows.append({"gap": "Accuracy of everyone", **_columns("before", earlier_accuracy(found.before)),
-                 **_columns("after", found.now.audit.overall.measures["accuracy"])})
+    rows.append(
+        {
+            "gap": "Accuracy of everyone",
+            **_columns("before", earlier_accuracy(found.before)),
+            **_columns("after", found.now.audit.overall.measures["accuracy"]),
+        }
+    )
     return pd.DataFrame(rows)
 
 
@@ -110,39 +127,57 @@ def _seeds(found: Findings) -> pd.DataFrame:
     if found.answer is None:
         return pd.DataFrame()
     number, changes = found.answer
-    return pd.DataFrame([
-        {"measure": name, "seed": seed, "run before": number, "before": before, "run after": found.info.number,
-         "after": after, "verdict": change.verdict}
-        for name, change in changes.items() for seed, (before, after) in enumerate(change.pairs)
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "measure": name,
+                "seed": seed,
+                "run before": number,
+                "before": before,
+                "run after": found.info.number,
+                "after": after,
+                "verdict": change.verdict,
+            }
+            for name, change in changes.items()
+            for seed, (before, after) in enumerate(change.pairs)
+        ]
+    )
 
 
 def _layers(found: Findings) -> pd.DataFrame:
-    return pd.DataFrame([
-        {"layer": layer, "channels": size, "excluded": len(inside), "share": len(inside) / size}
-        for layer, size, inside in layers(found)
-    ])
+    return pd.DataFrame(
+        [
+            {"layer": layer, "channels": size, "excluded": len(inside), "share": len(inside) / size}
+            for layer, size, inside in layers(found)
+        ]
+    )
 
 
 def _excluded(found: Findings) -> pd.DataFrame:
     shifts = {name: one.shift for name, one in found.carried.items() if isinstance(one, Carried)}
-    return pd.DataFrame([
-        _concept(found, index) | {f"shift of {name}": round(float(shift[index]), 4) for name, shift in shifts.items()}
-        for index in found.excluded
-    ])
+    return pd.DataFrame(
+        [
+            _concept(found, index)
+            | {f"shift of {name}": round(float(shift[index]), 4) for name, shift in shifts.items()}
+            for index in found.excluded
+        ]
+    )
 
 
 def _took_over(found: Findings) -> pd.DataFrame:
     gains = found.took_over.gains if isinstance(found.took_over, TookOver) else ()
-    return pd.DataFrame([
-        _concept(found, one.index) | {"importance before": one.before, "importance after": one.after} for one in gains])
+    return pd.DataFrame(
+        [_concept(found, one.index) | {"importance before": one.before, "importance after": one.after} for one in gains]
+    )
 
 
 def _stand_ins(found: Findings) -> pd.DataFrame:
-    return pd.DataFrame([
-        _concept(found, one.index) | _concept(found, one.partner, "excluded ") | {"correlation": one.correlation}
-        for one in _known(found.stand_ins)
-    ])
+    return pd.DataFrame(
+        [
+            _concept(found, one.index) | _concept(found, one.partner, "excluded ") | {"correlation": one.correlation}
+            for one in _known(found.stand_ins)
+        ]
+    )
 
 
 def _readable(found: Findings) -> pd.DataFrame:
@@ -150,11 +185,18 @@ def _readable(found: Findings) -> pd.DataFrame:
     for name, both in found.readable.items():
         for side, one in zip((found.before, found.now), both, strict=True):
             if isinstance(one, Readable):
-                rows.append({
-                    "attribute": name, "run": side.info.number, "excluded": one.excluded, "auc": one.auc,
-                    "low": one.low, "high": one.high, "faces fitted on": one.faces[0],
-                    "faces measured on": one.faces[1],
-                })
+                rows.append(
+                    {
+                        "attribute": name,
+                        "run": side.info.number,
+                        "excluded": one.excluded,
+                        "auc": one.auc,
+                        "low": one.low,
+                        "high": one.high,
+                        "faces fitted on": one.faces[0],
+                        "faces measured on": one.faces[1],
+                    }
+                )
     return pd.DataFrame(rows)
 
 
@@ -163,25 +205,46 @@ def _flips(found: Findings) -> pd.DataFrame:
     for moving in found.moving:
         for side, one in zip((found.before, found.now), (moving.before, moving.now), strict=True):
             if isinstance(one, Intervention):
-                rows += [{
-                    "attribute": moving.about.name, "run": side.info.number, "strength": one.strength,
-                    "channels moved": len(one.channels), "moved towards": moving.about.classes[moved.towards],
-                    "group": moving.about.classes[moved.group], "faces": moved.faces, "flips": moved.flips,
-                    "to class 1": moved.to_one, "share": moved.share, "low": moved.low, "high": moved.high,
-                    "change of probability": moved.move.mean, "change, low": moved.move.low,
-                    "change, high": moved.move.high,
-                } for moved in one.by]
+                rows += [
+                    {
+                        "attribute": moving.about.name,
+                        "run": side.info.number,
+                        "strength": one.strength,
+                        "channels moved": len(one.channels),
+                        "moved towards": moving.about.classes[moved.towards],
+                        "group": moving.about.classes[moved.group],
+                        "faces": moved.faces,
+                        "flips": moved.flips,
+                        "to class 1": moved.to_one,
+                        "share": moved.share,
+                        "low": moved.low,
+                        "high": moved.high,
+                        "change of probability": moved.move.mean,
+                        "change, low": moved.move.low,
+                        "change, high": moved.move.high,
+                    }
+                    for moved in one.by
+                ]
     return pd.DataFrame(rows)
 
 
 def _flips_first(found: Findings) -> pd.DataFrame:
-    return pd.DataFrame([
-        {"attribute": moving.about.name, "run": moving.of, "row": one.flip.row,
-         "group": moving.about.classes[one.flip.group], "moved towards": moving.about.classes[one.towards],
-         "strength": one.flip.strength, "probability before": one.flip.probability_before,
-         "probability after": one.flip.probability_after}
-        for moving in found.moving for one in moving.faces
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "attribute": moving.about.name,
+                "run": moving.of,
+                "row": one.flip.row,
+                "group": moving.about.classes[one.flip.group],
+                "moved towards": moving.about.classes[one.towards],
+                "strength": one.flip.strength,
+                "probability before": one.flip.probability_before,
+                "probability after": one.flip.probability_after,
+            }
+            for moving in found.moving
+            for one in moving.faces
+        ]
+    )
 
 
 def _remedies(found: Findings) -> pd.DataFrame:
@@ -189,23 +252,34 @@ def _remedies(found: Findings) -> pd.DataFrame:
 
 
 def _log(found: Findings) -> pd.DataFrame:
-    return pd.DataFrame([
-        {"at": _at(entry.at), "who": entry.who, "what": entry.what,
-         "details": json.dumps(entry.details, ensure_ascii=False, sort_keys=True)}
-        for entry in found.log
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "at": _at(entry.at),
+                "who": entry.who,
+                "what": entry.what,
+                "details": json.dumps(entry.details, ensure_ascii=False, sort_keys=True),
+            }
+            for entry in found.log
+        ]
+    )
 
 
 def _versions(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(
         [{"what": name, "version": one, "where": "made this report"} for name, one in found.versions.items()]
-        + [{"what": name, "version": one, "where": "trained the model"} for name, one in found.trained_with.items()])
+        + [{"what": name, "version": one, "where": "trained the model"} for name, one in found.trained_with.items()]
+    )
 
 
 def _concept(found: Findings, index: int, prefix: str = "") -> dict[str, object]:
     layer, channel = found.table.layout.locate(index)
-    return {f"{prefix}index": index, f"{prefix}layer": layer, f"{prefix}channel": channel,
-            f"{prefix}name": found.names.get(index, "")}
+    return {
+        f"{prefix}index": index,
+        f"{prefix}layer": layer,
+        f"{prefix}channel": channel,
+        f"{prefix}name": found.names.get(index, ""),
+    }
 
 
 def _known(found: Sequence | Missing) -> Iterable:
@@ -217,8 +291,21 @@ def _at(when) -> str:
 
 
 _SHEETS = {
-    "faces": _faces, "runs": _runs, "groups": _groups, "groups_before": _groups_before, "gaps": _gaps, "seeds": _seeds,
-    "layers": _layers, "excluded": _excluded, "took_over": _took_over, "stand_ins": _stand_ins, "readable": _readable,
-    "flips": _flips, "flips_first": _flips_first, "remedies": _remedies, "log": _log, "versions": _versions,
+    "faces": _faces,
+    "runs": _runs,
+    "groups": _groups,
+    "groups_before": _groups_before,
+    "gaps": _gaps,
+    "seeds": _seeds,
+    "layers": _layers,
+    "excluded": _excluded,
+    "took_over": _took_over,
+    "stand_ins": _stand_ins,
+    "readable": _readable,
+    "flips": _flips,
+    "flips_first": _flips_first,
+    "remedies": _remedies,
+    "log": _log,
+    "versions": _versions,
 }
 NAMES = tuple(_SHEETS)

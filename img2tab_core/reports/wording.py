@@ -12,7 +12,7 @@ from img2tab_core.reports.page import Child, Markup, element
 from img2tab_core.sessions.session_records import RunInfo
 
 SPACE, MINUS, TIMES = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
-RATIOS = frozenset({"auc", "calibration_error"})                     # metrics that are not written as percentages
+RATIOS = frozenset({"auc", "calibration_error"})  # metrics that are not written as percentages
 
 
 def number(value: float, metric: str) -> str:
@@ -26,7 +26,7 @@ def span(low: float, high: float, metric: str = "") -> str:
 
 
 def measured(measure: Measure, metric: str = "") -> str:
-    """"87.3 % (95 % interval 84.1 to 89.9 %)", or why it could not be measured."""
+    """ "87.3 % (95 % interval 84.1 to 89.9 %)", or why it could not be measured."""
     if measure.value is None:
         return f"not measured ({measure.note})"
     if measure.low is None or measure.high is None:
@@ -36,7 +36,7 @@ def measured(measure: Measure, metric: str = "") -> str:
 
 
 def estimated(value: Estimate) -> str:
-    """"8.3 ± 0.4 %"; "not measured" where there is nothing."""
+    """ "8.3 ± 0.4 %"; "not measured" where there is nothing."""
     text = value.text(100, 1)
     return "not measured" if text is None else f"{text}{SPACE}%"
 
@@ -52,17 +52,17 @@ def one_line(text: str) -> str:
 
 
 def excluding(run: RunInfo) -> str:
-    """"6,504 excluded", or "nothing excluded"."""
+    """ "6,504 excluded", or "nothing excluded"."""
     return f"{len(run.excluded):,} excluded" if run.excluded else "nothing excluded"
 
 
 def day(at: datetime) -> str:
-    """"24 November 2026"."""
+    """ "24 November 2026"."""
     return f"{at.day} {at:%B %Y}"
 
 
 def minute(at: datetime) -> str:
-    """"2026-11-24 12:21", UTC as everywhere in a session."""
+    """ "2026-11-24 12:21", UTC as everywhere in a session."""
     return f"{at:%Y-%m-%d %H:%M}"
 
 
@@ -70,8 +70,10 @@ def settings(run: Run) -> str:
     """A classifier's settings in words, without its seed and its exclusions, which are told by themselves."""
     told = {"excluded", "random_state", "thread_count", "screen"}
     return ", ".join(
-        f"{name.replace('_', ' ')} {value}" for name, value in sorted(run.classifier.get_params().items())
-        if name not in told)
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in sorted(run.classifier.get_params().items())
+        if name not in told
+    )
 
 
 def cell(measure: Measure, metric: str = "") -> Child:

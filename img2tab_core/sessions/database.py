@@ -21,12 +21,12 @@ from sqlalchemy.engine import URL, make_url
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home
 
-VARIABLE = "IMG2TAB_DATABASE"           # the environment variable that names another database
-PATIENCE = 30                           # seconds to wait for others who write
-HEAD = "0001"                           # the last step in migrations/versions
+VARIABLE = "IMG2TAB_DATABASE"  # the environment variable that names another database
+PATIENCE = 30  # seconds to wait for others who write
+HEAD = "0001"  # the last step in migrations/versions
 STEPS = Path(__file__).parent / "migrations"
-STEP_TABLE = "audit_step"               # which step a database has reached
-STEP_LOCK = 5_250_926_132               # any number; PostgreSQL's name for "somebody takes steps now"
+STEP_TABLE = "audit_step"  # which step a database has reached
+STEP_LOCK = 5_250_926_132  # any number; PostgreSQL's name for "somebody takes steps now"
 
 
 class Database:
@@ -76,7 +76,7 @@ class Database:
         with self.engine.begin() as connection:
             if _step(connection) == HEAD:
                 return
-        with self._writer.begin() as connection:                     # SQLite: nobody else writes from here on
+        with self._writer.begin() as connection:  # SQLite: nobody else writes from here on
             if not self._is_file:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(STEP_LOCK)))
             reached = _step(connection)
@@ -135,7 +135,8 @@ def _url(url: str | None) -> URL:
     name = found.get_backend_name()
     if name not in ("sqlite", "postgresql"):
         raise Img2TabError(
-            f"Sessions are kept in SQLite or PostgreSQL, got {name}. Name another database in {VARIABLE}.")
+            f"Sessions are kept in SQLite or PostgreSQL, got {name}. Name another database in {VARIABLE}."
+        )
     if name == "sqlite" and found.database in (None, "", ":memory:"):
         raise Img2TabError("Sessions must outlive the process, got a database in memory. Name a file instead.")
     # SQLAlchemy's own choice of a driver differs between its versions
@@ -167,7 +168,7 @@ def _engine(url: URL) -> sa.Engine:
 
     @event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None                            # transactions are ours, see below
+        connection.isolation_level = None  # transactions are ours, see below
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
@@ -187,7 +188,7 @@ def _write_ahead(engine: sa.Engine) -> None:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 return
-            except sqlite3.OperationalError as error:                # for this one SQLite does not wait by itself
+            except sqlite3.OperationalError as error:  # for this one SQLite does not wait by itself
                 if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
@@ -202,7 +203,7 @@ def _step(connection: sa.Connection) -> str | None:
     return connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(STEP_TABLE)))
 
 
-_STEPPING = threading.Lock()                                         # Alembic keeps what it works on in its module
+_STEPPING = threading.Lock()  # Alembic keeps what it works on in its module
 
 
 def _take_steps(connection: sa.Connection, reached: str | None, where: str) -> None:

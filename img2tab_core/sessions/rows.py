@@ -10,7 +10,7 @@ from sqlalchemy import orm
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.sessions.session_records import NAME_LENGTH, LogEntry, RunInfo, SessionInfo
 
-LARGEST_ID = 2**31 - 1                  # that PostgreSQL's integer holds
+LARGEST_ID = 2**31 - 1  # that PostgreSQL's integer holds
 
 
 class _Moment(sa.types.TypeDecorator):
@@ -30,7 +30,10 @@ class _Moment(sa.types.TypeDecorator):
 
 class Base(orm.DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - the name SQLAlchemy reads
-        str: sa.Text(), datetime: _Moment(), list: sa.JSON(), dict: sa.JSON(),
+        str: sa.Text(),
+        datetime: _Moment(),
+        list: sa.JSON(),
+        dict: sa.JSON(),
     }
 
 
@@ -47,7 +50,7 @@ class SessionRow(Base):
     target: orm.Mapped[str]
     sensitive: orm.Mapped[list]
     notes: orm.Mapped[str]
-    current: orm.Mapped[int | None]                                  # a run's number
+    current: orm.Mapped[int | None]  # a run's number
     created: orm.Mapped[datetime]
     changed: orm.Mapped[datetime]
 
@@ -59,7 +62,8 @@ class RunRow(Base):
         sa.ForeignKeyConstraint(["parent_id"], ["audit_run.id"], name="audit_run_of_parent"),
         sa.UniqueConstraint("session_id", "number", name="audit_run_number"),
         sa.CheckConstraint(
-            "state in ('running', 'done', 'failed', 'cancelled', 'interrupted')", name="audit_run_state"),
+            "state in ('running', 'done', 'failed', 'cancelled', 'interrupted')", name="audit_run_state"
+        ),
         sa.Index("audit_run_parent", "parent_id"),
         {"sqlite_autoincrement": True},
     )
@@ -80,7 +84,7 @@ class RunRow(Base):
     started: orm.Mapped[datetime]
     finished: orm.Mapped[datetime | None]
     heartbeat: orm.Mapped[datetime]
-    host: orm.Mapped[str]                                            # with pid and process: who trains it
+    host: orm.Mapped[str]  # with pid and process: who trains it
     pid: orm.Mapped[int]
     process: orm.Mapped[str]
 
@@ -92,7 +96,7 @@ class LogRow(Base):
     id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
     at: orm.Mapped[datetime]
     who: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
-    session_id: orm.Mapped[int]                                      # no foreign key: the log outlives its session
+    session_id: orm.Mapped[int]  # no foreign key: the log outlives its session
     session_name: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
     what: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
     details: orm.Mapped[dict]
@@ -136,29 +140,56 @@ def flush_name(db: orm.Session, name: str) -> None:
 
 def add_entry(db: orm.Session, session: SessionRow, who: str, what: str, now: datetime, details: dict) -> LogRow:
     entry = LogRow(
-        at=now, who=who or session.owner, session_id=session.id, session_name=session.name, what=what, details=details)
+        at=now, who=who or session.owner, session_id=session.id, session_name=session.name, what=what, details=details
+    )
     db.add(entry)
     return entry
 
 
 def session_info(row: SessionRow) -> SessionInfo:
     return SessionInfo(
-        id=row.id, name=row.name, owner=row.owner, backbone=row.backbone, table=row.table_name,
-        table_key=row.table_key, target=row.target, sensitive=tuple(row.sensitive), notes=row.notes,
-        current=row.current, created=row.created, changed=row.changed,
+        id=row.id,
+        name=row.name,
+        owner=row.owner,
+        backbone=row.backbone,
+        table=row.table_name,
+        table_key=row.table_key,
+        target=row.target,
+        sensitive=tuple(row.sensitive),
+        notes=row.notes,
+        current=row.current,
+        created=row.created,
+        changed=row.changed,
     )
 
 
 def run_info(row: RunRow) -> RunInfo:
     return RunInfo(
-        id=row.id, session=row.session_id, parent=row.parent_id, number=row.number, kind=row.kind, seed=row.seed,
-        excluded=tuple(row.excluded), note=row.note, who=row.who, state=row.state, started=row.started,
-        finished=row.finished, run_id=row.run_id, metrics=row.metrics, reason=row.reason,
+        id=row.id,
+        session=row.session_id,
+        parent=row.parent_id,
+        number=row.number,
+        kind=row.kind,
+        seed=row.seed,
+        excluded=tuple(row.excluded),
+        note=row.note,
+        who=row.who,
+        state=row.state,
+        started=row.started,
+        finished=row.finished,
+        run_id=row.run_id,
+        metrics=row.metrics,
+        reason=row.reason,
     )
 
 
 def log_entry(row: LogRow) -> LogEntry:
     return LogEntry(
-        id=row.id, at=row.at, who=row.who, session=row.session_id, session_name=row.session_name, what=row.what,
+        id=row.id,
+        at=row.at,
+        who=row.who,
+        session=row.session_id,
+        session_name=row.session_name,
+        what=row.what,
         details=row.details,
     )

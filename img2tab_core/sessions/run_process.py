@@ -11,7 +11,7 @@ from pathlib import Path
 
 from img2tab_core.sessions.rows import RunRow
 
-SILENCE = timedelta(minutes=2)          # without a heartbeat, after which a run on another machine is given up
+SILENCE = timedelta(minutes=2)  # without a heartbeat, after which a run on another machine is given up
 
 
 def gone(run: RunRow, now: datetime) -> str | None:
@@ -41,7 +41,7 @@ def started(pid: int) -> str:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
         return ""
-    return "ended" if state in "ZX" else fields[18]                  # killed, its parent has not asked yet: ended
+    return "ended" if state in "ZX" else fields[18]  # killed, its parent has not asked yet: ended
 
 
 def _is_alive(pid: int, process: str) -> bool:
@@ -50,6 +50,6 @@ def _is_alive(pid: int, process: str) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass                                                         # somebody else's, but there
+        pass  # somebody else's, but there
     found = started(pid)
     return not found or not process or found == process

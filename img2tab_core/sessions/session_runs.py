@@ -18,7 +18,7 @@ from img2tab_core.sessions.session_records import RunInfo, SessionInfo
 from img2tab_core.sessions.shared_exclusions import Exclusions
 from img2tab_core.sessions.store import Sessions
 
-REPEATED = "repeated with seeds"       # what the log calls an answer to "is it real?"
+REPEATED = "repeated with seeds"  # what the log calls an answer to "is it real?"
 
 
 class SessionRuns:
@@ -72,8 +72,10 @@ class SessionRuns:
         with self.sessions.holding(started):
             told = {"kind": kind, "excluded": excluded, "seed": seed, "progress": progress, "cancelled": cancelled}
             run = (
-                self.studio.train(table, session.target, **told) if on_quick is None
-                else self.studio.train_live(table, session.target, on_quick=on_quick, **told))
+                self.studio.train(table, session.target, **told)
+                if on_quick is None
+                else self.studio.train_live(table, session.target, on_quick=on_quick, **told)
+            )
             if cancelled is not None and cancelled():
                 raise Cancelled("The training was cancelled; the session's other runs are unchanged.")
             self.studio.keep(run)
@@ -122,8 +124,14 @@ class SessionRuns:
     ) -> Run:
         """Train a run of a session once more, to the same model; for a folder that has lost its files."""
         found = self.studio.train(
-            self.table(session), session.target, kind=run.kind, excluded=frozenset(run.excluded), seed=run.seed,
-            progress=progress, cancelled=cancelled)
+            self.table(session),
+            session.target,
+            kind=run.kind,
+            excluded=frozenset(run.excluded),
+            seed=run.seed,
+            progress=progress,
+            cancelled=cancelled,
+        )
         if run.run_id and found.id != run.run_id:
             raise Img2TabError(
                 f"Run {run.number} cannot be repeated exactly: it was trained with another version of its library, and "
@@ -156,8 +164,16 @@ class SessionRuns:
                 + ". Open a session of that table and target, or take over only what is excluded."
             )
         info, run = self.train(
-            session, parent, kind=shared.classifier, excluded=frozenset(shared.excluded), seed=shared.seed,
-            note="Repeated from a shared list.", who=who, progress=progress, cancelled=cancelled)
+            session,
+            parent,
+            kind=shared.classifier,
+            excluded=frozenset(shared.excluded),
+            seed=shared.seed,
+            note="Repeated from a shared list.",
+            who=who,
+            progress=progress,
+            cancelled=cancelled,
+        )
         return info, run.id == shared.run_id if shared.run_id else None
 
     # --- is it real? ---------------------------------------------------------------------------
@@ -176,10 +192,17 @@ class SessionRuns:
         """`Auditor.repeated` for two runs of a session; the answer is kept in its log, for the report."""
         models = [self.model(session, run) for run in (before, after)]
         found = self.auditor.repeated(*models, session.sensitive, seeds=seeds, progress=progress, cancelled=cancelled)
-        self.sessions.record(session, who, REPEATED, {
-            "before": before.number, "after": after.number, "seeds": seeds,
-            "changes": {name: change.to_json() for name, change in found.items()},
-        })
+        self.sessions.record(
+            session,
+            who,
+            REPEATED,
+            {
+                "before": before.number,
+                "after": after.number,
+                "seeds": seeds,
+                "changes": {name: change.to_json() for name, change in found.items()},
+            },
+        )
         return found
 
     def remedies(
@@ -195,7 +218,8 @@ class SessionRuns:
     ) -> Remedies:
         """`Auditor.remedies` for a run of a session; the answer is kept in its log, for the report."""
         found = self.auditor.remedies(
-            self.model(session, run), sensitive, seeds=seeds, progress=progress, cancelled=cancelled)
+            self.model(session, run), sensitive, seeds=seeds, progress=progress, cancelled=cancelled
+        )
         self.sessions.record(session, who, "compared remedies", {"run": run.number, "remedies": found.to_json()})
         return found
 
@@ -206,13 +230,14 @@ class SessionRuns:
             if entry.what == REPEATED:
                 said = entry.details
                 found[said["before"], said["after"]] = {
-                    name: Change.from_json(change) for name, change in said["changes"].items()}
+                    name: Change.from_json(change) for name, change in said["changes"].items()
+                }
         return found
 
     def _finished(self, session: SessionInfo, started: RunInfo, run: Run) -> RunInfo:
         """Ended with what was measured: the metrics, and the gaps between the session's groups."""
         measured = asdict(run.metrics) | self.auditor.gaps(run, session.sensitive)
-        measured["accuracy"] = run.metrics.accuracy                  # on all test faces, as its interval
+        measured["accuracy"] = run.metrics.accuracy  # on all test faces, as its interval
         with self._lock:
             self._models[run.id] = run
         return self.sessions.finish_run(started, run.id, measured)

@@ -40,8 +40,14 @@ def exclusions_json(session: SessionInfo, run: RunInfo, *, names: Mapping[int, s
     if run.session != session.id:
         raise Img2TabError(f"Run {run.number} is not of the session {session.name!r}. Choose one of its runs.")
     content = {
-        "format": FORMAT, "backbone": session.backbone, "table": session.table, "table_key": session.table_key,
-        "target": session.target, "classifier": run.kind, "seed": run.seed, "excluded": list(run.excluded),
+        "format": FORMAT,
+        "backbone": session.backbone,
+        "table": session.table,
+        "table_key": session.table_key,
+        "target": session.target,
+        "classifier": run.kind,
+        "seed": run.seed,
+        "excluded": list(run.excluded),
     }
     told = {str(index): names[index] for index in run.excluded if index in names} if names else {}
     return content | ({"run_id": run.run_id} if run.run_id else {}) | ({"names": told} if told else {})
@@ -80,18 +86,22 @@ def read_exclusions(
         )
     if channels is not None and found and found[-1] >= channels:
         raise Img2TabError(
-            f"Excluded channels must be below {channels}, the number there are, got {found[-1]}. Choose another list.")
+            f"Excluded channels must be below {channels}, the number there are, got {found[-1]}. Choose another list."
+        )
     if table_key is not None and texts["table_key"] != table_key:
         raise Img2TabError(
             f"These exclusions were made on the table {texts['table']} as it was then, and this one holds other faces: "
             "the run cannot be repeated exactly. Choose that table, or only take over what is excluded."
         )
-    if not isinstance(names, Mapping) or not all(
-        str(index).isdecimal() and isinstance(name, str) for index, name in names.items()
-    ) or not isinstance(run_id, str):
+    if (
+        not isinstance(names, Mapping)
+        or not all(str(index).isdecimal() and isinstance(name, str) for index, name in names.items())
+        or not isinstance(run_id, str)
+    ):
         raise Img2TabError("The names in shared exclusions must be texts by channel number. Ask for the list again.")
     return Exclusions(
-        **texts, seed=seed, excluded=found, run_id=run_id, names={int(index): name for index, name in names.items()})
+        **texts, seed=seed, excluded=found, run_id=run_id, names={int(index): name for index, name in names.items()}
+    )
 
 
 def _content(source: Path | bytes | Mapping) -> Mapping:

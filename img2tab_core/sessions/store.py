@@ -50,7 +50,7 @@ from img2tab_core.sessions.session_records import (
 )
 from img2tab_core.sessions.tree import branches, drawn
 
-BEAT = 20.0                             # seconds between heartbeats, see `Sessions.holding`
+BEAT = 20.0  # seconds between heartbeats, see `Sessions.holding`
 
 
 class Sessions:
@@ -87,8 +87,17 @@ class Sessions:
         with self._database.writing() as db:
             now = clock(db)
             row = SessionRow(
-                name=name, owner=owner, backbone=table.backbone, table_name=table.name, table_key=table.key,
-                target=target, sensitive=sensitive, notes=notes, current=None, created=now, changed=now,
+                name=name,
+                owner=owner,
+                backbone=table.backbone,
+                table_name=table.name,
+                table_key=table.key,
+                target=target,
+                sensitive=sensitive,
+                notes=notes,
+                current=None,
+                created=now,
+                changed=now,
             )
             db.add(row)
             flush_name(db, name)
@@ -143,10 +152,11 @@ class Sessions:
             for run in runs:
                 if run.state == "running":
                     raise Img2TabError(
-                        f"Run {run.number} of the session {row.name!r} is still training. Cancel it, then delete.")
+                        f"Run {run.number} of the session {row.name!r} is still training. Cancel it, then delete."
+                    )
             add_entry(db, row, who, "deleted", now, {"runs": [run.run_id or None for run in runs]})
             db.flush()
-            db.execute(sa.delete(SessionRow).where(SessionRow.id == row.id))   # its runs go with it
+            db.execute(sa.delete(SessionRow).where(SessionRow.id == row.id))  # its runs go with it
 
     # --- runs ----------------------------------------------------------------------------------
 
@@ -176,24 +186,50 @@ class Sessions:
                 )
             last = db.scalar(sa.select(sa.func.max(RunRow.number)).where(RunRow.session_id == row.id))
             run = RunRow(
-                session_id=row.id, parent_id=above and above.id, number=(last or 0) + 1, kind=kind, seed=int(seed),
-                excluded=channels, metrics={}, run_id="", note=note, who=who or row.owner, state="running",
-                reason="", started=now, finished=None, heartbeat=now, host=run_process.machine(), pid=pid,
+                session_id=row.id,
+                parent_id=above and above.id,
+                number=(last or 0) + 1,
+                kind=kind,
+                seed=int(seed),
+                excluded=channels,
+                metrics={},
+                run_id="",
+                note=note,
+                who=who or row.owner,
+                state="running",
+                reason="",
+                started=now,
+                finished=None,
+                heartbeat=now,
+                host=run_process.machine(),
+                pid=pid,
                 process=run_process.started(pid),
             )
             db.add(run)
             db.flush()
-            add_entry(db, row, who, "run started", now, {
-                "run": run.number, "parent": above and above.number, "classifier": kind, "seed": int(seed),
-                "excluded": len(channels), "note": note,
-            })
+            add_entry(
+                db,
+                row,
+                who,
+                "run started",
+                now,
+                {
+                    "run": run.number,
+                    "parent": above and above.number,
+                    "classifier": kind,
+                    "seed": int(seed),
+                    "excluded": len(channels),
+                    "note": note,
+                },
+            )
             return run_info(run)
 
     def heartbeat(self, run: RunInfo | int) -> None:
         """Say that a run is still training; for a process on another machine this is the only sign of life."""
         with self._database.writing() as db:
             db.execute(
-                sa.update(RunRow).where(RunRow.id == id_of(run), RunRow.state == "running").values(heartbeat=clock(db)))
+                sa.update(RunRow).where(RunRow.id == id_of(run), RunRow.state == "running").values(heartbeat=clock(db))
+            )
 
     @contextmanager
     def holding(self, run: RunInfo | int) -> Iterator[None]:
@@ -206,7 +242,7 @@ class Sessions:
 
         def beat() -> None:
             while not ended.wait(BEAT):
-                with suppress(Img2TabError):                         # a database away for a moment must not cost a run
+                with suppress(Img2TabError):  # a database away for a moment must not cost a run
                     self.heartbeat(run)
 
         beating = threading.Thread(target=beat, name="img2tab-heartbeat", daemon=True)
@@ -214,7 +250,7 @@ class Sessions:
         try:
             yield
         except (Cancelled, KeyboardInterrupt):
-            with suppress(Img2TabError):                             # the first exception is the one to read
+            with suppress(Img2TabError):  # the first exception is the one to read
                 self._end(run, "cancelled", once=True)
             raise
         except BaseException as error:
@@ -330,7 +366,7 @@ class Sessions:
     ) -> RunInfo:
         """A run's end; once: one that has ended already stays as it is, instead of a sentence that says so."""
         with self._database.reading() as db:
-            session = find_run(db, id_of(run)).session_id        # the session is locked before its runs, always
+            session = find_run(db, id_of(run)).session_id  # the session is locked before its runs, always
         with self._database.writing() as db:
             row, now = find_session(db, session, lock=True), clock(db)
             found = find_run(db, id_of(run))
@@ -338,7 +374,8 @@ class Sessions:
                 if once:
                     return run_info(found)
                 raise Img2TabError(
-                    f"Run {found.number} has ended already, it is {found.state}. Start another one to train again.")
+                    f"Run {found.number} has ended already, it is {found.state}. Start another one to train again."
+                )
             found.state, found.finished, found.reason, row.changed = state, now, clean_text(reason), now
             if state == "done":
                 found.run_id, found.metrics, row.current = run_id, metrics, found.number
@@ -357,7 +394,7 @@ class Sessions:
         with self._database.writing() as db:
             row = find_session(db, session, lock=True)
             now = clock(db)
-            for run in db.scalars(running):                          # again: somebody else may have been quicker
+            for run in db.scalars(running):  # again: somebody else may have been quicker
                 reason = run_process.gone(run, now)
                 if reason is not None:
                     run.state, run.finished, run.reason, row.changed = "interrupted", now, reason, now

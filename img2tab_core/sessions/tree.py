@@ -11,7 +11,7 @@ from img2tab_core.sessions.session_records import RunInfo, is_number
 def branches(runs: Sequence[RunInfo]) -> list[tuple[str, RunInfo]]:
     """(the lines of a drawn tree in front of it, the run), each run followed by its children, these by number."""
     below: dict[int | None, list[RunInfo]] = {}
-    for run in sorted(runs, key=lambda run: -run.number):            # a stack gives the last one first
+    for run in sorted(runs, key=lambda run: -run.number):  # a stack gives the last one first
         below.setdefault(run.parent, []).append(run)
     found, waiting = [], [("", "", run) for run in below.get(None, [])]
     while waiting:
@@ -60,6 +60,7 @@ def difference(one: RunInfo, other: RunInfo) -> Difference:
         settings={name: pair for name, pair in settings.items() if pair[0] != pair[1]},
         metrics={
             name: (value, other.metrics[name])
-            for name, value in one.metrics.items() if is_number(value) and is_number(other.metrics.get(name))
+            for name, value in one.metrics.items()
+            if is_number(value) and is_number(other.metrics.get(name))
         },
     )

@@ -15,6 +15,13 @@ from img2tab_core.tables.store import (
 )
 
 __all__ = [
-    "LEAST_FACES", "about_of", "labelled", "let_go", "open_table", "split_of", "target_of", "usable_targets",
+    "LEAST_FACES",
+    "about_of",
+    "labelled",
+    "let_go",
+    "open_table",
+    "split_of",
+    "target_of",
+    "usable_targets",
     "write_table",
 ]

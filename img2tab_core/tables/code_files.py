@@ -12,8 +12,8 @@ import numpy as np
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import ChannelStats
 
-SAMPLE, STRETCH = 2000, 20         # rows that tell whether codes are standardised, in stretches of so many
-LEAST = 20                         # rows below which nothing can be told
+SAMPLE, STRETCH = 2000, 20  # rows that tell whether codes are standardised, in stretches of so many
+LEAST = 20  # rows below which nothing can be told
 
 # Codes count as standardised when, over the sample, half the channels have a mean within 0.25 of 0 and a deviation
 # between 0.75 and 1.33, and 90 % of them a mean within 0.5 and a deviation between 0.5 and 2. Wide enough for codes
@@ -35,7 +35,7 @@ class Codes:
 
     def rows(self, rows: slice) -> np.ndarray:
         """float32 (rows, D)."""
-        with np.errstate(over="ignore"):                             # beyond float32: infinite, and skipped as such
+        with np.errstate(over="ignore"):  # beyond float32: infinite, and skipped as such
             return np.concatenate([floats(part[rows]) for part in self.parts], axis=1)
 
     def sample(self) -> np.ndarray:
@@ -125,7 +125,8 @@ def opened(file: Path) -> object:
             return np.load(file, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise Img2TabError(
-                f"{file.name} must be a whole .npy file of numbers, got: {error}. Save it again.") from error
+                f"{file.name} must be a whole .npy file of numbers, got: {error}. Save it again."
+            ) from error
     if file.suffix not in (".pt", ".pth"):
         raise Img2TabError(f"{file.name} must be a .npy or .pt file. Save it as one of them.")
     import torch
@@ -139,7 +140,8 @@ def opened(file: Path) -> object:
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         raise Img2TabError(
-            f"{file.name} must be a whole .pt file of tensors, got a damaged one. Save it again.") from error
+            f"{file.name} must be a whole .pt file of tensors, got a damaged one. Save it again."
+        ) from error
 
 
 def plain(tensor, file: Path) -> np.ndarray:
@@ -158,8 +160,11 @@ def floats(part) -> np.ndarray:
 def _must_be_numbers(place) -> None:
     """Whole or real numbers, laid out plainly: words, dates, truth values and complex numbers are no style codes."""
     kind = getattr(place.dtype, "kind", None)
-    fits = kind in "fiu" if kind else not (
-        place.is_sparse or place.is_quantized or place.is_complex() or str(place.dtype) == "torch.bool")
+    fits = (
+        kind in "fiu"
+        if kind
+        else not (place.is_sparse or place.is_quantized or place.is_complex() or str(place.dtype) == "torch.bool")
+    )
     if not fits:
         raise Img2TabError(f"Style codes must be plain numbers, got {place.dtype}. Save them as float32.")
 
@@ -174,10 +179,10 @@ def _parts(place: object, total: int) -> tuple | None:
     if not isinstance(place, list | tuple) or not all(hasattr(one, "shape") and len(one.shape) for one in place):
         return None
     if all(one.shape[-1] == total and np.prod(one.shape) == total for one in place) and len(place) > 1:
-        return (np.stack([floats(one.reshape(-1)) for one in place]),)           # a code per face
+        return (np.stack([floats(one.reshape(-1)) for one in place]),)  # a code per face
     if not place or len({one.shape[0] for one in place}) != 1 or any(len(one.shape) < 2 for one in place):
         return None
-    layers = tuple(one.reshape(one.shape[0], -1) for one in place)               # an array per layer
+    layers = tuple(one.reshape(one.shape[0], -1) for one in place)  # an array per layer
     return layers if sum(one.shape[1] for one in layers) == total else None
 
 

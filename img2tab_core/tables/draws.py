@@ -30,8 +30,10 @@ def labelled_rows(table: StyleTable, name: str, rows: np.ndarray | None) -> tupl
     """Row numbers whose label is known, and the labels; None for all training faces; int64 (n,)."""
     store.target_of(table, name)
     rows = table.rows("train") if rows is None else np.asarray(rows)
-    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer) or (
-        rows.size and not (0 <= rows.min() and rows.max() < len(table.psi))
+    if (
+        rows.ndim != 1
+        or not np.issubdtype(rows.dtype, np.integer)
+        or (rows.size and not (0 <= rows.min() and rows.max() < len(table.psi)))
     ):
         raise Img2TabError(f"Rows must be whole numbers between 0 and {len(table.psi) - 1}, got {rows.dtype}.")
     labels = table.labels[name].to_numpy()[rows].astype(np.int64)
@@ -41,9 +43,7 @@ def labelled_rows(table: StyleTable, name: str, rows: np.ndarray | None) -> tupl
     return rows, labels
 
 
-def drawn(
-    rows: np.ndarray, count: int, *, seed: int, beside: np.ndarray | None = None
-) -> tuple[np.ndarray, ...]:
+def drawn(rows: np.ndarray, count: int, *, seed: int, beside: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
     """At most so many rows, ascending positions, and what lies beside them."""
     at = np.arange(len(rows))
     if len(rows) > count:

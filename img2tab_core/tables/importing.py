@@ -36,8 +36,8 @@ from img2tab_core.tables.imports import (
 )
 from img2tab_core.tables.sources import Source
 
-GROUP = 32                         # photos that are encoded and written together: what a kill costs at most
-ALIGNERS = 2                       # threads that read and align; dlib itself works in one at a time
+GROUP = 32  # photos that are encoded and written together: what a kill costs at most
+ALIGNERS = 2  # threads that read and align; dlib itself works in one at a time
 
 
 def import_photos(
@@ -57,7 +57,10 @@ def import_photos(
     report, stopped = progress or silent, stopped or never
     place = home() / "tables" / checked_name(name)
     mark = digest(
-        source.kind.encode(), source.mark.encode(), generator_mark(backbone), _encoder(backbone),
+        source.kind.encode(),
+        source.mark.encode(),
+        generator_mark(backbone),
+        _encoder(backbone),
         content_mark(source.labels, source.split),
         json.dumps([asdict(target) for target in source.targets]).encode(),
     )
@@ -81,7 +84,8 @@ def _check_plan(source: Source) -> None:
     """Refuse at once what hours of encoding could not make a table of."""
     if len(source.names) < store.LEAST_FACES:
         raise Img2TabError(
-            f"A table must have at least {store.LEAST_FACES} faces, got {len(source.names)} photos. Add photos.")
+            f"A table must have at least {store.LEAST_FACES} faces, got {len(source.names)} photos. Add photos."
+        )
     divided(source.labels, source.targets, source.split)
 
 
@@ -140,7 +144,14 @@ def _encode_group(work: _Work, names: list[str], loaded: list[Future], backbone:
 
 
 def _finish(
-    work: _Work, done: list[dict], source: Source, backbone: Backbone, *, place: Path, mark: str, report: Report,
+    work: _Work,
+    done: list[dict],
+    source: Source,
+    backbone: Backbone,
+    *,
+    place: Path,
+    mark: str,
+    report: Report,
     stopped: Callable[[], bool],
 ) -> Imported:
     """The table of everything that is encoded; then the work is removed."""
@@ -153,15 +164,22 @@ def _finish(
             photo, why = next(iter(skipped.items()))
             raise Img2TabError(f"None of {len(done):,} photos could be encoded. The first, {photo}: {why}")
         raise Img2TabError(
-            f"A table must have at least {store.LEAST_FACES} faces, got {len(good)} of {len(done)} photos.{reason}")
+            f"A table must have at least {store.LEAST_FACES} faces, got {len(good)} of {len(done)} photos.{reason}"
+        )
     labels = source.labels.iloc[good].reset_index(drop=True)
     labels.insert(0, label_files.PHOTO, [_printable(source.names[i]) for i in good])
     split, targets, dropped = divided(labels, source.targets, None if source.split is None else source.split[good])
     w = np.memmap(work.codes, np.float32, "r", shape=(len(good), *work.shape))
     facts = Facts(
-        kind=source.kind, origin=source.origin, mark=mark, photos=len(done), skipped=skipped,
-        several=sum("faces" in one for one in done), unlabelled=int((~source.has_label[good]).sum()),
-        unmatched=len(source.unmatched), no_target=source.no_target | dropped,
+        kind=source.kind,
+        origin=source.origin,
+        mark=mark,
+        photos=len(done),
+        skipped=skipped,
+        several=sum("faces" in one for one in done),
+        unlabelled=int((~source.has_label[good]).sum()),
+        unmatched=len(source.unmatched),
+        no_target=source.no_target | dropped,
     )
 
     def blocks(rows: slice) -> np.ndarray:
@@ -170,10 +188,17 @@ def _finish(
         return backbone.styles(w[rows])
 
     table = store.write_table(
-        place, blocks, labels, targets=targets, layout=backbone.layout, backbone=backbone.name,
+        place,
+        blocks,
+        labels,
+        targets=targets,
+        layout=backbone.layout,
+        backbone=backbone.name,
         backbone_key=backbone.key,
         key=digest(sha256_of(work.codes).encode(), content_mark(labels, split), generator_mark(backbone)),
-        split=split, about=asdict(facts), progress=lambda fraction, text: report(0.95 + 0.05 * fraction, text),
+        split=split,
+        about=asdict(facts),
+        progress=lambda fraction, text: report(0.95 + 0.05 * fraction, text),
     )
     resumed = work.resumed
     work.remove()
@@ -197,7 +222,7 @@ class _Work:
         try:
             about = json.loads((folder / "about.json").read_text())
             lines, ends = _whole_lines(folder / "done.jsonl")
-        except (FileNotFoundError, ValueError):                      # killed before its first group: nothing to keep
+        except (FileNotFoundError, ValueError):  # killed before its first group: nothing to keep
             about, lines, ends = {"mark": mark, "shape": None, "replaces": anew}, [], []
             write_json(folder / "about.json", about)
         if about.get("mark") != mark:
@@ -210,11 +235,11 @@ class _Work:
         width = 4 * int(np.prod(work.shape)) if work.shape else 0
         on_disk = work.codes.stat().st_size if work.codes.exists() else 0
         while keep and sum("row" in one for one in lines[:keep]) * width > on_disk:
-            keep = (keep - 1) // GROUP * GROUP                       # the disk lost codes whose lines it kept
+            keep = (keep - 1) // GROUP * GROUP  # the disk lost codes whose lines it kept
         work = cls(folder, about, lines[:keep])
         for file, size in ((folder / "done.jsonl", ends[keep - 1] if keep else 0), (work.codes, work.rows * width)):
             file.touch()
-            os.truncate(file, size)                                  # what a killed group left half-written
+            os.truncate(file, size)  # what a killed group left half-written
         return work
 
     @property

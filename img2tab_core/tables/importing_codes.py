@@ -53,15 +53,18 @@ def import_codes(
     scale = None if scaler is None else code_files.read_scaler(scaler, backbone.layout.total)
     stat = file.stat()
     mark = digest(
-        f"psi {file.name} {stat.st_size} {stat.st_mtime_ns}".encode(), generator_mark(backbone),
-        content_mark(found.columns, None), b"" if scale is None else scale.mean.tobytes() + scale.std.tobytes(),
+        f"psi {file.name} {stat.st_size} {stat.st_mtime_ns}".encode(),
+        generator_mark(backbone),
+        content_mark(found.columns, None),
+        b"" if scale is None else scale.mean.tobytes() + scale.std.tobytes(),
     )
     try:
         with only_importer(name):
             if not anew and (there := already_there(place, mark)):
                 return there
             return _write_codes(
-                codes, found, backbone, scale, file=file, place=place, mark=mark, report=report, stopped=stopped)
+                codes, found, backbone, scale, file=file, place=place, mark=mark, report=report, stopped=stopped
+            )
     except OSError as error:
         raise Img2TabError(
             f"The import could not be written in {home()} ({error.strerror or error}). Free some space and "
@@ -70,8 +73,16 @@ def import_codes(
 
 
 def _write_codes(
-    codes: code_files.Codes, found: label_files.Labels, backbone: Backbone, scale: ChannelStats | None, *, file: Path,
-    place: Path, mark: str, report: Report, stopped: Callable[[], bool],
+    codes: code_files.Codes,
+    found: label_files.Labels,
+    backbone: Backbone,
+    scale: ChannelStats | None,
+    *,
+    file: Path,
+    place: Path,
+    mark: str,
+    report: Report,
+    stopped: Callable[[], bool],
 ) -> Imported:
     standardised, note = code_files.is_standardised(codes.sample()), ""
     if scale is not None:
@@ -106,13 +117,28 @@ def _write_codes(
         stretch = code_files.undone(codes.rows(slice(int(chosen[0]), int(chosen[-1]) + 1)), scale)
         return stretch if len(stretch) == len(chosen) else stretch[chosen - chosen[0]]
 
-    facts = Facts(kind="psi", origin=str(file), mark=mark, photos=codes.count, skipped=skipped,
-                  no_target=found.no_target | dropped, note=note)
+    facts = Facts(
+        kind="psi",
+        origin=str(file),
+        mark=mark,
+        photos=codes.count,
+        skipped=skipped,
+        no_target=found.no_target | dropped,
+        note=note,
+    )
     table = store.write_table(
-        place, blocks, columns, targets=targets, layout=backbone.layout, backbone=backbone.name,
+        place,
+        blocks,
+        columns,
+        targets=targets,
+        layout=backbone.layout,
+        backbone=backbone.name,
         backbone_key=backbone.key,
-        key=digest(hashed.digest(), content_mark(columns, split), generator_mark(backbone)), split=split, about=asdict(facts),
-        rows_at_once=at_once, progress=lambda fraction, text: report(0.3 + 0.7 * fraction, text),
+        key=digest(hashed.digest(), content_mark(columns, split), generator_mark(backbone)),
+        split=split,
+        about=asdict(facts),
+        rows_at_once=at_once,
+        progress=lambda fraction, text: report(0.3 + 0.7 * fraction, text),
     )
     return Imported(table, facts)
 
@@ -125,11 +151,14 @@ def _labels_by_row(file: Path, names: Sequence[str], *, count: int, codes: Path)
             one if isinstance(one, np.ndarray) or not hasattr(one, "detach") else code_files.plain(one, file)
             for one in (content.values() if isinstance(content, dict) else [content])
         ]
-        if not columns or len({tuple(getattr(one, "shape", "?")) for one in columns}) > 1 or not all(
-            hasattr(one, "shape") and (len(one.shape) == 1 or len(columns) == 1) for one in columns
+        if (
+            not columns
+            or len({tuple(getattr(one, "shape", "?")) for one in columns}) > 1
+            or not all(hasattr(one, "shape") and (len(one.shape) == 1 or len(columns) == 1) for one in columns)
         ):
             raise Img2TabError(
-                f"{file.name} must hold one array of labels (N,) or (N, K), got something else. Save it so.")
+                f"{file.name} must hold one array of labels (N,) or (N, K), got something else. Save it so."
+            )
         names = names or ([str(key) for key in content] if isinstance(content, dict) and len(columns) > 1 else ())
         arrays = [one if isinstance(one, np.ndarray) else one.numpy() for one in columns]
         array = np.asarray(arrays[0]) if len(arrays) == 1 else np.stack(arrays, axis=1)
@@ -139,7 +168,8 @@ def _labels_by_row(file: Path, names: Sequence[str], *, count: int, codes: Path)
         found = label_files.read_labels(file, names_photos=False)
     if len(found.columns) != count:
         raise Img2TabError(
-            f"{file.name} must have one row per style code, {count:,} as in {codes.name}, got {len(found.columns):,}.")
+            f"{file.name} must have one row per style code, {count:,} as in {codes.name}, got {len(found.columns):,}."
+        )
     return found
 
 

@@ -19,15 +19,15 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import ChannelStats, StyleTable, Target, digest
 from img2tab_core.tables import store
 
-SEEDS = 20                         # splits that are tried
-BLOCK_BYTES = 128 << 20            # style codes in memory at once
+SEEDS = 20  # splits that are tried
+BLOCK_BYTES = 128 << 20  # style codes in memory at once
 
 
 class Backbone(Protocol):
     """What an import asks of one: faces uint8 (n, S, S, 3) -> w float32 (n, 512) or (n, L, 512) -> psi (n, D)."""
 
     name: str
-    key: str                                                         # changes with its weights
+    key: str  # changes with its weights
     layout: StyleLayout
     stats: ChannelStats
 
@@ -100,6 +100,7 @@ def divided(
 @contextmanager
 def only_importer(name: str) -> Iterator[None]:
     """Nobody else imports under this name."""
+
     def refuse() -> None:
         raise Img2TabError(f"Another process is importing {name!r}. Wait for it, or choose another --name.")
 

@@ -27,7 +27,7 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import Target
 
 PHOTO_COLUMNS = ("image", "photo", "file", "filename", "path", "name", "image_id", "file_name")
-PHOTO = "photo"                                                      # the column of a table that names the photos
+PHOTO = "photo"  # the column of a table that names the photos
 MOST_CATEGORIES = 12
 UNKNOWN = {"", "na", "n/a", "nan", "null", "?", "unknown"}
 YES, NO = {"true", "yes", "t", "y"}, {"false", "no", "f", "n"}
@@ -88,8 +88,9 @@ def labels_of(array: np.ndarray, names: Sequence[str], *, file: str) -> Labels:
             "Save them so, or give a CSV file."
         )
     table = array.reshape(len(array), -1)  # (N, K)
-    names = list(names) or ([PurePath(file).stem] if array.ndim == 1 else
-                            [f"label_{k + 1}" for k in range(table.shape[1])])
+    names = list(names) or (
+        [PurePath(file).stem] if array.ndim == 1 else [f"label_{k + 1}" for k in range(table.shape[1])]
+    )
     if len(names) != table.shape[1]:
         raise Img2TabError(
             f"--label-names must name the {table.shape[1]} columns of {file}, got {len(names)} names. "
@@ -112,7 +113,7 @@ def rows_for(photos: Sequence[str], names: Sequence[str]) -> np.ndarray:
         for i, short in enumerate(shorts):
             if rows[i] < 0 and short in whole and short in once:
                 rows[i] = whole[short]
-    by_end = {PurePath(name).name: i for name, i in whole.items()}   # "images/a.jpg" for the photo a.jpg
+    by_end = {PurePath(name).name: i for name, i in whole.items()}  # "images/a.jpg" for the photo a.jpg
     ends, photo_ends = _once(PurePath(name).name for name in whole), _once(PurePath(photo).name for photo in photos)
     for i, photo in enumerate(photos):
         end = PurePath(photo).name
@@ -142,7 +143,7 @@ def _read(file: Path) -> pd.DataFrame:
         with file.open(encoding="utf-8-sig") as stream:
             first = stream.readline()
             second = stream.readline()
-            skipped = int(bool(re.fullmatch(r'"?sep=.?"?', first.strip())))       # as Excel writes it
+            skipped = int(bool(re.fullmatch(r'"?sep=.?"?', first.strip())))  # as Excel writes it
             if skipped:
                 first, second = second, stream.readline()
     except OSError as error:
@@ -179,9 +180,7 @@ def _parsed(file: Path, **options) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more cells than the header
-            raw = pd.read_csv(
-                file, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, **options
-            )
+            raw = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, **options)
     except pd.errors.ParserWarning as error:
         raise Img2TabError(
             f"Every row of {file.name} must have as many cells as its header line, got one with more. Quote cells that "
@@ -229,7 +228,7 @@ def _column(name: str, cells: pd.Series, file: str) -> tuple[list[Target], list[
     numbers = _numbers(cells)
     if numbers is not None:
         return _of_numbers(name, numbers, file)
-    codes, values = pd.factorize(cells.str.strip().str.casefold())   # (N,), distinct values in order of appearance
+    codes, values = pd.factorize(cells.str.strip().str.casefold())  # (N,), distinct values in order of appearance
     # of several spellings the one that comes first in the alphabet, so that the order of the rows changes nothing
     spelled = cells.str.strip().groupby(codes).min()
     known = [k for k, value in enumerate(values) if value not in UNKNOWN]
@@ -260,7 +259,7 @@ def _of_numbers(name: str, numbers: np.ndarray, file: str) -> tuple[list[Target]
     known = ~np.isnan(numbers)
     values = np.unique(numbers[known])
     if set(values) <= {-1.0, 0.0, 1.0}:
-        negative = 0 if 0 not in values else -1                      # -1/1, or -1 as the mark of unknown beside 0/1
+        negative = 0 if 0 not in values else -1  # -1/1, or -1 as the mark of unknown beside 0/1
         truth = np.where(known, numbers, -1)
         truth = np.where(known & (truth == -1), negative, truth).astype(np.int8)  # (N,)
         said = "-1 is the first class and 1 the second" if 0 not in values else "0 and 1"

@@ -24,7 +24,7 @@ FORMAT = 1  # raise it when a table built before must be built again
 
 def _key() -> str:
     """What the default table is built from: the population and the generator's affine maps."""
-    weights.path("mobilestylegan-ffhq")                              # missing: the sentence that says how to get it
+    weights.path("mobilestylegan-ffhq")  # missing: the sentence that says how to get it
     parts = [str(FORMAT).encode()]
     for name in ("w.npy", "labels.parquet", "population.json"):
         try:
@@ -50,8 +50,8 @@ def build_default_table(
 ) -> StyleTable:
     """Compute the style codes of the bundled population from its w and write the default table.
 
-    open_default: opens the default backbone, which takes seconds and only a build needs. One process builds at a time; whoever waited for another one takes what that one built. anew: build also where
-    the table is current.
+    open_default: opens the default backbone, which takes seconds and only a build needs. One process builds at a
+    time; whoever waited for another one takes what that one built. anew: build also where the table is current.
     """
     folder, key = home() / "tables" / "default", _key()
     with _one_builder(folder.parent, progress):

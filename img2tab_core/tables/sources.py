@@ -17,7 +17,7 @@ from img2tab_core.base.records import Target, digest
 from img2tab_core.faces.photos import PHOTO_ENDINGS
 from img2tab_core.tables import label_files
 
-Align = Callable[[bytes], tuple[np.ndarray, int]]                    # a file -> uint8 (256, 256, 3), faces in the photo
+Align = Callable[[bytes], tuple[np.ndarray, int]]  # a file -> uint8 (256, 256, 3), faces in the photo
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,8 @@ def folder_source(folder: Path, labels_file: Path, *, align: Align, how: str = "
     """The photos of a folder and the folders in it, with a CSV file of labels. how: names `align`, part of the mark."""
     _check_folder(folder)
     files = sorted(
-        file.relative_to(folder).as_posix() for file in folder.rglob("*")
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
         if file.suffix.lower() in PHOTO_ENDINGS and file.is_file()
     )
     if not files:
@@ -57,12 +58,22 @@ def folder_source(folder: Path, labels_file: Path, *, align: Align, how: str = "
 def celeba_source(folder: Path, *, align: Align, how: str = "aligned") -> Source:
     """CelebA: img_align_celeba, list_attr_celeba and list_eval_partition (.txt, or .csv) in one folder."""
     _check_folder(folder)
-    pictures = next((place for place in (
-        folder / "img_align_celeba" / "img_align_celeba", folder / "img_align_celeba", folder,
-    ) if place.is_dir() and next(place.glob("*.jpg"), None)), None)
+    pictures = next(
+        (
+            place
+            for place in (
+                folder / "img_align_celeba" / "img_align_celeba",
+                folder / "img_align_celeba",
+                folder,
+            )
+            if place.is_dir() and next(place.glob("*.jpg"), None)
+        ),
+        None,
+    )
     if pictures is None:
         raise Img2TabError(
-            f"There are no photos img_align_celeba/*.jpg in {folder}. Unpack img_align_celeba.zip there.")
+            f"There are no photos img_align_celeba/*.jpg in {folder}. Unpack img_align_celeba.zip there."
+        )
     attributes, parts = (_of_celeba(folder, name) for name in ("list_attr_celeba", "list_eval_partition"))
     files = sorted(entry.name for entry in os.scandir(pictures) if entry.name.lower().endswith(".jpg"))
     source = _photos("celeba", pictures, files, attributes, align=align, how=how)
@@ -90,9 +101,14 @@ def population_source(folder: Path, draw: Callable[[np.ndarray], np.ndarray]) ->
         raise Img2TabError(f"The bundled population in {folder} cannot be read ({error}). Clone it again.") from error
     targets = tuple(Target(**{**t, "classes": tuple(t["classes"])}) for t in about["targets"])
     return Source(
-        kind="population", origin=str(folder), names=tuple(f"face-{i:06d}" for i in range(len(w))),
-        load=lambda i: (draw(w[i].astype(np.float32)), 1), labels=labels[[t.name for t in targets]], targets=targets,
-        mark=sha256_of(folder / "w.npy"), has_label=np.ones(len(w), bool),
+        kind="population",
+        origin=str(folder),
+        names=tuple(f"face-{i:06d}" for i in range(len(w))),
+        load=lambda i: (draw(w[i].astype(np.float32)), 1),
+        labels=labels[[t.name for t in targets]],
+        targets=targets,
+        mark=sha256_of(folder / "w.npy"),
+        has_label=np.ones(len(w), bool),
     )
 
 
@@ -103,9 +119,13 @@ def limited(source: Source, count: int | None) -> Source:
         return source
     chosen = np.sort(np.random.default_rng(0).choice(total, count, replace=False))
     return replace(
-        source, names=tuple(source.names[i] for i in chosen), load=lambda i: source.load(int(chosen[i])),
-        labels=source.labels.iloc[chosen].reset_index(drop=True), has_label=source.has_label[chosen],
-        split=None if source.split is None else source.split[chosen], mark=f"{source.mark} {count}",
+        source,
+        names=tuple(source.names[i] for i in chosen),
+        load=lambda i: source.load(int(chosen[i])),
+        labels=source.labels.iloc[chosen].reset_index(drop=True),
+        has_label=source.has_label[chosen],
+        split=None if source.split is None else source.split[chosen],
+        mark=f"{source.mark} {count}",
     )
 
 
@@ -125,9 +145,16 @@ def _photos(kind: str, folder: Path, files: list[str], labels_file: Path, *, ali
         return align((folder / files[i]).read_bytes())
 
     return Source(
-        kind=kind, origin=str(folder), names=tuple(files), load=load, labels=found.at(rows), targets=found.targets,
-        mark=digest(how.encode(), sizes.encode("utf-8", "surrogateescape")), has_label=rows >= 0,
-        unmatched=tuple(name for i, name in enumerate(found.names) if i not in used), no_target=found.no_target,
+        kind=kind,
+        origin=str(folder),
+        names=tuple(files),
+        load=load,
+        labels=found.at(rows),
+        targets=found.targets,
+        mark=digest(how.encode(), sizes.encode("utf-8", "surrogateescape")),
+        has_label=rows >= 0,
+        unmatched=tuple(name for i, name in enumerate(found.names) if i not in used),
+        no_target=found.no_target,
     )
 
 
@@ -148,4 +175,4 @@ def _size(file: Path) -> int:
     try:
         return file.stat().st_size
     except OSError:
-        return -1                                                    # why it cannot be read is said when it is its turn
+        return -1  # why it cannot be read is said when it is its turn

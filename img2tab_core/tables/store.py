@@ -22,9 +22,9 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import ChannelStats, StyleTable, Target, read_only
 
 SHARES = (0.7, 0.15, 0.15)  # train, validation, test
-DAY = 86_400                # seconds
-LEAST_FACES = 20            # of a table
-LEAST_OF_A_CLASS = 2        # training and test rows of each class that a target needs
+DAY = 86_400  # seconds
+LEAST_FACES = 20  # of a table
+LEAST_OF_A_CLASS = 2  # training and test rows of each class that a target needs
 
 
 def split_of(count: int, *, seed: int) -> np.ndarray:
@@ -51,7 +51,8 @@ def usable_targets(
             continue
         where = "test" if part else "training"
         dropped[target.name] = (
-            f"{counts[part, c]} {where} faces are {target.classes[c]!r}, at least {LEAST_OF_A_CLASS} are needed")
+            f"{counts[part, c]} {where} faces are {target.classes[c]!r}, at least {LEAST_OF_A_CLASS} are needed"
+        )
     return tuple(kept), dropped
 
 
@@ -103,11 +104,20 @@ def write_table(
         del psi
         np.savez(partial / "stats.npz", mean=mean, std=std, split=split)
         labels.to_parquet(partial / "labels.parquet")
-        (partial / "table.json").write_text(json.dumps({
-            "backbone": backbone, "backbone_key": backbone_key, "layout": list(layout.sizes), "key": key,
-            "split_seed": split_seed,
-            "targets": [asdict(target) for target in targets], "about": about or {},
-        }, indent=1))
+        (partial / "table.json").write_text(
+            json.dumps(
+                {
+                    "backbone": backbone,
+                    "backbone_key": backbone_key,
+                    "layout": list(layout.sizes),
+                    "key": key,
+                    "split_seed": split_seed,
+                    "targets": [asdict(target) for target in targets],
+                    "about": about or {},
+                },
+                indent=1,
+            )
+        )
         _replace(folder, partial, aside=workshop / "old")
     except OSError as error:
         raise Img2TabError(
@@ -127,7 +137,7 @@ def _replace(folder: Path, new: Path, *, aside: Path) -> None:
             folder.rename(aside)
         new.rename(folder)
     finally:
-        if aside.exists() and not folder.exists():                   # also after Ctrl+C between the two
+        if aside.exists() and not folder.exists():  # also after Ctrl+C between the two
             aside.rename(folder)
 
 

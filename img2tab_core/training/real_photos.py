@@ -38,15 +38,22 @@ def read_labels(folder: Path) -> pd.DataFrame:
         raise Img2TabError(f"{folder / 'labels.csv'} cannot be read ({error}). {must}") from error
     try:
         if "image" in table:
-            return pd.DataFrame({
-                "photo": [folder / str(name) for name in table["image"]], "gender": table["gender"].map(GENDERS),
-                "age": np.nan, "born": _year(table),
-            })
-        return pd.DataFrame({
-            "photo": [folder / f"{name}.jpg" for name in table["face_id"]],
-            "gender": table["face_gender"].map(GENDERS), "age": pd.to_numeric(table["face_age"], errors="coerce"),
-            "born": np.nan,
-        })
+            return pd.DataFrame(
+                {
+                    "photo": [folder / str(name) for name in table["image"]],
+                    "gender": table["gender"].map(GENDERS),
+                    "age": np.nan,
+                    "born": _year(table),
+                }
+            )
+        return pd.DataFrame(
+            {
+                "photo": [folder / f"{name}.jpg" for name in table["face_id"]],
+                "gender": table["face_gender"].map(GENDERS),
+                "age": pd.to_numeric(table["face_age"], errors="coerce"),
+                "born": np.nan,
+            }
+        )
     except KeyError as error:
         raise Img2TabError(f"{folder / 'labels.csv'} has no column {error}. {must}") from error
 

@@ -18,6 +18,18 @@ from img2tab_core.weights.opening import (
 from img2tab_core.weights.store import find, manifest, path, record, remedy, status, verify
 
 __all__ = [
-    "fetch", "find", "manifest", "open_checkpoint", "open_descriptor", "open_encoder", "open_generator", "open_lpips",
-    "open_safetensors", "path", "record", "remedy", "status", "verify",
+    "fetch",
+    "find",
+    "manifest",
+    "open_checkpoint",
+    "open_descriptor",
+    "open_encoder",
+    "open_generator",
+    "open_lpips",
+    "open_safetensors",
+    "path",
+    "record",
+    "remedy",
+    "status",
+    "verify",
 ]

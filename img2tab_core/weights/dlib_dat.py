@@ -21,7 +21,7 @@ def read_descriptor(file: Path) -> dict[str, torch.Tensor]:
     data = file.read_bytes()
     try:
         blocks = [_tensor_behind(data, at) for at in _names(data)]
-    except (IndexError, ValueError):                                 # the file ends inside a layer
+    except (IndexError, ValueError):  # the file ends inside a layer
         blocks = []
     network = FaceDescriptor()
     convolutions = [network.stem, *(one for unit in network.units for one in (unit.first, unit.second))]
@@ -48,10 +48,10 @@ def _names(data: bytes) -> list[int]:
     for name in (b"con_", b"affine_", b"fc_"):
         at = data.find(name)
         while at >= 0:
-            length = data[at - 1]                                    # a string is its length, then its characters
+            length = data[at - 1]  # a string is its length, then its characters
             if len(name) <= length <= len(name) + 2:
                 begin = at + length
-                if name == b"fc_":                                   # says its outputs and inputs first
+                if name == b"fc_":  # says its outputs and inputs first
                     begin = _integer(data, _integer(data, begin)[1])[1]
                 found.append(begin)
             at = data.find(name, at + 1)

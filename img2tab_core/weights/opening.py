@@ -42,7 +42,7 @@ def open_encoder() -> FaceEncoder:
         config = EncoderConfig.of(record("face-encoder")["config"])
     except (KeyError, TypeError) as error:
         raise Img2TabError(
-            "pretrained_models/face-encoder.json must hold a \"config\" this version knows. "
+            'pretrained_models/face-encoder.json must hold a "config" this version knows. '
             "Restore it with `git checkout -- pretrained_models`."
         ) from error
     if config.identity:

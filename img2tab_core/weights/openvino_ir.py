@@ -74,9 +74,7 @@ def mobilestylegan_state(files: dict[str, bytes]) -> dict[str, np.ndarray]:
         layers += [f"m.layers.{block}.up", f"m.layers.{block}.conv1.conv", f"m.layers.{block}.conv2.conv"]
     layers.append("m.layers.6.to_img.conv")
     matmul_of = {
-        graph.layers[source].get("name"): key
-        for key in graph.of_type("MatMul")
-        for source in graph.inputs[key]
+        graph.layers[source].get("name"): key for key in graph.of_type("MatMul") for source in graph.inputs[key]
     }
     scales = []
     for i, name in enumerate(layers):
@@ -103,7 +101,7 @@ def mobilestylegan_state(files: dict[str, bytes]) -> dict[str, np.ndarray]:
             state |= {f"{target}.pointwise.weight": weight, f"{target}.pointwise.bias": bias, f"{target}.noise": noise}
     for block in range(7):
         for conv in (1, 2):
-            kernel = graph.named(f"m.layers.{block}.conv{conv}.conv.weight_dw")      # (C, 1, 1, 3, 3)
+            kernel = graph.named(f"m.layers.{block}.conv{conv}.conv.weight_dw")  # (C, 1, 1, 3, 3)
             state[f"blocks.{block}.conv{conv}.depthwise.weight"] = kernel.reshape(-1, 1, 3, 3)
     # our generator keeps the inputs of every Haar step band by band
     for target in ["stem", *(f"blocks.{b}.conv2.pointwise" for b in range(6)), "to_image"]:

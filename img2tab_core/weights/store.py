@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 MODELS = ROOT / "pretrained_models"
-CONVERSION = 1           # raise it when a converter or the parameter names change: the old file is made anew
+CONVERSION = 1  # raise it when a converter or the parameter names change: the old file is made anew
 STAMPS = ".verified.json"  # file name -> [size, mtime in ns, sha256] of what was hashed here last
 
 Status = Literal["ready", "missing", "damaged"]

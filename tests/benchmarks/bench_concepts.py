@@ -11,7 +11,7 @@ from img2tab_core.concepts import wasserstein
 from tests.benchmarks.conftest import TARGET
 from tests.benchmarks.wasserstein import SHARES, _written
 
-FACES, CHANNELS, WHOLE = 162_770, 200, 9088    # CelebA's training faces; a sample of the 9,088 concepts of StyleGAN2
+FACES, CHANNELS, WHOLE = 162_770, 200, 9088  # CelebA's training faces; a sample of the 9,088 concepts of StyleGAN2
 SAMPLED = 40
 PLAIN = f"SciPy per concept, from {SAMPLED} concepts"
 
@@ -40,15 +40,19 @@ def bench_default_table(timed, door, way):
             values = np.asarray(table.psi[:, channel])
             wasserstein_distance(values[first], values[second])
 
-    timed(ours if way == "ours" else plain, rounds=3, way=way,
-          times=1 if way == "ours" else len(table.stats.std) / SAMPLED,
-          what=f"Wasserstein-1, the default table: {len(rows):,} faces x {table.psi.shape[1]:,} concepts")
+    timed(
+        ours if way == "ours" else plain,
+        rounds=3,
+        way=way,
+        times=1 if way == "ours" else len(table.stats.std) / SAMPLED,
+        what=f"Wasserstein-1, the default table: {len(rows):,} faces x {table.psi.shape[1]:,} concepts",
+    )
 
 
 @pytest.mark.parametrize("way", ["ours", PLAIN])
 def bench_large_table(timed, large, way):
     psi, labels = large
-    sample = np.linspace(0, CHANNELS - 1, SAMPLED).astype(int)       # in proportion to the kinds of concept
+    sample = np.linspace(0, CHANNELS - 1, SAMPLED).astype(int)  # in proportion to the kinds of concept
     first, second = labels == 0, labels == 1
 
     def ours():
@@ -58,14 +62,25 @@ def bench_large_table(timed, large, way):
         for channel in sample:
             wasserstein_distance(psi[first, channel], psi[second, channel])
 
-    timed(ours if way == "ours" else plain, rounds=3, way=way, faster=30,
-          times=WHOLE / (CHANNELS if way == "ours" else SAMPLED),
-          what=f"Wasserstein-1, {FACES:,} faces x {WHOLE:,} concepts (times {WHOLE} / {CHANNELS} of a sample: "
-               + ", ".join(f"{share:.0%} {kind}" for kind, share in SHARES.items()) + ")")
+    timed(
+        ours if way == "ours" else plain,
+        rounds=3,
+        way=way,
+        faster=30,
+        times=WHOLE / (CHANNELS if way == "ours" else SAMPLED),
+        what=f"Wasserstein-1, {FACES:,} faces x {WHOLE:,} concepts (times {WHOLE} / {CHANNELS} of a sample: "
+        + ", ".join(f"{share:.0%} {kind}" for kind, share in SHARES.items())
+        + ")",
+    )
 
 
 @pytest.mark.parametrize("size", [10_000, 40_000, 160_000])
 def bench_growth(timed, large, size):
     psi, labels = large
-    timed(lambda: wasserstein.wasserstein(psi[:size], labels[:size], std=np.ones(CHANNELS)),
-          growth="W1", over="faces", size=size, rounds=3)
+    timed(
+        lambda: wasserstein.wasserstein(psi[:size], labels[:size], std=np.ones(CHANNELS)),
+        growth="W1",
+        over="faces",
+        size=size,
+        rounds=3,
+    )

@@ -40,8 +40,15 @@ def bench_engines(benchmark, door, code, tmp_path):
     def exported(size: int) -> str:
         file = str(tmp_path / f"{size}.onnx")
         torch.onnx.export(
-            Whole(generator, size), (styles,), file, input_names=["styles"], output_names=["picture"], dynamo=True,
-            external_data=False, verbose=False)
+            Whole(generator, size),
+            (styles,),
+            file,
+            input_names=["styles"],
+            output_names=["picture"],
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
         return file
 
     def onnx_runtime(size: int) -> Callable[[], np.ndarray]:
@@ -52,8 +59,11 @@ def bench_engines(benchmark, door, code, tmp_path):
 
     def open_vino(size: int) -> Callable[[], np.ndarray]:
         core = openvino.Core()
-        model = core.compile_model(core.read_model(exported(size)), "CPU", {
-            "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+        model = core.compile_model(
+            core.read_model(exported(size)),
+            "CPU",
+            {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"},
+        )
         request = model.create_infer_request()
         return lambda: next(iter(request.infer({0: styles.numpy()}).values())).copy()
 
@@ -72,7 +82,7 @@ def bench_engines(benchmark, door, code, tmp_path):
                 ways[DRAFT] = lambda size=size: generator.synthesis(styles, size=size, low=low).numpy()
             prepared = dict.fromkeys(ways, 0.0)
             others = {"ONNX Runtime": onnx_runtime, "OpenVINO": open_vino}
-            if shutil.which("g++"):                                  # torch.compile needs a compiler
+            if shutil.which("g++"):  # torch.compile needs a compiler
                 others["torch.compile"] = compiled
             for name, make in others.items():
                 started = time.perf_counter()

@@ -100,8 +100,15 @@ def bench_card(timed, door, code, index, shifts):
     for _ in range(10):
         drawn(16)
     frames = 160 / (time.perf_counter() - started)
-    timed(lambda: drawn(1), what="one 1024 px frame on a graphics card", way="ours", goal=0.008, rounds=30, warmup=5,
-          note=f"{frames:.0f} frames a second, 16 at once")
+    timed(
+        lambda: drawn(1),
+        what="one 1024 px frame on a graphics card",
+        way="ours",
+        goal=0.008,
+        rounds=30,
+        warmup=5,
+        note=f"{frames:.0f} frames a second, 16 at once",
+    )
 
 
 # ---- growth
@@ -109,9 +116,14 @@ def bench_card(timed, door, code, index, shifts):
 
 @pytest.mark.parametrize("size", [128, 256, 512, 1024])
 def bench_render_growth(timed, door, code, index, shifts, size):
-    timed(lambda: rendering.draw(
-        door.backbone().generator, [door.edited(code, [Edit(index, float(next(shifts)))])], size=size),
-        growth="render", over="px", size=size)
+    timed(
+        lambda: rendering.draw(
+            door.backbone().generator, [door.edited(code, [Edit(index, float(next(shifts)))])], size=size
+        ),
+        growth="render",
+        over="px",
+        size=size,
+    )
 
 
 @pytest.mark.parametrize("size", [1, 4, 16, 64])

@@ -40,7 +40,8 @@ def bench_start(benchmark, home):
             page.get_by_role("button", name="Sample 9", exact=True).wait_for()
 
         benchmark.extra_info.update(
-            what="from `make run` until a face can be chosen, in a browser that is open", way="ours", goal=5.0)
+            what="from `make run` until a face can be chosen, in a browser that is open", way="ours", goal=5.0
+        )
         benchmark.pedantic(start, setup=left.close, rounds=5, warmup_rounds=1)
         left.close()
 
@@ -66,7 +67,7 @@ def bench_memory(benchmark, home):
                 edits = []
                 for number in range(EDITS):
                     _slider(page).press("ArrowRight" if number % 38 < 19 else "ArrowLeft")
-                    page.wait_for_timeout(450)                       # reported 0.35 s after the last key
+                    page.wait_for_timeout(450)  # reported 0.35 s after the last key
                     if number + 1 in (EDITS // 2, EDITS):
                         browser.settle(page)
                         edits.append(_resident(pid))
@@ -93,8 +94,7 @@ def _slider(page):
 def _server(address: str) -> int:
     """The process that listens at the address."""
     port = address.rpartition(":")[2]
-    found = subprocess.run(
-        ["pgrep", "-f", f"dashboard.serving .* {port}"], check=True, capture_output=True, text=True)
+    found = subprocess.run(["pgrep", "-f", f"dashboard.serving .* {port}"], check=True, capture_output=True, text=True)
     return int(found.stdout.split()[0])
 
 

@@ -12,5 +12,6 @@ def bench_retraining(benchmark):
 
 def bench_growth(benchmark):
     found = benchmark.pedantic(retraining_over_columns, args=(COUNTS,), rounds=1)
-    benchmark.extra_info["series"] = [{
-        "what": "retrain", "over": "concepts", "points": [(columns, ours) for columns, ours, _ in found]}]
+    benchmark.extra_info["series"] = [
+        {"what": "retrain", "over": "concepts", "points": [(columns, ours) for columns, ours, _ in found]}
+    ]

@@ -28,8 +28,8 @@ from tests.conftest import SHARED
 
 REPEATS = 5
 PLAIN = "the whole network, one operation after the other"
-CONCEPT = 4614                                                       # of the 9,088: the one two projects agree on
-SEED = 1                                                             # of the stand-in checkpoint
+CONCEPT = 4614  # of the 9,088: the one two projects agree on
+SEED = 1  # of the stand-in checkpoint
 NAIVE = "3 times encode, 3 times synthesise at 1024 px"
 
 
@@ -38,10 +38,12 @@ NAIVE = "3 times encode, 3 times synthesise at 1024 px"
 
 def plain_mobilestylegan(network: MobileStyleGAN, styles: Tensor, size: int) -> Tensor:
     """Style codes (B, D) -> pictures (B, 3, size, size): the published graph, nothing folded, nothing reused."""
-    parts = iter([
-        (part * scale)[:, :, None, None]
-        for part, scale in zip(styles.split(network.layout.sizes, dim=1), network.style_scale, strict=True)
-    ])
+    parts = iter(
+        [
+            (part * scale)[:, :, None, None]
+            for part, scale in zip(styles.split(network.layout.sizes, dim=1), network.style_scale, strict=True)
+        ]
+    )
     last, detail = PREVIEW_BLOCK.get(size, 6), None
     x = F.leaky_relu(network.stem(network.constant * next(parts)) + network.stem_noise, 0.2)
     for i, block in enumerate(network.blocks):
@@ -94,7 +96,7 @@ def _plain_styled(layer: StyledConv, x: Tensor, style: Tensor, noise: Tensor) ->
 def _plain_conv(conv: ModulatedConv, x: Tensor, style: Tensor) -> Tensor:
     b, c, h, w = x.shape
     scale = 1 / math.sqrt(conv.weight[0, 0].numel())
-    weight = conv.weight * scale * style.view(b, 1, c, 1, 1)         # (B, c_out, c_in, k, k)
+    weight = conv.weight * scale * style.view(b, 1, c, 1, 1)  # (B, c_out, c_in, k, k)
     if conv.demodulated:
         weight = weight * torch.rsqrt(weight.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8)
     out, side = weight.shape[1], weight.shape[-1]
@@ -142,22 +144,38 @@ def measure_rendering(*, repeats: int = REPEATS) -> list[dict]:
         reuse = Reuse(FeatureCache(), model.key, (layer,))
         ours, theirs = in_turn(
             lambda turn: rendering.draw(generator, some(turn), size=size, reuse=reuse, care=care),
-            lambda turn: plain(some(turn), size), repeats=repeats)
+            lambda turn: plain(some(turn), size),
+            repeats=repeats,
+        )
         return {"what": what, "goal": goal, "ours": ours, "plain": theirs, "way": PLAIN}
 
     rows = []
     for size, goal in ((256, 0.15), (1024, 0.5)):
         for layer in (0, 7, 16):
             index = layout.index_of(layer, 3)
-            rows.append(row(
-                f"one {size} px edit, style layer {layer}", goal, size, layer, "close",
-                lambda turn, index=index: [moved(codes[0], index, turn - 2.5)]))
+            rows.append(
+                row(
+                    f"one {size} px edit, style layer {layer}",
+                    goal,
+                    size,
+                    layer,
+                    "close",
+                    lambda turn, index=index: [moved(codes[0], index, turn - 2.5)],
+                )
+            )
     index = layout.index_of(7, 3)
     for frames, size, goal in ((5, 128, 0.3), (13, 256, 1.0)):
         shifts = rendering.shifts(8.0, frames)
-        rows.append(row(
-            f"first strip of {frames} frames, {size} px, style layer 7", goal, size, 7, "draft",
-            lambda turn, shifts=shifts: [moved(codes[turn], index, float(shift)) for shift in shifts]))
+        rows.append(
+            row(
+                f"first strip of {frames} frames, {size} px, style layer 7",
+                goal,
+                size,
+                7,
+                "draft",
+                lambda turn, shifts=shifts: [moved(codes[turn], index, float(shift)) for shift in shifts],
+            )
+        )
     return rows
 
 
@@ -195,8 +213,12 @@ def measure_stylegan2(file: Path | None = None, *, repeats: int = 2) -> dict:
         for environment, suffix in ((plainly, ""), (keeping, "_same")):
             said = subprocess.run(
                 [sys.executable, "-m", "tests.benchmarks.rendering", str(file), str(repeats), suffix],
-                cwd=Path(__file__).resolve().parents[2], env=environment | {"IMG2TAB_HOME": folder}, check=True,
-                capture_output=True, text=True)
+                cwd=Path(__file__).resolve().parents[2],
+                env=environment | {"IMG2TAB_HOME": folder},
+                check=True,
+                capture_output=True,
+                text=True,
+            )
             found |= json.loads(said.stdout)
     for suffix in ("", "_same"):
         found[f"naive{suffix}"] = 3 * (found[f"encode{suffix}"] + found[f"synthesis{suffix}"])
@@ -220,8 +242,8 @@ def _stylegan2_here(file: Path, repeats: int, suffix: str) -> dict[str, float]:
     """What this process, with the memory settings it was started with, takes; ours too where those are the server's."""
     model = backbone.open_backbone(str(file))
     photo = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
-    code = model.styles(model.invert(photo))[0]                      # (9088,)
-    shifts = iter(np.linspace(0, 1, 1001))                           # style units; no value comes again
+    code = model.styles(model.invert(photo))[0]  # (9088,)
+    shifts = iter(np.linspace(0, 1, 1001))  # style units; no value comes again
 
     def edited(index: int) -> np.ndarray:
         values = code.copy()
@@ -247,8 +269,10 @@ def _stylegan2_here(file: Path, repeats: int, suffix: str) -> dict[str, float]:
     if suffix:
         kept, small = reusing(CONCEPT), reusing(CONCEPT)
         ways |= {
-            "ours": lambda _: ours(CONCEPT, 1024, kept), "first": lambda _: ours(CONCEPT, 1024, reusing(CONCEPT)),
-            "worst": lambda _: ours(0, 1024, reusing(0)), "preview": lambda _: ours(CONCEPT, 256, small),
+            "ours": lambda _: ours(CONCEPT, 1024, kept),
+            "first": lambda _: ours(CONCEPT, 1024, reusing(CONCEPT)),
+            "worst": lambda _: ours(0, 1024, reusing(0)),
+            "preview": lambda _: ours(CONCEPT, 256, small),
         }
         styles = torch.from_numpy(code)[None]
         expected, drawn = plain_stylegan2(model.generator, styles), model.generator.synthesis(styles)

@@ -20,8 +20,8 @@ from img2tab_core.classifiers.base import ConceptClassifier
 from img2tab_core.studio import Studio
 
 TARGET = "smiling"
-FACES = 10_000                         # to train on
-GOAL = 5.0                             # seconds to the first answer, issue 6
+FACES = 10_000  # to train on
+GOAL = 5.0  # seconds to the first answer, issue 6
 WAY = "CatBoost on every channel that remains, style codes read and rounded anew"
 REPEATS = 5
 COUNTS = (128, 256, 512, 1024, 2048, 4096)
@@ -52,7 +52,9 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
         kept: dict[str, object] = {}
         ways: dict[str, Callable[[], object]] = {
             "quick": lambda: door.train_quick(table, TARGET, excluded=without),
-            "full": lambda: door.train(table, TARGET, excluded=without), "afresh": afresh, "plain": plain,
+            "full": lambda: door.train(table, TARGET, excluded=without),
+            "afresh": afresh,
+            "plain": plain,
         }
         for turn in range(repeats):
             for name, work in ways.items():
@@ -62,17 +64,38 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
         least = {name: min(values) for name, values in found.items()}
         accuracy = {name: kept[name].metrics.accuracy for name in ("quick", "full")} | {
             name: measures.measure(kept[name], table.psi, test_labels, rows=test_rows).accuracy
-            for name in ("afresh", "plain")}
+            for name in ("afresh", "plain")
+        }
         shape = f"{len(train_rows[0]):,} x {table.layout.total:,}"
         rows = [
-            _row(f"quick answer without one more concept, {shape}", least["quick"], least["plain"], WAY, goal=GOAL,
-                 accuracy=accuracy["quick"], plain_accuracy=accuracy["plain"], note=screen.sentence),
-            _row(f"full answer without one more concept, {shape}", least["full"], least["plain"], WAY,
-                 accuracy=accuracy["full"], plain_accuracy=accuracy["plain"],
-                 note=quick.difference(kept["quick"].metrics, kept["full"].metrics)),
-            _row("the same full classifier from rounded codes", least["full"], least["afresh"],
-                 "the same 2,048 channels read and rounded anew",
-                 accuracy=accuracy["full"], plain_accuracy=accuracy["afresh"], note="the same to the last bit"),
+            _row(
+                f"quick answer without one more concept, {shape}",
+                least["quick"],
+                least["plain"],
+                WAY,
+                goal=GOAL,
+                accuracy=accuracy["quick"],
+                plain_accuracy=accuracy["plain"],
+                note=screen.sentence,
+            ),
+            _row(
+                f"full answer without one more concept, {shape}",
+                least["full"],
+                least["plain"],
+                WAY,
+                accuracy=accuracy["full"],
+                plain_accuracy=accuracy["plain"],
+                note=quick.difference(kept["quick"].metrics, kept["full"].metrics),
+            ),
+            _row(
+                "the same full classifier from rounded codes",
+                least["full"],
+                least["afresh"],
+                "the same 2,048 channels read and rounded anew",
+                accuracy=accuracy["full"],
+                plain_accuracy=accuracy["afresh"],
+                note="the same to the last bit",
+            ),
         ]
         rounding, _ = _seconds(lambda: quick.make_rounded(table, TARGET, order))
         reading, codes = _seconds(lambda: quick.stored_rounded(table, TARGET))
@@ -80,9 +103,17 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
         rows.append(_row("rounded codes from disk, once per start", reading, rounding, "rounding, once per target"))
         fresh = Studio()
         cold, first = _seconds(lambda: fresh.train_quick(replace(table, key="never seen"), TARGET, excluded=without))
-        rows.append(_row(
-            f"first quick answer of a new table, nothing ranked or rounded yet, {shape}", cold, None, "", goal=GOAL,
-            accuracy=first.metrics.accuracy, note=first.note))
+        rows.append(
+            _row(
+                f"first quick answer of a new table, nothing ranked or rounded yet, {shape}",
+                cold,
+                None,
+                "",
+                goal=GOAL,
+                accuracy=first.metrics.accuracy,
+                note=first.note,
+            )
+        )
     return rows
 
 

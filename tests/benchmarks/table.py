@@ -15,7 +15,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "bench-output"
 PICTURE = ROOT / "assets" / "pictures" / "growth.svg"
-MARKS = ("<!-- bench -->", "<!-- /bench -->")                        # the place of the table in the README
+MARKS = ("<!-- bench -->", "<!-- /bench -->")  # the place of the table in the README
 HEAD = "| what | goal | ours | the plain way | ratio | reached |\n|---|---|---|---|---|---|"
 
 
@@ -29,7 +29,7 @@ def rows_of(measured: list[dict]) -> list[dict]:
     empty = {"goal": None, "faster": None, "ours": None, "plain": None, "way": "", "note": ""}
     for one in measured:
         info = one["extra_info"]
-        rows |= {row["what"]: empty | row for row in info.get("rows", ())}       # paired by the benchmark itself
+        rows |= {row["what"]: empty | row for row in info.get("rows", ())}  # paired by the benchmark itself
         if "what" not in info:
             continue
         row = rows.setdefault(info["what"], {"what": info["what"]} | empty)
@@ -78,15 +78,24 @@ def markdown(rows: list[dict], growth: list[dict], figures: list[dict]) -> str:
     for row in rows:
         ratio = row["plain"] / row["ours"] if row["plain"] else None
         goal = f"{row['goal']:g} s" if row["goal"] else f"{row['faster']:g} x" if row["faster"] else ""
-        reached = "" if not goal else "yes" if (
-            row["ours"] <= row["goal"] if row["goal"] else ratio >= row["faster"]) else "no"
+        reached = (
+            ""
+            if not goal
+            else "yes"
+            if (row["ours"] <= row["goal"] if row["goal"] else ratio >= row["faster"])
+            else "no"
+        )
         plain = f"{_seconds(row['plain'])} ({row['way']})" if row["plain"] else ""
         note = f" ({row['note'].rstrip('.')})" if row["note"] else ""
-        lines.append(f"| {row['what']}{note} | {goal} | {_seconds(row['ours'])} | {plain} | "
-                     f"{'' if ratio is None else f'{ratio:.1f} x'} | {reached} |")
+        lines.append(
+            f"| {row['what']}{note} | {goal} | {_seconds(row['ours'])} | {plain} | "
+            f"{'' if ratio is None else f'{ratio:.1f} x'} | {reached} |"
+        )
     lines += [
         f"| {one['what']} | {one['limit']:,} MB | {one['value']:,.0f} MB | | | "
-        f"{'yes' if one['value'] <= one['limit'] else 'no'} |" for one in figures]
+        f"{'yes' if one['value'] <= one['limit'] else 'no'} |"
+        for one in figures
+    ]
     told = [f"{one['what']} over {one['over']}: {one['exponent']:.2f}" for one in growth]
     lines += ["", f"Growth, seconds ~ size to the power of: {'; '.join(told)}."] if told else []
     return "\n".join(lines)
@@ -95,13 +104,17 @@ def markdown(rows: list[dict], growth: list[dict], figures: list[dict]) -> str:
 def engines_table(engines: dict[str, dict]) -> str:
     """Milliseconds a picture in every engine, and what is to be known of it."""
     sizes = list(next(iter(engines.values())))
-    lines = [f"| one picture, ms | {' | '.join(f'{size} px' for size in sizes)} | to prepare | differs by |",
-             "|---" * (len(sizes) + 3) + "|"]
+    lines = [
+        f"| one picture, ms | {' | '.join(f'{size} px' for size in sizes)} | to prepare | differs by |",
+        "|---" * (len(sizes) + 3) + "|",
+    ]
     for name, found in engines.items():
         prepared, apart = (max(one[what] for one in found.values()) for what in ("prepared", "apart"))
         times = " | ".join(f"{found[size]['seconds'] * 1000:.0f}" for size in sizes)
-        lines.append(f"| {name} | {times} | {f'{prepared:.0f} s' if prepared else ''} | "
-                     f"{f'{apart:.1f} of 255 levels' if apart >= 0.05 else ''} |")
+        lines.append(
+            f"| {name} | {times} | {f'{prepared:.0f} s' if prepared else ''} | "
+            f"{f'{apart:.1f} of 255 levels' if apart >= 0.05 else ''} |"
+        )
     return "\n".join(lines)
 
 
@@ -110,7 +123,9 @@ def machine() -> dict:
     import torch
 
     return {
-        "date": date.today().isoformat(), "cores": os.cpu_count(), "processor": _processor(),
+        "date": date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "processor": _processor(),
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
     } | {name: version(name) for name in ("torch", "catboost", "numpy", "scipy", "streamlit")}
@@ -121,7 +136,7 @@ def draw(growth: list[dict], file: Path) -> None:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "img2tab"                  # the same file for the same numbers
+    matplotlib.rcParams["svg.hashsalt"] = "img2tab"  # the same file for the same numbers
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, len(growth), figsize=(3.1 * len(growth), 2.9), layout="constrained")
@@ -145,7 +160,8 @@ def main() -> None:
     measured = json.loads((OUT / "raw.json").read_text())["benchmarks"]
     rows, growth, figures, about = rows_of(measured), growth_of(measured), figures_of(measured), machine()
     said = f"{about['date']}, {about['cores']} cores of {about['processor']}, {about['device']}; " + ", ".join(
-        f"{name} {about[name]}" for name in ("python", "torch", "catboost", "numpy", "scipy", "streamlit"))
+        f"{name} {about[name]}" for name in ("python", "torch", "catboost", "numpy", "scipy", "streamlit")
+    )
     engines = engines_of(measured)
     parts = [markdown(rows, growth, figures), engines_table(engines) if engines else ""]
     parts.append(f"{said}. Medians, warm, ours and the plain way in the same run.")

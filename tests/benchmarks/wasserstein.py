@@ -38,25 +38,35 @@ def measure_wasserstein(faces: int = 162_770, channels: int = 400, sampled: int 
             tracemalloc.stop()
         kinds, difference = {}, 0.0
         for name, part in parts.items():
-            chosen = np.unique(np.linspace(
-                part.start, part.stop - 1, max(2, round(sampled * SHARES[name]))).astype(int))
+            chosen = np.unique(
+                np.linspace(part.start, part.stop - 1, max(2, round(sampled * SHARES[name]))).astype(int)
+            )
             expected, ours, theirs = None, [], []
             for _ in range(REPEATS):
                 seconds, expected = _seconds(lambda chosen=chosen: _one_by_one(psi, labels, chosen))
                 theirs.append(seconds / len(chosen))
-                seconds, _ = _seconds(
-                    lambda part=part: wasserstein.wasserstein(psi[:, part], labels, std=std[part]))
+                seconds, _ = _seconds(lambda part=part: wasserstein.wasserstein(psi[:, part], labels, std=std[part]))
                 ours.append(seconds / (part.stop - part.start))
             kinds[name] = {
-                "channels": part.stop - part.start, "sampled": len(chosen), "ours": min(ours), "scipy": min(theirs),
-                "ratio": min(theirs) / min(ours)}
+                "channels": part.stop - part.start,
+                "sampled": len(chosen),
+                "ours": min(ours),
+                "scipy": min(theirs),
+                "ratio": min(theirs) / min(ours),
+            }
             difference = max(difference, float((np.abs(found[chosen] - expected) / np.maximum(expected, 1e-12)).max()))
-    ours, theirs = (
-        sum(one["channels"] * one[way] for one in kinds.values()) / channels for way in ("ours", "scipy"))
+    ours, theirs = (sum(one["channels"] * one[way] for one in kinds.values()) / channels for way in ("ours", "scipy"))
     return {
-        "faces": faces, "channels": channels, "sampled": sum(one["sampled"] for one in kinds.values()),
-        "threads": min(wasserstein.THREADS, wasserstein._cores()), "ours": ours, "scipy": theirs, "ratio": theirs / ours,
-        "difference": difference, "extra_mb": extra / 1e6, "kinds": kinds,
+        "faces": faces,
+        "channels": channels,
+        "sampled": sum(one["sampled"] for one in kinds.values()),
+        "threads": min(wasserstein.THREADS, wasserstein._cores()),
+        "ours": ours,
+        "scipy": theirs,
+        "ratio": theirs / ours,
+        "difference": difference,
+        "extra_mb": extra / 1e6,
+        "kinds": kinds,
     }
 
 

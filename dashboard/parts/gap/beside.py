@@ -20,11 +20,16 @@ def show(run: Run, target: Target, about: Target) -> None:
     if not run.excluded:
         shared.only_after(
             "The active run excludes nothing, so none of the rows would be ours. Exclude concepts and retrain first, "
-            "or compare the standard remedies alone.")
+            "or compare the standard remedies alone."
+        )
     if shared.idle(job):
         st.button(
-            "Compare remedies", key="gap.remedies", type="primary", icon=":material/play_arrow:",
-            on_click=audit_state.compare_remedies, args=(run, about.name),
+            "Compare remedies",
+            key="gap.remedies",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=audit_state.compare_remedies,
+            args=(run, about.name),
             help=f"In the background: every remedy with {audit_state.REMEDY_SEEDS} draws of training faces.",
         )
     if job is None:
@@ -44,18 +49,20 @@ def _compared(run: Run, found: Remedies) -> None:
             st.warning(f"{one.title}: {one.reason}", icon=":material/warning:")
     st.markdown(_verdict(run, found))
     st.dataframe(
-        pd.DataFrame([
-            {
-                "remedy": f"★ {one.title}" if one.own else one.title,
-                "accuracy": one.estimate("accuracy").text(100, 1) or "",
-                "gap": one.estimate("equalised_odds").text(100, 1) or "",
-                "closed": _closed(found, one),
-                "verdict": _against_nothing(found, one),
-                "group": "Yes" if one.needs_group else "No",
-                "chance": "Yes" if one.random else "No",
-            }
-            for one in found.outcomes
-        ]),
+        pd.DataFrame(
+            [
+                {
+                    "remedy": f"★ {one.title}" if one.own else one.title,
+                    "accuracy": one.estimate("accuracy").text(100, 1) or "",
+                    "gap": one.estimate("equalised_odds").text(100, 1) or "",
+                    "closed": _closed(found, one),
+                    "verdict": _against_nothing(found, one),
+                    "group": "Yes" if one.needs_group else "No",
+                    "chance": "Yes" if one.random else "No",
+                }
+                for one in found.outcomes
+            ]
+        ),
         key="gap.table",
         hide_index=True,
         height="content",
@@ -64,12 +71,15 @@ def _compared(run: Run, found: Remedies) -> None:
             "accuracy": st.column_config.TextColumn("Accuracy, %", help="Of the test faces judged as labelled."),
             "gap": st.column_config.TextColumn("Gap, %", help="Equalised odds difference between the groups."),
             "closed": st.column_config.TextColumn(
-                "Closed, %", alignment="right", help="Share of the mean gap of nothing; below 0 it is larger."),
+                "Closed, %", alignment="right", help="Share of the mean gap of nothing; below 0 it is larger."
+            ),
             "verdict": st.column_config.TextColumn("Against nothing", help="Seed by seed, with a 95 % interval."),
             "group": st.column_config.TextColumn(
-                "Needs the group", help="Must know a face's group when it judges, which is not allowed everywhere."),
+                "Needs the group", help="Must know a face's group when it judges, which is not allowed everywhere."
+            ),
             "chance": st.column_config.TextColumn(
-                "By chance", help="Two equal faces may get different answers, by chance."),
+                "By chance", help="Two equal faces may get different answers, by chance."
+            ),
         },
     )
     st.plotly_chart(audit_charts.pareto(found), key="gap.pareto", config=shared.CHARTS)
@@ -81,8 +91,13 @@ def _compared(run: Run, found: Remedies) -> None:
         f"{' or '.join(f'{count:,}' for count in faces)} training faces a seed, {found.test_faces:,} test faces."
     )
     st.download_button(
-        "Download numbers", data=found.frame().to_csv(index=False), file_name="img2tab-remedies.csv", mime="text/csv",
-        icon=":material/download:", on_click="ignore", key="gap.download_remedies",
+        "Download numbers",
+        data=found.frame().to_csv(index=False),
+        file_name="img2tab-remedies.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="gap.download_remedies",
     )
 
 
@@ -97,7 +112,8 @@ def _verdict(run: Run, found: Remedies) -> str:
     verdict = "it cannot be compared" if change is None else change.verdict
     much = f"{page_words.percent(share, 0)} of it closed, " if share is not None and share > 0 else ""
     return (
-        f"{start} With the {page_words.count(len(run.excluded), 'concept')} of this run excluded it is {_reached(ours)}: "
+        f"{start} With the {page_words.count(len(run.excluded), 'concept')} of this run excluded it is "
+        f"{_reached(ours)}: "
         f"{much}**{verdict}**."
     )
 

@@ -15,7 +15,7 @@ from img2tab_core.base.records import Target
 from img2tab_core.classifiers.runs import Run
 
 SEEDS = (1, 3, 5)
-LOST = 0.01          # accuracy that the offered exclusion may cost
+LOST = 0.01  # accuracy that the offered exclusion may cost
 
 
 def show(run: Run, target: Target, about: Target) -> None:
@@ -23,15 +23,23 @@ def show(run: Run, target: Target, about: Target) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         seeds = st.selectbox(
-            "Seeds", SEEDS, key="gap.seeds", persist_state="session", width=110,
+            "Seeds",
+            SEEDS,
+            key="gap.seeds",
+            persist_state="session",
+            width=110,
             help="With several seeds every point is trained several times and has an interval. The faces stay the "
             "same, so it says how much the training's chance matters.",
         )
         job = audit_state.curve(about.name, seeds)
         if shared.idle(job):
             st.button(
-                "Compute the curve", key="gap.curve", type="primary", icon=":material/show_chart:",
-                on_click=audit_state.draw_curve, args=(about.name, seeds),
+                "Compute the curve",
+                key="gap.curve",
+                type="primary",
+                icon=":material/show_chart:",
+                on_click=audit_state.draw_curve,
+                args=(about.name, seeds),
                 help="In the background; you can go on working on other pages.",
             )
     if job is None:
@@ -59,8 +67,12 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
     grid = st.grid(3, min_column_width=230, gap=("small", "large"))
     with grid.cell(column_span=2):
         drag_line.drag_line(
-            curve, st.session_state[key], key="gap.line", of=f"{place}.{seeds}",
-            colours=(classifier_charts.BLUE, classifier_charts.ORANGE), on_move=lambda count: _exclude_so_many(key, count),
+            curve,
+            st.session_state[key],
+            key="gap.line",
+            of=f"{place}.{seeds}",
+            colours=(classifier_charts.BLUE, classifier_charts.ORANGE),
+            on_move=lambda count: _exclude_so_many(key, count),
         )
         st.caption(
             "Drag the line, or use the arrow keys; page keys go from one measured point to the next. Excluded first is "
@@ -68,7 +80,12 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
         )
     with grid.cell():
         count = st.number_input(
-            "Concepts to exclude", 0, curve.points[-1].count, step=10, key=key, persist_state="session",
+            "Concepts to exclude",
+            0,
+            curve.points[-1].count,
+            step=10,
+            key=key,
+            persist_state="session",
             help="The line stands here; type a number or drag it.",
         )
         _at(curve, count)
@@ -103,8 +120,13 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
         + (" One seed: a difference of a point or two may be chance." if seeds == 1 else "")
     )
     st.download_button(
-        "Download numbers", data=_numbers(curve).to_csv(index=False), file_name="img2tab-exclusion-curve.csv",
-        mime="text/csv", icon=":material/download:", on_click="ignore", key="gap.download",
+        "Download numbers",
+        data=_numbers(curve).to_csv(index=False),
+        file_name="img2tab-exclusion-curve.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="gap.download",
     )
 
 
@@ -118,19 +140,29 @@ def _at(curve: ExclusionCurve, count: int) -> None:
     grid = st.grid(2, min_column_width=110, gap="small")
     for name, title, meaning in (
         ("accuracy", "Accuracy", "Share of the measured faces judged as labelled, by the quick retrain."),
-        ("gap", "Gap", "Equalised odds: the largest difference between the groups in the true or the false positive "
-         "rate, by the quick retrain."),
+        (
+            "gap",
+            "Gap",
+            "Equalised odds: the largest difference between the groups in the true or the false positive "
+            "rate, by the quick retrain.",
+        ),
     ):
         value, change = here.estimate(name), here.estimate(name).mean - first.estimate(name).mean
-        interval = "" if value.high is None else (
-            f" 95 % interval over the seeds {page_words.percent(value.low)} to {page_words.percent(value.high)}.")
+        interval = (
+            ""
+            if value.high is None
+            else (f" 95 % interval over the seeds {page_words.percent(value.low)} to {page_words.percent(value.high)}.")
+        )
         grid.metric(
-            title, page_words.percent(value.mean), delta=page_words.points(change), delta_color="off",
-            delta_arrow=page_words.arrow(change), help=f"{meaning}{interval} Below it the change against nothing excluded.",
+            title,
+            page_words.percent(value.mean),
+            delta=page_words.points(change),
+            delta_color="off",
+            delta_arrow=page_words.arrow(change),
+            help=f"{meaning}{interval} Below it the change against nothing excluded.",
         )
     st.caption(
-        f"As measured with {here.count:,} excluded"
-        + (", the nearest measured point." if here.count != count else ".")
+        f"As measured with {here.count:,} excluded" + (", the nearest measured point." if here.count != count else ".")
     )
 
 
@@ -148,7 +180,10 @@ def _offer(curve: ExclusionCurve) -> tuple[str, str]:
 
 
 def _numbers(curve: ExclusionCurve) -> pd.DataFrame:
-    return pd.DataFrame([
-        {"excluded": point.count, "seed": trial.seed, "accuracy": trial.accuracy, "gap": trial.gap}
-        for point in curve.points for trial in point.trials
-    ])
+    return pd.DataFrame(
+        [
+            {"excluded": point.count, "seed": trial.seed, "accuracy": trial.accuracy, "gap": trial.gap}
+            for point in curve.points
+            for trial in point.trials
+        ]
+    )

@@ -16,7 +16,7 @@ from img2tab_core.base.intervals import wilson
 from img2tab_core.base.records import Target
 from img2tab_core.classifiers.runs import Run
 
-STRONGEST = 3.0      # multiples of what the groups differ by
+STRONGEST = 3.0  # multiples of what the groups differ by
 
 
 def show(run: Run, target: Target, about: Target) -> None:
@@ -49,7 +49,8 @@ def _movers(run: Run, found: Carried, about: Target) -> tuple[audit_state.Channe
     picked = shared.picked(proxy_charts.corner(found, visit.scores(run).importance, shared.TOP))
     width = len(found.shift)
     ways: dict[str, tuple[str, audit_state.Channels]] = {
-        "all": (f"The {min(COUNT, width):,} concepts that carry it most", None)}
+        "all": (f"The {min(COUNT, width):,} concepts that carry it most", None)
+    }
     if picked is not None:
         family = audit_state.families().of(picked)
         ways["concept"] = (shared.name(picked), (picked,))
@@ -62,12 +63,22 @@ def _movers(run: Run, found: Carried, about: Target) -> tuple[audit_state.Channe
     grid = st.grid(2, min_column_width=300, gap=("small", "large"))
     with grid.cell():
         what = st.selectbox(
-            "What to move", list(ways), key=key, format_func=lambda way: ways[way][0], persist_state="session",
+            "What to move",
+            list(ways),
+            key=key,
+            format_func=lambda way: ways[way][0],
+            persist_state="session",
             help="A single concept is the one you picked under “Where to look” or on the Concepts page.",
         )
     with grid.cell():
         strength = st.slider(
-            "How far", 0.25, STRONGEST, STRENGTHS[-1], 0.25, key="gap.strength", persist_state="session",
+            "How far",
+            0.25,
+            STRONGEST,
+            STRENGTHS[-1],
+            0.25,
+            key="gap.strength",
+            persist_state="session",
             format="%.2f×",
             help=f"In multiples of what {about.classes[0]} and {about.classes[1]} differ by in each concept, among "
             "faces of the same class. 1 moves a face as far as the other group is away; 1.5, a bit beyond it.",
@@ -78,13 +89,15 @@ def _movers(run: Run, found: Carried, about: Target) -> tuple[audit_state.Channe
 def _sentences(moved: Intervention, target: Target, about: Target) -> None:
     """What moving a face to the other group does, in words and numbers."""
     lines = [
-        _sentence(one, target, about) for one in sorted(moved.by, key=lambda one: -one.towards)
+        _sentence(one, target, about)
+        for one in sorted(moved.by, key=lambda one: -one.towards)
         if one.towards != one.group
     ]
     st.markdown("  \n".join(lines))
     looks = "" if moved.seen is None else f" The classifier looks at {moved.seen:,} of them."
     st.caption(
-        f"{page_words.count(len(moved.rows), 'test face')}, {page_words.count(len(moved.channels), 'concept')} moved and all "
+        f"{page_words.count(len(moved.rows), 'test face')}, {page_words.count(len(moved.channels), 'concept')} moved "
+        f"and all "
         f"others kept.{looks} In brackets 95\N{NO-BREAK SPACE}% intervals."
     )
 
@@ -96,7 +109,8 @@ def _sentence(one: Moved, target: Target, about: Target) -> str:
     between = "" if low is None else f" ({page_words.signed(low)} to {page_words.signed(high)})"
     return (
         f"**{page_words.sentence(about.classes[one.group])} faces moved towards {about.classes[one.towards]}:** "
-        f"{one.flips:,} of {one.faces:,} decisions flip, {page_words.percent(one.share)} ({page_words.percent(one.low)} to "
+        f"{one.flips:,} of {one.faces:,} decisions flip, {page_words.percent(one.share)} "
+        f"({page_words.percent(one.low)} to "
         f"{page_words.percent(one.high)}){into}. The probability of {target.classes[1]} moves by "
         f"{page_words.points(one.move.mean)}{between} on average, {100 * one.size.mean:.1f} points without its sign."
     )
@@ -114,34 +128,47 @@ def _moves(moved: Intervention, target: Target, about: Target) -> None:
     for towards in (1, 0):
         with grid.cell():
             st.markdown(f"**Towards {about.classes[towards]}**")
-            st.plotly_chart(proxy_charts.move_histogram(moved, towards, about.classes, target.classes),
-                            key=f"gap.moves.{towards}", config=shared.CHARTS)
+            st.plotly_chart(
+                proxy_charts.move_histogram(moved, towards, about.classes, target.classes),
+                key=f"gap.moves.{towards}",
+                config=shared.CHARTS,
+            )
 
 
 def _direction(about: Target) -> int:
     st.subheader("Faces, before and after", anchor=False)
     return st.segmented_control(
-        "Direction", [1, 0], key="gap.towards", default=1, required=True, persist_state="session",
-        format_func=lambda one: f"Towards {about.classes[one]}", label_visibility="collapsed",
+        "Direction",
+        [1, 0],
+        key="gap.towards",
+        default=1,
+        required=True,
+        persist_state="session",
+        format_func=lambda one: f"Towards {about.classes[one]}",
+        label_visibility="collapsed",
     )
 
 
-def _first(
-    run: Run, target: Target, about: Target, moved: Intervention, towards: int, waiting: shared.Waiting
-) -> None:
+def _first(run: Run, target: Target, about: Target, moved: Intervention, towards: int, waiting: shared.Waiting) -> None:
     """The faces that flip first, each before and after."""
     flips = moved.first[towards]
     if not flips:
-        st.caption(f"No decision flips when faces are moved towards {about.classes[towards]} up to "
-                   f"{moved.strength:g}× what the groups differ by.")
+        st.caption(
+            f"No decision flips when faces are moved towards {about.classes[towards]} up to "
+            f"{moved.strength:g}× what the groups differ by."
+        )
         return
     st.markdown(f"**The {len(flips)} that flip first**" if len(flips) > 1 else "**The one that flips**")
     grid = st.grid(3, min_column_width=220, gap="small")
     for flip in flips:
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             shared.later(
-                waiting, lambda flip=flip: _pair_of(run, flip), f"Face {flip.row} before and after", width=516,
-                height=256)
+                waiting,
+                lambda flip=flip: _pair_of(run, flip),
+                f"Face {flip.row} before and after",
+                width=516,
+                height=256,
+            )
             st.markdown(_probability(target, flip.probability_before, flip.probability_after))
             st.caption(f"{page_words.sentence(about.classes[flip.group])}, flips at {round(flip.strength, 2):g}×")
     st.caption(
@@ -151,7 +178,9 @@ def _first(
 
 
 def _probability(target: Target, before: float, after: float) -> str:
-    return f"{page_words.sentence(target.classes[1])} {page_words.percent(before, 0)} → **{page_words.percent(after, 0)}**"
+    return (
+        f"{page_words.sentence(target.classes[1])} {page_words.percent(before, 0)} → **{page_words.percent(after, 0)}**"
+    )
 
 
 def _pair_of(run: Run, flip: Flip) -> Image.Image:
@@ -159,8 +188,14 @@ def _pair_of(run: Run, flip: Flip) -> Image.Image:
 
 
 def _check(
-    run: Run, target: Target, about: Target, moved: Intervention, channels: audit_state.Channels, strength: float,
-    towards: int, waiting: shared.Waiting,
+    run: Run,
+    target: Target,
+    about: Target,
+    moved: Intervention,
+    channels: audit_state.Channels,
+    strength: float,
+    towards: int,
+    waiting: shared.Waiting,
 ) -> None:
     """The same edit through pictures: drawn, encoded again, judged again."""
     st.markdown("**Does the picture show it?**")
@@ -170,7 +205,10 @@ def _check(
     job = audit_state.checking(run, about.name, channels, strength, towards)
     if shared.idle(job):
         st.button(
-            "Check on pictures", key="gap.check", icon=":material/image_search:", on_click=audit_state.check,
+            "Check on pictures",
+            key="gap.check",
+            icon=":material/image_search:",
+            on_click=audit_state.check,
             args=(run, about.name, channels, strength, towards),
             help=f"In the background, about a minute: {audit_state.CHECKED} faces are moved, drawn, encoded again and "
             "judged again.",
@@ -197,8 +235,11 @@ def _checked(target: Target, about: Target, moved: Intervention, found: Checked)
     grid = st.grid(4, min_column_width=220, gap="small")
     for number, row in enumerate(found.rows):
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
-            st.image(pictures.side_by_side(list(found.pictures[:, number])), width="stretch",
-                     alt=f"Face {row} as it is and moved")
+            st.image(
+                pictures.side_by_side(list(found.pictures[:, number])),
+                width="stretch",
+                alt=f"Face {row} as it is and moved",
+            )
             st.markdown(_probability(target, before[number], after[number]))
             was, now = (page_words.signed(value, 2).lstrip("+") for value in found.reading_again[:, number])
             st.caption(f"{about.title} reads {was} → {now}")

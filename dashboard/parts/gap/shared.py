@@ -18,8 +18,8 @@ from img2tab_core.base.jobs import Job
 from img2tab_core.base.records import Target
 
 T = TypeVar("T")
-TOP = 10             # concepts of the corner
-MEMBERS = 4          # of a family, that are shown
+TOP = 10  # concepts of the corner
+MEMBERS = 4  # of a family, that are shown
 CHARTS = {"displayModeBar": False}
 
 Waiting = list[tuple[object, Callable[[], Image.Image], str]]  # a place, what draws its picture, what it shows
@@ -33,8 +33,13 @@ def carried(about: Target) -> Carried | None:
     """How much every concept carries the attribute; while it is measured, the progress."""
     job = audit_state.carrying(about.name)
     if job.state == "failed":
-        st.button("Try again", key="gap.again", icon=":material/refresh:", on_click=audit_state.carry_again,
-                  args=(about.name,))
+        st.button(
+            "Try again",
+            key="gap.again",
+            icon=":material/refresh:",
+            on_click=audit_state.carry_again,
+            args=(about.name,),
+        )
     return result(job, key="gap-carried", waiting="Comparing the groups in every concept…", cancel=False)
 
 
@@ -59,13 +64,18 @@ def ticked() -> None:
     count = len(visit.ticked())
     with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(
-            f"**{page_words.count(count, 'concept')} ticked** for the next training" if count else "Nothing is ticked yet.",
+            f"**{page_words.count(count, 'concept')} ticked** for the next training"
+            if count
+            else "Nothing is ticked yet.",
             width="content",
         )
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             if count:
                 st.button(
-                    "Clear all", key="gap.clear", type="tertiary", icon=":material/clear_all:",
+                    "Clear all",
+                    key="gap.clear",
+                    type="tertiary",
+                    icon=":material/clear_all:",
                     on_click=lambda: visit.tick(frozenset()),
                 )
             to_training()
@@ -79,7 +89,8 @@ def only_after(sentence: str) -> None:
 
 def to_training() -> None:
     st.page_link(
-        "views/exclude.py", label="Go to Exclude and retrain", icon=":material/arrow_forward:", icon_position="right")
+        "views/exclude.py", label="Go to Exclude and retrain", icon=":material/arrow_forward:", icon_position="right"
+    )
 
 
 def idle(job: Job | None) -> bool:

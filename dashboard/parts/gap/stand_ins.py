@@ -19,12 +19,16 @@ def show(run: Run, target: Target, about: Target) -> None:
     if not run.excluded:
         st.markdown(now.sentence)
         shared.only_after(
-            "The active run excludes nothing, so nothing stands in for anything yet. Exclude concepts and retrain.")
+            "The active run excludes nothing, so nothing stands in for anything yet. Exclude concepts and retrain."
+        )
         return
     before, scores = visit.before_run(run), visit.scores(run)
     st.subheader(f"Can {about.title.lower()} still be read?", anchor=False)
-    then = "" if before is None else (
-        f"**Before, run {visit.number_of(before)}.** {audit_state.readable(before, about.name).sentence}  \n")
+    then = (
+        ""
+        if before is None
+        else (f"**Before, run {visit.number_of(before)}.** {audit_state.readable(before, about.name).sentence}  \n")
+    )
     st.markdown(f"{then}**After, run {visit.number_of(run)}.** {now.sentence}")
     st.caption(
         "AUC of a linear probe on faces it was not fitted on, with its 95 % interval: 0.5 is chance, 1 is perfect. "
@@ -36,12 +40,14 @@ def show(run: Run, target: Target, about: Target) -> None:
     links = audit_state.stand_ins(run)
     st.subheader("Closest to what was excluded", anchor=False)
     st.dataframe(
-        pd.DataFrame({
-            "concept": [shared.name(one.index) for one in links],
-            "partner": [shared.name(one.partner) for one in links],
-            "correlation": [page_words.signed(one.correlation, 2) for one in links],
-            "importance": [100 * scores.importance[one.index] for one in links],
-        }),
+        pd.DataFrame(
+            {
+                "concept": [shared.name(one.index) for one in links],
+                "partner": [shared.name(one.partner) for one in links],
+                "correlation": [page_words.signed(one.correlation, 2) for one in links],
+                "importance": [100 * scores.importance[one.index] for one in links],
+            }
+        ),
         key="gap.links",
         hide_index=True,
         height="content",
@@ -49,9 +55,11 @@ def show(run: Run, target: Target, about: Target) -> None:
             "concept": "Stands in",
             "partner": "Goes with, excluded",
             "correlation": st.column_config.TextColumn(
-                "Correlation", alignment="right", help="Within the classes of the target; 1 or −1 is the same thing."),
+                "Correlation", alignment="right", help="Within the classes of the target; 1 or −1 is the same thing."
+            ),
             "importance": st.column_config.NumberColumn(
-                "Importance, %", format="%.2f", help="Share of what the active run uses."),
+                "Importance, %", format="%.2f", help="Share of what the active run uses."
+            ),
         },
     )
     st.caption("The ten concepts left that go most with an excluded one, among faces of the same class.")
@@ -79,18 +87,25 @@ def _families(run: Run, indexes: list[int], waiting: shared.Waiting) -> None:
     for family in found:
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             shared.later(
-                waiting, lambda family=family: shared.family_row(family), "Where the first members change the face",
-                width=524)
+                waiting,
+                lambda family=family: shared.family_row(family),
+                "Where the first members change the face",
+                width=524,
+            )
             key = f"gap.family.{family.members[0]}"
             st.session_state[key] = set(family.members) <= ticked
             first = shared.name(family.members[0])
             st.checkbox(
-                f"All {family.size:,} around {first}" if family.size > 1 else first, key=key, on_change=shared.toggle,
-                args=(key, family.members))
+                f"All {family.size:,} around {first}" if family.size > 1 else first,
+                key=key,
+                on_change=shared.toggle,
+                args=(key, family.members),
+            )
             out = len(run.excluded & set(family.members))
             st.caption(
                 f"{out:,} of {page_words.count(family.size, 'concept')} excluded now  \n"
-                f"Mean correlation {family.likeness:.2f}")
+                f"Mean correlation {family.likeness:.2f}"
+            )
     st.caption(
         f"Orange: where the first {shared.MEMBERS} members change the face. A tick excludes the whole family from the "
         f"next training. {every.method}"

@@ -37,7 +37,8 @@ def _scatter(run: Run, about: Target, found: Carried, scores: ConceptScores, pic
     key = f"gap.scatter.{run.id}.{about.name}.{picked}"
     st.plotly_chart(
         proxy_charts.carried_scatter(
-            found, scores.importance, shared.name, excluded=run.excluded, picked=picked, top=shared.TOP),
+            found, scores.importance, shared.name, excluded=run.excluded, picked=picked, top=shared.TOP
+        ),
         key=key,
         on_select=lambda: _choose_point(key),
         selection_mode="points",
@@ -57,7 +58,12 @@ def _choose_point(key: str) -> None:
 
 
 def _detail(
-    run: Run, target: Target, about: Target, found: Carried, scores: ConceptScores, picked: int | None,
+    run: Run,
+    target: Target,
+    about: Target,
+    found: Carried,
+    scores: ConceptScores,
+    picked: int | None,
     waiting: shared.Waiting,
 ) -> None:
     if picked is None:
@@ -72,13 +78,22 @@ def _detail(
     )
     _row(waiting, picked)
     grid = st.grid(3, min_column_width=96, gap="small")
-    grid.metric("Groups, SD", f"{found.within[picked]:.2f}",
-                help=f"How far apart {about.classes[0]} and {about.classes[1]} are in it among faces of the same "
-                "class: Wasserstein-1 distance, in standard deviations.")
-    grid.metric("Classes, SD", f"{found.between[picked]:.2f}",
-                help=f"How far apart {target.classes[0]} and {target.classes[1]} are in it within a group.")
-    grid.metric("Importance", page_words.percent(scores.importance[picked], 2),
-                help="Share of what the active run uses; 0 means it never looks at this concept.")
+    grid.metric(
+        "Groups, SD",
+        f"{found.within[picked]:.2f}",
+        help=f"How far apart {about.classes[0]} and {about.classes[1]} are in it among faces of the same "
+        "class: Wasserstein-1 distance, in standard deviations.",
+    )
+    grid.metric(
+        "Classes, SD",
+        f"{found.between[picked]:.2f}",
+        help=f"How far apart {target.classes[0]} and {target.classes[1]} are in it within a group.",
+    )
+    grid.metric(
+        "Importance",
+        page_words.percent(scores.importance[picked], 2),
+        help="Share of what the active run uses; 0 means it never looks at this concept.",
+    )
     st.button(
         "Keep it" if picked in ticked else "Exclude it",
         key="gap.exclude",
@@ -133,7 +148,9 @@ def _top(found: Carried, scores: ConceptScores, listed: list[int], waiting: shar
                 st.session_state[key] = index in ticked
                 st.checkbox(f"{rank}. {shared.name(index)}", key=key, on_change=shared.toggle, args=(key, (index,)))
                 st.caption(
-                    f"Groups {found.within[index]:.2f} SD  \nImportance {page_words.percent(scores.importance[index], 2)}")
+                    f"Groups {found.within[index]:.2f} SD  \nImportance "
+                    f"{page_words.percent(scores.importance[index], 2)}"
+                )
     st.caption(
         "Pictures: one face with the concept at −8 and at +8 standard deviations, and in orange where the two differ. "
         "A tick excludes the concept from the next training."

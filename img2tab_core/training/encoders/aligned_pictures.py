@@ -76,9 +76,8 @@ def _read(files: list[Path], folder: Path, wanted: dict, progress: Callable[[int
     side, kept, skipped = wanted["side"], [], []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECORD).unlink(missing_ok=True)                    # it vouches for the array that now changes
-        pixels = np.lib.format.open_memmap(
-            folder / ARRAY, mode="w+", dtype=np.uint8, shape=(len(files), side, side, 3))
+        (folder / RECORD).unlink(missing_ok=True)  # it vouches for the array that now changes
+        pixels = np.lib.format.open_memmap(folder / ARRAY, mode="w+", dtype=np.uint8, shape=(len(files), side, side, 3))
         for i, file in enumerate(files):
             try:
                 pixels[len(kept)] = _square(file, side)

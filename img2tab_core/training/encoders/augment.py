@@ -53,10 +53,10 @@ def _borders(x: Tensor, source: torch.Generator) -> Tensor:
     position = (torch.arange(size) + 0.5) / size
     side = torch.randint(4, (len(rows), 1, 1), generator=source)
     missing = 0.25 * torch.rand(len(rows), 1, 1, generator=source)
-    along = torch.stack([position, 1 - position])[side.flatten() % 2]                              # (b, S)
+    along = torch.stack([position, 1 - position])[side.flatten() % 2]  # (b, S)
     shape = (len(rows), size, size)
     along = torch.where(side < 2, along[:, None, :].expand(shape), along[:, :, None].expand(shape))
-    outside = ((missing - along) / 0.12).clamp(0, 1)[:, None]        # 0 in the photo, 1 far outside it
+    outside = ((missing - along) / 0.12).clamp(0, 1)[:, None]  # 0 in the photo, 1 far outside it
     plain = cut.mean(dim=(2, 3), keepdim=True)
     soft = F.avg_pool2d(F.pad(cut, (4, 4, 4, 4), mode="reflect"), 9, stride=1)
     x = x.clone()
@@ -70,7 +70,7 @@ def _light(x: Tensor, source: torch.Generator) -> Tensor:
     angle = _uniform(b, source, 0, 6.2832)
     strength = _uniform(b, source, 0, 0.4) * (_uniform(b, source) < 0.5)
     across = torch.linspace(-1, 1, size)
-    slope = angle.cos() * across[None, :] + angle.sin() * across[:, None]                          # (B, 1, S, S)
+    slope = angle.cos() * across[None, :] + angle.sin() * across[:, None]  # (B, 1, S, S)
     return ((x + 1) * (1 + strength * slope)) - 1
 
 

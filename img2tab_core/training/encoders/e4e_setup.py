@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from img2tab_core.training.encoders.reconstruction import LossWeights, ReconstructionLoss
     from img2tab_core.training.encoders.train_e4e import E4eProgress, E4eRecipe
 
-KIND = "Encoder4Editing"                                             # of a fresh encoder where the backbone has none
+KIND = "Encoder4Editing"  # of a fresh encoder where the backbone has none
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,12 @@ class Sources:
 
 
 def train_backbone_encoder(
-    sources: Sources, out: Path, recipe: E4eRecipe, *, facts: dict, say: Callable[[str], None],
+    sources: Sources,
+    out: Path,
+    recipe: E4eRecipe,
+    *,
+    facts: dict,
+    say: Callable[[str], None],
     progress: Callable[[int, int], None] | None = None,
 ) -> str:
     """Train, write OUT/encoder.pt and its record (facts join it), and return the sentence that sums it up."""
@@ -76,21 +81,39 @@ def train_backbone_encoder(
             pictures = read_aligned(sources.photos, out, side=INPUT_SIZE, progress=progress)
             say(_counted(pictures))
         model = train_e4e(
-            pictures, out, recipe, encoder=encoder, generator=parts.generator, latent_avg=parts.latent_avg, loss=loss,
+            pictures,
+            out,
+            recipe,
+            encoder=encoder,
+            generator=parts.generator,
+            latent_avg=parts.latent_avg,
+            loss=loss,
             report=report,
         )
     except KeyboardInterrupt as error:
-        kept = (f"What was trained until the last line is in {out / CHECKPOINT}: run the same command again to go on."
-                if (out / CHECKPOINT).exists() else "Nothing was trained yet.")
+        kept = (
+            f"What was trained until the last line is in {out / CHECKPOINT}: run the same command again to go on."
+            if (out / CHECKPOINT).exists()
+            else "Nothing was trained yet."
+        )
         raise Cancelled(f"Stopped. {kept}") from error
     file = save_e4e(
-        out / "encoder.pt", encoder=model, encoder_type=kind, generator=parts.generator, latent_avg=parts.latent_avg,
-        record=facts | {
-            "backbone": sources.backbone, "recipe": asdict(recipe), "recipes": read_e4e_recipes(out),
-            "pictures": int((~pictures.held_out).sum()), "held_out_pictures": int(pictures.held_out.sum()),
+        out / "encoder.pt",
+        encoder=model,
+        encoder_type=kind,
+        generator=parts.generator,
+        latent_avg=parts.latent_avg,
+        record=facts
+        | {
+            "backbone": sources.backbone,
+            "recipe": asdict(recipe),
+            "recipes": read_e4e_recipes(out),
+            "pictures": int((~pictures.held_out).sum()),
+            "held_out_pictures": int(pictures.held_out.sum()),
             "skipped": [{"photo": photo, "reason": reason} for photo, reason in pictures.skipped],
-            "started_from": f"the body of {sources.from_ir_se50.name}" if recogniser is not None
-                            else "the backbone's own encoder",
+            "started_from": f"the body of {sources.from_ir_se50.name}"
+            if recogniser is not None
+            else "the backbone's own encoder",
             "curve": _curve(out / CHECKPOINT),
         },
     )
@@ -100,6 +123,7 @@ def train_backbone_encoder(
 
 def described(line: E4eProgress) -> str:
     """One line of the curve, for a person."""
+
     def parts(values: dict[str, float]) -> str:
         return "  ".join(f"{name} {value:.4f}" for name, value in values.items())
 

@@ -38,18 +38,18 @@ class Recipe:
     """Everything that decides the weights. The loss is on w, and on what w shows (see `Surrogate`)."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    minutes: float = 70.0          # the cosine schedule ends here, whatever the machine reached,
-    steps: int | None = None       # or after so many steps: then the same seed gives the same weights
+    minutes: float = 70.0  # the cosine schedule ends here, whatever the machine reached,
+    steps: int | None = None  # or after so many steps: then the same seed gives the same weights
     batch: int = 64
     rate: float = 7e-4
     weight_decay: float = 0.05
-    clean_share: float = 0.2       # batches that are not augmented
-    real_share: float = 0.125      # of a batch are real photos, where there are any; they have no w
-    shown: tuple[float, float, float] = (0.5, 0.25, 0.25)   # weights of descriptor, landmarks and small picture
-    far: float = 0.1               # weight of how much farther from the mean than usual the w of a real photo is
-    average: float = 0.998         # of the weights that are kept (exponential moving average)
+    clean_share: float = 0.2  # batches that are not augmented
+    real_share: float = 0.125  # of a batch are real photos, where there are any; they have no w
+    shown: tuple[float, float, float] = (0.5, 0.25, 0.25)  # weights of descriptor, landmarks and small picture
+    far: float = 0.1  # weight of how much farther from the mean than usual the w of a real photo is
+    average: float = 0.998  # of the weights that are kept (exponential moving average)
     seed: int = 0
-    report_every: int = 250        # steps
+    report_every: int = 250  # steps
 
 
 @dataclass
@@ -62,8 +62,8 @@ class Progress:
     r2: float
     r2_augmented: float
     pairs: int
-    real_identity: float = math.nan    # descriptor distance of photo and reconstruction
-    real_pixels: float = math.nan      # root mean square at 128 px, on [-1, 1]
+    real_identity: float = math.nan  # descriptor distance of photo and reconstruction
+    real_pixels: float = math.nan  # root mean square at 128 px, on [-1, 1]
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def train_encoder(
     surrogate = _surrogate(pairs, w, out, describer, device, recipe.seed, say) if describer is not None else None
     photos = _Photos(real, describer, surrogate, generator, size) if real is not None else None
 
-    torch.manual_seed(recipe.seed)                                   # here: a surrogate of before draws no numbers
+    torch.manual_seed(recipe.seed)  # here: a surrogate of before draws no numbers
     model = FaceEncoder(recipe.encoder)
     if recipe.encoder.identity:
         model.identity.load_state_dict(describer.descriptor.state_dict())
@@ -165,7 +165,7 @@ def train_encoder(
             loss = loss + (weights * surrogate.differences(surrogate(drawn), surrogate(target))).sum()
         if reals:
             differences = surrogate.differences(surrogate(real_guess), photos.shown(rows.to(device)))
-            far = ((real_guess - model.mean_w) @ whiten).square().mean(1)       # 1 for a usual w
+            far = ((real_guess - model.mean_w) @ whiten).square().mean(1)  # 1 for a usual w
             loss = loss + recipe.real_share * ((weights * differences).sum() + recipe.far * (far - 1).relu().mean())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -179,15 +179,29 @@ def train_encoder(
                 kept.lerp_(now, 1 - decay) if kept.is_floating_point() else kept.copy_(now)
         last = step >= recipe.steps if recipe.steps else share >= 1.0
         if step % recipe.report_every == 0 or last:
-            line = Progress(step, minutes, float(np.mean(losses)), r_squared(averaged, test_faces, test_w),
-                            r_squared(averaged, test_augmented, test_w), len(index),
-                            *(photos.measured(averaged) if photos is not None else ()))
-            losses, index = [], _rendered(pairs)                     # rendering may still be going on
+            line = Progress(
+                step,
+                minutes,
+                float(np.mean(losses)),
+                r_squared(averaged, test_faces, test_w),
+                r_squared(averaged, test_augmented, test_w),
+                len(index),
+                *(photos.measured(averaged) if photos is not None else ()),
+            )
+            losses, index = [], _rendered(pairs)  # rendering may still be going on
             _append(out / "curve.csv", line)
             torch.save(
-                {"model": model.state_dict(), "averaged": averaged.state_dict(), "optimizer": optimizer.state_dict(),
-                 "source": source.get_state(), "step": step, "minutes": minutes, "recipes": json.dumps(recipes)},
-                checkpoint.with_suffix(".tmp"))
+                {
+                    "model": model.state_dict(),
+                    "averaged": averaged.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "source": source.get_state(),
+                    "step": step,
+                    "minutes": minutes,
+                    "recipes": json.dumps(recipes),
+                },
+                checkpoint.with_suffix(".tmp"),
+            )
             checkpoint.with_suffix(".tmp").replace(checkpoint)
             if report:
                 report(line)
@@ -201,7 +215,7 @@ class _Photos:
     def __init__(
         self, real: RealPhotos, describer: Describer, surrogate: Surrogate, generator: MobileStyleGAN | None, size: int
     ) -> None:
-        both = np.concatenate([real.seen, real.seen[:, :, ::-1]])    # a mirrored face is a face
+        both = np.concatenate([real.seen, real.seen[:, :, ::-1]])  # a mirrored face is a face
         self.faces = to_input(torch.from_numpy(both), size)
         self._shown = surrogate.shown(describer.describe(both))
         self._unseen, self._generator, self._describer = real.unseen, generator, describer
@@ -228,7 +242,12 @@ class _Photos:
 
 
 def _surrogate(
-    pairs: list[Path], w: list[np.ndarray], out: Path, describer: Describer, device: torch.device, seed: int,
+    pairs: list[Path],
+    w: list[np.ndarray],
+    out: Path,
+    describer: Describer,
+    device: torch.device,
+    seed: int,
     say: Callable[[str], None],
 ) -> Surrogate:
     """The surrogate of this training: fitted once to what is rendered by then, and kept in `out`."""
@@ -321,7 +340,7 @@ def _recipes_in(saved: dict) -> list[dict]:
 
 def _with_recipe(recipes: list[dict], recipe: Recipe, step: int) -> list[dict]:
     """The list with this recipe at its end; the same list where that is what the training followed already."""
-    now = json.loads(json.dumps(asdict(recipe)))                     # as it is read back: tuples are lists
+    now = json.loads(json.dumps(asdict(recipe)))  # as it is read back: tuples are lists
     if recipes and {name: value for name, value in recipes[-1].items() if name != "from_step"} == now:
         return recipes
     return [*recipes, {"from_step": step, **now}]

@@ -41,7 +41,7 @@ def render_pairs(
     faces_file, done_file = folder / "faces.npy", folder / "done.txt"
     done = count_rendered(folder) if done_file.exists() else 0
     w = sample_w(generator, count, seed=seed, mean=mean_w(generator))
-    if done and not (folder / "pairs.json").exists():                # begun before folders said what they hold
+    if done and not (folder / "pairs.json").exists():  # begun before folders said what they hold
         _check_drawn(folder, w.numpy(), (count, size, size, 3))
     else:
         np.save(folder / "w.npy", w.numpy())
@@ -49,7 +49,7 @@ def render_pairs(
     faces = np.lib.format.open_memmap(
         faces_file, mode="r+" if done else "w+", dtype=np.uint8, shape=(count, size, size, 3)
     )
-    kind = next(generator.stem.parameters())                         # where the generator is, and in which format
+    kind = next(generator.stem.parameters())  # where the generator is, and in which format
     for i in range(done, count):
         psi = generator.styles(w[i : i + 1].to(kind))
         picture = F.avg_pool2d(generator.synthesis(psi, size=drawn_at).float(), drawn_at // size)
@@ -57,7 +57,7 @@ def render_pairs(
         if i % 100 == 99 or i == count - 1:
             faces.flush()
             done_file.with_suffix(".part").write_text(str(i + 1))
-            done_file.with_suffix(".part").replace(done_file)        # a training that reads along never sees half of it
+            done_file.with_suffix(".part").replace(done_file)  # a training that reads along never sees half of it
             if progress:
                 progress(i + 1, count)
 

@@ -40,12 +40,12 @@ def fit_preview_heads(
                 variance += picture.var(dim=0).mean().item()
                 continue
             chosen = torch.randperm(size * size, generator=source)[:pixels]
-            window = _windows(generator.preview_features(psi, size=size)[0], chosen)        # (pixels, 9 C + 1)
+            window = _windows(generator.preview_features(psi, size=size)[0], chosen)  # (pixels, 9 C + 1)
             gram = gram + (window.T @ window).double()
             cross = cross + (window.T @ picture[chosen]).double()
             if i == faces - 1:
                 ridge = 1e-2 * torch.eye(len(gram), dtype=torch.float64)
-                solution = torch.linalg.solve(gram + ridge, cross)                      # (9 C + 1, 3)
+                solution = torch.linalg.solve(gram + ridge, cross)  # (9 C + 1, 3)
                 head.weight.copy_(solution[:-1].T.reshape(head.weight.shape))
                 head.bias.copy_(solution[-1])
         report[str(size)] = {"rmse": (error / held_out) ** 0.5, "r2": 1 - error / variance}

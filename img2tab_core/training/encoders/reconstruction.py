@@ -17,10 +17,10 @@ from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.lpips import Lpips
 from img2tab_core.networks.resnet50 import ResNet50Features
 
-SIDE = 256                                                           # no larger pictures are compared, px
-SMALLEST_LPIPS = 32                                                  # AlexNet's poolings leave nothing of less, px
-IDENTITY_CROP = (slice(35, 223), slice(32, 220))                     # rows and columns of the face in an aligned 256 px
-IDENTITY_SIDE, MOCO_SIDE = 112, 224                                  # what the two networks look at, px
+SIDE = 256  # no larger pictures are compared, px
+SMALLEST_LPIPS = 32  # AlexNet's poolings leave nothing of less, px
+IDENTITY_CROP = (slice(35, 223), slice(32, 220))  # rows and columns of the face in an aligned 256 px
+IDENTITY_SIDE, MOCO_SIDE = 112, 224  # what the two networks look at, px
 PARTS = ("l2", "lpips", "identity", "moco")
 
 
@@ -59,7 +59,11 @@ class ReconstructionLoss(nn.Module):
     """The judges, frozen: nothing here ever trains or changes, whatever the network around it is told."""
 
     def __init__(
-        self, weights: LossWeights, *, lpips: Lpips | None = None, identity: IrSe50 | None = None,
+        self,
+        weights: LossWeights,
+        *,
+        lpips: Lpips | None = None,
+        identity: IrSe50 | None = None,
         moco: ResNet50Features | None = None,
     ) -> None:
         super().__init__()

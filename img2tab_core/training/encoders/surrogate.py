@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.training.encoders.targets import SMALL, Targets
 
-COMPONENTS = 192                                      # principal components that stand for a small picture
-FACE_WEIGHT = 3.0                                     # of the pixels where the face is, against those around it
+COMPONENTS = 192  # principal components that stand for a small picture
+FACE_WEIGHT = 3.0  # of the pixels where the face is, against those around it
 PARTS = ("descriptors", "landmarks", "picture")
 
 
@@ -46,7 +46,7 @@ class Surrogate(nn.Module):
         total = sum(self.sizes)
         self.register_buffer("mean_out", torch.zeros(total))
         self.register_buffer("scale_out", torch.ones(total))
-        self.register_buffer("spread", torch.ones(3))                # summed variance of each part
+        self.register_buffer("spread", torch.ones(3))  # summed variance of each part
         self.linear = nn.Linear(512, total)
         self.deep = nn.Sequential(
             nn.Linear(512, 1024), nn.GELU(), nn.Linear(1024, 1024), nn.GELU(), nn.Linear(1024, total)
@@ -68,9 +68,10 @@ class Surrogate(nn.Module):
 
     def differences(self, guess: Shown, truth: Shown) -> Tensor:
         """Squared error of each part over its variance between faces; (3,), 1 for a guess that knows nothing."""
-        return torch.stack([
-            (getattr(guess, name) - getattr(truth, name)).square().sum(1).mean() for name in PARTS
-        ]) / self.spread
+        return (
+            torch.stack([(getattr(guess, name) - getattr(truth, name)).square().sum(1).mean() for name in PARTS])
+            / self.spread
+        )
 
 
 def fit_surrogate(
@@ -100,8 +101,12 @@ def fit_surrogate(
     y = torch.cat([getattr(shown, name) for name in PARTS], 1)
     model.mean_out.copy_(y.mean(0))
     model.spread.copy_(torch.stack([part.var(0).sum() for part in y.split(model.sizes, 1)]))
-    weights = torch.cat([torch.full((size,), (spread / size).sqrt().item())
-                         for size, spread in zip(model.sizes, model.spread, strict=True)])
+    weights = torch.cat(
+        [
+            torch.full((size,), (spread / size).sqrt().item())
+            for size, spread in zip(model.sizes, model.spread, strict=True)
+        ]
+    )
     model.scale_out.copy_(weights)
     model.to(device, memory_format=torch.preserve_format)
     x, y = x.to(device), y.to(device)
@@ -126,8 +131,9 @@ def fit_surrogate(
         guess = model(x[-held:])
         parts = y[-held:].split(model.sizes, 1)
         error = {
-            name: round(float(1 - (getattr(guess, name) - part).square().sum()
-                              / (part - part.mean(0)).square().sum()), 4)
+            name: round(
+                float(1 - (getattr(guess, name) - part).square().sum() / (part - part.mean(0)).square().sum()), 4
+            )
             for name, part in zip(PARTS, parts, strict=True)
         }
     return model, error

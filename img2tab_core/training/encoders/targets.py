@@ -17,9 +17,9 @@ from img2tab_core.training.encoders.pairs import count_rendered
 if TYPE_CHECKING:
     import dlib
 
-SMALL = 32                             # side of the small pictures, px
-LOOKED_AT = 128                        # side of the face that is described, px: the encoder sees no more
-FACE_BOX = (0.18, 0.31, 0.76, 0.89)    # where dlib finds the face in an FFHQ crop, shares of the side
+SMALL = 32  # side of the small pictures, px
+LOOKED_AT = 128  # side of the face that is described, px: the encoder sees no more
+FACE_BOX = (0.18, 0.31, 0.76, 0.89)  # where dlib finds the face in an FFHQ crop, shares of the side
 BLOCK = 1000
 
 

@@ -30,23 +30,23 @@ from img2tab_core.training.encoders.reconstruction import PARTS, LossWeights, Re
 
 CHECKPOINT, CURVE = "checkpoint.pt", "curve.csv"
 COLUMNS = ("total", *PARTS, "delta", "w")
-KEEP_EVERY = 10.0                                                    # minutes: no more work than this is ever lost
-TRUNCATION = (0.6, 1.0)                                              # of generated pictures, as for the bundled encoder
+KEEP_EVERY = 10.0  # minutes: no more work than this is ever lost
+TRUNCATION = (0.6, 1.0)  # of generated pictures, as for the bundled encoder
 
 
 @dataclass(frozen=True)
 class E4eRecipe:
     """Everything that decides the weights, beside the pictures and the start."""
 
-    minutes: float = 70.0          # of training,
-    steps: int | None = None       # or so many steps: then the same seed gives the same weights
+    minutes: float = 70.0  # of training,
+    steps: int | None = None  # or so many steps: then the same seed gives the same weights
     batch: int = 8
-    rate: float = 1e-4             # of Adam
+    rate: float = 1e-4  # of Adam
     losses: LossWeights = field(default_factory=LossWeights)
-    generated: int = 0             # pictures of the generator that join the given ones
+    generated: int = 0  # pictures of the generator that join the given ones
     seed: int = 0
-    report_every: int = 250        # steps
-    measured: int = 64             # pictures of the held-out third that the curve measures
+    report_every: int = 250  # steps
+    measured: int = 64  # pictures of the held-out third that the curve measures
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ def train_e4e(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = copy.deepcopy(encoder).requires_grad_(True).to(device)
-    task = _Task(pictures, recipe, generator.requires_grad_(False).eval().to(device), latent_avg.to(device),
-                 loss.to(device))
+    task = _Task(
+        pictures, recipe, generator.requires_grad_(False).eval().to(device), latent_avg.to(device), loss.to(device)
+    )
     optimizer = torch.optim.Adam(encoder.parameters(), lr=recipe.rate)
     source = torch.Generator().manual_seed(recipe.seed)
     step, spent, recipes, curve = 0, 0.0, [], []
@@ -114,11 +115,19 @@ def train_e4e(
             line = E4eProgress(step, spent, _means(seen), task.measured(encoder))
             seen, kept = [], spent
             curve.append(_row(line))
-            write_checkpoint(out / CHECKPOINT, {
-                "encoder": encoder.state_dict(), "optimizer": optimizer.state_dict(), "source": source.get_state(),
-                "step": step, "minutes": spent, "recipes": json.dumps(recipes), "curve": json.dumps(curve),
-                "latent_avg": latent_avg,
-            })
+            write_checkpoint(
+                out / CHECKPOINT,
+                {
+                    "encoder": encoder.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "source": source.get_state(),
+                    "step": step,
+                    "minutes": spent,
+                    "recipes": json.dumps(recipes),
+                    "curve": json.dumps(curve),
+                    "latent_avg": latent_avg,
+                },
+            )
             _write_curve(out / CURVE, curve)
             if report:
                 report(line)
@@ -129,12 +138,16 @@ class _Task:
     """What the encoder has to do: the pictures, their augmentation, and the losses on what it says of them."""
 
     def __init__(
-        self, pictures: AlignedPictures, recipe: E4eRecipe, generator: StyleGAN2, latent_avg: Tensor,
+        self,
+        pictures: AlignedPictures,
+        recipe: E4eRecipe,
+        generator: StyleGAN2,
+        latent_avg: Tensor,
         loss: ReconstructionLoss,
     ) -> None:
         self.pixels, self.recipe, self.loss = pictures.pixels, recipe, loss
         self.generator, self.latent_avg = generator, latent_avg
-        self.side = min(generator.size, INPUT_SIZE)                  # a larger generator stops there
+        self.side = min(generator.size, INPUT_SIZE)  # a larger generator stops there
         self.rows = np.flatnonzero(~pictures.held_out)
         self.unseen = np.flatnonzero(pictures.held_out)[: recipe.measured]
         own = torch.Generator().manual_seed(recipe.seed + 1)
@@ -158,7 +171,7 @@ class _Task:
     def losses(self, encoder: nn.Module, faces: Tensor, w: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise, and every part of it with the total; means over the batch, 0-d."""
         weights = self.recipe.losses
-        said = encoder(faces)                                        # (B, n_latent, 512) or (B, 512)
+        said = encoder(faces)  # (B, n_latent, 512) or (B, 512)
         w_plus = self.latent_avg + (said if said.ndim == 3 else said[:, None])
         drawn = self.generator.synthesis(self.generator.styles(w_plus), size=self.side)
         found = self.loss(drawn, faces)
@@ -216,12 +229,21 @@ def save_e4e(
     """Write a checkpoint laid out as the published e4e ones, and beside it the JSON record of how it was made."""
     state = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
     state |= {f"decoder.{name}": value for name, value in generator.state_dict().items()}
-    opts = {"encoder_type": encoder_type, "stylegan_size": generator.size, "start_from_latent_avg": True,
-            "checkpoint_path": None, "device": "cpu"}
-    write_checkpoint(file, {
-        "state_dict": {name: value.detach().cpu() for name, value in state.items()},
-        "latent_avg": latent_avg.detach().cpu(), "opts": opts,
-    })
+    opts = {
+        "encoder_type": encoder_type,
+        "stylegan_size": generator.size,
+        "start_from_latent_avg": True,
+        "checkpoint_path": None,
+        "device": "cpu",
+    }
+    write_checkpoint(
+        file,
+        {
+            "state_dict": {name: value.detach().cpu() for name, value in state.items()},
+            "latent_avg": latent_avg.detach().cpu(),
+            "opts": opts,
+        },
+    )
     file.with_suffix(".json").write_text(json.dumps({"file": file.name, "opts": opts, **record}, indent=1))
     return file
 
@@ -233,7 +255,7 @@ def write_checkpoint(file: Path, content: dict) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.save(content, partial)
         partial.replace(file)
-    except (OSError, RuntimeError) as error:                         # torch's writer raises RuntimeError on a full disk
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
         partial.unlink(missing_ok=True)
         raise Img2TabError(
             f"{file} could not be written ({error}). Make space, then run the same command again."

@@ -6,18 +6,43 @@ from img2tab_core.training.measuring import evaluation
 
 GOALS = (
     # what, goal in words, where in the figures, form, whether that is reached
-    ("same person by dlib's descriptor (distance below 0.6), encoder alone", "50 % or more",
-     ("encoder", "same_person", "share"), ".1%", lambda x: x >= 0.50),
+    (
+        "same person by dlib's descriptor (distance below 0.6), encoder alone",
+        "50 % or more",
+        ("encoder", "same_person", "share"),
+        ".1%",
+        lambda x: x >= 0.50,
+    ),
     ("the same after refinement", "98 % or more", ("refined", "same_person", "share"), ".1%", lambda x: x >= 0.98),
-    ("descriptor distance after refinement, median", "0.38 or less",
-     ("refined", "identity", "median"), ".3f", lambda x: x <= 0.38),
-    ("seconds of one refinement, median", "20 or less", ("refined", "encode_seconds", "median"), ".1f",
-     lambda x: x <= 20),
-    ("landmark error of the encoder's reconstruction, share of the eye distance, median", "5 % or less",
-     ("encoder", "landmarks", "median"), ".1%", lambda x: x <= 0.05),
+    (
+        "descriptor distance after refinement, median",
+        "0.38 or less",
+        ("refined", "identity", "median"),
+        ".3f",
+        lambda x: x <= 0.38,
+    ),
+    (
+        "seconds of one refinement, median",
+        "20 or less",
+        ("refined", "encode_seconds", "median"),
+        ".1f",
+        lambda x: x <= 20,
+    ),
+    (
+        "landmark error of the encoder's reconstruction, share of the eye distance, median",
+        "5 % or less",
+        ("encoder", "landmarks", "median"),
+        ".1%",
+        lambda x: x <= 0.05,
+    ),
     ("the same after refinement", "5 % or less", ("refined", "landmarks", "median"), ".1%", lambda x: x <= 0.05),
-    ("seconds from the aligned face to the style code, warm, median", "0.15 or less",
-     ("encoder", "encode_seconds", "median"), ".3f", lambda x: x <= 0.15),
+    (
+        "seconds from the aligned face to the style code, warm, median",
+        "0.15 or less",
+        ("encoder", "encode_seconds", "median"),
+        ".3f",
+        lambda x: x <= 0.15,
+    ),
 )
 
 
@@ -40,18 +65,30 @@ def card(found: dict, classifier: str) -> str:
                 met = value is not None and reached(value)
         rows.append([what, goal, *cells, "yes" if met else "no"])
     lines = [
-        "# The default backbone on real photos", "",
-        f"Measured {found['date']} on {found['machine']} by `{found['made_by']}`.", "",
+        "# The default backbone on real photos",
+        "",
+        f"Measured {found['date']} on {found['machine']} by `{found['made_by']}`.",
+        "",
         f"- Encoder: sha256 {record['sha256']}, made {record['date']} on {record['machine']}.",
         f"- Photos: {found['figures']['encoder']['all']['photos']} for the encoder"
-        + (f", {both['refined']['all']['photos']} evenly spread ones for refinement ({found['seconds']:g} s each)."
-           if both else "."),
+        + (
+            f", {both['refined']['all']['photos']} evenly spread ones for refinement ({found['seconds']:g} s each)."
+            if both
+            else "."
+        ),
         "- The held-out third is fixed by the photos' names; no training sees it.",
         "- dlib's descriptor is an input of the encoder and a loss in both, so its distance flatters them. The "
         "second network took no part in either: its cosine is the independent judge.",
-        "", "| measure | goal | all | held-out third | reached |", "|---|---|---|---|---|",
+        "",
+        "| measure | goal | all | held-out third | reached |",
+        "|---|---|---|---|---|",
         *("| " + " | ".join(row) + " |" for row in rows),
-        "", "## The encoder", "", "```", evaluation.as_table(found["figures"]), "```",
+        "",
+        "## The encoder",
+        "",
+        "```",
+        evaluation.as_table(found["figures"]),
+        "```",
     ]
     if both:
         lines += ["", "## Encoder and refinement on the same photos", "", "```", evaluation.as_table(both), "```"]
@@ -60,13 +97,24 @@ def card(found: dict, classifier: str) -> str:
 
 
 def _gender(found: dict) -> list[str]:
-    cells = [f"{one['right'] / one['of']:.1%} ({one['interval'][0]:.1%} to {one['interval'][1]:.1%})"
-             for one in (found["all"], found["held_out"])]
-    return [f"perceived gender as recorded, {found['folder']}, {found['all']['of']} portraits", "97 % or more", *cells,
-            "yes" if found["all"]["right"] / found["all"]["of"] >= 0.97 else "no"]
+    cells = [
+        f"{one['right'] / one['of']:.1%} ({one['interval'][0]:.1%} to {one['interval'][1]:.1%})"
+        for one in (found["all"], found["held_out"])
+    ]
+    return [
+        f"perceived gender as recorded, {found['folder']}, {found['all']['of']} portraits",
+        "97 % or more",
+        *cells,
+        "yes" if found["all"]["right"] / found["all"]["of"] >= 0.97 else "no",
+    ]
 
 
 def _r2(record: dict) -> list[str]:
     value, least = record["held_out_r2"], 0.75 if "GPU" in record["machine"] else 0.60
-    return ["R2 of the encoder's w on 1,000 held-out generated faces", "0.60 or more without a GPU, 0.75 with one",
-            f"{value:.3f}", f"{record['held_out_r2_augmented']:.3f} augmented", "yes" if value >= least else "no"]
+    return [
+        "R2 of the encoder's w on 1,000 held-out generated faces",
+        "0.60 or more without a GPU, 0.75 with one",
+        f"{value:.3f}",
+        f"{record['held_out_r2_augmented']:.3f} augmented",
+        "yes" if value >= least else "no",
+    ]

@@ -39,8 +39,8 @@ class Drawn:
     label: np.ndarray
 
 
-Answer = Callable[[np.ndarray], np.ndarray]        # w (n, 512) -> chance of male (n,)
-Fit = Callable[[Judged, np.ndarray], Answer]       # portraits and which of them it may see (n,) -> the corrected answer
+Answer = Callable[[np.ndarray], np.ndarray]  # w (n, 512) -> chance of male (n,)
+Fit = Callable[[Judged, np.ndarray], Answer]  # portraits and which of them it may see (n,) -> the corrected answer
 
 
 def candidates(drawn: Drawn, classify: Answer) -> dict[str, Fit]:
@@ -54,13 +54,15 @@ def candidates(drawn: Drawn, classify: Answer) -> dict[str, Fit]:
         "uncorrected": lambda seen, rows: classify,
         "probability: temperature": lambda seen, rows: _rescaled(classify, seen, rows, offset=False),
         "probability: temperature and offset": lambda seen, rows: _rescaled(classify, seen, rows, offset=True),
-        "probability: temperature and offset, women and men weigh the same":
-            lambda seen, rows: _rescaled(classify, seen, rows, offset=True, balanced=True),
+        "probability: temperature and offset, women and men weigh the same": lambda seen, rows: _rescaled(
+            classify, seen, rows, offset=True, balanced=True
+        ),
         "codes: half of the mean difference taken off": lambda seen, rows: _moved(classify, drawn, seen, rows, 0.5),
         "codes: the mean difference taken off": lambda seen, rows: _moved(classify, drawn, seen, rows, 1.0),
         "codes: mean and spread of the table": lambda seen, rows: _moved(classify, drawn, seen, rows, 1.0, scaled=True),
-        "codes: covariance of the table (CORAL, half shrunk)":
-            lambda seen, rows: _moved(classify, drawn, seen, rows, 1.0, coral=True),
+        "codes: covariance of the table (CORAL, half shrunk)": lambda seen, rows: _moved(
+            classify, drawn, seen, rows, 1.0, coral=True
+        ),
         "codes: 1.25 times as far from the mean": lambda seen, rows: lambda w: classify(mean + (w - mean) * 1.25),
         "classifier: regularised logistic regression": lambda seen, rows: linear,
         "classifier: the same, classes weigh the same": lambda seen, rows: balanced,
@@ -92,9 +94,10 @@ def biggest(folders: list[Judged]) -> Judged:
 def can_be_fitted(folders: list[Judged]) -> bool:
     """Whether the biggest folder has both recorded genders, 3 at least, outside every third."""
     main = biggest(folders)
-    return all(
-        np.bincount(main.truth[main.third != third], minlength=2).min() >= 3 for third in np.unique(main.third)
-    ) and len(np.unique(main.third)) == 3
+    return (
+        all(np.bincount(main.truth[main.third != third], minlength=2).min() >= 3 for third in np.unique(main.third))
+        and len(np.unique(main.third)) == 3
+    )
 
 
 def gained_and_lost(before: np.ndarray, after: np.ndarray, truth: np.ndarray) -> tuple[int, int, float]:
@@ -124,8 +127,14 @@ def _rescaled(classify: Answer, seen: Judged, rows: np.ndarray, *, offset: bool,
 
 
 def _moved(
-    classify: Answer, drawn: Drawn, seen: Judged, rows: np.ndarray, share: float, *,
-    scaled: bool = False, coral: bool = False,
+    classify: Answer,
+    drawn: Drawn,
+    seen: Judged,
+    rows: np.ndarray,
+    share: float,
+    *,
+    scaled: bool = False,
+    coral: bool = False,
 ) -> Answer:
     """Codes of photos moved to the table: means class by class, so that who is in the photos does not count."""
     w, truth = seen.w[rows], seen.truth[rows]

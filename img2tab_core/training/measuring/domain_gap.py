@@ -35,10 +35,15 @@ def domain_gap(codes: np.ndarray, table: np.ndarray, layout: StyleLayout) -> lis
     for layer, part in enumerate(_layers(codes, table, layout)):
         (real, drawn), std = part
         low, high = np.percentile(drawn, [LOW, HIGH], axis=1, keepdims=True)
-        rows.append(LayerGap(
-            layer, len(real), _shift(real, drawn, std), float(np.median(real.std(axis=1) / std)),
-            float(((real < low) | (real > high)).mean()),
-        ))
+        rows.append(
+            LayerGap(
+                layer,
+                len(real),
+                _shift(real, drawn, std),
+                float(np.median(real.std(axis=1) / std)),
+                float(((real < low) | (real > high)).mean()),
+            )
+        )
     return rows
 
 
@@ -51,8 +56,13 @@ def over_all(rows: list[LayerGap]) -> LayerGap:
     """All layers as one: every channel counts the same, the spread is the mean over layers; its layer is -1."""
     channels = np.array([row.channels for row in rows])
     mean = lambda values: float(np.average(list(values), weights=channels))  # noqa: E731
-    return LayerGap(-1, int(channels.sum()), mean(row.shift ** 2 for row in rows) ** 0.5,
-                    mean(row.spread for row in rows), mean(row.outside for row in rows))
+    return LayerGap(
+        -1,
+        int(channels.sum()),
+        mean(row.shift**2 for row in rows) ** 0.5,
+        mean(row.spread for row in rows),
+        mean(row.outside for row in rows),
+    )
 
 
 def _layers(
@@ -62,7 +72,8 @@ def _layers(
     for values in (codes, table):
         if values.ndim != 2 or values.shape[1] != layout.total or not len(values):
             raise Img2TabError(
-                f"Style codes must have shape (faces, {layout.total}), got {values.shape}. Encode again.")
+                f"Style codes must have shape (faces, {layout.total}), got {values.shape}. Encode again."
+            )
     for start, stop in zip(layout.offsets, layout.offsets[1:], strict=False):
         real, drawn = (np.asarray(values[:, start:stop], np.float64).T for values in (codes, table))
         std = drawn.std(axis=1)

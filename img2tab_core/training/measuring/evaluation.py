@@ -27,12 +27,12 @@ from img2tab_core.networks.face_encoder import to_input
 from img2tab_core.networks.lpips import Lpips
 from img2tab_core.training.real_photos import is_held_out
 
-SIZE = 256                                            # px at which pictures are compared
-THUMB = 160                                           # px of a picture on the contact sheet
+SIZE = 256  # px at which pictures are compared
+THUMB = 160  # px of a picture on the contact sheet
 
-Method = Callable[[np.ndarray], np.ndarray]           # face uint8 (S, S, 3) -> w float32 (512,) or w+ (L, 512)
+Method = Callable[[np.ndarray], np.ndarray]  # face uint8 (S, S, 3) -> w float32 (512,) or w+ (L, 512)
 Identify = Callable[[np.ndarray, np.ndarray], np.ndarray]  # picture, its 68 landmarks -> unit vector float32 (n,)
-Progress = Callable[[int, int], None]                 # photos done, photos in all
+Progress = Callable[[int, int], None]  # photos done, photos in all
 
 
 @dataclass(frozen=True)
@@ -176,18 +176,25 @@ def as_table(figures: dict) -> str:
     """What `summary` gives, for a person: one line a measure, one column a method and group."""
     columns = [
         (f"{method}, {'all' if name == 'all' else 'held-out third'}", group)
-        for method, groups in figures.items() for name, group in groups.items() if group
+        for method, groups in figures.items()
+        for name, group in groups.items()
+        if group
     ]
     lines = [["", *(title for title, _ in columns)], ["photos", *(f"{group['photos']:,}" for _, group in columns)]]
     for name, title, form in _LINES:
         if any(group[name] for _, group in columns):
             lines.append([title, *(_cell(group[name], form) for _, group in columns)])
     for word in quality.WORDS:
-        lines.append([f"badge: {word}", *(
-            _cell(group["words"][word], ".0%") + (
-                f", identity {group['words'][word]['identity']:.2f}" if group["words"][word]["count"] else "")
-            for _, group in columns
-        )])
+        lines.append(
+            [
+                f"badge: {word}",
+                *(
+                    _cell(group["words"][word], ".0%")
+                    + (f", identity {group['words'][word]['identity']:.2f}" if group["words"][word]["count"] else "")
+                    for _, group in columns
+                ),
+            ]
+        )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
@@ -319,13 +326,19 @@ def _figures(group: Sequence[Measures], same_person: float) -> dict:
     figures: dict = {"photos": len(group)}
     for name in ("pixels", "lpips", "landmarks", "identity", "second", "encode_seconds", "draw_seconds"):
         values = [getattr(one, name) for one in group]
-        figures[name] = None if None in values else {
-            "median": float(np.median(values)), "mean": float(np.mean(values)),
-            "p5": float(np.quantile(values, 0.05)), "p95": float(np.quantile(values, 0.95)),
-        }
+        figures[name] = (
+            None
+            if None in values
+            else {
+                "median": float(np.median(values)),
+                "mean": float(np.mean(values)),
+                "p5": float(np.quantile(values, 0.05)),
+                "p95": float(np.quantile(values, 0.95)),
+            }
+        )
     figures["same_person"] = _share(sum(one.identity < SAME_PERSON for one in group), len(group))
-    figures["second_same_person"] = None if figures["second"] is None else _share(
-        sum(one.second >= same_person for one in group), len(group)
+    figures["second_same_person"] = (
+        None if figures["second"] is None else _share(sum(one.second >= same_person for one in group), len(group))
     )
     figures["face_found"] = _share(sum(one.face_found for one in group), len(group))
     figures["words"] = {}

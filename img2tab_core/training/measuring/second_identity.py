@@ -19,7 +19,7 @@ from img2tab_core.training.population.tfjs import read_graph
 SIDE = 112
 # Where ArcFace's training pictures have eyes, nose tip and mouth corners, x then y, px of 112.
 PLACES = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
-SAME_PERSON = 0.46                                    # above it: 1 of 1,000 pairs of different people, of 228 portraits
+SAME_PERSON = 0.46  # above it: 1 of 1,000 pairs of different people, of 228 portraits
 
 
 def open_second_identity(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -31,7 +31,7 @@ def open_second_identity(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.
 
     def identify(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         chip = torch.from_numpy(chip_of(picture, landmarks).astype(np.float32))[None]
-        (vector,) = graph(chip, ["batchnorm0/add_1"])                # (1, 256); it takes 0 to 255 as they are
+        (vector,) = graph(chip, ["batchnorm0/add_1"])  # (1, 256); it takes 0 to 255 as they are
         return torch.nn.functional.normalize(vector[0], dim=0).numpy()
 
     return identify
@@ -47,7 +47,7 @@ def chip_of(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         raise Img2TabError(f"Landmarks must have shape (68, 2), got {points.shape}. Use those of find_faces.")
     five = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
     a, b, x, y = _similarity(PLACES, five)
-    zoom = min(2 / np.hypot(a, b), 1.0)                              # then every other px of the picture is read
+    zoom = min(2 / np.hypot(a, b), 1.0)  # then every other px of the picture is read
     image = Image.fromarray(np.asarray(picture))
     if zoom < 1:
         size = np.maximum(np.rint(np.array(image.size) * zoom), 1).astype(int)

@@ -26,18 +26,36 @@ def measure_labels(judges: Judges, folder: Path, landmark_file: Path) -> list[li
     aged = table["age"].notna()
     if aged.any():
         difference = (labels["perceived_age"] - table["age"])[aged]
-        rows.append(["perceived_age", f"age, {folder.name}", str(int(aged.sum())),
-                     f"mean difference {difference.mean():+.1f} years, mean absolute {difference.abs().mean():.1f}"])
+        rows.append(
+            [
+                "perceived_age",
+                f"age, {folder.name}",
+                str(int(aged.sum())),
+                f"mean difference {difference.mean():+.1f} years, mean absolute {difference.abs().mean():.1f}",
+            ]
+        )
         known = aged & (labels["young"] >= 0)
         right = int(((table["age"] < 30) == labels["young"])[known].sum())
         if known.any():
-            rows.append(["young", f"age below 30, {folder.name}", f"{known.sum()} of {aged.sum()} known",
-                         _share(right, int(known.sum()))])
+            rows.append(
+                [
+                    "young",
+                    f"age below 30, {folder.name}",
+                    f"{known.sum()} of {aged.sum()} known",
+                    _share(right, int(known.sum())),
+                ]
+            )
     born = table["born"].notna()
     if born.sum() > 2:
         rank = labels["perceived_age"][born].corr(-table["born"][born], method="spearman")
-        rows.append(["perceived_age", f"year of birth, {folder.name} (when a photo was taken is not known)",
-                     str(int(born.sum())), f"rank correlation {rank:.2f}"])
+        rows.append(
+            [
+                "perceived_age",
+                f"year of birth, {folder.name} (when a photo was taken is not known)",
+                str(int(born.sum())),
+                f"rank correlation {rank:.2f}",
+            ]
+        )
     return rows
 
 
@@ -48,8 +66,14 @@ def _gender_rows(table: pd.DataFrame, labels: pd.DataFrame, against: str) -> lis
     if not known.any():
         return []
     right = int((labels["perceived_gender"] == table["gender"])[known].sum())
-    return [["perceived_gender", f"recorded gender, {against}", f"{known.sum()} of {recorded.sum()} known",
-             _share(right, int(known.sum()))]]
+    return [
+        [
+            "perceived_gender",
+            f"recorded gender, {against}",
+            f"{known.sum()} of {recorded.sum()} known",
+            _share(right, int(known.sum())),
+        ]
+    ]
 
 
 def _share(right: int, count: int) -> str:

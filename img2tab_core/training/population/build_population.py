@@ -64,7 +64,7 @@ def _opinions(rendered: Path, faces: np.ndarray, judges: Judges, start: int) -> 
 
 def _block_file(rendered: Path, start: int, stop: int) -> Path:
     """Where the labels of a block of faces are kept."""
-    unversioned = rendered / f"labels-{start}-{stop}.parquet"        # version 1, from before names said so
+    unversioned = rendered / f"labels-{start}-{stop}.parquet"  # version 1, from before names said so
     if LABELS_VERSION == 1 and unversioned.exists():
         return unversioned
     return rendered / f"labels-v{LABELS_VERSION}-{start}-{stop}.parquet"
@@ -87,7 +87,12 @@ def fit_label_probes(rendered: Path, network: faceres.FaceRes, looked: Looked) -
 
 
 def write_population(
-    rendered: Sequence[Path], counts: Sequence[int], labels: pd.DataFrame, backbone: Backbone, folder: Path, *,
+    rendered: Sequence[Path],
+    counts: Sequence[int],
+    labels: pd.DataFrame,
+    backbone: Backbone,
+    folder: Path,
+    *,
     facts: dict,
 ) -> None:
     """Encode the first counts[i] faces of every rendered[i], in that order, and write the population to `folder`.
@@ -106,8 +111,13 @@ def write_population(
     np.save(folder / "w.npy", w.astype(np.float16))
     labels.to_parquet(folder / "labels.parquet")
     about = {
-        "faces": len(labels), "backbone": backbone.name, "split_seed": SPLIT_SEED, "encoder_r2": r2,
-        "targets": [asdict(target) for target in TARGETS], "measures": MEASURES, **facts,
+        "faces": len(labels),
+        "backbone": backbone.name,
+        "split_seed": SPLIT_SEED,
+        "encoder_r2": r2,
+        "targets": [asdict(target) for target in TARGETS],
+        "measures": MEASURES,
+        **facts,
     }
     (folder / "population.json").write_text(json.dumps(about, indent=1))
     (folder / "card.md").write_text(card(about, labels))
@@ -127,11 +137,16 @@ def hand_check(file: Path, labels: pd.DataFrame) -> dict:
             continue
         seen, label = looked.seen[target.name], labels[target.name].to_numpy()[looked.rows]
         both = (seen >= 0) & (label >= 0)
-        found.append({
-            "label": target.name, "clear": int((seen >= 0).sum()), "known": int(both.sum()),
-            "agree": int((seen == label)[both].sum()), "said": [int((label[both] == c).sum()) for c in (0, 1)],
-            "right": [int(((label == c) & (seen == c))[both].sum()) for c in (0, 1)],
-        })
+        found.append(
+            {
+                "label": target.name,
+                "clear": int((seen >= 0).sum()),
+                "known": int(both.sum()),
+                "agree": int((seen == label)[both].sum()),
+                "said": [int((label[both] == c).sum()) for c in (0, 1)],
+                "right": [int(((label == c) & (seen == c))[both].sum()) for c in (0, 1)],
+            }
+        )
     return {"by": "", "blind": False, "drawn": ""} | looked.about | {"faces": len(looked.rows), "labels": found}
 
 
@@ -144,8 +159,10 @@ def hand_checks(folder: Path, labels: pd.DataFrame) -> list[dict]:
 def probe_facts(probes: Probes, folder: Path) -> list[list]:
     """[name, AUC, faces seen as 0, faces seen as 1] of every probe."""
     seen = read_looked(folder / "probe_labels.json").seen
-    return [[name, round(float(auc), 3), int((seen[name] == 0).sum()), int((seen[name] == 1).sum())]
-            for name, auc in zip(probes.names, probes.auc, strict=True)]
+    return [
+        [name, round(float(auc), 3), int((seen[name] == 0).sum()), int((seen[name] == 1).sum())]
+        for name, auc in zip(probes.names, probes.auc, strict=True)
+    ]
 
 
 def counts_of(rendered: Sequence[Path], take: str) -> list[int]:
@@ -169,9 +186,11 @@ def checked_lines(check: dict) -> list[str]:
     """A hand check as lines of the card."""
     lines = [
         f"{check['faces']} generated faces judged by {check['by']}"
-        f"{', blind' if check['blind'] else ', not blind: labels were shown beside the faces'}: {check['drawn']}.", "",
+        f"{', blind' if check['blind'] else ', not blind: labels were shown beside the faces'}: {check['drawn']}.",
+        "",
         "| label | clear to the reviewer | of these with a label | agree | 95 % interval | right where labelled 1 "
-        "| right where labelled 0 |", "|---|---|---|---|---|---|---|",
+        "| right where labelled 0 |",
+        "|---|---|---|---|---|---|---|",
     ]
     for one in check["labels"]:
         if not one["known"]:
@@ -179,29 +198,40 @@ def checked_lines(check: dict) -> list[str]:
             continue
         low, high = wilson(one["agree"], one["known"])
         zeros, ones = (f"{right} of {said}" for right, said in zip(one["right"], one["said"], strict=True))
-        lines.append(f"| {one['label']} | {one['clear']} | {one['known']} | {one['agree'] / one['known']:.1%} "
-                     f"| {low:.1%} to {high:.1%} | {ones} | {zeros} |")
+        lines.append(
+            f"| {one['label']} | {one['clear']} | {one['known']} | {one['agree'] / one['known']:.1%} "
+            f"| {low:.1%} to {high:.1%} | {ones} | {zeros} |"
+        )
     return lines
 
 
 def card(about: dict, labels: pd.DataFrame) -> str:
     """The card of the population, Markdown."""
     lines = [
-        "# The bundled population", "",
+        "# The bundled population",
+        "",
         f"{about['faces']:,} faces drawn by the default generator ({about['backbone']}); nobody in them exists.",
         "Stored are the encoder's w of each rendered face (`w.npy`, float16) and labels (`labels.parquet`); style",
         "codes are computed from w when the table is built, the same way as for a photo. For non-commercial research",
-        "only, like the generator.", "",
+        "only, like the generator.",
+        "",
         "w of a face: mean + t (w - mean), t uniform in 0.6 to 1. R2 of the encoder's w on these faces: "
-        f"{about['encoder_r2']:.3f}.", "",
-        "Every label is *perceived*: it is what a network or a rule sees in a picture, not what anybody is.", "",
-        "## Targets", "", "| target | classes | counts | unknown | how it was made |", "|---|---|---|---|---|",
+        f"{about['encoder_r2']:.3f}.",
+        "",
+        "Every label is *perceived*: it is what a network or a rule sees in a picture, not what anybody is.",
+        "",
+        "## Targets",
+        "",
+        "| target | classes | counts | unknown | how it was made |",
+        "|---|---|---|---|---|",
     ]
     for target in about["targets"]:
         values = labels[target["name"]]
         counts = f"{(values == 0).sum():,} / {(values == 1).sum():,}"
-        lines.append(f"| {target['name']} | {target['classes'][0]} / {target['classes'][1]} | {counts} "
-                     f"| {(values < 0).sum():,} | {target['how']} |")
+        lines.append(
+            f"| {target['name']} | {target['classes'][0]} / {target['classes'][1]} | {counts} "
+            f"| {(values < 0).sum():,} | {target['how']} |"
+        )
     lines += ["", "## Measures", "", "| column | unit and source | median (5 % to 95 %) |", "|---|---|---|"]
     for name, unit in about["measures"].items():
         low, middle, high = np.percentile(labels[name], [5, 50, 95])
@@ -210,12 +240,21 @@ def card(about: dict, labels: pd.DataFrame) -> str:
     for check in about.get("checked", []):
         lines += [*checked_lines(check), ""]
     if about.get("probes"):
-        lines += ["Linear probes: area under the ROC curve on faces a fold was not fitted on, and the faces seen as",
-                  "class 0 and 1.", "", "| probe | AUC | seen 0 / 1 |", "|---|---|---|"]
+        lines += [
+            "Linear probes: area under the ROC curve on faces a fold was not fitted on, and the faces seen as",
+            "class 0 and 1.",
+            "",
+            "| probe | AUC | seen 0 / 1 |",
+            "|---|---|---|",
+        ]
         lines += [f"| {name} | {auc:.3f} | {zeros} / {ones} |" for name, auc, zeros, ones in about["probes"]]
         lines += [""]
-    lines += ["Against what was recorded for real photos:", "",
-              "| label | measured against | count | result |", "|---|---|---|---|"]
+    lines += [
+        "Against what was recorded for real photos:",
+        "",
+        "| label | measured against | count | result |",
+        "|---|---|---|---|",
+    ]
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in about.get("measured", [])]
     lines += ["", *about.get("notes", [])]
     return "\n".join(lines) + "\n"

@@ -45,9 +45,9 @@ def _unpacked(entries: list[dict], raw: bytes) -> dict[str, Tensor]:
         values = stored.astype(np.float32) * scale["scale"] + scale["min"] if scale else stored.copy()
         values = torch.from_numpy(values.reshape(entry["shape"]))
         if entry["name"].endswith("depthwise_filter"):
-            values = values.permute(2, 3, 0, 1)                      # (H, W, C, 1) -> (C, 1, H, W)
+            values = values.permute(2, 3, 0, 1)  # (H, W, C, 1) -> (C, 1, H, W)
         elif values.ndim == 4:
-            values = values.permute(3, 2, 0, 1)                      # (H, W, in, out) -> (out, in, H, W)
+            values = values.permute(3, 2, 0, 1)  # (H, W, in, out) -> (out, in, H, W)
         weights[entry["name"]] = values.contiguous()
     return weights
 
@@ -67,7 +67,7 @@ def _dense_block(x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
         total = F.conv2d(_pad(x, 2), weights[f"{name}/conv0/filters"], weights[f"{name}/conv0/bias"], stride=2)
     else:
         total = _separable(x, weights, f"{name}/conv0", 2)
-    for i in (1, 2, 3):                                              # every convolution sees the sum of all before it
+    for i in (1, 2, 3):  # every convolution sees the sum of all before it
         total = total + _separable(F.relu(total), weights, f"{name}/conv{i}", 1)
     return F.relu(total)
 

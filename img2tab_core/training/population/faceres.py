@@ -44,9 +44,9 @@ class FaceRes:
 
     def _some(self, faces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         small = [np.asarray(Image.fromarray(face).resize((SIDE, SIDE), Image.BILINEAR)) for face in faces]
-        x = torch.from_numpy(np.stack(small)).float()                # (n, 224, 224, 3), RGB, 0 to 255
-        male, ages, features = self._graph(x, OUTPUTS)               # (n, 1), (n, 100), (n, 1024)
-        age = ages @ torch.arange(100, dtype=torch.float32)          # the mean of its 100 chances
+        x = torch.from_numpy(np.stack(small)).float()  # (n, 224, 224, 3), RGB, 0 to 255
+        male, ages, features = self._graph(x, OUTPUTS)  # (n, 1), (n, 100), (n, 1024)
+        age = ages @ torch.arange(100, dtype=torch.float32)  # the mean of its 100 chances
         return male[:, 0].numpy(), age.numpy(), features.numpy().astype(np.float16)
 
 

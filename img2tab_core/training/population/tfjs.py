@@ -149,9 +149,9 @@ def _same(x: Tensor, attributes: dict, kernel: Sequence[int], strides: Sequence[
 
 
 def _convolution(attributes: dict, inputs: list[Tensor], *, depthwise: bool) -> Tensor:
-    x, weight, *rest = inputs                                        # (n, H, W, C), (k, k, in, out) or (k, k, C, m)
+    x, weight, *rest = inputs  # (n, H, W, C), (k, k, in, out) or (k, k, C, m)
     strides, kernel = _integers(attributes, "strides")[1:3], weight.shape[:2]
-    if not depthwise and (*kernel, *strides) == (1, 1, 1, 1):         # a matrix product at every place: twice as fast
+    if not depthwise and (*kernel, *strides) == (1, 1, 1, 1):  # a matrix product at every place: twice as fast
         return _fused(attributes, x @ weight[0, 0], rest)
     x = _same(x.permute(0, 3, 1, 2), attributes, kernel, strides, 0.0)
     if depthwise:
@@ -185,10 +185,15 @@ _OPERATIONS = {
     "Max": lambda a, i: _reduced(torch.amax, a, i),
     "Pad": lambda a, i: F.pad(i[0], [int(side) for sides in i[1].flip(0) for side in sides]),
     "Reshape": lambda a, i: i[0].reshape([int(side) for side in i[1]]),
-    "Add": lambda a, i: i[0] + i[1], "AddV2": lambda a, i: i[0] + i[1], "Sub": lambda a, i: i[0] - i[1],
-    "Mul": lambda a, i: i[0] * i[1], "Maximum": lambda a, i: torch.maximum(i[0], i[1]),
+    "Add": lambda a, i: i[0] + i[1],
+    "AddV2": lambda a, i: i[0] + i[1],
+    "Sub": lambda a, i: i[0] - i[1],
+    "Mul": lambda a, i: i[0] * i[1],
+    "Maximum": lambda a, i: torch.maximum(i[0], i[1]),
     "Minimum": lambda a, i: torch.minimum(i[0], i[1]),
     "Clamp": lambda a, i: i[0].clamp(*a["limits"]),
-    "Relu": lambda a, i: i[0].relu(), "Sigmoid": lambda a, i: i[0].sigmoid(),
-    "Softmax": lambda a, i: torch.softmax(i[0], dim=-1), "Identity": lambda a, i: i[0],
+    "Relu": lambda a, i: i[0].relu(),
+    "Sigmoid": lambda a, i: i[0].sigmoid(),
+    "Softmax": lambda a, i: torch.softmax(i[0], dim=-1),
+    "Identity": lambda a, i: i[0],
 }

@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed", sa.DateTime(timezone=True), nullable=False),
         sa.UniqueConstraint("name", name="audit_session_name"),
-        sqlite_autoincrement=True,                                   # a number is never given twice
+        sqlite_autoincrement=True,  # a number is never given twice
     )
     op.create_table(
         "audit_run",
@@ -51,12 +51,12 @@ def upgrade() -> None:
         sa.Column("host", sa.Text, nullable=False),
         sa.Column("pid", sa.Integer, nullable=False),
         sa.Column("process", sa.Text, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["session_id"], ["audit_session.id"], name="audit_run_of_session", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["session_id"], ["audit_session.id"], name="audit_run_of_session", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["parent_id"], ["audit_run.id"], name="audit_run_of_parent"),
         sa.UniqueConstraint("session_id", "number", name="audit_run_number"),
         sa.CheckConstraint(
-            "state in ('running', 'done', 'failed', 'cancelled', 'interrupted')", name="audit_run_state"),
+            "state in ('running', 'done', 'failed', 'cancelled', 'interrupted')", name="audit_run_state"
+        ),
         sqlite_autoincrement=True,
     )
     # deleting a session asks of each of its runs whose parent it is
