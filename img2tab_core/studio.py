@@ -140,10 +140,10 @@ class Studio(Trainer):
         return StyleCode.of(self.backbone(backbone).styles(w[None])[0], backbone)
 
     def render(
-        self, code: StyleCode, edits: Sequence[Edit] = (), *, size: int = 256, care: rendering.Care = "exact"
+        self, code: StyleCode, edits: Sequence[Edit] = (), *, size: int = 256, precision: rendering.Precision = "exact"
     ) -> np.ndarray:
         """The picture of a style code with edits; uint8, `size` px or the next smaller that its backbone draws."""
-        return self._draw([self.edited(code, edits)], edits, size, care)[0]
+        return self._draw([self.edited(code, edits)], edits, size, precision)[0]
 
     def render_raw(self, code: StyleCode, *, size: int | None = None) -> np.ndarray:
         """The picture of a style code as the network gives it; float32 (size, size, 3), not clipped.
@@ -161,7 +161,7 @@ class Studio(Trainer):
         return rendering.edited(code, edits, self.stats(code.backbone)) if edits else code
 
     def _draw(
-        self, codes: Sequence[StyleCode], edits: Sequence[Edit], size: int, care: rendering.Care = "exact"
+        self, codes: Sequence[StyleCode], edits: Sequence[Edit], size: int, precision: rendering.Precision = "exact"
     ) -> np.ndarray:
         """Pictures of codes of one backbone, uint8 (n, s, s, 3), s = size or the next smaller there is.
 
@@ -174,12 +174,14 @@ class Studio(Trainer):
         needed = max((backbone.generator.shows_from(layer) for layer in layers), default=0)
         reuse = Reuse(self._features, backbone.key, tuple(layers))
         if needed <= size:
-            return rendering.draw(backbone.generator, codes, size=size, reuse=reuse, care=care)
-        return rendering.reduced(rendering.draw(backbone.generator, codes, size=needed, reuse=reuse, care=care), size)
+            return rendering.draw(backbone.generator, codes, size=size, reuse=reuse, precision=precision)
+        return rendering.reduced(
+            rendering.draw(backbone.generator, codes, size=needed, reuse=reuse, precision=precision), size
+        )
 
     def quality(self, face: Face, code: StyleCode) -> Quality:
-        """How well the reconstruction shows the face: a word, calibrated on portraits (see `quality.judge`)."""
-        return quality.judge(self.descriptor, face.pixels, self.render(code, size=FACE_SIZE))
+        """How well the reconstruction shows the face: a word, calibrated on portraits (see `quality.assess`)."""
+        return quality.assess(self.descriptor, face.pixels, self.render(code, size=FACE_SIZE))
 
     # --- refinement ----------------------------------------------------------------------------
 
@@ -276,14 +278,14 @@ class Studio(Trainer):
         reach: float = 10.0,
         frames: int = 9,
         size: int = 128,
-        care: rendering.Care = "exact",
+        precision: rendering.Precision = "exact",
     ) -> tuple[Frame, ...]:
         """Frames with channel `index` moved from -reach to +reach standard deviations on top of the edits."""
         moved = [
             (float(shift), self.edited(code, [*edits, Edit(index, float(shift))]))
             for shift in rendering.shifts(reach, frames)
         ]
-        pictures = self._draw([one for _, one in moved], [Edit(index, reach)], size, care)
+        pictures = self._draw([one for _, one in moved], [Edit(index, reach)], size, precision)
         chance = run.classifier.predict_proba(np.stack([one.values for _, one in moved]))[:, 1]
         return tuple(
             Frame(shift, picture, float(p)) for (shift, _), picture, p in zip(moved, pictures, chance, strict=True)

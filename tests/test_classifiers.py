@@ -15,7 +15,14 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from img2tab_core.base import intervals
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.classifiers import kinds, measures
-from img2tab_core.classifiers.catboost import GPU_WISH, CatBoostConcepts, GpuConcepts, Rounded, _widened, gpu_wished
+from img2tab_core.classifiers.catboost import (
+    GPU_WISH,
+    CatBoostConcepts,
+    GpuConcepts,
+    QuantizedPool,
+    _widened,
+    gpu_wished,
+)
 
 D = 40
 SMALL = {"iterations": 40, "screen": 12, "learning_rate": 0.2, "thread_count": 1}
@@ -339,7 +346,7 @@ def test_nothing_is_written_beside_the_program(data, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-# --- rounded codes: the same classifier without reading the codes again -------------------------------
+# --- quantized codes: the same classifier without reading the codes again -------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -353,9 +360,9 @@ def split_data(data):
 
 
 @pytest.fixture(scope="module")
-def rounded(split_data):
+def pool(split_data):
     X, y, train, unseen = split_data
-    return Rounded.of(X, y, train=train, unseen=unseen)
+    return QuantizedPool.of(X, y, train=train, unseen=unseen)
 
 
 ORDER = np.array([3, 20, 21, 7, 11, *(i for i in range(D) if i not in (3, 20, 21, 7, 11))])
@@ -371,96 +378,98 @@ ORDER = np.array([3, 20, 21, 7, 11, *(i for i in range(D) if i not in (3, 20, 21
         {"thread_count": 2},
     ],
 )
-def test_trained_on_rounded_codes_it_is_the_same_to_the_last_bit(split_data, rounded, params):
+def test_trained_on_quantized_codes_it_is_the_same_to_the_last_bit(split_data, pool, params):
     X, y, train, unseen = split_data
     plain = CatBoostConcepts(**SMALL | params).fit(X, y[train], rows=train, order=ORDER)
-    other = CatBoostConcepts(**SMALL | params).fit_rounded(rounded, order=ORDER)
+    other = CatBoostConcepts(**SMALL | params).fit_quantized(pool, order=ORDER)
     assert same(plain, other, X)
     assert np.array_equal(plain.booster_.get_leaf_values(), other.booster_.get_leaf_values())
     assert np.array_equal(plain.screened_, other.screened_)
     assert np.array_equal(measures.importance(plain), measures.importance(other))
-    assert np.array_equal(other.probabilities_rounded(rounded), plain.predict_proba(X[unseen]))
+    assert np.array_equal(other.probabilities_quantized(pool), plain.predict_proba(X[unseen]))
     assert len(other.booster_.feature_names_) == D
 
 
-def test_what_is_constant_in_training_is_no_channel_to_train_on_whatever_the_unseen_rows_say(rounded):
-    assert np.flatnonzero(rounded.known & ~rounded.differs).tolist() == [20, 21]
+def test_what_is_constant_in_training_is_no_channel_to_train_on_whatever_the_unseen_rows_say(pool):
+    assert np.flatnonzero(pool.known & ~pool.differs).tolist() == [20, 21]
     with pytest.raises(Img2TabError, match="got only constant ones"):
-        CatBoostConcepts(**SMALL).fit_rounded(rounded, order=np.array([20, 21]))
+        CatBoostConcepts(**SMALL).fit_quantized(pool, order=np.array([20, 21]))
 
 
-def test_a_read_only_memory_map_is_rounded_in_place_to_the_same_classifier(split_data, rounded, tmp_path):
+def test_a_read_only_memory_map_is_quantized_in_place_to_the_same_classifier(split_data, pool, tmp_path):
     X, y, train, unseen = split_data
     np.save(tmp_path / "psi.npy", X)
     mapped = np.load(tmp_path / "psi.npy", mmap_mode="r")
-    again = Rounded.of(mapped, y, train=train, unseen=unseen)
+    again = QuantizedPool.of(mapped, y, train=train, unseen=unseen)
     del mapped
     (tmp_path / "psi.npy").unlink()
-    assert same(*(CatBoostConcepts(**SMALL).fit_rounded(one, order=ORDER) for one in (again, rounded)), X)
+    assert same(*(CatBoostConcepts(**SMALL).fit_quantized(one, order=ORDER) for one in (again, pool)), X)
 
 
-def test_labels_that_are_unknown_outside_the_training_rows_do_no_harm(split_data, rounded):
+def test_labels_that_are_unknown_outside_the_training_rows_do_no_harm(split_data, pool):
     X, y, train, unseen = split_data
     unknown = y.copy()
     unknown[unseen] = -1
-    again = Rounded.of(X, unknown, train=train, unseen=unseen)
-    assert same(*(CatBoostConcepts(**SMALL).fit_rounded(one, order=ORDER) for one in (again, rounded)), X)
+    again = QuantizedPool.of(X, unknown, train=train, unseen=unseen)
+    assert same(*(CatBoostConcepts(**SMALL).fit_quantized(one, order=ORDER) for one in (again, pool)), X)
 
 
-def test_a_channel_with_a_gap_or_not_asked_for_is_not_rounded_and_not_trained_on(split_data):
+def test_a_channel_with_a_gap_or_not_asked_for_is_not_quantized_and_not_trained_on(split_data):
     X, y, train, unseen = split_data
-    some = Rounded.of(with_gap(X, 3), y, train=train, unseen=unseen, channels=np.arange(10))
+    some = QuantizedPool.of(with_gap(X, 3), y, train=train, unseen=unseen, channels=np.arange(10))
     assert np.flatnonzero(some.known).tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     model = CatBoostConcepts(**SMALL | {"screen": 3})
-    assert model.fit_rounded(some, order=np.array([7, 2, 4, 3])).screened_.tolist() == [2, 4, 7]
+    assert model.fit_quantized(some, order=np.array([7, 2, 4, 3])).screened_.tolist() == [2, 4, 7]
     with pytest.raises(Img2TabError, match="channel 3 that was not"):
-        model.fit_rounded(some, order=np.array([7, 3, 4]))
+        model.fit_quantized(some, order=np.array([7, 3, 4]))
     with pytest.raises(Img2TabError, match="At least one channel must be finite"):
-        Rounded.of(with_gap(X, 3), y, train=train, unseen=unseen, channels=np.array([3]))
+        QuantizedPool.of(with_gap(X, 3), y, train=train, unseen=unseen, channels=np.array([3]))
 
 
-def test_rounded_codes_written_and_read_again_give_the_same_classifier(split_data, rounded, tmp_path):
+def test_quantized_codes_written_and_read_again_give_the_same_classifier(split_data, pool, tmp_path):
     folder = tmp_path / "a folder with ü"
     folder.mkdir()
-    rounded.write(folder)
-    again = Rounded.read(folder)
-    one, other = (CatBoostConcepts(**SMALL).fit_rounded(codes, order=ORDER) for codes in (again, rounded))
+    pool.write(folder)
+    again = QuantizedPool.read(folder)
+    one, other = (CatBoostConcepts(**SMALL).fit_quantized(codes, order=ORDER) for codes in (again, pool))
     assert same(one, other, split_data[0])
-    assert np.array_equal(one.probabilities_rounded(rounded), other.probabilities_rounded(again))
-    assert np.array_equal(again.known, rounded.known) and np.array_equal(again.differs, rounded.differs)
+    assert np.array_equal(one.probabilities_quantized(pool), other.probabilities_quantized(again))
+    assert np.array_equal(again.known, pool.known) and np.array_equal(again.differs, pool.differs)
     kinds.save(one, tmp_path / "run")
     assert same(kinds.load(tmp_path / "run"), other, split_data[0])
 
 
 @pytest.mark.parametrize("name", ["train.pool", "unseen.pool", "channels.json"])
-def test_rounded_codes_of_which_half_a_file_is_left_are_not_taken(rounded, tmp_path, name):
-    rounded.write(tmp_path)
+def test_quantized_codes_of_which_half_a_file_is_left_are_not_taken(pool, tmp_path, name):
+    pool.write(tmp_path)
     whole_file = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole_file[: len(whole_file) // 2])
     with pytest.raises((ValueError, OSError)):
-        Rounded.read(tmp_path)
+        QuantizedPool.read(tmp_path)
 
 
-def test_four_threads_on_the_same_rounded_codes_train_what_one_trains(split_data, rounded):
+def test_four_threads_on_the_same_quantized_codes_train_what_one_trains(split_data, pool):
     seeds = [0, 0, 1, 1]
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(4) as threads:
         models = list(
-            pool.map(lambda seed: CatBoostConcepts(**SMALL, random_state=seed).fit_rounded(rounded, order=ORDER), seeds)
+            threads.map(
+                lambda seed: CatBoostConcepts(**SMALL, random_state=seed).fit_quantized(pool, order=ORDER), seeds
+            )
         )
-    alone = {seed: CatBoostConcepts(**SMALL, random_state=seed).fit_rounded(rounded, order=ORDER) for seed in (0, 1)}
+    alone = {seed: CatBoostConcepts(**SMALL, random_state=seed).fit_quantized(pool, order=ORDER) for seed in (0, 1)}
     assert all(same(model, alone[seed], split_data[0]) for seed, model in zip(seeds, models, strict=True))
 
 
-def test_training_on_rounded_codes_reports_up_to_1_and_can_be_stopped(rounded):
+def test_training_on_quantized_codes_reports_up_to_1_and_can_be_stopped(pool):
     seen = []
-    CatBoostConcepts(**SMALL).fit_rounded(
-        rounded, order=ORDER, progress=lambda share, text: seen.append(share), cancelled=lambda: False
+    CatBoostConcepts(**SMALL).fit_quantized(
+        pool, order=ORDER, progress=lambda share, text: seen.append(share), cancelled=lambda: False
     )
     assert seen == sorted(seen) and seen[0] == 0 and seen[-1] == 1 and len(seen) > 40
     answers = iter([False] * 5 + [True] * 100)
     model = CatBoostConcepts(**SMALL)
     with pytest.raises(Cancelled):
-        model.fit_rounded(rounded, order=ORDER, cancelled=lambda: next(answers))
+        model.fit_quantized(pool, order=ORDER, cancelled=lambda: next(answers))
     with pytest.raises(NotFittedError):
         model.predict_proba(np.zeros((1, D), np.float32))
 
@@ -491,7 +500,7 @@ def test_a_graphics_card_is_used_only_where_it_is_wished_for_and_there(monkeypat
     assert [pair for pair, used in found.items() if used] == [("1", 1)]
 
 
-def test_a_card_gets_no_drawing_of_channels_and_no_callback_which_it_does_not_know(split_data, rounded, monkeypatch):
+def test_a_card_gets_no_drawing_of_channels_and_no_callback_which_it_does_not_know(split_data, pool, monkeypatch):
     import catboost
 
     asked, real = [], catboost.CatBoostClassifier
@@ -501,8 +510,8 @@ def test_a_card_gets_no_drawing_of_channels_and_no_callback_which_it_does_not_kn
         return real(**settings)
 
     monkeypatch.setattr(catboost, "CatBoostClassifier", on_the_processor)
-    model = GpuConcepts(**SMALL).fit_rounded(rounded, order=ORDER)
+    model = GpuConcepts(**SMALL).fit_quantized(pool, order=ORDER)
     assert asked == [("GPU", False)] and model.kind == "catboost"
     assert model.score(split_data[0], split_data[1]) > 0.9
     with pytest.raises(Cancelled):
-        GpuConcepts(**SMALL).fit_rounded(rounded, order=ORDER, cancelled=lambda: True)
+        GpuConcepts(**SMALL).fit_quantized(pool, order=ORDER, cancelled=lambda: True)

@@ -15,7 +15,7 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
 from img2tab_core.classifiers import comparison, kinds, measures
 from img2tab_core.classifiers import kinds as classifiers
-from img2tab_core.classifiers.comparison import Comparison, Contender, Trial, compare, drawn, rank_correlation
+from img2tab_core.classifiers.comparison import Comparison, Contender, Trial, compare, rank_correlation, sampled
 from img2tab_core.concepts import scores, wasserstein
 
 D, N = 40, 400
@@ -147,14 +147,14 @@ def test_the_stability_of_three_seeds_by_hand():
 
 def test_a_draw_of_40_from_300_and_100_takes_30_and_10_none_twice():
     labels = np.repeat([0, 1], [300, 100])
-    chosen = drawn(labels, 40, seed=1)
+    chosen = sampled(labels, 40, seed=1)
     assert len(set(chosen.tolist())) == 40 and labels[chosen].sum() == 10 and (np.diff(chosen) > 0).all()
-    assert np.array_equal(chosen, drawn(labels, 40, seed=1))
-    assert not np.array_equal(chosen, drawn(labels, 40, seed=2))
+    assert np.array_equal(chosen, sampled(labels, 40, seed=1))
+    assert not np.array_equal(chosen, sampled(labels, 40, seed=2))
     for every in (None, 400, 5000):
-        assert drawn(labels, every, seed=1).tolist() == list(range(400))
-    assert labels[drawn(np.repeat([0, 1], [399, 1]), 2, seed=0)].shape == (2,)
-    assert np.repeat([0, 1], [399, 1])[drawn(np.repeat([0, 1], [399, 1]), 2, seed=0)].tolist() == [0, 1]
+        assert sampled(labels, every, seed=1).tolist() == list(range(400))
+    assert labels[sampled(np.repeat([0, 1], [399, 1]), 2, seed=0)].shape == (2,)
+    assert np.repeat([0, 1], [399, 1])[sampled(np.repeat([0, 1], [399, 1]), 2, seed=0)].tolist() == [0, 1]
 
 
 def test_with_all_faces_a_classifier_without_random_numbers_repeats_itself(table, distance):

@@ -47,9 +47,9 @@ def with_identity(*distances: float, **more) -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def judges(studio):
+def networks(studio):
     """Those that need no optional weights, and a second identity that is the picture's mean colour."""
-    return evaluation.Judges(
+    return evaluation.MetricNetworks(
         weights.path("landmarks-68"),
         weights.open_descriptor(),
         second=lambda picture, landmarks: np.array([1.0, 0.0]),
@@ -69,7 +69,7 @@ def photo(studio, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(studio, judges, photo, tmp_path_factory):
+def found(studio, networks, photo, tmp_path_factory):
     """Two ways of reconstructing, the right w and another face's, on 1 photo; and 1 file that is no photo."""
     file, w = photo
     other = studio.invert(studio.samples()[5])
@@ -77,7 +77,7 @@ def found(studio, judges, photo, tmp_path_factory):
     bad.write_text("not a photo")
     layers = np.repeat(w[None], 23, axis=0)  # a method may give one w a layer as well
     methods = {"right": lambda face: layers, "wrong": lambda face: other}
-    return evaluation.evaluate([file, bad], open_backbone(), judges, methods, keep_pictures=True)
+    return evaluation.evaluate([file, bad], open_backbone(), networks, methods, keep_pictures=True)
 
 
 # --- one photo -----------------------------------------------------------------------------------------
@@ -182,11 +182,11 @@ def test_the_csv_has_1_line_a_photo_and_method_and_the_sheet_3_columns(found, tm
     assert evaluation.contact_sheet(found).size == (3 * evaluation.THUMB, evaluation.THUMB + 14)
 
 
-def test_nothing_to_measure_is_a_sentence(tmp_path, photo, judges):
+def test_nothing_to_measure_is_a_sentence(tmp_path, photo, networks):
     with pytest.raises(Img2TabError, match="There is no photo"):
-        evaluation.evaluate([], None, judges, {"encoder": None})
+        evaluation.evaluate([], None, networks, {"encoder": None})
     with pytest.raises(Img2TabError, match="way of reconstructing"):
-        evaluation.evaluate([photo[0]], None, judges, {})
+        evaluation.evaluate([photo[0]], None, networks, {})
 
 
 # --- the badge -----------------------------------------------------------------------------------------
@@ -197,8 +197,8 @@ def test_a_picture_is_0_from_itself_by_both_of_the_badges_measures(studio):
     descriptor = weights.open_descriptor()
     assert quality.identity_distance(descriptor, face, face) < 1e-5 and abs(quality.difference(face, face)) < 1e-9
     assert quality.identity_distance(descriptor, face, other) > 0.6
-    assert quality.judge(descriptor, face, face).word == "good"
-    assert quality.judge(descriptor, face, other).word == "poor"
+    assert quality.assess(descriptor, face, face).word == "good"
+    assert quality.assess(descriptor, face, other).word == "poor"
 
 
 # --- the second identity -------------------------------------------------------------------------------
@@ -294,4 +294,4 @@ def test_the_badge_needs_both_a_distance_and_a_difference_below_its_borders(monk
     monkeypatch.setattr(quality, "identity_distance", lambda *pictures: distance)
     monkeypatch.setattr(quality, "difference", lambda *pictures: apart)
     face = np.zeros((256, 256, 3), np.uint8)
-    assert quality.judge(None, face, face).word == word
+    assert quality.assess(None, face, face).word == word

@@ -181,7 +181,7 @@ def test_features_of_16_bits_are_not_taken_up_by_an_exact_picture(generator, cod
     monkeypatch.setattr(rendering, "_knows_bfloat16", lambda: True)
     reuse, code = Reuse(FeatureCache(), "weights", (16,)), [code_of(codes)]
     expected = rendering.draw_raw(generator, code, size=128)
-    draft = rendering.draw_raw(generator, code, size=128, reuse=reuse, care="draft")
+    draft = rendering.draw_raw(generator, code, size=128, reuse=reuse, precision="draft")
     assert 0 < np.abs(draft - expected).max() < 16 / 127.5
     assert np.abs(rendering.draw_raw(generator, code, size=128, reuse=reuse) - expected).max() < CLOSE
     assert len(reuse.cache) == 2
@@ -192,7 +192,7 @@ def test_a_machine_without_bfloat16_draws_every_picture_exactly_and_a_graphics_c
 ):
     monkeypatch.setattr(rendering, "_knows_bfloat16", lambda: False)
     cpu, card = torch.device("cpu"), torch.device("cuda")
-    assert all(rendering.low_of(generator, cpu, care) is None for care in ("exact", "close", "draft"))
+    assert all(rendering.low_of(generator, cpu, precision) is None for precision in ("exact", "close", "draft"))
     assert rendering.low_of(generator, card, "exact") is None
     assert rendering.low_of(generator, card, "close") == Low(torch.float16, 16)
     assert rendering.low_of(small[0], card, "close") == Low(torch.bfloat16, 14)
@@ -252,9 +252,9 @@ def test_edits_of_a_stylegan2_at_1024_px_are_the_plain_pictures_within_1e_5_of_t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("care", ["close_from", "draft_from"])
+@pytest.mark.parametrize("precision", ["close_from", "draft_from"])
 def test_16_bits_in_the_last_layers_of_a_stylegan2_at_1024_px_move_no_pixel_by_more_than_2_of_255_levels(
-    seeded_file, other_home, monkeypatch, care
+    seeded_file, other_home, monkeypatch, precision
 ):
     from img2tab_core.backbones import backbone
 
@@ -262,7 +262,7 @@ def test_16_bits_in_the_last_layers_of_a_stylegan2_at_1024_px_move_no_pixel_by_m
     network = backbone.open_backbone(str(seeded_file(1024))).generator
     code = network.styles(network.mapping(torch.ones(1, 512)))
     expected = network.synthesis(code)
-    found = network.synthesis(code, low=Low(torch.bfloat16, getattr(network, care)[torch.bfloat16]))
+    found = network.synthesis(code, low=Low(torch.bfloat16, getattr(network, precision)[torch.bfloat16]))
     level = (expected.max() - expected.min()) / 255  # random weights draw from -14 to 6
     assert 0 < furthest(found, expected) / level <= 2
 

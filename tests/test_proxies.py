@@ -1,4 +1,4 @@
-"""Proxies by hand: shifts one can add up, draws one can count, families one can see, a curve that must fall."""
+"""Proxies by hand: shifts one can add up, samples one can count, families one can see, a curve that must fall."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from img2tab_core.audits.stand_ins import correlated, families, took_over
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
-from img2tab_core.tables.draws import balanced_rows, biased_rows
+from img2tab_core.tables.sampling import balanced_rows, biased_rows
 
 N, D = 1200, 40
 TARGET, GROUP, CONSTANT = (0, 1), (5, 6, 7), 39
@@ -323,7 +323,7 @@ def test_joined_curves_have_the_trials_of_both_and_an_interval():
         joined([_curve((0, 0.8, 0.3)), _curve((1, 0.8, 0.3))])
 
 
-# --- draws ----------------------------------------------------------------------------------------------
+# --- samples --------------------------------------------------------------------------------------------
 
 
 def test_of_200_biased_faces_90_and_90_go_with_the_group_and_10_and_10_do_not(table, labels):
@@ -353,10 +353,10 @@ def test_a_balanced_draw_is_equal_over_the_four_cells_and_as_large_as_the_smalle
     assert len(balanced_rows(*labels, known, count=40)) == 40
 
 
-def test_more_faces_than_there_are_cannot_be_drawn(table, labels):
-    with pytest.raises(Img2TabError, match="Draw fewer"):
+def test_more_faces_than_there_are_cannot_be_sampled(table, labels):
+    with pytest.raises(Img2TabError, match="Sample fewer"):
         biased_rows(*labels, table.rows("train"), count=5000)
-    with pytest.raises(Img2TabError, match="Draw fewer"):
+    with pytest.raises(Img2TabError, match="Sample fewer"):
         balanced_rows(*labels, table.rows("test"), count=5000)
     with pytest.raises(Img2TabError, match="share must be"):
         biased_rows(*labels, table.rows("train"), share=1)

@@ -1,4 +1,4 @@
-"""A first answer at once: codes rounded once and kept, a screen whose price is measured, the full result after it."""
+"""A first answer at once: codes quantized once and kept, a screen whose price is measured, the full result after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Metrics, Target
 from img2tab_core.classifiers import catboost, quick, runs
-from img2tab_core.classifiers.catboost import CatBoostConcepts, GpuConcepts, Rounded
+from img2tab_core.classifiers.catboost import CatBoostConcepts, GpuConcepts, QuantizedPool
 from img2tab_core.classifiers.quick import Screen
 from img2tab_core.studio import DEFAULT_BACKBONE, Studio
 
@@ -67,11 +67,11 @@ def door(home):
 
 
 @pytest.fixture
-def never_rounded(monkeypatch):
+def never_quantized(monkeypatch):
     """A call that must not happen any more."""
 
     def forbid():
-        monkeypatch.setattr(Rounded, "of", lambda *args, **options: pytest.fail("codes were rounded again"))
+        monkeypatch.setattr(QuantizedPool, "of", lambda *args, **options: pytest.fail("codes were quantized again"))
 
     return forbid
 
@@ -118,11 +118,11 @@ def test_the_first_answer_is_marked_quick_and_the_full_run_that_follows_is_that_
     assert same(full, Studio().train(table, "warm", excluded=frozenset({7}), seed=1), table)
 
 
-def test_excluding_one_more_concept_reads_no_style_code_and_rounds_none(door, never_rounded):
+def test_excluding_one_more_concept_reads_no_style_code_and_rounds_none(door, never_quantized):
     table = door.table("toy")
     door.prepare(table, "warm")
     blind, plain = poisoned(table), Studio()
-    never_rounded()
+    never_quantized()
     for excluded in (frozenset(), frozenset({3}), frozenset({3, 7})):
         seen = []
         full = door.train_live(blind, "warm", excluded=excluded, on_quick=seen.append)
@@ -131,21 +131,21 @@ def test_excluding_one_more_concept_reads_no_style_code_and_rounds_none(door, ne
         assert {3, 7} - excluded <= set(seen[0].classifier.screened_.tolist())
 
 
-def test_a_poisoned_table_is_noticed_where_nothing_was_rounded(door):
+def test_a_poisoned_table_is_noticed_where_nothing_was_quantized(door):
     table = door.table("toy")
-    door.scores(door.run(table, "warm"))  # distances are known, codes are not rounded
+    door.scores(door.run(table, "warm"))  # distances are known, codes are not quantized
     with pytest.raises(Img2TabError, match="finite numbers"):
         door.train_quick(poisoned(table), "warm")
 
 
-def test_a_quick_run_before_and_after_rounding_is_the_same_to_the_last_bit(door):
+def test_a_quick_run_before_and_after_quantizing_is_the_same_to_the_last_bit(door):
     table = door.table("toy")
     before = door.train_quick(table, "warm", excluded=frozenset({11}))
     door._codes(table, "warm", make=True)
     assert same(before, door.train_quick(table, "warm", excluded=frozenset({11})), table)
 
 
-def test_the_standing_run_is_the_same_whether_or_not_its_codes_were_rounded(door, home):
+def test_the_standing_run_is_the_same_whether_or_not_its_codes_were_quantized(door, home):
     table = door.table("toy")
     standing = door.run(table, "warm")
     door.prepare(table, "warm")
@@ -154,26 +154,26 @@ def test_the_standing_run_is_the_same_whether_or_not_its_codes_were_rounded(door
     assert same(Studio().run(table, "warm"), standing, table)
 
 
-def test_a_second_target_has_codes_of_its_own_and_the_memory_keeps_one(door, never_rounded):
+def test_a_second_target_has_codes_of_its_own_and_the_memory_keeps_one(door, never_quantized):
     table = door.table("toy")
     for target in ("warm", "tall", "warm"):
         door._codes(table, target, make=True)
-        assert list(door._rounded) == [quick.key_of(table, target)]
-    never_rounded()
+        assert list(door._pools) == [quick.key_of(table, target)]
+    never_quantized()
     assert door._codes(table, "tall", make=True) is not None
 
 
-def test_another_process_finds_the_codes_on_disk(door, home, never_rounded):
+def test_another_process_finds_the_codes_on_disk(door, home, never_quantized):
     table = door.table("toy")
     first = door.prepare(table, "warm")
-    (folder,) = (home / "rounded").iterdir()
+    (folder,) = (home / "quantized").iterdir()
     assert sorted(file.name for file in folder.iterdir()) == [
         "about.json",
         "channels.json",
         "train.pool",
         "unseen.pool",
     ]
-    never_rounded()
+    never_quantized()
     fresh = Studio()
     again = fresh.table("toy")
     fresh.distances(again, "warm")
@@ -182,11 +182,11 @@ def test_another_process_finds_the_codes_on_disk(door, home, never_rounded):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "half", "gone"])
-def test_damaged_codes_are_rounded_again_to_the_same_classifier(door, home, damage):
+def test_damaged_codes_are_quantized_again_to_the_same_classifier(door, home, damage):
     table = door.table("toy")
     standing = door.run(table, "warm")
     door._codes(table, "warm", make=True)
-    (folder,) = (home / "rounded").iterdir()
+    (folder,) = (home / "quantized").iterdir()
     file = folder / "train.pool"
     good = file.read_bytes()
     if damage == "gone":
@@ -218,16 +218,16 @@ def test_codes_of_4_targets_stay_on_disk_and_those_used_longest_ago_go(door, hom
     codes = door._codes(table, "warm", make=True)
     many = [replace(table, key=f"toy-{i}") for i in range(6)]
     for when, one in enumerate(many):
-        assert quick.store_rounded(one, "warm", codes)
+        assert quick.store_pool(one, "warm", codes)
         os.utime(quick._folder(one, "warm"), (1e9 + when, 1e9 + when))
         if when == 3:
-            assert quick.stored_rounded(many[1], "warm") is not None  # used: now it is the latest
-    assert [quick.stored_rounded(one, "warm") is not None for one in many] == [False, True, False, True, True, True]
-    assert len(list((home / "rounded").iterdir())) == 4
+            assert quick.stored_pool(many[1], "warm") is not None  # used: now it is the latest
+    assert [quick.stored_pool(one, "warm") is not None for one in many] == [False, True, False, True, True, True]
+    assert len(list((home / "quantized").iterdir())) == 4
 
 
 def test_where_nothing_can_be_written_everything_goes_on_without(door, home, monkeypatch):
-    (home / "rounded").write_text("in the way")
+    (home / "quantized").write_text("in the way")
     (home / "screens").write_text("in the way")
     table = door.table("toy")
     screen = door.prepare(table, "warm")
@@ -240,13 +240,13 @@ def test_a_writer_that_fails_leaves_nothing_behind(door, home, monkeypatch):
         (folder / "train.pool").write_text("half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Rounded, "write", half)
+    monkeypatch.setattr(QuantizedPool, "write", half)
     table = door.table("toy")
     assert door._codes(table, "warm", make=True) is not None
-    assert list((home / "rounded").iterdir()) == []
+    assert list((home / "quantized").iterdir()) == []
 
 
-def test_of_a_table_over_the_budget_the_first_channels_are_rounded_and_the_rest_is_trained_as_ever(
+def test_of_a_table_over_the_budget_the_first_channels_are_quantized_and_the_rest_is_trained_as_ever(
     door,
     monkeypatch,
 ):
@@ -258,14 +258,14 @@ def test_of_a_table_over_the_budget_the_first_channels_are_rounded_and_the_rest_
     monkeypatch.setattr(quick, "UNMEASURED", 100)
     seen = []
     full = door.train_live(table, "warm", on_quick=seen.append)
-    assert same(full, Studio().train(table, "warm"), table)  # all 200 channels, 50 of them not rounded
+    assert same(full, Studio().train(table, "warm"), table)  # all 200 channels, 50 of them not quantized
     assert seen[0].classifier.screened_.tolist() == sorted(order[:100])
-    assert seen[0].metrics == quick.measure(seen[0].classifier, table, "warm", rounded=None)
+    assert seen[0].metrics == quick.measure(seen[0].classifier, table, "warm", pool=None)
 
 
 def test_who_does_not_need_the_codes_does_not_wait_for_them(door):
     table = door.table("toy")
-    with door.making(("rounded", quick.key_of(table, "warm"))):
+    with door.making(("quantized", quick.key_of(table, "warm"))):
         assert door._codes(table, "warm") is None
         assert door.train_quick(table, "warm").quick
 
@@ -346,7 +346,7 @@ def test_the_fewest_concepts_that_lose_at_most_2_in_1000(door, monkeypatch, foun
     monkeypatch.setattr(
         quick, "accuracy", lambda asked, *args, **options: full if asked is model else found[asked.screen]
     )
-    screen = quick.choose(table, "warm", np.arange(2000), model, rounded=None)
+    screen = quick.choose(table, "warm", np.arange(2000), model, pool=None)
     assert (screen.count, screen.accuracy, screen.full) == (count, found[count], full)
     assert [one for one, _ in screen.measured] == tried
     assert screen.faces == len(tables.labelled(table, "warm", "validation")[0])
@@ -374,7 +374,7 @@ def test_the_price_of_a_screen_is_measured_on_validation_faces_once_and_kept(doo
 def test_a_table_without_validation_faces_has_no_price_to_show(door):
     table = door.table("toy")
     table = replace(table, split=np.where(table.split == 1, 2, table.split))
-    screen = quick.choose(table, "warm", np.arange(D), object(), rounded=None)
+    screen = quick.choose(table, "warm", np.arange(D), object(), pool=None)
     assert screen == Screen(D) and "not measured" in screen.sentence
 
 

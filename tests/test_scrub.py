@@ -270,7 +270,7 @@ def test_with_2_concepts_moved_the_strip_is_around_the_first(visit):
     likely = studio.predict(run, code).probability >= 0.5
     assert head["curve"][-1] == pytest.approx(both if likely else 1 - both, abs=1e-5)
     count, size = drawing.COARSE
-    frames = studio.strip(run, code, index, edits=[Edit(first, 8.0)], frames=count, size=size, care="draft")
+    frames = studio.strip(run, code, index, edits=[Edit(first, 8.0)], frames=count, size=size, precision="draft")
     job = _drawn(at, "coarse").session_state["visit.drawing"]["coarse"]
     assert job.result == scrub.strip_of(frames)
 

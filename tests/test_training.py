@@ -255,25 +255,25 @@ def stub_probes(count: int = 4) -> Probes:
     )
 
 
-def stub_judges(gender: int = 1) -> label_networks.Judges:
-    return label_networks.Judges(StubLabeller(gender), StubNetwork(), stub_probes())
+def stub_networks(gender: int = 1) -> label_networks.LabelNetworks:
+    return label_networks.LabelNetworks(StubLabeller(gender), StubNetwork(), stub_probes())
 
 
 def test_labels_of_96_faces_are_kept_under_their_version_and_version_1_reads_older_names(pairs, monkeypatch):
-    judges = stub_judges()
-    assert len(label_faces(pairs, judges, limit=1000)) == 96
-    label_faces(pairs, judges, limit=1000)
-    assert (judges.labeller.asked, judges.network.asked) == (96, 96)
+    networks = stub_networks()
+    assert len(label_faces(pairs, networks, limit=1000)) == 96
+    label_faces(pairs, networks, limit=1000)
+    assert (networks.labeller.asked, networks.network.asked) == (96, 96)
     (pairs / "labels-v1-0-96.parquet").rename(pairs / "labels-0-96.parquet")
-    label_faces(pairs, judges, limit=1000)
-    assert judges.labeller.asked == 96
+    label_faces(pairs, networks, limit=1000)
+    assert networks.labeller.asked == 96
     monkeypatch.setattr(build_population, "LABELS_VERSION", 2)
-    label_faces(pairs, judges, limit=1000)
-    assert judges.labeller.asked == 192 and (pairs / "labels-v2-0-96.parquet").is_file()
-    assert judges.network.asked == 96  # each kind of measure has its own version
+    label_faces(pairs, networks, limit=1000)
+    assert networks.labeller.asked == 192 and (pairs / "labels-v2-0-96.parquet").is_file()
+    assert networks.network.asked == 96  # each kind of measure has its own version
     monkeypatch.setattr(build_population, "OPINIONS_VERSION", 2)
-    label_faces(pairs, judges, limit=1000)
-    assert (judges.labeller.asked, judges.network.asked) == (192, 192)
+    label_faces(pairs, networks, limit=1000)
+    assert (networks.labeller.asked, networks.network.asked) == (192, 192)
 
 
 def test_of_96_faces_a_folder_gives_what_take_says_and_another_number_is_a_sentence(pairs):
@@ -358,7 +358,7 @@ def portraits(tmp_path):
 def test_a_portrait_without_recorded_gender_takes_no_part_in_the_agreement(portraits, monkeypatch):
     monkeypatch.setattr(real_photos, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
     monkeypatch.setattr(agreement, "is_held_out", lambda photo: photo.stem == "d")
-    everyone, held_out = agreement.measure_labels(stub_judges(), portraits, portraits)
+    everyone, held_out = agreement.measure_labels(stub_networks(), portraits, portraits)
     assert everyone[2] == "3 of 3 known" and everyone[3].startswith("66.7% agree")
     assert held_out[2] == "1 of 1 known" and held_out[1].endswith("the third held out")
 
@@ -366,7 +366,7 @@ def test_a_portrait_without_recorded_gender_takes_no_part_in_the_agreement(portr
 def test_age_is_compared_with_4_recorded_ages_and_with_years_of_birth_by_rank(tmp_path, monkeypatch):
     monkeypatch.setattr(real_photos, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
     (tmp_path / "labels.csv").write_text("face_id,face_age,face_gender\na,20,male\nb,40,male\nc,50,male\nd,34,male\n")
-    rows = {row[0]: row for row in agreement.measure_labels(stub_judges(), tmp_path, tmp_path)}
+    rows = {row[0]: row for row in agreement.measure_labels(stub_networks(), tmp_path, tmp_path)}
     assert rows["perceived_age"][3] == "mean difference +4.0 years, mean absolute 9.0"
     assert rows["young"][3].startswith("75.0% agree")
     (tmp_path / "labels.csv").write_text("image,gender,birthday\na.jpg,M,1950-01-02\nb.jpg,M,1960-01-02\nc.jpg,M,\n")

@@ -65,14 +65,14 @@ def curve(run: Run, code: StyleCode, index: int, edits: visit.FaceEdits) -> tupl
 def _strip(run: Run, code: StyleCode, index: int, others: visit.FaceEdits, frames: int, size: int) -> Job[Strip]:
     door, edits = studio(), visit.combined(run, others)
     return _drawing(
-        size, lambda: strip_of(door.strip(run, code, index, edits=edits, frames=frames, size=size, care="draft"))
+        size, lambda: strip_of(door.strip(run, code, index, edits=edits, frames=frames, size=size, precision="draft"))
     )
 
 
 @st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> Job[bytes]:
     door, moved = studio(), visit.combined(run, edits)
-    return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, care="close")))
+    return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, precision="close")))
 
 
 def _drawing(size: int, draw: Callable[[], T]) -> Job[T]:

@@ -114,7 +114,7 @@ def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Predic
 # a tenth of a second: a spinner would only make the page jump at every move of the slider
 @st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def render(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits(), size: int = 256) -> np.ndarray:
-    return studio().render(code, combined(run, edits), size=size, care="close")
+    return studio().render(code, combined(run, edits), size=size, precision="close")
 
 
 @st.cache_data(show_spinner="Trying a known edit…", max_entries=64, hash_funcs=_KEYS)

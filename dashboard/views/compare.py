@@ -48,7 +48,8 @@ def _choices() -> None:
             key="compare.seeds",
             persist_state="session",
             width=110,
-            help="Each seed draws the training faces anew and sets the classifier's own random numbers; the intervals "
+            help="Each seed samples the training faces anew and sets the classifier's own random numbers; the "
+            "intervals "
             "are over the seeds. With one seed there is no interval.",
         )
         faces = st.selectbox(
@@ -59,7 +60,7 @@ def _choices() -> None:
             format_func=lambda count: "All" if count is None else f"{count:,}",
             persist_state="session",
             width=130,
-            help="How many faces each seed draws from the training split. All takes minutes for some classifiers.",
+            help="How many faces each seed samples from the training split. All takes minutes for some classifiers.",
         )
     job = training_state.comparing()
     if job is not None and job.state == "running":
@@ -112,9 +113,9 @@ def _result(found: Comparison) -> None:
 def _sentence(found: Comparison, shown: list[Contender], position: int) -> str:
     """Who judges best, whose importance finds most, and whether the intervals tell them apart."""
     k = found.ks[position]
-    judge = max(shown, key=lambda one: one.estimate("accuracy").mean)
+    best = max(shown, key=lambda one: one.estimate("accuracy").mean)
     finder = max(shown, key=lambda one: one.estimate_at("overlap", position).mean)
-    accuracy, overlap = judge.estimate("accuracy"), finder.estimate_at("overlap", position)
+    accuracy, overlap = best.estimate("accuracy"), finder.estimate_at("overlap", position)
     near = [
         one.title
         for one in shown
@@ -124,11 +125,11 @@ def _sentence(found: Comparison, shown: list[Contender], position: int) -> str:
         {
             KINDS[one.kind].title
             for one in shown
-            if one.kind != judge.kind and accuracy.low is not None and one.estimate("accuracy").high >= accuracy.low
+            if one.kind != best.kind and accuracy.low is not None and one.estimate("accuracy").high >= accuracy.low
         }
     )
     said = (
-        f"**{KINDS[judge.kind].title}** judges best, {page_words.percent(accuracy.mean)} of the test faces"
+        f"**{KINDS[best.kind].title}** judges best, {page_words.percent(accuracy.mean)} of the test faces"
         + (f"; the intervals of {_list(close)} overlap with its own" if close else "")
         + ". "
         f"**{finder.title}**’s importance finds most: {page_words.percent(overlap.mean, 0)} of the {k} concepts "

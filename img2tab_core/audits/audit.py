@@ -53,14 +53,19 @@ def audit(
     faces = faces_of(labels, probability, groups, thresholds)
     report(0.0, "Measuring every group")
     points = _points(faces)
-    draws = resampled(faces, repeats=int(repeats), seed=seed, report=report, cancelled=cancelled)
+    resamples = resampled(faces, repeats=int(repeats), seed=seed, report=report, cancelled=cancelled)
     by_group = tuple(
-        _group_audit(name, faces, faces.parts[code], faces.cuts[name], points.values[code], draws[code])
+        _group_audit(name, faces, faces.parts[code], faces.cuts[name], points.values[code], resamples[code])
         for code, name in enumerate(faces.names)
     )
     cuts = set(faces.cuts.values())
     overall = _group_audit(
-        EVERYONE, faces, slice(0, len(faces.labels)), cuts.pop() if len(cuts) == 1 else None, points.overall, draws[-1]
+        EVERYONE,
+        faces,
+        slice(0, len(faces.labels)),
+        cuts.pop() if len(cuts) == 1 else None,
+        points.overall,
+        resamples[-1],
     )
     report(1.0, "Audited")
     return Audit(
@@ -70,7 +75,7 @@ def audit(
         ungrouped=faces.ungrouped,
         overall=overall,
         by_group=by_group,
-        gaps=gaps_with_intervals(by_group, points.gaps, draws[:-1]),
+        gaps=gaps_with_intervals(by_group, points.gaps, resamples[:-1]),
         repeats=int(repeats),
         seed=int(seed),
     )
@@ -135,7 +140,7 @@ def _group_audit(
     part: slice,
     threshold: float | None,
     values: dict[str, float],
-    draws: dict[str, np.ndarray],
+    resamples: dict[str, np.ndarray],
 ) -> GroupAudit:
     labels, probability = faces.labels[part], faces.probability[part]
     ones = int(labels.sum())
@@ -147,7 +152,7 @@ def _group_audit(
         measures={
             metric: with_interval(
                 values[metric],
-                draws[metric],
+                resamples[metric],
                 why=NEEDS[metric] if len(labels) else "no faces",
                 reflected=metric == "calibration_error",
             )

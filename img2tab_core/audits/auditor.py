@@ -59,14 +59,14 @@ class Auditor:
         repeats: int = 1000,
     ) -> Audit:
         """What a run does to each group of the test faces, and how far apart the groups are."""
-        rows, labels, probability = self.studio.judged(run)
+        rows, labels, probability = self.studio.test_answers(run)
         return audit.audit(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats
         )
 
     def threshold_cost(self, run: Run, sensitive: Sequence[str], thresholds: Thresholds) -> ThresholdCost:
         """What thresholds, one for all or one per group, cost against 0.5."""
-        rows, labels, probability = self.studio.judged(run)
+        rows, labels, probability = self.studio.test_answers(run)
         return threshold_costs.threshold_cost(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds
         )
@@ -76,7 +76,7 @@ class Auditor:
 
         By the names of `gaps.GAPS`, and "accuracy"; None where it cannot be measured.
         """
-        rows, labels, probability = self.studio.judged(run)
+        rows, labels, probability = self.studio.test_answers(run)
         groups = crossed(self.groups(run, sensitive, rows))
         known = groups.codes >= 0
         said = (probability > STANDARD)[known]
@@ -250,9 +250,9 @@ class Auditor:
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> remedies.Remedies:
-        """What a run excludes beside the standard remedies: the same draws of training faces, the same test faces.
+        """What a run excludes beside the standard remedies: the same samples of training faces, the same test faces.
 
-        faces: that each seed draws of the training faces, all where there are fewer.
+        faces: that each seed samples of the training faces, all where there are fewer.
         """
         table = self.studio.table(run.table)
         about = tables.target_of(table, sensitive)
@@ -260,7 +260,7 @@ class Auditor:
         groups = Groups(about.title, about.classes, table.labels[sensitive].to_numpy())
         rows, _ = tables.labelled(table, run.target, "train")
         rows = rows[groups.codes[rows] >= 0]
-        draws = {
+        samples = {
             seed: np.sort(np.random.default_rng(seed).choice(rows, min(faces, len(rows)), replace=False))
             for seed in range(seeds)
         }
@@ -268,7 +268,7 @@ class Auditor:
             table.psi,
             labels,
             groups,
-            train=draws,
+            train=samples,
             test=tables.labelled(table, run.target, "test")[0],
             extra=[remedies.excluding(run.excluded, title=OURS)] if run.excluded else [],
             progress=progress,

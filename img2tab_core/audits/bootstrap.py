@@ -44,40 +44,40 @@ def resampled(
     return [{name: np.concatenate([chunk[name] for chunk in chunks]) for name in METRICS} for chunks in found]
 
 
-def with_interval(value: float, draws: np.ndarray, *, why: str, reflected: bool) -> Measure:
-    """A metric of a group with its percentile interval; draws (repeats,); why it is not there where it is NaN."""
+def with_interval(value: float, resamples: np.ndarray, *, why: str, reflected: bool) -> Measure:
+    """A metric of a group with its percentile interval; resamples (repeats,); why it is not there where it is NaN."""
     if np.isnan(value):
         return Measure(None, None, None, why)
-    known = draws[~np.isnan(draws)]
+    known = resamples[~np.isnan(resamples)]
     if not len(known):
         return Measure(value, None, None, "no resample could be measured")
     low, high = (float(bound) for bound in np.quantile(known, (_TAIL, 1 - _TAIL)))
     if reflected:
         low, high = max(2 * value - high, 0.0), max(2 * value - low, 0.0)
     note = ""
-    if len(known) < len(draws):
-        note = f"{len(known):,} of {len(draws):,} resamples could be measured"
+    if len(known) < len(resamples):
+        note = f"{len(known):,} of {len(resamples):,} resamples could be measured"
     elif low == high:
         note = "every resample gives the same, which does not make it certain"
     return Measure(value, min(low, value), max(high, value), note)
 
 
 def gaps_with_intervals(
-    by_group: tuple[GroupAudit, ...], values: dict[str, float], draws: list[dict[str, np.ndarray]]
+    by_group: tuple[GroupAudit, ...], values: dict[str, float], resamples: list[dict[str, np.ndarray]]
 ) -> dict[str, Measure]:
-    """Every gap; values: of each by its name; draws: the metrics' resamples of each group."""
-    return {name: _gap(name, by_group, values[name], draws) for name in GAPS}
+    """Every gap; values: of each by its name; resamples: the metrics' resamples of each group."""
+    return {name: _gap(name, by_group, values[name], resamples) for name in GAPS}
 
 
 def _times(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
-    """How often each of n faces is drawn when n are drawn with replacement, `size` times over; int64 (size, n)."""
-    drawn = rng.integers(n, size=(size, n)) if n else np.empty((size, 0), np.int64)
-    drawn += n * np.arange(size)[:, None]
-    return np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+    """How often each of n faces is sampled when n are sampled with replacement, `size` times over; int64 (size, n)."""
+    sampled = rng.integers(n, size=(size, n)) if n else np.empty((size, 0), np.int64)
+    sampled += n * np.arange(size)[:, None]
+    return np.bincount(sampled.ravel(), minlength=size * n).reshape(size, n)
 
 
 class _Counted:
-    """Some faces prepared so that all their metrics follow from how often each of them was drawn."""
+    """Some faces prepared so that all their metrics follow from how often each of them was sampled."""
 
     def __init__(self, faces: Faces, part: slice) -> None:
         labels, probability = faces.labels[part], faces.probability[part]
@@ -113,8 +113,8 @@ class _Counted:
         return np.divide(right, pairs, out=np.full(len(times), np.nan), where=pairs > 0)
 
 
-def _gap(name: str, by_group: tuple[GroupAudit, ...], value: float, draws: list[dict[str, np.ndarray]]) -> Measure:
-    """One gap; draws: the metrics' resamples of each group."""
+def _gap(name: str, by_group: tuple[GroupAudit, ...], value: float, resamples: list[dict[str, np.ndarray]]) -> Measure:
+    """One gap; resamples: the metrics' resamples of each group."""
     rates = RATES_OF_GAP.get(name, ("accuracy",))
     known = {
         rate: [code for code, one in enumerate(by_group) if one.measures[rate].value is not None] for rate in rates
@@ -129,14 +129,14 @@ def _gap(name: str, by_group: tuple[GroupAudit, ...], value: float, draws: list[
                 f"at least two groups are needed, and {why}" if known[rate] else f"no group has it: {NEEDS[rate]}",
             )
     if name == "worst_accuracy":
-        each = np.stack([draws[code]["accuracy"] for code in known["accuracy"]])  # (groups, repeats)
+        each = np.stack([resamples[code]["accuracy"] for code in known["accuracy"]])  # (groups, repeats)
         low = float(np.quantile(each, _TAIL / len(each), axis=1).min())
         high = float(np.quantile(each, 1 - _TAIL, axis=1).min())
     else:
         low, high = _furthest(
             np.stack(
                 [
-                    draws[one][rate] - draws[other][rate]
+                    resamples[one][rate] - resamples[other][rate]
                     for rate in rates
                     for one, other in itertools.combinations(known[rate], 2)
                 ]

@@ -11,7 +11,7 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import StyleTable, read_only
 from img2tab_core.concepts import scores, wasserstein
 from img2tab_core.concepts.scores import BLOCK
-from img2tab_core.tables.draws import CELLS, known_rows
+from img2tab_core.tables.sampling import CELLS, known_rows
 
 THRESHOLD = 0.05  # standard deviations, see `suggest`
 RATIO = 0.15  # of the distance between the target's classes, see `suggest`

@@ -15,7 +15,7 @@ from img2tab_core.base.jobs import Report
 from img2tab_core.base.records import StyleTable
 from img2tab_core.classifiers.catboost import CatBoostConcepts
 from img2tab_core.concepts import scores, wasserstein
-from img2tab_core.tables.draws import balanced_rows, known_rows
+from img2tab_core.tables.sampling import balanced_rows, known_rows
 
 COUNTS = (0, 10, 100, 500, 1500, 3000, 4500, 5500, 6000, 6250, 6500)
 QUICK_COLUMNS, QUICK_TREES, QUICK_DEPTH, QUICK_RATE = 512, 200, 6, 0.1
@@ -82,7 +82,7 @@ def exclusion_curve(
     """Exclude the first so many channels of a ranking, retrain quickly, and measure; once for every count and seed.
 
     ranking: channel indices, what to exclude first at the front, each once. counts: those that leave no channel are
-    left out. train_rows: None for all training faces. test_rows: None for validation faces drawn equally from the four
+    left out. train_rows: None for all training faces. test_rows: None for validation faces, equally many from the four
     cells, on which accuracy does not reward going by the group. seeds: of the classifier; rows are the same for all,
     so intervals say what the seed does (join the curves of several draws for more). The quick retrain: the best
     `columns` of the channels left by Wasserstein-1 between the classes of the training faces, `trees` CatBoost trees.
@@ -135,7 +135,7 @@ def exclusion_curve(
 
 
 def joined(curves: Sequence[ExclusionCurve]) -> ExclusionCurve:
-    """Curves over the same counts, such as of several draws of training faces, as one with all their trials."""
+    """Curves over the same counts, such as of several samples of training faces, as one with all their trials."""
     if not curves or len({tuple(point.count for point in curve.points) for curve in curves}) != 1:
         raise Img2TabError("Curves to join must be of the same counts, and there must be one. Compute them again.")
     points = tuple(

@@ -14,7 +14,7 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import StyleTable, read_only
 from img2tab_core.concepts import wasserstein
 from img2tab_core.concepts.scores import BLOCK, divided
-from img2tab_core.tables.draws import drawn, labelled_rows
+from img2tab_core.tables.sampling import labelled_rows, sampled
 
 PROBE_FACES = 2500  # a probe on more is hardly better and takes the square of the time
 PENALTY = 0.01  # of the probe, in multiples of what one face adds to its own row
@@ -61,11 +61,11 @@ def probe(
     rows: np.ndarray | None = None,
     seed: int = 0,
 ) -> Probe:
-    """Ridge regression of the group on the channels left, standardised; of more than 2,500 faces so many are drawn.
+    """Ridge regression of the group on the channels left, standardised; of more than 2,500 faces so many are sampled.
 
     rows: (n,) row numbers, None for all training faces.
     """
-    return _fitted(table, *_drawn_of(table, sensitive, rows, seed), excluded=excluded)
+    return _fitted(table, *_sampled_of(table, sensitive, rows, seed), excluded=excluded)
 
 
 def readable(
@@ -81,7 +81,7 @@ def readable(
 
     rows: the probe is fitted on, None for all training faces; test_rows: it is measured on, None for validation.
     """
-    rows, groups = _drawn_of(table, sensitive, rows, seed)
+    rows, groups = _sampled_of(table, sensitive, rows, seed)
     test_rows, test_groups = labelled_rows(
         table, sensitive, table.rows("validation") if test_rows is None else test_rows
     )
@@ -104,9 +104,9 @@ def readable(
     return Readable(auc, low, high, number, (len(rows), len(test_rows)), sentence)
 
 
-def _drawn_of(table: StyleTable, name: str, rows: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _sampled_of(table: StyleTable, name: str, rows: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rows, groups = labelled_rows(table, name, rows)
-    return drawn(rows, PROBE_FACES, seed=seed, beside=groups)
+    return sampled(rows, PROBE_FACES, seed=seed, beside=groups)
 
 
 def _fitted(table: StyleTable, rows: np.ndarray, groups: np.ndarray, *, excluded: Collection[int]) -> Probe:

@@ -276,7 +276,7 @@ def compare_remedies(
 
     codes: (N, D) style units, a memory map is read only as far as needed. labels: (N,) of 0 and 1, -1 where unknown.
     groups: of the N faces. train: seed -> row numbers of its training faces; with the same faces for each seed a
-    logistic regression repeats itself, and the interval of what is not drawn by chance has no width. test: row numbers;
+    logistic regression repeats itself, and the interval of what is not left to chance has no width. test: row numbers;
     rows with unknown label or group are left out. columns: how many channels everyone uses, the best by Wasserstein-1
     between the classes of that seed's training faces (of those left, where channels are excluded).
 

@@ -12,7 +12,7 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import StyleTable
 from img2tab_core.concepts import scores
 from img2tab_core.concepts.scores import divided
-from img2tab_core.tables.draws import drawn, labelled_rows
+from img2tab_core.tables.sampling import labelled_rows, sampled
 
 FAMILY_FACES = 1000  # a correlation is then known to about 0.03
 CORRELATED_FACES = 3000
@@ -97,13 +97,13 @@ def correlated(
 ) -> tuple[Link, ...]:
     """The channels left that go most with an excluded one, by the size of the partial correlation given the target.
 
-    rows: (n,) row numbers, None for training faces; of more than 3,000 faces so many are drawn.
+    rows: (n,) row numbers, None for training faces; of more than 3,000 faces so many are sampled.
     """
     out, left = divided(excluded, table.psi.shape[1])
     if not len(out):
         return ()
     rows, labels = labelled_rows(table, target, rows)
-    rows, labels = drawn(rows, CORRELATED_FACES, seed=seed, beside=labels)
+    rows, labels = sampled(rows, CORRELATED_FACES, seed=seed, beside=labels)
     codes = table.psi.T.take(rows, axis=1)  # (D, n)
     gone = _standardised(codes[out], labels)  # (e, n), rows of length 1
     best, partner = np.zeros(len(left)), np.zeros(len(left), np.int64)
@@ -122,11 +122,11 @@ def families(
 ) -> Families:
     """Channels grouped by average linkage on 1 - |correlation|, joined while the mean |correlation| is at `likeness`.
 
-    rows: (n,) row numbers, None for training faces; of more than 1,000 so many are drawn.
+    rows: (n,) row numbers, None for training faces; of more than 1,000 so many are sampled.
     """
     if not 0 < likeness <= 1:
         raise Img2TabError(f"likeness must be above 0 and at most 1, got {likeness}.")
-    (rows,) = drawn(table.rows("train") if rows is None else np.asarray(rows), FAMILY_FACES, seed=seed)
+    (rows,) = sampled(table.rows("train") if rows is None else np.asarray(rows), FAMILY_FACES, seed=seed)
     unit = _standardised(table.psi.T.take(rows, axis=1), np.zeros(len(rows), np.int8))
     like = np.abs(unit @ unit.T)  # (D, D) float32, 0 for a channel without spread
     width = len(like)

@@ -17,7 +17,7 @@ from img2tab_core.audits import carriers, remedies
 from img2tab_core.audits.groups import Groups
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import StyleTable, digest
-from img2tab_core.tables import draws
+from img2tab_core.tables import sampling
 
 OURS = "Suggested exclusion (ours)"
 TARGET, SENSITIVE = "smiling", "perceived_gender"
@@ -47,7 +47,7 @@ def worked_example(
     tables.target_of(table, target)
     labels, groups = (table.labels[name].to_numpy() for name in (target, sensitive))
     train = {
-        seed: draws.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed)
+        seed: sampling.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed)
         for seed in seeds
     }
 
@@ -60,7 +60,7 @@ def worked_example(
         labels,
         Groups(about.title, about.classes, groups),
         train=train,
-        test=draws.balanced_rows(labels, groups, table.rows("test")),
+        test=sampling.balanced_rows(labels, groups, table.rows("test")),
         base=base,
         progress=progress,
         cancelled=cancelled,
@@ -87,9 +87,9 @@ def biased_table(
     about = [tables.target_of(table, name) for name in (target, sensitive)]
     labels, groups = (table.labels[name].to_numpy() for name in (target, sensitive))
     parts = (
-        draws.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed),
+        sampling.biased_rows(labels, groups, table.rows("train"), share=share, count=faces, seed=seed),
         table.rows("validation"),
-        draws.balanced_rows(labels, groups, table.rows("test"), seed=seed),
+        sampling.balanced_rows(labels, groups, table.rows("test"), seed=seed),
     )
     rows = np.concatenate(parts)
     order = np.argsort(rows)  # as they lie on disk

@@ -11,7 +11,7 @@ from img2tab_core.networks.face_descriptor import FaceDescriptor, chips_of
 from img2tab_core.networks.face_encoder import to_input
 
 WORDS = ("good", "partial", "poor")
-GOOD, PARTIAL = (0.40, 0.25), (0.60, 0.40)  # below which identity distance and difference; see `judge`
+GOOD, PARTIAL = (0.40, 0.25), (0.60, 0.40)  # below which identity distance and difference; see `assess`
 SENTENCES = {
     "good": "The reconstruction shows this person.",
     "partial": "The reconstruction shows somebody much like this person: main traits are kept, not all of them.",
@@ -20,7 +20,7 @@ SENTENCES = {
 }
 
 
-def judge(descriptor: FaceDescriptor, face: np.ndarray, drawn: np.ndarray) -> Quality:
+def assess(descriptor: FaceDescriptor, face: np.ndarray, drawn: np.ndarray) -> Quality:
     """The badge of a reconstruction; face and drawn uint8 (S, S, 3), aligned.
 
     good: the identity distance is below 0.40 and the pictures' difference below 0.25: whoever knows the person would

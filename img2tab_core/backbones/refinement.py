@@ -115,10 +115,10 @@ def refine(
     target = _picture(face, desk.device)  # (1, 3, S, S)
     with torch.no_grad():
         person = desk.descriptor(chips_of(_both(target)))  # (2, 128)
-    judge = _Judge(desk, recipe, target, person, torch.from_numpy(np.array(w, np.float32)).to(desk.device))
-    before = _likeness(desk, target, person, judge.start)
-    w_plus = judge.start.clone().requires_grad_(True)  # (1, L, 512)
-    best, least, since = judge.start, float("inf"), 0
+    objective = _Objective(desk, recipe, target, person, torch.from_numpy(np.array(w, np.float32)).to(desk.device))
+    before = _likeness(desk, target, person, objective.start)
+    w_plus = objective.start.clone().requires_grad_(True)  # (1, L, 512)
+    best, least, since = objective.start, float("inf"), 0
     optimiser = torch.optim.Adam([w_plus], lr=recipe.rate, betas=recipe.betas)
     step, why = 0, "budget"
     while True:
@@ -128,7 +128,7 @@ def refine(
         if stopped is not None and stopped():
             why = "cancelled"
             break
-        loss, identity = judge.loss(w_plus)
+        loss, identity = objective.loss(w_plus)
         value = float(loss.detach())
         since = 0 if value < least * (1 - recipe.gain) else since + 1
         if value < least:
@@ -145,7 +145,7 @@ def refine(
             progress(share, f"Step {step}: identity distance {before.identity:.2f} \N{RIGHTWARDS ARROW} {identity:.2f}")
     if step and why != "converged":
         with torch.no_grad():  # where the last step led is not judged yet
-            if float(judge.loss(w_plus)[0]) < least:
+            if float(objective.loss(w_plus)[0]) < least:
                 best = w_plus.detach().clone()
     after = _likeness(desk, target, person, best)
     if progress is not None:
@@ -154,7 +154,7 @@ def refine(
         w_plus=read_only(best[0].cpu().numpy()),
         before=before,
         after=after,
-        moved=_rms(best - judge.start) / desk.spread,
+        moved=_rms(best - objective.start) / desk.spread,
         layers=_rms(best - best.mean(dim=1, keepdim=True)) / desk.spread,
         steps=step,
         seconds=clock() - began,
@@ -185,7 +185,7 @@ def _check(
         raise Img2TabError(f"A refinement needs 1 step or more, got {steps}. Give 200.")
 
 
-class _Judge:
+class _Objective:
     """The loss of one face."""
 
     def __init__(self, desk: _Desk, recipe: Recipe, target: Tensor, person: Tensor, w: Tensor) -> None:

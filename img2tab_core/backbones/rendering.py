@@ -26,7 +26,7 @@ _copying = threading.Lock()
 # How near a picture comes to that of float32. exact: within rounding. close: within 2 of 255 levels, for a person who
 # looks at it. draft: up to 256 px within 8, half a level on average, for a frame that is scrubbed past. The last two
 # are faster where the machine computes with 16 bits, and exact elsewhere.
-Care = Literal["exact", "close", "draft"]
+Precision = Literal["exact", "close", "draft"]
 
 
 class Generator(Protocol):
@@ -61,14 +61,19 @@ def edited(code: StyleCode, edits: Sequence[Edit], stats: ChannelStats) -> Style
 
 @torch.inference_mode()
 def draw_raw(
-    generator: Generator, codes: Sequence[StyleCode], *, size: int, reuse: Reuse | None = None, care: Care = "exact"
+    generator: Generator,
+    codes: Sequence[StyleCode],
+    *,
+    size: int,
+    reuse: Reuse | None = None,
+    precision: Precision = "exact",
 ) -> np.ndarray:
     """Pictures of style codes, float32 (n, size, size, 3), RGB, nominal range [-1, 1], not clipped.
 
     reuse: None to compute every picture from its beginning.
     """
     generator, device = placed(generator)
-    low = low_of(generator, device, care)
+    low = low_of(generator, device, precision)
     if device.type != "cpu":  # many at once, and nothing kept: it is fast enough
         pictures = _card.do(_OnCard(generator, device, size, low), [code.values for code in codes])
         return np.stack(pictures)
@@ -141,14 +146,14 @@ def _copied(generator: nn.Module, device: torch.device) -> nn.Module:
     return copy.deepcopy(generator).to(device)
 
 
-def low_of(generator: Generator, device: torch.device, care: Care) -> Low | None:
+def low_of(generator: Generator, device: torch.device, precision: Precision) -> Low | None:
     """The style layers of a generator in which 16 bits are careful enough, None for none, or where they gain nothing.
 
     On a CPU bfloat16, which only some compute with; on a graphics card float16, whose error is an eighth of that.
     """
-    if care == "exact":
+    if precision == "exact":
         return None
-    layers = generator.close_from if care == "close" else generator.draft_from
+    layers = generator.close_from if precision == "close" else generator.draft_from
     known = (torch.float16, torch.bfloat16) if device.type != "cpu" else (torch.bfloat16,) if _knows_bfloat16() else ()
     return next((Low(dtype, layers[dtype]) for dtype in known if dtype in layers), None)
 
@@ -161,10 +166,15 @@ def _knows_bfloat16() -> bool:
 
 
 def draw(
-    generator: Generator, codes: Sequence[StyleCode], *, size: int, reuse: Reuse | None = None, care: Care = "exact"
+    generator: Generator,
+    codes: Sequence[StyleCode],
+    *,
+    size: int,
+    reuse: Reuse | None = None,
+    precision: Precision = "exact",
 ) -> np.ndarray:
     """Pictures of style codes, uint8 (n, size, size, 3), RGB."""
-    return to_pixels(draw_raw(generator, codes, size=size, reuse=reuse, care=care))
+    return to_pixels(draw_raw(generator, codes, size=size, reuse=reuse, precision=precision))
 
 
 def to_pixels(pictures: np.ndarray) -> np.ndarray:

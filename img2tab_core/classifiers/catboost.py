@@ -28,7 +28,7 @@ from img2tab_core.classifiers.base import (
 )
 
 TRIED_PER_SPLIT = 100  # channels one split chooses from, drawn anew each time
-BINS = 32  # values a channel is rounded to while training
+BINS = 32  # values a channel is quantized to while training
 # what decides a model beside its parameters
 RECIPE = f"catboost {version('catboost')}, {TRIED_PER_SPLIT} tried, {BINS} bins"
 TITLE = "CatBoost"
@@ -43,12 +43,12 @@ def gpu_wished() -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Rounded:
-    """Style codes as CatBoost trains on them: a channel's values rounded to at most 33, one byte each.
+class QuantizedPool:
+    """Style codes as CatBoost trains on them: a channel's values quantized to at most 33, one byte each.
 
     train, unseen: CatBoost pools, of the training rows with their labels 0 and 1, and of rows to be judged. Where the
     values of a channel are parted is decided by the training rows alone. known: bool (D,), the channels that were
-    rounded; differs: bool (D,), those of them with more than one value among the training rows.
+    quantized; differs: bool (D,), those of them with more than one value among the training rows.
     """
 
     train: object
@@ -66,7 +66,7 @@ class Rounded:
         unseen: np.ndarray,
         channels: np.ndarray | None = None,
         cancelled: Cancel = None,
-    ) -> Rounded:
+    ) -> QuantizedPool:
         """Round style codes psi (N, D), style units; a column-major float32 memory map is read in place, not copied.
 
         labels: (N,) of whole numbers, 0 or 1 in the rows `train`. train, unseen: row numbers. channels: those to
@@ -88,7 +88,7 @@ class Rounded:
             psi[:, ~finite] = 0
         whole = catboost.Pool(psi, np.asarray(labels, np.int64))
         stop_if(cancelled)
-        # parts of an unrounded pool are views: what is rounded is read straight from the memory map
+        # parts of an unquantized pool are views: what is quantized is read straight from the memory map
         first, second = whole.slice(train), whole.slice(unseen)
         first.quantize(border_count=BINS, ignored_features=np.flatnonzero(~known).tolist())
         stop_if(cancelled)
@@ -119,7 +119,7 @@ class Rounded:
         (folder / "channels.json").write_text(json.dumps(channels), encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> Rounded:
+    def read(cls, folder: Path) -> QuantizedPool:
         """What `write` wrote; ValueError or OSError where it is not there or damaged."""
         catboost = imported("catboost", title=TITLE)
         try:
@@ -181,36 +181,36 @@ class CatBoostConcepts(ConceptClassifier):
         # fast as on the 1,024 used columns alone, to the same bits.
         self._grow(catboost.Pool(_widened(codes, used, width), y), used, width, report, cancelled)
 
-    def fit_rounded(
-        self, rounded: Rounded, *, order: np.ndarray, progress: Report | None = None, cancelled: Cancel = None
+    def fit_quantized(
+        self, pool: QuantizedPool, *, order: np.ndarray, progress: Report | None = None, cancelled: Cancel = None
     ) -> CatBoostConcepts:
-        """`fit` on style codes that were rounded before: the same classifier to the last bit, and no code is read.
+        """`fit` on style codes that were quantized before: the same classifier to the last bit, and no code is read.
 
-        order, progress, cancelled: as for `fit`. Every channel to train on must have been rounded, see `chosen`.
+        order, progress, cancelled: as for `fit`. Every channel to train on must have been quantized, see `chosen`.
         """
         report = progress or (lambda fraction, text: None)
         report(0.0, "Ranking concepts")
-        width = len(rounded.known)
+        width = len(pool.known)
         used = self.chosen(order, width)
-        if not rounded.known[used].all():
+        if not pool.known[used].all():
             raise Img2TabError(
-                f"Every channel to train on must have been rounded, got channel {used[~rounded.known[used]][0]} that "
+                f"Every channel to train on must have been quantized, got channel {used[~pool.known[used]][0]} that "
                 "was not. Train on the style codes themselves."
             )
-        must_differ(rounded.differs[used].any())
+        must_differ(pool.differs[used].any())
         stop_if(cancelled)
         report(0.02, "Preparing the table")
-        self._grow(rounded.train, used, width, report, cancelled)
+        self._grow(pool.train, used, width, report, cancelled)
         self._trained_on(used, width)
         report(1.0, "Trained")
         return self
 
-    def probabilities_rounded(self, rounded: Rounded) -> np.ndarray:
+    def probabilities_quantized(self, pool: QuantizedPool) -> np.ndarray:
         """Of class 0 and of class 1 for the unseen rows of what it was trained on; float64 (n, 2).
 
-        The same to the last bit as for the style codes themselves: a tree parts a channel only where rounding did.
+        The same to the last bit as for the style codes themselves: a tree parts a channel only where quantizing did.
         """
-        return self.booster_.predict_proba(rounded.unseen, thread_count=self.thread_count)
+        return self.booster_.predict_proba(pool.unseen, thread_count=self.thread_count)
 
     def _grow(self, pool, used: np.ndarray, width: int, report: Report, cancelled: Cancel) -> None:
         """Train on the channels `used` of a pool of full width."""

@@ -173,7 +173,7 @@ def compare(
     """Train every kind of classifier with every seed on the same faces and measure it on the test split.
 
     distance: float (D,), Wasserstein-1 between the classes on the training rows, in standard deviations. faces: how
-    many training faces each seed draws anew, without replacement and with the classes in proportion; None, or more
+    many training faces each seed samples anew, without replacement and with the classes in proportion; None, or more
     than there are, takes all. A seed decides the faces and the classifier's own random numbers, so that an interval
     means something for a classifier without any; it says how much the choice among these training faces matters, not
     what other test faces would give. With all faces, a classifier without random numbers repeats itself.
@@ -201,7 +201,7 @@ def compare(
     report, count, done = progress or (lambda fraction, text: None), len(seeds) * len(kinds), 0
     taken = len(rows)
     for number, seed in enumerate(seeds):
-        chosen = drawn(labels, faces, seed=seed)  # (taken,) positions in rows
+        chosen = sampled(labels, faces, seed=seed)  # (taken,) positions in rows
         taken, codes = len(chosen), _codes(table, rows[chosen])
         for kind in kinds:
             where = f"{classifiers.KINDS[kind].title}, seed {number + 1} of {len(seeds)}"
@@ -252,7 +252,7 @@ def compare(
     )
 
 
-def drawn(labels: np.ndarray, faces: int | None, *, seed: int) -> np.ndarray:
+def sampled(labels: np.ndarray, faces: int | None, *, seed: int) -> np.ndarray:
     """Positions of so many faces, without replacement, the classes in proportion, ascending; int64 (<= faces,).
 
     labels: (n,) of 0 and 1. None, or more than there are, takes all; each class keeps at least one face.

@@ -18,7 +18,7 @@ from img2tab_core.classifiers.base import (
 )
 
 TITLE = "LightGBM"
-BINS = 32  # values a channel is rounded to while training
+BINS = 32  # values a channel is quantized to while training
 
 
 class LightGBMConcepts(ConceptClassifier):

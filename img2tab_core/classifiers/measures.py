@@ -57,10 +57,10 @@ def measure(model: ConceptClassifier, X: np.ndarray, y: np.ndarray, *, rows: np.
     X: (N, D) style units; y: (n,) of 0 and 1, both present; rows: (n,) row numbers of X, None for all.
     """
     X, rows, y = checked_training(X, y, rows)
-    return judge(model.probabilities(X, rows)[:, 1], y)
+    return metrics_of(model.probabilities(X, rows)[:, 1], y)
 
 
-def judge(probability: np.ndarray, y: np.ndarray) -> Metrics:
+def metrics_of(probability: np.ndarray, y: np.ndarray) -> Metrics:
     """What `measure` measures, of answers given already: probability of class 1, (n,), beside the labels y."""
     predicted = (probability > 0.5).astype(np.int64)
     confusion = tuple(tuple(int(((y == true) & (predicted == said)).sum()) for said in (0, 1)) for true in (0, 1))

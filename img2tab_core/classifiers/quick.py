@@ -1,4 +1,4 @@
-"""A first answer at once: style codes rounded once per target and kept, and a small classifier on few concepts."""
+"""A first answer at once: style codes quantized once per target and kept, and a small classifier on few concepts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from img2tab_core.base.jobs import Cancel, Report
 from img2tab_core.base.records import Metrics, StyleTable, digest
 from img2tab_core.classifiers import measures
 from img2tab_core.classifiers.base import ConceptClassifier
-from img2tab_core.classifiers.catboost import RECIPE, CatBoostConcepts, Rounded
+from img2tab_core.classifiers.catboost import RECIPE, CatBoostConcepts, QuantizedPool
 
 COUNTS = (128, 256, 512, 1024)  # of concepts to choose from
 UNMEASURED = 1024  # concepts until that choice was made
 MARGIN = 0.002  # accuracy a quick classifier may lose on the validation faces
 TREES, RATE, TRIED = 400, 0.15, 25
 QUICK_RECIPE = f"{RECIPE}, quick {TREES} trees, rate {RATE}, {TRIED} tried, of {COUNTS}"
-BUDGET = 400_000_000  # bytes that the rounded codes of one target may take
-FORMAT = "rounded 1"  # raise the number when what is kept means something else
-ON_DISK = 4  # targets whose rounded codes are kept; the default table's take 131 MB each
+BUDGET = 400_000_000  # bytes that the quantized codes of one target may take
+FORMAT = "quantized 1"  # raise the number when what is kept means something else
+ON_DISK = 4  # targets whose quantized codes are kept; the default table's take 131 MB each
 HOUR = 3600  # seconds
 
 
@@ -89,38 +89,38 @@ def train(
     target: str,
     order: np.ndarray,
     *,
-    rounded: Rounded | None,
+    pool: QuantizedPool | None,
     progress: Report | None = None,
     cancelled: Cancel = None,
 ) -> None:
-    """Train on the training faces of a target: on the rounded codes where they will do, else on the table's own.
+    """Train on the training faces of a target: on the quantized codes where they will do, else on the table's own.
 
     order: all channels, the most telling first. Either way gives the same classifier to the last bit.
     """
-    if rounded is not None and isinstance(model, CatBoostConcepts):
-        if rounded.known[model.chosen(order, table.layout.total)].all():
-            model.fit_rounded(rounded, order=order, progress=progress, cancelled=cancelled)
+    if pool is not None and isinstance(model, CatBoostConcepts):
+        if pool.known[model.chosen(order, table.layout.total)].all():
+            model.fit_quantized(pool, order=order, progress=progress, cancelled=cancelled)
             return
     rows, labels = tables.labelled(table, target, "train")
     model.fit(table.psi, labels, rows=rows, order=order, progress=progress, cancelled=cancelled)
 
 
-def measure(model: ConceptClassifier, table: StyleTable, target: str, *, rounded: Rounded | None) -> Metrics:
+def measure(model: ConceptClassifier, table: StyleTable, target: str, *, pool: QuantizedPool | None) -> Metrics:
     """How a classifier that `train` trained does on the test faces of a target."""
     rows, labels = tables.labelled(table, target, "test")
-    if not _judges(model, rounded):
+    if not _reads(model, pool):
         return measures.measure(model, table.psi, labels, rows=rows)
     validation = len(tables.labelled(table, target, "validation")[0])
-    answers = model.probabilities_rounded(rounded)[validation:]
-    return measures.judge(answers[:, 1], labels)
+    answers = model.probabilities_quantized(pool)[validation:]
+    return measures.metrics_of(answers[:, 1], labels)
 
 
-def accuracy(model: ConceptClassifier, table: StyleTable, target: str, *, rounded: Rounded | None) -> float:
+def accuracy(model: ConceptClassifier, table: StyleTable, target: str, *, pool: QuantizedPool | None) -> float:
     """Share of the validation faces of a target that a classifier that `train` trained judges right."""
     rows, labels = tables.labelled(table, target, "validation")
     answers = (
-        model.probabilities_rounded(rounded)[: len(rows)]
-        if _judges(model, rounded)
+        model.probabilities_quantized(pool)[: len(rows)]
+        if _reads(model, pool)
         else model.probabilities(table.psi, rows)
     )
     return float(((answers[:, 1] > 0.5) == labels).mean())
@@ -132,7 +132,7 @@ def choose(
     order: np.ndarray,
     full: ConceptClassifier,
     *,
-    rounded: Rounded | None,
+    pool: QuantizedPool | None,
     progress: Report | None = None,
     cancelled: Cancel = None,
 ) -> Screen:
@@ -145,12 +145,12 @@ def choose(
     counts = sorted({min(count, width) for count in COUNTS})
     if not faces:
         return Screen(min(UNMEASURED, width))
-    whole, measured = accuracy(full, table, target, rounded=rounded), []
+    whole, measured = accuracy(full, table, target, pool=pool), []
     for i, count in enumerate(counts):
         report(i / len(counts), f"Trying {count:,} concepts")
         model = classifier(Screen(count))
-        train(model, table, target, order, rounded=rounded, cancelled=cancelled)
-        measured.append((count, accuracy(model, table, target, rounded=rounded)))
+        train(model, table, target, order, pool=pool, cancelled=cancelled)
+        measured.append((count, accuracy(model, table, target, pool=pool)))
         if whole - measured[-1][1] <= MARGIN + 1e-9:
             break
     count, reached = measured[-1] if whole - measured[-1][1] <= MARGIN + 1e-9 else max(measured, key=lambda m: m[1])
@@ -172,19 +172,19 @@ def difference(quick: Metrics, full: Metrics) -> str:
 
 
 def key_of(table: StyleTable, target: str) -> str:
-    """Changes with the table, the rows and labels of a target, and whatever else decides how codes are rounded."""
+    """Changes with the table, the rows and labels of a target, and whatever else decides how codes are quantized."""
     words = json.dumps([FORMAT, RECIPE, table.key, target])
     parts = [part for name in ("train", "validation", "test") for part in tables.labelled(table, target, name)]
     return digest(words.encode(), *(part.tobytes() for part in parts))
 
 
-def make_rounded(table: StyleTable, target: str, order: np.ndarray, *, cancelled: Cancel = None) -> Rounded:
-    """The codes of a target's labelled faces, rounded; of a very large table only the channels first in `order`."""
+def make_pool(table: StyleTable, target: str, order: np.ndarray, *, cancelled: Cancel = None) -> QuantizedPool:
+    """The codes of a target's labelled faces, quantized; of a very large table only the channels first in `order`."""
     train_rows = tables.labelled(table, target, "train")[0]
     unseen = np.concatenate([tables.labelled(table, target, part)[0] for part in ("validation", "test")])
     affordable = BUDGET // (len(train_rows) + len(unseen))
     try:
-        return Rounded.of(
+        return QuantizedPool.of(
             table.psi,
             table.labels[target].to_numpy(),
             train=train_rows,
@@ -196,21 +196,21 @@ def make_rounded(table: StyleTable, target: str, order: np.ndarray, *, cancelled
         tables.let_go(table.psi)
 
 
-def stored_rounded(table: StyleTable, target: str) -> Rounded | None:
-    """What `store_rounded` kept of this very table and target; None where there is none, or it is damaged."""
+def stored_pool(table: StyleTable, target: str) -> QuantizedPool | None:
+    """What `store_pool` kept of this very table and target; None where there is none, or it is damaged."""
     folder = _folder(table, target)
     try:
         if read_json(folder / "about.json").get("files") != _digests(folder):
             return None
-        found = Rounded.read(folder)
+        found = QuantizedPool.read(folder)
         os.utime(folder)  # the one used longest ago goes first
     except (OSError, ValueError):
         return None
     return found
 
 
-def store_rounded(table: StyleTable, target: str, rounded: Rounded) -> bool:
-    """Keep rounded codes in the visitor's folder, whole or not at all; whether there was room.
+def store_pool(table: StyleTable, target: str, pool: QuantizedPool) -> bool:
+    """Keep quantized codes in the visitor's folder, whole or not at all; whether there was room.
 
     It only saves time: where it cannot be written, everything goes on without it.
     """
@@ -219,7 +219,7 @@ def store_rounded(table: StyleTable, target: str, rounded: Rounded) -> bool:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
         workshop = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-        rounded.write(workshop)
+        pool.write(workshop)
         about = {"table": table.name, "target": target, "files": _digests(workshop)}
         write_json(workshop / "about.json", about)
         if folder.exists():  # damaged, or another process was first
@@ -253,13 +253,13 @@ def store_screen(table: StyleTable, target: str, screen: Screen) -> None:
         write_json(file, {"key": _screen_key(table, target), "screen": asdict(screen)})
 
 
-def _judges(model: ConceptClassifier, rounded: Rounded | None) -> bool:
-    """Whether a classifier can be asked about rounded codes: it was trained on channels rounded the same way."""
-    return rounded is not None and isinstance(model, CatBoostConcepts) and bool(rounded.known[model.screened_].all())
+def _reads(model: ConceptClassifier, pool: QuantizedPool | None) -> bool:
+    """Whether a classifier can be asked about quantized codes: it was trained on channels quantized the same way."""
+    return pool is not None and isinstance(model, CatBoostConcepts) and bool(pool.known[model.screened_].all())
 
 
 def _folder(table: StyleTable, target: str) -> Path:
-    return home() / "rounded" / f"{table.name}-{target}-{key_of(table, target)[:12]}"
+    return home() / "quantized" / f"{table.name}-{target}-{key_of(table, target)[:12]}"
 
 
 def _screen_file(table: StyleTable, target: str) -> Path:

@@ -24,7 +24,7 @@ from img2tab_core.concepts import scores
 if TYPE_CHECKING:
     from img2tab_core.classifiers import comparison, kinds, measures, quick, xgboost
     from img2tab_core.classifiers.base import ConceptClassifier
-    from img2tab_core.classifiers.catboost import Rounded
+    from img2tab_core.classifiers.catboost import QuantizedPool
 else:
     comparison, kinds, measures, quick, xgboost = later(
         "img2tab_core.classifiers.comparison",
@@ -34,7 +34,7 @@ else:
         "img2tab_core.classifiers.xgboost",
     )
 
-JUDGED = 8  # runs whose answers on the test faces are kept
+ANSWERED = 8  # runs whose answers on the test faces are kept
 
 
 class Trainer:
@@ -46,8 +46,8 @@ class Trainer:
         self._tables: dict[str, StyleTable] = {}
         self._runs: dict[str, Run] = {}
         self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
-        self._judged: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._rounded: dict[str, Rounded] = {}  # of the latest target only: 131 MB
+        self._answers: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._pools: dict[str, QuantizedPool] = {}  # of the latest target only: 131 MB
         self._screens: dict[str, quick.Screen] = {}
 
     def making(self, what: object) -> threading.Lock:
@@ -135,7 +135,7 @@ class Trainer:
     ) -> Run:
         """`train` with a first answer on the way: `on_quick` gets the run of `train_quick`, then the full one comes.
 
-        Only the default kind has a quick answer. The first time for a target its style codes are rounded between the
+        Only the default kind has a quick answer. The first time for a target its style codes are quantized between the
         two, which `prepare` does ahead. Where a person wants and has a graphics card, the full classifier is trained
         there, and the run's note says that it does not come out the same twice.
         """
@@ -156,7 +156,7 @@ class Trainer:
         )
         if on_quick is not None:
             on_quick(first)
-        report(0.15, "Rounding the style codes, once for this target")
+        report(0.15, "Quantizing the style codes, once for this target")
         self._codes(table, target, make=True, cancelled=cancelled)
 
         def rest(share: float, text: str) -> None:
@@ -186,13 +186,13 @@ class Trainer:
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> quick.Screen:
-        """What makes `train_live` fast, ahead of it: style codes rounded, the number of concepts chosen; both kept.
+        """What makes `train_live` fast, ahead of it: style codes quantized, the number of concepts chosen; both kept.
 
         Seconds the first time for a target, then at once; meant for the background.
         """
         report, full = progress or silent, self.run(table, target)
-        report(0.0, "Rounding the style codes, once for this target")
-        rounded = self._codes(table, target, make=True, cancelled=cancelled)
+        report(0.0, "Quantizing the style codes, once for this target")
+        pool = self._codes(table, target, make=True, cancelled=cancelled)
         with self.making(("screen", quick.key_of(table, target))):
             found = self.screen(table, target)
             if not found.measured:
@@ -201,7 +201,7 @@ class Trainer:
                     target,
                     self._order(table, target),
                     full.classifier,
-                    rounded=rounded,
+                    pool=pool,
                     progress=lambda share, text: report(0.5 + 0.5 * share, text),
                     cancelled=cancelled,
                 )
@@ -219,11 +219,11 @@ class Trainer:
         progress: Report | None,
         cancelled: Callable[[], bool] | None,
     ) -> Run:
-        """Train on the rounded codes where they are there, to the same bits on the table's own; measured."""
+        """Train on the quantized codes where they are there, to the same bits on the table's own; measured."""
         started = time.perf_counter()
         order = self._order(table, target)
-        rounded = self._codes(table, target) if model.kind == DEFAULT_KIND else None
-        quick.train(model, table, target, order, rounded=rounded, progress=progress, cancelled=cancelled)
+        pool = self._codes(table, target) if model.kind == DEFAULT_KIND else None
+        quick.train(model, table, target, order, pool=pool, progress=progress, cancelled=cancelled)
         seconds = time.perf_counter() - started
         return Run(
             id=run_id,
@@ -232,7 +232,7 @@ class Trainer:
             classifier=model,
             excluded=model.excluded,
             seed=model.random_state,
-            metrics=quick.measure(model, table, target, rounded=rounded),
+            metrics=quick.measure(model, table, target, pool=pool),
             seconds=seconds,
             table_key=table.key,
         )
@@ -244,27 +244,27 @@ class Trainer:
         *,
         make: bool = False,
         cancelled: Callable[[], bool] | None = None,
-    ) -> Rounded | None:
-        """A target's style codes rounded: from memory, from disk, or made and kept.
+    ) -> QuantizedPool | None:
+        """A target's style codes quantized: from memory, from disk, or made and kept.
 
         None where there are none and they are not to be made, or another is just about it: nobody waits for them who
         can do without.
         """
         key, order = quick.key_of(table, target), self._order(table, target) if make else None
-        making = self.making(("rounded", key))
+        making = self.making(("quantized", key))
         if not making.acquire(blocking=make):
             return None
         try:
-            found = self._rounded.get(key) or quick.stored_rounded(table, target)
+            found = self._pools.get(key) or quick.stored_pool(table, target)
             if found is None and make:
                 with self._lock:
-                    self._rounded.clear()  # room for what making takes
-                found = quick.make_rounded(table, target, order, cancelled=cancelled)
-                quick.store_rounded(table, target, found)
+                    self._pools.clear()  # room for what making takes
+                found = quick.make_pool(table, target, order, cancelled=cancelled)
+                quick.store_pool(table, target, found)
             if found is not None:
                 with self._lock:
-                    self._rounded.clear()
-                    self._rounded[key] = found
+                    self._pools.clear()
+                    self._pools[key] = found
             return found
         finally:
             making.release()
@@ -373,14 +373,14 @@ class Trainer:
                 self._scores[table.key, target] = scores.distances(table, target)
             return self._scores[table.key, target]
 
-    def judged(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def test_answers(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known.
 
         Kept for the latest runs: a moved threshold asks again for the same numbers.
         """
         key = (run.id, run.table_key)
-        with self.making(("judged", *key)):
-            found = self._judged.get(key)
+        with self.making(("answers", *key)):
+            found = self._answers.get(key)
             if found is None:
                 table = self.table(run.table)
                 rows, labels = tables.labelled(table, run.target, "test")
@@ -388,7 +388,7 @@ class Trainer:
                 tables.let_go(table.psi)
                 found = read_only(rows), read_only(labels), read_only(answers)
                 with self._lock:
-                    if len(self._judged) >= JUDGED:
-                        del self._judged[next(iter(self._judged))]
-                    self._judged[key] = found
+                    if len(self._answers) >= ANSWERED:
+                        del self._answers[next(iter(self._answers))]
+                    self._answers[key] = found
             return found

@@ -22,7 +22,7 @@ from img2tab_core.classifiers.base import (
 
 TITLE = "XGBoost"
 GAMMA, ROWS, ALPHA, LAMBDA = 0.3, 0.74, 10.0, 0.1  # of the published classifier
-BINS = 32  # values a channel is rounded to while training
+BINS = 32  # values a channel is quantized to while training
 # what XGBoost keeps of every node of a tree
 TREE = (
     "left_children",

@@ -105,8 +105,8 @@ def worked_example(
     target: Annotated[str, typer.Option(help="What is predicted.")] = "smiling",
     sensitive: Annotated[str, typer.Option(help="What it goes with in training, nine to one.")] = "perceived_gender",
     table: TableName = "default",
-    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds: each draws its training faces.")] = 5,
-    faces: Annotated[int, typer.Option(min=0, help="Training faces a seed draws; 0 takes all it can.")] = 3000,
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds: each samples its training faces.")] = 5,
+    faces: Annotated[int, typer.Option(min=0, help="Training faces a seed samples; 0 takes all it can.")] = 3000,
     base: Annotated[str, typer.Option(help="The classifier all share: catboost or logistic.")] = "catboost",
     out: Out = None,
     as_json: Json = False,
@@ -398,12 +398,12 @@ def intervene(
     door, report = terminal.studio(), terminal.progress(as_json)
     auditor, checked, picture = Auditor(door), [], None
     with terminal.interrupted() as stopped:
-        style_table, judge = _run(door, run, target, table, sensitive, exclude, report=report, stopped=stopped)
+        style_table, judging = _run(door, run, target, table, sensitive, exclude, report=report, stopped=stopped)
         moved = terminal.channels(channels, style_table, option="--channels") or None
         if family_of is not None:
             moved = auditor.families(style_table).of(family_of).members
         found = auditor.intervene(
-            judge,
+            judging,
             sensitive,
             channels=moved,
             count=count or COUNT,
@@ -413,7 +413,7 @@ def intervene(
         )
         for towards in (0, 1) if check else ():
             checked.append(
-                auditor.checked(judge, found, towards=towards, count=check, progress=report, cancelled=stopped)
+                auditor.checked(judging, found, towards=towards, count=check, progress=report, cancelled=stopped)
             )
         flips = sorted(((flip, towards) for towards in (0, 1) for flip in found.first[towards]), key=_rank)[:FIRST]
         if faces is not None and flips:
@@ -422,7 +422,7 @@ def intervene(
         from PIL import Image
 
         terminal.write(faces, lambda file: Image.fromarray(picture).save(file, "PNG"))
-    groups, (_, one_class) = _classes(style_table, sensitive), _classes(style_table, judge.target)
+    groups, (_, one_class) = _classes(style_table, sensitive), _classes(style_table, judging.target)
     frame = pd.DataFrame(
         [
             {
@@ -443,9 +443,9 @@ def intervene(
     )
     content = {
         "table": style_table.name,
-        "target": judge.target,
+        "target": judging.target,
         "sensitive": sensitive,
-        "run": judge.id,
+        "run": judging.id,
         "channels": list(found.channels),
         "seen": found.seen,
         "strengths": list(found.strengths),
@@ -455,7 +455,7 @@ def intervene(
         "checked": [_check(one) for one in checked],
         "picture": str(faces) if picture is not None else None,
     }
-    about = _moved(found, judge)
+    about = _moved(found, judging)
     lines = [_intervention_table(found, groups, one_class), about]
     lines += [f"Towards {groups[one.towards]}: {_check_text(one, one_class)}" for one in checked]
     if faces is not None:
@@ -477,7 +477,7 @@ def remedies(
     table: TableOfRun = None,
     exclude: Exclude = "",
     run: RunFolder = None,
-    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds: each draws its training faces.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds: each samples its training faces.")] = 3,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -686,9 +686,9 @@ def _rank(pair: tuple[Flip, int]) -> tuple[float, float, int]:
     return flip.strength, -abs(flip.probability_after - flip.probability_before), flip.row
 
 
-def _moved(found: Intervention, judge: Run) -> str:
+def _moved(found: Intervention, judging: Run) -> str:
     seen = "" if found.seen is None else f"; the classifier looks at {found.seen:,} of them"
-    excluded = f", {len(judge.excluded):,} are excluded" if judge.excluded else ""
+    excluded = f", {len(judging.excluded):,} are excluded" if judging.excluded else ""
     nothing = (
         " So nothing can flip here; in a picture what goes with them moves as well, see --check."
         if found.seen == 0

@@ -34,7 +34,7 @@ def compare(
     table: TableName = "default",
     classifiers: Annotated[str, typer.Option(metavar="A,B", help="Kinds, commas between; all if not given.")] = "",
     seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds; 0, 1, ... are used.")] = 3,
-    faces: Annotated[int, typer.Option(min=0, help="Training faces each seed draws; 0 takes all.")] = 4000,
+    faces: Annotated[int, typer.Option(min=0, help="Training faces each seed samples; 0 takes all.")] = 4000,
     out: Annotated[Path | None, typer.Option(help="A .csv, .json or .md to write.")] = None,
     as_json: Json = False,
 ) -> None:

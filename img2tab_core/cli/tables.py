@@ -31,7 +31,8 @@ Name = Annotated[str | None, typer.Option("--name", help="The table's name; othe
 BackboneName = Annotated[str, typer.Option("--backbone", help="A backbone (`img2tab backbone list`).")]
 NoAlign = Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="At most so many photos, drawn by lot, the same ones each time.")
+    int | None,
+    typer.Option("--limit", min=1, help="At most so many photos, sampled at random, the same ones each time."),
 ]
 Anew = Annotated[bool, typer.Option("--anew", help="Begin from the first photo; replace a table of that name.")]
 
@@ -289,7 +290,7 @@ def build_table(
     name: Annotated[
         str,
         typer.Argument(
-            help="`default`, the bundled population; or `worked-example`, a draw of it that has a gap to look into."
+            help="`default`, the bundled population; or `worked-example`, a sample of it that has a gap to look into."
         ),
     ] = "default",
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing if it is built and current.")] = False,

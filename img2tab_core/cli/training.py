@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from img2tab_core.backbones.backbone import Backbone
     from img2tab_core.networks.mobilestylegan import MobileStyleGAN
     from img2tab_core.training.encoders.encoder import RealPhotos
-    from img2tab_core.training.measuring.evaluation import Judges, Method
+    from img2tab_core.training.measuring.evaluation import Method, MetricNetworks
 
 
 def register(app: typer.Typer) -> None:
@@ -327,7 +327,7 @@ def build_population(
         write_population,
     )
     from img2tab_core.training.population.faceres import FaceRes
-    from img2tab_core.training.population.label_networks import Judges, Labeller
+    from img2tab_core.training.population.label_networks import Labeller, LabelNetworks
     from img2tab_core.training.population.probes import load_probes
     from img2tab_core.training.real_photos import read_labels
 
@@ -335,10 +335,10 @@ def build_population(
     for folder in portraits or []:
         read_labels(folder)  # a mistake there should not show after an hour
     probes = load_probes(out / "probes.npz")
-    judges = Judges(Labeller(weights.path("landmarks-68"), expression), FaceRes(models), probes)
+    networks = LabelNetworks(Labeller(weights.path("landmarks-68"), expression), FaceRes(models), probes)
     labels = pd.concat(
         [
-            label_faces(folder, judges, limit=count, progress=_show)
+            label_faces(folder, networks, limit=count, progress=_show)
             for folder, count in zip(rendered, counts, strict=True)
         ],
         ignore_index=True,
@@ -353,7 +353,7 @@ def build_population(
         "encoder_sha256": weights.record("face-encoder")["sha256"],
     }
     facts["measured"] = [
-        row for folder in portraits or [] for row in measure_labels(judges, folder, weights.path("landmarks-68"))
+        row for folder in portraits or [] for row in measure_labels(networks, folder, weights.path("landmarks-68"))
     ]
     facts |= {"checked": hand_checks(out, labels), "probes": probe_facts(probes, out)}
     write_population(rendered, counts, labels, open_backbone(), out, facts=facts)
@@ -439,7 +439,7 @@ def evaluate_backbone(
     files = [file for source in sources for file in photo_files(source)]
     if limit is not None and limit < len(files):
         files = [files[i * len(files) // limit] for i in range(limit)]
-    judges = _judges(second_identity)
+    networks = _metric_networks(second_identity)
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -453,9 +453,11 @@ def evaluate_backbone(
         )
     methods = {"encoder": lambda face: backbone.invert(face[None])[0]}
     if refine:
-        methods["refined"] = _refiner(backbone, judges, seconds)
-    found = evaluation.evaluate(files, backbone, judges, methods, keep_pictures=out is not None, progress=_show_rate())
-    figures = evaluation.summary(found, same_person=judges.same_person)
+        methods["refined"] = _refiner(backbone, networks, seconds)
+    found = evaluation.evaluate(
+        files, backbone, networks, methods, keep_pictures=out is not None, progress=_show_rate()
+    )
+    figures = evaluation.summary(found, same_person=networks.same_person)
     if out is not None:
         try:
             evaluation.write_csv(found, out / "photos.csv")
@@ -476,8 +478,8 @@ def evaluate_backbone(
                     "measured": len(found.photos),
                     "stopped": found.stopped,
                     "refine_seconds": seconds if refine else None,
-                    "lpips": judges.lpips is not None,
-                    "second_identity": judges.same_person if second_identity else None,
+                    "lpips": networks.lpips is not None,
+                    "second_identity": networks.same_person if second_identity else None,
                     "figures": figures,
                     "skipped": [{"photo": photo, "reason": reason} for photo, reason in found.skipped],
                     "photos": [
@@ -494,7 +496,7 @@ def evaluate_backbone(
         "Measures: median (5 to 95 %); shares: 95 % interval. Encoder sha256 "
         f"{weights.record('face-encoder')['sha256'][:12]}, {date.today().isoformat()}, {_machine()}."
     )
-    if judges.lpips is None:
+    if networks.lpips is None:
         print("LPIPS was not measured: run `img2tab weights fetch lpips-alex` (64 MB).")
     if found.skipped:
         print(f"Skipped {len(found.skipped)} of {found.of} photos:")
@@ -537,13 +539,13 @@ def write_model_card(
     portraits = [read_portraits(folder) for folder in folders]
     if not (portraits[0].third == 0).any():
         raise Img2TabError(f"None of the portraits in {folders[0]} is of the held-out third. Name a larger one first.")
-    judges, backbone, files = _judges(second_identity), open_backbone(), photo_files(folders[0])
+    networks, backbone, files = _metric_networks(second_identity), open_backbone(), photo_files(folders[0])
     encoder = {"encoder": lambda face: backbone.invert(face[None])[0]}
-    found = evaluation.evaluate(files, backbone, judges, encoder, progress=_show_rate())
+    found = evaluation.evaluate(files, backbone, networks, encoder, progress=_show_rate())
     count = min(refined, len(files))
     some = [files[i * len(files) // count] for i in range(count)]
-    methods = encoder | {"refined": _refiner(backbone, judges, seconds)}
-    both = found if found.stopped else evaluation.evaluate(some, backbone, judges, methods, progress=_show_rate())
+    methods = encoder | {"refined": _refiner(backbone, networks, seconds)}
+    both = found if found.stopped else evaluation.evaluate(some, backbone, networks, methods, progress=_show_rate())
     if found.stopped or both.stopped:
         raise Cancelled("Stopped; no card was written. Run the command again.")
     classifier = measure(Studio(), portraits, full=True, progress=_show)
@@ -555,8 +557,8 @@ def write_model_card(
         "made_by": f"img2tab write-model-card {' '.join(one.name for one in folders)} --second-identity HUMAN_MODELS "
         f"--refined {refined} --seconds {seconds:g}",
         "encoder": weights.record("face-encoder"),
-        "figures": evaluation.summary(found, same_person=judges.same_person),
-        "refined": evaluation.summary(both, same_person=judges.same_person),
+        "figures": evaluation.summary(found, same_person=networks.same_person),
+        "refined": evaluation.summary(both, same_person=networks.same_person),
         "gender": {"folder": main["folder"]}
         | {
             part: {"right": one["right"], "of": one["photos"], "interval": one["interval"]}
@@ -589,14 +591,14 @@ def draw_samples(
     print(f"{len(draw(rendered, chosen, out))} faces in {out}.")
 
 
-def _judges(second_identity: Path | None) -> Judges:
+def _metric_networks(second_identity: Path | None) -> MetricNetworks:
     """Everybody who can judge a reconstruction here."""
     from img2tab_core import weights
-    from img2tab_core.training.measuring.evaluation import Judges
+    from img2tab_core.training.measuring.evaluation import MetricNetworks
     from img2tab_core.training.measuring.second_identity import SAME_PERSON, open_second_identity
 
     has_lpips = weights.status(weights.find("lpips-alex")) == "ready"
-    return Judges(
+    return MetricNetworks(
         weights.path("landmarks-68"),
         weights.open_descriptor(),
         weights.open_lpips() if has_lpips else None,
@@ -605,12 +607,12 @@ def _judges(second_identity: Path | None) -> Judges:
     )
 
 
-def _refiner(backbone: Backbone, judges: Judges, seconds: float) -> Method:
+def _refiner(backbone: Backbone, networks: MetricNetworks, seconds: float) -> Method:
     """Refinement as a way of reconstructing."""
     from img2tab_core.backbones.refinement import refine
 
     def find(face):
-        return refine(backbone, judges.descriptor, face, backbone.invert(face[None])[0], seconds=seconds).w_plus
+        return refine(backbone, networks.descriptor, face, backbone.invert(face[None])[0], seconds=seconds).w_plus
 
     return find
 

@@ -113,7 +113,7 @@ def population_source(folder: Path, draw: Callable[[np.ndarray], np.ndarray]) ->
 
 
 def limited(source: Source, count: int | None) -> Source:
-    """The source with at most so many photos, drawn by lot, the same ones each time, in their order."""
+    """The source with at most so many photos, sampled at random, the same ones each time, in their order."""
     total = len(source.names)
     if count is None or count >= total:
         return source

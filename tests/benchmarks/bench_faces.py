@@ -41,7 +41,7 @@ def _plainly(door, moved, size: int) -> None:
 def bench_edit(timed, door, run, code, index, shifts, way):
     def ours():
         edits = [Edit(index, float(next(shifts)))]
-        door.render(code, edits, size=256, care="close")
+        door.render(code, edits, size=256, precision="close")
         door.predict(run, code, edits)
 
     def plain():
@@ -55,7 +55,7 @@ def bench_edit(timed, door, run, code, index, shifts, way):
 @pytest.mark.parametrize("way", ["ours", PLAIN])
 def bench_large(timed, door, code, index, shifts, way):
     def ours():
-        door.render(code, [Edit(index, float(next(shifts)))], size=1024, care="close")
+        door.render(code, [Edit(index, float(next(shifts)))], size=1024, precision="close")
 
     def plain():
         _plainly(door, door.edited(code, [Edit(index, float(next(shifts)))]), 1024)
@@ -66,7 +66,9 @@ def bench_large(timed, door, code, index, shifts, way):
 @pytest.mark.parametrize("way", ["ours", PLAIN])
 def bench_strip(timed, door, run, code, index, shifts, way):
     def ours():
-        door.strip(run, code, index, edits=[Edit(index + 1, float(next(shifts)))], frames=13, size=256, care="draft")
+        door.strip(
+            run, code, index, edits=[Edit(index + 1, float(next(shifts)))], frames=13, size=256, precision="draft"
+        )
 
     def plain():
         other = float(next(shifts))
@@ -81,7 +83,7 @@ def bench_strip(timed, door, run, code, index, shifts, way):
 def bench_coarse_strip(timed, door, run, code, index, shifts):
     def ours():
         edits = [Edit(index + 1, float(next(shifts)))]
-        door.strip(run, code, index, edits=edits, frames=5, size=128, care="draft")
+        door.strip(run, code, index, edits=edits, frames=5, size=128, precision="draft")
 
     timed(ours, what="the first, coarse strip: 5 frames, 128 px", way="ours", goal=0.3)
 
@@ -93,7 +95,7 @@ def bench_card(timed, door, code, index, shifts):
 
     def drawn(count: int) -> None:
         codes = [door.edited(code, [Edit(index, float(next(shifts)))]) for _ in range(count)]
-        rendering.draw(door.backbone().generator, codes, size=1024, care="close")
+        rendering.draw(door.backbone().generator, codes, size=1024, precision="close")
 
     drawn(16)
     started = time.perf_counter()

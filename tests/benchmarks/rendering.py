@@ -139,11 +139,16 @@ def measure_rendering(*, repeats: int = REPEATS) -> list[dict]:
         return rendering.to_pixels(torch.cat(drawn).permute(0, 2, 3, 1).numpy())
 
     def row(
-        what: str, goal: float, size: int, layer: int, care: rendering.Care, some: Callable[[int], list[StyleCode]]
+        what: str,
+        goal: float,
+        size: int,
+        layer: int,
+        precision: rendering.Precision,
+        some: Callable[[int], list[StyleCode]],
     ) -> dict:
         reuse = Reuse(FeatureCache(), model.key, (layer,))
         ours, theirs = in_turn(
-            lambda turn: rendering.draw(generator, some(turn), size=size, reuse=reuse, care=care),
+            lambda turn: rendering.draw(generator, some(turn), size=size, reuse=reuse, precision=precision),
             lambda turn: plain(some(turn), size),
             repeats=repeats,
         )
@@ -252,7 +257,7 @@ def _stylegan2_here(file: Path, repeats: int, suffix: str) -> dict[str, float]:
 
     def ours(index: int, size: int, reuse: Reuse) -> np.ndarray:
         codes = [StyleCode.of(edited(index), model.name)]
-        return rendering.draw(model.generator, codes, size=size, reuse=reuse, care="close")
+        return rendering.draw(model.generator, codes, size=size, reuse=reuse, precision="close")
 
     def plain() -> np.ndarray:
         picture = plain_stylegan2(model.generator, torch.from_numpy(edited(CONCEPT))[None])

@@ -22,7 +22,7 @@ from img2tab_core.studio import Studio
 TARGET = "smiling"
 FACES = 10_000  # to train on
 GOAL = 5.0  # seconds to the first answer, issue 6
-WAY = "CatBoost on every channel that remains, style codes read and rounded anew"
+WAY = "CatBoost on every channel that remains, style codes read and quantized anew"
 REPEATS = 5
 COUNTS = (128, 256, 512, 1024, 2048, 4096)
 
@@ -44,7 +44,7 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
             return model.fit(table.psi, train_rows[1], rows=train_rows[0])
 
         def afresh() -> ConceptClassifier:
-            """The full classifier of the product, on style codes that were not rounded before."""
+            """The full classifier of the product, on style codes that were not quantized before."""
             model = kinds.make("catboost", excluded=without)
             return model.fit(table.psi, train_rows[1], rows=train_rows[0], order=order)
 
@@ -88,24 +88,26 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
                 note=quick.difference(kept["quick"].metrics, kept["full"].metrics),
             ),
             _row(
-                "the same full classifier from rounded codes",
+                "the same full classifier from quantized codes",
                 least["full"],
                 least["afresh"],
-                "the same 2,048 channels read and rounded anew",
+                "the same 2,048 channels read and quantized anew",
                 accuracy=accuracy["full"],
                 plain_accuracy=accuracy["afresh"],
                 note="the same to the last bit",
             ),
         ]
-        rounding, _ = _seconds(lambda: quick.make_rounded(table, TARGET, order))
-        reading, codes = _seconds(lambda: quick.stored_rounded(table, TARGET))
+        quantizing, _ = _seconds(lambda: quick.make_pool(table, TARGET, order))
+        reading, codes = _seconds(lambda: quick.stored_pool(table, TARGET))
         assert codes is not None
-        rows.append(_row("rounded codes from disk, once per start", reading, rounding, "rounding, once per target"))
+        rows.append(
+            _row("quantized codes from disk, once per start", reading, quantizing, "quantizing, once per target")
+        )
         fresh = Studio()
         cold, first = _seconds(lambda: fresh.train_quick(replace(table, key="never seen"), TARGET, excluded=without))
         rows.append(
             _row(
-                f"first quick answer of a new table, nothing ranked or rounded yet, {shape}",
+                f"first quick answer of a new table, nothing ranked or quantized yet, {shape}",
                 cold,
                 None,
                 "",
@@ -118,7 +120,7 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
 
 
 def retraining_over_columns(counts: tuple[int, ...] = COUNTS) -> list[tuple[int, float, float]]:
-    """(columns, seconds from rounded codes, seconds from style codes) of the full classifier; the least of three."""
+    """(columns, seconds from quantized codes, seconds from style codes) of the full classifier; the least of three."""
     with _own_home() as door:
         table = _of_faces(door.table(), TARGET, FACES)
         order, (rows, labels) = door._order(table, TARGET), tables.labelled(table, TARGET, "train")
@@ -127,7 +129,7 @@ def retraining_over_columns(counts: tuple[int, ...] = COUNTS) -> list[tuple[int,
             ours, plain = [], []
             for _ in range(3):
                 model = kinds.make("catboost", screen=count)
-                ours.append(_seconds(lambda model=model: model.fit_rounded(codes, order=order))[0])
+                ours.append(_seconds(lambda model=model: model.fit_quantized(codes, order=order))[0])
                 plain.append(_seconds(lambda model=model: model.fit(table.psi, labels, rows=rows, order=order))[0])
             found.append((count, min(ours), min(plain)))
     return found

@@ -30,7 +30,7 @@ def show(run: Run, target: Target, about: Target) -> None:
             icon=":material/play_arrow:",
             on_click=audit_state.compare_remedies,
             args=(run, about.name),
-            help=f"In the background: every remedy with {audit_state.REMEDY_SEEDS} draws of training faces.",
+            help=f"In the background: every remedy with {audit_state.REMEDY_SEEDS} samples of training faces.",
         )
     if job is None:
         st.caption(

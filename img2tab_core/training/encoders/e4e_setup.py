@@ -57,7 +57,7 @@ def train_backbone_encoder(
     )
 
     _check(sources, recipe)
-    loss = _judges(sources, recipe.losses)
+    loss = _loss_of(sources, recipe.losses)
     recogniser = open_ir_se50(sources.from_ir_se50) if sources.from_ir_se50 else None
     parts = open_backbone(sources.backbone)
     if recogniser is None and parts.encoder is None:
@@ -143,7 +143,7 @@ def _check(sources: Sources, recipe: E4eRecipe) -> None:
         )
 
 
-def _judges(sources: Sources, weights: LossWeights) -> ReconstructionLoss:
+def _loss_of(sources: Sources, weights: LossWeights) -> ReconstructionLoss:
     from img2tab_core import weights as files
     from img2tab_core.backbones.checkpoints import open_ir_se50, open_moco
     from img2tab_core.training.encoders.reconstruction import ReconstructionLoss

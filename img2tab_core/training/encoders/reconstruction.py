@@ -56,7 +56,7 @@ class Losses:
 
 
 class ReconstructionLoss(nn.Module):
-    """The judges, frozen: nothing here ever trains or changes, whatever the network around it is told."""
+    """The networks of a loss, frozen: nothing here ever trains or changes, whatever the network around it is told."""
 
     def __init__(
         self,
@@ -68,14 +68,14 @@ class ReconstructionLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.weights = weights
-        for name, judge in (("lpips", lpips), ("identity", identity), ("moco", moco)):
-            if getattr(weights, name) > 0 and judge is None:
+        for name, network in (("lpips", lpips), ("identity", identity), ("moco", moco)):
+            if getattr(weights, name) > 0 and network is None:
                 raise Img2TabError(f"The loss {name} needs the network that judges it. Give its weights, or weight 0.")
         self.lpips, self.identity, self.moco = lpips, identity, moco
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> ReconstructionLoss:
-        """Stays in evaluation mode: a judge in training mode would change its own statistics."""
+        """Stays in evaluation mode: a network in training mode would change its own statistics."""
         return super().train(False)
 
     def forward(self, drawn: Tensor, faces: Tensor) -> Losses:
@@ -105,11 +105,11 @@ def face_crop(faces: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(_sized(faces, SIDE)[:, :, rows, columns], IDENTITY_SIDE)
 
 
-def _unlike(judge: nn.Module, drawn: Tensor, faces: Tensor) -> Tensor:
+def _unlike(network: nn.Module, drawn: Tensor, faces: Tensor) -> Tensor:
     """1 - cosine, as half the squared distance of unit vectors: exactly 0 for the same picture; 0-d."""
     with torch.no_grad():
-        goal = judge(faces)
-    return (judge(drawn) - goal).square().sum(dim=1).mean() / 2
+        goal = network(faces)
+    return (network(drawn) - goal).square().sum(dim=1).mean() / 2
 
 
 def _sized(pictures: Tensor, side: int) -> Tensor:

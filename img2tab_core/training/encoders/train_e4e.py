@@ -73,7 +73,7 @@ def train_e4e(
     """Fit a copy of the encoder; returns it in evaluation mode, on the CPU.
 
     encoder: faces (B, 3, 256, 256) in [-1, 1] -> w about latent_avg, (B, n_latent, 512) or (B, 512). latent_avg:
-    float32 (n_latent, 512). generator and judges are frozen. out: folder for checkpoint.pt (training goes on from it
+    float32 (n_latent, 512). generator and loss are frozen. out: folder for checkpoint.pt (training goes on from it
     if it is there) and curve.csv. Only what the last checkpoint holds outlives a stop.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]  # photos done, photos in all
 
 
 @dataclass(frozen=True)
-class Judges:
+class MetricNetworks:
     """Who measures: dlib's landmarks and descriptor always; LPIPS and a second identity network where they are given.
 
     same_person: the cosine of the second network from which on it says "the same person".
@@ -96,7 +96,7 @@ class Evaluation:
 def evaluate(
     files: Sequence[Path],
     backbone: Backbone,
-    judges: Judges,
+    networks: MetricNetworks,
     methods: Mapping[str, Method],
     *,
     keep_pictures: bool = False,
@@ -112,7 +112,7 @@ def evaluate(
         _warm_up(backbone, methods)
         for i, file in enumerate(files):
             try:
-                measured.append(_evaluated(file, backbone, judges, methods, keep_pictures))
+                measured.append(_evaluated(file, backbone, networks, methods, keep_pictures))
             except Img2TabError as error:
                 skipped.append((str(file), str(error)))
             if progress is not None:
@@ -235,16 +235,16 @@ def _warm_up(backbone: Backbone, methods: Mapping[str, Method]) -> None:
 
 
 def _evaluated(
-    file: Path, backbone: Backbone, judges: Judges, methods: Mapping[str, Method], keep_pictures: bool
+    file: Path, backbone: Backbone, networks: MetricNetworks, methods: Mapping[str, Method], keep_pictures: bool
 ) -> Evaluated:
     try:
         photo = photos.read_photo(file.read_bytes())
     except OSError as error:
         raise Img2TabError(f"{file} cannot be read ({error.strerror}). Name a photo.") from error
-    one = alignment.faces_of(photo, judges.landmark_file, size=SIZE)[0]
-    seen = _seen(one.pixels, judges)
-    person = _descriptor(judges, photo, one.landmarks)
-    second = judges.second and judges.second(photo, one.landmarks)
+    one = alignment.faces_of(photo, networks.landmark_file, size=SIZE)[0]
+    seen = _seen(one.pixels, networks)
+    person = _descriptor(networks, photo, one.landmarks)
+    second = networks.second and networks.second(photo, one.landmarks)
     measures, pictures = {}, {"photo": _thumb(one.pixels)}
     for name, method in methods.items():
         began = time.perf_counter()
@@ -253,15 +253,15 @@ def _evaluated(
         encoded = time.perf_counter()
         drawn = rendering.draw(backbone.generator, [code], size=SIZE)[0]
         finished = time.perf_counter()
-        again = _seen(drawn, judges, box=seen.box)
+        again = _seen(drawn, networks, box=seen.box)
         measures[name] = Measures(
             pixels=float(np.sqrt(np.mean(((one.pixels.astype(np.float64) - drawn) / 255) ** 2))),
-            lpips=_lpips(judges, one.pixels, drawn),
+            lpips=_lpips(networks, one.pixels, drawn),
             landmarks=landmark_error(seen.landmarks, again.landmarks),
-            identity=float((person - _descriptor(judges, drawn, again.landmarks)).norm()),
-            second=None if second is None else float(second @ judges.second(drawn, again.landmarks)),
+            identity=float((person - _descriptor(networks, drawn, again.landmarks)).norm()),
+            second=None if second is None else float(second @ networks.second(drawn, again.landmarks)),
             face_found=again.found,
-            word=quality.judge(judges.descriptor, one.pixels, drawn).word,
+            word=quality.assess(networks.descriptor, one.pixels, drawn).word,
             encode_seconds=encoded - began,
             draw_seconds=finished - encoded,
         )
@@ -285,25 +285,25 @@ class _Seen:
     found: bool
 
 
-def _seen(picture: np.ndarray, judges: Judges, box: tuple[int, int, int, int] = (48, 82, 203, 238)) -> _Seen:
+def _seen(picture: np.ndarray, networks: MetricNetworks, box: tuple[int, int, int, int] = (48, 82, 203, 238)) -> _Seen:
     """The face of an aligned picture of 256 px; where the detector sees none, it is taken to fill `box`.
 
     The default box is the usual one in this geometry: the median over 228 portraits.
     """
-    found = alignment.find_faces(picture, judges.landmark_file)
+    found = alignment.find_faces(picture, networks.landmark_file)
     if found:
         return _Seen(found[0].box, found[0].landmarks, True)
-    return _Seen(box, alignment.landmarks_in(picture, box, judges.landmark_file), False)
+    return _Seen(box, alignment.landmarks_in(picture, box, networks.landmark_file), False)
 
 
 @torch.inference_mode()
-def _descriptor(judges: Judges, picture: np.ndarray, landmarks: np.ndarray) -> torch.Tensor:
-    return judges.descriptor(_tensor(alignment.chip_of(picture, landmarks)))[0]
+def _descriptor(networks: MetricNetworks, picture: np.ndarray, landmarks: np.ndarray) -> torch.Tensor:
+    return networks.descriptor(_tensor(alignment.chip_of(picture, landmarks)))[0]
 
 
 @torch.inference_mode()
-def _lpips(judges: Judges, face: np.ndarray, drawn: np.ndarray) -> float | None:
-    return None if judges.lpips is None else float(judges.lpips(_tensor(face), _tensor(drawn)))
+def _lpips(networks: MetricNetworks, face: np.ndarray, drawn: np.ndarray) -> float | None:
+    return None if networks.lpips is None else float(networks.lpips(_tensor(face), _tensor(drawn)))
 
 
 def _tensor(pixels: np.ndarray) -> torch.Tensor:

@@ -9,16 +9,16 @@ import pandas as pd
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.intervals import wilson
-from img2tab_core.training.population.label_networks import Judges
+from img2tab_core.training.population.label_networks import LabelNetworks
 from img2tab_core.training.real_photos import aligned_faces, is_held_out, read_labels
 
 
-def measure_labels(judges: Judges, folder: Path, landmark_file: Path) -> list[list[str]]:
+def measure_labels(networks: LabelNetworks, folder: Path, landmark_file: Path) -> list[list[str]]:
     """Rows of the card: label, measured against, count, result; on all photos and on the third held out."""
     table, faces = aligned_faces(read_labels(folder), landmark_file)
     if not faces:
         raise Img2TabError(f"No face was found in any photo of {folder}. Name a folder of portraits.")
-    labels = judges.labels(faces)
+    labels = networks.labels(faces)
     held_out = np.array([is_held_out(photo) for photo in table["photo"]])
     rows = []
     for which, part in (("", np.full(len(table), True)), (", the third held out", held_out)):

@@ -15,7 +15,7 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.intervals import wilson
 from img2tab_core.training.encoders.pairs import count_rendered
 from img2tab_core.training.population import faceres
-from img2tab_core.training.population.label_networks import MEASURES, PROBED, TARGETS, Judges, decide
+from img2tab_core.training.population.label_networks import MEASURES, PROBED, TARGETS, LabelNetworks, decide
 from img2tab_core.training.population.probes import Looked, Probes, fit_probes, read_looked
 
 SPLIT_SEED = 0
@@ -25,7 +25,7 @@ LABEL_BLOCK = 250
 
 
 def label_faces(
-    rendered: Path, judges: Judges, *, limit: int, progress: Callable[[int, int], None] | None = None
+    rendered: Path, networks: LabelNetworks, *, limit: int, progress: Callable[[int, int], None] | None = None
 ) -> pd.DataFrame:
     """Labels of the first `limit` faces of a `render_pairs` folder.
 
@@ -38,27 +38,27 @@ def label_faces(
     blocks = []
     for start in range(0, limit, LABEL_BLOCK):
         stop = min(start + LABEL_BLOCK, limit)
-        measured = _measured(rendered, faces[start:stop], judges, start)
-        blocks.append(decide(measured, _opinions(rendered, faces[start:stop], judges, start), judges.probes))
+        measured = _measured(rendered, faces[start:stop], networks, start)
+        blocks.append(decide(measured, _opinions(rendered, faces[start:stop], networks, start), networks.probes))
         if progress:
             progress(stop, limit)
     return pd.concat(blocks, ignore_index=True)
 
 
-def _measured(rendered: Path, faces: np.ndarray, judges: Judges, start: int) -> pd.DataFrame:
+def _measured(rendered: Path, faces: np.ndarray, networks: LabelNetworks, start: int) -> pd.DataFrame:
     """Landmarks, expression and gender of a block of faces, from its file if that is there."""
     file = _block_file(rendered, start, start + len(faces))
     if not file.exists():
-        judges.labeller.measure(faces).to_parquet(file.with_suffix(".part"))
+        networks.labeller.measure(faces).to_parquet(file.with_suffix(".part"))
         file.with_suffix(".part").replace(file)
     return pd.read_parquet(file)
 
 
-def _opinions(rendered: Path, faces: np.ndarray, judges: Judges, start: int) -> faceres.Opinions:
+def _opinions(rendered: Path, faces: np.ndarray, networks: LabelNetworks, start: int) -> faceres.Opinions:
     """What faceres says of a block of faces, from its file if that is there."""
     file = rendered / f"opinions-v{OPINIONS_VERSION}-{start}-{start + len(faces)}.npz"
     if not file.exists():
-        faceres.save(judges.network.look(faces), file)
+        faceres.save(networks.network.look(faces), file)
     return faceres.load(file)
 
 

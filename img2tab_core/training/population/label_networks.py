@@ -111,7 +111,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
-class Judges:
+class LabelNetworks:
     """Everything that is asked about a face."""
 
     labeller: Labeller

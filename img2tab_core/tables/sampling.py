@@ -1,4 +1,4 @@
-"""Rows of a table whose labels are known, and draws of them by class and group."""
+"""Rows of a table whose labels are known, and samples of them by class and group."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def labelled_rows(table: StyleTable, name: str, rows: np.ndarray | None) -> tupl
     return rows, labels
 
 
-def drawn(rows: np.ndarray, count: int, *, seed: int, beside: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+def sampled(rows: np.ndarray, count: int, *, seed: int, beside: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
     """At most so many rows, ascending positions, and what lies beside them."""
     at = np.arange(len(rows))
     if len(rows) > count:
@@ -63,8 +63,8 @@ def biased_rows(
 ) -> np.ndarray:
     """Rows in which class 1 goes with one group, and class 0 with the other, in `share` of the faces; ascending.
 
-    labels, sensitive: (N,) of 0, 1 and -1 (unknown, left out), of the whole table; rows: the row numbers to draw from,
-    without replacement. Half the faces drawn are of class 1 and half of group 1. group: the one that class 1 goes with,
+    labels, sensitive: (N,) of 0, 1 and -1 (unknown, left out), of the whole table; rows: the row numbers to take from,
+    without replacement. Half the faces taken are of class 1 and half of group 1. group: the one that class 1 goes with,
     None for the one in which it is more common. count: about so many faces, None for as many as there can be.
     """
     if not 0.5 <= share < 1:
@@ -77,7 +77,7 @@ def biased_rows(
     shares = {cell: (share if cell in with_it else 1 - share) / 2 for cell in CELLS}
     most = min(len(cells[cell]) / shares[cell] for cell in CELLS)
     wanted = {cell: round(shares[cell] * (most if count is None else count) - 1e-9) for cell in CELLS}
-    return _draw(cells, wanted, seed)
+    return _sample(cells, wanted, seed)
 
 
 def balanced_rows(
@@ -86,7 +86,7 @@ def balanced_rows(
     """Rows with as many faces of each class in each group, ascending; arguments as for `biased_rows`."""
     cells = _cells(labels, sensitive, rows)
     each = min(map(len, cells.values())) if count is None else count // 4
-    return _draw(cells, dict.fromkeys(CELLS, each), seed)
+    return _sample(cells, dict.fromkeys(CELLS, each), seed)
 
 
 def _cells(labels: np.ndarray, sensitive: np.ndarray, rows: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
@@ -94,12 +94,12 @@ def _cells(labels: np.ndarray, sensitive: np.ndarray, rows: np.ndarray) -> dict[
     return {(c, g): rows[(labels[rows] == c) & (sensitive[rows] == g)] for c, g in CELLS}
 
 
-def _draw(cells: dict[tuple[int, int], np.ndarray], wanted: dict[tuple[int, int], int], seed: int) -> np.ndarray:
+def _sample(cells: dict[tuple[int, int], np.ndarray], wanted: dict[tuple[int, int], int], seed: int) -> np.ndarray:
     _must_be_filled(wanted)
     for (c, g), number in wanted.items():
         if number > len(cells[c, g]):
             raise Img2TabError(
-                f"{number:,} faces of class {c} in group {g} are needed, there are {len(cells[c, g]):,}. Draw fewer."
+                f"{number:,} faces of class {c} in group {g} are needed, there are {len(cells[c, g]):,}. Sample fewer."
             )
     rng = np.random.default_rng(seed)
     return np.sort(np.concatenate([rng.choice(cells[cell], wanted[cell], replace=False) for cell in CELLS]))
