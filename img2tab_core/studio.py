@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +21,11 @@ from img2tab_core.base.files import ROOT, home, keep_json
 from img2tab_core.base.jobs import Report, never, silent
 from img2tab_core.base.later import later
 from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.once import Once
 from img2tab_core.base.records import (
     DEFAULT_BACKBONE,
     ChannelStats,
+    ConceptScores,
     Edit,
     EditAgreement,
     Face,
@@ -30,8 +33,9 @@ from img2tab_core.base.records import (
     Prediction,
     Quality,
     StyleCode,
+    StyleTable,
 )
-from img2tab_core.classifiers.runs import Run
+from img2tab_core.classifiers.runs import DEFAULT_KIND, Run
 from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.concepts import names, scores
 from img2tab_core.faces import alignment, photos
@@ -53,11 +57,16 @@ NAME_LENGTH = 60
 KNOWN_EDIT = (5, 8.0)  # concepts and standard deviations, see `Studio.edit_agreement`
 
 
-class Studio(Trainer):
-    """The models of one process, and the tables and runs of `Trainer`; nothing in it belongs to one visitor."""
+class Studio:
+    """The models of one process: photos, pictures, and through `trainer` tables and runs; no visitor inside.
+
+    trainer: everything about tables and trained classifiers; the verbs on it that nearly everybody needs are here too.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
+        self.trainer = Trainer()
+        self._lock = threading.Lock()  # held for moments only
+        self._opened: Once[str, object] = Once(1)
         self._samples: dict[str, list[StyleCode]] = {}
         self._line: list[object] = []  # refinements, the running one first
         self._features = FeatureCache()  # of faces that are being edited
@@ -86,14 +95,14 @@ class Studio(Trainer):
 
     def stats(self, backbone: str = DEFAULT_BACKBONE) -> ChannelStats:
         """What one standard deviation of an edit is: over the default table, or over 10,000 w of another backbone."""
-        if backbone == DEFAULT_BACKBONE and ("default" in self._tables or "default" in self.table_names()):
+        if backbone == DEFAULT_BACKBONE and (home() / "tables" / "default" / "table.json").is_file():
             return self.table().stats
         return self.backbone(backbone).stats
 
     @cached_property
     def descriptor(self):
         """dlib's face descriptor as a network."""
-        with self.making("descriptor"):
+        with self._opened.making("descriptor"):
             return _descriptor()
 
     def warm_up(self) -> None:
@@ -242,7 +251,7 @@ class Studio(Trainer):
         deviations, away from the class that `before` has.
         """
         count, shift = KNOWN_EDIT
-        distance, direction = self.distances(self.table(run.table), run.target)
+        distance, direction = self.trainer.distances(self.table(run.table), run.target)
         chosen = scores.top(distance, count, exclude=run.excluded)
         if self.predict(run, before).probability >= 0.5:
             shift = -shift
@@ -257,6 +266,38 @@ class Studio(Trainer):
         )
 
     # --- tables, classifiers, concepts ---------------------------------------------------------
+
+    def table_names(self) -> list[str]:
+        """Names of the tables that are built, the default first."""
+        return self.trainer.table_names()
+
+    def table(self, name: str = "default") -> StyleTable:
+        """An opened table."""
+        return self.trainer.table(name)
+
+    def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
+        """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept."""
+        return self.trainer.run(table, target, progress=progress)
+
+    def train(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        kind: str = DEFAULT_KIND,
+        excluded: frozenset[int] = frozenset(),
+        seed: int = 0,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Run:
+        """A new run without the excluded concepts, measured on the test split; see `Trainer.train`."""
+        return self.trainer.train(
+            table, target, kind=kind, excluded=excluded, seed=seed, progress=progress, cancelled=cancelled
+        )
+
+    def scores(self, run: Run) -> ConceptScores:
+        """Distance, direction and importance of every concept for a run's target."""
+        return self.trainer.scores(run)
 
     def predict(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> Prediction:
         """Probability of the target's second class, and what every concept added to it."""
@@ -293,7 +334,7 @@ class Studio(Trainer):
 
     def family(self, run: Run, *, count: int = 1500, strength: float = 1.5) -> tuple[Edit, ...]:
         """Many channels, each in proportion to its signed distance between the classes of the run's target."""
-        distance, direction = self.distances(self.table(run.table), run.target)
+        distance, direction = self.trainer.distances(self.table(run.table), run.target)
         return rendering.family(np.copysign(distance, direction), count=count, strength=strength)
 
     def contact_sheet(
@@ -315,7 +356,7 @@ class Studio(Trainer):
     def _sample_codes(self, backbone: str, count: int) -> list[StyleCode]:
         """Codes of the first samples; of random faces where the backbone has no encoder."""
         model = self.backbone(backbone)
-        with self.making(("samples", model.key)):
+        with self._opened.making(f"samples {model.key}"):
             codes = self._samples.setdefault(model.key, [])
             if model.encoder is None:
                 codes[:] = codes or [StyleCode.of(psi, backbone) for psi in model.random_codes(len(self.samples()))]

@@ -147,7 +147,7 @@ def test_after_a_retrain_without_1_concept_the_gaps_stand_before_and_after(visit
     door = Studio()
     table = door.table("toy")
     second = door.train(table, "kind", excluded=frozenset({9}))
-    door.keep(second)
+    door.trainer.keep(second)
     at = app.begun()
     at = app.ready(at.switch_page("views/exclude.py").run())
     at = app.ready(at.button(key=f"exclude.use.{second.id}").click().run())

@@ -172,7 +172,7 @@ def test_compare_starts_empty_then_shows_2_classifiers_with_intervals_and_keeps_
     assert table["classifier"].tolist() == ["Random forest", "Logistic regression"]
     assert all("±" in value for value in table["accuracy"])
     assert any("judges best" in one.value for one in at.markdown)
-    kept = Studio().compared(state.table("small-faces"), "odd")
+    kept = Studio().trainer.compared(state.table("small-faces"), "odd")
     assert [one.kind for one in kept.contenders] == ["forest", "logistic"] and kept.seeds == (0, 1, 2)
     again = _go(_choose(app.begun(), "small"), "compare")
     assert again.dataframe[0].value.equals(table)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from img2tab_core import weights
 from img2tab_core.base.files import ROOT
 from img2tab_core.base.records import Edit, StyleCode
+from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.cli import main
 from img2tab_core.studio import Studio
 from img2tab_core.weights import store
@@ -271,12 +272,11 @@ def test_1_damaged_table_is_listed_with_its_sentence_beside_the_others(tmp_path,
 
 def test_a_mistake_in_listing_tables_is_1_sentence_or_1_document(monkeypatch):
     from img2tab_core.base.errors import Img2TabError
-    from img2tab_core.studio import Studio
 
     def fails(self):
         raise Img2TabError("No.")
 
-    monkeypatch.setattr(Studio, "table_names", fails)
+    monkeypatch.setattr(Trainer, "table_names", fails)
     assert (run("tables").exit_code, run("tables").output) == (1, "No.\n")
     assert json.loads(run("tables", "--json").stdout) == {"error": "No."}
 

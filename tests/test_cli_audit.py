@@ -17,6 +17,7 @@ from img2tab_core import tables
 from img2tab_core.audits import remedies, worked_example
 from img2tab_core.base import files as weights
 from img2tab_core.classifiers.runs import load_run
+from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.cli import main
 from img2tab_core.sessions.shared_exclusions import read_exclusions
 from img2tab_core.studio import Studio
@@ -428,7 +429,7 @@ def test_ctrl_c_is_exit_code_130_and_a_sentence_and_nothing_is_written(home, tmp
         os.kill(os.getpid(), signal.SIGINT)
         return real(self, *words, **options)
 
-    monkeypatch.setattr(Studio, "train", train)
+    monkeypatch.setattr(Trainer, "train", train)
     before = signal.getsignal(signal.SIGINT)
     words = ("proxies", *ABOUT, "--exclude", "1", "--out", tmp_path / "x.csv")
     result = run(*words)

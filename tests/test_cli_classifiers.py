@@ -122,8 +122,8 @@ def test_runs_of_2_kinds_with_the_same_exclusions_are_kept_side_by_side(home):
     studio = Studio()
     table = studio.table("toy")
     for kind in ("logistic", "forest"):
-        studio.keep(studio.train(table, "odd", kind=kind))
-    assert {one.classifier.kind for one in studio.kept(table, "odd")} == {"catboost", "logistic", "forest"}
+        studio.trainer.keep(studio.train(table, "odd", kind=kind))
+    assert {one.classifier.kind for one in studio.trainer.kept(table, "odd")} == {"catboost", "logistic", "forest"}
 
 
 def test_the_published_classifier_ranks_4319_503_4440_4614_by_average_gain(published):
@@ -151,7 +151,7 @@ def test_imported_it_is_a_run_of_the_table_on_every_page_until_the_table_changes
     assert said["origin"] == "img2tab_gender_xgboost.json" and said["count"] == 12
     studio = Studio()
     table = studio.table("wide")
-    (run_of,) = [one for one in studio.kept(table, "odd") if one.origin]
+    (run_of,) = [one for one in studio.trainer.kept(table, "odd") if one.origin]
     assert run_of.metrics.accuracy == said["accuracy"]
     assert int(np.argmax(studio.scores(run_of).importance)) == 4319
     code = tables_code(table, 0)

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from img2tab_core.audits.auditor import Auditor
+from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.cli import main
 from img2tab_core.reports import report
 from img2tab_core.sessions.shared_exclusions import read_exclusions
@@ -241,7 +242,7 @@ def test_ctrl_c_in_a_training_is_130_and_the_run_is_marked_cancelled_the_others_
         os.kill(os.getpid(), signal.SIGINT)
         return real(self, *words, **options)
 
-    monkeypatch.setattr(Studio, "train", train)
+    monkeypatch.setattr(Trainer, "train", train)
     result = run("session", "train", smiles, "--exclude", "1")
     assert result.exit_code == 130 and len(result.stderr.splitlines()) == 1
     found = as_json("session", "show", smiles)

@@ -48,7 +48,7 @@ def counted(monkeypatch):
 
 def test_the_second_process_reads_what_the_first_scored_to_the_last_bit(home, counted):
     table = write(home)
-    first, second = (Studio().distances(table, "warm") for _ in range(2))
+    first, second = (Studio().trainer.distances(table, "warm") for _ in range(2))
     assert len(counted) == 1 and first[0].argmax() == 4
     assert all(np.array_equal(*pair) and not pair[1].flags.writeable for pair in zip(first, second, strict=True))
 

@@ -97,7 +97,7 @@ def first(auditor):
 def second(auditor, first):
     """A run without what carries the group, but for its twin."""
     run = auditor.studio.train(auditor.studio.table("toy"), "kind", excluded=frozenset({CARRIER}))
-    auditor.studio.keep(run)
+    auditor.studio.trainer.keep(run)
     return run
 
 

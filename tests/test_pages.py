@@ -21,6 +21,7 @@ from dashboard.state import faces as face_state
 from dashboard.state import visit as state
 from img2tab_core.base import files as weights
 from img2tab_core.base.records import DEFAULT_BACKBONE, Edit
+from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.studio import Studio, _descriptor
 from img2tab_core.weights import store
 from tests import app
@@ -563,7 +564,7 @@ def patient(monkeypatch):
             time.sleep(0.02)
         return train(self, *args, cancelled=cancelled, **options)
 
-    monkeypatch.setattr(Studio, "train", waiting)
+    monkeypatch.setattr(Trainer, "train", waiting)
 
 
 def test_a_cancelled_training_leaves_the_active_run_as_it_was(visit, patient):

@@ -99,7 +99,7 @@ def poisoned(table):
 
 def test_the_first_answer_is_marked_quick_and_the_full_run_that_follows_is_that_of_train(door):
     table, seen, shares = door.table("toy"), [], []
-    full = door.train_live(
+    full = door.trainer.train_live(
         table,
         "warm",
         excluded=frozenset({7}),
@@ -120,12 +120,12 @@ def test_the_first_answer_is_marked_quick_and_the_full_run_that_follows_is_that_
 
 def test_excluding_one_more_concept_reads_no_style_code_and_rounds_none(door, never_quantized):
     table = door.table("toy")
-    door.prepare(table, "warm")
+    door.trainer.prepare(table, "warm")
     blind, plain = poisoned(table), Studio()
     never_quantized()
     for excluded in (frozenset(), frozenset({3}), frozenset({3, 7})):
         seen = []
-        full = door.train_live(blind, "warm", excluded=excluded, on_quick=seen.append)
+        full = door.trainer.train_live(blind, "warm", excluded=excluded, on_quick=seen.append)
         assert same(full, plain.train(table, "warm", excluded=excluded), table)
         assert seen[0].metrics.count == full.metrics.count == len(tables.labelled(table, "warm", "test")[0])
         assert {3, 7} - excluded <= set(seen[0].classifier.screened_.tolist())
@@ -135,20 +135,20 @@ def test_a_poisoned_table_is_noticed_where_nothing_was_quantized(door):
     table = door.table("toy")
     door.scores(door.run(table, "warm"))  # distances are known, codes are not quantized
     with pytest.raises(Img2TabError, match="finite numbers"):
-        door.train_quick(poisoned(table), "warm")
+        door.trainer.train_quick(poisoned(table), "warm")
 
 
 def test_a_quick_run_before_and_after_quantizing_is_the_same_to_the_last_bit(door):
     table = door.table("toy")
-    before = door.train_quick(table, "warm", excluded=frozenset({11}))
+    before = door.trainer.train_quick(table, "warm", excluded=frozenset({11}))
     door._codes(table, "warm", make=True)
-    assert same(before, door.train_quick(table, "warm", excluded=frozenset({11})), table)
+    assert same(before, door.trainer.train_quick(table, "warm", excluded=frozenset({11})), table)
 
 
 def test_the_standing_run_is_the_same_whether_or_not_its_codes_were_quantized(door, home):
     table = door.table("toy")
     standing = door.run(table, "warm")
-    door.prepare(table, "warm")
+    door.trainer.prepare(table, "warm")
     assert same(door.train(table, "warm"), standing, table)
     shutil.rmtree(home / "runs")
     assert same(Studio().run(table, "warm"), standing, table)
@@ -158,14 +158,14 @@ def test_a_second_target_has_codes_of_its_own_and_the_memory_keeps_one(door, nev
     table = door.table("toy")
     for target in ("warm", "tall", "warm"):
         door._codes(table, target, make=True)
-        assert list(door._pools) == [quick.key_of(table, target)]
+        assert list(door.trainer._pools) == [quick.key_of(table, target)]
     never_quantized()
     assert door._codes(table, "tall", make=True) is not None
 
 
 def test_another_process_finds_the_codes_on_disk(door, home, never_quantized):
     table = door.table("toy")
-    first = door.prepare(table, "warm")
+    first = door.trainer.prepare(table, "warm")
     (folder,) = (home / "quantized").iterdir()
     assert sorted(file.name for file in folder.iterdir()) == [
         "about.json",
@@ -176,8 +176,8 @@ def test_another_process_finds_the_codes_on_disk(door, home, never_quantized):
     never_quantized()
     fresh = Studio()
     again = fresh.table("toy")
-    fresh.distances(again, "warm")
-    assert fresh.screen(again, "warm") == first == fresh.prepare(again, "warm")
+    fresh.trainer.distances(again, "warm")
+    assert fresh.trainer.screen(again, "warm") == first == fresh.trainer.prepare(again, "warm")
     assert same(fresh.train(poisoned(again), "warm"), door.run(table, "warm"), table)
 
 
@@ -230,9 +230,9 @@ def test_where_nothing_can_be_written_everything_goes_on_without(door, home, mon
     (home / "quantized").write_text("in the way")
     (home / "screens").write_text("in the way")
     table = door.table("toy")
-    screen = door.prepare(table, "warm")
-    assert screen.measured and door.screen(table, "warm") == screen
-    assert same(door.train_live(poisoned(table), "warm"), door.run(table, "warm"), table)
+    screen = door.trainer.prepare(table, "warm")
+    assert screen.measured and door.trainer.screen(table, "warm") == screen
+    assert same(door.trainer.train_live(poisoned(table), "warm"), door.run(table, "warm"), table)
 
 
 def test_a_writer_that_fails_leaves_nothing_behind(door, home, monkeypatch):
@@ -257,7 +257,7 @@ def test_of_a_table_over_the_budget_the_first_channels_are_quantized_and_the_res
     assert codes.known.sum() == 150 and codes.known[order[:150]].all()
     monkeypatch.setattr(quick, "UNMEASURED", 100)
     seen = []
-    full = door.train_live(table, "warm", on_quick=seen.append)
+    full = door.trainer.train_live(table, "warm", on_quick=seen.append)
     assert same(full, Studio().train(table, "warm"), table)  # all 200 channels, 50 of them not quantized
     assert seen[0].classifier.screened_.tolist() == sorted(order[:100])
     assert seen[0].metrics == quick.measure(seen[0].classifier, table, "warm", pool=None)
@@ -265,14 +265,14 @@ def test_of_a_table_over_the_budget_the_first_channels_are_quantized_and_the_res
 
 def test_who_does_not_need_the_codes_does_not_wait_for_them(door):
     table = door.table("toy")
-    with door.making(("quantized", quick.key_of(table, "warm"))):
+    with door.trainer.making(("quantized", quick.key_of(table, "warm"))):
         assert door._codes(table, "warm") is None
-        assert door.train_quick(table, "warm").quick
+        assert door.trainer.train_quick(table, "warm").quick
 
 
 def test_only_the_default_kind_has_a_quick_answer(door):
     seen = []
-    run = door.train_live(door.table("toy"), "warm", kind="logistic", on_quick=seen.append)
+    run = door.trainer.train_live(door.table("toy"), "warm", kind="logistic", on_quick=seen.append)
     assert seen == [] and run.classifier.kind == "logistic" and not run.quick
 
 
@@ -290,21 +290,21 @@ def test_a_quick_classifier_has_2_trees_for_5_of_the_full_one_and_tries_a_quarte
 def test_a_person_can_stop_before_the_quick_answer_and_after_it(door, asked):
     answers, seen = iter([False] * asked + [True] * 1000), []
     with pytest.raises(Cancelled):
-        door.train_live(door.table("toy"), "warm", on_quick=seen.append, cancelled=lambda: next(answers))
+        door.trainer.train_live(door.table("toy"), "warm", on_quick=seen.append, cancelled=lambda: next(answers))
     assert len(seen) == (asked == 30)
 
 
 def test_a_quick_run_is_not_kept_and_a_full_one_is(door, home):
     seen = []
-    full = door.train_live(door.table("toy"), "warm", excluded=frozenset({3}), on_quick=seen.append)
+    full = door.trainer.train_live(door.table("toy"), "warm", excluded=frozenset({3}), on_quick=seen.append)
     with pytest.raises(Img2TabError, match="A quick answer is not kept"):
-        door.keep(seen[0])
-    door.keep(full)
-    assert [run.id for run in door.kept(door.table("toy"), "warm")][1:] == [full.id]
+        door.trainer.keep(seen[0])
+    door.trainer.keep(full)
+    assert [run.id for run in door.trainer.kept(door.table("toy"), "warm")][1:] == [full.id]
 
 
 def test_quick_and_note_are_written_with_a_run_and_are_empty_in_older_ones(door, home):
-    run = door.train_quick(door.table("toy"), "warm")
+    run = door.trainer.train_quick(door.table("toy"), "warm")
     runs.save_run(run, home / "run")
     back = runs.load_run(home / "run")
     assert back.quick and back.note == run.note
@@ -321,10 +321,10 @@ def test_a_run_of_the_graphics_card_says_so_has_another_id_and_stays_in_the_hist
     plain = door.train(table, "warm")
     monkeypatch.setattr(catboost, "gpu_wished", lambda: True)
     monkeypatch.setattr(GpuConcepts, "_device", lambda self, count: {"rsm": 0.5})  # there is no card here
-    run = door.train_live(table, "warm")
+    run = door.trainer.train_live(table, "warm")
     assert "graphics card" in run.note and run.id != plain.id and not run.quick
-    door.keep(run)
-    assert [one.id for one in door.kept(table, "warm")] == [plain.id, run.id]
+    door.trainer.keep(run)
+    assert [one.id for one in door.trainer.kept(table, "warm")] == [plain.id, run.id]
     assert door.run(table, "warm").note == ""  # the standing run is not
 
 
@@ -354,7 +354,7 @@ def test_the_fewest_concepts_that_lose_at_most_2_in_1000(door, monkeypatch, foun
 
 def test_the_price_of_a_screen_is_measured_on_validation_faces_once_and_kept(door, home, monkeypatch):
     table, seen = door.table("toy"), []
-    screen = door.prepare(table, "warm", progress=lambda share, text: seen.append(share))
+    screen = door.trainer.prepare(table, "warm", progress=lambda share, text: seen.append(share))
     rows, labels = tables.labelled(table, "warm", "validation")
     model = quick.classifier(screen)
     train_rows, train_labels = tables.labelled(table, "warm", "train")
@@ -363,8 +363,8 @@ def test_the_price_of_a_screen_is_measured_on_validation_faces_once_and_kept(doo
     assert screen.full == (door.run(table, "warm").classifier.predict(table.psi[rows]) == labels).mean()
     assert seen == sorted(seen)
     monkeypatch.setattr(quick, "choose", lambda *args, **options: pytest.fail("measured again"))
-    assert Studio().prepare(table, "warm") == screen
-    run = door.train_quick(table, "warm")
+    assert Studio().trainer.prepare(table, "warm") == screen
+    run = door.trainer.train_quick(table, "warm")
     assert run.note == f"Quick answer: {screen.sentence}" and len(run.classifier.screened_) == screen.count
     assert quick.stored_screen(replace(table, key="toy-2"), "warm") is None
     (home / "screens" / "toy-warm.json").write_text('{"key": 1')
@@ -437,10 +437,10 @@ def test_on_20000_faces_the_quick_answer_is_within_2_points_and_the_full_one_is_
     door = Studio()
     table, seen = door.table(), []
     standing = door.run(table, "smiling")  # trained on the codes themselves
-    screen = door.prepare(table, "smiling")
+    screen = door.trainer.prepare(table, "smiling")
     codes = door._codes(table, "smiling")
     assert codes.known.all() and screen.count in quick.COUNTS and screen.faces > 2800
-    full = door.train_live(poisoned(table), "smiling", on_quick=seen.append)
+    full = door.trainer.train_live(poisoned(table), "smiling", on_quick=seen.append)
     assert same(full, standing, table)
     assert abs(seen[0].metrics.accuracy - full.metrics.accuracy) < 0.02
     assert len(seen[0].classifier.screened_) == screen.count

@@ -84,12 +84,12 @@ def test_a_kept_run_comes_back_with_the_same_probabilities(tmp_path, studio, run
 
 def test_a_retrained_run_is_kept_and_found_again_after_the_standing_one(studio, table, run, tmp_path, monkeypatch):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
-    studio.keep(run)
+    studio.trainer.keep(run)
     other = studio.train(table, "perceived_gender", excluded=frozenset({1, 2, 3}))
-    studio.keep(other)
+    studio.trainer.keep(other)
     (tmp_path / "runs" / "default-perceived_gender-000000000000").mkdir()
     (tmp_path / "runs" / "default-perceived_gender-000000000000" / "run.json").write_text("{")
-    found = studio.kept(table, "perceived_gender")
+    found = studio.trainer.kept(table, "perceived_gender")
     assert [one.id for one in found] == [run.id, other.id]
     assert found[1].metrics == other.metrics
 
@@ -97,7 +97,7 @@ def test_a_retrained_run_is_kept_and_found_again_after_the_standing_one(studio, 
 def test_a_damaged_standing_run_is_trained_again_with_the_same_result(studio, table, run, tmp_path, monkeypatch):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     fresh = Studio()
-    monkeypatch.setattr(fresh, "_tables", {"default": table})
+    monkeypatch.setattr(fresh.trainer, "_tables", {"default": table})
     folder = tmp_path / "runs" / run.id
     folder.mkdir(parents=True)
     (folder / "run.json").write_text('{"id": ')

@@ -65,11 +65,11 @@ def retrain(note: str = "") -> None:
         return run
 
     def work(progress, cancelled) -> Run:
-        run = door.train_live(
+        run = door.trainer.train_live(
             whole, name, kind=chosen, excluded=excluded, on_quick=answers.append, progress=progress, cancelled=cancelled
         )
         if not cancelled():
-            door.keep(run)  # here and not on the page, so that the run outlives a page closed meanwhile
+            door.trainer.keep(run)  # here and not on the page, so that the run outlives a page closed meanwhile
         return run
 
     if _train(work if now is None else in_session):
@@ -119,7 +119,7 @@ def quick_answer() -> Run | None:
 def _preparing(table_key: str, table_name: str, target_name: str) -> Job:
     door, whole = studio(), visit.table(table_name)
     return Job.start(
-        lambda progress, cancelled: door.prepare(whole, target_name, progress=progress, cancelled=cancelled)
+        lambda progress, cancelled: door.trainer.prepare(whole, target_name, progress=progress, cancelled=cancelled)
     )
 
 
@@ -159,7 +159,7 @@ def compare(kinds: list[str], seeds: int, faces: int | None) -> None:
     visit.set_of_target(
         "visit.comparing",
         Job.start(
-            lambda progress, cancelled: door.compare(
+            lambda progress, cancelled: door.trainer.compare(
                 whole, name, kinds=kinds, seeds=range(seeds), faces=faces, progress=progress, cancelled=cancelled
             )
         ),
@@ -171,4 +171,4 @@ def compared() -> Comparison | None:
     job = comparing()
     if job is not None and job.state == "done":
         return job.result
-    return studio().compared(visit.current_table(), visit.target().name)
+    return studio().trainer.compared(visit.current_table(), visit.target().name)

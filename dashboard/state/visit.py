@@ -259,7 +259,7 @@ def history() -> tuple[Run, ...]:
         )
     standing, runs = standing_job().result, of_target("visit.runs", None)
     if runs is None:
-        runs = tuple(run for run in studio().kept(current_table(), target().name) if run.id != standing.id)
+        runs = tuple(run for run in studio().trainer.kept(current_table(), target().name) if run.id != standing.id)
         set_of_target("visit.runs", runs)
     return (standing, *runs)
 

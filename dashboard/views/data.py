@@ -48,7 +48,7 @@ def _table(name: str) -> None:
             st.markdown(f"**{name}**")
             st.error(str(error), icon=":material/error:")
             return
-        about = visit.studio().about_table(name)
+        about = visit.studio().trainer.about_table(name)
         st.markdown(f"**{name}**")
         st.caption(
             f"{page_words.count(len(table.labels), 'face')} of {table.layout.total:,} channels, backbone "

@@ -59,14 +59,14 @@ class Auditor:
         repeats: int = 1000,
     ) -> Audit:
         """What a run does to each group of the test faces, and how far apart the groups are."""
-        rows, labels, probability = self.studio.test_answers(run)
+        rows, labels, probability = self.studio.trainer.test_answers(run)
         return audit.audit(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats
         )
 
     def threshold_cost(self, run: Run, sensitive: Sequence[str], thresholds: Thresholds) -> ThresholdCost:
         """What thresholds, one for all or one per group, cost against 0.5."""
-        rows, labels, probability = self.studio.test_answers(run)
+        rows, labels, probability = self.studio.trainer.test_answers(run)
         return threshold_costs.threshold_cost(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds
         )
@@ -76,7 +76,7 @@ class Auditor:
 
         By the names of `gaps.GAPS`, and "accuracy"; None where it cannot be measured.
         """
-        rows, labels, probability = self.studio.test_answers(run)
+        rows, labels, probability = self.studio.trainer.test_answers(run)
         groups = crossed(self.groups(run, sensitive, rows))
         known = groups.codes >= 0
         said = (probability > STANDARD)[known]
@@ -279,7 +279,7 @@ class Auditor:
 
     def _made(self, key: Hashable, make: Callable[[], T]) -> T:
         """Made once; who wants the same thing meanwhile waits for it."""
-        with self.studio.making(("audit", key)):
+        with self.studio.trainer.making(("audit", key)):
             if key not in self._kept:
                 self._kept[key] = make()
             return self._kept[key]

@@ -45,7 +45,7 @@ def compare(
     kinds = listed(classifiers) or list(KINDS)
     door = studio()
     with interrupted() as stopped:
-        found = door.compare(
+        found = door.trainer.compare(
             door.table(table),
             target,
             kinds=kinds,

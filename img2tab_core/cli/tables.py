@@ -135,7 +135,7 @@ def import_classifier(
 ) -> None:
     """A published classifier becomes a run of a table: measured on the test split, there on every page."""
     open_studio = studio()
-    run = open_studio.adopt(file, open_studio.table(table), target)
+    run = open_studio.trainer.adopt(file, open_studio.table(table), target)
     if as_json:
         print_json({"run": run.id, "table": table, "target": target, "origin": run.origin, **asdict(run.metrics)})
         return
@@ -325,11 +325,11 @@ def build_table(
                 "table": name,
                 "faces": table.psi.shape[0],
                 "channels": table.psi.shape[1],
-                "about": studio.about_table(name),
+                "about": studio.trainer.about_table(name),
             }
         )
     elif not if_missing:
         typer.echo(
             f"Table {name}: {table.psi.shape[0]:,} faces x {table.psi.shape[1]:,} channels."
-            + (f" {studio.about_table(name)['note']}" if drawn else "")
+            + (f" {studio.trainer.about_table(name)['note']}" if drawn else "")
         )

@@ -200,7 +200,7 @@ def gather(
         table=table,
         target=tables.target_of(table, session.target),
         sensitive=about,
-        origin=runs.studio.about_table(session.table),
+        origin=runs.studio.trainer.about_table(session.table),
         groups=formed.names,
         counts=_counts(table, formed.codes, len(formed.names), known),
         tree=tuple(_with_depth(tree)),

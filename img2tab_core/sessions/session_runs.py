@@ -74,11 +74,11 @@ class SessionRuns:
             run = (
                 self.studio.train(table, session.target, **told)
                 if on_quick is None
-                else self.studio.train_live(table, session.target, on_quick=on_quick, **told)
+                else self.studio.trainer.train_live(table, session.target, on_quick=on_quick, **told)
             )
             if cancelled is not None and cancelled():
                 raise Cancelled("The training was cancelled; the session's other runs are unchanged.")
-            self.studio.keep(run)
+            self.studio.trainer.keep(run)
             return self._finished(session, started, run), run
 
     def table(self, session: SessionInfo) -> StyleTable:
@@ -137,7 +137,7 @@ class SessionRuns:
                 f"Run {run.number} cannot be repeated exactly: it was trained with another version of its library, and "
                 "this one gives another model. Install the versions of that time, or train a new run."
             )
-        self.studio.keep(found)
+        self.studio.trainer.keep(found)
         with self._lock:
             self._models[found.id] = found
         return found

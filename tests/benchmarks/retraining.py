@@ -37,7 +37,7 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
         table = _of_faces(door.table(), TARGET, FACES)
         order, train_rows = door._order(table, TARGET), tables.labelled(table, TARGET, "train")
         test_rows, test_labels = tables.labelled(table, TARGET, "test")
-        screen, without = door.prepare(table, TARGET), frozenset(order[:1].tolist())
+        screen, without = door.trainer.prepare(table, TARGET), frozenset(order[:1].tolist())
 
         def plain() -> ConceptClassifier:
             model = kinds.make("catboost", excluded=without, screen=None)
@@ -51,7 +51,7 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
         found: dict[str, list[float]] = {name: [] for name in ("quick", "full", "afresh", "plain")}
         kept: dict[str, object] = {}
         ways: dict[str, Callable[[], object]] = {
-            "quick": lambda: door.train_quick(table, TARGET, excluded=without),
+            "quick": lambda: door.trainer.train_quick(table, TARGET, excluded=without),
             "full": lambda: door.train(table, TARGET, excluded=without),
             "afresh": afresh,
             "plain": plain,
@@ -104,7 +104,9 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
             _row("quantized codes from disk, once per start", reading, quantizing, "quantizing, once per target")
         )
         fresh = Studio()
-        cold, first = _seconds(lambda: fresh.train_quick(replace(table, key="never seen"), TARGET, excluded=without))
+        cold, first = _seconds(
+            lambda: fresh.trainer.train_quick(replace(table, key="never seen"), TARGET, excluded=without)
+        )
         rows.append(
             _row(
                 f"first quick answer of a new table, nothing ranked or quantized yet, {shape}",
