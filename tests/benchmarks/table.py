@@ -15,7 +15,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "bench-output"
 PICTURE = ROOT / "assets" / "pictures" / "growth.svg"
-MARKS = ("<!-- bench -->", "<!-- /bench -->")                        # the place of the table in the README
+PAGE = ROOT / "docs" / "measured.md"
+MARKS = ("<!-- bench -->", "<!-- /bench -->")  # the place of the table on that page
 HEAD = "| what | goal | ours | the plain way | ratio | reached |\n|---|---|---|---|---|---|"
 
 
@@ -29,7 +30,7 @@ def rows_of(measured: list[dict]) -> list[dict]:
     empty = {"goal": None, "faster": None, "ours": None, "plain": None, "way": "", "note": ""}
     for one in measured:
         info = one["extra_info"]
-        rows |= {row["what"]: empty | row for row in info.get("rows", ())}       # paired by the benchmark itself
+        rows |= {row["what"]: empty | row for row in info.get("rows", ())}  # paired by the benchmark itself
         if "what" not in info:
             continue
         row = rows.setdefault(info["what"], {"what": info["what"]} | empty)
@@ -73,20 +74,29 @@ def exponent(points: list[tuple[float, float]]) -> float:
 
 
 def markdown(rows: list[dict], growth: list[dict], figures: list[dict]) -> str:
-    """The table of the README."""
+    """The table of docs/measured.md."""
     lines = [HEAD]
     for row in rows:
         ratio = row["plain"] / row["ours"] if row["plain"] else None
         goal = f"{row['goal']:g} s" if row["goal"] else f"{row['faster']:g} x" if row["faster"] else ""
-        reached = "" if not goal else "yes" if (
-            row["ours"] <= row["goal"] if row["goal"] else ratio >= row["faster"]) else "no"
+        reached = (
+            ""
+            if not goal
+            else "yes"
+            if (row["ours"] <= row["goal"] if row["goal"] else ratio >= row["faster"])
+            else "no"
+        )
         plain = f"{_seconds(row['plain'])} ({row['way']})" if row["plain"] else ""
         note = f" ({row['note'].rstrip('.')})" if row["note"] else ""
-        lines.append(f"| {row['what']}{note} | {goal} | {_seconds(row['ours'])} | {plain} | "
-                     f"{'' if ratio is None else f'{ratio:.1f} x'} | {reached} |")
+        lines.append(
+            f"| {row['what']}{note} | {goal} | {_seconds(row['ours'])} | {plain} | "
+            f"{'' if ratio is None else f'{ratio:.1f} x'} | {reached} |"
+        )
     lines += [
         f"| {one['what']} | {one['limit']:,} MB | {one['value']:,.0f} MB | | | "
-        f"{'yes' if one['value'] <= one['limit'] else 'no'} |" for one in figures]
+        f"{'yes' if one['value'] <= one['limit'] else 'no'} |"
+        for one in figures
+    ]
     told = [f"{one['what']} over {one['over']}: {one['exponent']:.2f}" for one in growth]
     lines += ["", f"Growth, seconds ~ size to the power of: {'; '.join(told)}."] if told else []
     return "\n".join(lines)
@@ -95,14 +105,29 @@ def markdown(rows: list[dict], growth: list[dict], figures: list[dict]) -> str:
 def engines_table(engines: dict[str, dict]) -> str:
     """Milliseconds a picture in every engine, and what is to be known of it."""
     sizes = list(next(iter(engines.values())))
-    lines = [f"| one picture, ms | {' | '.join(f'{size} px' for size in sizes)} | to prepare | differs by |",
-             "|---" * (len(sizes) + 3) + "|"]
+    lines = [
+        f"| one picture, ms | {' | '.join(f'{size} px' for size in sizes)} | to prepare | differs by |",
+        "|---" * (len(sizes) + 3) + "|",
+    ]
     for name, found in engines.items():
         prepared, apart = (max(one[what] for one in found.values()) for what in ("prepared", "apart"))
         times = " | ".join(f"{found[size]['seconds'] * 1000:.0f}" for size in sizes)
-        lines.append(f"| {name} | {times} | {f'{prepared:.0f} s' if prepared else ''} | "
-                     f"{f'{apart:.1f} of 255 levels' if apart >= 0.05 else ''} |")
+        lines.append(
+            f"| {name} | {times} | {f'{prepared:.0f} s' if prepared else ''} | "
+            f"{f'{apart:.1f} of 255 levels' if apart >= 0.05 else ''} |"
+        )
     return "\n".join(lines)
+
+
+def between_marks(page: str, text: str) -> str:
+    """The page with `text`, which ends its last line, in place of what stood between the marks."""
+    before, start, rest = page.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not (start and end):
+        raise SystemExit(
+            f"{PAGE.name} must have {MARKS[0]} and, below it, {MARKS[1]}. Put both back and run this again."
+        )
+    return f"{before}{start}\n{text}{end}{after}"
 
 
 def machine() -> dict:
@@ -110,7 +135,9 @@ def machine() -> dict:
     import torch
 
     return {
-        "date": date.today().isoformat(), "cores": os.cpu_count(), "processor": _processor(),
+        "date": date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "processor": _processor(),
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
     } | {name: version(name) for name in ("torch", "catboost", "numpy", "scipy", "streamlit")}
@@ -121,7 +148,7 @@ def draw(growth: list[dict], file: Path) -> None:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "img2tab"                  # the same file for the same numbers
+    matplotlib.rcParams["svg.hashsalt"] = "img2tab"  # the same file for the same numbers
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, len(growth), figsize=(3.1 * len(growth), 2.9), layout="constrained")
@@ -140,12 +167,15 @@ def draw(growth: list[dict], file: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md, and the picture beside it")
-    into_readme = parser.parse_args().readme
+    parser.add_argument(
+        "--docs", action="store_true", help="put the table into docs/measured.md, and the picture beside it"
+    )
+    into_docs = parser.parse_args().docs
     measured = json.loads((OUT / "raw.json").read_text())["benchmarks"]
     rows, growth, figures, about = rows_of(measured), growth_of(measured), figures_of(measured), machine()
     said = f"{about['date']}, {about['cores']} cores of {about['processor']}, {about['device']}; " + ", ".join(
-        f"{name} {about[name]}" for name in ("python", "torch", "catboost", "numpy", "scipy", "streamlit"))
+        f"{name} {about[name]}" for name in ("python", "torch", "catboost", "numpy", "scipy", "streamlit")
+    )
     engines = engines_of(measured)
     parts = [markdown(rows, growth, figures), engines_table(engines) if engines else ""]
     parts.append(f"{said}. Medians, warm, ours and the plain way in the same run.")
@@ -155,12 +185,10 @@ def main() -> None:
     (OUT / "bench.md").write_text(text)
     if growth:
         draw(growth, OUT / "growth.svg")
-    if into_readme:
-        readme = ROOT / "README.md"
-        before, _, rest = readme.read_text().partition(MARKS[0])
-        after = rest.partition(MARKS[1])[2]
-        readme.write_text(f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}")
-        PICTURE.write_bytes((OUT / "growth.svg").read_bytes())
+    if into_docs:
+        PAGE.write_text(between_marks(PAGE.read_text(), text))
+        if growth:
+            PICTURE.write_bytes((OUT / "growth.svg").read_bytes())
     print(text)
 
 
