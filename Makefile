@@ -34,15 +34,15 @@ $(STAMP): requirements.txt pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet -r requirements.txt
 	@touch $@
 
-# timings beside the plain way, in bench-output; README=1 puts the table into the README as well
+# timings beside the plain way, in bench-output; DOCS=1 puts the table into docs/measured.md as well
 bench: ready
 	@mkdir -p bench-output
 	env $$($(PY) -c 'from img2tab_core.cli.main import MALLOC; print(*(f"{k}={v}" for k, v in MALLOC.items()))') \
 		$(PY) -m pytest tests/benchmarks -q -o python_files='bench_*.py' -o python_functions='bench_*' \
 		--benchmark-json=bench-output/raw.json --benchmark-disable-gc $(ARGS)
-	$(PY) -m tests.benchmarks.table $(if $(README),--readme)
+	$(PY) -m tests.benchmarks.table $(if $(DOCS),--docs)
 
-# the screenshots of the README, taken from the running app
+# the screenshots of README and docs, taken from the running app
 pictures: ready
 	@$(CLI) tables build worked-example --if-missing
 	$(PY) -m tests.pictures

@@ -1,4 +1,4 @@
-"""The README's screenshots, taken from the running app: `make pictures`."""
+"""The screenshots of README and docs, taken from the running app: `make pictures`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,19 @@
-"""The table of `make bench`: pairs become ratios, goals are judged, growth gets its exponent."""
+"""The table of `make bench`: pairs become ratios, goals are judged, growth gets its exponent, a page gets the table."""
 
 from __future__ import annotations
 
-from tests.benchmarks.table import engines_of, engines_table, exponent, growth_of, markdown, rows_of
+import pytest
+
+from tests.benchmarks.table import (
+    PAGE,
+    between_marks,
+    engines_of,
+    engines_table,
+    exponent,
+    growth_of,
+    markdown,
+    rows_of,
+)
 
 
 def _one(median: float, **info) -> dict:
@@ -49,3 +60,16 @@ def test_engines_stand_side_by_side_with_the_longest_preparation_and_the_largest
         "| other | 172 | 172 | 7 s | 5.3 of 255 levels |",
     ]
     assert engines_of([_one(1.0)]) == {}
+
+
+def test_a_new_table_replaces_the_old_one_between_the_marks_and_nothing_else_of_the_page():
+    page = "# Measured\n\n<!-- bench -->\n| old | 1 |\n<!-- /bench -->\nWhat it means.\n"
+    assert between_marks(page, "| new | 2 |\n") == page.replace("| old | 1 |", "| new | 2 |")
+    written = PAGE.read_text()
+    assert between_marks(written, "").count("\n") < written.count("\n") - 20  # the page has a table of 20 rows
+
+
+@pytest.mark.parametrize("page", ["nothing", "<!-- bench -->\n| 1 |\n", "<!-- /bench -->\n<!-- bench -->\n"])
+def test_a_page_without_both_marks_in_order_is_left_as_it_is(page):
+    with pytest.raises(SystemExit, match="must have <!-- bench -->"):
+        between_marks(page, "| new | 2 |\n")

@@ -15,7 +15,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "bench-output"
 PICTURE = ROOT / "assets" / "pictures" / "growth.svg"
-MARKS = ("<!-- bench -->", "<!-- /bench -->")  # the place of the table in the README
+PAGE = ROOT / "docs" / "measured.md"
+MARKS = ("<!-- bench -->", "<!-- /bench -->")  # the place of the table on that page
 HEAD = "| what | goal | ours | the plain way | ratio | reached |\n|---|---|---|---|---|---|"
 
 
@@ -73,7 +74,7 @@ def exponent(points: list[tuple[float, float]]) -> float:
 
 
 def markdown(rows: list[dict], growth: list[dict], figures: list[dict]) -> str:
-    """The table of the README."""
+    """The table of docs/measured.md."""
     lines = [HEAD]
     for row in rows:
         ratio = row["plain"] / row["ours"] if row["plain"] else None
@@ -118,6 +119,17 @@ def engines_table(engines: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
+def between_marks(page: str, text: str) -> str:
+    """The page with `text`, which ends its last line, in place of what stood between the marks."""
+    before, start, rest = page.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not (start and end):
+        raise SystemExit(
+            f"{PAGE.name} must have {MARKS[0]} and, below it, {MARKS[1]}. Put both back and run this again."
+        )
+    return f"{before}{start}\n{text}{end}{after}"
+
+
 def machine() -> dict:
     """What the numbers belong to."""
     import torch
@@ -155,8 +167,10 @@ def draw(growth: list[dict], file: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md, and the picture beside it")
-    into_readme = parser.parse_args().readme
+    parser.add_argument(
+        "--docs", action="store_true", help="put the table into docs/measured.md, and the picture beside it"
+    )
+    into_docs = parser.parse_args().docs
     measured = json.loads((OUT / "raw.json").read_text())["benchmarks"]
     rows, growth, figures, about = rows_of(measured), growth_of(measured), figures_of(measured), machine()
     said = f"{about['date']}, {about['cores']} cores of {about['processor']}, {about['device']}; " + ", ".join(
@@ -171,12 +185,10 @@ def main() -> None:
     (OUT / "bench.md").write_text(text)
     if growth:
         draw(growth, OUT / "growth.svg")
-    if into_readme:
-        readme = ROOT / "README.md"
-        before, _, rest = readme.read_text().partition(MARKS[0])
-        after = rest.partition(MARKS[1])[2]
-        readme.write_text(f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}")
-        PICTURE.write_bytes((OUT / "growth.svg").read_bytes())
+    if into_docs:
+        PAGE.write_text(between_marks(PAGE.read_text(), text))
+        if growth:
+            PICTURE.write_bytes((OUT / "growth.svg").read_bytes())
     print(text)
 
 
