@@ -38,6 +38,7 @@ from img2tab_core.base.records import (
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run
 from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.concepts import names, scores
+from img2tab_core.concepts.names import NAME_LENGTH
 from img2tab_core.faces import alignment, photos
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ else:
     )
 
 FACE_SIZE = 256
-NAME_LENGTH = 60
 KNOWN_EDIT = (5, 8.0)  # concepts and standard deviations, see `Studio.edit_agreement`
 
 

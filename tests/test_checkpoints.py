@@ -249,7 +249,7 @@ def test_a_latent_avg_of_7_numbers_or_of_nan_is_refused(generator, tmp_path):
 
 def test_8_processes_that_add_a_name_at_once_lose_none(tmp_path):
     code = (
-        "import sys, time\nfrom img2tab_core.backbone_names import changing_backbones\n"
+        "import sys, time\nfrom img2tab_core.backbones.registry import changing_backbones\n"
         "with changing_backbones() as added:\n    time.sleep(0.05)\n    added[sys.argv[1]] = {'folder': sys.argv[1]}"
     )
     home = {**os.environ, "IMG2TAB_HOME": str(tmp_path / "home")}

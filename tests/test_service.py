@@ -10,9 +10,10 @@ from PIL import Image
 
 from img2tab_core import tables
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.files import ROOT
 from img2tab_core.base.records import Edit, Face
 from img2tab_core.classifiers import runs
-from img2tab_core.studio import Studio, weights
+from img2tab_core.studio import Studio
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_the_default_table_has_20000_faces_and_11_targets_with_300_of_each_class
 
 
 def test_the_table_holds_what_the_encoder_says_of_the_pictures(studio, table):
-    stored = np.load(weights.ROOT / "assets" / "population" / "w.npy")
+    stored = np.load(ROOT / "assets" / "population" / "w.npy")
     psi = studio.backbone().styles(stored[:5].astype(np.float32))
     assert np.abs(psi - table.psi[:5]).max() < 1e-4
 

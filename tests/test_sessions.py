@@ -487,7 +487,7 @@ def _heartbeat(store, run):
 # --- processes that die -------------------------------------------------------------------------------
 
 TRAINING = """
-from img2tab_core.service import Studio
+from img2tab_core.studio import Studio
 session = store.open("First look")
 run = store.start_run(session, store.run(session, 1), "catboost", 7, [3], "what if")
 def report(fraction, text):

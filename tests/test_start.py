@@ -30,7 +30,7 @@ def test_the_first_page_imports_none_of_6_slow_libraries():
 
 
 def test_a_studio_and_the_names_of_its_backbones_and_tables_need_none_of_them_either():
-    code = "from img2tab_core.service import Studio; s = Studio(); s.backbone_names(); s.table_names(); s.samples()"
+    code = "from img2tab_core.studio import Studio; s = Studio(); s.backbone_names(); s.table_names(); s.samples()"
     assert imported(code) == set()
     assert imported(f"{code}; s.backbone()") >= {"torch"}
 

@@ -356,7 +356,7 @@ def portraits(tmp_path):
 
 
 def test_a_portrait_without_recorded_gender_takes_no_part_in_the_agreement(portraits, monkeypatch):
-    monkeypatch.setattr(real_photos, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
+    monkeypatch.setattr(agreement, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
     monkeypatch.setattr(agreement, "is_held_out", lambda photo: photo.stem == "d")
     everyone, held_out = agreement.measure_labels(stub_networks(), portraits, portraits)
     assert everyone[2] == "3 of 3 known" and everyone[3].startswith("66.7% agree")
@@ -364,7 +364,7 @@ def test_a_portrait_without_recorded_gender_takes_no_part_in_the_agreement(portr
 
 
 def test_age_is_compared_with_4_recorded_ages_and_with_years_of_birth_by_rank(tmp_path, monkeypatch):
-    monkeypatch.setattr(real_photos, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
+    monkeypatch.setattr(agreement, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
     (tmp_path / "labels.csv").write_text("face_id,face_age,face_gender\na,20,male\nb,40,male\nc,50,male\nd,34,male\n")
     rows = {row[0]: row for row in agreement.measure_labels(stub_networks(), tmp_path, tmp_path)}
     assert rows["perceived_age"][3] == "mean difference +4.0 years, mean absolute 9.0"

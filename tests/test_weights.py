@@ -274,7 +274,7 @@ def test_a_full_disk_that_pip_reports_says_the_same(models, monkeypatch):
 
 
 def test_too_little_space_is_said_before_anything_is_downloaded(models, downloads, monkeypatch):
-    monkeypatch.setattr(weights.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
     with pytest.raises(Img2TabError, match=r"no space.*0 MB are free"):
         weights.fetch()
     assert downloads == []
@@ -391,7 +391,7 @@ def test_a_drive_file_without_gdown_names_the_extra_and_the_other_way(models, mo
         weights.find("tiny"), source="drive", drive="1abc", archive=None, members=(), size=None, sha256=None
     )
     monkeypatch.setattr(store, "MANIFEST", (entry,))
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(fetching.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(Img2TabError, match=r"\.\[gdown\].*--from-file FILE"):
         weights.fetch("tiny")
 

@@ -14,6 +14,7 @@ from img2tab_core.base.files import ROOT
 from img2tab_core.base.layout import StyleLayout
 
 FOLDER = ROOT / "assets" / "names"
+NAME_LENGTH = 60  # characters that a name may have
 PUBLISHED = {9088: "stylegan2_ffhq_1024.csv"}  # by the number of style channels
 
 
