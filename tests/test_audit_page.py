@@ -15,6 +15,7 @@ from img2tab_core.audits.auditor import Auditor
 from img2tab_core.base import files
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, Target
+from img2tab_core.classifiers.catboost import CatBoostConcepts
 from img2tab_core.studio import Studio
 from tests import app
 
@@ -28,6 +29,7 @@ def home(studio, tmp_path_factory):
     own, sizes = tmp_path_factory.mktemp("home"), studio.table().layout.sizes
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMG2TAB_HOME", str(own))
+        patch.setitem(CatBoostConcepts.__init__.__kwdefaults__, "iterations", 200)  # a dozen trainings follow
         rng = np.random.default_rng(0)
         psi = rng.normal(size=(COUNT, 6752)).astype(np.float32)
         group = rng.integers(0, 2, COUNT).astype(np.int8)

@@ -15,14 +15,13 @@ from img2tab_core.weights.store import ship
 
 @torch.inference_mode()
 def fit_preview_heads(
-    generator: MobileStyleGAN, *, faces: int = 300, pixels: int = 1000, seed: int = 7
+    generator: MobileStyleGAN, *, faces: int = 300, held_out: int = 50, pixels: int = 1000, seed: int = 7
 ) -> dict[str, dict[str, float]]:
     """Ridge regression over `pixels` random pixels of `faces` pictures, per size; writes into generator.preview.
 
-    Returns {size: {"rmse", "r2"}} on 50 further faces, against the exact 512 px picture area-averaged,
+    Returns {size: {"rmse", "r2"}} on `held_out` further faces, against the exact 512 px picture area-averaged,
     on the [-1, 1] scale.
     """
-    held_out = 50
     w = sample_w(generator, faces + held_out, seed=seed, mean=mean_w(generator))
     source = torch.Generator().manual_seed(seed)
     report = {}
