@@ -21,6 +21,20 @@ from img2tab_core.tables import population
 SHARED = Path(os.environ.get("IMG2TAB_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
+# the files that take longest, the longest first (`make test ARGS=--durations=0`)
+LONGEST = (
+    "fast_rendering", "pages", "scrub_browser", "browser", "gap_page", "quick", "service", "generator", "stylegan2",
+    "sessions_page", "e4e_training", "refinement", "cli_audit", "audit_page", "cli", "backbone_pages", "importing",
+    "contenders", "portraits", "batching", "training", "checkpoints", "sessions",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: of two processes that share the tests none is left with a long one at the end."""
+    place = {f"test_{name}": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 def _folder(name: str) -> Path:
     folder = SHARED / name
     if not folder.is_dir():
