@@ -236,7 +236,7 @@ def test_a_shared_list_tells_the_name_of_1_concept(smiles, home, tmp_path):
 
 
 def test_ctrl_c_in_a_training_is_130_and_the_run_is_marked_cancelled_the_others_intact(smiles, monkeypatch):
-    real = Studio.train
+    real = Trainer.train
 
     def train(self, *words, **options):
         os.kill(os.getpid(), signal.SIGINT)

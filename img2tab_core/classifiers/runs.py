@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import keep_json
+from img2tab_core.base.files import home, keep_json
 from img2tab_core.base.later import later
 from img2tab_core.base.records import Metrics, StyleTable, digest
 
@@ -88,6 +88,13 @@ def load_run(folder: Path) -> Run:
         raise Img2TabError(f"There is no readable run in {folder} ({error}). Train it again.") from error
 
 
+def has_model(run_id: str) -> bool:
+    """Whether the files of a run are in the visitor's folder; nothing is opened, so damage shows only on loading."""
+    folder = home() / "runs" / run_id
+    model_files = {file.name for file in folder.glob("model.*")}
+    return bool(run_id) and (folder / "run.json").is_file() and {"model.json"} < model_files
+
+
 def run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: int, kind: str = DEFAULT_KIND) -> str:
     """The same table, target, exclusions, seed, kind and settings give the same id."""
     estimator = kinds.KINDS[kind].estimator
@@ -96,6 +103,11 @@ def run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: in
     return id_of(
         table, target, json.dumps([recipe, settings, table.key, target, sorted(excluded), seed], sort_keys=True)
     )
+
+
+def card_run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: int) -> str:
+    """The id of a run of the default kind that is trained on a graphics card; it names the recipe, not the bits."""
+    return id_of(table, target, "graphics card", run_id_of(table, target, excluded, seed))
 
 
 def id_of(table: StyleTable, target: str, *parts: str) -> str:

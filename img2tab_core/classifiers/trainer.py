@@ -18,7 +18,7 @@ from img2tab_core.base.files import home, keep_json, read_json, sha256_of
 from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.later import later
 from img2tab_core.base.records import DEFAULT_BACKBONE, ConceptScores, StyleTable, read_only
-from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, id_of, is_of, load_run, run_id_of, save_run
+from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, id_of, is_of, load_run, run_id_of, save_run
 from img2tab_core.concepts import scores
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Trainer:
 
         if not gpu_wished():
             return self.train(table, target, excluded=excluded, seed=seed, progress=rest, cancelled=cancelled)
-        run_id = id_of(table, target, "graphics card", run_id_of(table, target, excluded, seed))
+        run_id = card_run_id_of(table, target, excluded, seed)
         model = GpuConcepts(excluded=excluded, random_state=seed)
         run = self._trained(model, run_id, table, target, progress=rest, cancelled=cancelled)
         return replace(run, note="Trained on a graphics card: trained again it would not come out quite the same.")
@@ -347,6 +347,8 @@ class Trainer:
         if run.quick:
             raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
         save_run(run, home() / "runs" / run.id)
+        with self._lock:  # on a graphics card another model may have had the same id
+            self._answers.pop((run.id, run.table_key), None)
 
     def kept(self, table: StyleTable, target: str) -> list[Run]:
         """Every kept run of this table and target: the standing one first, then in the order they were trained."""

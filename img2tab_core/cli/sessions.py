@@ -476,7 +476,7 @@ def repeat(
     who: Who = None,
     as_json: Json = False,
 ) -> None:
-    """Train a run again from a shared list, and say whether it is the same model."""
+    """Train a run again from a shared list, and say whether it is the same model, or how near it comes."""
     from img2tab_core.sessions.shared_exclusions import read_exclusions
 
     runs = _runs()
@@ -484,19 +484,13 @@ def repeat(
     parent = _before(runs.sessions, session, start)
     shared = read_exclusions(file, backbone=session.backbone, channels=runs.table(session).layout.total)
     with terminal.interrupted() as stopped:
-        made, same = runs.repeat(
+        made, repetition = runs.repeat(
             session, shared, parent, who=who or _me(), progress=terminal.progress(as_json), cancelled=stopped
         )
-    said = {
-        True: f"the same model, {made.run_id}",
-        False: f"another model: {made.run_id}, and the list names {shown(shared.run_id)}; it was trained with other "
-        "versions",
-        None: f"the model {made.run_id}; the list does not name one",
-    }[same]
     terminal.answer(
-        {"session": session.name, "run": _run(made, _numbers(parent)), "same": same},
+        {"session": session.name, "run": _run(made, _numbers(parent)), **asdict(repetition)},
         f"Run {made.number} of {shown(session.name)}, {terminal.count(len(made.excluded), 'concept')} excluded, is "
-        f"{said}: {_measured(made)}.",
+        f"{shown(repetition.sentence)}\nIts numbers: {_measured(made)}.",
         as_json=as_json,
     )
 
