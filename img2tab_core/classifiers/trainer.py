@@ -18,7 +18,8 @@ from img2tab_core.base.files import home, keep_json, read_json, sha256_of
 from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.later import later
 from img2tab_core.base.records import DEFAULT_BACKBONE, ConceptScores, StyleTable, read_only
-from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, id_of, is_of, load_run, run_id_of, save_run
+from img2tab_core.classifiers import runs
+from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, id_of, run_id_of
 from img2tab_core.concepts import scores
 
 if TYPE_CHECKING:
@@ -332,34 +333,23 @@ class Trainer:
     def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
         """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept."""
         tables.target_of(table, target)
-        run_id = run_id_of(table, target, frozenset(), 0)
+        run_id = runs.standing_id(table, target)
         with self.making(run_id):
             if run_id not in self._runs:
                 try:
-                    self._runs[run_id] = load_run(home() / "runs" / run_id)
+                    self._runs[run_id] = runs.open_kept(run_id)
                 except Img2TabError:  # never trained here, or its files are damaged
                     self._runs[run_id] = self.train(table, target, progress=progress)
                     self.keep(self._runs[run_id])
             return self._runs[run_id]
 
     def keep(self, run: Run) -> None:
-        """Write a run under the visitor's folder, so that `kept` finds it again."""
-        if run.quick:
-            raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
-        save_run(run, home() / "runs" / run.id)
+        """Write a run under the visitor's folder, so that `kept` finds it again; see `runs.keep`."""
+        runs.keep(run)
 
     def kept(self, table: StyleTable, target: str) -> list[Run]:
         """Every kept run of this table and target: the standing one first, then in the order they were trained."""
-        standing = self.run(table, target)
-        found = []
-        for file in (home() / "runs").glob(f"{table.name}-{target}-*/run.json"):
-            try:
-                run, when = load_run(file.parent), file.stat().st_mtime
-            except (Img2TabError, OSError):
-                continue  # damaged: it can only be trained again
-            if run.id != standing.id and is_of(run, table):
-                found.append((when, run))
-        return [standing, *(run for _, run in sorted(found, key=lambda pair: pair[0]))]
+        return [self.run(table, target), *runs.others_kept(table, target)]
 
     def scores(self, run: Run) -> ConceptScores:
         """Distance, direction and importance of every concept for a run's target."""
