@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from img2tab_core import tables
+from img2tab_core.base import files
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import Metrics
 from img2tab_core.classifiers import kinds, runs
 from img2tab_core.classifiers.logistic import LogisticConcepts
 from img2tab_core.classifiers.runs import Run, run_id_of
+from img2tab_core.classifiers.trainer import Trainer
 
 METRICS = Metrics(0.9, (0.8, 0.95), 0.95, 0.3, ((9, 1), (1, 9)), 20)
 
@@ -65,3 +67,28 @@ def test_of_5_kept_runs_the_2_of_this_very_table_are_found_in_their_order_and_on
 def test_a_run_that_is_not_kept_is_a_sentence(table):
     with pytest.raises(Img2TabError, match=r"There is no readable run in .* Train it again"):
         runs.open_kept("toy-kind-000000000001")
+
+
+def test_a_running_trainer_sees_a_table_that_was_replaced_and_a_run_of_the_old_one_is_refused(table):
+    door = Trainer()
+    before = door.table("toy")
+    assert door.table("toy") is before  # opened once
+    old = door.train(before, "kind", kind="logistic")
+    tables.write_table(
+        files.home() / "tables" / "toy",
+        lambda rows: before.psi[:100][rows],
+        before.labels[:100],
+        targets=before.targets,
+        layout=before.layout,
+        backbone=before.backbone,
+        key="of 100 faces",
+    )
+    after = door.table("toy")
+    assert (len(before.labels), len(after.labels), after.key) == (200, 100, "of 100 faces")
+    for question in (door.scores, door.test_answers):
+        with pytest.raises(Img2TabError, match="was replaced after this classifier was trained on it. Reload"):
+            question(old)
+    assert len(door.test_answers(door.train(after, "kind", kind="logistic"))[0]) == len(after.rows("test"))
+    shutil.rmtree(files.home() / "tables" / "toy")
+    with pytest.raises(Img2TabError, match="There is no table named 'toy'"):
+        door.table("toy")
