@@ -978,16 +978,16 @@ def runs(home, table, tmp_path, monkeypatch) -> SessionRuns:
 
 
 @pytest.fixture
-def opened(monkeypatch) -> list[Path]:
-    """The folders of every model that is opened from now on."""
-    folders, real = [], session_runs.load_run
+def opened(monkeypatch) -> list[str]:
+    """The ids of every model that is opened from now on."""
+    ids, real = [], session_runs.open_kept
 
-    def load_run(folder: Path) -> Run:
-        folders.append(folder)
-        return real(folder)
+    def open_kept(run_id: str) -> Run:
+        ids.append(run_id)
+        return real(run_id)
 
-    monkeypatch.setattr(session_runs, "load_run", load_run)
-    return folders
+    monkeypatch.setattr(session_runs, "open_kept", open_kept)
+    return ids
 
 
 def test_asking_40_runs_whether_they_have_a_model_opens_none_and_32_models_at_most_stay_open(runs, table, home, opened):
@@ -1024,7 +1024,7 @@ def test_a_page_that_asks_which_of_3_models_are_here_opens_only_the_1_it_shows(r
     assert opened == []
     assert now.models[now.current.id].id == infos[2].run_id
     assert now.info(now.models[now.current.id]) == now.current
-    assert [folder.name for folder in opened] == [infos[2].run_id]
+    assert opened == [infos[2].run_id]
 
 
 def test_a_run_that_is_not_done_has_no_model(runs, table, opened):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from img2tab_core.audits.metrics import gaps_of
 from img2tab_core.audits.thresholds import ThresholdCost
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Report, silent
+from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleTable
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import Studio
@@ -24,6 +25,7 @@ from img2tab_core.studio import Studio
 T = TypeVar("T")
 REPEATED = ("equalised_odds", "demographic_parity", "accuracy")  # what `repeated` compares
 OURS = "Ours: this exclusion"
+KEPT = 256  # answers kept in memory: a few arrays of a number a channel or a face each
 
 
 class Auditor:
@@ -35,7 +37,7 @@ class Auditor:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self._kept: dict[Hashable, object] = {}
+        self._kept: Once[Hashable, object] = Once(KEPT)
 
     # --- groups and gaps -----------------------------------------------------------------------
 
@@ -279,7 +281,4 @@ class Auditor:
 
     def _made(self, key: Hashable, make: Callable[[], T]) -> T:
         """Made once; who wants the same thing meanwhile waits for it."""
-        with self.studio.trainer.making(("audit", key)):
-            if key not in self._kept:
-                self._kept[key] = make()
-            return self._kept[key]
+        return cast(T, self._kept.get(key, make))

@@ -12,11 +12,10 @@ from img2tab_core.audits.auditor import Auditor
 from img2tab_core.audits.changes import Change
 from img2tab_core.audits.remedies import Remedies
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.files import home
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleTable
-from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, has_model, load_run
+from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, has_model, open_kept
 from img2tab_core.sessions import nearness
 from img2tab_core.sessions.nearness import Nearness, Repetition
 from img2tab_core.sessions.session_records import RunInfo, SessionInfo
@@ -320,7 +319,7 @@ class SessionRuns:
     def _opened(self, run_id: str) -> Run:
         """A run from its files, or from memory."""
         try:
-            return self._models.get(run_id, lambda: load_run(home() / "runs" / run_id))
+            return self._models.get(run_id, lambda: open_kept(run_id))
         except Img2TabError:
             self._damaged.add(run_id)
             raise
