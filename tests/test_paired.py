@@ -113,17 +113,34 @@ def test_the_gaps_are_those_of_each_classifier_and_a_gap_that_went_is_beyond_cha
     assert found["equalised_odds"].beyond_chance and found["equalised_odds"].high < -0.1
 
 
-def test_gaps_are_resampled_group_by_group_with_the_same_faces_of_both():
+def test_a_gap_is_resampled_group_by_group_with_the_same_faces_of_both_and_its_sign_kept():
     labels, before, after, gender = _two()
     found = paired_gaps(labels, before > 0.5, after > 0.5, gender.codes, repeats=2000, seed=3)["demographic_parity"]
     rng, loop = np.random.default_rng(11), []
     groups = [np.flatnonzero(gender.codes == code) for code in (0, 1)]
+    signs = [np.sign((p[groups[1]] > 0.5).mean() - (p[groups[0]] > 0.5).mean()) for p in (before, after)]
     for _ in range(2000):
         picked = [group[rng.integers(len(group), size=len(group))] for group in groups]
-        gap = [abs((p[picked[0]] > 0.5).mean() - (p[picked[1]] > 0.5).mean()) for p in (before, after)]
-        loop.append(gap[1] - gap[0])
+        far = [(p[picked[1]] > 0.5).mean() - (p[picked[0]] > 0.5).mean() for p in (before, after)]
+        loop.append(signs[1] * far[1] - signs[0] * far[0])
     low, high = np.quantile(loop, (0.025, 0.975))
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.08 * (high - low))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_where_a_gap_of_20_points_goes_to_0_at_least_92_of_100_intervals_hold_the_change(count):
+    held = {"demographic_parity": 0, "equalised_odds": 0}  # percentiles of the gaps themselves: 60 with four groups
+    lean = np.linspace(-0.1, 0.1, count)
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        labels, codes = rng.integers(0, 2, 1000), rng.integers(0, count, 1000)
+        luck = rng.random(1000)
+        other = np.where(rng.random(1000) < 0.7, luck, rng.random(1000))
+        rate = np.where(labels == 1, 0.7, 0.25)  # of class 1 given, where a group is not favoured
+        found = paired_gaps(labels, luck < rate + lean[codes], other < rate, codes, repeats=400, seed=seed)
+        for name in held:
+            held[name] += found[name].low <= -0.2 <= found[name].high
+    assert min(held.values()) >= 92, held
 
 
 def test_over_seeds_the_difference_of_a_gap_is_the_mean_over_them():
