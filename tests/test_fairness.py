@@ -217,7 +217,7 @@ def test_a_group_with_one_positive_says_how_many_resamples_count():
 def test_a_resample_is_measured_like_the_same_faces_written_out():
     labels, probability, gender, _ = _faces(n=80)
     faces = decisions.faces_of(labels, probability, [gender], 0.5)
-    times = bootstrap._times(np.random.default_rng(3), 20, 80).astype(float)
+    times = bootstrap.times_sampled(np.random.default_rng(3), 20, 80).astype(float)
     assert (times.sum(axis=1) == 80).all()
     found = bootstrap._Counted(faces, slice(0, 80)).measured(times)
     for number, row in enumerate(times.astype(int)):
