@@ -119,7 +119,7 @@ def _session(page) -> None:
     page.get_by_role("link", name="Sessions").click()
     page.get_by_role("heading", name="Runs").wait_for()
     page.get_by_role("button", name="Train both again").click()
-    page.get_by_text("gap, certain").first.wait_for(timeout=300_000)
+    page.get_by_text("gap, beyond what the seed changes").first.wait_for(timeout=300_000)
     page.set_viewport_size({"width": 1440, "height": 2300})
     browser.settle(page)
     page.mouse.move(5, 5)

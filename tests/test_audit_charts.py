@@ -150,7 +150,7 @@ def test_the_dumbbell_of_changes_has_means_over_seeds_and_the_verdict_in_words()
     figure = audit_charts.change_dumbbell({"Equalised odds": real, "Once": change([0.3], [0.2])})
     assert list(figure.data[-2].x) == [pytest.approx(0.3), 0.3] and figure.data[-1].x[1] == 0.2
     assert figure.data[-1].error_x.array[1] == 0  # one seed has no interval
-    assert "Smaller gap, certain" in figure.data[-1].hovertext[0]
+    assert "Smaller gap, beyond what the seed changes" in figure.data[-1].hovertext[0]
 
 
 def test_the_threshold_curve_has_accuracy_and_gap_and_marks_the_chosen_one():

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import getpass
 import json
+import math
 import os
 import shutil
 import signal
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from img2tab_core.audits.auditor import Auditor
+from img2tab_core.classifiers.runs import open_kept
 from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.cli import main
 from img2tab_core.reports import report
@@ -178,16 +181,75 @@ def test_restore_goes_back_to_run_1_and_the_next_child_is_its(smiles):
 
 
 def test_compare_sets_2_runs_side_by_side_with_what_only_one_excludes(smiles, tmp_path):
-    found = as_json("session", "compare", smiles, 1, 2, "--out", tmp_path / "x.md")
-    assert found["only_one"] == [] and found["only_other"] == [*range(12, 24)]
-    assert found["settings"] == {"classifier": ["catboost", "logistic"]}
-    before, after = found["metrics"]["equalised_odds"]
-    assert [one["metrics"]["equalised_odds"] for one in found["runs"]] == [before, after]
+    compared = as_json("session", "compare", smiles, 1, 2, "--out", tmp_path / "x.md")
+    assert compared["only_one"] == [] and compared["only_other"] == [*range(12, 24)]
+    assert compared["settings"] == {"classifier": ["catboost", "logistic"]}
+    before, after = compared["metrics"]["equalised_odds"]
+    assert [run["metrics"]["equalised_odds"] for run in compared["runs"]] == [before, after]
     text = said("session", "compare", smiles, 1, 2)
     (line,) = [line.split() for line in text.splitlines() if line.startswith("Equalised odds difference")]
-    assert line[3:] == [f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}"]
+    gap = compared["paired"]["gaps"]["equalised_odds"]
+    assert gap["value"] == pytest.approx(after - before) and gap["low"] < gap["value"] < gap["high"]
+    assert line[3:] == [
+        f"{before:.3f}",
+        f"{after:.3f}",
+        f"{after - before:+.3f}",
+        f"{gap['low']:+.3f}",
+        "to",
+        f"{gap['high']:+.3f}",
+    ]
     assert "Excluded by run 2 alone: 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, ... (12)." in text
     assert "| Equalised odds difference | " in (tmp_path / "x.md").read_text()
+    said("session", "compare", smiles, 1, 2, "--out", tmp_path / "x.csv")
+    rows = pd.read_csv(tmp_path / "x.csv", index_col=0)
+    assert rows.loc["Equalised odds difference", "low"] == pytest.approx(gap["low"])
+
+
+def test_compare_says_how_many_of_60_test_faces_were_lost_and_gained_and_the_exact_p_of_it(smiles):
+    studio = Studio()
+    first, second = (open_kept(run["run_id"]) for run in as_json("session", "compare", smiles, 1, 2)["runs"])
+    _, labels, before = studio.trainer.test_answers(first)
+    _, _, after = studio.trainer.test_answers(second)
+    right = [(probability > 0.5) == labels for probability in (before, after)]
+    lost, gained = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    differ = lost + gained
+    # as often does a fair coin split so many faces at least so unevenly
+    p_value = min(1.0, 2 * sum(math.comb(differ, k) for k in range(min(lost, gained) + 1)) / 2**differ)
+    paired = as_json("session", "compare", smiles, 1, 2)["paired"]
+    assert (paired["faces"], paired["lost"], paired["gained"]) == (60, lost, gained) and differ > 0
+    assert paired["p_value"] == pytest.approx(p_value)
+    assert paired["accuracy"]["value"] == pytest.approx((gained - lost) / 60)
+    assert f"Run 1 to run 2, face by face: {paired['sentence']}" in said("session", "compare", smiles, 1, 2)
+
+
+def test_compare_of_a_run_without_its_model_says_why_the_faces_are_not_compared(smiles, home):
+    lost = home / "runs" / as_json("session", "show", smiles)["runs"][1]["run_id"]
+    aside = lost.rename(home / "aside")
+    try:
+        assert as_json("session", "compare", smiles, 1, 2)["paired"] is None
+        text = said("session", "compare", smiles, 1, 2)
+    finally:
+        aside.rename(lost)
+    assert "Not compared face by face: The model of run 2 of 'smiles' is not in this folder" in text
+    assert "Equalised odds difference" in text  # what was noted stays
+
+
+def test_no_json_holds_nan_or_infinity_whatever_was_measured(smiles):
+    store = Sessions()
+    session = store.open(smiles)
+    odd = {"accuracy": float("nan"), "auc": np.float64("inf"), "confusion": np.array([[1.0, np.nan]])}
+    run = store.start_run(session, store.run(session, 2), "logistic", 0, ())
+    store.finish_run(run, "toy-kind-0123456789ab", odd)
+    store.record(session, "Ada", "looked", {"at": {"gap": -np.inf, "share": (np.nan,)}})
+    store.close()
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    for words in (["show", smiles], ["log", smiles], ["compare", smiles, 2, 3], ["list"], ["restore", smiles, 3]):
+        json.loads(said("session", *words, "--json"), parse_constant=refuse)
+    (shown,) = [run for run in as_json("session", "show", smiles)["runs"] if run["number"] == 3]
+    assert shown["metrics"] == {"accuracy": None, "auc": None, "confusion": [[1.0, None]]}
 
 
 def test_real_compares_the_current_run_with_its_parent_over_2_seeds_and_keeps_the_answer(smiles):
@@ -236,7 +298,7 @@ def test_a_shared_list_tells_the_name_of_1_concept(smiles, home, tmp_path):
 
 
 def test_ctrl_c_in_a_training_is_130_and_the_run_is_marked_cancelled_the_others_intact(smiles, monkeypatch):
-    real = Studio.train
+    real = Trainer.train
 
     def train(self, *words, **options):
         os.kill(os.getpid(), signal.SIGINT)

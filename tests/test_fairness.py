@@ -15,6 +15,7 @@ from img2tab_core.audits.audit_record import Audit, Measure
 from img2tab_core.audits.changes import Change, change
 from img2tab_core.audits.groups import Groups, crossed
 from img2tab_core.audits.metrics import GAPS, METRICS, gaps_of
+from img2tab_core.audits.paired import Difference
 from img2tab_core.audits.thresholds import threshold_cost
 from img2tab_core.base.errors import Cancelled, Img2TabError
 
@@ -217,7 +218,7 @@ def test_a_group_with_one_positive_says_how_many_resamples_count():
 def test_a_resample_is_measured_like_the_same_faces_written_out():
     labels, probability, gender, _ = _faces(n=80)
     faces = decisions.faces_of(labels, probability, [gender], 0.5)
-    times = bootstrap._times(np.random.default_rng(3), 20, 80).astype(float)
+    times = bootstrap.times_sampled(np.random.default_rng(3), 20, 80).astype(float)
     assert (times.sum(axis=1) == 80).all()
     found = bootstrap._Counted(faces, slice(0, 80)).measured(times)
     for number, row in enumerate(times.astype(int)):
@@ -345,9 +346,9 @@ def test_a_gap_that_shrinks_by_1_2_and_3_points_by_hand():
 @pytest.mark.parametrize(
     ("after", "smaller", "what", "verdict"),
     [
-        ([0.20, 0.21, 0.19, 0.2, 0.22], True, "gap", "smaller gap, certain"),
+        ([0.20, 0.21, 0.19, 0.2, 0.22], True, "gap", "smaller gap, beyond what the seed changes"),
         ([0.40, 0.41, 0.39, 0.4, 0.42], True, "gap", "worse"),
-        ([0.40, 0.41, 0.39, 0.4, 0.42], False, "accuracy", "higher accuracy, certain"),
+        ([0.40, 0.41, 0.39, 0.4, 0.42], False, "accuracy", "higher accuracy, beyond what the seed changes"),
         ([0.20, 0.21, 0.19, 0.2, 0.22], False, "accuracy", "worse"),
         ([0.31, 0.28, 0.33, 0.27, 0.3], False, "accuracy", "no clear change"),
     ],
@@ -355,6 +356,28 @@ def test_a_gap_that_shrinks_by_1_2_and_3_points_by_hand():
 def test_five_seeds_make_the_words_of_the_issue(after, smaller, what, verdict):
     found = change([0.30] * 5, after, smaller_is_better=smaller, what=what)
     assert found.verdict == verdict and found.sentence.startswith(verdict.capitalize() + ": " + what)
+
+
+def test_the_chance_of_the_faces_is_told_beside_that_of_the_seeds():
+    after = [0.20, 0.21, 0.19, 0.2, 0.22]
+    clear = change([0.30] * 5, after, faces=Difference(-0.096, -0.131, -0.062))
+    assert clear.verdict == "smaller gap, beyond what the seed changes, and beyond the chance of the faces"
+    assert clear.sentence.endswith(" points; with other test faces −13.1 to −6.2 points.")
+    luck = change([0.30] * 5, after, faces=Difference(-0.096, -0.210, 0.018))
+    assert luck.verdict == "smaller gap, beyond what the seed changes, but not beyond the chance of the faces"
+    worse = change([0.30] * 5, [0.40, 0.41, 0.39, 0.4, 0.42], faces=Difference(0.104, 0.05, 0.15))
+    assert worse.verdict == "worse"
+    assert ", beyond what the seed changes, and beyond the chance of the faces; with other test faces +5.0 to" in (
+        worse.sentence
+    )
+
+
+def test_a_change_comes_back_from_json_with_its_faces_and_one_kept_before_they_were_measured_without():
+    found = change([0.30] * 3, [0.2, 0.21, 0.22], faces=Difference(-0.09, -0.13, -0.05))
+    stored = json.loads(json.dumps(found.to_json()))
+    assert Change.from_json(stored) == found
+    del stored["faces"]
+    assert Change.from_json(stored).faces is None and Change.from_json(stored).pairs == found.pairs
 
 
 def test_one_seed_cannot_tell_and_neither_can_seeds_that_are_all_alike():
@@ -369,10 +392,12 @@ def test_one_seed_cannot_tell_and_neither_can_seeds_that_are_all_alike():
 
 def test_pairs_count_not_the_spread_between_seeds():
     before = np.array([0.1, 0.3, 0.5, 0.7, 0.9])  # far apart, and each 2 points smaller after
-    assert change(before, before - [0.02, 0.021, 0.019, 0.02, 0.02]).verdict == "smaller gap, certain"
+    assert (
+        change(before, before - [0.02, 0.021, 0.019, 0.02, 0.02]).verdict == "smaller gap, beyond what the seed changes"
+    )
 
 
-def test_of_400_changes_by_chance_about_20_are_called_certain_or_worse():
+def test_of_400_changes_by_chance_about_20_are_called_beyond_what_the_seed_changes_or_worse():
     rng = np.random.default_rng(0)
     found = [change(*rng.normal(size=(2, 5))).verdict for _ in range(400)]
     assert 8 <= sum(verdict != "no clear change" for verdict in found) <= 34

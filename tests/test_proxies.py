@@ -11,10 +11,12 @@ from img2tab_core.audits import exclusion_curves
 from img2tab_core.audits.carriers import Carried, carried, suggest
 from img2tab_core.audits.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve, exclusion_curve, joined
 from img2tab_core.audits.linear_probe import probe, readable
+from img2tab_core.audits.metrics import gaps_of
 from img2tab_core.audits.stand_ins import correlated, families, took_over
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
+from img2tab_core.classifiers.catboost import CatBoostConcepts
 from img2tab_core.tables.sampling import balanced_rows, biased_rows
 
 N, D = 1200, 40
@@ -106,15 +108,16 @@ def test_the_error_of_a_shift_is_half_the_root_of_the_four_variances_of_the_mean
     assert found.error == pytest.approx(0.5 * np.sqrt(sum(1 / number for number in cells)), rel=0.1)
 
 
-def test_faces_of_the_test_split_are_refused_and_those_of_validation_are_not(table):
-    with pytest.raises(Img2TabError, match="test split"):
-        carried(table, "smiling", "gender", rows=np.arange(N))
-    both = np.concatenate([table.rows("train"), table.rows("validation")])
+def test_what_to_exclude_is_found_on_training_faces_alone_and_other_faces_are_refused(table, labels):
+    train = table.rows("train")
+    known = train[(labels[0][train] >= 0) & (labels[1][train] >= 0)]
     shares = []
-    found = carried(table, "smiling", "gender", rows=both, progress=shares.append)
-    assert sum(map(sum, found.counts)) > 1000
-    assert found.shift == pytest.approx(carried(table, "smiling", "gender").shift, abs=1e-7)  # all of them by default
-    assert shares[-1] == 1.0
+    found = carried(table, "smiling", "gender", progress=shares.append)
+    assert sum(map(sum, found.counts)) == len(known)  # 840 less those of unknown group, and no validation face
+    assert shares[-1] == 1.0 and f"Measured on {len(known):,} training faces" in suggest(found).rule
+    for split, row in (("validation", table.rows("validation")[-1]), ("test", table.rows("test")[-1])):
+        with pytest.raises(Img2TabError, match=f"training faces, got 1 face.* {split}"):
+            carried(table, "smiling", "gender", rows=np.append(train, row))
 
 
 def test_what_cannot_be_carried_says_why(table, labels):
@@ -140,7 +143,7 @@ def test_a_suggestion_excludes_what_is_above_the_threshold_largest_first_and_say
     assert np.all(np.diff(np.abs(found.shift[list(suggestion.excluded)])) <= 0)
     assert suggestion.kept == D - 3
     assert "within the classes of the target, by more than 0.5 standard deviations" in suggestion.rule
-    assert "3 of 40 channels" in suggestion.rule and "none of the test split" in suggestion.rule
+    assert "3 of 40 channels" in suggestion.rule and "none that the exclusion is judged on" in suggestion.rule
 
 
 def _carried(shift, target_shift):
@@ -207,7 +210,7 @@ def test_a_channel_that_only_follows_the_target_does_not_go_with_another_given_t
 def test_gender_is_read_with_one_of_its_channels_left_and_no_better_than_chance_with_none(table):
     nothing = readable(table, "gender")
     two = readable(table, "gender", excluded={5, 6})
-    assert two.auc > 0.85 and two.low < two.auc < two.high
+    assert two.auc > 0.8 and two.low < two.auc < two.high
     assert two.sentence.startswith("You excluded 2 channels; perceived gender can still be read from the rest with AUC")
     assert nothing.sentence.startswith("Nothing is excluded; perceived gender can be read with AUC")
     none = readable(table, "gender", excluded=set(GROUP))
@@ -218,7 +221,7 @@ def test_gender_is_read_with_one_of_its_channels_left_and_no_better_than_chance_
 
 def test_the_auc_is_the_one_of_the_probe_s_own_readings(table, labels):
     found = readable(table, "gender", excluded={5})
-    rows = table.rows("validation")
+    rows = table.rows("test")  # the exclusion may have been chosen by the validation faces
     rows = rows[labels[1][rows] >= 0]
     reading = probe(table, "gender", excluded={5})
     said = reading.read(table.psi[rows])
@@ -285,6 +288,43 @@ def test_excluding_the_group_s_channels_closes_the_gap_and_keeps_the_accuracy(ta
     assert curve.faces[0] == len(biased) and "60 CatBoost trees" in curve.how
 
 
+def test_every_point_is_measured_on_balanced_validation_faces_to_choose_by_and_on_balanced_test_faces_to_quote(
+    table, labels, biased, found
+):
+    curve = exclusion_curve(table, "smiling", "gender", found.ranking, counts=(3,), train_rows=biased, trees=60)
+    (trial,) = curve.points[0].trials
+    left = np.setdiff1d(np.arange(D), found.ranking[:3])
+    order = left[np.argsort(-wasserstein_of(table, biased, labels[0])[left], kind="stable")]
+    model = CatBoostConcepts(iterations=60, depth=6, learning_rate=0.1, screen=None, random_state=0)
+    model.fit(np.asfortranarray(table.psi[biased][:, order]), labels[0][biased])
+    for split, accuracy, gap in (
+        ("validation", trial.accuracy, trial.gap),
+        ("test", trial.test_accuracy, trial.test_gap),
+    ):
+        rows = balanced_rows(*labels, table.rows(split), seed=0)
+        decided = model.predict(np.asfortranarray(table.psi[rows][:, order]))
+        assert accuracy == (decided == labels[0][rows]).mean()
+        assert gap == gaps_of(labels[0][rows], decided, labels[1][rows])["equalised_odds"]
+        assert len(rows) == {"validation": curve.faces[1], "test": curve.test_faces}[split]
+    assert curve.points[0].estimate("test_gap").mean == trial.test_gap
+    assert f"chosen by {curve.faces[1]:,} validation faces and quoted on {curve.test_faces:,} test faces" in curve.how
+
+
+def wasserstein_of(table, rows, labels):
+    codes = table.psi[rows] / np.where(table.stats.std > 0, table.stats.std, 1)
+    return np.array([wasserstein_distance(*(column[labels[rows] == c] for c in (0, 1))) for column in codes.T])
+
+
+def test_the_least_gap_is_chosen_on_validation_and_its_quoted_gap_of_9_points_is_that_of_the_test_faces():
+    trials = [(0, 0.90, 0.30, 0.89, 0.31), (10, 0.90, 0.02, 0.88, 0.09), (20, 0.90, 0.04, 0.88, 0.05)]
+    curve = ExclusionCurve(
+        tuple(CurvePoint(count, (CurveTrial(0, *values),)) for count, *values in trials), (10, 10), "by hand", 10
+    )
+    best = curve.least_gap()  # 20 would be chosen by the test faces, 10 is by validation
+    assert best.count == 10 and best.estimate("gap").mean == 0.02
+    assert (best.estimate("test_accuracy").mean, best.estimate("test_gap").mean) == (0.88, 0.09)
+
+
 def test_a_curve_stops_when_asked(table, biased, found):
     with pytest.raises(Cancelled):
         exclusion_curve(table, "smiling", "gender", found.ranking, train_rows=biased, cancelled=lambda: True)
@@ -292,8 +332,12 @@ def test_a_curve_stops_when_asked(table, biased, found):
 
 def test_a_curve_needs_other_faces_a_ranking_and_a_count(table, biased, found):
     options = {"train_rows": biased}
-    with pytest.raises(Img2TabError, match="other faces"):
-        exclusion_curve(table, "smiling", "gender", found.ranking, test_rows=biased, **options)
+    for rows in ({"validation_rows": biased}, {"test_rows": biased}):
+        with pytest.raises(Img2TabError, match="got some twice"):
+            exclusion_curve(table, "smiling", "gender", found.ranking, **rows, **options)
+    twice = balanced_rows(*(table.labels[name].to_numpy() for name in ("smiling", "gender")), table.rows("validation"))
+    with pytest.raises(Img2TabError, match="got some twice"):
+        exclusion_curve(table, "smiling", "gender", found.ranking, test_rows=twice, **options)
     with pytest.raises(Img2TabError, match="each at most once"):
         exclusion_curve(table, "smiling", "gender", np.array([1, 1]), **options)
     with pytest.raises(Img2TabError, match="a count below 40"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def test_a_poisoned_table_is_noticed_where_nothing_was_quantized(door):
 def test_a_quick_run_before_and_after_quantizing_is_the_same_to_the_last_bit(door):
     table = door.table("toy")
     before = door.trainer.train_quick(table, "warm", excluded=frozenset({11}))
-    door._codes(table, "warm", make=True)
+    door.trainer._codes(table, "warm", make=True)
     assert same(before, door.trainer.train_quick(table, "warm", excluded=frozenset({11})), table)
 
 
@@ -157,10 +158,11 @@ def test_the_standing_run_is_the_same_whether_or_not_its_codes_were_quantized(do
 def test_a_second_target_has_codes_of_its_own_and_the_memory_keeps_one(door, never_quantized):
     table = door.table("toy")
     for target in ("warm", "tall", "warm"):
-        door._codes(table, target, make=True)
-        assert list(door.trainer._pools) == [quick.key_of(table, target)]
+        door.trainer._codes(table, target, make=True)
+        assert len(door.trainer._pools) == 1
+        assert door.trainer._pools.peek(quick.key_of(table, target)) is not None
     never_quantized()
-    assert door._codes(table, "tall", make=True) is not None
+    assert door.trainer._codes(table, "tall", make=True) is not None
 
 
 def test_another_process_finds_the_codes_on_disk(door, home, never_quantized):
@@ -185,7 +187,7 @@ def test_another_process_finds_the_codes_on_disk(door, home, never_quantized):
 def test_damaged_codes_are_quantized_again_to_the_same_classifier(door, home, damage):
     table = door.table("toy")
     standing = door.run(table, "warm")
-    door._codes(table, "warm", make=True)
+    door.trainer._codes(table, "warm", make=True)
     (folder,) = (home / "quantized").iterdir()
     file = folder / "train.pool"
     good = file.read_bytes()
@@ -196,10 +198,10 @@ def test_damaged_codes_are_quantized_again_to_the_same_classifier(door, home, da
         rest = bytes([good[middle] ^ 1]) + good[middle + 1 :] if damage == "flipped" else b""
         file.write_bytes(good[:middle] + rest)
     fresh = Studio()
-    assert fresh._codes(table, "warm") is None
+    assert fresh.trainer._codes(table, "warm") is None
     assert same(fresh.train(table, "warm"), standing, table)
-    assert fresh._codes(table, "warm", make=True) is not None
-    assert Studio()._codes(table, "warm") is not None
+    assert fresh.trainer._codes(table, "warm", make=True) is not None
+    assert Studio().trainer._codes(table, "warm") is not None
     assert same(fresh.train(poisoned(table), "warm"), standing, table)
 
 
@@ -209,13 +211,13 @@ def test_codes_belong_to_one_table_and_its_labels(door):
     labels.loc[1, "warm"] = -1
     others = [replace(table, key="toy-2"), replace(table, labels=labels)]
     assert len({quick.key_of(one, "warm") for one in (table, *others)} | {quick.key_of(table, "tall")}) == 4
-    door._codes(table, "warm", make=True)
-    assert all(door._codes(one, "warm") is None for one in others)
+    door.trainer._codes(table, "warm", make=True)
+    assert all(door.trainer._codes(one, "warm") is None for one in others)
 
 
 def test_codes_of_4_targets_stay_on_disk_and_those_used_longest_ago_go(door, home):
     table = door.table("toy")
-    codes = door._codes(table, "warm", make=True)
+    codes = door.trainer._codes(table, "warm", make=True)
     many = [replace(table, key=f"toy-{i}") for i in range(6)]
     for when, one in enumerate(many):
         assert quick.store_pool(one, "warm", codes)
@@ -242,7 +244,7 @@ def test_a_writer_that_fails_leaves_nothing_behind(door, home, monkeypatch):
 
     monkeypatch.setattr(QuantizedPool, "write", half)
     table = door.table("toy")
-    assert door._codes(table, "warm", make=True) is not None
+    assert door.trainer._codes(table, "warm", make=True) is not None
     assert list((home / "quantized").iterdir()) == []
 
 
@@ -252,8 +254,8 @@ def test_of_a_table_over_the_budget_the_first_channels_are_quantized_and_the_res
 ):
     table = door.table("toy")
     monkeypatch.setattr(quick, "BUDGET", 150 * (N - 100))
-    codes = door._codes(table, "warm", make=True)
-    order = door._order(table, "warm")
+    codes = door.trainer._codes(table, "warm", make=True)
+    order = door.trainer._order(table, "warm")
     assert codes.known.sum() == 150 and codes.known[order[:150]].all()
     monkeypatch.setattr(quick, "UNMEASURED", 100)
     seen = []
@@ -263,11 +265,26 @@ def test_of_a_table_over_the_budget_the_first_channels_are_quantized_and_the_res
     assert seen[0].metrics == quick.measure(seen[0].classifier, table, "warm", pool=None)
 
 
-def test_who_does_not_need_the_codes_does_not_wait_for_them(door):
-    table = door.table("toy")
-    with door.trainer.making(("quantized", quick.key_of(table, "warm"))):
-        assert door._codes(table, "warm") is None
+def test_who_does_not_need_the_codes_does_not_wait_for_them(door, monkeypatch):
+    table, inside, go = door.table("toy"), threading.Event(), threading.Event()
+
+    def slow(*args, **options):
+        inside.set()
+        assert go.wait(60)
+        return make(*args, **options)
+
+    make = quick.make_pool
+    monkeypatch.setattr(quick, "make_pool", slow)
+    other = threading.Thread(target=door.trainer._codes, args=(table, "warm"), kwargs={"make": True})
+    other.start()
+    assert inside.wait(60)
+    try:
+        assert door.trainer._codes(table, "warm") is None
         assert door.trainer.train_quick(table, "warm").quick
+    finally:
+        go.set()
+        other.join()
+    assert door.trainer._codes(table, "warm") is not None
 
 
 def test_only_the_default_kind_has_a_quick_answer(door):
@@ -358,7 +375,7 @@ def test_the_price_of_a_screen_is_measured_on_validation_faces_once_and_kept(doo
     rows, labels = tables.labelled(table, "warm", "validation")
     model = quick.classifier(screen)
     train_rows, train_labels = tables.labelled(table, "warm", "train")
-    model.fit(table.psi, train_labels, rows=train_rows, order=door._order(table, "warm"))
+    model.fit(table.psi, train_labels, rows=train_rows, order=door.trainer._order(table, "warm"))
     assert screen.accuracy == (model.predict(table.psi[rows]) == labels).mean()
     assert screen.full == (door.run(table, "warm").classifier.predict(table.psi[rows]) == labels).mean()
     assert seen == sorted(seen)
@@ -438,7 +455,7 @@ def test_on_20000_faces_the_quick_answer_is_within_2_points_and_the_full_one_is_
     table, seen = door.table(), []
     standing = door.run(table, "smiling")  # trained on the codes themselves
     screen = door.trainer.prepare(table, "smiling")
-    codes = door._codes(table, "smiling")
+    codes = door.trainer._codes(table, "smiling")
     assert codes.known.all() and screen.count in quick.COUNTS and screen.faces > 2800
     full = door.trainer.train_live(poisoned(table), "smiling", on_quick=seen.append)
     assert same(full, standing, table)

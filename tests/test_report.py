@@ -419,7 +419,7 @@ def test_the_verdict_over_3_seeds_is_told_once_somebody_asked(runs, table):
         },
     )
     one = Page(report_html(runs, found))
-    assert "Smaller gap, certain: gap goes down by 19.0 points" in one.text
+    assert "Smaller gap, beyond what the seed changes: gap goes down by 19.0 points" in one.text
     assert one.table("Over 3 seeds")["Accuracy"][3] == "No clear change"
     assert one.table("Over 3 seeds")["Equalised odds difference"][2].startswith("−19.0")
     assert [row for row in one.tables["Who did what, and when (UTC)"] if "run 1 and run 2, 3 seeds" in row[3]]

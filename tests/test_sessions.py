@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -28,15 +29,23 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from img2tab_core import tables
+from img2tab_core.audits.auditor import Auditor
+from img2tab_core.base import files
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
-from img2tab_core.sessions import database
+from img2tab_core.classifiers import catboost
+from img2tab_core.classifiers.catboost import GpuConcepts
+from img2tab_core.classifiers.runs import Run
+from img2tab_core.sessions import database, nearness, session_runs
+from img2tab_core.sessions.nearness import ACCURACY
 from img2tab_core.sessions.rows import Base, RunRow
-from img2tab_core.sessions.session_records import RunInfo
+from img2tab_core.sessions.session_records import RunInfo, SessionInfo
+from img2tab_core.sessions.session_runs import SessionRuns
 from img2tab_core.sessions.shared_exclusions import Exclusions, exclusions_json, read_exclusions
 from img2tab_core.sessions.store import Sessions
 from img2tab_core.sessions.tree import branches, difference
+from img2tab_core.studio import Studio
 
 D, N = 24, 400
 METRICS = {"accuracy": 0.9, "auc": 0.95, "confusion": ((5, 1), (0, 4))}
@@ -873,19 +882,29 @@ def test_shared_exclusions_say_all_that_decides_a_training(shared):
         "seed": 0,
         "excluded": [3, 7],
         "run_id": "toy-smiling-000000000001",
+        "measured": {"accuracy": 0.9, "auc": 0.95},
         "names": {"3": "smile"},
     }
 
 
 def test_shared_exclusions_come_back_from_a_file_from_bytes_and_from_their_content(shared, tmp_path):
     expected = Exclusions(
-        "toy-ffhq", "toy", "toy-key", "smiling", "catboost", 0, (3, 7), {3: "smile"}, "toy-smiling-000000000001"
+        "toy-ffhq",
+        "toy",
+        "toy-key",
+        "smiling",
+        "catboost",
+        0,
+        (3, 7),
+        {3: "smile"},
+        "toy-smiling-000000000001",
+        {"accuracy": 0.9, "auc": 0.95},
     )
     (tmp_path / "x.json").write_text(json.dumps(shared))
     for source in (shared, json.dumps(shared).encode(), tmp_path / "x.json"):
         assert read_exclusions(source, backbone="toy-ffhq", channels=D, table_key="toy-key") == expected
-    least = {name: value for name, value in shared.items() if name not in ("names", "run_id")}
-    assert read_exclusions(least) == replace(expected, names={}, run_id="")
+    least = {name: value for name, value in shared.items() if name not in ("names", "run_id", "measured")}
+    assert read_exclusions(least) == replace(expected, names={}, run_id="", measured={})
 
 
 @pytest.mark.parametrize(
@@ -906,6 +925,9 @@ def test_shared_exclusions_come_back_from_a_file_from_bytes_and_from_their_conte
         ({"names": {"3": 4}}, "names"),
         ({"classifier": ""}, "classifier"),
         ({"run_id": 3}, "names"),
+        ({"measured": [0.9]}, "measured"),
+        ({"measured": {"accuracy": "0.9"}}, "measured"),
+        ({"measured": {"auc": 1.5}}, "from 0 to 1"),
     ],
 )
 def test_exclusions_that_do_not_fit_are_one_sentence(shared, change, said):
@@ -940,3 +962,242 @@ def test_a_run_repeated_from_shared_exclusions_is_the_same_to_the_last_bit(store
     assert other.id == told.run_id == one.id and other.metrics == one.metrics
     assert np.array_equal(other.classifier.predict_proba(again.psi), one.classifier.predict_proba(table.psi))
     assert store.run(session, 1).metrics["accuracy"] == other.metrics.accuracy
+
+
+# --- the models of runs -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(home, table, tmp_path, monkeypatch) -> SessionRuns:
+    """Sessions and their models in the toy table's folder; no run is kept yet."""
+    monkeypatch.setenv("IMG2TAB_HOME", str(home))
+    shutil.rmtree(home / "runs", ignore_errors=True)
+    store = Sessions(f"sqlite:///{tmp_path / 'runs.db'}")
+    yield SessionRuns(Auditor(Studio()), store)
+    store.close()
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[str]:
+    """The ids of every model that is opened from now on."""
+    ids, real = [], session_runs.open_kept
+
+    def open_kept(run_id: str) -> Run:
+        ids.append(run_id)
+        return real(run_id)
+
+    monkeypatch.setattr(session_runs, "open_kept", open_kept)
+    return ids
+
+
+def test_asking_40_runs_whether_they_have_a_model_opens_none_and_32_models_at_most_stay_open(runs, table, home, opened):
+    session = runs.sessions.create("Many", "Ada", table, "smiling", ["young"])
+    first, model = runs.train(session, None, kind="logistic")
+    infos = [first]
+    for number in range(1, 40):  # the same model under 39 more ids
+        folder = home / "runs" / f"toy-smiling-{number:012x}"
+        shutil.copytree(home / "runs" / model.id, folder)
+        started = runs.sessions.start_run(session, first, "logistic", 0, ())
+        infos.append(runs.sessions.finish_run(started, folder.name, METRICS))
+    runs = SessionRuns(runs.auditor, runs.sessions)  # as after a start of the server
+    assert [runs.has_model(session, info) for info in infos] == [True] * 40
+    assert opened == []
+    for info in infos:
+        runs.model(session, info)
+    assert len(opened) == 40 and len(runs._models) == 32
+    runs.model(session, infos[-1])
+    assert len(opened) == 40  # the latest are still open
+    shutil.rmtree(home / "runs" / infos[0].run_id)
+    assert not runs.has_model(session, infos[0])
+
+
+def test_a_page_that_asks_which_of_3_models_are_here_opens_only_the_1_it_shows(runs, table, opened, monkeypatch):
+    from dashboard.state import session as session_state
+
+    session = runs.sessions.create("Page", "Ada", table, "smiling", ["young"])
+    infos = [runs.train(session, None, kind="logistic", seed=seed)[0] for seed in range(3)]
+    runs.sessions.fail_run(runs.sessions.start_run(session, None, "logistic", 0, ()), "no")
+    fresh = SessionRuns(runs.auditor, runs.sessions)
+    monkeypatch.setattr(session_state, "session_runs", lambda: fresh)
+    now = session_state._read(session.id)
+    assert len(now.models) == 3 and list(now.models) == [info.id for info in infos] and now.current.id in now.models
+    assert opened == []
+    assert now.models[now.current.id].id == infos[2].run_id
+    assert now.info(now.models[now.current.id]) == now.current
+    assert opened == [infos[2].run_id]
+
+
+def test_a_run_that_is_not_done_has_no_model(runs, table, opened):
+    session = runs.sessions.create("None", "Ada", table, "smiling", ["young"])
+    failed = runs.sessions.fail_run(runs.sessions.start_run(session, None, "logistic", 0, ()), "no")
+    assert not runs.has_model(session, failed) and opened == []
+    with pytest.raises(Img2TabError, match="Run 1 of 'None' has no model: it is failed"):
+        runs.model(session, failed)
+
+
+def test_a_damaged_model_is_found_out_when_it_is_opened_and_counts_as_lost_until_it_is_trained_again(runs, table, home):
+    session = runs.sessions.create("Damaged", "Ada", table, "smiling", ["young"])
+    info, model = runs.train(session, None, kind="logistic")
+    before = model.classifier.predict_proba(table.psi)
+    (home / "runs" / info.run_id / model.classifier.file).write_bytes(b"nothing")
+    runs = SessionRuns(runs.auditor, runs.sessions)
+    assert runs.has_model(session, info)  # the file is there
+    with pytest.raises(Img2TabError, match="The model of run 1 of 'Damaged' is not in this folder, or is damaged"):
+        runs.model(session, info)
+    assert not runs.has_model(session, info)
+    again = runs.again(session, info)
+    assert runs.has_model(session, info) and again.note == ""
+    assert np.array_equal(runs.model(session, info).classifier.predict_proba(table.psi), before)
+
+
+# --- trained on a graphics card -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def card(monkeypatch) -> Callable[[bool], None]:
+    """Turns a graphics card on or off; there is none here, and what is trained on it is trained on the processor."""
+    monkeypatch.setattr(GpuConcepts, "_device", lambda self, count: {"rsm": 0.5})
+    return lambda there: monkeypatch.setattr(catboost, "gpu_wished", lambda: there)
+
+
+@pytest.fixture(scope="module")
+def clear_home(toy_home) -> Path:
+    """A visitor's folder whose table `toy` has 2,000 faces, 300 of them for tests, and a clear signal."""
+    return toy_home(2000, D, kind=2, group_from=12)
+
+
+@pytest.fixture
+def of_card(clear_home, tmp_path, monkeypatch, card) -> tuple[SessionRuns, SessionInfo, RunInfo, Run]:
+    """A session with one run that was trained on a card; the card is gone."""
+    monkeypatch.setenv("IMG2TAB_HOME", str(clear_home))
+    shutil.rmtree(clear_home / "runs", ignore_errors=True)
+    store = Sessions(f"sqlite:///{tmp_path / 'card.db'}")
+    runs = SessionRuns(Auditor(Studio()), store)
+    session = store.create("Card", "Ada", runs.studio.table("toy"), "kind", ["group"])
+    card(True)
+    info, model = runs.train(session, None, on_quick=lambda run: None)
+    card(False)
+    yield runs, session, info, model
+    store.close()
+
+
+def lose(runs: SessionRuns, info: RunInfo) -> SessionRuns:
+    """Another process, in a folder that has lost the model of a run."""
+    shutil.rmtree(files.home() / "runs" / info.run_id)
+    return SessionRuns(Auditor(Studio()), runs.sessions)
+
+
+def test_answers_of_a_hundred_faces_by_hand_3_may_be_decided_otherwise_and_no_more():
+    labels = np.repeat([0, 1], 50)
+    first = np.where(labels == 1, 0.9, 0.1)
+    again = first.copy()
+    again[[0, 99]] = 0.6, 0.4  # one wrong of each class
+    said = nearness.of_answers(labels, first, again)
+    assert not said.near and "98 of 100 test faces are decided alike (98.0\xa0%" in said.sentence
+    assert "accuracy was 100.0\xa0% and is 98.0\xa0% (at most 1 point apart)" in said.sentence
+    assert "differ by 0.010 on average" in said.sentence  # (0.5 + 0.5) / 100
+    first[[1, 2]] = 0.6  # two that the first alone had wrong
+    assert not nearness.of_answers(labels, first, again).near  # 4 of 100
+    again[1] = 0.6
+    three = nearness.of_answers(labels, first, again)  # wrong before: 1, 2; now: 0, 1, 99
+    assert three.near and three.sentence.startswith("Within the tolerance: 97 of 100 test faces")
+    again[2] = 0.6  # wrong now: 0, 1, 2, 99
+    assert not nearness.of_answers(labels, first, again).near  # 2 points
+
+
+def test_what_was_measured_is_near_within_1_point_and_an_auc_of_5_in_1000(of_card):
+    metrics = replace(of_card[3].metrics, accuracy=0.9, auc=0.95)
+    for accuracy, auc, near in [(0.91, 0.95, True), (0.89, 0.945, True), (0.911, 0.95, False), (0.9, 0.956, False)]:
+        assert nearness.of_metrics({"accuracy": accuracy, "auc": auc}, metrics).near is near
+    assert nearness.of_metrics({"accuracy": 0.9, "auc": None}, metrics) is None
+
+
+def test_a_lost_run_of_a_graphics_card_is_trained_again_on_the_processor_within_1_point(of_card):
+    runs, session, info, model = of_card
+    runs = lose(runs, info)
+    assert not runs.has_model(session, info)
+    again = runs.again(session, info, who="Bob")
+    assert again.id == info.run_id and runs.has_model(session, info)
+    assert abs(again.metrics.accuracy - model.metrics.accuracy) <= ACCURACY
+    assert again.note.startswith(
+        "Trained again on the processor, since run 1 was trained on a graphics card, where no training comes out the "
+        "same twice."
+    )
+    assert f"{100 * info.metrics['accuracy']:.1f}" in again.note and f"{100 * again.metrics.accuracy:.1f}" in again.note
+    entry = runs.sessions.log(session)[-1]
+    assert (entry.who, entry.what) == ("Bob", "trained again")
+    assert entry.details["run"] == 1 and entry.details["comparison"] in again.note
+    fresh = SessionRuns(Auditor(Studio()), runs.sessions)  # from its files
+    assert fresh.model(session, info).note == again.note
+
+
+def test_where_a_card_is_there_again_a_lost_run_of_a_card_is_trained_on_it(of_card, card):
+    runs, session, info, _ = of_card
+    runs = lose(runs, info)
+    card(True)
+    again = runs.again(session, info)
+    assert again.note.startswith("Trained again on a graphics card, ") and again.id == info.run_id
+
+
+def test_a_run_of_a_card_that_comes_out_20_points_worse_is_refused_with_both_numbers(of_card):
+    runs, session, info, _ = of_card
+    runs = lose(runs, info)
+    better = replace(info, metrics=info.metrics | {"accuracy": info.metrics["accuracy"] + 0.2})
+    with pytest.raises(Img2TabError) as caught:
+        runs.again(session, better)
+    assert "was trained on a graphics card" in str(caught.value) and "another version" not in str(caught.value)
+    assert f"{100 * better.metrics['accuracy']:.1f}" in str(caught.value)
+    assert not runs.has_model(session, info)
+
+
+def test_a_run_of_the_processor_with_another_id_was_trained_with_other_versions(runs, table):
+    session = runs.sessions.create("Old", "Ada", table, "smiling", ["young"])
+    started = runs.sessions.start_run(session, None, "logistic", 0, ())
+    old = runs.sessions.finish_run(started, "toy-smiling-0123456789ab", METRICS)
+    with pytest.raises(Img2TabError, match=r"Run 1 cannot be repeated exactly: .* other versions"):
+        runs.again(session, old)
+
+
+def test_a_shared_run_of_a_card_is_repeated_and_its_answers_on_300_test_faces_are_compared(of_card):
+    runs, session, info, model = of_card
+    shared = read_exclusions(json.dumps(exclusions_json(session, info)).encode())
+    made, repetition = runs.repeat(session, shared, info)
+    rows, _, first = runs.studio.trainer.test_answers(model)
+    psi = runs.studio.table("toy").psi
+    again = runs.model(session, made).classifier.probabilities(psi, rows)[:, 1]
+    assert made.run_id != info.run_id and repetition.same is False and repetition.near
+    alike = int(((first > 0.5) == (again > 0.5)).sum())
+    assert f"{alike} of 300 test faces are decided alike" in repetition.sentence
+    assert "graphics card" in repetition.sentence and "other versions" not in repetition.sentence
+
+
+def test_a_second_training_on_a_card_is_no_same_model_though_its_id_is_and_the_first_ones_answers_are_compared(
+    of_card, card, monkeypatch
+):
+    runs, session, info, model = of_card
+    psi = runs.studio.table("toy").psi
+    rows, _, first = runs.studio.trainer.test_answers(model)
+    shared = read_exclusions(exclusions_json(session, info))
+    card(True)
+    monkeypatch.setattr(GpuConcepts, "_device", lambda self, count: {"rsm": 0.9})  # it comes out otherwise
+    made, repetition = runs.repeat(session, shared, info)
+    again = runs.model(session, made).classifier.probabilities(psi, rows)[:, 1]
+    assert made.run_id == info.run_id and repetition.same is False and np.abs(again - first).mean() > 0.001
+    assert repetition.sentence.startswith("another model, trained on a graphics card:")
+    assert f"probabilities differ by {np.abs(again - first).mean():.3f} on average" in repetition.sentence
+    assert np.array_equal(runs.studio.trainer.test_answers(runs.model(session, made))[2], again)  # not the first one's
+
+
+def test_a_shared_run_of_a_card_whose_model_is_elsewhere_is_compared_by_what_the_list_says_was_measured(of_card):
+    runs, session, info, _ = of_card
+    content = exclusions_json(session, info)
+    assert content["measured"] == {name: info.metrics[name] for name in ("accuracy", "auc")}
+    elsewhere = lose(runs, info)
+    _, repetition = elsewhere.repeat(session, read_exclusions(content), info)
+    assert repetition.same is False and repetition.near
+    assert f"accuracy was {100 * info.metrics['accuracy']:.1f}" in repetition.sentence
+    _, untold = elsewhere.repeat(
+        session, read_exclusions({name: value for name, value in content.items() if name != "measured"}), info
+    )
+    assert untold.near is None and "graphics card" in untold.sentence
+    assert "nothing to compare" in untold.sentence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,32 @@ if TYPE_CHECKING:
     from img2tab_core.sessions.session_records import RunInfo, SessionInfo
 
 
+class Models(Mapping[int, Run]):
+    """The models of a session that are here, by the id of the run's row; each is opened when it is asked for."""
+
+    def __init__(self, session: SessionInfo, runs: tuple[RunInfo, ...]) -> None:
+        self._session, self._here = session, {run.id: run for run in runs if session_runs().has_model(session, run)}
+
+    def __getitem__(self, row_id: int) -> Run:
+        return session_runs().model(self._session, self._here[row_id])
+
+    def __contains__(self, row_id: object) -> bool:  # Mapping's own would open it
+        return row_id in self._here
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._here)
+
+    def __len__(self) -> int:
+        return len(self._here)
+
+
 @dataclass(frozen=True)
 class Opened:
     """A session with its runs in the order of the tree, and the models that are here, by the id of the run's row."""
 
     session: SessionInfo
     runs: tuple[RunInfo, ...]
-    models: dict[int, Run]
+    models: Models
 
     @property
     def current(self) -> RunInfo | None:
@@ -98,8 +118,7 @@ def answer(before: Run, after: Run, sensitive: tuple[str, ...]) -> dict[str, Cha
 
 
 def _read(session_id: int) -> Opened:
-    door = session_runs()
-    session = door.sessions.open(session_id)
-    runs = door.sessions.runs(session)
-    done = [run for run in runs if run.state == "done" and door.has_model(session, run)]
-    return Opened(session, runs, {run.id: door.model(session, run) for run in done})
+    sessions = session_runs().sessions
+    session = sessions.open(session_id)
+    runs = sessions.runs(session)
+    return Opened(session, runs, Models(session, runs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from img2tab_core.audits.audit_record import Audit
 from img2tab_core.audits.changes import Change, change
 from img2tab_core.audits.groups import STANDARD, Groups, Thresholds, crossed
 from img2tab_core.audits.metrics import gaps_of
+from img2tab_core.audits.paired import REPEATS, PairedComparison, paired_comparison, paired_gaps
 from img2tab_core.audits.thresholds import ThresholdCost
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Report, silent
+from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleTable
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import Studio
@@ -24,6 +26,7 @@ from img2tab_core.studio import Studio
 T = TypeVar("T")
 REPEATED = ("equalised_odds", "demographic_parity", "accuracy")  # what `repeated` compares
 OURS = "Ours: this exclusion"
+KEPT = 256  # answers kept in memory: a few arrays of a number a channel or a face each
 
 
 class Auditor:
@@ -35,7 +38,7 @@ class Auditor:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self._kept: dict[Hashable, object] = {}
+        self._kept: Once[Hashable, object] = Once(KEPT)
 
     # --- groups and gaps -----------------------------------------------------------------------
 
@@ -74,14 +77,32 @@ class Auditor:
     def gaps(self, run: Run, sensitive: Sequence[str]) -> dict[str, float | None]:
         """Every gap, and the accuracy, on the test faces whose group is known, at the standard threshold.
 
-        By the names of `gaps.GAPS`, and "accuracy"; None where it cannot be measured.
+        By the names of `metrics.GAPS`, and "accuracy"; None where it cannot be measured.
         """
         rows, labels, probability = self.studio.trainer.test_answers(run)
         groups = crossed(self.groups(run, sensitive, rows))
         known = groups.codes >= 0
-        said = (probability > STANDARD)[known]
-        found = gaps_of(labels[known], said, groups.codes[known])
-        return found | {"accuracy": float((said == labels[known]).mean()) if known.any() else None}
+        decisions, labels = (probability > STANDARD)[known], labels[known]
+        gaps = gaps_of(labels, decisions, groups.codes[known])
+        return gaps | {"accuracy": float((decisions == labels).mean()) if known.any() else None}
+
+    def compare_runs(
+        self, before: Run, after: Run, sensitive: Sequence[str] = (), *, repeats: int = REPEATS, seed: int = 0
+    ) -> PairedComparison:
+        """Two runs on the same test faces, face by face: whether chance alone could explain what changed.
+
+        sensitive: none, or what forms the groups, for the differences of the gaps. repeats: resamples of the faces.
+        Raises Img2TabError where the runs are of different tables or targets.
+        """
+        if (before.table, before.target) != (after.table, after.target):
+            raise Img2TabError(
+                f"Two runs are compared on the same test faces and labels, got {before.target} of {before.table} and "
+                f"{after.target} of {after.table}. Choose two runs of one table and target."
+            )
+        rows, labels, old = self.studio.trainer.test_answers(before)
+        _, _, new = self.studio.trainer.test_answers(after)
+        groups = self.groups(after, sensitive, rows) if sensitive else ()
+        return paired_comparison(labels, old, new, groups=groups, repeats=repeats, seed=seed)
 
     def repeated(
         self,
@@ -96,7 +117,9 @@ class Auditor:
         """Whether what an exclusion changed comes again: both runs trained anew with every seed, paired by seed.
 
         Returns the changes of equalised_odds and demographic_parity (smaller is better) and of accuracy on the test
-        faces whose group is known. A seed sets the classifier's random numbers; faces and split stay.
+        faces whose group is known. A seed sets the classifier's random numbers; faces and split stay, and what other
+        test faces would change is in each change's `faces`. Raises Img2TabError where a run was trained elsewhere or a
+        gap cannot be measured.
         """
         table, report = self.studio.table(after.table), progress or silent
         for run in (before, after):
@@ -105,7 +128,8 @@ class Auditor:
                     f"{run.origin} was trained elsewhere and cannot be trained again with other seeds. Choose two runs "
                     "that were trained here."
                 )
-        found: dict[str, list[list[float]]] = {name: [[], []] for name in REPEATED}
+        measured: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in REPEATED}
+        decisions: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])  # of each seed, bool (n,)
         for seed in range(seeds):
             for side, run in enumerate((before, after)):
                 done = 2 * seed + side
@@ -113,19 +137,27 @@ class Auditor:
                 again = self.studio.train(
                     table, run.target, kind=run.classifier.kind, excluded=run.excluded, seed=seed, cancelled=cancelled
                 )
-                measured = self.gaps(again, sensitive)
+                gaps = self.gaps(again, sensitive)
                 for name in REPEATED:
-                    if measured[name] is None:
+                    value = gaps[name]
+                    if value is None:
                         raise Img2TabError(
                             f"The gaps between groups of {' and '.join(sensitive)} cannot be measured: two groups with "
                             "faces of both classes are needed. Choose another attribute."
                         )
-                    found[name][side].append(measured[name])
+                    measured[name][side].append(value)
+                decisions[side].append(self.studio.trainer.test_answers(again)[2] > STANDARD)
+        rows, labels, _ = self.studio.trainer.test_answers(again)
+        codes = crossed(self.groups(after, sensitive, rows)).codes
+        of_faces = paired_gaps(labels, *(np.stack(each) for each in decisions), codes)
         return {
             name: change(
-                *values, smaller_is_better=name != "accuracy", what="accuracy" if name == "accuracy" else "gap"
+                *values,
+                smaller_is_better=name != "accuracy",
+                what="accuracy" if name == "accuracy" else "gap",
+                faces=of_faces[name],
             )
-            for name, values in found.items()
+            for name, values in measured.items()
         }
 
     # --- what the gap is made of ---------------------------------------------------------------
@@ -133,7 +165,7 @@ class Auditor:
     def carried(
         self, table: StyleTable, target: str, sensitive: str, *, progress: Report | None = None
     ) -> carriers.Carried:
-        """How much every concept carries an attribute; found on training and validation faces, once per table."""
+        """How much every concept carries an attribute; found on training faces alone, once per table."""
         report = progress or silent
 
         def make() -> carriers.Carried:
@@ -159,7 +191,10 @@ class Auditor:
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> exclusion_curves.ExclusionCurve:
-        """Accuracy and gap against how much is excluded, in the order of the suggestion; a quick retrain each."""
+        """Accuracy and gap against how much is excluded, in the order of the suggestion; a quick retrain each.
+
+        Ranked on training faces, measured on validation faces to choose by and on test faces to quote.
+        """
         ranking = np.array(self.suggest(table, target, sensitive).ranking)
         key = ("curve", table.key, target, sensitive, tuple(seeds))
         return self._made(
@@ -174,7 +209,7 @@ class Auditor:
         return self._made(("families", table.key), lambda: stand_ins.families(table))
 
     def readable(self, run: Run, sensitive: str) -> linear_probe.Readable:
-        """How well an attribute can still be read from what a run does not exclude."""
+        """How well an attribute can still be read, on test faces, from what a run does not exclude."""
         table = self.studio.table(run.table)
         return linear_probe.readable(table, sensitive, excluded=run.excluded)
 
@@ -279,7 +314,4 @@ class Auditor:
 
     def _made(self, key: Hashable, make: Callable[[], T]) -> T:
         """Made once; who wants the same thing meanwhile waits for it."""
-        with self.studio.trainer.making(("audit", key)):
-            if key not in self._kept:
-                self._kept[key] = make()
-            return self._kept[key]
+        return cast(T, self._kept.get(key, make))

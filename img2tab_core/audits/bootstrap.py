@@ -37,7 +37,7 @@ def resampled(
         size = min(step, repeats - start)
         times = np.empty((size, n))  # how often each resample has each face
         for part in faces.parts:
-            times[:, part] = _times(rng, size, faces_in(part))
+            times[:, part] = times_sampled(rng, size, faces_in(part))
         for one, part, results in zip(counted, (*faces.parts, whole), found, strict=True):
             results.append(one.measured(times[:, part]))
         report(0.98 * (start + size) / repeats, f"{start + size:,} of {repeats:,} resamples")
@@ -69,11 +69,36 @@ def gaps_with_intervals(
     return {name: _gap(name, by_group, values[name], resamples) for name in GAPS}
 
 
-def _times(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
+def times_sampled(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
     """How often each of n faces is sampled when n are sampled with replacement, `size` times over; int64 (size, n)."""
     sampled = rng.integers(n, size=(size, n)) if n else np.empty((size, 0), np.int64)
     sampled += n * np.arange(size)[:, None]
     return np.bincount(sampled.ravel(), minlength=size * n).reshape(size, n)
+
+
+class Ranked:
+    """Faces in the order of their probabilities, so that the AUC of many resamples is a matter of weights."""
+
+    def __init__(self, labels: np.ndarray, probability: np.ndarray) -> None:
+        """labels: (n,) of 0 and 1; probability: float64 (n,) of class 1, in [0, 1]."""
+        self.order = np.argsort(probability, kind="stable")
+        self.ones = labels[self.order].astype(np.float64)
+        self.starts = np.flatnonzero(np.diff(probability[self.order], prepend=-1) > 0)  # of equal probabilities
+
+    def auc(self, times: np.ndarray) -> np.ndarray:
+        """Share of pairs of the two classes in the right order, ties half; float64 (b,), NaN without such a pair.
+
+        times: (b, n), how often each resample has each face.
+        """
+        if not len(self.order):
+            return np.full(len(times), np.nan)
+        times = times[:, self.order]
+        ones = np.add.reduceat(times * self.ones, self.starts, axis=1)  # (b, different probabilities)
+        zeros = np.add.reduceat(times * (1 - self.ones), self.starts, axis=1)
+        below = np.cumsum(zeros, axis=1)
+        pairs = ones.sum(axis=1) * below[:, -1]
+        right = (ones * (below - zeros / 2)).sum(axis=1)
+        return np.divide(right, pairs, out=np.full(len(times), np.nan), where=pairs > 0)
 
 
 class _Counted:
@@ -87,9 +112,7 @@ class _Counted:
         self.columns = np.zeros((n, 4 + BINS))  # tn, fp, fn, tp; per bin: probability - label
         self.columns[np.arange(n), kinds] = 1
         self.columns[np.arange(n), 4 + at] = probability - labels
-        self.order = np.argsort(probability, kind="stable")
-        self.ones = labels[self.order].astype(np.float64)
-        self.starts = np.flatnonzero(np.diff(probability[self.order], prepend=-1) > 0)  # of equal probabilities
+        self.ranked = Ranked(labels, probability)
 
     def measured(self, times: np.ndarray) -> dict[str, np.ndarray]:
         """times float64 (b, n) -> every metric, float64 (b,)."""
@@ -97,20 +120,8 @@ class _Counted:
         found = {name: rate_of(sums[:, :4], name) for name in RATES}
         far = np.abs(sums[:, 4:]).sum(axis=1)
         found["calibration_error"] = far / self.n if self.n else np.full(len(times), np.nan)
-        found["auc"] = self._auc(times)
+        found["auc"] = self.ranked.auc(times)
         return found
-
-    def _auc(self, times: np.ndarray) -> np.ndarray:
-        """Share of pairs of the two classes in the right order, ties half; float64 (b,)."""
-        if not self.n:
-            return np.full(len(times), np.nan)
-        times = times[:, self.order]
-        ones = np.add.reduceat(times * self.ones, self.starts, axis=1)  # (b, different probabilities)
-        zeros = np.add.reduceat(times * (1 - self.ones), self.starts, axis=1)
-        below = np.cumsum(zeros, axis=1)
-        pairs = ones.sum(axis=1) * below[:, -1]
-        right = (ones * (below - zeros / 2)).sum(axis=1)
-        return np.divide(right, pairs, out=np.full(len(times), np.nan), where=pairs > 0)
 
 
 def _gap(name: str, by_group: tuple[GroupAudit, ...], value: float, resamples: list[dict[str, np.ndarray]]) -> Measure:

@@ -9,6 +9,7 @@ import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import StyleTable, read_only
+from img2tab_core.base.words import count
 from img2tab_core.concepts import scores, wasserstein
 from img2tab_core.concepts.scores import BLOCK
 from img2tab_core.tables.sampling import CELLS, known_rows
@@ -74,19 +75,20 @@ def carried(
 ) -> Carried:
     """How far apart the groups are in every channel, overall and within the classes of the target.
 
-    rows: (n,) row numbers of training and validation faces, None for all of these; faces without both labels are left
-    out. Where the training faces are few in a cell, validation faces make the shifts surer, and how often each cell
-    occurs changes none of them. Rows of the test split are refused: what is excluded must not be chosen by what it is
-    judged on.
+    rows: int64 (n,) row numbers of training faces, None for all of these; faces without both labels are left out. How
+    often each cell occurs changes no shift. Faces of the validation and test split are refused: how much to exclude is
+    chosen by the first and what it does is quoted on the second, and neither may say what to exclude.
+
+    Raises Img2TabError for other rows, and where a class or a group has no face.
     """
-    if rows is None:
-        rows = np.sort(np.concatenate([table.rows("train"), table.rows("validation")]))
     rows, labels, groups = known_rows(table, target, sensitive, rows)
-    if (table.split[rows] == 2).any():
-        raise Img2TabError(
-            "What to exclude must be found on training and validation faces, got faces of the test split. "
-            "Leave those out."
-        )
+    for split, name in ((1, "validation"), (2, "test")):
+        other = int((table.split[rows] == split).sum())
+        if other:
+            raise Img2TabError(
+                f"What to exclude must be found on training faces, got {count(other, 'face')} of the {name} split. "
+                "Leave those out."
+            )
     width, std = table.psi.shape[1], np.asarray(table.stats.std, np.float64)
     cells = {(c, g): np.flatnonzero((labels == c) & (groups == g)) for c, g in CELLS}
     overall, within, between, shift, target_shift, error = (np.zeros(width) for _ in range(6))
@@ -129,17 +131,17 @@ def suggest(found: Carried, *, threshold: float = THRESHOLD, ratio: float = RATI
     ranking = np.lexsort((-np.where(far, size, share), ~far))  # lexsort is stable: ties by the lower index
     width, over = len(size), int((far | (share > ratio)).sum())
     least = max(1, int(np.ceil(LEAST_KEPT * width)))
-    count = min(over, width - least)
+    excluded = min(over, width - least)
     rule = (
         f"Exclude every channel in which the groups differ, within the classes of the target, by more than "
         f"{threshold:g} standard deviations or by more than {100 * ratio:g} % of what the classes differ by within the "
         f"groups (differences of means, averaged): {over:,} of {width:,} channels. "
     )
-    if count < over:
-        rule += f"At least {least:,} stay, those in which the groups differ least, so {count:,} are excluded. "
+    if excluded < over:
+        rule += f"At least {least:,} stay, those in which the groups differ least, so {excluded:,} are excluded. "
     faces = sum(map(sum, found.counts))
     rule += (
-        f"Measured on {faces:,} training and validation faces, none of the test split; chance alone makes a difference "
+        f"Measured on {faces:,} training faces, none that the exclusion is judged on; chance alone makes a difference "
         f"of about {found.error:.2f}."
     )
-    return Suggestion(tuple(map(int, ranking[:count])), rule, width - count, tuple(map(int, ranking)))
+    return Suggestion(tuple(map(int, ranking[:excluded])), rule, width - excluded, tuple(map(int, ranking)))

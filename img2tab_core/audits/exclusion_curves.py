@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -23,11 +24,17 @@ QUICK_COLUMNS, QUICK_TREES, QUICK_DEPTH, QUICK_RATE = 512, 200, 6, 0.1
 
 @dataclass(frozen=True)
 class CurveTrial:
-    """One quick retrain; gap: the larger of |TPR difference| and |FPR difference| between the groups."""
+    """One quick retrain; a gap is the larger of |TPR difference| and |FPR difference| between the groups.
+
+    accuracy, gap: on validation faces, by which a point is chosen. test_accuracy, test_gap: on test faces, which take
+    no part in the choice, so that what is quoted of the chosen point is not the luck it was chosen for.
+    """
 
     seed: int
     accuracy: float
     gap: float
+    test_accuracy: float | None = None
+    test_gap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,30 +45,42 @@ class CurvePoint:
     trials: tuple[CurveTrial, ...]
 
     def estimate(self, name: str) -> Estimate:
-        """Of accuracy or gap: mean over the trials and its 95 % t-interval."""
+        """Of accuracy, gap, test_accuracy or test_gap: mean over the trials and its 95 % t-interval."""
         return estimate([getattr(trial, name) for trial in self.trials])
+
+    def mean(self, name: str) -> float:
+        """The mean of `estimate`; raises Img2TabError where it was not measured."""
+        mean = self.estimate(name).mean
+        if mean is None:
+            raise Img2TabError(f"The curve has no {name} of {self.count:,} excluded. Compute it again.")
+        return mean
 
 
 @dataclass(frozen=True)
 class ExclusionCurve:
     """Accuracy and gap against how many channels are excluded, by ascending count.
 
-    faces: trained on and measured on. how: the quick retrain in words; its numbers are not those of a full retrain.
+    faces: trained on, and the validation faces measured on to choose by; test_faces: measured on to quote. how: the
+    quick retrain in words; its numbers are not those of a full retrain.
     """
 
     points: tuple[CurvePoint, ...]
     faces: tuple[int, int]
     how: str
+    test_faces: int = 0
 
     def at(self, count: int) -> CurvePoint:
         """The point with the nearest count."""
         return min(self.points, key=lambda point: abs(point.count - count))
 
     def least_gap(self, *, lost: float = 0.01) -> CurvePoint:
-        """The smallest mean gap among the points whose mean accuracy is at most `lost` below the first point's."""
-        bar = self.points[0].estimate("accuracy").mean - lost
-        able = [point for point in self.points if point.estimate("accuracy").mean >= bar - 1e-12]
-        return min(able, key=lambda point: (point.estimate("gap").mean, point.count))
+        """The smallest mean gap among the points whose mean accuracy is at most `lost` below the first point's.
+
+        Chosen by the validation faces, which makes its `gap` there too small by luck: quote its `test_gap`.
+        """
+        bar = self.points[0].mean("accuracy") - lost
+        able = [point for point in self.points if point.mean("accuracy") >= bar - 1e-12]
+        return min(able, key=lambda point: (point.mean("gap"), point.count))
 
 
 def exclusion_curve(
@@ -72,6 +91,7 @@ def exclusion_curve(
     *,
     counts: Sequence[int] = COUNTS,
     train_rows: np.ndarray | None = None,
+    validation_rows: np.ndarray | None = None,
     test_rows: np.ndarray | None = None,
     seeds: Sequence[int] = (0,),
     columns: int = QUICK_COLUMNS,
@@ -81,33 +101,37 @@ def exclusion_curve(
 ) -> ExclusionCurve:
     """Exclude the first so many channels of a ranking, retrain quickly, and measure; once for every count and seed.
 
-    ranking: channel indices, what to exclude first at the front, each once. counts: those that leave no channel are
-    left out. train_rows: None for all training faces. test_rows: None for validation faces, equally many from the four
-    cells, on which accuracy does not reward going by the group. seeds: of the classifier; rows are the same for all,
-    so intervals say what the seed does (join the curves of several draws for more). The quick retrain: the best
-    `columns` of the channels left by Wasserstein-1 between the classes of the training faces, `trees` CatBoost trees.
+    ranking: channel indices, what to exclude first at the front, each once; found on training faces alone. counts:
+    those that leave no channel are left out. train_rows: int64 (n,), None for all training faces. validation_rows (to
+    choose by) and test_rows (to quote): None for faces of that split, equally many from the four cells, on which
+    accuracy does not reward going by the group. seeds: of the classifier; rows are the same for all, so intervals say
+    what the seed does (join the curves of several draws for more). The quick retrain: the best `columns` of the
+    channels left by Wasserstein-1 between the classes of the training faces, `trees` CatBoost trees.
+
+    Raises Img2TabError where two of the three share a face, a cell has none, or the ranking, counts or seeds are not
+    usable; Cancelled once `cancelled` says so.
     """
     rows, labels, _ = known_rows(table, target, sensitive, train_rows)
-    if test_rows is None:
-        columns_of = (table.labels[name].to_numpy() for name in (target, sensitive))
-        test_rows = balanced_rows(*columns_of, table.rows("validation"), seed=0)
-    test_rows, test_labels, test_groups = known_rows(table, target, sensitive, test_rows)
-    if np.isin(test_rows, rows).any():
-        raise Img2TabError("A curve must be measured on other faces than it was trained on. Give other rows.")
+    held_out = {}  # split -> rows, classes and groups measured on; int64 (m,) each
+    for split, given in (("validation", validation_rows), ("test", test_rows)):
+        if given is None:
+            classes, groups = (table.labels[name].to_numpy() for name in (target, sensitive))
+            given = balanced_rows(classes, groups, table.rows(split), seed=0)
+        held_out[split] = known_rows(table, target, sensitive, given)
+    _check_apart(rows, *(measured[0] for measured in held_out.values()))
     width = table.psi.shape[1]
     ranking, counts, seeds = _checked_ranking(ranking, width), _checked_counts(counts, width), tuple(seeds)
     if not seeds:
         raise Img2TabError("A curve needs at least one seed, got none.")
-    report, count, done = progress or (lambda fraction, text: None), len(counts) * len(seeds), 0
+    report, trainings, done = progress or (lambda fraction, text: None), len(counts) * len(seeds), 0
     report(0.0, "Ranking concepts")
     codes = table.psi.T.take(rows, axis=1)  # (D, n)
-    test_codes = table.psi.T.take(test_rows, axis=1)  # (D, m)
+    held_out_codes = {split: table.psi.T.take(measured[0], axis=1) for split, measured in held_out.items()}  # (D, m)
     distance = wasserstein.wasserstein(codes.T, labels, std=table.stats.std)
     order = scores.top(distance, width)
     points = []
     for number in counts:
         used = order[~np.isin(order, ranking[:number])][:columns]
-        train, test = codes[used].T, test_codes[used].T  # (n, k), (m, k), column-major
         trials = []
         for seed in seeds:
             if cancelled is not None and cancelled():
@@ -115,23 +139,21 @@ def exclusion_curve(
             model = CatBoostConcepts(
                 iterations=trees, depth=QUICK_DEPTH, learning_rate=QUICK_RATE, screen=None, random_state=seed
             )
-            model.fit(train, labels, cancelled=cancelled)
-            decided = model.predict(test)
-            trials.append(
-                CurveTrial(
-                    int(seed),
-                    float((decided == test_labels).mean()),
-                    gaps_of(test_labels, decided, test_groups)["equalised_odds"],
-                )
-            )
+            model.fit(codes[used].T, labels, cancelled=cancelled)  # (n, k), column-major
+            measured = {}
+            for split, (_, classes, groups) in held_out.items():
+                measured[split] = _measured(classes, model.predict(held_out_codes[split][used].T), groups)
+            trials.append(CurveTrial(int(seed), *measured["validation"], *measured["test"]))
             done += 1
-            report(done / count, f"{number:,} excluded, seed {len(trials)} of {len(seeds)}")
+            report(done / trainings, f"{number:,} excluded, seed {len(trials)} of {len(seeds)}")
         points.append(CurvePoint(number, tuple(trials)))
+    chosen_by, quoted_on = (len(measured[0]) for measured in held_out.values())
     how = (
         f"{trees} CatBoost trees of depth {QUICK_DEPTH} on the {min(columns, width):,} channels left that tell the "
-        f"classes of {len(rows):,} training faces apart best; measured on {len(test_rows):,} other faces."
+        f"classes of {len(rows):,} training faces apart best; chosen by {chosen_by:,} validation faces and quoted on "
+        f"{quoted_on:,} test faces."
     )
-    return ExclusionCurve(tuple(points), (len(rows), len(test_rows)), how)
+    return ExclusionCurve(tuple(points), (len(rows), chosen_by), how, quoted_on)
 
 
 def joined(curves: Sequence[ExclusionCurve]) -> ExclusionCurve:
@@ -142,7 +164,23 @@ def joined(curves: Sequence[ExclusionCurve]) -> ExclusionCurve:
         CurvePoint(same[0].count, tuple(trial for point in same for trial in point.trials))
         for same in zip(*(curve.points for curve in curves), strict=True)
     )
-    return ExclusionCurve(points, curves[0].faces, curves[0].how)
+    return ExclusionCurve(points, curves[0].faces, curves[0].how, curves[0].test_faces)
+
+
+def _measured(classes: np.ndarray, decisions: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """Accuracy and equalised odds difference of decisions 0 and 1, (m,) each."""
+    gap = gaps_of(classes, decisions, groups)["equalised_odds"]
+    if gap is None:  # `known_rows` makes sure of all four cells
+        raise Img2TabError("A gap needs faces of both classes in both groups. Take more faces.")
+    return float((decisions == classes).mean()), gap
+
+
+def _check_apart(*rows: np.ndarray) -> None:
+    """Rows that a curve is trained on, chosen by and quoted on."""
+    if any(np.isin(one, other).any() for one, other in itertools.combinations(rows, 2)):
+        raise Img2TabError(
+            "A curve must be trained on, chosen by and quoted on other faces each, got some twice. Give other rows."
+        )
 
 
 def _checked_ranking(ranking: np.ndarray, width: int) -> np.ndarray:

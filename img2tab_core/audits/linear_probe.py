@@ -79,12 +79,12 @@ def readable(
 ) -> Readable:
     """Whether the attribute can still be read from the channels left.
 
-    rows: the probe is fitted on, None for all training faces; test_rows: it is measured on, None for validation.
+    rows: int64 (n,), the probe is fitted on, None for all training faces. test_rows: int64 (m,), it is measured on,
+    None for all test faces: those of validation may have chosen how much is excluded. Raises Img2TabError where the
+    two share a face or nothing is left to read.
     """
     rows, groups = _sampled_of(table, sensitive, rows, seed)
-    test_rows, test_groups = labelled_rows(
-        table, sensitive, table.rows("validation") if test_rows is None else test_rows
-    )
+    test_rows, test_groups = labelled_rows(table, sensitive, table.rows("test") if test_rows is None else test_rows)
     if np.isin(test_rows, rows).any():
         raise Img2TabError("A probe must be measured on other faces than it was fitted on. Give other rows.")
     fitted = _fitted(table, rows, groups, excluded=excluded)

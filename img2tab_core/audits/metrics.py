@@ -46,6 +46,7 @@ RATES_OF_GAP = {  # the rates whose largest difference it is
     "equal_opportunity": ("true_positive_rate",),
     "accuracy_gap": ("accuracy",),
 }
+_RATES_IN_GAPS = tuple(dict.fromkeys(rate for rates in RATES_OF_GAP.values() for rate in rates))
 NEEDS = {  # why a metric cannot be measured
     "accuracy": "no faces",
     "selection_rate": "no faces",
@@ -69,20 +70,24 @@ def gaps_of(labels: np.ndarray, decisions: np.ndarray, codes: np.ndarray) -> dic
 
 
 def gaps_of_counts(counts: np.ndarray) -> dict[str, float | None]:
-    """The gaps between groups of confusions (groups, 4)."""
+    """The gaps between groups of confusions (groups, 4) of tn, fp, fn, tp; None where it cannot be measured."""
+    return {name: optional([float(value)])[0] for name, value in gap_values(counts).items()}
 
-    def far(name: str) -> float:
-        values = rate_of(counts, name)
-        known = values[~np.isnan(values)]
-        return float(np.ptp(known)) if len(known) > 1 else np.nan
 
-    found = {
-        name: max((far(rate) for rate in rates), key=lambda value: (np.isnan(value), value))
-        for name, rates in RATES_OF_GAP.items()
+def gap_values(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The gaps between groups of confusions (groups, ..., 4); float64 (...) by the names of GAPS, NaN where undefined.
+
+    counts: of tn, fp, fn, tp on the last axis; the axes between are many confusions at once.
+    """
+    rates = {name: rate_of(counts, name) for name in _RATES_IN_GAPS}  # each (groups, ...)
+    shared = {name: (~np.isnan(values)).sum(axis=0) > 1 for name, values in rates.items()}  # by two groups or more
+    far = {
+        name: np.where(shared[name], np.fmax.reduce(values, axis=0) - np.fmin.reduce(values, axis=0), np.nan)
+        for name, values in rates.items()
     }
-    accuracy = rate_of(counts, "accuracy")
-    found["worst_accuracy"] = float(np.nanmin(accuracy)) if np.isfinite(accuracy).sum() > 1 else np.nan
-    return {name: optional([found[name]])[0] for name in GAPS}
+    gaps = {name: np.maximum.reduce([far[rate] for rate in rates_of]) for name, rates_of in RATES_OF_GAP.items()}
+    gaps["worst_accuracy"] = np.where(shared["accuracy"], np.fmin.reduce(rates["accuracy"], axis=0), np.nan)
+    return {name: gaps[name] for name in GAPS}
 
 
 def rate_of(counts: np.ndarray, name: str) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from numbers import Integral
 
@@ -18,6 +18,7 @@ from img2tab_core import __version__
 from img2tab_core.audits.changes import Change, change
 from img2tab_core.audits.groups import STANDARD, Groups
 from img2tab_core.audits.metrics import gaps_of
+from img2tab_core.audits.paired import Difference, paired_gaps
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import plain
 from img2tab_core.base.intervals import Estimate, estimate
@@ -152,7 +153,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One remedy of a comparison. own: not a standard one. reason: why it has no trials, None where it has."""
+    """One remedy of a comparison. own: not a standard one. reason: why it has no trials, None where it has.
+
+    faces: by "accuracy" and the names of `metrics.GAPS`, how far its mean over the seeds lies from that of nothing,
+    with the interval of a paired bootstrap of the test faces; empty for nothing itself, and where there are no trials.
+    """
 
     remedy: str
     title: str
@@ -162,6 +167,7 @@ class Outcome:
     own: bool
     trials: tuple[Trial, ...]
     reason: str | None = None
+    faces: dict[str, Difference | None] = field(default_factory=dict)
 
     def estimate(self, name: str) -> Estimate:
         """Of a field of `Trial`: mean over the seeds and its 95 % t-interval."""
@@ -174,7 +180,7 @@ class Remedies:
 
     base: the classifier they all share; columns: how many channels it is trained on, the best by Wasserstein-1 between
     the classes of the training faces. train_faces: for each seed. Intervals over the seeds say how much the training
-    faces matter, not what other test faces would give.
+    faces matter, not what other test faces would give: `Outcome.faces` says that.
     """
 
     attribute: str
@@ -195,15 +201,23 @@ class Remedies:
         raise Img2TabError(f"A remedy must be one of {', '.join(one.remedy for one in self.outcomes)}, got {remedy!r}.")
 
     def change(self, remedy: str, name: str = "equalised_odds") -> Change | None:
-        """Against nothing, seed by seed: whether accuracy or a gap really changed; None where one has no trials."""
-        pairs = [
-            (getattr(one, name), getattr(other, name))
-            for one, other in zip(self.outcome(NOTHING).trials, self.outcome(remedy).trials, strict=False)
-        ]
-        if not pairs or any(value is None for pair in pairs for value in pair):
+        """Against nothing, seed by seed: whether accuracy or a gap changed, beyond the seeds and beyond the faces.
+
+        remedy: as for `outcome`; name: "accuracy" or one of `metrics.GAPS`. None where one has no trials. Raises
+        Img2TabError where there is no such remedy.
+        """
+        outcome = self.outcome(remedy)
+        before, after = ([getattr(trial, name) for trial in one.trials] for one in (self.outcome(NOTHING), outcome))
+        if not before or not after or None in before or None in after:
             return None
         larger = name in ("accuracy", "worst_accuracy")
-        return change(*zip(*pairs, strict=True), smaller_is_better=not larger, what="accuracy" if larger else "gap")
+        return change(
+            before,
+            after,
+            smaller_is_better=not larger,
+            what="accuracy" if larger else "gap",
+            faces=outcome.faces.get(name),
+        )
 
     def front(self) -> tuple[str, ...]:
         """The remedies that no other beats: none is at least as good in both mean accuracy and mean gap, better in one.
@@ -228,7 +242,13 @@ class Remedies:
             outcomes = tuple(
                 Outcome(
                     **{name: value for name, value in row.items() if name != "estimates"}
-                    | {"trials": tuple(Trial(**trial) for trial in row["trials"])}
+                    | {
+                        "trials": tuple(Trial(**trial) for trial in row["trials"]),
+                        "faces": {
+                            name: None if one is None else Difference(**one)
+                            for name, one in row.get("faces", {}).items()
+                        },
+                    }
                 )
                 for row in stored["outcomes"]
             )
@@ -293,6 +313,7 @@ def compare_remedies(
     _check_test(test, labels, groups)
     ways = [REMEDIES[remedy] for remedy in remedies]
     trials: dict[str, list[Trial]] = {one.remedy: [] for one in ways} | {one.title: [] for one in extra}
+    decided: dict[str, list[np.ndarray]] = {name: [] for name in trials}  # of each seed, bool (m,)
     reasons: dict[str, str | None] = dict.fromkeys(trials)
     report, done, train_faces = progress or (lambda fraction, text: None), 0, []
     for number, (seed, given) in enumerate(train.items()):
@@ -324,7 +345,9 @@ def compare_remedies(
                     started = time.perf_counter()
                     said = _standard(name, task, prepared) if own is None else _answers(own, task, kept)
                     seconds = time.perf_counter() - started
-                    trials[name].append(_trial(said, labels[test], groups.codes[test], task.seed, seconds))
+                    decisions = np.asarray(said) > STANDARD
+                    decided[name].append(decisions)
+                    trials[name].append(_trial(decisions, labels[test], groups.codes[test], task.seed, seconds))
                 except Cancelled:
                     raise
                 except _FAILURES as error:
@@ -343,7 +366,14 @@ def compare_remedies(
         seeds=tuple(map(int, train)),
         train_faces=tuple(train_faces),
         test_faces=len(test),
-        outcomes=tuple(_with_trials(one, trials[one.remedy]) for one in outcomes),
+        outcomes=tuple(
+            _measured(
+                outcome,
+                trials[outcome.remedy],
+                _of_faces(outcome, decided, reasons[NOTHING], labels[test], groups.codes[test]),
+            )
+            for outcome in outcomes
+        ),
         versions=_versions(base),
     )
 
@@ -563,15 +593,27 @@ def _answers(own: Own, task: Task, kept: np.ndarray) -> np.ndarray:
     return said if callable(own.answers) else said[kept]
 
 
-def _trial(said: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int, seconds: float) -> Trial:
-    answers = (np.asarray(said) > STANDARD).astype(np.int64)
-    gaps = gaps_of(labels, answers, groups)
-    return Trial(seed=seed, accuracy=float((answers == labels).mean()), seconds=seconds, **gaps)
+def _trial(decisions: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int, seconds: float) -> Trial:
+    gaps = gaps_of(labels, decisions, groups)
+    return Trial(seed=seed, accuracy=float((decisions == labels).mean()), seconds=seconds, **gaps)
 
 
-def _with_trials(one: Outcome, trials: list[Trial]) -> Outcome:
+def _of_faces(
+    outcome: Outcome,
+    decided: Mapping[str, Sequence[np.ndarray]],
+    nothing_failed: str | None,
+    labels: np.ndarray,
+    groups: np.ndarray,
+) -> dict[str, Difference | None]:
+    """What other test faces would change of how far a remedy lies from nothing; decided: bool (m,) for each seed."""
+    if outcome.remedy == NOTHING or outcome.reason or nothing_failed:
+        return {}
+    return paired_gaps(labels, np.stack(decided[NOTHING]), np.stack(decided[outcome.remedy]), groups)
+
+
+def _measured(outcome: Outcome, trials: Sequence[Trial], faces: dict[str, Difference | None]) -> Outcome:
     """Seeds of a remedy that failed later are dropped: its interval would be over others than its neighbours'."""
-    return Outcome(**{**vars(one), "trials": () if one.reason else tuple(trials)})
+    return replace(outcome, trials=() if outcome.reason else tuple(trials), faces=faces)
 
 
 def _title(name: str) -> str:

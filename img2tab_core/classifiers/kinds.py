@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import read_json
 from img2tab_core.base.records import digest, read_only
 from img2tab_core.classifiers.base import ConceptClassifier
 from img2tab_core.classifiers.catboost import CatBoostConcepts
@@ -148,6 +149,15 @@ def load(folder: Path) -> ConceptClassifier:
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise Img2TabError(f"The classifier in {folder} is damaged ({error}). {ADVICE}") from error
     return model
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether the files that `save` writes are in `folder`; they are not opened, but for the word for the kind."""
+    try:
+        kind = KINDS.get(str(read_json(folder / RECORD_FILE).get("kind")))
+    except OSError:
+        return False
+    return kind is not None and (folder / kind.estimator.file).is_file()
 
 
 def _estimator_in(record: object, folder: Path) -> type[ConceptClassifier]:

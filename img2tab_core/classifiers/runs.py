@@ -1,4 +1,4 @@
-"""A run: one classifier, what it was trained without and how well it judges; its id, and its files."""
+"""A run: one classifier, what it was trained without and how well it judges; its id, and the folder all runs lie in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import keep_json
+from img2tab_core.base.files import home, keep_json, read_json
 from img2tab_core.base.later import later
 from img2tab_core.base.records import Metrics, StyleTable, digest
 
@@ -19,6 +19,7 @@ else:
     catboost, kinds = later("img2tab_core.classifiers.catboost", "img2tab_core.classifiers.kinds")
 
 DEFAULT_KIND = "catboost"  # of classifier
+RUN_FILE = "run.json"  # beside the classifier's own files
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,73 @@ class Run:
     note: str = ""
 
 
+# --- the folder of runs ------------------------------------------------------------------------------
+
+
+def folder_of(run_id: str) -> Path:
+    """Where the files of a kept run lie, whether or not they are there."""
+    return home() / "runs" / run_id
+
+
+def keep(run: Run) -> None:
+    """Write a run into the folder of runs, where `open_kept` and `others_kept` find it.
+
+    Raises Img2TabError where the run is only a quick answer, or its files cannot be written.
+    """
+    if run.quick:
+        raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
+    save_run(run, folder_of(run.id))
+
+
+def open_kept(run_id: str) -> Run:
+    """The kept run of this id, its classifier loaded. Raises Img2TabError where there is none or it is damaged."""
+    return load_run(folder_of(run_id))
+
+
+def has_model(run_id: str) -> bool:
+    """Whether the files of a kept run are there; nothing is loaded, so a damaged one counts until it is opened."""
+    folder = folder_of(run_id)
+    return bool(run_id) and (folder / RUN_FILE).is_file() and kinds.is_saved(folder)
+
+
+def any_kept(table_name: str) -> bool:
+    """Whether there is a kept run of a table of this name, of whatever target; no library is imported for it."""
+    return any((home() / "runs").glob(f"{table_name}-*/{RUN_FILE}"))
+
+
+def standing_id(table: StyleTable, target: str) -> str:
+    """The id of the standing run of a target: the default kind with seed 0, nothing excluded."""
+    return run_id_of(table, target, frozenset(), 0)
+
+
+def others_kept(table: StyleTable, target: str) -> list[Run]:
+    """Every kept run of this very table and target but the standing one, in the order they were trained.
+
+    Those that are damaged are left out: they can only be trained again.
+    """
+    standing, kept = standing_id(table, target), []
+    for file in (home() / "runs").glob(f"{table.name}-{target}-*/{RUN_FILE}"):
+        try:
+            when = file.stat().st_mtime
+            # a run of another table of this name need not be loaded to be known as such
+            if read_json(file).get("table_key", "") not in ("", table.key):
+                continue
+            run = load_run(file.parent)
+        except (Img2TabError, OSError):
+            continue
+        if run.id != standing and is_of(run, table):
+            kept.append((when, run))
+    return [run for _, run in sorted(kept, key=lambda pair: pair[0])]
+
+
+# --- a run's files -----------------------------------------------------------------------------------
+
+
 def save_run(run: Run, folder: Path) -> None:
-    """Write a run: the classifier's files and run.json, which comes last and appears whole."""
+    """Write a run: the classifier's files and run.json, which comes last and appears whole.
+
+    Raises Img2TabError where `folder` cannot be written.
+    """
     kinds.save(run.classifier, folder)
     about = {
         "id": run.id,
@@ -59,13 +125,13 @@ def save_run(run: Run, folder: Path) -> None:
         "quick": run.quick,
         "note": run.note,
     }
-    keep_json(folder / "run.json", about)
+    keep_json(folder / RUN_FILE, about)
 
 
 def load_run(folder: Path) -> Run:
-    """The run that `save_run` wrote."""
+    """The run that `save_run` wrote. Raises Img2TabError where there is none or it is damaged."""
     try:
-        about = json.loads((folder / "run.json").read_text())
+        about = json.loads((folder / RUN_FILE).read_text())
         metrics = about["metrics"]
         return Run(
             id=about["id"],
@@ -88,6 +154,9 @@ def load_run(folder: Path) -> Run:
         raise Img2TabError(f"There is no readable run in {folder} ({error}). Train it again.") from error
 
 
+# --- ids ---------------------------------------------------------------------------------------------
+
+
 def run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: int, kind: str = DEFAULT_KIND) -> str:
     """The same table, target, exclusions, seed, kind and settings give the same id."""
     estimator = kinds.KINDS[kind].estimator
@@ -96,6 +165,11 @@ def run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: in
     return id_of(
         table, target, json.dumps([recipe, settings, table.key, target, sorted(excluded), seed], sort_keys=True)
     )
+
+
+def card_run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: int) -> str:
+    """The id of a run of the default kind that is trained on a graphics card; it names the recipe, not the bits."""
+    return id_of(table, target, "graphics card", run_id_of(table, target, excluded, seed))
 
 
 def id_of(table: StyleTable, target: str, *parts: str) -> str:

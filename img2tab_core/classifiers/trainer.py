@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,8 +16,10 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json, read_json, sha256_of
 from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.later import later
+from img2tab_core.base.once import Once
 from img2tab_core.base.records import DEFAULT_BACKBONE, ConceptScores, StyleTable, read_only
-from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, id_of, is_of, load_run, run_id_of, save_run
+from img2tab_core.classifiers import runs
+from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, id_of, run_id_of
 from img2tab_core.concepts import scores
 
 if TYPE_CHECKING:
@@ -34,26 +35,23 @@ else:
         "img2tab_core.classifiers.xgboost",
     )
 
-ANSWERED = 8  # runs whose answers on the test faces are kept
+# how many are kept in memory; what goes is opened, read or computed again when it is asked for
+TABLES = 16  # opened tables, which are memory maps
+STANDING = 32  # standing runs
+TARGETS = 64  # targets whose distances (two numbers a channel) and number of quick concepts are known
+ANSWERED = 8  # runs whose answers on the test faces are known
 
 
 class Trainer:
     """Opened tables and trained classifiers of one process; thread-safe, and nothing in it belongs to one visitor."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # held for moments only
-        self._once: dict[object, threading.Lock] = {}  # one per thing that takes seconds to make
-        self._tables: dict[str, StyleTable] = {}
-        self._runs: dict[str, Run] = {}
-        self._scores: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
-        self._answers: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._pools: dict[str, QuantizedPool] = {}  # of the latest target only: 131 MB
-        self._screens: dict[str, quick.Screen] = {}
-
-    def making(self, what: object) -> threading.Lock:
-        """The lock under which `what` is made; who wants the same thing waits, everybody else does not."""
-        with self._lock:
-            return self._once.setdefault(what, threading.Lock())
+        self._tables: Once[tuple[str, int, int], StyleTable] = Once(TABLES)
+        self._runs: Once[str, Run] = Once(STANDING)
+        self._distances: Once[tuple[str, str], tuple[np.ndarray, np.ndarray]] = Once(TARGETS)
+        self._answers: Once[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = Once(ANSWERED)
+        self._pools: Once[str, QuantizedPool] = Once(1)  # of the latest target only: 131 MB
+        self._screens: Once[str, quick.Screen] = Once(TARGETS)
 
     def table_names(self) -> list[str]:
         """Names of the tables that are built, the default first."""
@@ -65,13 +63,18 @@ class Trainer:
         return tables.about_of(home() / "tables" / name)
 
     def table(self, name: str = "default") -> StyleTable:
-        """An opened table."""
-        with self._lock:
-            if name not in self._tables:
-                if Path(name).name != name:
-                    raise Img2TabError(f"A table's name is one word without slashes, got {name!r}.")
-                self._tables[name] = tables.open_table(home() / "tables" / name)
-            found = self._tables[name]
+        """An opened table, the same one until its files are replaced.
+
+        Raises Img2TabError where there is none of this name, it is damaged, or its backbone has other weights now.
+        """
+        if Path(name).name != name:
+            raise Img2TabError(f"A table's name is one word without slashes, got {name!r}.")
+        folder = home() / "tables" / name
+        try:
+            stat = (folder / "table.json").stat()  # another one after `--anew`
+        except OSError:
+            return tables.open_table(folder)  # says in a sentence that there is none
+        found = self._tables.get((str(folder), stat.st_ino, stat.st_mtime_ns), lambda: tables.open_table(folder))
         # asked for at every edit and rerun: only what can change meanwhile is looked up
         if found.backbone == DEFAULT_BACKBONE or not found.backbone_key:
             return found
@@ -83,6 +86,16 @@ class Trainer:
                 + "Add the checkpoint it was made with again, or import the table anew."
             )
         return found
+
+    def table_of(self, run: Run) -> StyleTable:
+        """The very table that a run was trained on. Raises Img2TabError where it was replaced since."""
+        table = self.table(run.table)
+        if run.table_key not in ("", table.key):
+            raise Img2TabError(
+                f"The table {run.table!r} was replaced after this classifier was trained on it. Reload the page, or "
+                "train again on the table there is now."
+            )
+        return table
 
     def train(
         self,
@@ -164,7 +177,7 @@ class Trainer:
 
         if not gpu_wished():
             return self.train(table, target, excluded=excluded, seed=seed, progress=rest, cancelled=cancelled)
-        run_id = id_of(table, target, "graphics card", run_id_of(table, target, excluded, seed))
+        run_id = card_run_id_of(table, target, excluded, seed)
         model = GpuConcepts(excluded=excluded, random_state=seed)
         run = self._trained(model, run_id, table, target, progress=rest, cancelled=cancelled)
         return replace(run, note="Trained on a graphics card: trained again it would not come out quite the same.")
@@ -172,10 +185,10 @@ class Trainer:
     def screen(self, table: StyleTable, target: str) -> quick.Screen:
         """How many concepts a quick answer looks at, and what that costs, as far as `prepare` measured it."""
         key = quick.key_of(table, target)
-        found = self._screens.get(key) or quick.stored_screen(table, target)
-        if found is None:
+        found = self._screens.peek(key) or quick.stored_screen(table, target)
+        if found is None:  # not kept: `prepare` may measure it meanwhile
             return quick.Screen(min(quick.UNMEASURED, table.layout.total))
-        self._screens[key] = found
+        self._screens.put(key, found)
         return found
 
     def prepare(
@@ -193,7 +206,8 @@ class Trainer:
         report, full = progress or silent, self.run(table, target)
         report(0.0, "Quantizing the style codes, once for this target")
         pool = self._codes(table, target, make=True, cancelled=cancelled)
-        with self.making(("screen", quick.key_of(table, target))):
+        key = quick.key_of(table, target)
+        with self._screens.making(key):
             found = self.screen(table, target)
             if not found.measured:
                 found = quick.choose(
@@ -205,7 +219,7 @@ class Trainer:
                     progress=lambda share, text: report(0.5 + 0.5 * share, text),
                     cancelled=cancelled,
                 )
-                self._screens[quick.key_of(table, target)] = found
+                self._screens.put(key, found)
                 quick.store_screen(table, target, found)
         return found
 
@@ -251,23 +265,17 @@ class Trainer:
         can do without.
         """
         key, order = quick.key_of(table, target), self._order(table, target) if make else None
-        making = self.making(("quantized", key))
-        if not making.acquire(blocking=make):
-            return None
-        try:
-            found = self._pools.get(key) or quick.stored_pool(table, target)
-            if found is None and make:
-                with self._lock:
-                    self._pools.clear()  # room for what making takes
-                found = quick.make_pool(table, target, order, cancelled=cancelled)
-                quick.store_pool(table, target, found)
-            if found is not None:
-                with self._lock:
-                    self._pools.clear()
-                    self._pools[key] = found
-            return found
-        finally:
-            making.release()
+        with self._pools.making(key, wait=make) as mine:
+            if not mine:
+                return None
+            pool = self._pools.peek(key) or quick.stored_pool(table, target)
+            if pool is None and make:
+                self._pools.clear()  # room for what making takes
+                pool = quick.make_pool(table, target, order, cancelled=cancelled)
+                quick.store_pool(table, target, pool)
+            if pool is not None:
+                self._pools.put(key, pool)
+            return pool
 
     def _order(self, table: StyleTable, target: str) -> np.ndarray:
         """All channels, those that set the classes of a target furthest apart first; int64 (D,)."""
@@ -332,63 +340,47 @@ class Trainer:
     def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
         """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept."""
         tables.target_of(table, target)
-        run_id = run_id_of(table, target, frozenset(), 0)
-        with self.making(run_id):
-            if run_id not in self._runs:
-                try:
-                    self._runs[run_id] = load_run(home() / "runs" / run_id)
-                except Img2TabError:  # never trained here, or its files are damaged
-                    self._runs[run_id] = self.train(table, target, progress=progress)
-                    self.keep(self._runs[run_id])
-            return self._runs[run_id]
+        run_id = runs.standing_id(table, target)
+
+        def opened_or_trained() -> Run:
+            try:
+                return runs.open_kept(run_id)
+            except Img2TabError:  # never trained here, or its files are damaged
+                run = self.train(table, target, progress=progress)
+                self.keep(run)
+                return run
+
+        return self._runs.get(run_id, opened_or_trained)
 
     def keep(self, run: Run) -> None:
-        """Write a run under the visitor's folder, so that `kept` finds it again."""
-        if run.quick:
-            raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
-        save_run(run, home() / "runs" / run.id)
+        """Write a run under the visitor's folder, so that `kept` finds it again; see `runs.keep`."""
+        runs.keep(run)
+        self._answers.forget((run.id, run.table_key))  # on a graphics card another model may have had the same id
 
     def kept(self, table: StyleTable, target: str) -> list[Run]:
         """Every kept run of this table and target: the standing one first, then in the order they were trained."""
-        standing = self.run(table, target)
-        found = []
-        for file in (home() / "runs").glob(f"{table.name}-{target}-*/run.json"):
-            try:
-                run, when = load_run(file.parent), file.stat().st_mtime
-            except (Img2TabError, OSError):
-                continue  # damaged: it can only be trained again
-            if run.id != standing.id and is_of(run, table):
-                found.append((when, run))
-        return [standing, *(run for _, run in sorted(found, key=lambda pair: pair[0]))]
+        return [self.run(table, target), *runs.others_kept(table, target)]
 
     def scores(self, run: Run) -> ConceptScores:
         """Distance, direction and importance of every concept for a run's target."""
-        distance, direction = self.distances(self.table(run.table), run.target)
+        distance, direction = self.distances(self.table_of(run), run.target)
         return ConceptScores(distance, direction, measures.importance(run.classifier))
 
     def distances(self, table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
         """Wasserstein-1 and signed mean distance on the training rows; computed once per table and target."""
-        with self.making(("scores", table.key, target)):
-            if (table.key, target) not in self._scores:
-                self._scores[table.key, target] = scores.distances(table, target)
-            return self._scores[table.key, target]
+        return self._distances.get((table.key, target), lambda: scores.distances(table, target))
 
     def test_answers(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known.
 
         Kept for the latest runs: a moved threshold asks again for the same numbers.
         """
-        key = (run.id, run.table_key)
-        with self.making(("answers", *key)):
-            found = self._answers.get(key)
-            if found is None:
-                table = self.table(run.table)
-                rows, labels = tables.labelled(table, run.target, "test")
-                answers = run.classifier.probabilities(table.psi, rows)[:, 1]
-                tables.let_go(table.psi)
-                found = read_only(rows), read_only(labels), read_only(answers)
-                with self._lock:
-                    if len(self._answers) >= ANSWERED:
-                        del self._answers[next(iter(self._answers))]
-                    self._answers[key] = found
-            return found
+
+        def asked() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            table = self.table_of(run)
+            rows, labels = tables.labelled(table, run.target, "test")
+            answers = run.classifier.probabilities(table.psi, rows)[:, 1]
+            tables.let_go(table.psi)
+            return read_only(rows), read_only(labels), read_only(answers)
+
+        return self._answers.get((run.id, run.table_key), asked)

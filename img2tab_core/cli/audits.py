@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from img2tab_core.audits.changes import Change
     from img2tab_core.audits.exclusion_curves import ExclusionCurve
     from img2tab_core.audits.intervention import Checked, Flip, Intervention
+    from img2tab_core.audits.paired import Difference, PairedComparison
     from img2tab_core.audits.remedies import Remedies
     from img2tab_core.base.jobs import Report
     from img2tab_core.classifiers.runs import Run
@@ -80,7 +81,9 @@ def audit(
     from img2tab_core.audits.auditor import Auditor
 
     terminal.check_table(out)
-    door, report, names, changes = terminal.studio(), terminal.progress(as_json), terminal.listed(sensitive), {}
+    door, report, names = terminal.studio(), terminal.progress(as_json), terminal.listed(sensitive)
+    changes: dict[str, Change] = {}
+    paired: PairedComparison | None = None
     with terminal.interrupted() as stopped:
         style_table, before = _run(door, run, target, table, sensitive, report=report, stopped=stopped)
         auditor = Auditor(door)
@@ -90,13 +93,28 @@ def audit(
             changes = auditor.repeated(  # which trains both anew: settings are all it needs
                 before, replace(before, excluded=excluded), names, seeds=seeds, progress=report, cancelled=stopped
             )
+            kind = before.classifier.kind
+            after = door.train(
+                style_table,
+                before.target,
+                kind=kind,
+                excluded=excluded,
+                seed=before.seed,
+                progress=report,
+                cancelled=stopped,
+            )
+            paired = auditor.compare_runs(before, after, names)
+    content = found.to_json() | {"run": before.id}
+    content["changes"] = {name: change.to_json() for name, change in changes.items()}
+    content["paired"] = None if paired is None else paired.to_json()
+    compared = _compared(paired, changes)
     terminal.answer(
-        found.to_json() | {"run": before.id, "changes": {name: change.to_json() for name, change in changes.items()}},
-        _audit_text(found, changes, style_table.name),
+        content,
+        _audit_text(found, compared, style_table.name),
         as_json=as_json,
         out=out,
         frame=_audit_frame(found),
-        markdown=_audit_markdown(found, changes, style_table.name),
+        markdown=_audit_markdown(found, compared, style_table.name),
     )
 
 
@@ -173,7 +191,7 @@ def carried(
     lines = [
         terminal.aligned([("concept", "within", "shift", "importance"), *cells]),
         f"Within: Wasserstein-1 between the groups within a class of {target}. Shift: {groups[1]} minus {groups[0]} "
-        f"within a class. Both in standard deviations, on {faces:,} training and validation faces; chance alone makes "
+        f"within a class. Both in standard deviations, on {faces:,} training faces; chance alone makes "
         f"a shift of about {found.error:.2f}. Importance: in the classifier that excludes nothing.",
     ]
     content = {
@@ -230,7 +248,7 @@ def exclusion_curve(
             "excluded": point.count,
             **{
                 key: value
-                for name in ("accuracy", "gap")
+                for name in ("accuracy", "gap", "test_accuracy", "test_gap")
                 for key, value in ((name, point.estimate(name).mean), (f"{name} ±", point.estimate(name).half))
             },
         }
@@ -241,7 +259,11 @@ def exclusion_curve(
         "target": target,
         "sensitive": sensitive,
         "suggested": suggested,
-        "least_gap": {"excluded": least.count, **{name: least.estimate(name).mean for name in ("accuracy", "gap")}},
+        "least_gap": {
+            "excluded": least.count,
+            **{name: least.mean(f"test_{name}") for name in ("accuracy", "gap")},  # on faces that did not choose it
+            "chosen_by": {name: least.mean(name) for name in ("accuracy", "gap")},
+        },
     }
     text, frame = _curve_text(found, suggested, seeds), pd.DataFrame(rows)
     about = "\n".join(text.splitlines()[-2:])
@@ -288,6 +310,7 @@ def proxies(
             )
         report(0.0, "Reading the attribute from what is left")
         readable = auditor.readable(after, sensitive)
+        paired = auditor.compare_runs(before, after)
         links = {link.index: link for link in auditor.stand_ins(after, count=top)}
         report(0.5, "Looking for families")
         found = auditor.families(style_table)
@@ -314,6 +337,7 @@ def proxies(
         "sensitive": sensitive,
         "excluded": excluded,
         "accuracy": {"before": before.metrics.accuracy, "after": after.metrics.accuracy},
+        "paired": paired.to_json(),
         "freed": taken.freed,
         "readable": asdict(readable),
         "stand_ins": stand_ins,
@@ -344,8 +368,8 @@ def proxies(
         [
             f"{terminal.count(len(excluded), 'concept')} excluded: accuracy {before.metrics.accuracy:.1%} -> "
             f"{after.metrics.accuracy:.1%} on {after.metrics.count:,} test faces; {taken.freed:.1%} of the "
-            f"importance was "
-            "set free.",
+            "importance was set free.",
+            paired.sentence,
             terminal.aligned(
                 [("took over, or goes with an excluded one", "importance", "now", "goes with", "correlation"), *cells]
             ),
@@ -572,7 +596,7 @@ def _classes(table: StyleTable, name: str) -> tuple[str, str]:
 # --- words ---------------------------------------------------------------------------------------------
 
 
-def _audit_text(found: Audit, changes: Mapping[str, Change], table: str) -> str:
+def _audit_text(found: Audit, compared: Sequence[str], table: str) -> str:
     from img2tab_core.audits.metrics import GAPS, METRICS
 
     lines = [_faces(found, table)]
@@ -581,10 +605,10 @@ def _audit_text(found: Audit, changes: Mapping[str, Change], table: str) -> str:
         lines += [f"    {title:20} {_measured(one.measures[name])}" for name, title in METRICS.items()]
     lines.append("Gaps between groups:")
     lines += [f"    {title:30} {_measured(found.gaps[name])}" for name, title in GAPS.items()]
-    return "\n".join([*lines, *_real(changes)])
+    return "\n".join([*lines, *compared])
 
 
-def _audit_markdown(found: Audit, changes: Mapping[str, Change], table: str) -> str:
+def _audit_markdown(found: Audit, compared: Sequence[str], table: str) -> str:
     import pandas as pd
 
     from img2tab_core.audits.metrics import GAPS, METRICS
@@ -603,8 +627,7 @@ def _audit_markdown(found: Audit, changes: Mapping[str, Change], table: str) -> 
     )
     gaps = pd.DataFrame([{"gap": title, "value": _measured(found.gaps[name])} for name, title in GAPS.items()])
     return (
-        "\n\n".join([_faces(found, table), terminal.as_markdown(groups), terminal.as_markdown(gaps), *_real(changes)])
-        + "\n"
+        "\n\n".join([_faces(found, table), terminal.as_markdown(groups), terminal.as_markdown(gaps), *compared]) + "\n"
     )
 
 
@@ -648,10 +671,26 @@ def _measured(measure: Measure) -> str:
     return f"{measure.value:.3f}  ({measure.low:.3f} to {measure.high:.3f}){note}"
 
 
-def _real(changes: Mapping[str, Change]) -> list[str]:
+def _compared(paired: PairedComparison | None, changes: Mapping[str, Change]) -> list[str]:
+    """What an exclusion changed: the two runs face by face, then over the seeds; empty where nothing was excluded."""
     from img2tab_core.audits.metrics import GAPS, METRICS
 
-    return [f"{(GAPS | METRICS)[name]}: {change.sentence}" for name, change in changes.items()]
+    if paired is None:
+        return []
+    moved = [f"{GAPS[name]} {gap.in_points}" for name, gap in paired.gaps.items() if gap is not None]
+    return [
+        f"Without these channels, on the same test faces: {paired.sentence}",
+        f"Accuracy {paired.accuracy.in_points}, AUC {_signed(paired.auc)}, log-loss {_signed(paired.log_loss)}; "
+        f"{'; '.join(moved)}. 95 % intervals over the same resampled faces for both.",
+        *(f"{(GAPS | METRICS)[name]}: {change.sentence}" for name, change in changes.items()),
+    ]
+
+
+def _signed(difference: Difference) -> str:
+    from img2tab_core.base.words import signed
+
+    low, high = signed(difference.low, 3), signed(difference.high, 3)
+    return f"{signed(difference.value, 3)} ({low} to {high})"
 
 
 def _answer_remedies(found: Remedies, markdown: str, *, out: Path | None, as_json: bool) -> None:
@@ -661,17 +700,19 @@ def _answer_remedies(found: Remedies, markdown: str, *, out: Path | None, as_jso
 
 
 def _curve_text(found: ExclusionCurve, suggested: int, seeds: int) -> str:
+    names = ("accuracy", "gap", "test_accuracy", "test_gap")
     rows = [
-        [f"{point.count:,}", *(point.estimate(name).text(100, 1) or "none" for name in ("accuracy", "gap"))]
-        for point in found.points
+        [f"{point.count:,}", *(point.estimate(name).text(100, 1) or "none" for name in names)] for point in found.points
     ]
     least = found.least_gap()
-    accuracy, gap = (least.estimate(name).mean for name in ("accuracy", "gap"))
     return "\n".join(
         [
-            terminal.aligned([("excluded", "accuracy, %", "equalised-odds gap, %"), *rows]),
-            f"Least gap for at most 1 point of accuracy: {100 * gap:.1f} % with {least.count:,} excluded, accuracy "
-            f"{100 * accuracy:.1f} %. The suggestion excludes {suggested:,}.",
+            terminal.aligned(
+                [("excluded", "accuracy, %", "equalised-odds gap, %", "test: accuracy, %", "test: gap, %"), *rows]
+            ),
+            f"Least gap for at most 1 point of accuracy, chosen by the validation faces: {least.count:,} excluded; "
+            f"on {found.test_faces:,} test faces the gap is then {100 * least.mean('test_gap'):.1f} %, accuracy "
+            f"{100 * least.mean('test_accuracy'):.1f} %. The suggestion excludes {suggested:,}.",
             f"{found.how} " + (f"± half of the 95 % interval over {seeds} seeds." if seeds > 1 else "One seed."),
         ]
     )

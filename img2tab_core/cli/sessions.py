@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,8 @@ from img2tab_core.cli.terminal import Json, shown, verb
 
 if TYPE_CHECKING:
     from img2tab_core.audits.carriers import Suggestion
+    from img2tab_core.audits.changes import Change
+    from img2tab_core.audits.paired import Difference, PairedComparison
     from img2tab_core.sessions.session_records import LogEntry, RunInfo, SessionInfo
     from img2tab_core.sessions.session_runs import SessionRuns
     from img2tab_core.sessions.store import Sessions
@@ -29,9 +31,8 @@ session_app = typer.Typer(
     no_args_is_help=True,
     help=(
         "Audit sessions: a tree of runs, what was excluded and why, and a log of who did what. They are kept in a "
-        "file of "
-        "the visitor's folder, or in the database whose URL the environment has as IMG2TAB_DATABASE; no option names "
-        "one."
+        "file of the visitor's folder, or in the database whose URL the environment has as IMG2TAB_DATABASE, which no "
+        "option names."
     ),
 )
 sessions_app.add_typer(session_app, name="session")
@@ -53,20 +54,20 @@ Out = Annotated[Path | None, typer.Option("--out", help="A .csv, .json or .md to
 def list_sessions(as_json: Json = False) -> None:
     """Every session, the latest changed first."""
     store = _store()
-    found = [(one, store.runs(one)) for one in store.list()]
-    content = {"sessions": [_session(one) | {"runs": len(runs)} for one, runs in found]}
+    sessions = [(session, store.runs(session)) for session in store.list()]
+    content = {"sessions": [_session(session) | {"runs": len(runs)} for session, runs in sessions]}
     rows = [
         (
-            one.name,
-            one.target,
-            " x ".join(one.sensitive),
-            one.table,
-            one.owner,
+            session.name,
+            session.target,
+            " x ".join(session.sensitive),
+            session.table,
+            session.owner,
             len(runs),
-            one.current or "none",
-            _moment(one.changed),
+            session.current or "none",
+            _moment(session.changed),
         )
-        for one, runs in found
+        for session, runs in sessions
     ]
     heads = ("session", "predicts", "groups", "table", "owner", "runs", "current", "changed")
     nothing = "There is no session yet. Begin one: img2tab session new NAME --target A --sensitive B"
@@ -111,12 +112,13 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
     terminal.check_table(out)
     runs = _runs()
     session = runs.sessions.open(name)
-    found, answers = runs.sessions.runs(session), runs.answers(session)
-    numbers = {run.id: run.number for run in found}
+    tree, answers = runs.sessions.runs(session), runs.answers(session)
+    numbers = {run.id: run.number for run in tree}
+    ordered = sorted(tree, key=lambda run: run.number)
     rows = [
         {
             "run": run.number,
-            "changed from": numbers.get(run.parent),
+            "changed from": _number_of_parent(run, numbers),
             "state": run.state,
             "classifier": run.kind,
             "seed": run.seed,
@@ -126,11 +128,11 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
             "started": _moment(run.started),
             "why": run.note,
         }
-        for run in sorted(found, key=lambda run: run.number)
+        for run in ordered
     ]
     content = {
         "session": _session(session),
-        "runs": [_run(run, numbers) for run in found],
+        "runs": [_run(run, numbers) for run in tree],
         "answers": [
             {"before": before, "after": after, "changes": {key: change.to_json() for key, change in changes.items()}}
             for (before, after), changes in answers.items()
@@ -138,16 +140,16 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
     }
     cells = [
         [
-            row["run"],
-            row["state"],
-            row["classifier"],
-            row["seed"],
-            f"{row['excluded']:,}",
-            *(_number(row[key], percent=True) for key in SHOWN),
-            row["by"],
-            row["started"],
+            run.number,
+            run.state,
+            run.kind,
+            run.seed,
+            f"{len(run.excluded):,}",
+            *(_percent(run.metrics.get(key)) for key in SHOWN),
+            run.who,
+            _moment(run.started),
         ]
-        for row in rows
+        for run in ordered
     ]
     heads = (
         "run",
@@ -252,11 +254,11 @@ def log(
     entries = store.log()
     if name is not None:
         name = " ".join(name.split())
-        there = {one.id for one in store.list() if one.name == name}
-        wanted = there or {entry.session for entry in entries if entry.session_name == name}
+        of_this_name = {session.id for session in store.list() if session.name == name}
+        wanted = of_this_name or {entry.session for entry in entries if entry.session_name == name}
         if not wanted:
             raise Img2TabError(f"Nothing was done in a session {name!r}. `img2tab session log` shows what was done.")
-        entries = [entry for entry in entries if entry.session in wanted]
+        entries = tuple(entry for entry in entries if entry.session in wanted)
     frame = pd.DataFrame(
         [
             {
@@ -358,43 +360,46 @@ def restore(
 @verb(session_app)
 def compare(
     name: Name,
-    one: Annotated[int, typer.Argument(metavar="N", help="A run.")],
-    other: Annotated[int, typer.Argument(metavar="M", help="Another run.")],
+    number: Annotated[int, typer.Argument(metavar="N", help="A run.")],
+    other_number: Annotated[int, typer.Argument(metavar="M", help="Another run.")],
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Two runs side by side: settings, metrics and gaps, and what only one of them excludes."""
+    """Two runs side by side, and face by face: whether chance explains the changes, and what only N or M excludes."""
     import pandas as pd
 
+    from img2tab_core.sessions.session_records import json_value
     from img2tab_core.sessions.tree import difference
 
     terminal.check_table(out)
     runs = _runs()
     session = runs.sessions.open(name)
-    first, second = (runs.sessions.run(session, number) for number in (one, other))
-    found, names = difference(first, second), runs.studio.concept_names(session.backbone)
-    rows = _beside(first, second, found.metrics)
-    heads = ["", f"run {one}", f"run {other}", "change"]
-    cells = [
-        [row[head] if isinstance(row[head], str) else _number(row[head], signed=head == "change") for head in heads]
-        for row in rows
-    ]
+    first, second = (runs.sessions.run(session, run_number) for run_number in (number, other_number))
+    apart, names = difference(first, second), runs.studio.concept_names(session.backbone)
+    paired, reason = _paired(runs, session, first, second)
+    rows = _beside(first, second, apart.metrics, paired)
     lines = [
-        f"Run {number}: {shown(run.note.strip()) or 'no reason noted'} ({run.state}, by {shown(run.who)}, "
+        f"Run {run.number}: {shown(run.note.strip()) or 'no reason noted'} ({run.state}, by {shown(run.who)}, "
         f"{_moment(run.started)})"
-        for number, run in ((one, first), (other, second))
+        for run in (first, second)
     ]
-    lines += [terminal.aligned([heads, *cells])]
     lines += [
-        f"Excluded by run {number} alone: {terminal.first_of(only, names) or 'none'}."
-        for number, only in ((one, found.only_one), (other, found.only_other))
+        terminal.aligned(_as_cells(rows)),
+        f"Run {number} to run {other_number}, face by face: {paired.sentence}"
+        if paired is not None
+        else f"Not compared face by face: {shown(reason)}",
+    ]
+    lines += [
+        f"Excluded by run {run_number} alone: {terminal.first_of(excluded, names) or 'none'}."
+        for run_number, excluded in ((number, apart.only_one), (other_number, apart.only_other))
     ]
     lines.append(
-        "These are the numbers of one training each; whether a difference comes again: img2tab session real "
-        f"{_word(session.name)} {one} {other}"
+        "Each run is a single training: whether a change is beyond what the seed changes, says img2tab session real "
+        f"{_word(session.name)} {number} {other_number}"
     )
     numbers = {run.id: run.number for run in runs.sessions.runs(session)}
-    content = {"session": session.name, "runs": [_run(first, numbers), _run(second, numbers)]} | asdict(found)
+    content = {"session": session.name, "runs": [_run(first, numbers), _run(second, numbers)]} | asdict(apart)
+    content["paired"] = json_value(paired.to_json()) if paired is not None else None
     terminal.answer(content, "\n".join(lines), as_json=as_json, out=out, frame=pd.DataFrame(rows))
 
 
@@ -416,15 +421,9 @@ def real(
         raise Img2TabError(f"Name two runs, before and after, or none for the current one, got {len(numbers)}.")
     runs = _runs()
     session = runs.sessions.open(name)
-    if numbers:
-        before, after = (runs.sessions.run(session, number) for number in numbers)
-    else:
-        after = _chosen(runs.sessions, session)
-        before = next((run for run in runs.sessions.runs(session) if run.id == after.parent), None)
-        if before is None:
-            raise Img2TabError(f"Run {after.number} was changed from no other. Name two runs, before and after.")
+    before, after = _pair(runs.sessions, session, numbers or [])
     with terminal.interrupted() as stopped:
-        found = runs.repeated(
+        changes = runs.repeated(
             session,
             before,
             after,
@@ -438,10 +437,10 @@ def real(
         "before": before.number,
         "after": after.number,
         "seeds": seeds,
-        "changes": {key: change.to_json() for key, change in found.items()},
+        "changes": {key: change.to_json() for key, change in changes.items()},
     }
     head = f"Run {before.number} to run {after.number}, both trained anew with {terminal.count(seeds, 'seed')}:"
-    terminal.answer(content, "\n".join([head, *_real(found)]), as_json=as_json)
+    terminal.answer(content, "\n".join([head, *_real(changes)]), as_json=as_json)
 
 
 @verb(session_app)
@@ -476,7 +475,7 @@ def repeat(
     who: Who = None,
     as_json: Json = False,
 ) -> None:
-    """Train a run again from a shared list, and say whether it is the same model."""
+    """Train a run again from a shared list, and say whether it is the same model, or how near it comes."""
     from img2tab_core.sessions.shared_exclusions import read_exclusions
 
     runs = _runs()
@@ -484,19 +483,13 @@ def repeat(
     parent = _before(runs.sessions, session, start)
     shared = read_exclusions(file, backbone=session.backbone, channels=runs.table(session).layout.total)
     with terminal.interrupted() as stopped:
-        made, same = runs.repeat(
+        made, repetition = runs.repeat(
             session, shared, parent, who=who or _me(), progress=terminal.progress(as_json), cancelled=stopped
         )
-    said = {
-        True: f"the same model, {made.run_id}",
-        False: f"another model: {made.run_id}, and the list names {shown(shared.run_id)}; it was trained with other "
-        "versions",
-        None: f"the model {made.run_id}; the list does not name one",
-    }[same]
     terminal.answer(
-        {"session": session.name, "run": _run(made, _numbers(parent)), "same": same},
+        {"session": session.name, "run": _run(made, _numbers(parent)), **asdict(repetition)},
         f"Run {made.number} of {shown(session.name)}, {terminal.count(len(made.excluded), 'concept')} excluded, is "
-        f"{said}: {_measured(made)}.",
+        f"{shown(repetition.sentence)}\nIts numbers: {_measured(made)}.",
         as_json=as_json,
     )
 
@@ -550,12 +543,36 @@ def _runs() -> SessionRuns:
 
 def _chosen(store: Sessions, session: SessionInfo, number: int | None = None) -> RunInfo:
     """The run of this number, else the current one."""
-    if number is None and session.current is None:
+    chosen = session.current if number is None else number
+    if chosen is None:
         raise Img2TabError(
-            f"The session {session.name!r} has no run that is done. Train one: `img2tab session train "
+            f"The session {session.name!r} has no run that is done. Train a first run: `img2tab session train "
             f"{_word(session.name)}`."
         )
-    return store.run(session, session.current if number is None else number)
+    return store.run(session, chosen)
+
+
+def _pair(store: Sessions, session: SessionInfo, numbers: Sequence[int]) -> tuple[RunInfo, RunInfo]:
+    """The two runs of these numbers; without any, what the current run was changed from, and the current run."""
+    if numbers:
+        before, after = (store.run(session, number) for number in numbers)
+        return before, after
+    after = _chosen(store, session)
+    for run in store.runs(session):
+        if run.id == after.parent:
+            return run, after
+    raise Img2TabError(f"Run {after.number} was changed from no other. Name two runs, before and after.")
+
+
+def _paired(
+    runs: SessionRuns, session: SessionInfo, first: RunInfo, second: RunInfo
+) -> tuple[PairedComparison | None, str]:
+    """Two runs face by face; None and the reason where the model of either is not here."""
+    try:
+        models = runs.model(session, first), runs.model(session, second)
+        return runs.auditor.compare_runs(*models, session.sensitive), ""
+    except Img2TabError as error:
+        return None, str(error)
 
 
 def _before(store: Sessions, session: SessionInfo, number: int | None) -> RunInfo | None:
@@ -574,17 +591,17 @@ def _me() -> str:
 # --- words and JSON ------------------------------------------------------------------------------------
 
 
-def _session(session: SessionInfo) -> dict:
+def _session(session: SessionInfo) -> dict[str, Any]:
     return {
         name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(session).items()
     }
 
 
-def _run(run: RunInfo, numbers: Mapping[int, int]) -> dict:
+def _run(run: RunInfo, numbers: Mapping[int, int]) -> dict[str, Any]:
     """A run as JSON has it; numbers: of the session's runs by id, since a person counts within the session."""
     return {
         "number": run.number,
-        "parent": numbers.get(run.parent),
+        "parent": _number_of_parent(run, numbers),
         "state": run.state,
         "classifier": run.kind,
         "seed": run.seed,
@@ -597,6 +614,10 @@ def _run(run: RunInfo, numbers: Mapping[int, int]) -> dict:
         "metrics": run.metrics,
         "reason": run.reason,
     }
+
+
+def _number_of_parent(run: RunInfo, numbers: Mapping[int, int]) -> int | None:
+    return None if run.parent is None else numbers.get(run.parent)
 
 
 def _numbers(parent: RunInfo | None) -> dict[int, int]:
@@ -612,7 +633,7 @@ def _about(session: SessionInfo) -> str:
 
 def _measured(run: RunInfo) -> str:
     titles = _titles()
-    return ", ".join(f"{titles[key].lower()} {_number(run.metrics.get(key), percent=True)} %" for key in SHOWN)
+    return ", ".join(f"{titles[key].lower()} {_percent(run.metrics.get(key))} %" for key in SHOWN)
 
 
 def _titles() -> dict[str, str]:
@@ -621,23 +642,70 @@ def _titles() -> dict[str, str]:
     return METRICS | GAPS | {"log_loss": "Log-loss"}
 
 
-def _real(changes: Mapping) -> list[str]:
+def _real(changes: Mapping[str, Change]) -> list[str]:
     return [f"    {_titles()[name]}: {change.sentence}" for name, change in changes.items()]
 
 
-def _beside(one: RunInfo, other: RunInfo, metrics: Mapping[str, tuple[float, float]]) -> list[dict]:
-    """One row for each setting and each number that both runs have; metrics: name -> (of the one, of the other)."""
-    heads = (f"run {one.number}", f"run {other.number}")
+def _beside(
+    first: RunInfo,
+    second: RunInfo,
+    metrics: Mapping[str, tuple[float, float]],
+    paired: PairedComparison | None,
+) -> list[dict[str, Any]]:
+    """A row for each setting, and for each number that both runs have with the 95 % interval of its change.
+
+    metrics: name -> (of the first run, of the second). low, high: None where the faces were not compared.
+    """
+    heads = (f"run {first.number}", f"run {second.number}")
     settings = (
-        ("Classifier", one.kind, other.kind),
-        ("Seed", str(one.seed), str(other.seed)),
-        ("Excluded", f"{len(one.excluded):,}", f"{len(other.excluded):,}"),
+        ("Classifier", first.kind, second.kind),
+        ("Seed", str(first.seed), str(second.seed)),
+        ("Excluded", f"{len(first.excluded):,}", f"{len(second.excluded):,}"),
     )
-    rows = [{"": title, heads[0]: first, heads[1]: second, "change": ""} for title, first, second in settings]
-    for name, (first, second) in metrics.items():
+    rows: list[dict[str, Any]] = [
+        {"": title, heads[0]: before, heads[1]: after, "change": "", "low": None, "high": None}
+        for title, before, after in settings
+    ]
+    for name, (before, after) in metrics.items():
         if name in _titles():
-            rows.append({"": _titles()[name], heads[0]: first, heads[1]: second, "change": second - first})
+            change = _change(paired, name)
+            rows.append(
+                {
+                    "": _titles()[name],
+                    heads[0]: before,
+                    heads[1]: after,
+                    "change": after - before,
+                    "low": None if change is None else change.low,
+                    "high": None if change is None else change.high,
+                }
+            )
     return rows
+
+
+def _change(paired: PairedComparison | None, name: str) -> Difference | None:
+    """How a number changed on the same faces, with its interval; None where it was not compared."""
+    if paired is None:
+        return None
+    overall = {"accuracy": paired.accuracy, "auc": paired.auc, "log_loss": paired.log_loss}
+    return overall.get(name) or paired.gaps.get(name)
+
+
+def _as_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The rows of `_beside` for a terminal, the headings first; an interval is one cell."""
+    heads = [head for head in rows[0] if head not in ("low", "high")]
+    cells = [[*heads, "95 % interval"]]
+    for row in rows:
+        known = row["low"] is not None
+        interval = f"{_signed(row['low'])} to {_signed(row['high'])}" if known else ""
+        values = [row[head] for head in heads]
+        cells.append(
+            [
+                value if isinstance(value, str) else _signed(value) if head == "change" else f"{value:.3f}"
+                for head, value in zip(heads, values, strict=True)
+            ]
+            + [interval]
+        )
+    return cells
 
 
 def _tell_trained(
@@ -661,16 +729,18 @@ def _tell_trained(
     if parent and parent.metrics:
         lines.append(f"Run {parent.number}: {_measured(parent)}.")
         lines.append(
-            "One training each: whether it comes again with other seeds says img2tab session real "
+            "A single training each: whether a change is beyond what the seed changes, says img2tab session real "
             f"{_word(session.name)} {parent.number} {made.number}"
         )
     terminal.answer(content, "\n".join(lines), as_json=as_json)
 
 
-def _number(value: float | None, *, percent: bool = False, signed: bool = False) -> str:
-    if value is None:
-        return "not measurable" if not percent else "none"
-    return f"{100 * value:.1f}" if percent else f"{value:{'+' if signed else ''}.3f}"
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.1f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
 
 
 def _done(entry: LogEntry) -> str:
@@ -680,20 +750,20 @@ def _done(entry: LogEntry) -> str:
 
     details = dict(entry.details)
     if entry.what == REPEATED:
-        said = [
+        verdicts = [
             f"{_titles()[name].lower()}: {Change.from_json(change).verdict}"
             for name, change in details["changes"].items()
         ]
         return (
             f"run {details['before']} to run {details['after']}, both repeated with "
-            f"{terminal.count(details['seeds'], 'seed')}; {'; '.join(said)}"
+            f"{terminal.count(details['seeds'], 'seed')}; {'; '.join(verdicts)}"
         )
-    said = [
+    parts = [
         _short(value) if key == entry.what else f"{key.replace('_', ' ')} {_short(value)}"
         for key, value in details.items()
         if value not in ("", None, [])
     ]
-    return entry.what + (f": {', '.join(said)}" if said else "")
+    return entry.what + (f": {', '.join(parts)}" if parts else "")
 
 
 def _short(value: object) -> str:

@@ -298,10 +298,11 @@ def build_table(
 ) -> None:
     """Build a table from the bundled population, and train its first classifier."""
     from img2tab_core.base.files import home
+    from img2tab_core.classifiers.runs import any_kept
     from img2tab_core.tables.population import build_default_table, is_current
 
     # asked at every start: what is there already must not cost the libraries that would make it
-    if if_missing and not as_json and name == "default" and any((home() / "runs").glob("default-*/run.json")):
+    if if_missing and not as_json and name == "default" and any_kept("default"):
         if is_current():
             return
     from img2tab_core.audits import worked_example

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal, TypeGuard
 
 from img2tab_core.base.errors import Img2TabError
 
@@ -106,11 +106,13 @@ def checked_channels(excluded: object) -> list[int]:
     return sorted({int(index) for index in values})
 
 
-def is_seed(value: object) -> bool:
+def is_seed(value: object) -> TypeGuard[int]:
+    """Whether this is a whole number from 0 to LARGEST_SEED."""
     return _is_whole(value) and 0 <= value <= LARGEST_SEED
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether this is a number; True and False are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -119,18 +121,18 @@ def clean_text(value: str) -> str:
     return value.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
-def json_value(value: object):
+def json_value(value: object) -> Any:
     """A value as JSON knows it: NumPy's become Python's, sets and tuples lists, what is not finite null."""
     if isinstance(value, Mapping):
-        return {str(name): json_value(one) for name, one in value.items()}
+        return {str(name): json_value(part) for name, part in value.items()}
     if hasattr(value, "tolist"):
         return json_value(value.tolist())
     if isinstance(value, set | frozenset):
         return json_value(sorted(value))
     if isinstance(value, list | tuple):
-        return [json_value(one) for one in value]
+        return [json_value(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,24 +1,33 @@
-"""What ties a session to its models: runs are trained into it, found again, repeated exactly, and set side by side."""
+"""What ties a session to its models: runs are trained into it, found again, repeated, and set side by side."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+import numpy as np
+
+from img2tab_core import tables
 from img2tab_core.audits.auditor import Auditor
 from img2tab_core.audits.changes import Change
 from img2tab_core.audits.remedies import Remedies
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.files import home
 from img2tab_core.base.jobs import Report
+from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleTable
-from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, load_run
+from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, has_model, open_kept
+from img2tab_core.sessions import nearness
+from img2tab_core.sessions.nearness import Nearness, Repetition
 from img2tab_core.sessions.session_records import RunInfo, SessionInfo
 from img2tab_core.sessions.shared_exclusions import Exclusions
 from img2tab_core.sessions.store import Sessions
 
 REPEATED = "repeated with seeds"  # what the log calls an answer to "is it real?"
+AGAIN = "trained again"  # and a run of a graphics card that was compared with the first
+MODELS = 32  # that stay open; the default kind takes 1.4 MB each, and 6 ms to open
+NOTHING = "There is nothing to compare it with: neither the first model is here, nor what was measured of it."
+_CARD = "trained on a graphics card, where no training comes out the same twice"
+_Answers = tuple[np.ndarray, np.ndarray]  # labels int (n,) and probabilities float64 (n,) of the test faces
 
 
 class SessionRuns:
@@ -28,8 +37,8 @@ class SessionRuns:
         """sessions: None for those of the visitor's folder, or of the database that the environment names."""
         self.auditor, self.studio = auditor, auditor.studio
         self.sessions = sessions or Sessions()
-        self._lock = threading.Lock()
-        self._models: dict[str, Run] = {}
+        self._models: Once[str, Run] = Once(MODELS)
+        self._damaged: set[str] = set()  # ids of runs whose files are there and could not be opened
 
     def begin(
         self,
@@ -42,7 +51,10 @@ class SessionRuns:
         *,
         progress: Report | None = None,
     ) -> SessionInfo:
-        """A new session whose first run is the target's standing one: nothing excluded."""
+        """A new session whose first run is the target's standing one: nothing excluded.
+
+        Raises Img2TabError where the name is taken, or a label is none of the table's; see `Sessions.create`.
+        """
         session = self.sessions.create(name, owner, table, target, sensitive, notes)
         started = self.sessions.start_run(session, None, DEFAULT_KIND, 0, ())
         with self.sessions.holding(started):
@@ -65,24 +77,44 @@ class SessionRuns:
     ) -> tuple[RunInfo, Run]:
         """Train a child of a run; killed meanwhile, the session opens again and says that it was interrupted.
 
-        on_quick: gets a first answer on the way, see `Studio.train_live`.
+        on_quick: gets a first answer on the way, see `Trainer.train_live`.
+        Raises Cancelled where `cancelled` says so, and Img2TabError where the table is another one now, or a setting
+        is none that can be trained.
         """
         table = self.table(session)
         started = self.sessions.start_run(session, parent, kind, seed, excluded, note, who=who)
         with self.sessions.holding(started):
-            told = {"kind": kind, "excluded": excluded, "seed": seed, "progress": progress, "cancelled": cancelled}
-            run = (
-                self.studio.train(table, session.target, **told)
-                if on_quick is None
-                else self.studio.trainer.train_live(table, session.target, on_quick=on_quick, **told)
-            )
+            if on_quick is None:
+                run = self.studio.train(
+                    table,
+                    session.target,
+                    kind=kind,
+                    excluded=excluded,
+                    seed=seed,
+                    progress=progress,
+                    cancelled=cancelled,
+                )
+            else:
+                run = self.studio.trainer.train_live(
+                    table,
+                    session.target,
+                    kind=kind,
+                    excluded=excluded,
+                    seed=seed,
+                    on_quick=on_quick,
+                    progress=progress,
+                    cancelled=cancelled,
+                )
             if cancelled is not None and cancelled():
                 raise Cancelled("The training was cancelled; the session's other runs are unchanged.")
             self.studio.trainer.keep(run)
             return self._finished(session, started, run), run
 
     def table(self, session: SessionInfo) -> StyleTable:
-        """The table of a session, the very one it was begun with."""
+        """The table of a session, the very one it was begun with.
+
+        Raises Img2TabError where it is not there, or holds other faces now.
+        """
         table = self.studio.table(session.table)
         if table.key != session.table_key:
             raise Img2TabError(
@@ -92,39 +124,49 @@ class SessionRuns:
         return table
 
     def model(self, session: SessionInfo, run: RunInfo) -> Run:
-        """The trained run itself, from its files."""
+        """The trained run itself, from its files; the latest MODELS of them stay open.
+
+        Raises Img2TabError where it is not done, or its files are not here or damaged.
+        """
         if run.state != "done":
             raise Img2TabError(f"Run {run.number} of {session.name!r} has no model: it is {run.state}. Choose another.")
-        with self._lock:
-            if run.run_id not in self._models:
-                try:
-                    self._models[run.run_id] = load_run(home() / "runs" / run.run_id)
-                except Img2TabError as error:
-                    raise Img2TabError(
-                        f"The model of run {run.number} of {session.name!r} is not in this folder, or is damaged. "
-                        "Train it again exactly: the session says how."
-                    ) from error
-            return self._models[run.run_id]
+        try:
+            return self._opened(run.run_id)
+        except Img2TabError as error:
+            raise Img2TabError(
+                f"The model of run {run.number} of {session.name!r} is not in this folder, or is damaged. "
+                "Train it again: the session says how."
+            ) from error
 
     def has_model(self, session: SessionInfo, run: RunInfo) -> bool:
-        """Whether `model` would give it."""
-        try:
-            self.model(session, run)
-        except Img2TabError:
-            return False
-        return True
+        """Whether the files of a run's model are here; none is opened.
+
+        Damage shows only when a model is opened: from then on it counts as lost, until it is trained again.
+        """
+        return run.state == "done" and run.run_id not in self._damaged and has_model(run.run_id)
 
     def again(
         self,
         session: SessionInfo,
         run: RunInfo,
         *,
+        who: str = "",
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Run:
-        """Train a run of a session once more, to the same model; for a folder that has lost its files."""
-        found = self.studio.train(
-            self.table(session),
+        """Train a run of a session once more, for a folder that has lost its files.
+
+        It is the same model to the last bit, unless the first was trained on a graphics card. Then it is trained again
+        there, or on the processor where none is wished for or none is there; it must come within the tolerance of
+        `nearness`, its note says how near it is, and so does the session's log.
+        Raises Img2TabError where it comes out as another model, or too far from the first; nothing is kept then.
+        """
+        table = self.table(session)
+        of_card = self._is_of_card(table, session.target, run.kind, run.excluded, run.seed, run.run_id)
+        first = self._test_answers(run.run_id) if of_card else None
+        train = self.studio.trainer.train_live if of_card else self.studio.train  # live: on a card, where there is one
+        trained = train(
+            table,
             session.target,
             kind=run.kind,
             excluded=frozenset(run.excluded),
@@ -132,15 +174,28 @@ class SessionRuns:
             progress=progress,
             cancelled=cancelled,
         )
-        if run.run_id and found.id != run.run_id:
+        compared = ""
+        if of_card:
+            where = _where(on_card=trained.id == run.run_id)
+            near = self._nearness(trained, first, run.metrics)
+            if near is not None and not near.near:
+                raise Img2TabError(
+                    f"Run {run.number} was {_CARD}, and trained again on {where} it does not come near enough. "
+                    f"{near.sentence} Train a new run instead."
+                )
+            compared = near.sentence if near is not None else NOTHING
+            note = f"Trained again on {where}, since run {run.number} was {_CARD}. {compared}"
+            trained = replace(trained, id=run.run_id, note=note)
+        elif run.run_id and trained.id != run.run_id:
             raise Img2TabError(
-                f"Run {run.number} cannot be repeated exactly: it was trained with another version of its library, and "
-                "this one gives another model. Install the versions of that time, or train a new run."
+                f"Run {run.number} cannot be repeated exactly: it was trained with other versions of its library or of "
+                "Img2Tab, and these give another model. Install the versions of that time, or train a new run."
             )
-        self.studio.trainer.keep(found)
-        with self._lock:
-            self._models[found.id] = found
-        return found
+        self.studio.trainer.keep(trained)
+        self._keep_open(trained)
+        if compared:
+            self.sessions.record(session, who, AGAIN, {"run": run.number, "comparison": compared})
+        return trained
 
     def repeat(
         self,
@@ -151,10 +206,12 @@ class SessionRuns:
         who: str = "",
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> tuple[RunInfo, bool | None]:
-        """A shared exclusion list as a run of this session, and whether it is the same model, by its id.
+    ) -> tuple[RunInfo, Repetition]:
+        """A shared exclusion list as a run of this session, and how near it comes to the run the list was made of.
 
-        None where the list does not say which run it came from. It must be of this session's table and target.
+        A run that was trained on a graphics card is trained there again, or on the processor where there is none, and
+        compared within the tolerance of `nearness`; any other gives the same model to the last bit.
+        Raises Img2TabError where the list is not of this session's table and target.
         """
         if shared.table_key != session.table_key or shared.target != session.target:
             raise Img2TabError(
@@ -163,6 +220,10 @@ class SessionRuns:
                 + (" as it is now" if shared.table == session.table else "")
                 + ". Open a session of that table and target, or take over only what is excluded."
             )
+        of_card = self._is_of_card(
+            self.table(session), shared.target, shared.classifier, shared.excluded, shared.seed, shared.run_id
+        )
+        first = self._test_answers(shared.run_id) if of_card else None  # a new model may take its place
         info, run = self.train(
             session,
             parent,
@@ -171,10 +232,19 @@ class SessionRuns:
             seed=shared.seed,
             note="Repeated from a shared list.",
             who=who,
+            on_quick=_unheard if of_card else None,
             progress=progress,
             cancelled=cancelled,
         )
-        return info, run.id == shared.run_id if shared.run_id else None
+        if not of_card:
+            return info, _repetition(run.id, shared.run_id)
+        near = self._nearness(run, first, shared.measured)
+        compared = near.sentence if near is not None else NOTHING
+        self.sessions.record(session, who, AGAIN, {"run": info.number, "comparison": compared})
+        sentence = (
+            f"another model, trained on {_where(on_card=run.id == shared.run_id)}: the list's was {_CARD}. {compared}"
+        )
+        return info, Repetition(False, near.near if near is not None else None, sentence)
 
     # --- is it real? ---------------------------------------------------------------------------
 
@@ -189,9 +259,18 @@ class SessionRuns:
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> dict[str, Change]:
-        """`Auditor.repeated` for two runs of a session; the answer is kept in its log, for the report."""
-        models = [self.model(session, run) for run in (before, after)]
-        found = self.auditor.repeated(*models, session.sensitive, seeds=seeds, progress=progress, cancelled=cancelled)
+        """`Auditor.repeated` for two runs of a session; the answer is kept in its log, for the report.
+
+        Raises Img2TabError where one of the two has no model here, or a gap cannot be measured.
+        """
+        changes = self.auditor.repeated(
+            self.model(session, before),
+            self.model(session, after),
+            session.sensitive,
+            seeds=seeds,
+            progress=progress,
+            cancelled=cancelled,
+        )
         self.sessions.record(
             session,
             who,
@@ -200,10 +279,10 @@ class SessionRuns:
                 "before": before.number,
                 "after": after.number,
                 "seeds": seeds,
-                "changes": {name: change.to_json() for name, change in found.items()},
+                "changes": {name: change.to_json() for name, change in changes.items()},
             },
         )
-        return found
+        return changes
 
     def remedies(
         self,
@@ -216,28 +295,87 @@ class SessionRuns:
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Remedies:
-        """`Auditor.remedies` for a run of a session; the answer is kept in its log, for the report."""
-        found = self.auditor.remedies(
+        """`Auditor.remedies` for a run of a session; the answer is kept in its log, for the report.
+
+        Raises Img2TabError where the run has no model here.
+        """
+        remedies = self.auditor.remedies(
             self.model(session, run), sensitive, seeds=seeds, progress=progress, cancelled=cancelled
         )
-        self.sessions.record(session, who, "compared remedies", {"run": run.number, "remedies": found.to_json()})
-        return found
+        self.sessions.record(session, who, "compared remedies", {"run": run.number, "remedies": remedies.to_json()})
+        return remedies
 
     def answers(self, session: SessionInfo) -> dict[tuple[int, int], dict[str, Change]]:
         """What `repeated` found so far: (number before, number after) -> changes; the latest of each pair."""
-        found = {}
+        answers = {}
         for entry in self.sessions.log(session):
             if entry.what == REPEATED:
-                said = entry.details
-                found[said["before"], said["after"]] = {
-                    name: Change.from_json(change) for name, change in said["changes"].items()
-                }
-        return found
+                pair = entry.details["before"], entry.details["after"]
+                answers[pair] = {name: Change.from_json(change) for name, change in entry.details["changes"].items()}
+        return answers
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _opened(self, run_id: str) -> Run:
+        """A run from its files, or from memory."""
+        try:
+            return self._models.get(run_id, lambda: open_kept(run_id))
+        except Img2TabError:
+            self._damaged.add(run_id)
+            raise
+
+    def _keep_open(self, run: Run) -> None:
+        """A run that was just trained, its files just written."""
+        self._models.put(run.id, run)
+        self._damaged.discard(run.id)
 
     def _finished(self, session: SessionInfo, started: RunInfo, run: Run) -> RunInfo:
         """Ended with what was measured: the metrics, and the gaps between the session's groups."""
         measured = asdict(run.metrics) | self.auditor.gaps(run, session.sensitive)
         measured["accuracy"] = run.metrics.accuracy  # on all test faces, as its interval
-        with self._lock:
-            self._models[run.id] = run
+        self._keep_open(run)
         return self.sessions.finish_run(started, run.id, measured)
+
+    def _is_of_card(
+        self, table: StyleTable, target: str, kind: str, excluded: Sequence[int], seed: int, run_id: str
+    ) -> bool:
+        """Whether this is the id of a run that was trained on a graphics card, with today's versions."""
+        return kind == DEFAULT_KIND and run_id == card_run_id_of(table, target, frozenset(excluded), seed)
+
+    def _test_answers(self, run_id: str) -> _Answers | None:
+        """What a run says of the test faces; None where its model is not here, or is damaged."""
+        if not has_model(run_id):
+            return None
+        try:
+            _, labels, probabilities = self.studio.trainer.test_answers(self._opened(run_id))
+        except Img2TabError:
+            return None
+        return labels, probabilities
+
+    def _nearness(self, trained: Run, first: _Answers | None, noted: dict) -> Nearness | None:
+        """How near a run comes to the first one: by their answers, else by what was noted of the first."""
+        if first is None:
+            return nearness.of_metrics(noted, trained.metrics)
+        table = self.studio.table(trained.table)
+        rows, _ = tables.labelled(table, trained.target, "test")
+        # not `test_answers`: on a card both have one id, under which the first one's answers are kept
+        return nearness.of_answers(*first, trained.classifier.probabilities(table.psi, rows)[:, 1])
+
+
+def _unheard(run: Run) -> None:
+    """A quick answer that nobody waits for."""
+
+
+def _where(*, on_card: bool) -> str:
+    return "a graphics card" if on_card else "the processor"
+
+
+def _repetition(run_id: str, wanted: str) -> Repetition:
+    """Of a run that should be the same to the last bit."""
+    if not wanted:
+        return Repetition(None, None, f"the model {run_id}; the list does not name one.")
+    if run_id == wanted:
+        return Repetition(True, None, f"the same model, {run_id}.")
+    return Repetition(
+        False, None, f"another model: {run_id}, and the list names {wanted}; it was trained with other versions."
+    )

@@ -8,9 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.sessions.session_records import LARGEST_SEED, RunInfo, SessionInfo, checked_channels, is_seed
+from img2tab_core.sessions.session_records import (
+    LARGEST_SEED,
+    RunInfo,
+    SessionInfo,
+    checked_channels,
+    is_number,
+    is_seed,
+)
 
 FORMAT = 1
+MEASURED = ("accuracy", "auc")  # of the metrics of a run
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,8 @@ class Exclusions:
     """An exclusion list somebody shared, with all that decides a training; excluded: channels, ascending.
 
     names: what its concepts were called; run_id: of the run it came from, "" where not noted: a training that repeats
-    it exactly gets the same.
+    it exactly gets the same. measured: that run's accuracy and AUC on the test faces, in [0, 1], where they are noted:
+    a run of a graphics card does not come out the same twice, and is held against them.
     """
 
     backbone: str
@@ -30,12 +39,14 @@ class Exclusions:
     excluded: tuple[int, ...]
     names: dict[int, str] = field(default_factory=dict)
     run_id: str = ""
+    measured: dict[str, float] = field(default_factory=dict)
 
 
 def exclusions_json(session: SessionInfo, run: RunInfo, *, names: Mapping[int, str] | None = None) -> dict:
     """What a run excludes and all else that decides its training, to be shared as JSON.
 
     names: of concepts, by channel index; those of the excluded ones are told.
+    Raises Img2TabError where the run is not of the session.
     """
     if run.session != session.id:
         raise Img2TabError(f"Run {run.number} is not of the session {session.name!r}. Choose one of its runs.")
@@ -49,8 +60,12 @@ def exclusions_json(session: SessionInfo, run: RunInfo, *, names: Mapping[int, s
         "seed": run.seed,
         "excluded": list(run.excluded),
     }
-    told = {str(index): names[index] for index in run.excluded if index in names} if names else {}
-    return content | ({"run_id": run.run_id} if run.run_id else {}) | ({"names": told} if told else {})
+    optional = {
+        "run_id": run.run_id,
+        "measured": {name: run.metrics[name] for name in MEASURED if is_number(run.metrics.get(name))},
+        "names": {str(index): names[index] for index in run.excluded if index in names} if names else {},
+    }
+    return content | {name: value for name, value in optional.items() if value}
 
 
 def read_exclusions(
@@ -64,6 +79,7 @@ def read_exclusions(
 
     backbone and channels: whose channels, and how many there are, it must fit; table_key: of the table on which the
     run is to be repeated exactly. None leaves a check out.
+    Raises Img2TabError where it is no such list, or does not fit.
     """
     content = _content(source)
     if content.get("format") != FORMAT:
@@ -71,27 +87,27 @@ def read_exclusions(
             f"Shared exclusions must have format {FORMAT}, got {content.get('format')!r}. Ask for a list saved by "
             "this version of Img2Tab."
         )
-    texts = {name: content.get(name) for name in ("backbone", "table", "table_key", "target", "classifier")}
-    for name, value in texts.items():
-        if not isinstance(value, str) or not value:
-            raise Img2TabError(f"Shared exclusions must say their {name}, got {value!r}. Ask for the whole list.")
+    backbone_of_list, table, table_of_list, target, classifier = (
+        _text(content, name) for name in ("backbone", "table", "table_key", "target", "classifier")
+    )
     seed, names, run_id = content.get("seed"), content.get("names", {}), content.get("run_id", "")
     if not is_seed(seed):
         raise Img2TabError(f"The seed of shared exclusions must be from 0 to {LARGEST_SEED}, got {seed!r}.")
-    found = tuple(checked_channels(content.get("excluded")))
-    if backbone is not None and texts["backbone"] != backbone:
+    excluded = tuple(checked_channels(content.get("excluded")))
+    if backbone is not None and backbone_of_list != backbone:
         raise Img2TabError(
-            f"These exclusions are of channels of the backbone {texts['backbone']}, and {backbone} is in use, where "
+            f"These exclusions are of channels of the backbone {backbone_of_list}, and {backbone} is in use, where "
             "the same numbers mean other concepts. Choose a table of that backbone."
         )
-    if channels is not None and found and found[-1] >= channels:
+    if channels is not None and excluded and excluded[-1] >= channels:
         raise Img2TabError(
-            f"Excluded channels must be below {channels}, the number there are, got {found[-1]}. Choose another list."
+            f"Excluded channels must be below {channels}, the number there are, got {excluded[-1]}. Choose another "
+            "list."
         )
-    if table_key is not None and texts["table_key"] != table_key:
+    if table_key is not None and table_of_list != table_key:
         raise Img2TabError(
-            f"These exclusions were made on the table {texts['table']} as it was then, and this one holds other faces: "
-            "the run cannot be repeated exactly. Choose that table, or only take over what is excluded."
+            f"These exclusions were made on the table {table} as it was then, and this one holds other faces: the run "
+            "cannot be repeated exactly. Choose that table, or only take over what is excluded."
         )
     if (
         not isinstance(names, Mapping)
@@ -99,9 +115,35 @@ def read_exclusions(
         or not isinstance(run_id, str)
     ):
         raise Img2TabError("The names in shared exclusions must be texts by channel number. Ask for the list again.")
+    measured = content.get("measured", {})
+    if not isinstance(measured, Mapping) or not all(_is_share(measured.get(name, 0)) for name in MEASURED):
+        raise Img2TabError(
+            "What shared exclusions say was measured must be numbers from 0 to 1. Ask for the list again."
+        )
     return Exclusions(
-        **texts, seed=seed, excluded=found, run_id=run_id, names={int(index): name for index, name in names.items()}
+        backbone=backbone_of_list,
+        table=table,
+        table_key=table_of_list,
+        target=target,
+        classifier=classifier,
+        seed=seed,
+        excluded=excluded,
+        names={int(index): name for index, name in names.items()},
+        run_id=run_id,
+        measured={name: float(measured[name]) for name in MEASURED if name in measured},
     )
+
+
+def _text(content: Mapping, name: str) -> str:
+    """A text that a list must have."""
+    value = content.get(name)
+    if not isinstance(value, str) or not value:
+        raise Img2TabError(f"Shared exclusions must say their {name}, got {value!r}. Ask for the whole list.")
+    return value
+
+
+def _is_share(value: object) -> bool:
+    return is_number(value) and 0 <= value <= 1
 
 
 def _content(source: Path | bytes | Mapping) -> Mapping:
@@ -111,7 +153,7 @@ def _content(source: Path | bytes | Mapping) -> Mapping:
     try:
         content = json.loads(source.read_bytes() if isinstance(source, Path) else source)
     except OSError as error:
-        raise Img2TabError(f"{source} cannot be read ({error.strerror}). Choose another file.") from error
+        raise Img2TabError(f"{source!s} cannot be read ({error.strerror}). Choose another file.") from error
     except (ValueError, RecursionError) as error:
         raise Img2TabError(f"Shared exclusions must be a JSON file, got something else ({error}).") from error
     if not isinstance(content, dict):

@@ -35,7 +35,7 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
     """
     with _own_home() as door:
         table = _of_faces(door.table(), TARGET, FACES)
-        order, train_rows = door._order(table, TARGET), tables.labelled(table, TARGET, "train")
+        order, train_rows = door.trainer._order(table, TARGET), tables.labelled(table, TARGET, "train")
         test_rows, test_labels = tables.labelled(table, TARGET, "test")
         screen, without = door.trainer.prepare(table, TARGET), frozenset(order[:1].tolist())
 
@@ -125,8 +125,8 @@ def retraining_over_columns(counts: tuple[int, ...] = COUNTS) -> list[tuple[int,
     """(columns, seconds from quantized codes, seconds from style codes) of the full classifier; the least of three."""
     with _own_home() as door:
         table = _of_faces(door.table(), TARGET, FACES)
-        order, (rows, labels) = door._order(table, TARGET), tables.labelled(table, TARGET, "train")
-        codes, found = door._codes(table, TARGET, make=True), []
+        order, (rows, labels) = door.trainer._order(table, TARGET), tables.labelled(table, TARGET, "train")
+        codes, found = door.trainer._codes(table, TARGET, make=True), []
         for count in counts:
             ours, plain = [], []
             for _ in range(3):
