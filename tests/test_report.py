@@ -26,14 +26,14 @@ from img2tab_core.base import files
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
-from img2tab_core.base.words import listed, percent, place
+from img2tab_core.base.words import listed, percent, place, points
 from img2tab_core.reports import model_card
 from img2tab_core.reports.drawings import Scale
 from img2tab_core.reports.measured_chapters import PLOTTED
 from img2tab_core.reports.page import element, paragraphs
 from img2tab_core.reports.report import check_page, report_html, write_report
 from img2tab_core.reports.sheets import NAMES
-from img2tab_core.reports.wording import number, span
+from img2tab_core.reports.wording import difference_range, number, span
 from img2tab_core.sessions.session_runs import REPEATED, SessionRuns
 from img2tab_core.sessions.shared_exclusions import read_exclusions
 from img2tab_core.studio import Studio
@@ -208,6 +208,26 @@ def test_the_5_gaps_before_and_after_are_those_of_two_audits(runs, session, page
         assert row[0] == _said(before.gaps[name]) and row[1] == _said(after.gaps[name])
     assert f"is {percent(after.gaps['equalised_odds'].value)}" in page.text
     assert f"it was {percent(before.gaps['equalised_odds'].value)}" in page.text
+
+
+def test_both_runs_are_compared_on_the_same_test_faces_and_every_change_has_its_paired_interval(runs, session, page):
+    before, after = (runs.model(session, runs.sessions.run(session, n)) for n in (1, 2))
+    found = runs.auditor.compare_runs(before, after, ["group"])
+    _, labels, probability = runs.studio.trainer.test_answers(before)
+    right = [(p > 0.5) == (labels == 1) for p in (probability, runs.studio.trainer.test_answers(after)[2])]
+    assert (found.lost, found.gained) == ((right[0] & ~right[1]).sum(), (~right[0] & right[1]).sum())
+    assert page.text.count(found.sentence) == 2 and "exact McNemar" in found.sentence  # in short, and among the gaps
+    shown = page.table("The gaps between groups")
+    for name, title in GAPS.items():
+        (row,) = [cells for head, cells in shown.items() if head.startswith(title)]
+        gap = found.gaps[name]
+        assert row[2] == f"{points(gap.value)} {difference_range(gap.low, gap.high)}"
+
+
+def test_runs_of_two_targets_are_not_compared(runs, session, table):
+    run = runs.model(session, runs.sessions.run(session, 2))
+    with pytest.raises(Img2TabError, match="kind of toy and rare of toy"):
+        runs.auditor.compare_runs(run, replace(run, target="rare"))
 
 
 def test_groups_are_counted_by_split_and_faces_of_unknown_group_are_told(page, table):

@@ -16,8 +16,8 @@ EXCLUSIONS = "exclusions.json"  # all that decides the run's training, see `shar
 LONGEST = 180  # letters of the log's details
 
 
-def log(found: Findings, files: Files) -> Chapter:
-    rows = [[when(minute(entry.at)), when(entry.who), sentence(entry.what), _details(entry)] for entry in found.log]
+def log(findings: Findings, files: Files) -> Chapter:
+    rows = [[when(minute(entry.at)), when(entry.who), sentence(entry.what), _details(entry)] for entry in findings.log]
     return chapter(
         "log",
         "The log",
@@ -52,8 +52,8 @@ def _details(entry: LogEntry) -> str:
     return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
 
 
-def limits(found: Findings, files: Files) -> Chapter:
-    generated = not found.origin
+def limits(findings: Findings, files: Files) -> Chapter:
+    generated, done = not findings.origin, sum(run.state == "done" for _, run in findings.tree)
     said = [
         "Labels are perceived: they say what people or networks see in a picture, not who somebody is, what somebody "
         "feels or how somebody identifies.",
@@ -64,16 +64,17 @@ def limits(found: Findings, files: Files) -> Chapter:
             else "A gap on these faces says nothing about others: other photos, other people, another camera."
         ),
         "The classifier sees style codes, not pictures: what the encoder does not keep of a face, it cannot use.",
-        "There are two kinds of intervals. Those of an audit say what other test faces of this kind would give; those "
-        "over seeds say what training again would give. Neither contains the other.",
-        f"{count(sum(run.state == 'done' for _, run in found.tree), 'run')} of this session were measured on the same "
-        "test faces. The more runs are compared on them, the more the best owes to chance.",
+        "There are two kinds of intervals. Those of an audit, and those of two runs compared face by face, say what "
+        "other test faces of this kind would give; those over seeds say what training again would give. Neither "
+        "contains the other.",
+        f"{count(done, 'run')} of this session were measured on the same test faces. The more runs are compared on them, "
+        "the more the best owes to chance.",
         "Moving concepts changes style codes. It is no experiment with people: what differs between people differs in "
         "more ways than one table can tell.",
         "A linear probe that cannot read an attribute does not show that nothing else could.",
         "No number here settles whether such a classifier should be used.",
     ]
-    licences = [f"{title}: {licence}" for title, licence in found.licences]
+    licences = [f"{title}: {licence}" for title, licence in findings.licences]
     return chapter(
         "limits",
         "Limits",
@@ -87,11 +88,11 @@ def limits(found: Findings, files: Files) -> Chapter:
     )
 
 
-def versions(found: Findings, files: Files) -> Chapter:
-    session, info = found.session, found.info
-    seeds = [f"{info.seed} of the run", f"{found.now.audit.seed} of the resamples"]
-    if found.answer is not None:
-        pairs = next(iter(found.answer[1].values())).pairs
+def versions(findings: Findings, files: Files) -> Chapter:
+    session, info = findings.session, findings.info
+    seeds = [f"{info.seed} of the run", f"{findings.now.audit.seed} of the resamples"]
+    if findings.answer is not None:
+        pairs = next(iter(findings.answer[1].values())).pairs
         seeds.append(f"{', '.join(str(seed) for seed in range(len(pairs)))} of the repetitions")
     return chapter(
         "versions",
@@ -99,30 +100,32 @@ def versions(found: Findings, files: Files) -> Chapter:
         facts(
             [
                 ("Table key", element("code", session.table_key)),
-                *((f"Run {run.number}", element("code", run.run_id)) for run in found.path if run.run_id),
+                *((f"Run {run.number}", element("code", run.run_id)) for run in findings.path if run.run_id),
                 ("Seeds", "; ".join(seeds)),
-                ("Trained with", ", ".join(f"{name} {one}" for name, one in found.trained_with.items()) or None),
+                ("Trained with", ", ".join(f"{name} {one}" for name, one in findings.trained_with.items()) or None),
             ]
         ),
         table(
             "What made this report",
             ["Program", "Version"],
-            [[name, one] for name, one in found.versions.items()],
+            [[name, one] for name, one in findings.versions.items()],
             words={1},
             file=files.get("versions"),
             kind="narrow",
         ),
         element("h3", "To repeat it"),
-        *_commands(found, files),
+        *_commands(findings, files),
     )
 
 
-def _commands(found: Findings, files: Files) -> list[Child]:
-    name = shlex.quote(found.session.name)
+def _commands(findings: Findings, files: Files) -> list[Child]:
+    name = shlex.quote(findings.session.name)
     report = f"img2tab report {name} --html report.html"
-    if found.now.run.origin:
+    if findings.now.run.origin:
         return [
-            text(f"The classifier was trained elsewhere and imported from {found.now.run.origin}. The report again:"),
+            text(
+                f"The classifier was trained elsewhere and imported from {findings.now.run.origin}. The report again:"
+            ),
             element("pre", element("code", report)),
         ]
     return [

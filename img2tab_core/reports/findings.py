@@ -20,6 +20,7 @@ from img2tab_core.audits.changes import Change
 from img2tab_core.audits.groups import crossed
 from img2tab_core.audits.intervention import Flip, Intervention
 from img2tab_core.audits.linear_probe import Readable
+from img2tab_core.audits.paired import PairedComparison
 from img2tab_core.audits.stand_ins import Link, TookOver, took_over
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import home, read_json
@@ -49,12 +50,25 @@ class Missing:
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """One of the two runs that are set against each other, and its audit; Missing where its model is not here."""
+class Current:
+    """The current run, its model and its audit."""
+
+    info: RunInfo
+    run: Run
+    audit: Audit
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """The run that the current one is set against, and its audit; Missing where its model is not here.
+
+    paired: both runs on the same test faces, face by face; before is this one, after the current one.
+    """
 
     info: RunInfo
     run: Run | Missing
     audit: Audit | Missing
+    paired: PairedComparison | Missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +131,8 @@ class Findings:
     counts: np.ndarray
     tree: tuple[tuple[int, RunInfo], ...]
     absent: dict[int, str]
-    now: Side
-    before: Side | None
+    now: Current
+    before: Earlier | None
     answer: tuple[int, dict[str, Change]] | None
     path: tuple[RunInfo, ...]
     names: dict[int, str]
@@ -166,8 +180,8 @@ def gather(
     about = tuple(tables.target_of(table, name) for name in session.sensitive)
 
     steps.begin(0.08, "Auditing the runs")
-    now = Side(info, run, door.audit(run, session.sensitive))
-    before = first and _side(runs, session, first)
+    now = Current(info, run, door.audit(run, session.sensitive))
+    before = None if first is None else _earlier(runs, session, first, run)
     formed = crossed(door.groups(run, session.sensitive, np.arange(len(table.split))))
     known = table.labels[session.target].to_numpy() >= 0
 
@@ -270,15 +284,20 @@ def _absent(runs: SessionRuns, session: SessionInfo, tree: Sequence[RunInfo]) ->
     return found
 
 
-def _side(runs: SessionRuns, session: SessionInfo, info: RunInfo) -> Side:
+def _earlier(runs: SessionRuns, session: SessionInfo, info: RunInfo, current: Run) -> Earlier:
     run = _or_missing(lambda: runs.model(session, info))
     if isinstance(run, Missing):
-        return Side(info, run, run)
-    return Side(info, run, _or_missing(lambda: runs.auditor.audit(run, session.sensitive)))
+        return Earlier(info, run, run, run)
+    return Earlier(
+        info,
+        run,
+        _or_missing(lambda: runs.auditor.audit(run, session.sensitive)),
+        _or_missing(lambda: runs.auditor.compare_runs(run, current, session.sensitive)),
+    )
 
 
 def _answer(
-    runs: SessionRuns, session: SessionInfo, before: Side | None, info: RunInfo
+    runs: SessionRuns, session: SessionInfo, before: Earlier | None, info: RunInfo
 ) -> tuple[int, dict[str, Change]] | None:
     """What several seeds said of the current run: against the earlier one, else any other."""
     answers = runs.answers(session)
@@ -298,18 +317,19 @@ def _counts(table: StyleTable, codes: np.ndarray, groups: int, known: np.ndarray
     return found
 
 
-def _took_over(before: Side | None, now: Side) -> TookOver | Missing | None:
+def _took_over(before: Earlier | None, now: Current) -> TookOver | Missing | None:
     """None where there is no earlier run, or nothing else is excluded."""
     if before is None or set(now.info.excluded) == set(before.info.excluded):
         return None
-    if isinstance(before.run, Missing):
-        return before.run
+    earlier = before.run
+    if isinstance(earlier, Missing):
+        return earlier
     return _or_missing(
-        lambda: took_over(*(measures.importance(run.classifier) for run in (before.run, now.run)), count=FIRST)
+        lambda: took_over(*(measures.importance(run.classifier) for run in (earlier, now.run)), count=FIRST)
     )
 
 
-def _of_earlier(before: Side | None, call: Callable[[Run], T]) -> T | Missing | None:
+def _of_earlier(before: Earlier | None, call: Callable[[Run], T]) -> T | Missing | None:
     """What is found of the earlier run; None where there is none."""
     if before is None:
         return None
@@ -332,7 +352,14 @@ def _remedies(log: Sequence[LogEntry]) -> remedies.Remedies | None:
 
 
 def _moving(
-    runs: SessionRuns, about: Target, before: Side | None, now: Side, artist: _Artist, steps: _Steps, *, share: float
+    runs: SessionRuns,
+    about: Target,
+    before: Earlier | None,
+    now: Current,
+    artist: _Artist,
+    steps: _Steps,
+    *,
+    share: float,
 ) -> Moving:
     """Both runs moved along one attribute, and the faces that flip first drawn."""
     title = about.title.lower()
@@ -369,7 +396,7 @@ def _first(found: Intervention | Missing | None) -> list[tuple[int, Flip]]:
 
 
 def _concepts(
-    before: Side | None,
+    before: Earlier | None,
     info: RunInfo,
     names: Mapping[int, str],
     carried: Mapping[str, Carried | Missing],

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from img2tab_core.audits.audit_record import SMALL, GroupAudit
+from img2tab_core.audits.audit_record import SMALL, GroupAudit, Measure
 from img2tab_core.audits.groups import STANDARD
 from img2tab_core.audits.intervention import Intervention, Moved
 from img2tab_core.audits.linear_probe import Readable
 from img2tab_core.audits.metrics import GAPS, MEANINGS, METRICS
+from img2tab_core.audits.paired import Difference
 from img2tab_core.audits.stand_ins import TookOver
 from img2tab_core.base.records import Target
 from img2tab_core.base.words import concept, count, listed, percent, place, points, sentence, signed
 from img2tab_core.reports import drawings
-from img2tab_core.reports.findings import SHIFT, SIZE, Concept, Findings, FlippedFace, Missing, Moving
+from img2tab_core.reports.findings import SHIFT, SIZE, Concept, Earlier, Findings, FlippedFace, Missing, Moving
 from img2tab_core.reports.opening_chapters import Files
 from img2tab_core.reports.page import (
     Chapter,
@@ -41,6 +42,7 @@ from img2tab_core.reports.wording import (
     flag,
     lower,
     one_line,
+    paired_points,
     span,
     with_range,
 )
@@ -52,8 +54,8 @@ FEW = 8  # channels of a layer that are named in the table
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
-def audited(found: Findings, files: Files) -> Chapter:
-    audit = found.now.audit
+def audited(findings: Findings, files: Files) -> Chapter:
+    audit = findings.now.audit
     groups = (*audit.by_group, audit.overall)
     rows: list[list[Child]] = [
         ["Faces", *([f"{one.count:,} ", flag(one)] for one in groups)],
@@ -69,7 +71,7 @@ def audited(found: Findings, files: Files) -> Chapter:
     ]
     return chapter(
         "audit",
-        f"The audit of run {found.info.number}",
+        f"The audit of run {findings.info.number}",
         text(
             f"{count(audit.faces, 'test face')}, decided at a probability of {STANDARD:g}. "
             + (f"Left out: {listed(left)}. " if left else "")
@@ -84,7 +86,7 @@ def audited(found: Findings, files: Files) -> Chapter:
             ),
         ),
         table(
-            f"Run {found.info.number}: every group, below each value its 95{SPACE}% interval",
+            f"Run {findings.info.number}: every group, below each value its 95{SPACE}% interval",
             ["Measure", *(sentence(one.name) for one in groups)],
             rows,
             file=files.get("groups"),
@@ -103,22 +105,22 @@ def _notes(groups: Sequence[GroupAudit]) -> Markup | None:
     return bullets(said) if said else None
 
 
-def gaps(found: Findings, files: Files) -> Chapter:
-    audit, before = found.now.audit, found.before
+def gaps(findings: Findings, files: Files) -> Chapter:
+    audit, before = findings.now.audit, findings.before
     parts: list[Child] = []
     if before is None:
         parts.append(
             text(
-                f"Run {found.info.number} is the first run of the session, so there is no before to set it "
+                f"Run {findings.info.number} is the first run of the session, so there is no before to set it "
                 "against; these are its own gaps."
             )
         )
     else:
-        names = (f"run {before.info.number}", f"run {found.info.number}")
+        names = (f"run {before.info.number}", f"run {findings.info.number}")
         parts.append(
             text(
-                f"Run {before.info.number} ({excluding(before.info)}) beside run {found.info.number} "
-                f"({excluding(found.info)}), on the same test faces."
+                f"Run {before.info.number} ({excluding(before.info)}) beside run {findings.info.number} "
+                f"({excluding(findings.info)}), on the same test faces."
             )
         )
         if isinstance(before.audit, Missing):
@@ -154,33 +156,29 @@ def gaps(found: Findings, files: Files) -> Chapter:
                 kind="plot stacked",
             )
         )
-    parts.append(_gap_table(found, files))
+    parts.append(_gap_table(findings, files))
     if "groups_before" in files:
         parts.append(text(f"Every group of {names[0]} as numbers: ", files["groups_before"], kind="files"))
     parts.append(element("h3", "Is it real?"))
-    parts += _over_seeds(found, files)
+    parts += _face_by_face(findings)
+    parts += _over_seeds(findings, files)
     return chapter("gaps", "The gaps, before and after", parts)
 
 
-def _gap_table(found: Findings, files: Files) -> Markup:
-    before, rows = found.before, []
+def _gap_table(findings: Findings, files: Files) -> Markup:
+    before, rows = findings.before, []
     for name, title in GAPS.items():
-        now = found.now.audit.gaps[name]
+        now = findings.now.audit.gaps[name]
         row: list[Child] = [[element("span", title), element("span", MEANINGS[name], class_="below")]]
         if before is not None:
             earlier = earlier_gap(before, name)
-            known = earlier is not None and earlier.value is not None and now.value is not None
-            row += [
-                "–" if earlier is None else cell(earlier, ""),
-                cell(now, ""),
-                points(now.value - earlier.value) if known else "–",
-            ]
+            row += ["–" if earlier is None else cell(earlier, ""), cell(now, ""), _change(before, name, earlier, now)]
         else:
             row.append(cell(now, ""))
         rows.append([*row, now.note if now.value is not None else ""])
-    head = ["Gap", f"Run {found.info.number}", "Note"]
+    head = ["Gap", f"Run {findings.info.number}", "Note"]
     if before is not None:
-        head = ["Gap", f"Run {before.info.number}", f"Run {found.info.number}", "Change", "Note"]
+        head = ["Gap", f"Run {before.info.number}", f"Run {findings.info.number}", "Change", "Note"]
     if not any(row[-1] for row in rows):
         head, rows = head[:-1], [row[:-1] for row in rows]
     return table(
@@ -192,12 +190,46 @@ def _gap_table(found: Findings, files: Files) -> Markup:
     )
 
 
-def _over_seeds(found: Findings, files: Files) -> list[Child]:
-    if found.answer is None:
+def _change(before: Earlier, name: str, earlier: Measure | None, now: Measure) -> Child:
+    """How far a gap moved, with the paired interval; without the earlier model, from the noted number alone."""
+    paired = None if isinstance(before.paired, Missing) else before.paired.gaps.get(name)
+    if paired is not None:
+        return paired_points(paired)
+    if earlier is None or earlier.value is None or now.value is None:
+        return "–"
+    return points(now.value - earlier.value)
+
+
+def _face_by_face(findings: Findings) -> list[Child]:
+    """The two runs on the same test faces: whether chance alone could explain what changed."""
+    before = findings.before
+    if before is None or isinstance(before.paired, Missing):
+        return []
+    paired = before.paired
+    return [
+        text(
+            f"From run {before.info.number} to run {findings.info.number}, face by face: ",
+            element("strong", lower(paired.sentence)),
+            f" Accuracy changed by {paired.accuracy.in_points}, AUC by {_plain(paired.auc)}, log-loss by "
+            f"{_plain(paired.log_loss)} (small is better). Both runs judged the same faces, so they are compared on "
+            f"the same resamples of them: a change whose 95{SPACE}% interval does not reach 0 is more than the choice "
+            "of the faces explains, even where the intervals of the two runs overlap.",
+        )
+    ]
+
+
+def _plain(difference: Difference) -> str:
+    """A difference of numbers that are no shares: "−0.012 (−0.018 to −0.006)"."""
+    low, high = signed(difference.low, 3), signed(difference.high, 3)
+    return f"{signed(difference.value, 3)} ({low} to {high})"
+
+
+def _over_seeds(findings: Findings, files: Files) -> list[Child]:
+    if findings.answer is None:
         return [
             text("Not repeated with other seeds yet: one training each cannot tell a change from the luck of a seed.")
         ]
-    before, changes = found.answer
+    before, changes = findings.answer
     titles = GAPS | {"accuracy": "Accuracy"}
     rows = [
         [
@@ -211,13 +243,14 @@ def _over_seeds(found: Findings, files: Files) -> list[Child]:
     seeds = len(next(iter(changes.values())).pairs)
     return [
         text(
-            f"Run {before} and run {found.info.number} were trained again with the same {count(seeds, 'seed')} each. "
-            f"Means with 95{SPACE}% intervals over the seeds; a change is called certain where the whole interval of "
-            "the differences lies on one side of 0."
+            f"Run {before} and run {findings.info.number} were trained again with the same {count(seeds, 'seed')} "
+            f"each. Means with 95{SPACE}% intervals over the seeds; a change is beyond what the seed changes where the whole "
+            "interval of the differences lies on one side of 0, and beyond the chance of the faces where that also "
+            "holds when the test faces are resampled, the same for both runs."
         ),
         table(
             f"Over {count(seeds, 'seed')}",
-            ["Measure", f"Run {before}", f"Run {found.info.number}", "Difference", "Verdict"],
+            ["Measure", f"Run {before}", f"Run {findings.info.number}", "Difference", "Verdict"],
             rows,
             words={4},
             file=files.get("seeds"),
@@ -225,8 +258,8 @@ def _over_seeds(found: Findings, files: Files) -> list[Child]:
     ]
 
 
-def excluded(found: Findings, files: Files) -> Chapter:
-    info, width = found.info, found.table.layout.total
+def excluded(findings: Findings, files: Files) -> Chapter:
+    info, width = findings.info, findings.table.layout.total
     if not info.excluded:
         return chapter(
             "excluded",
@@ -240,27 +273,27 @@ def excluded(found: Findings, files: Files) -> Chapter:
             f"Run {info.number} was trained without {len(info.excluded):,} of {count(width, 'concept')}; the "
             "classifier was never handed them, so their influence is exactly 0."
         ),
-        _reasons(found),
+        _reasons(findings),
         element("h3", "By layer"),
-        _layer_table(found, files),
+        _layer_table(findings, files),
         text("All of them, with their names and how far the groups differ in each: ", files.get("excluded"), "."),
         element(
             "h3",
-            f"{sentence(NUMBERS[len(found.concepts)])} of them"
-            if len(found.concepts) < len(info.excluded)
+            f"{sentence(NUMBERS[len(findings.concepts)])} of them"
+            if len(findings.concepts) < len(info.excluded)
             else "One by one",
         ),
-        _faces_of_concepts(found),
+        _faces_of_concepts(findings),
     )
 
 
-def _layer_table(found: Findings, files: Files) -> Markup:
+def _layer_table(findings: Findings, files: Files) -> Markup:
     """The channels by their numbers where they are few, else as a share of their layer."""
-    found_in = layers(found)
+    found_in = layers(findings)
     few = all(len(inside) <= FEW for _, _, inside in found_in)
     rows = []
     for layer, size, inside in found_in:
-        channels = ", ".join(str(found.table.layout.locate(index)[1]) for index in inside)
+        channels = ", ".join(str(findings.table.layout.locate(index)[1]) for index in inside)
         rows.append(
             [
                 str(layer),
@@ -279,10 +312,10 @@ def _layer_table(found: Findings, files: Files) -> Markup:
     )
 
 
-def _reasons(found: Findings) -> Markup:
+def _reasons(findings: Findings) -> Markup:
     """The notes on the way from the first run to this one."""
     items, earlier = [], None
-    for run in found.path:
+    for run in findings.path:
         said = [element("strong", f"Run {run.number}"), f" ({run.who}, {day(run.finished or run.started)}): "]
         if earlier is None:
             said.append(f"{excluding(run)}.")
@@ -300,37 +333,37 @@ def _reasons(found: Findings) -> Markup:
     return bullets(items)
 
 
-def _faces_of_concepts(found: Findings) -> list[Child]:
-    named = any(found.names.get(one.index) for one in found.concepts)
+def _faces_of_concepts(findings: Findings) -> list[Child]:
+    named = any(findings.names.get(one.index) for one in findings.concepts)
     order = (
         "Those that somebody named come first, then those in which the groups differ most. "
         if named
         else "Those in which the groups differ most. "
     )
-    if isinstance(found.face, Missing) or any(one.pictures is None for one in found.concepts):
-        why = found.face.reason if isinstance(found.face, Missing) else "Some pictures could not be drawn."
+    if isinstance(findings.face, Missing) or any(one.pictures is None for one in findings.concepts):
+        why = findings.face.reason if isinstance(findings.face, Missing) else "Some pictures could not be drawn."
         return [
             text(order + why, kind="missing"),
-            element("div", [_concept_card(found, one) for one in found.concepts], class_="cards wide"),
+            element("div", [_concept_card(findings, one) for one in findings.concepts], class_="cards wide"),
         ]
     shift = f"{SHIFT:g}"
     return [
         element(
             "div",
-            picture(found.face, "The sample face as it is", size=SIZE // 2),
+            picture(findings.face, "The sample face as it is", size=SIZE // 2),
             text(
                 order + f"Each pair of pictures shows this face with one concept moved by {MINUS}{shift} and "
                 f"+{shift} standard deviations and nothing else changed. Single concepts are subtle."
             ),
             class_="sample",
         ),
-        element("div", [_concept_card(found, one) for one in found.concepts], class_="cards wide"),
+        element("div", [_concept_card(findings, one) for one in findings.concepts], class_="cards wide"),
     ]
 
 
-def _concept_card(found: Findings, one: Concept) -> Markup:
-    layout, shift = found.table.layout, f"{SHIFT:g}"
-    name = concept(one.index, layout, found.names)
+def _concept_card(findings: Findings, one: Concept) -> Markup:
+    layout, shift = findings.table.layout, f"{SHIFT:g}"
+    name = concept(one.index, layout, findings.names)
     pictures = (
         None
         if one.pictures is None
@@ -346,18 +379,18 @@ def _concept_card(found: Findings, one: Concept) -> Markup:
     shifts = [
         f"{abs(one.shifts[about.name]):.2f}{SPACE}SD {'higher' if one.shifts[about.name] > 0 else 'lower'} where "
         f"{about.classes[1]}"
-        for about in found.sensitive
+        for about in findings.sensitive
         if about.name in one.shifts
     ]
     said = [
         f"channel {one.index}, {place(one.index, layout).lower()}"
-        if found.names.get(one.index)
+        if findings.names.get(one.index)
         else f"channel {one.index}",
         *shifts,
     ]
-    if one.used is not None and found.before is not None:
+    if one.used is not None and findings.before is not None:
         much = f"for {percent(one.used)}" if one.used >= 5e-4 else f"for less than 0.1{SPACE}%"
-        said.append(f"run {found.before.info.number} " + (f"used it {much}" if one.used > 0 else "did not use it"))
+        said.append(f"run {findings.before.info.number} " + (f"used it {much}" if one.used > 0 else "did not use it"))
     return element(
         "figure",
         pictures,
@@ -366,25 +399,25 @@ def _concept_card(found: Findings, one: Concept) -> Markup:
     )
 
 
-def stands_in(found: Findings, files: Files) -> Chapter:
-    parts: list[Child] = [text(_reading(found, about)) for about in found.sensitive]
-    layout, names = found.table.layout, found.names
-    if found.before is None:
+def stands_in(findings: Findings, files: Files) -> Chapter:
+    parts: list[Child] = [text(_reading(findings, about)) for about in findings.sensitive]
+    layout, names = findings.table.layout, findings.names
+    if findings.before is None:
         parts.append(text("Who took over can be said once a run excludes something that an earlier run used."))
-    elif found.took_over is None:
+    elif findings.took_over is None:
         parts.append(
             text(
-                f"Run {found.info.number} excludes the same as run {found.before.info.number}: nothing had "
+                f"Run {findings.info.number} excludes the same as run {findings.before.info.number}: nothing had "
                 "to take over."
             )
         )
-    elif isinstance(found.took_over, Missing):
-        parts.append(text(f"Who took over cannot be said: {lower(found.took_over.reason)}", kind="missing"))
+    elif isinstance(findings.took_over, Missing):
+        parts.append(text(f"Who took over cannot be said: {lower(findings.took_over.reason)}", kind="missing"))
     else:
-        parts += _gainers(found, found.took_over, files)
-    if isinstance(found.stand_ins, Missing):
-        parts.append(text(found.stand_ins.reason, kind="missing"))
-    elif found.stand_ins:
+        parts += _gainers(findings, findings.took_over, files)
+    if isinstance(findings.stand_ins, Missing):
+        parts.append(text(findings.stand_ins.reason, kind="missing"))
+    elif findings.stand_ins:
         parts += [
             element("h3", "What goes with what was excluded"),
             text("The concepts left that go most with an excluded one, within the classes of the target."),
@@ -393,7 +426,7 @@ def stands_in(found: Findings, files: Files) -> Chapter:
                 ["Left", "Excluded", "Correlation"],
                 [
                     [concept(one.index, layout, names), concept(one.partner, layout, names), signed(one.correlation, 2)]
-                    for one in found.stand_ins
+                    for one in findings.stand_ins
                 ],
                 words={1},
                 file=files.get("stand_ins"),
@@ -405,10 +438,10 @@ def stands_in(found: Findings, files: Files) -> Chapter:
     )
 
 
-def _gainers(found: Findings, over: TookOver, files: Files) -> list[Child]:
-    before, layout = found.before.info.number, found.table.layout
+def _gainers(findings: Findings, over: TookOver, files: Files) -> list[Child]:
+    before, layout = findings.before.info.number, findings.table.layout
     said = (
-        f"The concepts that run {found.info.number} no longer uses at all had {percent(over.freed)} of the "
+        f"The concepts that run {findings.info.number} no longer uses at all had {percent(over.freed)} of the "
         f"importance in run {before}. "
     )
     if not over.gains:
@@ -418,10 +451,10 @@ def _gainers(found: Findings, over: TookOver, files: Files) -> list[Child]:
         text(said + "These gained most."),
         table(
             "Share of what the classifier uses",
-            ["Concept", f"Run {before}", f"Run {found.info.number}", "Gain"],
+            ["Concept", f"Run {before}", f"Run {findings.info.number}", "Gain"],
             [
                 [
-                    concept(one.index, layout, found.names),
+                    concept(one.index, layout, findings.names),
                     percent(one.before),
                     percent(one.after),
                     points(one.after - one.before),
@@ -433,23 +466,23 @@ def _gainers(found: Findings, over: TookOver, files: Files) -> list[Child]:
     ]
 
 
-def _reading(found: Findings, about: Target) -> Child:
+def _reading(findings: Findings, about: Target) -> Child:
     """How well an attribute is still read, before and now."""
-    before, now = found.readable[about.name]
+    before, now = findings.readable[about.name]
     if isinstance(now, Missing):
         return f"{about.title}: whether it can still be read is not known. {now.reason}"
     said: list[Child] = [element("strong", now.sentence)]
     if isinstance(before, Readable):
         said.append(
-            f" In run {found.before.info.number} it was {before.auc:.2f} ({before.low:.2f} to {before.high:.2f})."
+            f" In run {findings.before.info.number} it was {before.auc:.2f} ({before.low:.2f} to {before.high:.2f})."
         )
     return [
         *said,
-        " An AUC of 0.5 is chance, 1 is certainty; the probe is fitted on training and measured on validation faces.",
+        " An AUC of 0.5 is chance, 1 is certainty; the probe is fitted on training and measured on test faces.",
     ]
 
 
-def moved(found: Findings, files: Files) -> Chapter:
+def moved(findings: Findings, files: Files) -> Chapter:
     parts: list[Child] = [
         text(
             "Only the concepts that carry an attribute are moved, everything else of a face is kept: how many "
@@ -457,10 +490,10 @@ def moved(found: Findings, files: Files) -> Chapter:
             "flip? This asks what the classifier leans on, not what people would look like."
         )
     ]
-    for moving in found.moving:
-        if len(found.moving) > 1:
+    for moving in findings.moving:
+        if len(findings.moving) > 1:
             parts.append(element("h3", moving.about.title))
-        parts += _moved(found, moving)
+        parts += _moved(findings, moving)
     links = [files[name] for name in ("flips", "flips_first") if name in files]
     return chapter(
         "moved",
@@ -470,7 +503,7 @@ def moved(found: Findings, files: Files) -> Chapter:
     )
 
 
-def _moved(found: Findings, moving: Moving) -> list[Child]:
+def _moved(findings: Findings, moving: Moving) -> list[Child]:
     about, now, before = moving.about, moving.now, moving.before
     if isinstance(now, Missing):
         return [text(f"“{about.title}” could not be moved: {lower(now.reason)}", kind="missing")]
@@ -480,12 +513,15 @@ def _moved(found: Findings, moving: Moving) -> list[Child]:
             f"The {count(len(now.channels), 'concept')} that carry “{about.title}” most were moved by up to "
             f"{now.strength:g} times what the groups differ by, in {count(len(now.rows), 'test face')}, once towards "
             f"each "
-            f"group. {_seen(found, now)}"
+            f"group. {_seen(findings, now)}"
         )
     ]
     if isinstance(before, Missing):
         parts.append(
-            text(f"Run {found.before.info.number} could not be moved beside it: {lower(before.reason)}", kind="missing")
+            text(
+                f"Run {findings.before.info.number} could not be moved beside it: {lower(before.reason)}",
+                kind="missing",
+            )
         )
     rows = []
     for one in now.by:
@@ -506,12 +542,12 @@ def _moved(found: Findings, moving: Moving) -> list[Child]:
     head = [
         "Group and direction",
         "Faces",
-        f"Flips in run{SPACE}{found.info.number}",
-        f"Of these to {found.target.classes[1]}",
+        f"Flips in run{SPACE}{findings.info.number}",
+        f"Of these to {findings.target.classes[1]}",
         "Mean change of probability",
     ]
     if earlier is not None:
-        head.insert(2, f"Flips in run{SPACE}{found.before.info.number}")
+        head.insert(2, f"Flips in run{SPACE}{findings.before.info.number}")
     parts.append(
         table(
             f"Decisions that flip when “{about.title}” alone is moved by {now.strength:g} times the "
@@ -523,7 +559,7 @@ def _moved(found: Findings, moving: Moving) -> list[Child]:
     if not moving.faces:
         return [*parts, text("No decision flips, so there are no faces to show.")]
     which = f"in run {moving.of}" + (
-        "" if moving.of == found.info.number else f"; in run {found.info.number} none flips"
+        "" if moving.of == findings.info.number else f"; in run {findings.info.number} none flips"
     )
     if any(one.pictures is None for one in moving.faces):
         parts.append(
@@ -531,32 +567,32 @@ def _moved(found: Findings, moving: Moving) -> list[Child]:
         )
     return [
         *parts,
-        element("h3" if len(found.moving) == 1 else "h4", f"The faces that flip first, {which}"),
+        element("h3" if len(findings.moving) == 1 else "h4", f"The faces that flip first, {which}"),
         text("Left as they are, right moved just as far as the decision flips."),
-        element("div", [_flip_card(found, about, one) for one in moving.faces], class_="cards"),
+        element("div", [_flip_card(findings, about, one) for one in moving.faces], class_="cards"),
     ]
 
 
-def _seen(found: Findings, now: Intervention) -> str:
+def _seen(findings: Findings, now: Intervention) -> str:
     if now.seen is None:
         return ""
     if now.seen == 0:
         return (
-            f"Run {found.info.number} looks at none of them, so nothing can flip here; in a picture, what goes "
+            f"Run {findings.info.number} looks at none of them, so nothing can flip here; in a picture, what goes "
             "with them would move as well."
         )
-    return f"Run {found.info.number} looks at {now.seen:,} of them."
+    return f"Run {findings.info.number} looks at {now.seen:,} of them."
 
 
 def _flips(one: Moved) -> Child:
     return with_range(f"{one.flips:,} · {percent(one.share)}", span(one.low, one.high))
 
 
-def _flip_card(found: Findings, about: Target, one: FlippedFace) -> Markup:
+def _flip_card(findings: Findings, about: Target, one: FlippedFace) -> Markup:
     flip = one.flip
     move = f"{sentence(about.classes[flip.group])}, {flip.strength:g} {TIMES} towards {about.classes[one.towards]}"
     probability = (
-        f"Probability of {found.target.classes[1]}: {percent(flip.probability_before)} → "
+        f"Probability of {findings.target.classes[1]}: {percent(flip.probability_before)} → "
         f"{percent(flip.probability_after)}"
     )
     pictures = (
@@ -581,9 +617,9 @@ def _flip_card(found: Findings, about: Target, one: FlippedFace) -> Markup:
     )
 
 
-def remedies(found: Findings, files: Files) -> Chapter | None:
+def remedies(findings: Findings, files: Files) -> Chapter | None:
     """None where the session's log holds no comparison."""
-    one = found.remedies
+    one = findings.remedies
     if one is None:
         return None
     front = one.front()

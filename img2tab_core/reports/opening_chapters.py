@@ -10,7 +10,7 @@ from img2tab_core.audits.linear_probe import Readable
 from img2tab_core.audits.metrics import MEANINGS
 from img2tab_core.base.words import count, listed, percent, points, sentence
 from img2tab_core.classifiers import kinds
-from img2tab_core.reports.findings import Findings
+from img2tab_core.reports.findings import Findings, Missing
 from img2tab_core.reports.page import Chapter, Child, Markup, chapter, element, facts, paragraphs, table, text
 from img2tab_core.reports.sheets import SPLITS, UNKNOWN, earlier_accuracy, earlier_gap
 from img2tab_core.reports.wording import (
@@ -33,68 +33,68 @@ DEEPEST = 6  # a run further down is drawn no further to the right
 Files = Mapping[str, Markup]  # name of a table -> the link to its file
 
 
-def header(found: Findings) -> Markup:
+def header(findings: Findings) -> Markup:
     """Title, owner, dates."""
-    session = found.session
+    session = findings.session
     return element(
         "header",
         element("p", "Audit of a classifier · Img2Tab Studio", class_="over"),
         element("h1", session.name),
         text(
             f"{session.owner} · begun {day(session.created)} · last changed {day(session.changed)} · report of "
-            f"{minute(found.made)} UTC",
+            f"{minute(findings.made)} UTC",
             kind="byline",
         ),
     )
 
 
-def in_short(found: Findings, files: Files) -> Chapter:
-    audit, info = found.now.audit, found.info
+def in_short(findings: Findings, files: Files) -> Chapter:
+    audit, info = findings.now.audit, findings.info
     groups = listed([f"{one.name} ({one.count:,})" for one in audit.by_group])
     parts = [
         f"From the style code of a face, the classifier of run {info.number} says whether it is "
-        f"{found.target.classes[1]} or {found.target.classes[0]}. It was measured on {count(audit.faces, 'test face')} "
-        f"in the groups {groups}. ",
+        f"{findings.target.classes[1]} or {findings.target.classes[0]}. It was measured on "
+        f"{count(audit.faces, 'test face')} in the groups {groups}. ",
         f"The equalised odds difference between them is {measured(audit.gaps['equalised_odds'])}",
-        _gap_before(found),
+        _gap_before(findings),
         " ",
-        _verdict(found),
+        _verdict(findings),
         " ",
-        _accuracies(found),
+        _accuracies(findings),
     ]
-    left = [one.sentence for _, one in found.readable.values() if isinstance(one, Readable)]
+    left = [one.sentence for _, one in findings.readable.values() if isinstance(one, Readable)]
     return chapter(
         "short",
         "In short",
         text(*parts, kind="lead"),
         text(f"The equalised odds difference is {MEANINGS['equalised_odds']}. ", " ".join(left)),
-        _figures(found),
+        _figures(findings),
     )
 
 
-def _gap_before(found: Findings) -> str:
-    if found.before is None:
-        return f". Run {found.info.number} is the first run: there is nothing to set it against yet."
-    before = earlier_gap(found.before, "equalised_odds")
+def _gap_before(findings: Findings) -> str:
+    if findings.before is None:
+        return f". Run {findings.info.number} is the first run: there is nothing to set it against yet."
+    before = earlier_gap(findings.before, "equalised_odds")
     if before is None:
-        return f"; of run {found.before.info.number} it is not known."
+        return f"; of run {findings.before.info.number} it is not known."
     excludes = (
-        f"excludes {count(len(found.before.info.excluded), 'concept')}"
-        if found.before.info.excluded
+        f"excludes {count(len(findings.before.info.excluded), 'concept')}"
+        if findings.before.info.excluded
         else ("excludes nothing")
     )
-    return f"; in run {found.before.info.number}, which {excludes}, it was {measured(before)}."
+    return f"; in run {findings.before.info.number}, which {excludes}, it was {measured(before)}."
 
 
-def _verdict(found: Findings) -> Child:
+def _verdict(findings: Findings) -> Child:
     """Whether the change comes again with other seeds."""
-    if found.answer is None:
+    if findings.answer is None:
         return element(
             "strong",
             "Not repeated with other seeds yet"
-            + ("." if found.before is None else ": whether the change would come again is not known."),
+            + ("." if findings.before is None else ": whether the change would come again is not known."),
         )
-    number, changes = found.answer
+    number, changes = findings.answer
     change = changes.get("equalised_odds") or next(iter(changes.values()))
     return [
         f"Both this run and run {number} were trained again with {count(len(change.pairs), 'seed')}. ",
@@ -102,27 +102,30 @@ def _verdict(found: Findings) -> Child:
     ]
 
 
-def _accuracies(found: Findings) -> str:
-    said = f"Accuracy on these faces is {measured(found.now.audit.overall.measures['accuracy'])}"
-    if found.before is None:
-        return said + "."
-    before = earlier_accuracy(found.before)
-    return said + ("." if before is None else f"; in run {found.before.info.number} it was {measured(before)}.")
+def _accuracies(findings: Findings) -> str:
+    accuracy = f"Accuracy on these faces is {measured(findings.now.audit.overall.measures['accuracy'])}"
+    earlier = findings.before
+    if earlier is None:
+        return accuracy + "."
+    before = earlier_accuracy(earlier)
+    compared = "." if before is None else f"; in run {earlier.info.number} it was {measured(before)}."
+    faces = "" if isinstance(earlier.paired, Missing) else f" Face by face: {lower(earlier.paired.sentence)}"
+    return accuracy + compared + faces
 
 
-def _figures(found: Findings) -> Markup:
+def _figures(findings: Findings) -> Markup:
     """The four numbers to take away."""
-    gap, accuracy = found.now.audit.gaps["equalised_odds"], found.now.audit.overall.measures["accuracy"]
-    before = None if found.before is None else earlier_gap(found.before, "equalised_odds")
+    gap, accuracy = findings.now.audit.gaps["equalised_odds"], findings.now.audit.overall.measures["accuracy"]
+    before = None if findings.before is None else earlier_gap(findings.before, "equalised_odds")
     seeds = "not repeated yet"
-    if found.answer is not None:
-        changes = found.answer[1]
+    if findings.answer is not None:
+        changes = findings.answer[1]
         seeds = (changes.get("equalised_odds") or next(iter(changes.values()))).verdict
     tiles = [
         ("Equalised odds difference", *_tile(before, gap)),
-        ("Accuracy", *_tile(earlier_accuracy(found.before), accuracy)),
-        ("Excluded", f"{len(found.excluded):,}", f"of {count(found.table.layout.total, 'concept')}"),
-        ("Over several seeds", sentence(seeds), "" if found.answer is None else f"against run {found.answer[0]}"),
+        ("Accuracy", *_tile(earlier_accuracy(findings.before), accuracy)),
+        ("Excluded", f"{len(findings.excluded):,}", f"of {count(findings.table.layout.total, 'concept')}"),
+        ("Over several seeds", sentence(seeds), "" if findings.answer is None else f"against run {findings.answer[0]}"),
     ]
     return element(
         "dl",
@@ -143,20 +146,21 @@ def _tile(before: Measure | None, now: Measure) -> tuple[str, str]:
     if now.value is None:
         return "not measured", now.note
     if before is None or before.value is None:
-        return percent(now.value), "" if now.low is None else f"95{SPACE}% interval {span(now.low, now.high)}"
+        known = now.low is not None and now.high is not None
+        return percent(now.value), f"95{SPACE}% interval {span(now.low, now.high)}" if known else ""
     return percent(now.value), f"before {percent(before.value)}, {points(now.value - before.value)}"
 
 
-def question(found: Findings, files: Files) -> Chapter:
-    said = paragraphs(found.session.notes)
+def question(findings: Findings, files: Files) -> Chapter:
+    said = paragraphs(findings.session.notes)
     return chapter("question", "The question", said or text("The session has no notes that say what is asked."))
 
 
-def data(found: Findings, files: Files) -> Chapter:
-    session, audit = found.session, found.now.audit
+def data(findings: Findings, files: Files) -> Chapter:
+    session, audit = findings.session, findings.now.audit
     faces = {one.name: one for one in audit.by_group}
     rows = []
-    for name, counts in zip((*found.groups, UNKNOWN), found.counts.tolist(), strict=True):
+    for name, counts in zip((*findings.groups, UNKNOWN), findings.counts.tolist(), strict=True):
         if name == UNKNOWN and not any(counts):
             continue
         one = faces.get(name)
@@ -168,18 +172,18 @@ def data(found: Findings, files: Files) -> Chapter:
                 flag(one) if one else "left out of every comparison",
             ]
         )
-    split = ", ".join(f"{int((found.table.split == part).sum()):,} {name}" for part, name in enumerate(SPLITS))
+    split = ", ".join(f"{int((findings.table.split == part).sum()):,} {name}" for part, name in enumerate(SPLITS))
     return chapter(
         "data",
         "Data and groups",
         facts(
             [
-                ("Table", f"{session.table}, {count(len(found.table.split), 'face')} ({split})"),
+                ("Table", f"{session.table}, {count(len(findings.table.split), 'face')} ({split})"),
                 ("Table key", element("code", session.table_key[:12], title=session.table_key)),
-                ("Backbone", f"{session.backbone}, {found.table.layout.total:,} style channels"),
-                ("Where the faces are from", _origin(found)),
-                ("Predicted", f"{found.target.title}: {found.target.classes[0]} or {found.target.classes[1]}"),
-                ("Groups formed by", sentence(listed([lower(one.title) for one in found.sensitive]))),
+                ("Backbone", f"{session.backbone}, {findings.table.layout.total:,} style channels"),
+                ("Where the faces are from", _origin(findings)),
+                ("Predicted", f"{findings.target.title}: {findings.target.classes[0]} or {findings.target.classes[1]}"),
+                ("Groups formed by", sentence(listed([lower(one.title) for one in findings.sensitive]))),
             ]
         ),
         table(
@@ -187,8 +191,8 @@ def data(found: Findings, files: Files) -> Chapter:
             [
                 "Group",
                 *(sentence(name) for name in SPLITS),
-                f"Test: {found.target.classes[0]}",
-                f"Test: {found.target.classes[1]}",
+                f"Test: {findings.target.classes[0]}",
+                f"Test: {findings.target.classes[1]}",
                 "Note",
             ],
             rows,
@@ -196,22 +200,22 @@ def data(found: Findings, files: Files) -> Chapter:
             file=files.get("faces"),
         ),
         element("h3", "How the labels were made"),
-        facts([(one.title, one.how) for one in (found.target, *found.sensitive)]),
+        facts([(one.title, one.how) for one in (findings.target, *findings.sensitive)]),
     )
 
 
-def _origin(found: Findings) -> str:
-    if not found.origin:
+def _origin(findings: Findings) -> str:
+    if not findings.origin:
         return "Generated faces: none of them is a photo of a person."
-    origin, note = (str(found.origin.get(name) or "") for name in ("origin", "note"))
+    origin, note = (str(findings.origin.get(name) or "") for name in ("origin", "note"))
     said = f"Imported from {origin}." if origin else "Imported."
     return f"{said} {note}".strip()
 
 
-def model(found: Findings, files: Files) -> Chapter:
-    info, run = found.info, found.now.run
+def model(findings: Findings, files: Files) -> Chapter:
+    info, run = findings.info, findings.now.run
     kind = kinds.KINDS.get(info.kind)
-    library = ", ".join(f"{name} {one}" for name, one in found.trained_with.items())
+    library = ", ".join(f"{name} {one}" for name, one in findings.trained_with.items())
     return chapter(
         "model",
         "The model",
@@ -222,9 +226,12 @@ def model(found: Findings, files: Files) -> Chapter:
                 ("Trained elsewhere", run.origin or None),
                 ("Seed", str(info.seed)),
                 ("Settings", settings(run) or None),
-                ("Channels", _channels(len(run.classifier.screened_), found.table.layout.total - len(info.excluded))),
+                (
+                    "Channels",
+                    _channels(len(run.classifier.screened_), findings.table.layout.total - len(info.excluded)),
+                ),
                 ("Excluded", count(len(info.excluded), "concept") if info.excluded else "nothing"),
-                ("Decides", f"class 1, {found.target.classes[1]}, above a probability of {STANDARD:g}"),
+                ("Decides", f"class 1, {findings.target.classes[1]}, above a probability of {STANDARD:g}"),
                 ("Run id", element("code", info.run_id)),
             ]
         ),
@@ -240,8 +247,8 @@ def _channels(used: int, left: int) -> str:
     )
 
 
-def tree(found: Findings, files: Files) -> Chapter:
-    numbers = {run.id: run.number for _, run in found.tree}
+def tree(findings: Findings, files: Files) -> Chapter:
+    numbers = {run.id: run.number for _, run in findings.tree}
     rows = [
         [
             element("span", f"{run.number}", class_=f"depth-{min(depth, DEEPEST)}"),
@@ -253,14 +260,14 @@ def tree(found: Findings, files: Files) -> Chapter:
             _noted(run, "accuracy"),
             _noted(run, "equalised_odds"),
             [
-                _state(run, found),
-                element("span", run.reason or found.absent.get(run.id, ""), class_="below")
-                if run.reason or run.id in found.absent
+                _state(run, findings),
+                element("span", run.reason or findings.absent.get(run.id, ""), class_="below")
+                if run.reason or run.id in findings.absent
                 else None,
             ],
             [run.who, when(minute(run.finished or run.started), below=True)],
         ]
-        for depth, run in found.tree
+        for depth, run in findings.tree
     ]
     return chapter(
         "runs",
@@ -285,10 +292,10 @@ def _kind(run: RunInfo) -> str:
     return kind.title if kind else run.kind
 
 
-def _state(run: RunInfo, found: Findings) -> Markup:
-    said = "done, without its model" if run.id in found.absent else run.state
+def _state(run: RunInfo, findings: Findings) -> Markup:
+    said = "done, without its model" if run.id in findings.absent else run.state
     kind = "state" if said == "done" else "state not-done"
-    return element("span", said + (", current" if run.id == found.info.id else ""), class_=kind)
+    return element("span", said + (", current" if run.id == findings.info.id else ""), class_=kind)
 
 
 def _noted(run: RunInfo, name: str) -> str:

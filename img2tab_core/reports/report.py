@@ -68,15 +68,15 @@ def write_report(
     current run must be done and have its model here.
     """
     check_page(html)
-    found = gather(runs, session, progress=progress, cancelled=cancelled)
-    card = card_of(runs, found.session, found.info, audit=found.now.audit)
-    tables, exclusions = _csv(found), _json(found)
-    folder, file = html.with_name(f"{html.stem}-tables"), keep_card(found.info, card)
+    findings = gather(runs, session, progress=progress, cancelled=cancelled)
+    card = card_of(runs, findings.session, findings.info, audit=findings.now.audit)
+    tables, exclusions = _csv(findings), _json(findings)
+    folder, file = html.with_name(f"{html.stem}-tables"), keep_card(findings.info, card)
     clear(folder, [f"{name}.csv" for name in NAMES if name not in tables])  # of an earlier report that had more
     for name, one in tables.items():
         write_text(folder / f"{name}.csv", one)
     write_text(folder / closing_chapters.EXCLUSIONS, exclusions)
-    write_text(html, _page(found, tables, exclusions, card))
+    write_text(html, _page(findings, tables, exclusions, card))
     return Written(html, tuple(folder / f"{name}.csv" for name in tables), folder / closing_chapters.EXCLUSIONS, file)
 
 
@@ -88,34 +88,39 @@ def report_html(
     cancelled: Callable[[], bool] | None = None,
 ) -> str:
     """The page alone, for a download; writes nothing."""
-    found = gather(runs, session, progress=progress, cancelled=cancelled)
-    return _page(found, _csv(found), _json(found), card_of(runs, found.session, found.info, audit=found.now.audit))
+    findings = gather(runs, session, progress=progress, cancelled=cancelled)
+    return _page(
+        findings,
+        _csv(findings),
+        _json(findings),
+        card_of(runs, findings.session, findings.info, audit=findings.now.audit),
+    )
 
 
-def _csv(found: Findings) -> dict[str, str]:
+def _csv(findings: Findings) -> dict[str, str]:
     """Name of a table -> the text of its CSV file."""
-    return {name: csv(one) for name, one in sheets(found).items()}
+    return {name: csv(one) for name, one in sheets(findings).items()}
 
 
-def _json(found: Findings) -> str:
-    return json.dumps(exclusions_json(found.session, found.info, names=found.names))
+def _json(findings: Findings) -> str:
+    return json.dumps(exclusions_json(findings.session, findings.info, names=findings.names))
 
 
-def _page(found: Findings, tables: dict[str, str], exclusions: str, card: str) -> str:
+def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str) -> str:
     """The whole page, which carries the texts of its files."""
     files = {name: page.file_link(f"{name}.csv", one, "text/csv", f"{name}.csv") for name, one in tables.items()}
     files[closing_chapters.EXCLUSIONS] = page.file_link(
         closing_chapters.EXCLUSIONS, exclusions, "application/json", closing_chapters.EXCLUSIONS
     )
-    parts = [write(found, files) for write in CHAPTERS]
+    parts = [write(findings, files) for write in CHAPTERS]
     parts.append(closing_chapters.card(card, page.file_link(CARD, card, "text/markdown", CARD)))
     footer = page.text(
-        f"Made by Img2Tab Studio {__version__} on {minute(found.made)} UTC. This page is one file: it loads nothing "
+        f"Made by Img2Tab Studio {__version__} on {minute(findings.made)} UTC. This page is one file: it loads nothing "
         "from a network, and carries its pictures and tables."
     )
     return page.document(
-        f"{found.session.name} · audit report",
-        opening_chapters.header(found),
+        f"{findings.session.name} · audit report",
+        opening_chapters.header(findings),
         [part for part in parts if part is not None],
         footer,
     )

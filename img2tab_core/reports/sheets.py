@@ -13,16 +13,16 @@ from img2tab_core.audits.intervention import Intervention
 from img2tab_core.audits.linear_probe import Readable
 from img2tab_core.audits.metrics import GAPS
 from img2tab_core.audits.stand_ins import TookOver
-from img2tab_core.reports.findings import Findings, Missing, Side
+from img2tab_core.reports.findings import Earlier, Findings, Missing
 
 SPLITS = ("training", "validation", "test")
 UNKNOWN = "unknown group"
 NOTED = "as noted when it was trained"
 
 
-def sheets(found: Findings) -> dict[str, pd.DataFrame]:
+def sheets(findings: Findings) -> dict[str, pd.DataFrame]:
     """Name of the file without its ending -> the table; only those that have rows."""
-    tables = {name: make(found) for name, make in _SHEETS.items()}
+    tables = {name: make(findings) for name, make in _SHEETS.items()}
     return {name: table for name, table in tables.items() if len(table)}
 
 
@@ -31,7 +31,7 @@ def csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, lineterminator="\n")
 
 
-def earlier_gap(side: Side, name: str) -> Measure | None:
+def earlier_gap(side: Earlier, name: str) -> Measure | None:
     """A gap of the earlier run; without its model, as the session noted it: a number without an interval."""
     if not isinstance(side.audit, Missing):
         return side.audit.gaps[name]
@@ -39,7 +39,7 @@ def earlier_gap(side: Side, name: str) -> Measure | None:
     return None if value is None else Measure(float(value), None, None, NOTED)
 
 
-def earlier_accuracy(side: Side | None) -> Measure | None:
+def earlier_accuracy(side: Earlier | None) -> Measure | None:
     """The accuracy of the earlier run, as `earlier_gap` has the gaps; None where there is no earlier run."""
     if side is None:
         return None
@@ -49,10 +49,10 @@ def earlier_accuracy(side: Side | None) -> Measure | None:
     return None if value is None else Measure(float(value), None, None, NOTED)
 
 
-def layers(found: Findings) -> list[tuple[int, int, list[int]]]:
+def layers(findings: Findings) -> list[tuple[int, int, list[int]]]:
     """(layer, its channels, the excluded ones among them by flat index), forward order, only where some are."""
-    layout, inside = found.table.layout, {}
-    for index in found.excluded:
+    layout, inside = findings.table.layout, {}
+    for index in findings.excluded:
         inside.setdefault(layout.locate(index)[0], []).append(index)
     return [(layer, layout.sizes[layer], indices) for layer, indices in sorted(inside.items())]
 
@@ -60,19 +60,19 @@ def layers(found: Findings) -> list[tuple[int, int, list[int]]]:
 # --- one after the other ------------------------------------------------------------------------------
 
 
-def _faces(found: Findings) -> pd.DataFrame:
-    rows = zip((*found.groups, UNKNOWN), found.counts.tolist(), strict=True)
+def _faces(findings: Findings) -> pd.DataFrame:
+    rows = zip((*findings.groups, UNKNOWN), findings.counts.tolist(), strict=True)
     return pd.DataFrame([{"group": name} | dict(zip(SPLITS, counts, strict=True)) for name, counts in rows])
 
 
-def _runs(found: Findings) -> pd.DataFrame:
-    numbers = {run.id: run.number for _, run in found.tree}
+def _runs(findings: Findings) -> pd.DataFrame:
+    numbers = {run.id: run.number for _, run in findings.tree}
     return pd.DataFrame(
         [
             {
                 "run": run.number,
                 "parent": numbers.get(run.parent, ""),
-                "current": run.id == found.info.id,
+                "current": run.id == findings.info.id,
                 "classifier": run.kind,
                 "seed": run.seed,
                 "excluded": len(run.excluded),
@@ -81,41 +81,53 @@ def _runs(found: Findings) -> pd.DataFrame:
                 "started": _at(run.started),
                 "finished": _at(run.finished),
                 "note": run.note,
-                "reason": run.reason or found.absent.get(run.id, ""),
+                "reason": run.reason or findings.absent.get(run.id, ""),
                 "run_id": run.run_id,
                 "accuracy": run.metrics.get("accuracy"),
             }
             | {name: run.metrics.get(name) for name in GAPS}
-            for _, run in found.tree
+            for _, run in findings.tree
         ]
     )
 
 
-def _audited(side: Side | None) -> pd.DataFrame:
+def _audited(side: Earlier | None) -> pd.DataFrame:
     return pd.DataFrame() if side is None or isinstance(side.audit, Missing) else side.audit.frame()
 
 
-def _groups(found: Findings) -> pd.DataFrame:
-    return _audited(found.now)
+def _groups(findings: Findings) -> pd.DataFrame:
+    return _audited(findings.now)
 
 
-def _groups_before(found: Findings) -> pd.DataFrame:
-    return _audited(found.before)
+def _groups_before(findings: Findings) -> pd.DataFrame:
+    return _audited(findings.before)
 
 
-def _gaps(found: Findings) -> pd.DataFrame:
+def _gaps(findings: Findings) -> pd.DataFrame:
     rows = []
     for name, title in GAPS.items():
-        before = None if found.before is None else earlier_gap(found.before, name)
-        rows.append({"gap": title, **_columns("before", before), **_columns("after", found.now.audit.gaps[name])})
+        before = None if findings.before is None else earlier_gap(findings.before, name)
+        after = findings.now.audit.gaps[name]
+        rows.append({"gap": title, **_columns("before", before), **_columns("after", after), **_paired(findings, name)})
     rows.append(
         {
             "gap": "Accuracy of everyone",
-            **_columns("before", earlier_accuracy(found.before)),
-            **_columns("after", found.now.audit.overall.measures["accuracy"]),
+            **_columns("before", earlier_accuracy(findings.before)),
+            **_columns("after", findings.now.audit.overall.measures["accuracy"]),
+            **_paired(findings, "accuracy"),
         }
     )
     return pd.DataFrame(rows)
+
+
+def _paired(findings: Findings, name: str) -> dict[str, object]:
+    """How far a gap or the accuracy moved on the same faces; no columns without an earlier model."""
+    before = findings.before
+    if before is None or isinstance(before.paired, Missing):
+        return {}
+    moved = before.paired.accuracy if name == "accuracy" else before.paired.gaps[name]
+    values = (None, None, None) if moved is None else (moved.value, moved.low, moved.high)
+    return dict(zip(("change", "change, low", "change, high"), values, strict=True))
 
 
 def _columns(prefix: str, measure: Measure | None) -> dict[str, object]:
@@ -123,10 +135,10 @@ def _columns(prefix: str, measure: Measure | None) -> dict[str, object]:
     return dict(zip((prefix, f"{prefix}, low", f"{prefix}, high", f"{prefix}, note"), values, strict=True))
 
 
-def _seeds(found: Findings) -> pd.DataFrame:
-    if found.answer is None:
+def _seeds(findings: Findings) -> pd.DataFrame:
+    if findings.answer is None:
         return pd.DataFrame()
-    number, changes = found.answer
+    number, changes = findings.answer
     return pd.DataFrame(
         [
             {
@@ -134,7 +146,7 @@ def _seeds(found: Findings) -> pd.DataFrame:
                 "seed": seed,
                 "run before": number,
                 "before": before,
-                "run after": found.info.number,
+                "run after": findings.info.number,
                 "after": after,
                 "verdict": change.verdict,
             }
@@ -144,46 +156,51 @@ def _seeds(found: Findings) -> pd.DataFrame:
     )
 
 
-def _layers(found: Findings) -> pd.DataFrame:
+def _layers(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"layer": layer, "channels": size, "excluded": len(inside), "share": len(inside) / size}
-            for layer, size, inside in layers(found)
+            for layer, size, inside in layers(findings)
         ]
     )
 
 
-def _excluded(found: Findings) -> pd.DataFrame:
-    shifts = {name: one.shift for name, one in found.carried.items() if isinstance(one, Carried)}
+def _excluded(findings: Findings) -> pd.DataFrame:
+    shifts = {name: one.shift for name, one in findings.carried.items() if isinstance(one, Carried)}
     return pd.DataFrame(
         [
-            _concept(found, index)
+            _concept(findings, index)
             | {f"shift of {name}": round(float(shift[index]), 4) for name, shift in shifts.items()}
-            for index in found.excluded
+            for index in findings.excluded
         ]
     )
 
 
-def _took_over(found: Findings) -> pd.DataFrame:
-    gains = found.took_over.gains if isinstance(found.took_over, TookOver) else ()
-    return pd.DataFrame(
-        [_concept(found, one.index) | {"importance before": one.before, "importance after": one.after} for one in gains]
-    )
-
-
-def _stand_ins(found: Findings) -> pd.DataFrame:
+def _took_over(findings: Findings) -> pd.DataFrame:
+    gains = findings.took_over.gains if isinstance(findings.took_over, TookOver) else ()
     return pd.DataFrame(
         [
-            _concept(found, one.index) | _concept(found, one.partner, "excluded ") | {"correlation": one.correlation}
-            for one in _known(found.stand_ins)
+            _concept(findings, one.index) | {"importance before": one.before, "importance after": one.after}
+            for one in gains
         ]
     )
 
 
-def _readable(found: Findings) -> pd.DataFrame:
+def _stand_ins(findings: Findings) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            _concept(findings, one.index)
+            | _concept(findings, one.partner, "excluded ")
+            | {"correlation": one.correlation}
+            for one in _known(findings.stand_ins)
+        ]
+    )
+
+
+def _readable(findings: Findings) -> pd.DataFrame:
     rows = []
-    for name, both in found.readable.items():
-        for side, one in zip((found.before, found.now), both, strict=True):
+    for name, both in findings.readable.items():
+        for side, one in zip((findings.before, findings.now), both, strict=True):
             if isinstance(one, Readable):
                 rows.append(
                     {
@@ -200,10 +217,10 @@ def _readable(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _flips(found: Findings) -> pd.DataFrame:
+def _flips(findings: Findings) -> pd.DataFrame:
     rows = []
-    for moving in found.moving:
-        for side, one in zip((found.before, found.now), (moving.before, moving.now), strict=True):
+    for moving in findings.moving:
+        for side, one in zip((findings.before, findings.now), (moving.before, moving.now), strict=True):
             if isinstance(one, Intervention):
                 rows += [
                     {
@@ -228,7 +245,7 @@ def _flips(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _flips_first(found: Findings) -> pd.DataFrame:
+def _flips_first(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -241,17 +258,17 @@ def _flips_first(found: Findings) -> pd.DataFrame:
                 "probability before": one.flip.probability_before,
                 "probability after": one.flip.probability_after,
             }
-            for moving in found.moving
+            for moving in findings.moving
             for one in moving.faces
         ]
     )
 
 
-def _remedies(found: Findings) -> pd.DataFrame:
-    return pd.DataFrame() if found.remedies is None else found.remedies.frame()
+def _remedies(findings: Findings) -> pd.DataFrame:
+    return pd.DataFrame() if findings.remedies is None else findings.remedies.frame()
 
 
-def _log(found: Findings) -> pd.DataFrame:
+def _log(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -260,30 +277,30 @@ def _log(found: Findings) -> pd.DataFrame:
                 "what": entry.what,
                 "details": json.dumps(entry.details, ensure_ascii=False, sort_keys=True),
             }
-            for entry in found.log
+            for entry in findings.log
         ]
     )
 
 
-def _versions(found: Findings) -> pd.DataFrame:
+def _versions(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(
-        [{"what": name, "version": one, "where": "made this report"} for name, one in found.versions.items()]
-        + [{"what": name, "version": one, "where": "trained the model"} for name, one in found.trained_with.items()]
+        [{"what": name, "version": one, "where": "made this report"} for name, one in findings.versions.items()]
+        + [{"what": name, "version": one, "where": "trained the model"} for name, one in findings.trained_with.items()]
     )
 
 
-def _concept(found: Findings, index: int, prefix: str = "") -> dict[str, object]:
-    layer, channel = found.table.layout.locate(index)
+def _concept(findings: Findings, index: int, prefix: str = "") -> dict[str, object]:
+    layer, channel = findings.table.layout.locate(index)
     return {
         f"{prefix}index": index,
         f"{prefix}layer": layer,
         f"{prefix}channel": channel,
-        f"{prefix}name": found.names.get(index, ""),
+        f"{prefix}name": findings.names.get(index, ""),
     }
 
 
-def _known(found: Sequence | Missing) -> Iterable:
-    return () if isinstance(found, Missing) else found
+def _known(findings: Sequence | Missing) -> Iterable:
+    return () if isinstance(findings, Missing) else findings
 
 
 def _at(when) -> str:

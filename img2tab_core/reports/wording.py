@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from img2tab_core.audits.audit_record import SMALL, GroupAudit, Measure
+from img2tab_core.audits.paired import Difference
 from img2tab_core.base.intervals import Estimate
-from img2tab_core.base.words import percent, signed
+from img2tab_core.base.words import percent, points, signed
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.reports.page import Child, Markup, element
 from img2tab_core.sessions.session_records import RunInfo
@@ -87,6 +88,11 @@ def cell(measure: Measure, metric: str = "") -> Child:
 def with_range(value: str, between: str) -> Child:
     """A value, and below it what it lies between; "" where that is not known."""
     return [element("span", value), element("span", between, class_="below range") if between else None]
+
+
+def paired_points(difference: Difference) -> Child:
+    """A difference of shares in points, and below it the interval of a paired bootstrap."""
+    return with_range(points(difference.value), difference_range(difference.low, difference.high))
 
 
 def difference_range(low: float | None, high: float | None) -> str:
