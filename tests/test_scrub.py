@@ -13,13 +13,14 @@ from PIL import Image
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components import page_words, scrub
+from dashboard.components import dragging, page_words, scrub
 from dashboard.state import drawing
 from dashboard.state import faces as face_state
 from dashboard.state import visit as state
 from img2tab_core.base import files as weights
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import Edit, Frame
+from img2tab_core.studio import Studio
 from tests import app
 
 
@@ -310,3 +311,39 @@ def test_a_drawing_that_fails_once_says_why_and_lets_the_next_have_its_turn():
     with pytest.raises(Img2TabError, match="no paint"):
         drawing._ended(job, 10)
     assert drawing._drawing(drawing.FULL, lambda: 2).wait(10)
+
+
+# --- what fails, and what is said again ----------------------------------------------------------------
+
+
+def test_a_drawing_that_failed_is_told_in_1_sentence_and_drawn_for_2_visitors_once_there_is_memory(home, monkeypatch):
+    full, drawn, strip = [True], [], Studio.strip
+
+    def drawing_in_memory(self, *args, **options):
+        if full[0]:
+            raise MemoryError("no memory")
+        drawn.append(options["size"])
+        return strip(self, *args, **options)
+
+    monkeypatch.setattr(Studio, "strip", drawing_in_memory)
+    drawing._strip.clear()
+    at = app.begun().button(key="sample-6").click().run()
+    while not at.error:
+        at = app.well(at.run())
+    assert [one.value for one in at.error] == [
+        "A picture could not be drawn (no memory). Choose or move something to try again."
+    ]
+    full[0] = False
+    again, other = _well(at.run()), _well(app.begun().button(key="sample-6").click().run())
+    for page in (again, other):
+        assert _sent(_drawn(page, "coarse"))[0]["shifts"]
+    assert drawn.count(128) == 1  # both see the same drawing
+
+
+def test_of_4_reports_of_a_browser_1_that_is_said_again_and_1_that_is_older_are_no_news(monkeypatch):
+    monkeypatch.setattr(st, "session_state", {})
+    heard = []
+    for count, turn in ((300, 1), (300, 1), (500, 3), (400, 2)):
+        st.session_state["line"] = {"moved": {"of": "toy", "turn": turn, "count": count}}
+        heard.append((dragging.news("line") or {}).get("count"))
+    assert heard == [300, None, 500, None] and dragging.heard("line") == 3

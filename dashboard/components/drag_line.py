@@ -30,11 +30,11 @@ def drag_line(
     """
 
     def moved() -> None:
-        chosen = answer(dragging.said(key), of, curve)
+        chosen = answer(dragging.news(key), of, curve)
         if chosen is not None:
             on_move(chosen)
 
-    drawn = scene(curve, count, of=of, turn=dragging.turn_of(dragging.said(key)), colours=colours)
+    drawn = scene(curve, count, of=of, turn=dragging.heard(key), colours=colours)
     _component(key=key, data=drawn, on_moved_change=moved)
 
 

@@ -28,6 +28,21 @@ def said(key: str) -> object:
     return (st.session_state.get(key) or {}).get("moved")
 
 
+def news(key: str) -> object:
+    """What the browser reports now; None where it only says again what it once said, as a page that comes back does."""
+    report = said(key)
+    turn = turn_of(report)
+    if turn <= heard(key):
+        return None
+    st.session_state[f"{key}.turn"] = turn
+    return report
+
+
+def heard(key: str) -> int:
+    """Turn of the last report that was taken in here; 0 before any."""
+    return st.session_state.get(f"{key}.turn", 0)
+
+
 def about(report: object, of: str) -> dict:
     """A report on this; an empty one where it is about another, or makes no sense."""
     return report if isinstance(report, dict) and report.get("of") == of else {}

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import streamlit as st
 from PIL import Image
 
 from dashboard.components import dragging
@@ -79,18 +78,12 @@ def scrub(scene: Scene, *, key: str, on_move: Callable[[float], None]) -> None:
     on_move is called with the new shift, a multiple of STEP within REACH, when the person lets go.
     """
 
-    turn = f"{key}.turn"
-
     def moved() -> None:
-        said = dragging.said(key)
-        shift, now = answer(said, scene.of), dragging.turn_of(said)
-        if now <= st.session_state.get(turn, 0):  # a browser says again what it once said
-            return
-        st.session_state[turn] = now
+        shift = answer(dragging.news(key), scene.of)
         if shift is not None:
             on_move(shift)
 
-    _component(key=key, data=pack(scene, turn=st.session_state.get(turn, 0)), on_moved_change=moved)
+    _component(key=key, data=pack(scene, turn=dragging.heard(key)), on_moved_change=moved)
 
 
 def pack(scene: Scene, *, turn: int) -> bytes:

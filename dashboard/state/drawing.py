@@ -15,7 +15,7 @@ import streamlit as st
 from dashboard.components.scrub import SHIFTS, Strip, strip_of, webp
 from dashboard.state import visit
 from dashboard.state.doors import studio
-from img2tab_core.base.errors import Cancelled
+from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Job
 from img2tab_core.base.records import Edit, StyleCode
 from img2tab_core.classifiers.runs import Run
@@ -106,13 +106,16 @@ def _stop_if(cancelled: bool) -> None:
 
 
 def _begun(kind: str, make: Callable[..., Job[T]], *what) -> Job[T]:
-    """The job that draws this, begun anew where it was let go; the visit's former one of this kind is let go."""
-    job = make(*what)
-    if job.state == "cancelled":
-        make.clear(*what)
-        job = make(*what)
+    """The job that draws this, begun anew where it was let go; the visit's former one of this kind is let go.
+
+    One that failed, for want of memory perhaps, is begun anew, except for the visit that still has to be told why.
+    """
     begun = st.session_state.get("visit.drawing", {})
     former = begun.get(kind)
+    job = make(*what)
+    if job.state == "cancelled" or (job.state == "failed" and job is not former):
+        make.clear(*what)
+        job = make(*what)
     if former is not None and former is not job:
         former.cancel()
     st.session_state["visit.drawing"] = {**begun, kind: job}
@@ -120,8 +123,15 @@ def _begun(kind: str, make: Callable[..., Job[T]], *what) -> Job[T]:
 
 
 def _ended(job: Job, seconds: float = PATIENCE) -> bool:
-    """Whether a drawing is there, after waiting a moment; why it failed is raised where the page can say it."""
+    """Whether a drawing is there, after waiting a moment; why it failed is raised, once, where the page can say it."""
     job.wait(seconds)
     if job.error is not None:
-        raise job.error
+        begun = st.session_state.get("visit.drawing", {})
+        st.session_state["visit.drawing"] = {kind: other for kind, other in begun.items() if other is not job}
+        if isinstance(job.error, Img2TabError):
+            raise job.error
+        raise Img2TabError(
+            f"A picture could not be drawn ({job.error or type(job.error).__name__}). Choose or move something to try "
+            "again."
+        ) from job.error
     return job.state == "done"

@@ -124,8 +124,11 @@ def _preparing(table_key: str, table_name: str, target_name: str) -> Job:
 
 
 def prepare() -> None:
-    """Make the first quick answer fast, in the background, once for all visitors."""
-    _preparing(visit.current_table().key, visit.table_name(), visit.target().name)
+    """Make the first quick answer fast, in the background, once for all visitors; begun anew where that failed."""
+    place = (visit.current_table().key, visit.table_name(), visit.target().name)
+    if _preparing(*place).state == "failed":
+        _preparing.clear(*place)
+        _preparing(*place)
 
 
 def collect() -> Job[Run] | None:
