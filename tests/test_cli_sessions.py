@@ -95,12 +95,12 @@ def begin(name: str = "smiles", *words) -> dict:
 
 def test_a_new_session_is_mine_and_its_run_1_is_the_standing_classifier(home):
     assert "There is no session yet" in said("session", "list")
-    found = begin("smiles", "--notes", "Does it lean?")
+    answer = begin("smiles", "--notes", "Does it lean?")
     studio = Studio()
     standing = studio.run(studio.table("toy"), "kind")
-    assert found["session"]["owner"] == getpass.getuser() and found["session"]["notes"] == "Does it lean?"
-    assert found["run"]["run_id"] == standing.id and found["run"]["excluded"] == [] and found["run"]["number"] == 1
-    assert found["run"]["metrics"]["accuracy"] == standing.metrics.accuracy
+    assert answer["session"]["owner"] == getpass.getuser() and answer["session"]["notes"] == "Does it lean?"
+    assert answer["run"]["run_id"] == standing.id and answer["run"]["excluded"] == [] and answer["run"]["number"] == 1
+    assert answer["run"]["metrics"]["accuracy"] == standing.metrics.accuracy
     (listed,) = as_json("session", "list")["sessions"]
     assert (listed["name"], listed["runs"], listed["current"]) == ("smiles", 1, 1)
     line = said("session", "list").splitlines()[1].split()
@@ -108,8 +108,8 @@ def test_a_new_session_is_mine_and_its_run_1_is_the_standing_classifier(home):
 
 
 def test_two_attributes_are_crossed_and_an_owner_is_named(home):
-    found = begin("both", "--sensitive", "group,odd", "--owner", "ada")
-    assert found["session"]["sensitive"] == ["group", "odd"] and found["session"]["owner"] == "ada"
+    answer = begin("both", "--sensitive", "group,odd", "--owner", "ada")
+    assert answer["session"]["sensitive"] == ["group", "odd"] and answer["session"]["owner"] == "ada"
     assert "groups by group x odd" in said("session", "show", "both")
 
 
@@ -117,12 +117,12 @@ def test_show_has_the_tree_with_run_2_below_run_1_and_the_gap_of_each(smiles, tm
     text = said("session", "show", smiles, "--out", tmp_path / "runs.csv")
     assert "1 catboost · nothing excluded" in text
     assert "└─ 2 logistic · 12 excluded" in text and "· current — they carry the group" in text
-    found = as_json("session", "show", smiles)
-    first, second = found["runs"]
+    answer = as_json("session", "show", smiles)
+    first, second = answer["runs"]
     assert (first["parent"], second["parent"], second["who"], second["excluded"]) == (None, 1, "ada", [*range(12, 24)])
     assert second["metrics"]["equalised_odds"] < first["metrics"]["equalised_odds"]
     rows = pd.read_csv(tmp_path / "runs.csv")
-    assert rows.equalised_odds.tolist() == [one["metrics"]["equalised_odds"] for one in (first, second)]
+    assert rows.equalised_odds.tolist() == [run["metrics"]["equalised_odds"] for run in (first, second)]
     assert f"{100 * rows.equalised_odds[1]:.1f}" in text and rows.excluded.tolist() == [0, 12]
 
 
@@ -131,7 +131,7 @@ def test_notes_come_from_the_line_or_from_standard_input_and_the_log_keeps_both(
     said("session", "notes", smiles, "-", say="second\nthoughts\n")
     assert as_json("session", "show", smiles)["session"]["notes"] == "second\nthoughts\n"
     assert said("session", "show", smiles).endswith("Notes:\n    second\n    thoughts\n")
-    kept = [one["details"]["notes"] for one in as_json("session", "log", smiles)["log"] if one["what"] == "notes"]
+    kept = [entry["details"]["notes"] for entry in as_json("session", "log", smiles)["log"] if entry["what"] == "notes"]
     assert kept == ["first thoughts", "second\nthoughts\n"]
 
 
@@ -141,8 +141,8 @@ def test_a_renamed_session_is_deleted_only_with_yes_and_its_log_of_7_lines_stays
     assert refused.exit_code == 1 and "Say --yes" in refused.stderr and "2 runs" in refused.stderr
     assert as_json("session", "delete", "grins", "--yes") == {"deleted": "grins", "runs": 2}
     assert as_json("session", "list") == {"sessions": []}
-    found = as_json("session", "log", "grins", "--out", tmp_path / "log.csv")["log"]
-    assert [one["what"] for one in found] == [
+    entries = as_json("session", "log", "grins", "--out", tmp_path / "log.csv")["log"]
+    assert [entry["what"] for entry in entries] == [
         "created",
         "run started",
         "run done",
@@ -151,7 +151,7 @@ def test_a_renamed_session_is_deleted_only_with_yes_and_its_log_of_7_lines_stays
         "renamed",
         "deleted",
     ]
-    assert [one["who"] for one in found][3:5] == ["ada", "ada"] and len(pd.read_csv(tmp_path / "log.csv")) == 7
+    assert [entry["who"] for entry in entries][3:5] == ["ada", "ada"] and len(pd.read_csv(tmp_path / "log.csv")) == 7
     assert len(said("session", "log").splitlines()) == 7
 
 
@@ -171,8 +171,8 @@ def test_a_suggestion_is_trained_with_its_rule_said_and_noted(smiles):
     suggested = Auditor(Studio()).suggest(Studio().table("toy"), "kind", "group")
     text = said("session", "train", smiles, "--from", 1, "--suggest", "group", "--classifier", "logistic")
     assert f"Suggested: {suggested.rule}" in text and "img2tab session real smiles 1 3" in text
-    found = as_json("session", "show", smiles)["runs"][-1]
-    assert found["excluded"] == sorted(suggested.excluded) and found["why"] == "What the rule suggests for group."
+    latest = as_json("session", "show", smiles)["runs"][-1]
+    assert latest["excluded"] == sorted(suggested.excluded) and latest["why"] == "What the rule suggests for group."
 
 
 def test_restore_goes_back_to_run_1_and_the_next_child_is_its(smiles):
@@ -254,14 +254,14 @@ def test_no_json_holds_nan_or_infinity_whatever_was_measured(smiles):
 
 def test_real_compares_the_current_run_with_its_parent_over_2_seeds_and_keeps_the_answer(smiles):
     said("session", "train", smiles, "--from", 2, "--exclude", "", "--classifier", "logistic")
-    found = as_json("session", "real", smiles, "--seeds", 2)
-    assert (found["before"], found["after"], found["seeds"]) == (2, 3, 2)
-    assert len(found["changes"]["accuracy"]["pairs"]) == 2
-    metrics = [one["metrics"] for one in as_json("session", "show", smiles)["runs"][1:]]
-    assert found["changes"]["equalised_odds"]["pairs"][0] == [one["equalised_odds"] for one in metrics]
+    answer = as_json("session", "real", smiles, "--seeds", 2)
+    assert (answer["before"], answer["after"], answer["seeds"]) == (2, 3, 2)
+    assert len(answer["changes"]["accuracy"]["pairs"]) == 2
+    metrics = [run["metrics"] for run in as_json("session", "show", smiles)["runs"][1:]]
+    assert answer["changes"]["equalised_odds"]["pairs"][0] == [each["equalised_odds"] for each in metrics]
     text = said("session", "show", smiles)
     assert "Run 2 to run 3, trained again with other seeds:" in text
-    assert found["changes"]["equalised_odds"]["sentence"] in text
+    assert answer["changes"]["equalised_odds"]["sentence"] in text
     assert "run 2 to run 3, both repeated with 2 seeds; equalised odds difference: " in said("session", "log", smiles)
 
 
@@ -276,8 +276,8 @@ def test_a_shared_run_is_repeated_to_the_same_model_in_another_session(smiles, t
     shared = read_exclusions(file, backbone="made-by-hand", channels=CHANNELS, table_key="toy-key")
     assert shared.excluded == tuple(range(12, 24)) and shared.classifier == "logistic"
     begin("second")
-    found = as_json("session", "repeat", "second", file)
-    assert found["same"] is True and found["run"]["run_id"] == shared.run_id and found["run"]["parent"] == 1
+    answer = as_json("session", "repeat", "second", file)
+    assert answer["same"] is True and answer["run"]["run_id"] == shared.run_id and answer["run"]["parent"] == 1
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"run_id": "toy-kind-000000000000"}))
     assert "another model" in said("session", "repeat", "second", file)
@@ -307,8 +307,10 @@ def test_ctrl_c_in_a_training_is_130_and_the_run_is_marked_cancelled_the_others_
     monkeypatch.setattr(Trainer, "train", train)
     result = run("session", "train", smiles, "--exclude", "1")
     assert result.exit_code == 130 and len(result.stderr.splitlines()) == 1
-    found = as_json("session", "show", smiles)
-    assert [one["state"] for one in found["runs"]] == ["done", "done", "cancelled"] and found["session"]["current"] == 2
+    answer = as_json("session", "show", smiles)
+    assert [run["state"] for run in answer["runs"]] == ["done", "done", "cancelled"] and answer["session"][
+        "current"
+    ] == 2
     refused = run("session", "restore", smiles, 3)
     assert refused.exit_code == 1 and "run 3 is cancelled" in refused.stderr
     refused = run("session", "real", smiles, 1, 3)
@@ -330,10 +332,10 @@ def test_report_writes_the_page_of_the_session_and_names_its_4_files(smiles, tmp
         )
 
     monkeypatch.setattr(report, "write_report", write_report)
-    found = as_json("report", smiles, "--html", tmp_path / "page.html")
+    answer = as_json("report", smiles, "--html", tmp_path / "page.html")
     assert seen == {"session": "smiles", "runs": 2, "stopped": False}
-    assert found["html"] == str(tmp_path / "page.html") and len(found["tables"]) == 2
-    assert found["card"] == str(tmp_path / "card.md") and found["exclusions"] == str(tmp_path / "t" / "x.json")
+    assert answer["html"] == str(tmp_path / "page.html") and len(answer["tables"]) == 2
+    assert answer["card"] == str(tmp_path / "card.md") and answer["exclusions"] == str(tmp_path / "t" / "x.json")
     assert "2 tables as CSV" in said("report", smiles, "--html", tmp_path / "page.html")
 
 
@@ -405,7 +407,7 @@ def test_a_database_named_in_the_environment_holds_the_sessions_and_the_folder_h
     monkeypatch.setenv("IMG2TAB_DATABASE", f"sqlite:///{tmp_path / 'elsewhere.db'}")
     begin("elsewhere")
     assert (tmp_path / "elsewhere.db").exists() and not (home / "sessions.db").exists()
-    assert [one.name for one in Sessions().list()] == ["elsewhere"]
+    assert [session.name for session in Sessions().list()] == ["elsewhere"]
     monkeypatch.setenv("IMG2TAB_DATABASE", "mysql://x")
     result = run("session", "list")
     assert result.exit_code == 1 and "SQLite or PostgreSQL" in result.stderr

@@ -136,8 +136,8 @@ def _free_port() -> int:
 def server():
     """A running PostgreSQL server, or the reason why there is none."""
     pytest.importorskip("psycopg", reason="the postgres extra is not installed: pip install -e .[postgres]")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[-3]))
-    programs = found[-1].parent if found else shutil.which("initdb") and Path(shutil.which("initdb")).parent
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[-3]))
+    programs = installed[-1].parent if installed else shutil.which("initdb") and Path(shutil.which("initdb")).parent
     if not programs:
         pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
     server = Server(programs)
@@ -159,9 +159,9 @@ def url(request, tmp_path) -> str:
 
 @pytest.fixture
 def store(url):
-    found = Sessions(url)
-    yield found
-    found.close()
+    store = Sessions(url)
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def test_a_taken_name_keeps_the_first_session_whole(store, session, table):
         store.create("First  look", "Bob", table, "young", ["glasses"])
     with pytest.raises(Img2TabError, match="already a session named 'Second'"):
         store.rename(session, "Second")
-    assert [one.name for one in store.list()] == ["Second", "First look"]
+    assert [session.name for session in store.list()] == ["Second", "First look"]
     assert [entry.what for entry in store.log()] == ["created", "created"]
 
 
@@ -356,16 +356,16 @@ def test_a_run_keeps_all_that_was_said_of_it(store, session):
 
 
 def test_the_tree_of_six_runs_by_hand(store, session):
-    one = trained(store, session)
-    two = trained(store, session, one, [1], note="the first\nidea")
-    three = trained(store, session, one, [2])
-    four = trained(store, session, two, [1, 4])
-    five = store.start_run(session, two, "catboost", 0, [1, 5])
-    store.fail_run(five, "out of memory")
-    six = trained(store, session, None)
+    first = trained(store, session)
+    second = trained(store, session, first, [1], note="the first\nidea")
+    third = trained(store, session, first, [2])
+    fourth = trained(store, session, second, [1, 4])
+    fifth = store.start_run(session, second, "catboost", 0, [1, 5])
+    store.fail_run(fifth, "out of memory")
+    sixth = trained(store, session, None)
     assert [run.number for run in store.runs(session)] == [1, 2, 4, 5, 3, 6]
-    assert [run.number for run in store.children(one)] == [2, 3] and store.children(six) == ()
-    store.restore(session, three)
+    assert [run.number for run in store.children(first)] == [2, 3] and store.children(sixth) == ()
+    store.restore(session, third)
     assert store.tree_text(session) == "\n".join(
         [
             "1 catboost · nothing excluded · accuracy 0.900",
@@ -376,7 +376,7 @@ def test_the_tree_of_six_runs_by_hand(store, session):
             "6 catboost · nothing excluded · accuracy 0.900",
         ]
     )
-    assert four.parent == two.id and branches([]) == []
+    assert fourth.parent == second.id and branches([]) == []
 
 
 def test_a_chain_of_3000_runs_is_drawn():
@@ -387,19 +387,19 @@ def test_a_chain_of_3000_runs_is_drawn():
 
 
 def test_only_a_done_run_of_the_session_is_restored_and_the_next_done_one_is_current(store, session, table):
-    one, two = trained(store, session), trained(store, session)
+    first, second = trained(store, session), trained(store, session)
     assert store.open(session.id).current == 2
-    assert store.restore(session, one, who="Bob").current == 1 and store.open(session.id).current == 1
-    failed = store.fail_run(store.start_run(session, two, "forest", 1, []), "it failed")
+    assert store.restore(session, first, who="Bob").current == 1 and store.open(session.id).current == 1
+    failed = store.fail_run(store.start_run(session, second, "forest", 1, []), "it failed")
     other = store.create("Other", "Ada", table, "young", ["smiling"])
     with pytest.raises(Img2TabError, match="run 3 is failed"):
         store.restore(session, failed)
     with pytest.raises(Img2TabError, match="run 1 is of another session"):
-        store.restore(other, one)
+        store.restore(other, first)
     with pytest.raises(Img2TabError, match="parent must be in the same session"):
-        store.start_run(other, one, "catboost", 0, [])
+        store.start_run(other, first, "catboost", 0, [])
     assert store.runs(other) == () and store.open(session.id).current == 1
-    assert trained(store, session, one).number == store.open(session.id).current == 4
+    assert trained(store, session, first).number == store.open(session.id).current == 4
     assert store.log(session)[5].details == {"before": 2, "run": 1}
 
 
@@ -442,25 +442,25 @@ def test_a_run_that_cannot_be_is_refused_at_the_door(store, session, kind, seed,
 
 
 def test_a_running_session_is_not_deleted_and_a_tree_is_deleted_whole(store, session):
-    one = trained(store, session)
-    run = store.start_run(session, one, "catboost", 0, [])
+    first = trained(store, session)
+    run = store.start_run(session, first, "catboost", 0, [])
     with pytest.raises(Img2TabError, match="Run 2 of the session 'First look' is still training"):
         store.delete(session)
     store.cancel_run(run)
     store.delete(session)
     assert store.list() == ()
     with pytest.raises(Img2TabError, match="its session was deleted"):
-        store.finish_run(one, "x", {})
+        store.finish_run(first, "x", {})
 
 
 def test_two_runs_side_by_side():
     at = datetime.now(UTC)
-    one = RunInfo(1, 1, None, 1, "catboost", 0, (1, 2, 3), "", "Ada", "done", at, metrics=METRICS | {"gap": None})
-    other = replace(one, kind="forest", excluded=(3, 9), metrics={"accuracy": 0.8, "gap": 0.1})
-    found = difference(one, other)
-    assert (found.only_one, found.only_other) == ((1, 2), (9,))
-    assert found.settings == {"classifier": ("catboost", "forest")} and found.metrics == {"accuracy": (0.9, 0.8)}
-    assert difference(one, one).settings == {}
+    first = RunInfo(1, 1, None, 1, "catboost", 0, (1, 2, 3), "", "Ada", "done", at, metrics=METRICS | {"gap": None})
+    second = replace(first, kind="forest", excluded=(3, 9), metrics={"accuracy": 0.8, "gap": 0.1})
+    apart = difference(first, second)
+    assert (apart.only_one, apart.only_other) == ((1, 2), (9,))
+    assert apart.settings == {"classifier": ("catboost", "forest")} and apart.metrics == {"accuracy": (0.9, 0.8)}
+    assert difference(first, first).settings == {}
 
 
 def test_a_body_that_raises_ends_its_run_and_the_exception_goes_on(store, session, monkeypatch):
@@ -504,8 +504,8 @@ def report(fraction, text):
     time.sleep(300)
 studio = Studio()
 with store.holding(run):
-    found = studio.train(studio.table("toy"), "smiling", excluded=frozenset([3]), seed=7, progress=report)
-    store.finish_run(run, found.id, {})
+    trained = studio.train(studio.table("toy"), "smiling", excluded=frozenset([3]), seed=7, progress=report)
+    store.finish_run(run, trained.id, {})
 """
 
 
@@ -529,7 +529,7 @@ def test_kill_9_in_the_middle_of_a_training_leaves_a_session_that_opens(store, s
     entry = again.log(session)[-1]
     assert (entry.who, entry.what, entry.details["run"]) == ("img2tab", "run interrupted", 3)
     assert trained(again, session, run, [3]).number == 4  # and on it goes
-    assert [one.what for one in again.log(session)].count("run interrupted") == 1
+    assert [entry.what for entry in again.log(session)].count("run interrupted") == 1
     again.close()
 
 
@@ -613,9 +613,9 @@ print("ready", flush=True)
 sys.stdin.readline()
 session = store.open("First look")
 for i in range(15):
-    one = store.start_run(session, None, "catboost", i, [])
-    store.heartbeat(one)
-    store.finish_run(one, f"{os.getpid()}-{i}", {})
+    run = store.start_run(session, None, "catboost", i, [])
+    store.heartbeat(run)
+    store.finish_run(run, f"{os.getpid()}-{i}", {})
     store.record(session, "me", "looked", {"i": i})
 """
 
@@ -691,10 +691,10 @@ def test_four_threads_and_two_processes_that_open_a_new_database_at_once_all_fin
         other.stdin.flush()
     with ThreadPoolExecutor(4) as pool:
         opened = list(pool.map(Sessions, new * 2))
-    assert all(one.list() == () for one in opened)
+    assert all(store.list() == () for store in opened)
     assert [other.wait(timeout=60) for other in others] == [0, 0]
-    for one in opened:
-        one.close()
+    for store in opened:
+        store.close()
 
 
 # --- the database -------------------------------------------------------------------------------------
@@ -736,7 +736,7 @@ def test_the_default_is_a_write_ahead_file_in_the_visitors_folder(tmp_path, monk
 def test_a_database_of_a_newer_version_is_left_alone(store, session, url):
     with store._database.writing() as db:
         db.execute(sa.text("UPDATE audit_step SET version_num = '9999'"))
-    with pytest.raises(Img2TabError, match=r"newer version of Img2Tab \(step 9999, this one knows 0001\)"):
+    with pytest.raises(Img2TabError, match=r"newer version of Img2Tab \(step 9999, this version knows 0001\)"):
         Sessions(url)
     assert store.list() == (session,)
 
@@ -951,16 +951,16 @@ def test_a_run_repeated_from_shared_exclusions_is_the_same_to_the_last_bit(store
 
     monkeypatch.setenv("IMG2TAB_HOME", str(home))
     run = store.start_run(session, None, "catboost", 11, [3, 9])
-    one = Studio().train(table, "smiling", kind=run.kind, seed=run.seed, excluded=frozenset(run.excluded))
-    done = store.finish_run(run, one.id, asdict(one.metrics))
+    first = Studio().train(table, "smiling", kind=run.kind, seed=run.seed, excluded=frozenset(run.excluded))
+    done = store.finish_run(run, first.id, asdict(first.metrics))
     shared = json.dumps(exclusions_json(session, done)).encode()
 
     studio = Studio()  # somebody else, with the same table
     again = studio.table("toy")
     told = read_exclusions(shared, backbone=again.backbone, channels=again.layout.total, table_key=again.key)
     other = studio.train(again, told.target, kind=told.classifier, seed=told.seed, excluded=frozenset(told.excluded))
-    assert other.id == told.run_id == one.id and other.metrics == one.metrics
-    assert np.array_equal(other.classifier.predict_proba(again.psi), one.classifier.predict_proba(table.psi))
+    assert other.id == told.run_id == first.id and other.metrics == first.metrics
+    assert np.array_equal(other.classifier.predict_proba(again.psi), first.classifier.predict_proba(table.psi))
     assert store.run(session, 1).metrics["accuracy"] == other.metrics.accuracy
 
 

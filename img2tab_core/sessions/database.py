@@ -1,7 +1,7 @@
-"""The database that sessions are kept in: opened, brought up to date, and its errors said in one sentence.
+"""The database that sessions are kept in: opened, brought up to date, and its errors as single sentences.
 
-The only file that opens it. It is `sessions.db` in a visitor's folder (SQLite), or what the one URL in
-IMG2TAB_DATABASE names (SQLite or PostgreSQL).
+The only file that opens it. It is `sessions.db` in a visitor's folder (SQLite), or what the URL in IMG2TAB_DATABASE
+names (SQLite or PostgreSQL).
 """
 
 from __future__ import annotations
@@ -30,13 +30,17 @@ STEP_LOCK = 5_250_926_132  # any number; PostgreSQL's name for "somebody takes s
 
 
 class Database:
-    """The database of the sessions; what happens in the body of `reading` or `writing` is one transaction.
+    """The database of the sessions; what happens in the body of `reading` or `writing` is a single transaction.
 
-    An error that the database says is said in one sentence.
+    Raises Img2TabError, a single sentence, wherever the database cannot be used.
     """
 
     def __init__(self, url: str | None = None) -> None:
-        """Open it, make it where there is none, and bring an older one up to date."""
+        """Open it, make it where there is none, and bring an older version up to date.
+
+        url: None for what IMG2TAB_DATABASE names, else the file in the visitor's folder. Raises Img2TabError where the
+        URL is none, its driver is not installed, or the database was written by a newer version.
+        """
         self._url = _url(url)
         self._where = str(self._url.database) if self._is_file else self._url.render_as_string(hide_password=True)
         self.engine = _engine(self._url)
@@ -85,7 +89,7 @@ class Database:
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:
-        """What a database says, as one sentence."""
+        """Turn what a database raises into an Img2TabError."""
         try:
             yield
         except sa.exc.TimeoutError as error:
@@ -96,17 +100,17 @@ class Database:
             raise Img2TabError(self._sentence(getattr(error, "orig", error))) from error
 
     def _sentence(self, error: BaseException | None) -> str:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         if not self._is_file:
             return (
-                f"The database {self._where} cannot be used ({said}). Check that its server runs and that {VARIABLE} "
+                f"The database {self._where} cannot be used ({reason}). Check that its server runs and that {VARIABLE} "
                 "names it rightly."
             )
         code = getattr(error, "sqlite_errorname", "")
         if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
             return (
-                f"The sessions in {self._where} are damaged ({said}). Put a copy of the file in its place, or move it "
-                "away to begin anew."
+                f"The sessions in {self._where} are damaged ({reason}). Put a copy of the file in its place, or move "
+                "it away to begin anew."
             )
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return (
@@ -114,33 +118,33 @@ class Database:
                 "Wait until it has ended and try again."
             )
         return (
-            f"The sessions in {self._where} cannot be read or written ({said}). Check the folder's permissions and "
+            f"The sessions in {self._where} cannot be read or written ({reason}). Check the folder's permissions and "
             "the free space."
         )
 
 
 def _url(url: str | None) -> URL:
-    """The URL given, else the environment's, else a file in the visitor's folder; never shown where it is not one."""
+    """The URL given, else the environment's, else a file in the visitor's folder; never shown where it is no URL."""
     text = url or os.environ.get(VARIABLE)
     if not text:
-        found = URL.create("sqlite", database=str(home() / "sessions.db"))
+        parsed = URL.create("sqlite", database=str(home() / "sessions.db"))
     else:
         try:
-            found = make_url(text)
+            parsed = make_url(text)
         except (sa.exc.ArgumentError, ValueError) as error:
             raise Img2TabError(
                 f"{VARIABLE} must be a URL such as postgresql+psycopg://user:password@host/name, got something else. "
                 "Mend it, or remove it to keep sessions in a file."
             ) from error
-    name = found.get_backend_name()
+    name = parsed.get_backend_name()
     if name not in ("sqlite", "postgresql"):
         raise Img2TabError(
             f"Sessions are kept in SQLite or PostgreSQL, got {name}. Name another database in {VARIABLE}."
         )
-    if name == "sqlite" and found.database in (None, "", ":memory:"):
+    if name == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise Img2TabError("Sessions must outlive the process, got a database in memory. Name a file instead.")
     # SQLAlchemy's own choice of a driver differs between its versions
-    return found.set(drivername="postgresql+psycopg") if found.drivername == "postgresql" else found
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
 
 
 def _engine(url: URL) -> sa.Engine:
@@ -149,7 +153,7 @@ def _engine(url: URL) -> sa.Engine:
         if url.get_backend_name() == "postgresql":
             arguments = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
             return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)  # `_url` saw that it names a file
         engine = sa.create_engine(url, connect_args={"timeout": PATIENCE})
     except ImportError as error:
         raise Img2TabError(
@@ -180,7 +184,7 @@ def _engine(url: URL) -> sa.Engine:
 
 
 def _write_ahead(engine: sa.Engine) -> None:
-    """Readers and one writer do not wait for each other; the file remembers it."""
+    """Readers and the writer do not wait for each other; the file remembers it."""
     deadline = time.monotonic() + PATIENCE
     connection = engine.raw_connection()
     try:
@@ -188,7 +192,7 @@ def _write_ahead(engine: sa.Engine) -> None:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 return
-            except sqlite3.OperationalError as error:  # for this one SQLite does not wait by itself
+            except sqlite3.OperationalError as error:  # here SQLite does not wait by itself
                 if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
@@ -217,7 +221,7 @@ def _take_steps(connection: sa.Connection, reached: str | None, where: str) -> N
     known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
     if reached is not None and reached not in known:
         raise Img2TabError(
-            f"The sessions in {where} were written by a newer version of Img2Tab (step {reached}, this one knows "
+            f"The sessions in {where} were written by a newer version of Img2Tab (step {reached}, this version knows "
             f"{HEAD}). Install that version, or name another database in {VARIABLE}."
         )
     with _STEPPING:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.sessions.session_records import NAME_LENGTH, LogEntry, RunInfo, SessionInfo
+from img2tab_core.sessions.session_records import NAME_LENGTH, LogEntry, RunInfo, SessionInfo, State
 
 LARGEST_ID = 2**31 - 1  # that PostgreSQL's integer holds
 
@@ -79,7 +79,7 @@ class RunRow(Base):
     run_id: orm.Mapped[str]
     note: orm.Mapped[str]
     who: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
-    state: orm.Mapped[str] = orm.mapped_column(sa.String(20))
+    state: orm.Mapped[State] = orm.mapped_column(sa.String(20))
     reason: orm.Mapped[str]
     started: orm.Mapped[datetime]
     finished: orm.Mapped[datetime | None]
@@ -103,35 +103,40 @@ class LogRow(Base):
 
 
 def clock(db: orm.Session) -> datetime:
-    """By the one clock that all who share a database have: the server's, or this machine's for a file."""
+    """The time by the clock that all who share a database have: the server's, or this machine's for a file; in UTC."""
     if db.get_bind().dialect.name == "postgresql":
-        return db.scalar(sa.select(sa.func.clock_timestamp())).astimezone(UTC)
+        now: datetime = db.scalars(sa.select(sa.func.clock_timestamp())).one()
+        return now.astimezone(UTC)
     return datetime.now(UTC)
 
 
 def id_of(record: SessionInfo | RunInfo | int) -> int:
-    """0, which no row has, for a number that none can have."""
+    """The id of a record, or an id itself; 0, which no row has, for a number that none can have."""
     number = record if isinstance(record, int) else record.id
     return number if 0 < number <= LARGEST_ID else 0
 
 
 def find_session(db: orm.Session, number: int, *, lock: bool = False) -> SessionRow:
-    """A session's row; lock: nobody else changes the session before the transaction ends (SQLite: anything)."""
+    """A session's row; lock: nobody else changes the session before the transaction ends (SQLite: anything).
+
+    Raises Img2TabError where there is no such session.
+    """
     row = db.get(SessionRow, number, with_for_update=lock or None)
     if row is None:
-        raise Img2TabError("This session is not there any more. Choose another one.")
+        raise Img2TabError("This session is not there any more. Choose another.")
     return row
 
 
 def find_run(db: orm.Session, number: int) -> RunRow:
+    """A run's row by its id. Raises Img2TabError where there is no such run."""
     row = db.get(RunRow, number)
     if row is None:
-        raise Img2TabError("This run is not there any more: its session was deleted. Choose another one.")
+        raise Img2TabError("This run is not there any more: its session was deleted. Choose another.")
     return row
 
 
 def flush_name(db: orm.Session, name: str) -> None:
-    """Write now; the database is the one that knows whether a name is taken."""
+    """Write now: only the database knows whether a name is taken. Raises Img2TabError where it is."""
     try:
         db.flush()
     except sa.exc.IntegrityError as error:
@@ -139,6 +144,7 @@ def flush_name(db: orm.Session, name: str) -> None:
 
 
 def add_entry(db: orm.Session, session: SessionRow, who: str, what: str, now: datetime, details: dict) -> LogRow:
+    """Add a line to the log, within the transaction; who: "" for the session's owner. details: anything JSON holds."""
     entry = LogRow(
         at=now, who=who or session.owner, session_id=session.id, session_name=session.name, what=what, details=details
     )
@@ -147,6 +153,7 @@ def add_entry(db: orm.Session, session: SessionRow, who: str, what: str, now: da
 
 
 def session_info(row: SessionRow) -> SessionInfo:
+    """The record of a session's row."""
     return SessionInfo(
         id=row.id,
         name=row.name,
@@ -164,6 +171,7 @@ def session_info(row: SessionRow) -> SessionInfo:
 
 
 def run_info(row: RunRow) -> RunInfo:
+    """The record of a run's row."""
     return RunInfo(
         id=row.id,
         session=row.session_id,
@@ -184,6 +192,7 @@ def run_info(row: RunRow) -> RunInfo:
 
 
 def log_entry(row: LogRow) -> LogEntry:
+    """The record of a line of the log."""
     return LogEntry(
         id=row.id,
         at=row.at,

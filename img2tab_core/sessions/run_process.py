@@ -41,7 +41,7 @@ def started(pid: int) -> str:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
         return ""
-    return "ended" if state in "ZX" else fields[18]  # killed, its parent has not asked yet: ended
+    return "ended" if state in "ZX" else fields[18]  # killed, its parent has not collected it yet: ended
 
 
 def _is_alive(pid: int, process: str) -> bool:
@@ -51,5 +51,5 @@ def _is_alive(pid: int, process: str) -> bool:
         return False
     except PermissionError:
         pass  # somebody else's, but there
-    found = started(pid)
-    return not found or not process or found == process
+    now_started = started(pid)
+    return not now_started or not process or now_started == process

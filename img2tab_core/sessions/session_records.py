@@ -79,14 +79,17 @@ class LogEntry:
 
 
 def checked_text(value: str, what: str) -> str:
-    """Text that every database can hold."""
+    """Text that every database can hold; what: the thing, for the sentence. Raises Img2TabError for other text."""
     if not isinstance(value, str) or clean_text(value) != value:
         raise Img2TabError(f"{what} must be plain text without control characters. Type it again.")
     return value
 
 
 def checked_line(value: str, what: str, *, longest: int | None = NAME_LENGTH) -> str:
-    """One line that is not empty, its spaces tidied."""
+    """A single line that is not empty, its spaces tidied; longest: in characters, None for no limit.
+
+    Raises Img2TabError for anything else.
+    """
     value = " ".join(checked_text(value, what).split())
     if not value or not value.isprintable() or (longest is not None and len(value) > longest):
         limit = f", at most {longest} characters" if longest else ""
@@ -95,11 +98,12 @@ def checked_line(value: str, what: str, *, longest: int | None = NAME_LENGTH) ->
 
 
 def checked_who(value: str) -> str:
+    """The name of who did something; "" stays. Raises Img2TabError where it is not a single line."""
     return checked_line(value, "The name of who did it") if value else ""
 
 
 def checked_channels(excluded: object) -> list[int]:
-    """Channel indices, ascending, none twice."""
+    """Channel indices, ascending, none twice. Raises Img2TabError where they are no list of whole numbers from 0."""
     values = list(excluded) if isinstance(excluded, Sequence | frozenset | set) else None
     if values is None or isinstance(excluded, str) or not all(_is_whole(index) and index >= 0 for index in values):
         raise Img2TabError(f"Excluded channels must be a list of whole numbers of at least 0, got {excluded!r:.60}.")

@@ -1,7 +1,7 @@
 """Audit sessions in a database: named, saved, resumable, a tree of runs with notes, and a log that only grows.
 
-Every function is one transaction, safe from several threads and processes at once; only frozen records leave this
-file.
+Every function is a single transaction, safe from several threads and processes at once; only frozen records leave
+this file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -56,12 +57,12 @@ BEAT = 20.0  # seconds between heartbeats, see `Sessions.holding`
 class Sessions:
     """The sessions of one database; `who` is the session's owner wherever it is left out.
 
-    A session is named by its record or its id, a run likewise. An unknown one, and a database that cannot be used, is
-    said in one sentence.
+    A session is named by its record or its id, a run likewise. Every method raises Img2TabError where the session or
+    run is not there, or the database cannot be used.
     """
 
     def __init__(self, url: str | None = None) -> None:
-        """Open the database, make it where there is none, and bring an older one up to date."""
+        """Open the database, make it where there is none, and bring an older version up to date; see `Database`."""
         self._database = Database(url)
 
     def close(self) -> None:
@@ -73,7 +74,11 @@ class Sessions:
     def create(
         self, name: str, owner: str, table: StyleTable, target: str, sensitive: Sequence[str], notes: str = ""
     ) -> SessionInfo:
-        """A new session; sensitive: one or two other targets of the table, which form the groups."""
+        """A new session; sensitive: one or two other targets of the table, which form the groups.
+
+        Raises Img2TabError where the name is taken or no single line of 1 to 80 characters, or a label is none of the
+        table's.
+        """
         name, owner = checked_line(name, "A session's name"), checked_line(owner, "A session's owner")
         notes = checked_text(notes, "Notes")
         sensitive = [sensitive] if isinstance(sensitive, str) else list(sensitive)
@@ -119,12 +124,14 @@ class Sessions:
                 row = db.get(SessionRow, id_of(name_or_id))
             if row is None:
                 known = db.scalars(sa.select(SessionRow.name).order_by(SessionRow.changed.desc()).limit(5)).all()
-                choice = f"Choose one of: {', '.join(known)}." if known else "There is none yet: create one first."
+                choice = (
+                    f"Choose one of: {', '.join(known)}." if known else "There is none yet: create a session first."
+                )
                 raise Img2TabError(f"There is no session {name_or_id!r}. {choice}")
-            found = row.id
-        self._give_up_the_dead(found)
+            row_id = row.id
+        self._give_up_the_dead(row_id)
         with self._database.reading() as db:
-            return session_info(find_session(db, found))
+            return session_info(find_session(db, row_id))
 
     def rename(self, session: SessionInfo | int, name: str, *, who: str = "") -> SessionInfo:
         """Give a session another name."""
@@ -144,7 +151,10 @@ class Sessions:
             return session_info(row)
 
     def delete(self, session: SessionInfo | int, *, who: str = "") -> None:
-        """Remove a session and its runs; the log keeps what was done in it. Not while one of its runs is training."""
+        """Remove a session and its runs; the log keeps what was done in it.
+
+        Raises Img2TabError while any of its runs is training.
+        """
         who = checked_who(who)
         self._give_up_the_dead(id_of(session))
         with self._changing(session) as (db, row, now):
@@ -171,7 +181,11 @@ class Sessions:
         *,
         who: str = "",
     ) -> RunInfo:
-        """A run that this process trains now; parent: the run it was changed from, None for a first one."""
+        """A run that this process trains now; parent: the run it was changed from, None for a first run.
+
+        excluded: channel indices, at least 0. Raises Img2TabError where a setting is none that can be trained, or the
+        parent is of another session.
+        """
         kind, note, who = checked_line(kind, "A classifier's kind"), checked_text(note, "A note"), checked_who(who)
         channels = checked_channels(excluded)
         if not is_seed(seed):
@@ -181,7 +195,7 @@ class Sessions:
             above = None if parent is None else find_run(db, id_of(parent))
             if above is not None and above.session_id != row.id:
                 raise Img2TabError(
-                    f"A run's parent must be in the same session, got run {above.number} of another one. "
+                    f"A run's parent must be in the same session, got run {above.number} of another. "
                     f"Choose a run of {row.name!r}."
                 )
             last = db.scalar(sa.select(sa.func.max(RunRow.number)).where(RunRow.session_id == row.id))
@@ -235,8 +249,8 @@ class Sessions:
     def holding(self, run: RunInfo | int) -> Iterator[None]:
         """The body trains and ends with `finish_run`; heartbeats go on beside it.
 
-        A body that raises ends the run, as cancelled or as failed, and the exception goes on; one that ends otherwise
-        without a result has failed.
+        A body that raises ends the run, as cancelled or as failed, and the exception goes on; a body that ends without
+        a result has failed.
         """
         ended = threading.Event()
 
@@ -250,7 +264,7 @@ class Sessions:
         try:
             yield
         except (Cancelled, KeyboardInterrupt):
-            with suppress(Img2TabError):  # the first exception is the one to read
+            with suppress(Img2TabError):  # the first exception is what a person must read
                 self._end(run, "cancelled", once=True)
             raise
         except BaseException as error:
@@ -266,38 +280,44 @@ class Sessions:
     def finish_run(self, run: RunInfo | int, run_id: str, metrics: Mapping) -> RunInfo:
         """A run that is done, and current from now on; metrics: anything JSON can hold, NaN and infinity become null.
 
-        Also one that was given up as interrupted and came back after all, from a machine that slept for instance.
+        Also a run that was given up as interrupted and came back after all, from a machine that slept for instance.
+        Raises Img2TabError where it has ended already.
         """
         run_id = checked_line(run_id, "A run's id", longest=None)
         return self._end(run, "done", run_id=run_id, metrics=json_value(metrics))
 
     def fail_run(self, run: RunInfo | int, reason: str) -> RunInfo:
-        """A run whose training failed."""
+        """A run whose training failed. Raises Img2TabError where it has ended already."""
         return self._end(run, "failed", reason=reason)
 
     def cancel_run(self, run: RunInfo | int, *, who: str = "") -> RunInfo:
-        """A run whose training a person stopped."""
+        """A run whose training a person stopped. Raises Img2TabError where it has ended already."""
         return self._end(run, "cancelled", who=checked_who(who))
 
     def restore(self, session: SessionInfo | int, run: RunInfo | int, *, who: str = "") -> SessionInfo:
-        """Go back to a run that is done: it is the session's current one, and what comes next may be its child."""
+        """Go back to a run: it is the session's current run, and what comes next may be its child.
+
+        Raises Img2TabError where it is not done, or of another session.
+        """
         who = checked_who(who)
         with self._changing(session) as (db, row, now):
-            found = find_run(db, id_of(run))
-            if found.session_id != row.id or found.state != "done":
-                why = f"is {found.state}" if found.session_id == row.id else "is of another session"
-                raise Img2TabError(f"Only a run of the session that is done can be restored, run {found.number} {why}.")
-            before, row.current = row.current, found.number
-            add_entry(db, row, who, "restored", now, {"before": before, "run": found.number})
+            run_row = find_run(db, id_of(run))
+            if run_row.session_id != row.id or run_row.state != "done":
+                why = f"is {run_row.state}" if run_row.session_id == row.id else "is of another session"
+                raise Img2TabError(
+                    f"Only a run of the session that is done can be restored, run {run_row.number} {why}."
+                )
+            before, row.current = row.current, run_row.number
+            add_entry(db, row, who, "restored", now, {"before": before, "run": run_row.number})
             return session_info(row)
 
     def run(self, session: SessionInfo | int, number: int) -> RunInfo:
         """A run by its number within the session."""
-        found = {run.number: run for run in self.runs(session)}
-        if number not in found:
-            choice = f"Choose one from 1 to {len(found)}." if found else "It has none yet."
+        runs = {run.number: run for run in self.runs(session)}
+        if number not in runs:
+            choice = f"Choose one from 1 to {len(runs)}." if runs else "It has none yet."
             raise Img2TabError(f"The session has no run {number}. {choice}")
-        return found[number]
+        return runs[number]
 
     def runs(self, session: SessionInfo | int) -> tuple[RunInfo, ...]:
         """Every run in the order of the tree: each followed by its children, these by number.
@@ -318,7 +338,7 @@ class Sessions:
             return tuple(map(run_info, rows))
 
     def tree_text(self, session: SessionInfo | int) -> str:
-        """The runs as a drawn tree, one a line; the current one is marked."""
+        """The runs as a drawn tree, a line each; the current run is marked."""
         runs = self.runs(session)
         with self._database.reading() as db:
             current = find_session(db, id_of(session)).current
@@ -335,7 +355,10 @@ class Sessions:
             return tuple(map(log_entry, db.scalars(query)))
 
     def record(self, session: SessionInfo | int, who: str, what: str, details: Mapping | None = None) -> LogEntry:
-        """Add to the log; what: a few words such as "named a concept", details: anything JSON can hold."""
+        """Add to the log; what: a few words such as "named a concept", details: anything JSON can hold.
+
+        Numbers that are not finite become null.
+        """
         what, who = checked_line(what, "What was done"), checked_who(who)
         with self._database.writing() as db:
             row = find_session(db, id_of(session))
@@ -347,7 +370,7 @@ class Sessions:
 
     @contextmanager
     def _changing(self, session: SessionInfo | int) -> Iterator[tuple[orm.Session, SessionRow, datetime]]:
-        """(the transaction, the session's row, now); one at a time for each session: its row is locked."""
+        """(the transaction, the session's row, now); the row is locked: nobody else changes the session meanwhile."""
         with self._database.writing() as db:
             row = find_session(db, id_of(session), lock=True)
             row.changed = clock(db)
@@ -359,29 +382,32 @@ class Sessions:
         state: State,
         *,
         run_id: str = "",
-        metrics: dict | None = None,
+        metrics: dict[str, Any] | None = None,
         reason: str = "",
         who: str = "",
         once: bool = False,
     ) -> RunInfo:
-        """A run's end; once: one that has ended already stays as it is, instead of a sentence that says so."""
+        """A run's end; once: a run that has ended already stays as it is, instead of a sentence that says so."""
         with self._database.reading() as db:
             session = find_run(db, id_of(run)).session_id  # the session is locked before its runs, always
         with self._database.writing() as db:
             row, now = find_session(db, session, lock=True), clock(db)
-            found = find_run(db, id_of(run))
-            if found.state not in ("running", "interrupted"):
+            run_row = find_run(db, id_of(run))
+            if run_row.state not in ("running", "interrupted"):
                 if once:
-                    return run_info(found)
+                    return run_info(run_row)
                 raise Img2TabError(
-                    f"Run {found.number} has ended already, it is {found.state}. Start another one to train again."
+                    f"Run {run_row.number} has ended already, it is {run_row.state}. Start another to train again."
                 )
-            found.state, found.finished, found.reason, row.changed = state, now, clean_text(reason), now
+            run_row.state, run_row.finished, run_row.reason, row.changed = state, now, clean_text(reason), now
+            details: dict[str, Any] = {"run": run_row.number}
             if state == "done":
-                found.run_id, found.metrics, row.current = run_id, metrics, found.number
-            said = {"run_id": run_id} if state == "done" else {"reason": found.reason} if reason else {}
-            add_entry(db, row, who or found.who, f"run {state}", now, {"run": found.number} | said)
-            return run_info(found)
+                run_row.run_id, run_row.metrics, row.current = run_id, metrics or {}, run_row.number
+                details["run_id"] = run_id
+            elif reason:
+                details["reason"] = run_row.reason
+            add_entry(db, row, who or run_row.who, f"run {state}", now, details)
+            return run_info(run_row)
 
     def _give_up_the_dead(self, session: int) -> None:
         """Mark the running runs of a session whose process is gone; reads only where there is none."""

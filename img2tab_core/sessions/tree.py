@@ -11,25 +11,25 @@ from img2tab_core.sessions.session_records import RunInfo, is_number
 def branches(runs: Sequence[RunInfo]) -> list[tuple[str, RunInfo]]:
     """(the lines of a drawn tree in front of it, the run), each run followed by its children, these by number."""
     below: dict[int | None, list[RunInfo]] = {}
-    for run in sorted(runs, key=lambda run: -run.number):  # a stack gives the last one first
+    for run in sorted(runs, key=lambda run: -run.number):  # a stack gives the last first
         below.setdefault(run.parent, []).append(run)
-    found, waiting = [], [("", "", run) for run in below.get(None, [])]
+    lined, waiting = [], [("", "", run) for run in below.get(None, [])]
     while waiting:
         lines, indent, run = waiting.pop()
-        found.append((lines, run))
+        lined.append((lines, run))
         for position, child in enumerate(below.get(run.id, [])):
             corner, onward = ("└─ ", "   ") if position == 0 else ("├─ ", "│  ")
             waiting.append((indent + corner, indent + onward, child))
-    return found
+    return lined
 
 
 def drawn(runs: Sequence[RunInfo], current: int | None) -> str:
-    """The runs as a drawn tree, one a line; current: number of the one that is marked."""
+    """The runs as a drawn tree, a line each; current: number of the run that is marked."""
     return "\n".join(f"{lines}{_words(run, current)}" for lines, run in branches(runs))
 
 
 def _words(run: RunInfo, current: int | None) -> str:
-    """A run on one line."""
+    """A run on a line."""
     accuracy = run.metrics.get("accuracy")
     parts = [f"{run.number} {run.kind}", f"{len(run.excluded):,} excluded" if run.excluded else "nothing excluded"]
     parts += [f"accuracy {accuracy:.3f}"] if is_number(accuracy) else []
@@ -40,9 +40,10 @@ def _words(run: RunInfo, current: int | None) -> str:
 
 @dataclass(frozen=True)
 class Difference:
-    """What sets two runs apart; settings and metrics: name -> (of the one, of the other), metrics where both have it.
+    """What sets two runs apart.
 
-    only_one, only_other: channels that only one of the two excludes, ascending.
+    settings, metrics: name -> (of the first, of the second); settings that differ, metrics that both have. only_one,
+    only_other: channels that only the first excludes, and only the second; ascending.
     """
 
     only_one: tuple[int, ...]
@@ -51,16 +52,16 @@ class Difference:
     metrics: dict[str, tuple[float, float]]
 
 
-def difference(one: RunInfo, other: RunInfo) -> Difference:
+def difference(first: RunInfo, second: RunInfo) -> Difference:
     """What sets two runs of a session apart, for a view side by side."""
-    settings = {"classifier": (one.kind, other.kind), "seed": (one.seed, other.seed)}
+    settings = {"classifier": (first.kind, second.kind), "seed": (first.seed, second.seed)}
     return Difference(
-        only_one=tuple(sorted(set(one.excluded) - set(other.excluded))),
-        only_other=tuple(sorted(set(other.excluded) - set(one.excluded))),
+        only_one=tuple(sorted(set(first.excluded) - set(second.excluded))),
+        only_other=tuple(sorted(set(second.excluded) - set(first.excluded))),
         settings={name: pair for name, pair in settings.items() if pair[0] != pair[1]},
         metrics={
-            name: (value, other.metrics[name])
-            for name, value in one.metrics.items()
-            if is_number(value) and is_number(other.metrics.get(name))
+            name: (value, second.metrics[name])
+            for name, value in first.metrics.items()
+            if is_number(value) and is_number(second.metrics.get(name))
         },
     )

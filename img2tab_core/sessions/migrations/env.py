@@ -1,4 +1,4 @@
-"""Alembic runs this file: it takes the steps over the connection that `session_database` opened, in its transaction."""
+"""Alembic runs this file: it takes the steps over the connection that `database` opened, in its transaction."""
 
 from __future__ import annotations
 
