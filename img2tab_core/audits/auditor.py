@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -48,8 +48,11 @@ class Auditor:
                 f"The groups of an audit are formed by something else than what is predicted, got {run.target} for "
                 "both. Choose another attribute."
             )
-        found = [tables.target_of(table, name) for name in sensitive]
-        return [Groups(one.title, one.classes, table.labels[one.name].to_numpy()[rows]) for one in found]
+        attributes = [tables.target_of(table, name) for name in sensitive]
+        return [
+            Groups(attribute.title, attribute.classes, table.labels[attribute.name].to_numpy()[rows])
+            for attribute in attributes
+        ]
 
     def audit(
         self,
@@ -147,7 +150,7 @@ class Auditor:
                 decisions[side].append(self.studio.trainer.test_answers(again)[2] > STANDARD)
         rows, labels, _ = self.studio.trainer.test_answers(again)
         codes = crossed(self.groups(after, sensitive, rows)).codes
-        of_faces = paired_gaps(labels, *(np.stack(each) for each in decisions), codes)
+        of_faces = paired_gaps(labels, np.stack(decisions[0]), np.stack(decisions[1]), codes)
         return {
             name: change(
                 *values,
@@ -167,11 +170,11 @@ class Auditor:
         report = progress or silent
 
         def make() -> carriers.Carried:
-            found = carriers.carried(
+            shifts = carriers.carried(
                 table, target, sensitive, progress=lambda share: report(share, "Comparing the groups in every concept")
             )
             tables.let_go(table.psi)
-            return found
+            return shifts
 
         return self._made(("carried", table.key, target, sensitive), make)
 
@@ -235,7 +238,7 @@ class Auditor:
         """
         table = self.studio.table(run.table)
         shift = self.carried(table, run.target, sensitive).shift
-        steps = [strength * one / intervention.STRENGTHS[-1] for one in intervention.STRENGTHS]
+        steps = [strength * step / intervention.STRENGTHS[-1] for step in intervention.STRENGTHS]
         return intervention.intervene(
             run.classifier,
             table,
@@ -251,7 +254,7 @@ class Auditor:
     def checked(
         self,
         run: Run,
-        found: intervention.Intervention,
+        moved: intervention.Intervention,
         *,
         towards: int = 1,
         count: int = 8,
@@ -260,9 +263,9 @@ class Auditor:
     ) -> intervention.Checked:
         """The same edit of a sample of faces through pictures: drawn, encoded again, and read by a probe."""
         table = self.studio.table(run.table)
-        reads = self._made(("probe", table.key, found.sensitive), lambda: linear_probe.probe(table, found.sensitive))
+        reads = self._made(("probe", table.key, moved.sensitive), lambda: linear_probe.probe(table, moved.sensitive))
         return intervention.checked(
-            found,
+            moved,
             table,
             self.studio.backbone(table.backbone),
             reads.read,
@@ -315,4 +318,4 @@ class Auditor:
         with self.studio.trainer.making(("audit", key)):
             if key not in self._kept:
                 self._kept[key] = make()
-            return self._kept[key]
+            return cast(T, self._kept[key])  # a key names what is made, and so its type

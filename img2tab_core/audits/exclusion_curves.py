@@ -177,7 +177,7 @@ def _measured(classes: np.ndarray, decisions: np.ndarray, groups: np.ndarray) ->
 
 def _check_apart(*rows: np.ndarray) -> None:
     """Rows that a curve is trained on, chosen by and quoted on."""
-    if any(np.isin(one, other).any() for one, other in itertools.combinations(rows, 2)):
+    if any(np.isin(some, others).any() for some, others in itertools.combinations(rows, 2)):
         raise Img2TabError(
             "A curve must be trained on, chosen by and quoted on other faces each, got some twice. Give other rows."
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
@@ -47,16 +46,16 @@ def crossed(groups: Sequence[Groups]) -> Groups:
         raise Img2TabError(f"Groups must be formed by one or two attributes, got {len(groups)}. Choose one or two.")
     if len(groups) == 1:
         return groups[0]
-    one, other = groups
-    if one.codes.shape != other.codes.shape:
+    left, right = groups
+    if left.codes.shape != right.codes.shape:
         raise Img2TabError(
-            f"Both attributes must be known for the same faces, got {len(one.codes):,} and {len(other.codes):,}."
+            f"Both attributes must be known for the same faces, got {len(left.codes):,} and {len(right.codes):,}."
         )
-    known = (one.codes >= 0) & (other.codes >= 0)
+    known = (left.codes >= 0) & (right.codes >= 0)
     return Groups(
-        f"{one.attribute} × {other.attribute}",
-        tuple(f"{first}, {second}" for first in one.names for second in other.names),
-        np.where(known, one.codes * len(other.names) + other.codes, -1),
+        f"{left.attribute} × {right.attribute}",
+        tuple(f"{first}, {second}" for first in left.names for second in right.names),
+        np.where(known, left.codes * len(right.names) + right.codes, -1),
     )
 
 
@@ -122,12 +121,11 @@ def faces_in(part: slice) -> int:
 
 def _cuts(names: tuple[str, ...], thresholds: Thresholds) -> dict[str, float]:
     """Group name -> its threshold."""
-    if isinstance(thresholds, Real):
-        thresholds = dict.fromkeys(names, float(thresholds))
-    if set(thresholds) != set(names):
+    cuts = thresholds if isinstance(thresholds, Mapping) else dict.fromkeys(names, float(thresholds))
+    if set(cuts) != set(names):
         raise Img2TabError(
-            f"There must be a threshold for each of {'; '.join(names)}, got {'; '.join(thresholds) or 'none'}."
+            f"There must be a threshold for each of {'; '.join(names)}, got {'; '.join(cuts) or 'none'}."
         )
-    if not all(0 <= cut <= 1 for cut in thresholds.values()):
-        raise Img2TabError(f"Thresholds must be between 0 and 1, got {list(thresholds.values())}.")
-    return {name: float(thresholds[name]) for name in names}
+    if not all(0 <= cut <= 1 for cut in cuts.values()):
+        raise Img2TabError(f"Thresholds must be between 0 and 1, got {list(cuts.values())}.")
+    return {name: float(cuts[name]) for name in names}

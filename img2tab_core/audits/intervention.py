@@ -33,8 +33,11 @@ class Predictor(Protocol):
 class Backbone(Protocol):
     """A generator with its encoder, see img2tab_core.backbone."""
 
-    generator: rendering.Generator
-    layout: StyleLayout
+    @property
+    def generator(self) -> rendering.Generator: ...
+
+    @property
+    def layout(self) -> StyleLayout: ...
 
     def invert(self, faces: np.ndarray) -> np.ndarray: ...
 
@@ -114,9 +117,9 @@ class Intervention:
 
     def of(self, towards: int, group: int) -> Moved:
         """One direction and group."""
-        for one in self.by:
-            if (one.towards, one.group) == (towards, group):
-                return one
+        for moved in self.by:
+            if (moved.towards, moved.group) == (towards, group):
+                return moved
         raise Img2TabError(f"No faces of group {group} were moved towards group {towards}. Choose 0 or 1 for both.")
 
     def edited(self, codes: np.ndarray, *, towards: int, strength: float | None = None) -> np.ndarray:
@@ -154,7 +157,7 @@ def intervene(
     shift = np.asarray(shift, np.float64)
     width = table.psi.shape[1]
     chosen = _chosen(shift, width, channels, count)
-    strengths = tuple(sorted(float(one) for one in strengths))
+    strengths = tuple(sorted(float(strength) for strength in strengths))
     if not strengths or not (0 < strengths[0] and np.isfinite(strengths[-1])):
         raise Img2TabError(f"Strengths must be numbers above 0, at least one, got {list(strengths)}.")
     rows = table.rows("test") if rows is None else np.asarray(rows, np.int64)
@@ -181,6 +184,12 @@ def intervene(
         report(part.stop / len(rows), f"{part.stop:,} of {len(rows):,} faces moved")
     flips = (tried > threshold) != (before > threshold)  # (2, strengths, n)
     at = np.where(flips.any(axis=1), np.array(strengths)[flips.argmax(axis=1)], np.nan)
+
+    def flipping(towards: int) -> tuple[Flip, ...]:
+        return _first(
+            table, towards, rows, groups, before, tried[towards], at[towards], strengths, chosen, steps, first
+        )
+
     return Intervention(
         sensitive=sensitive,
         channels=tuple(map(int, chosen)),
@@ -199,10 +208,7 @@ def intervene(
             for group in (0, 1)
             if (groups == group).any()
         ),
-        first=tuple(
-            _first(table, towards, rows, groups, before, tried[towards], at[towards], strengths, chosen, steps, first)
-            for towards in (0, 1)
-        ),
+        first=(flipping(0), flipping(1)),
     )
 
 
@@ -232,7 +238,7 @@ class Checked:
 
 
 def checked(
-    found: Intervention,
+    moved: Intervention,
     table: StyleTable,
     backbone: Backbone,
     read: Callable[[np.ndarray], np.ndarray],
@@ -252,12 +258,12 @@ def checked(
     """
     if towards not in (0, 1) or count < 1:
         raise Img2TabError(f"A check needs a group 0 or 1 and at least one face, got {towards} and {count}.")
-    able = found.rows[found.groups != towards]
+    able = moved.rows[moved.groups != towards]
     if not len(able):
         raise Img2TabError(f"There are no faces to move towards group {towards}. Choose the other group.")
     rows = np.sort(np.random.default_rng(seed).choice(able, min(count, len(able)), replace=False))
     plain = table.psi[rows]  # (n, D)
-    codes = np.stack([plain, found.edited(plain, towards=towards)])  # (2, n, D)
+    codes = np.stack([plain, moved.edited(plain, towards=towards)])  # (2, n, D)
     flat = codes.reshape(-1, codes.shape[2])
     pictures, again, size = [], np.empty_like(flat), backbone.fitting(size)
     for number, values in enumerate(flat):
@@ -274,15 +280,17 @@ def checked(
         if model is None
         else (read_only(model.predict_proba(values)[:, 1].reshape(shape)) for values in (flat, again))
     )
-    coded, seen = (estimate((values[1] - values[0]).tolist()) for values in (reading, reading_again))
-    kept = seen.mean / coded.mean if coded.mean else 0.0
+    changes = [values[1] - values[0] for values in (reading, reading_again)]  # each (n,)
+    coded, seen = (estimate(change.tolist()) for change in changes)
+    by_codes, by_pictures = (float(change.mean()) for change in changes)
+    kept = by_pictures / by_codes if by_codes else 0.0
     sentence = (
-        f"On {len(rows)} faces the edit moved the reading of {tables.target_of(table, found.sensitive).title.lower()} "
-        f"by {_signed(coded.mean)}; drawn and encoded again, by {_signed(seen.mean)} ({100 * kept:.0f} % of it)."
+        f"On {len(rows)} faces the edit moved the reading of {tables.target_of(table, moved.sensitive).title.lower()} "
+        f"by {_signed(by_codes)}; drawn and encoded again, by {_signed(by_pictures)} ({100 * kept:.0f} % of it)."
     )
     return Checked(
         towards,
-        found.strength,
+        moved.strength,
         read_only(rows),
         read_only(reading),
         read_only(reading_again),

@@ -73,8 +73,8 @@ def write_report(
     tables, exclusions = _csv(findings), _json(findings)
     folder, file = html.with_name(f"{html.stem}-tables"), keep_card(findings.info, card)
     clear(folder, [f"{name}.csv" for name in NAMES if name not in tables])  # of an earlier report that had more
-    for name, one in tables.items():
-        write_text(folder / f"{name}.csv", one)
+    for name, content in tables.items():
+        write_text(folder / f"{name}.csv", content)
     write_text(folder / closing_chapters.EXCLUSIONS, exclusions)
     write_text(html, _page(findings, tables, exclusions, card))
     return Written(html, tuple(folder / f"{name}.csv" for name in tables), folder / closing_chapters.EXCLUSIONS, file)
@@ -99,7 +99,7 @@ def report_html(
 
 def _csv(findings: Findings) -> dict[str, str]:
     """Name of a table -> the text of its CSV file."""
-    return {name: csv(one) for name, one in sheets(findings).items()}
+    return {name: csv(sheet) for name, sheet in sheets(findings).items()}
 
 
 def _json(findings: Findings) -> str:
@@ -108,7 +108,9 @@ def _json(findings: Findings) -> str:
 
 def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str) -> str:
     """The whole page, which carries the texts of its files."""
-    files = {name: page.file_link(f"{name}.csv", one, "text/csv", f"{name}.csv") for name, one in tables.items()}
+    files = {
+        name: page.file_link(f"{name}.csv", content, "text/csv", f"{name}.csv") for name, content in tables.items()
+    }
     files[closing_chapters.EXCLUSIONS] = page.file_link(
         closing_chapters.EXCLUSIONS, exclusions, "application/json", closing_chapters.EXCLUSIONS
     )
