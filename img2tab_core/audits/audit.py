@@ -46,6 +46,8 @@ def audit(
 
     A metric that cannot be measured in a group is None with a reason; a gap is then over the groups that have it, and
     its note names the others. progress: a share that only grows and a text; cancelled: once true, Cancelled is raised.
+    Raises Img2TabError where labels, probabilities, groups or thresholds do not go together, or no face has both a
+    label and a group.
     """
     if not isinstance(repeats, Integral) or repeats < 40:
         raise Img2TabError(f"A 95 % interval needs at least 40 resamples, got {repeats}. Use 1000.")
@@ -86,7 +88,7 @@ def audit(
 
 @dataclass(frozen=True, eq=False)
 class _Points:
-    """What MetricFrame found; NaN where there is nothing to measure. values: one dict per group."""
+    """What MetricFrame measures; NaN where there is nothing to measure. values: one dict per group."""
 
     overall: dict[str, float]
     values: list[dict[str, float]]

@@ -78,7 +78,7 @@ class Audit:
     seed: int
 
     def group(self, name: str) -> GroupAudit:
-        """The group of this name."""
+        """The group of this name, or everyone; raises Img2TabError where there is none."""
         for group in (*self.by_group, self.overall):
             if group.name == name:
                 return group
@@ -90,7 +90,7 @@ class Audit:
 
     @classmethod
     def from_json(cls, stored: dict) -> Audit:
-        """What `to_json` gave, as it was."""
+        """What `to_json` gave, as it was; raises Img2TabError where it is something else."""
         try:
             return cls(
                 **stored

@@ -41,7 +41,10 @@ class Auditor:
     # --- groups and gaps -----------------------------------------------------------------------
 
     def groups(self, run: Run, sensitive: Sequence[str], rows: np.ndarray) -> list[Groups]:
-        """The groups that one or two other targets of the run's table form among these rows."""
+        """The groups that one or two other targets of the run's table form among these rows, int64 (n,).
+
+        Raises Img2TabError where the run's own target is among them, or the table has no such target.
+        """
         table = self.studio.table(run.table)
         if run.target in sensitive:
             raise Img2TabError(
@@ -62,7 +65,7 @@ class Auditor:
         thresholds: Thresholds = STANDARD,
         repeats: int = 1000,
     ) -> Audit:
-        """What a run does to each group of the test faces, and how far apart the groups are."""
+        """What a run does to each group of the test faces, and how far apart the groups are; as `audit.audit`."""
         rows, labels, probability = self.studio.trainer.test_answers(run)
         return audit.audit(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats

@@ -25,7 +25,10 @@ def resampled(
     report: Callable[[float, str], None],
     cancelled: Callable[[], bool] | None,
 ) -> list[dict[str, np.ndarray]]:
-    """Every metric of every resample, for each group and last for everyone; float64 (repeats,), NaN where undefined."""
+    """Every metric of every resample, for each group and last for everyone; float64 (repeats,), NaN where undefined.
+
+    Raises Cancelled once `cancelled` says so.
+    """
     rng, n = np.random.default_rng(seed), len(faces.labels)
     whole = slice(0, n)
     counted = [_Counted(faces, part) for part in (*faces.parts, whole)]

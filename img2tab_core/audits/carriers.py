@@ -130,6 +130,8 @@ def suggest(shifts: Carried, *, threshold: float = THRESHOLD, ratio: float = RAT
     ones. The threshold may lie below what chance makes of a shift: what is left is then what differs least, for the
     most it says about the target. Rankings by the ratio or the difference of the two distances alone closed less of a
     gap at every count: what tells the target's classes apart well does not become harmless by that.
+
+    Raises Img2TabError where the threshold or the ratio is no finite number of at least 0.
     """
     for name, value in (("threshold", threshold), ("ratio", ratio)):
         if not (np.isfinite(value) and value >= 0):

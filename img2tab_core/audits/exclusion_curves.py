@@ -157,7 +157,10 @@ def exclusion_curve(
 
 
 def joined(curves: Sequence[ExclusionCurve]) -> ExclusionCurve:
-    """Curves over the same counts, such as of several samples of training faces, as one with all their trials."""
+    """Curves over the same counts, such as of several samples of training faces, as one with all their trials.
+
+    Raises Img2TabError where there is none, or their counts differ.
+    """
     if not curves or len({tuple(point.count for point in curve.points) for curve in curves}) != 1:
         raise Img2TabError("Curves to join must be of the same counts, and there must be one. Compute them again.")
     points = tuple(

@@ -19,7 +19,8 @@ Thresholds = float | Mapping[str, float]
 class Groups:
     """One sensitive attribute: its title, the names of its groups, and each face's.
 
-    codes: (n,) whole numbers, the position of a face's group among the names, -1 where it is unknown.
+    codes: int64 (n,), the position of a face's group among the names, -1 where it is unknown. Making one raises
+    Img2TabError where a code is no such position or two groups have one name.
     """
 
     attribute: str
@@ -41,7 +42,10 @@ class Groups:
 
 
 def crossed(groups: Sequence[Groups]) -> Groups:
-    """One attribute as it is, or two as one whose groups are all pairs: "perceived male, perceived young"."""
+    """One attribute as it is, or two as one whose groups are all pairs: "perceived male, perceived young".
+
+    Raises Img2TabError where there are more or none, or they are not of equally many faces.
+    """
     if len(groups) not in (1, 2):
         raise Img2TabError(f"Groups must be formed by one or two attributes, got {len(groups)}. Choose one or two.")
     if len(groups) == 1:
@@ -78,7 +82,10 @@ class Faces:
 
 
 def faces_of(labels: np.ndarray, probability: np.ndarray, groups: Sequence[Groups], thresholds: Thresholds) -> Faces:
-    """Check everything once; the only check of the arguments."""
+    """The faces of an audit, see `audit.audit` for the arguments; this is where they are checked, once.
+
+    Raises Img2TabError where they do not go together, or no face has both a label and a group.
+    """
     formed = crossed(groups)
     labels, probability, codes = np.asarray(labels), np.asarray(probability, np.float64), formed.codes
     if labels.ndim != 1 or not labels.shape == probability.shape == codes.shape:

@@ -116,7 +116,7 @@ class Intervention:
         return self.strengths[-1]
 
     def of(self, towards: int, group: int) -> Moved:
-        """One direction and group."""
+        """One direction and group; raises Img2TabError where no face is in it."""
         for moved in self.by:
             if (moved.towards, moved.group) == (towards, group):
                 return moved
@@ -151,7 +151,8 @@ def intervene(
     as `carriers.carried(...).shift`), else the edit moves the target as well where the two go together. channels: those
     to move, such as one or a family; None for the `count` with the largest shifts. rows: (n,) row numbers, None for
     all test faces; faces of an unknown group are left out. strengths: multiples of the shift, above 0. A face's
-    decision is class 1 where its probability is above `threshold`.
+    decision is class 1 where its probability is above `threshold`. Raises Img2TabError where channels, strengths or
+    shifts are not usable or no face's group is known; Cancelled once `cancelled` says so.
     """
     tables.target_of(table, sensitive)
     shift = np.asarray(shift, np.float64)
@@ -254,7 +255,8 @@ def checked(
     """Draw `count` faces of the other group as they are and moved, encode the pictures, and read the attribute again.
 
     read: style codes (n, D) -> (n,), higher for group 1, such as `linear_probe.Probe.read`. The unedited face goes
-    through the same rendering and encoding, so that what these alone do is no part of the change.
+    through the same rendering and encoding, so that what these alone do is no part of the change. Raises Img2TabError
+    where there is no face to move; Cancelled once `cancelled` says so.
     """
     if towards not in (0, 1) or count < 1:
         raise Img2TabError(f"A check needs a group 0 or 1 and at least one face, got {towards} and {count}.")

@@ -31,7 +31,7 @@ class Probe:
     offset: float
 
     def read(self, codes: np.ndarray) -> np.ndarray:
-        """codes: (n, D) style units -> float64 (n,)."""
+        """codes: float (n, D), style units -> float64 (n,); raises Img2TabError for another width."""
         codes = np.asarray(codes)
         if codes.ndim != 2 or codes.shape[1] != len(self.weights):
             raise Img2TabError(f"Style codes must have shape (faces, {len(self.weights)}), got {codes.shape}.")

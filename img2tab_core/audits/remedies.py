@@ -139,7 +139,7 @@ class Own:
 
 @dataclass(frozen=True)
 class Trial:
-    """One remedy with one seed, on the test faces; gaps as in `gaps.GAPS`, seconds of training and predicting."""
+    """One remedy with one seed, on the test faces; gaps as in `metrics.GAPS`, seconds of training and predicting."""
 
     seed: int
     accuracy: float
@@ -194,7 +194,7 @@ class Remedies:
     versions: dict[str, str] = field(default_factory=dict)
 
     def outcome(self, remedy: str) -> Outcome:
-        """The outcome of a remedy by its word; ours by its title."""
+        """The outcome of a remedy by its word, ours by its title; raises Img2TabError where there is none."""
         for outcome in self.outcomes:
             if outcome.remedy == remedy:
                 return outcome
@@ -244,7 +244,7 @@ class Remedies:
 
     @classmethod
     def from_json(cls, stored: dict) -> Remedies:
-        """What `to_json` gave, as it was."""
+        """What `to_json` gave, as it was; raises Img2TabError where it is something else."""
         try:
             outcomes = tuple(
                 Outcome(
@@ -308,7 +308,8 @@ def compare_remedies(
     between the classes of that seed's training faces (of those left, where channels are excluded).
 
     Accuracy and gaps are of answers, at the threshold 0.5 but for ThresholdOptimizer. A remedy that fails is listed
-    with its reason. progress: a share that only grows and a text; cancelled: once true, Cancelled is raised.
+    with its reason. progress: a share that only grows and a text; cancelled: once true, Cancelled is raised. Raises
+    Img2TabError where the arguments do not go together or the test faces lack a class or a second group.
     """
     codes, labels = np.asarray(codes), np.asarray(labels)
     remedies = tuple(dict.fromkeys((NOTHING, *remedies)))  # all are measured against it
@@ -393,7 +394,10 @@ def excluding(excluded: Collection[int], *, title: str = "Ours: exclusion", how:
 
 
 def without(task: Task, excluded: Collection[int]) -> np.ndarray:
-    """Probabilities of class 1 of the test faces by the shared classifier, trained without these channels; (m,)."""
+    """Probabilities of class 1 of the test faces by the shared classifier, trained without these channels; (m,).
+
+    Raises Img2TabError where no channel is left.
+    """
     left = task.ranking[~np.isin(task.ranking, list(excluded))][: task.columns]
     if not len(left):
         raise Img2TabError(f"At least one channel must remain, got {len(set(excluded))} excluded. Exclude fewer.")

@@ -54,6 +54,7 @@ class Family:
 
     @property
     def size(self) -> int:
+        """How many channels go together."""
         return len(self.members)
 
 
@@ -65,7 +66,7 @@ class Families:
     method: str
 
     def of(self, index: int) -> Family:
-        """The family that a channel belongs to."""
+        """The family that a channel belongs to; raises Img2TabError for a channel of another backbone."""
         for family in self.families:
             if index in family.members:
                 return family
@@ -73,7 +74,7 @@ class Families:
 
 
 def took_over(before: np.ndarray, after: np.ndarray, *, count: int = 20) -> TookOver:
-    """Importances (D,) before and after a retrain -> whose grew, up to `count`."""
+    """Importances (D,) before and after a retrain -> whose grew, up to `count`; raises Img2TabError for other shapes."""
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
     if before.shape != after.shape or before.ndim != 1:
         raise Img2TabError(
@@ -122,7 +123,8 @@ def families(
 ) -> Families:
     """Channels grouped by average linkage on 1 - |correlation|, joined while the mean |correlation| is at `likeness`.
 
-    rows: (n,) row numbers, None for training faces; of more than 1,000 so many are sampled.
+    rows: (n,) row numbers, None for training faces; of more than 1,000 so many are sampled. Raises Img2TabError where
+    likeness is not above 0 and at most 1.
     """
     if not 0 < likeness <= 1:
         raise Img2TabError(f"likeness must be above 0 and at most 1, got {likeness}.")

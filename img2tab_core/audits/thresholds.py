@@ -89,7 +89,8 @@ def threshold_cost(
 ) -> ThresholdCost:
     """What thresholds cost: accuracy, selection rate and gaps over a grid, and of the chosen ones against 0.5.
 
-    Arguments as for `audits.audit`. Fast enough to follow a slider.
+    Arguments as for `audits.audit`; grid: thresholds in [0, 1]. Fast enough to follow a slider. Raises Img2TabError as
+    `audits.audit` does, and where the grid is empty or leaves [0, 1].
     """
     faces = faces_of(labels, probability, groups, thresholds)
     grid = tuple(float(cut) for cut in grid)

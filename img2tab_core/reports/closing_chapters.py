@@ -17,6 +17,7 @@ LONGEST = 180  # letters of the log's details
 
 
 def log(findings: Findings, files: Files) -> Chapter:
+    """Who did what in the session."""
     rows = [[when(minute(entry.at)), when(entry.who), sentence(entry.what), _details(entry)] for entry in findings.log]
     return chapter(
         "log",
@@ -55,6 +56,7 @@ def _details(entry: LogEntry) -> str:
 
 
 def limits(findings: Findings, files: Files) -> Chapter:
+    """What the numbers do not say, and the licences of the face models."""
     generated, done = not findings.origin, sum(run.state == "done" for _, run in findings.tree)
     limitations = [
         "Labels are perceived: they say what people or networks see in a picture, not who somebody is, what somebody "
@@ -91,6 +93,7 @@ def limits(findings: Findings, files: Files) -> Chapter:
 
 
 def versions(findings: Findings, files: Files) -> Chapter:
+    """All that another person needs to repeat the report."""
     session, info = findings.session, findings.info
     seeds = [f"{info.seed} of the run", f"{findings.now.audit.seed} of the resamples"]
     if findings.answer is not None:

@@ -63,6 +63,7 @@ class Scale:
         return 2 + 96 * (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
 
     def x(self, value: float) -> str:
+        """`at`, as SVG has it."""
         return f"{self.at(value):.2f}%"
 
 

@@ -55,6 +55,7 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def audited(findings: Findings, files: Files) -> Chapter:
+    """Every metric of every group of the current run."""
     audit = findings.now.audit
     groups = (*audit.by_group, audit.overall)
     rows: list[list[Child]] = [
@@ -106,6 +107,7 @@ def _notes(groups: Sequence[GroupAudit]) -> Markup | None:
 
 
 def gaps(findings: Findings, files: Files) -> Chapter:
+    """The gaps of both runs, and what their difference is beyond: the faces, the seeds."""
     audit, before = findings.now.audit, findings.before
     parts: list[Child] = []
     if before is None:
@@ -259,6 +261,7 @@ def _over_seeds(findings: Findings, files: Files) -> list[Child]:
 
 
 def excluded(findings: Findings, files: Files) -> Chapter:
+    """What the current run was trained without, why, and some of it in pictures."""
     info, width = findings.info, findings.table.layout.total
     if not info.excluded:
         return chapter(
@@ -402,6 +405,7 @@ def _concept_card(findings: Findings, item: Concept) -> Markup:
 
 
 def stands_in(findings: Findings, files: Files) -> Chapter:
+    """What can still be read of the attributes, who took over, and what goes with what was excluded."""
     parts: list[Child] = [text(_reading(findings, about)) for about in findings.sensitive]
     layout, names = findings.table.layout, findings.names
     if findings.before is None:
@@ -490,6 +494,7 @@ def _reading(findings: Findings, about: Target) -> Child:
 
 
 def moved(findings: Findings, files: Files) -> Chapter:
+    """Which decisions flip when only the concepts of an attribute are moved."""
     parts: list[Child] = [
         text(
             "Only the concepts that carry an attribute are moved, everything else of a face is kept: how many "

@@ -49,6 +49,7 @@ def header(findings: Findings) -> Markup:
 
 
 def in_short(findings: Findings, files: Files) -> Chapter:
+    """What a reader with one minute should know."""
     audit, info = findings.now.audit, findings.info
     groups = listed([f"{group.name} ({group.count:,})" for group in audit.by_group])
     parts = [
@@ -153,11 +154,13 @@ def _tile(before: Measure | None, now: Measure) -> tuple[str, str]:
 
 
 def question(findings: Findings, files: Files) -> Chapter:
+    """The notes of the session."""
     notes = paragraphs(findings.session.notes)
     return chapter("question", "The question", notes or text("The session has no notes that say what is asked."))
 
 
 def data(findings: Findings, files: Files) -> Chapter:
+    """The table, its groups, and how the labels were made."""
     session, audit = findings.session, findings.now.audit
     faces = {group.name: group for group in audit.by_group}
     rows = []
@@ -214,6 +217,7 @@ def _origin(findings: Findings) -> str:
 
 
 def model(findings: Findings, files: Files) -> Chapter:
+    """The classifier of the current run and its settings."""
     info, run = findings.info, findings.now.run
     kind = kinds.KINDS.get(info.kind)
     library = ", ".join(f"{name} {number}" for name, number in findings.trained_with.items())
@@ -249,6 +253,7 @@ def _channels(used: int, left: int) -> str:
 
 
 def tree(findings: Findings, files: Files) -> Chapter:
+    """All runs of the session, each below the run it was changed from."""
     numbers = {run.id: run.number for _, run in findings.tree}
     rows = [
         [

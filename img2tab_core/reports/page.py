@@ -70,10 +70,12 @@ def document(title: str, header: Markup, chapters: Sequence[Chapter], footer: Ma
 
 
 def text(*parts: Child, kind: str | None = None) -> Markup:
+    """A paragraph; kind: its class in the style sheet."""
     return element("p", parts, class_=kind)
 
 
 def bullets(items: Sequence[Child]) -> Markup:
+    """A list without numbers."""
     return element("ul", [element("li", item) for item in items])
 
 
@@ -134,6 +136,7 @@ def table(
 
 
 def figure(content: Child, caption: Child, *, kind: str = "plot") -> Markup:
+    """A figure with what is said below it; kind: its class in the style sheet."""
     return element("figure", content, element("figcaption", caption), class_=kind)
 
 

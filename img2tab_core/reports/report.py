@@ -65,7 +65,8 @@ def write_report(
     """Write the report of a session: the page, a folder of CSV files beside it, and the card beside the classifier.
 
     The page needs neither of the others: it carries them. The folder is named after it, `<stem>-tables`. The session's
-    current run must be done and have its model here.
+    current run must be done and have its model here. Raises Img2TabError where that is not so or a file cannot be
+    written; Cancelled once `cancelled` says so, and then nothing was written.
     """
     check_page(html)
     findings = gather(runs, session, progress=progress, cancelled=cancelled)
@@ -129,7 +130,10 @@ def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str
 
 
 def check_page(file: Path) -> None:
-    """Whether a page can be written there, asked before the minutes that lead to it; its folder is made."""
+    """Whether a page can be written there, asked before the minutes that lead to it; its folder is made.
+
+    Raises Img2TabError where none can be written.
+    """
     if file.suffix.lower() not in (".html", ".htm"):
         raise Img2TabError(f"A report is an HTML file, its name must end in .html, got {file.name or file}.")
     if file.is_dir():
@@ -143,7 +147,7 @@ def check_page(file: Path) -> None:
 
 
 def clear(folder: Path, names: Collection[str]) -> None:
-    """Remove these files of a folder, those that are there."""
+    """Remove these files of a folder, those that are there; raises Img2TabError where one cannot be removed."""
     try:
         for name in names:
             (folder / name).unlink(missing_ok=True)
