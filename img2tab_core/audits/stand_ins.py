@@ -74,7 +74,10 @@ class Families:
 
 
 def took_over(before: np.ndarray, after: np.ndarray, *, count: int = 20) -> TookOver:
-    """Importances (D,) before and after a retrain -> whose grew, up to `count`; raises Img2TabError for other shapes."""
+    """Importances (D,) before and after a retrain -> whose grew, up to `count`.
+
+    Raises Img2TabError where they are not of the same channels.
+    """
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
     if before.shape != after.shape or before.ndim != 1:
         raise Img2TabError(
