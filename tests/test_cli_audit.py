@@ -40,7 +40,11 @@ def said(*words) -> str:
 
 
 def as_json(*words) -> dict:
-    return json.loads(said(*words, "--json"))
+    return json.loads(said(*words, "--json"), parse_constant=_no_number)
+
+
+def _no_number(word):
+    raise AssertionError(f"{word} is not JSON")
 
 
 @pytest.fixture(scope="module")

@@ -143,7 +143,10 @@ def test_a_suggestion_excludes_what_is_above_the_threshold_largest_first_and_say
     assert np.all(np.diff(np.abs(found.shift[list(suggestion.excluded)])) <= 0)
     assert suggestion.kept == D - 3
     assert "within the classes of the target, by more than 0.5 standard deviations" in suggestion.rule
-    assert "3 of 40 channels" in suggestion.rule and "none that the exclusion is judged on" in suggestion.rule
+    assert (
+        "3 of 40 channels" in suggestion.rule
+        and "none of the test split nor of the validation split" in suggestion.rule
+    )
 
 
 def _carried(shift, target_shift):

@@ -86,7 +86,7 @@ def test_a_running_trainer_sees_a_table_that_was_replaced_and_a_run_of_the_old_o
     after = door.table("toy")
     assert (len(before.labels), len(after.labels), after.key) == (200, 100, "of 100 faces")
     for question in (door.scores, door.test_answers):
-        with pytest.raises(Img2TabError, match="was replaced after this classifier was trained on it. Reload"):
+        with pytest.raises(Img2TabError, match=r"was replaced after this classifier was trained on it. Reload"):
             question(old)
     assert len(door.test_answers(door.train(after, "kind", kind="logistic"))[0]) == len(after.rows("test"))
     shutil.rmtree(files.home() / "tables" / "toy")

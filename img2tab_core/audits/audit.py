@@ -46,6 +46,8 @@ def audit(
 
     A metric that cannot be measured in a group is None with a reason; a gap is then over the groups that have it, and
     its note names the others. progress: a share that only grows and a text; cancelled: once true, Cancelled is raised.
+    Raises Img2TabError where labels, probabilities, groups or thresholds do not go together, or no face has both a
+    label and a group.
     """
     if not isinstance(repeats, Integral) or repeats < 40:
         raise Img2TabError(f"A 95 % interval needs at least 40 resamples, got {repeats}. Use 1000.")
@@ -69,7 +71,7 @@ def audit(
     )
     report(1.0, "Audited")
     return Audit(
-        attributes=tuple(one.attribute for one in groups),
+        attributes=tuple(attribute.attribute for attribute in groups),
         faces=len(faces.labels),
         unlabelled=faces.unlabelled,
         ungrouped=faces.ungrouped,
@@ -86,7 +88,7 @@ def audit(
 
 @dataclass(frozen=True, eq=False)
 class _Points:
-    """What MetricFrame found; NaN where there is nothing to measure. values: one dict per group."""
+    """What MetricFrame measures; NaN where there is nothing to measure. values: one dict per group."""
 
     overall: dict[str, float]
     values: list[dict[str, float]]
@@ -101,9 +103,9 @@ def _where(needed: Callable[[np.ndarray, np.ndarray], bool], metric: Callable) -
 _OF_DECISIONS = {
     "accuracy": accuracy_score,
     "selection_rate": selection_rate,
-    "true_positive_rate": _where(lambda y, said: (y == 1).any(), true_positive_rate),
-    "false_positive_rate": _where(lambda y, said: (y == 0).any(), false_positive_rate),
-    "precision": _where(lambda y, said: (said == 1).any(), precision_score),
+    "true_positive_rate": _where(lambda y, decided: (y == 1).any(), true_positive_rate),
+    "false_positive_rate": _where(lambda y, decided: (y == 0).any(), false_positive_rate),
+    "precision": _where(lambda y, decided: (decided == 1).any(), precision_score),
 }
 _OF_PROBABILITIES = {
     "auc": _where(lambda y, p: 0 < y.sum() < len(y), roc_auc_score),
@@ -115,10 +117,10 @@ def _points(faces: Faces) -> _Points:
     codes = np.repeat(np.arange(len(faces.names)), [faces_in(part) for part in faces.parts])
     group = pd.Series(codes, name="group")
     frames = [
-        MetricFrame(metrics=metrics, y_true=faces.labels, y_pred=said, sensitive_features=group)
-        for metrics, said in ((_OF_DECISIONS, faces.decisions), (_OF_PROBABILITIES, faces.probability))
+        MetricFrame(metrics=metrics, y_true=faces.labels, y_pred=predicted, sensitive_features=group)
+        for metrics, predicted in ((_OF_DECISIONS, faces.decisions), (_OF_PROBABILITIES, faces.probability))
     ]
-    found = pd.concat([frame.by_group for frame in frames], axis=1).astype(np.float64)  # a group without faces: no row
+    rows = pd.concat([frame.by_group for frame in frames], axis=1).astype(np.float64)  # a group without faces: no row
     overall = pd.concat([frame.overall for frame in frames]).astype(np.float64)
     far = frames[0].difference(method="between_groups")
     gaps = {name: max(float(far[rate]) for rate in rates) for name, rates in RATES_OF_GAP.items()}
@@ -126,7 +128,7 @@ def _points(faces: Faces) -> _Points:
     empty = dict.fromkeys(METRICS, np.nan)
     return _Points(
         {name: float(overall[name]) for name in METRICS},
-        [found.loc[code].to_dict() if code in found.index else empty for code in range(len(faces.names))],
+        [rows.loc[code].to_dict() if code in rows.index else empty for code in range(len(faces.names))],
         gaps,
     )
 

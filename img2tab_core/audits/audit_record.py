@@ -78,11 +78,11 @@ class Audit:
     seed: int
 
     def group(self, name: str) -> GroupAudit:
-        """The group of this name."""
-        for one in (*self.by_group, self.overall):
-            if one.name == name:
-                return one
-        raise Img2TabError(f"A group must be one of {'; '.join(one.name for one in self.by_group)}, got {name!r}.")
+        """The group of this name, or everyone; raises Img2TabError where there is none."""
+        for group in (*self.by_group, self.overall):
+            if group.name == name:
+                return group
+        raise Img2TabError(f"A group must be one of {'; '.join(group.name for group in self.by_group)}, got {name!r}.")
 
     def to_json(self) -> dict:
         """Plain types."""
@@ -90,7 +90,7 @@ class Audit:
 
     @classmethod
     def from_json(cls, stored: dict) -> Audit:
-        """What `to_json` gave, as it was."""
+        """What `to_json` gave, as it was; raises Img2TabError where it is something else."""
         try:
             return cls(
                 **stored
@@ -106,7 +106,7 @@ class Audit:
 
     def frame(self) -> pd.DataFrame:
         """One row per group, everyone last: counts first, then each metric with its interval, and the notes."""
-        return pd.DataFrame([_row(one) for one in (*self.by_group, self.overall)])
+        return pd.DataFrame([_row(group) for group in (*self.by_group, self.overall)])
 
     def gap_frame(self) -> pd.DataFrame:
         """One row per gap: value, interval, note."""
@@ -124,23 +124,23 @@ class Audit:
         )
 
 
-def _row(one: GroupAudit) -> dict:
+def _row(group: GroupAudit) -> dict:
     row: dict[str, object] = {
-        "group": one.name,
-        "faces": one.count,
-        "class 0": one.by_class[0],
-        "class 1": one.by_class[1],
-        "small": one.small,
-        "threshold": _number(one.threshold),
+        "group": group.name,
+        "faces": group.count,
+        "class 0": group.by_class[0],
+        "class 1": group.by_class[1],
+        "small": group.small,
+        "threshold": _number(group.threshold),
     }
     for name, title in METRICS.items():
-        measure = one.measures[name]
+        measure = group.measures[name]
         row |= {
             title: _number(measure.value),
             f"{title}, low": _number(measure.low),
             f"{title}, high": _number(measure.high),
         }
-    notes = [f"{METRICS[name]}: {measure.note}" for name, measure in one.measures.items() if measure.note]
+    notes = [f"{METRICS[name]}: {measure.note}" for name, measure in group.measures.items() if measure.note]
     return row | {"note": "; ".join(notes)}
 
 
@@ -157,10 +157,10 @@ def _group_from(stored: dict) -> GroupAudit:
             "roc": None
             if stored["roc"] is None
             else Curve(*(tuple(stored["roc"][name]) for name in ("false_positive_rate", "true_positive_rate"))),
-            "reliability": tuple(Bin(**one) for one in stored["reliability"]),
+            "reliability": tuple(Bin(**kept) for kept in stored["reliability"]),
         }
     )
 
 
 def _measures_from(stored: dict) -> dict[str, Measure]:
-    return {name: Measure(**one) for name, one in stored.items()}
+    return {name: Measure(**kept) for name, kept in stored.items()}

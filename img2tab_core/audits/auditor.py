@@ -43,15 +43,21 @@ class Auditor:
     # --- groups and gaps -----------------------------------------------------------------------
 
     def groups(self, run: Run, sensitive: Sequence[str], rows: np.ndarray) -> list[Groups]:
-        """The groups that one or two other targets of the run's table form among these rows."""
+        """The groups that one or two other targets of the run's table form among these rows, int64 (n,).
+
+        Raises Img2TabError where the run's own target is among them, or the table has no such target.
+        """
         table = self.studio.table(run.table)
         if run.target in sensitive:
             raise Img2TabError(
                 f"The groups of an audit are formed by something else than what is predicted, got {run.target} for "
                 "both. Choose another attribute."
             )
-        found = [tables.target_of(table, name) for name in sensitive]
-        return [Groups(one.title, one.classes, table.labels[one.name].to_numpy()[rows]) for one in found]
+        attributes = [tables.target_of(table, name) for name in sensitive]
+        return [
+            Groups(attribute.title, attribute.classes, table.labels[attribute.name].to_numpy()[rows])
+            for attribute in attributes
+        ]
 
     def audit(
         self,
@@ -61,7 +67,7 @@ class Auditor:
         thresholds: Thresholds = STANDARD,
         repeats: int = 1000,
     ) -> Audit:
-        """What a run does to each group of the test faces, and how far apart the groups are."""
+        """What a run does to each group of the test faces, and how far apart the groups are; as `audit.audit`."""
         rows, labels, probability = self.studio.trainer.test_answers(run)
         return audit.audit(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats
@@ -149,7 +155,7 @@ class Auditor:
                 decisions[side].append(self.studio.trainer.test_answers(again)[2] > STANDARD)
         rows, labels, _ = self.studio.trainer.test_answers(again)
         codes = crossed(self.groups(after, sensitive, rows)).codes
-        of_faces = paired_gaps(labels, *(np.stack(each) for each in decisions), codes)
+        of_faces = paired_gaps(labels, np.stack(decisions[0]), np.stack(decisions[1]), codes)
         return {
             name: change(
                 *values,
@@ -169,11 +175,11 @@ class Auditor:
         report = progress or silent
 
         def make() -> carriers.Carried:
-            found = carriers.carried(
+            shifts = carriers.carried(
                 table, target, sensitive, progress=lambda share: report(share, "Comparing the groups in every concept")
             )
             tables.let_go(table.psi)
-            return found
+            return shifts
 
         return self._made(("carried", table.key, target, sensitive), make)
 
@@ -237,7 +243,7 @@ class Auditor:
         """
         table = self.studio.table(run.table)
         shift = self.carried(table, run.target, sensitive).shift
-        steps = [strength * one / intervention.STRENGTHS[-1] for one in intervention.STRENGTHS]
+        steps = [strength * step / intervention.STRENGTHS[-1] for step in intervention.STRENGTHS]
         return intervention.intervene(
             run.classifier,
             table,
@@ -253,7 +259,7 @@ class Auditor:
     def checked(
         self,
         run: Run,
-        found: intervention.Intervention,
+        moved: intervention.Intervention,
         *,
         towards: int = 1,
         count: int = 8,
@@ -262,9 +268,9 @@ class Auditor:
     ) -> intervention.Checked:
         """The same edit of a sample of faces through pictures: drawn, encoded again, and read by a probe."""
         table = self.studio.table(run.table)
-        reads = self._made(("probe", table.key, found.sensitive), lambda: linear_probe.probe(table, found.sensitive))
+        reads = self._made(("probe", table.key, moved.sensitive), lambda: linear_probe.probe(table, moved.sensitive))
         return intervention.checked(
-            found,
+            moved,
             table,
             self.studio.backbone(table.backbone),
             reads.read,
@@ -314,4 +320,4 @@ class Auditor:
 
     def _made(self, key: Hashable, make: Callable[[], T]) -> T:
         """Made once; who wants the same thing meanwhile waits for it."""
-        return cast(T, self._kept.get(key, make))
+        return cast(T, self._kept.get(key, make))  # a key names what is made, and so its type

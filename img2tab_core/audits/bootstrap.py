@@ -25,11 +25,14 @@ def resampled(
     report: Callable[[float, str], None],
     cancelled: Callable[[], bool] | None,
 ) -> list[dict[str, np.ndarray]]:
-    """Every metric of every resample, for each group and last for everyone; float64 (repeats,), NaN where undefined."""
+    """Every metric of every resample, for each group and last for everyone; float64 (repeats,), NaN where undefined.
+
+    Raises Cancelled once `cancelled` says so.
+    """
     rng, n = np.random.default_rng(seed), len(faces.labels)
     whole = slice(0, n)
     counted = [_Counted(faces, part) for part in (*faces.parts, whole)]
-    found: list[list[dict[str, np.ndarray]]] = [[] for _ in counted]
+    chunks_of: list[list[dict[str, np.ndarray]]] = [[] for _ in counted]
     step = max(1, _CHUNK // n)
     for start in range(0, repeats, step):
         if cancelled is not None and cancelled():
@@ -38,10 +41,10 @@ def resampled(
         times = np.empty((size, n))  # how often each resample has each face
         for part in faces.parts:
             times[:, part] = times_sampled(rng, size, faces_in(part))
-        for one, part, results in zip(counted, (*faces.parts, whole), found, strict=True):
-            results.append(one.measured(times[:, part]))
+        for counter, part, results in zip(counted, (*faces.parts, whole), chunks_of, strict=True):
+            results.append(counter.measured(times[:, part]))
         report(0.98 * (start + size) / repeats, f"{start + size:,} of {repeats:,} resamples")
-    return [{name: np.concatenate([chunk[name] for chunk in chunks]) for name in METRICS} for chunks in found]
+    return [{name: np.concatenate([chunk[name] for chunk in chunks]) for name in METRICS} for chunks in chunks_of]
 
 
 def with_interval(value: float, resamples: np.ndarray, *, why: str, reflected: bool) -> Measure:
@@ -117,18 +120,18 @@ class _Counted:
     def measured(self, times: np.ndarray) -> dict[str, np.ndarray]:
         """times float64 (b, n) -> every metric, float64 (b,)."""
         sums = times @ self.columns  # (b, 4 + bins)
-        found = {name: rate_of(sums[:, :4], name) for name in RATES}
+        metrics = {name: rate_of(sums[:, :4], name) for name in RATES}
         far = np.abs(sums[:, 4:]).sum(axis=1)
-        found["calibration_error"] = far / self.n if self.n else np.full(len(times), np.nan)
-        found["auc"] = self.ranked.auc(times)
-        return found
+        metrics["calibration_error"] = far / self.n if self.n else np.full(len(times), np.nan)
+        metrics["auc"] = self.ranked.auc(times)
+        return metrics
 
 
 def _gap(name: str, by_group: tuple[GroupAudit, ...], value: float, resamples: list[dict[str, np.ndarray]]) -> Measure:
     """One gap; resamples: the metrics' resamples of each group."""
     rates = RATES_OF_GAP.get(name, ("accuracy",))
     known = {
-        rate: [code for code, one in enumerate(by_group) if one.measures[rate].value is not None] for rate in rates
+        rate: [code for code, group in enumerate(by_group) if group.measures[rate].value is not None] for rate in rates
     }
     for rate in rates:
         if len(known[rate]) < 2:
@@ -147,9 +150,9 @@ def _gap(name: str, by_group: tuple[GroupAudit, ...], value: float, resamples: l
         low, high = _furthest(
             np.stack(
                 [
-                    resamples[one][rate] - resamples[other][rate]
+                    resamples[first][rate] - resamples[second][rate]
                     for rate in rates
-                    for one, other in itertools.combinations(known[rate], 2)
+                    for first, second in itertools.combinations(known[rate], 2)
                 ]
             )
         )
@@ -168,10 +171,10 @@ def _furthest(differences: np.ndarray) -> tuple[float, float]:
 def _gap_note(by_group: tuple[GroupAudit, ...], known: dict[str, list[int]], used: list[int]) -> str:
     """What to keep in mind: the groups that a gap leaves out, the small ones it rests on."""
     notes = []
-    for code, one in enumerate(by_group):
-        reasons = dict.fromkeys(one.measures[rate].note for rate, codes in known.items() if code not in codes)
+    for code, group in enumerate(by_group):
+        reasons = dict.fromkeys(group.measures[rate].note for rate, codes in known.items() if code not in codes)
         if reasons:
-            notes.append(f"without {one.name} ({', '.join(reasons)})")
+            notes.append(f"without {group.name} ({', '.join(reasons)})")
     small = [by_group[code].name for code in used if by_group[code].small]
     if small:
         notes.append(f"fewer than {SMALL} faces: {'; '.join(small)}")

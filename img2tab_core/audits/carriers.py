@@ -96,8 +96,8 @@ def carried(
         codes = table.psi.T[part].take(rows, axis=1).T  # (n, b), column-major
         sd = std[part]
         overall[part] = wasserstein.wasserstein(codes, groups, std=sd)
-        for one in (0, 1):
-            for values, of, mask in ((within, groups, labels == one), (between, labels, groups == one)):
+        for code in (0, 1):
+            for values, of, mask in ((within, groups, labels == code), (between, labels, groups == code)):
                 here = np.flatnonzero(mask)
                 values[part] += 0.5 * wasserstein.wasserstein(codes, of[here], std=sd, rows=here)
         means = {cell: codes[at].mean(axis=0, dtype=np.float64) for cell, at in cells.items()}
@@ -108,12 +108,21 @@ def carried(
         error[part] = scale * np.sqrt(noise) / 2
         if progress is not None:
             progress(part.stop / width)
-    counts = tuple(tuple(len(cells[c, g]) for g in (0, 1)) for c in (0, 1))
-    arrays = (read_only(values) for values in (overall, within, between, shift, target_shift))
-    return Carried(target, sensitive, *arrays, float(np.median(error[std > 0])) if (std > 0).any() else 0.0, counts)
+    counts = ((len(cells[0, 0]), len(cells[0, 1])), (len(cells[1, 0]), len(cells[1, 1])))
+    return Carried(
+        target=target,
+        sensitive=sensitive,
+        overall=read_only(overall),
+        within=read_only(within),
+        between=read_only(between),
+        shift=read_only(shift),
+        target_shift=read_only(target_shift),
+        error=float(np.median(error[std > 0])) if (std > 0).any() else 0.0,
+        counts=counts,
+    )
 
 
-def suggest(found: Carried, *, threshold: float = THRESHOLD, ratio: float = RATIO) -> Suggestion:
+def suggest(shifts: Carried, *, threshold: float = THRESHOLD, ratio: float = RATIO) -> Suggestion:
     """Every channel whose shift is above `threshold` standard deviations or above `ratio` times its target shift.
 
     The ranking has the first kind, the largest shift first, then the others, the largest ratio first; 3 % of all
@@ -121,11 +130,13 @@ def suggest(found: Carried, *, threshold: float = THRESHOLD, ratio: float = RATI
     ones. The threshold may lie below what chance makes of a shift: what is left is then what differs least, for the
     most it says about the target. Rankings by the ratio or the difference of the two distances alone closed less of a
     gap at every count: what tells the target's classes apart well does not become harmless by that.
+
+    Raises Img2TabError where the threshold or the ratio is no finite number of at least 0.
     """
     for name, value in (("threshold", threshold), ("ratio", ratio)):
         if not (np.isfinite(value) and value >= 0):
             raise Img2TabError(f"The {name} must be a finite number of at least 0, got {value}.")
-    size, of_target = np.abs(found.shift), np.abs(found.target_shift)
+    size, of_target = np.abs(shifts.shift), np.abs(shifts.target_shift)
     share = np.divide(size, of_target, out=np.where(size > 0, np.inf, 0.0), where=of_target > 0)
     far = size > threshold
     ranking = np.lexsort((-np.where(far, size, share), ~far))  # lexsort is stable: ties by the lower index
@@ -139,9 +150,9 @@ def suggest(found: Carried, *, threshold: float = THRESHOLD, ratio: float = RATI
     )
     if excluded < over:
         rule += f"At least {least:,} stay, those in which the groups differ least, so {excluded:,} are excluded. "
-    faces = sum(map(sum, found.counts))
+    faces = sum(map(sum, shifts.counts))
     rule += (
-        f"Measured on {faces:,} training faces, none that the exclusion is judged on; chance alone makes a difference "
-        f"of about {found.error:.2f}."
+        f"Measured on {faces:,} training faces, none of the test split nor of the validation split; chance alone makes "
+        f"a difference of about {shifts.error:.2f}."
     )
     return Suggestion(tuple(map(int, ranking[:excluded])), rule, width - excluded, tuple(map(int, ranking)))

@@ -157,7 +157,10 @@ def exclusion_curve(
 
 
 def joined(curves: Sequence[ExclusionCurve]) -> ExclusionCurve:
-    """Curves over the same counts, such as of several samples of training faces, as one with all their trials."""
+    """Curves over the same counts, such as of several samples of training faces, as one with all their trials.
+
+    Raises Img2TabError where there is none, or their counts differ.
+    """
     if not curves or len({tuple(point.count for point in curve.points) for curve in curves}) != 1:
         raise Img2TabError("Curves to join must be of the same counts, and there must be one. Compute them again.")
     points = tuple(
@@ -177,7 +180,7 @@ def _measured(classes: np.ndarray, decisions: np.ndarray, groups: np.ndarray) ->
 
 def _check_apart(*rows: np.ndarray) -> None:
     """Rows that a curve is trained on, chosen by and quoted on."""
-    if any(np.isin(one, other).any() for one, other in itertools.combinations(rows, 2)):
+    if any(np.isin(some, others).any() for some, others in itertools.combinations(rows, 2)):
         raise Img2TabError(
             "A curve must be trained on, chosen by and quoted on other faces each, got some twice. Give other rows."
         )

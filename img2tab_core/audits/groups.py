@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
@@ -20,7 +19,8 @@ Thresholds = float | Mapping[str, float]
 class Groups:
     """One sensitive attribute: its title, the names of its groups, and each face's.
 
-    codes: (n,) whole numbers, the position of a face's group among the names, -1 where it is unknown.
+    codes: int64 (n,), the position of a face's group among the names, -1 where it is unknown. Making one raises
+    Img2TabError where a code is no such position or two groups have one name.
     """
 
     attribute: str
@@ -42,21 +42,24 @@ class Groups:
 
 
 def crossed(groups: Sequence[Groups]) -> Groups:
-    """One attribute as it is, or two as one whose groups are all pairs: "perceived male, perceived young"."""
+    """One attribute as it is, or two as one whose groups are all pairs: "perceived male, perceived young".
+
+    Raises Img2TabError where there are more or none, or they are not of equally many faces.
+    """
     if len(groups) not in (1, 2):
         raise Img2TabError(f"Groups must be formed by one or two attributes, got {len(groups)}. Choose one or two.")
     if len(groups) == 1:
         return groups[0]
-    one, other = groups
-    if one.codes.shape != other.codes.shape:
+    left, right = groups
+    if left.codes.shape != right.codes.shape:
         raise Img2TabError(
-            f"Both attributes must be known for the same faces, got {len(one.codes):,} and {len(other.codes):,}."
+            f"Both attributes must be known for the same faces, got {len(left.codes):,} and {len(right.codes):,}."
         )
-    known = (one.codes >= 0) & (other.codes >= 0)
+    known = (left.codes >= 0) & (right.codes >= 0)
     return Groups(
-        f"{one.attribute} × {other.attribute}",
-        tuple(f"{first}, {second}" for first in one.names for second in other.names),
-        np.where(known, one.codes * len(other.names) + other.codes, -1),
+        f"{left.attribute} × {right.attribute}",
+        tuple(f"{first}, {second}" for first in left.names for second in right.names),
+        np.where(known, left.codes * len(right.names) + right.codes, -1),
     )
 
 
@@ -79,7 +82,10 @@ class Faces:
 
 
 def faces_of(labels: np.ndarray, probability: np.ndarray, groups: Sequence[Groups], thresholds: Thresholds) -> Faces:
-    """Check everything once; the only check of the arguments."""
+    """The faces of an audit, see `audit.audit` for the arguments; this is where they are checked, once.
+
+    Raises Img2TabError where they do not go together, or no face has both a label and a group.
+    """
     formed = crossed(groups)
     labels, probability, codes = np.asarray(labels), np.asarray(probability, np.float64), formed.codes
     if labels.ndim != 1 or not labels.shape == probability.shape == codes.shape:
@@ -122,12 +128,11 @@ def faces_in(part: slice) -> int:
 
 def _cuts(names: tuple[str, ...], thresholds: Thresholds) -> dict[str, float]:
     """Group name -> its threshold."""
-    if isinstance(thresholds, Real):
-        thresholds = dict.fromkeys(names, float(thresholds))
-    if set(thresholds) != set(names):
+    cuts = thresholds if isinstance(thresholds, Mapping) else dict.fromkeys(names, float(thresholds))
+    if set(cuts) != set(names):
         raise Img2TabError(
-            f"There must be a threshold for each of {'; '.join(names)}, got {'; '.join(thresholds) or 'none'}."
+            f"There must be a threshold for each of {'; '.join(names)}, got {'; '.join(cuts) or 'none'}."
         )
-    if not all(0 <= cut <= 1 for cut in thresholds.values()):
-        raise Img2TabError(f"Thresholds must be between 0 and 1, got {list(thresholds.values())}.")
-    return {name: float(thresholds[name]) for name in names}
+    if not all(0 <= cut <= 1 for cut in cuts.values()):
+        raise Img2TabError(f"Thresholds must be between 0 and 1, got {list(cuts.values())}.")
+    return {name: float(cuts[name]) for name in names}

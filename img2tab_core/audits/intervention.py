@@ -33,8 +33,11 @@ class Predictor(Protocol):
 class Backbone(Protocol):
     """A generator with its encoder, see img2tab_core.backbone."""
 
-    generator: rendering.Generator
-    layout: StyleLayout
+    @property
+    def generator(self) -> rendering.Generator: ...
+
+    @property
+    def layout(self) -> StyleLayout: ...
 
     def invert(self, faces: np.ndarray) -> np.ndarray: ...
 
@@ -113,10 +116,10 @@ class Intervention:
         return self.strengths[-1]
 
     def of(self, towards: int, group: int) -> Moved:
-        """One direction and group."""
-        for one in self.by:
-            if (one.towards, one.group) == (towards, group):
-                return one
+        """One direction and group; raises Img2TabError where no face is in it."""
+        for moved in self.by:
+            if (moved.towards, moved.group) == (towards, group):
+                return moved
         raise Img2TabError(f"No faces of group {group} were moved towards group {towards}. Choose 0 or 1 for both.")
 
     def edited(self, codes: np.ndarray, *, towards: int, strength: float | None = None) -> np.ndarray:
@@ -148,13 +151,14 @@ def intervene(
     as `carriers.carried(...).shift`), else the edit moves the target as well where the two go together. channels: those
     to move, such as one or a family; None for the `count` with the largest shifts. rows: (n,) row numbers, None for
     all test faces; faces of an unknown group are left out. strengths: multiples of the shift, above 0. A face's
-    decision is class 1 where its probability is above `threshold`.
+    decision is class 1 where its probability is above `threshold`. Raises Img2TabError where channels, strengths or
+    shifts are not usable or no face's group is known; Cancelled once `cancelled` says so.
     """
     tables.target_of(table, sensitive)
     shift = np.asarray(shift, np.float64)
     width = table.psi.shape[1]
     chosen = _chosen(shift, width, channels, count)
-    strengths = tuple(sorted(float(one) for one in strengths))
+    strengths = tuple(sorted(float(strength) for strength in strengths))
     if not strengths or not (0 < strengths[0] and np.isfinite(strengths[-1])):
         raise Img2TabError(f"Strengths must be numbers above 0, at least one, got {list(strengths)}.")
     rows = table.rows("test") if rows is None else np.asarray(rows, np.int64)
@@ -181,6 +185,12 @@ def intervene(
         report(part.stop / len(rows), f"{part.stop:,} of {len(rows):,} faces moved")
     flips = (tried > threshold) != (before > threshold)  # (2, strengths, n)
     at = np.where(flips.any(axis=1), np.array(strengths)[flips.argmax(axis=1)], np.nan)
+
+    def flipping(towards: int) -> tuple[Flip, ...]:
+        return _first(
+            table, towards, rows, groups, before, tried[towards], at[towards], strengths, chosen, steps, first
+        )
+
     return Intervention(
         sensitive=sensitive,
         channels=tuple(map(int, chosen)),
@@ -199,10 +209,7 @@ def intervene(
             for group in (0, 1)
             if (groups == group).any()
         ),
-        first=tuple(
-            _first(table, towards, rows, groups, before, tried[towards], at[towards], strengths, chosen, steps, first)
-            for towards in (0, 1)
-        ),
+        first=(flipping(0), flipping(1)),
     )
 
 
@@ -232,7 +239,7 @@ class Checked:
 
 
 def checked(
-    found: Intervention,
+    moved: Intervention,
     table: StyleTable,
     backbone: Backbone,
     read: Callable[[np.ndarray], np.ndarray],
@@ -248,16 +255,17 @@ def checked(
     """Draw `count` faces of the other group as they are and moved, encode the pictures, and read the attribute again.
 
     read: style codes (n, D) -> (n,), higher for group 1, such as `linear_probe.Probe.read`. The unedited face goes
-    through the same rendering and encoding, so that what these alone do is no part of the change.
+    through the same rendering and encoding, so that what these alone do is no part of the change. Raises Img2TabError
+    where there is no face to move; Cancelled once `cancelled` says so.
     """
     if towards not in (0, 1) or count < 1:
         raise Img2TabError(f"A check needs a group 0 or 1 and at least one face, got {towards} and {count}.")
-    able = found.rows[found.groups != towards]
+    able = moved.rows[moved.groups != towards]
     if not len(able):
         raise Img2TabError(f"There are no faces to move towards group {towards}. Choose the other group.")
     rows = np.sort(np.random.default_rng(seed).choice(able, min(count, len(able)), replace=False))
     plain = table.psi[rows]  # (n, D)
-    codes = np.stack([plain, found.edited(plain, towards=towards)])  # (2, n, D)
+    codes = np.stack([plain, moved.edited(plain, towards=towards)])  # (2, n, D)
     flat = codes.reshape(-1, codes.shape[2])
     pictures, again, size = [], np.empty_like(flat), backbone.fitting(size)
     for number, values in enumerate(flat):
@@ -274,15 +282,17 @@ def checked(
         if model is None
         else (read_only(model.predict_proba(values)[:, 1].reshape(shape)) for values in (flat, again))
     )
-    coded, seen = (estimate((values[1] - values[0]).tolist()) for values in (reading, reading_again))
-    kept = seen.mean / coded.mean if coded.mean else 0.0
+    changes = [values[1] - values[0] for values in (reading, reading_again)]  # each (n,)
+    coded, seen = (estimate(change.tolist()) for change in changes)
+    by_codes, by_pictures = (float(change.mean()) for change in changes)
+    kept = by_pictures / by_codes if by_codes else 0.0
     sentence = (
-        f"On {len(rows)} faces the edit moved the reading of {tables.target_of(table, found.sensitive).title.lower()} "
-        f"by {_signed(coded.mean)}; drawn and encoded again, by {_signed(seen.mean)} ({100 * kept:.0f} % of it)."
+        f"On {len(rows)} faces the edit moved the reading of {tables.target_of(table, moved.sensitive).title.lower()} "
+        f"by {_signed(by_codes)}; drawn and encoded again, by {_signed(by_pictures)} ({100 * kept:.0f} % of it)."
     )
     return Checked(
         towards,
-        found.strength,
+        moved.strength,
         read_only(rows),
         read_only(reading),
         read_only(reading_again),

@@ -31,7 +31,7 @@ class Probe:
     offset: float
 
     def read(self, codes: np.ndarray) -> np.ndarray:
-        """codes: (n, D) style units -> float64 (n,)."""
+        """codes: float (n, D), style units -> float64 (n,); raises Img2TabError for another width."""
         codes = np.asarray(codes)
         if codes.ndim != 2 or codes.shape[1] != len(self.weights):
             raise Img2TabError(f"Style codes must have shape (faces, {len(self.weights)}), got {codes.shape}.")
@@ -88,25 +88,26 @@ def readable(
     if np.isin(test_rows, rows).any():
         raise Img2TabError("A probe must be measured on other faces than it was fitted on. Give other rows.")
     fitted = _fitted(table, rows, groups, excluded=excluded)
-    said = np.full(len(test_rows), fitted.offset)
+    readings = np.full(len(test_rows), fitted.offset)
     for part in wasserstein.parts_of(table.psi.shape[1], BLOCK):
-        said += fitted.weights[part] @ table.psi.T[part].take(test_rows, axis=1)
-    auc = float(roc_auc_score(test_groups, said))
+        readings += fitted.weights[part] @ table.psi.T[part].take(test_rows, axis=1)
+    auc = float(roc_auc_score(test_groups, readings))
     low, high = _auc_interval(auc, int(test_groups.sum()), int((test_groups == 0).sum()))
     number = len({int(index) for index in excluded})
     name = tables.target_of(table, sensitive).title.lower()
     what = f"You excluded {number:,} channel{'' if number == 1 else 's'}; " if number else "Nothing is excluded; "
     if low <= 0.5:
-        told = f"a linear probe reads {name} no better than chance: AUC"
+        reads = f"a linear probe reads {name} no better than chance: AUC"
     else:
-        told = f"{name} can " + ("still be read from the rest with AUC" if number else "be read with AUC")
-    sentence = f"{what}{told} {auc:.2f} ({low:.2f} to {high:.2f})."
+        reads = f"{name} can " + ("still be read from the rest with AUC" if number else "be read with AUC")
+    sentence = f"{what}{reads} {auc:.2f} ({low:.2f} to {high:.2f})."
     return Readable(auc, low, high, number, (len(rows), len(test_rows)), sentence)
 
 
 def _sampled_of(table: StyleTable, name: str, rows: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rows, groups = labelled_rows(table, name, rows)
-    return sampled(rows, PROBE_FACES, seed=seed, beside=groups)
+    rows, groups = sampled(rows, PROBE_FACES, seed=seed, beside=groups)
+    return rows, groups
 
 
 def _fitted(table: StyleTable, rows: np.ndarray, groups: np.ndarray, *, excluded: Collection[int]) -> Probe:

@@ -5,7 +5,7 @@ The words: a gap is a difference between groups; nothing here says that a classi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,7 @@ def gaps_of(labels: np.ndarray, decisions: np.ndarray, codes: np.ndarray) -> dic
     labels and decisions: (n,) of 0 and 1; codes: (n,) group numbers from 0. None where fewer than two groups have what
     a gap is made of.
     """
-    labels, decisions, codes = (np.asarray(one).astype(np.int64) for one in (labels, decisions, codes))
+    labels, decisions, codes = (np.asarray(given).astype(np.int64) for given in (labels, decisions, codes))
     kinds = np.bincount(4 * codes + 2 * labels + decisions, minlength=4 * (codes.max(initial=-1) + 1))
     return gaps_of_counts(kinds.reshape(-1, 4))
 
@@ -103,7 +103,7 @@ def rate_of(counts: np.ndarray, name: str) -> np.ndarray:
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
 
 
-def optional(values: Sequence[float]) -> tuple[float | None, ...]:
+def optional(values: Iterable[float]) -> tuple[float | None, ...]:
     """NaN becomes None."""
     return tuple(None if np.isnan(value) else float(value) for value in values)
 

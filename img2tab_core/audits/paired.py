@@ -78,9 +78,9 @@ class PairedComparison:
         """ "60 faces lost and 29 gained of 2,851: more than chance explains (p = 0.001, exact McNemar)." """
         if self.lost + self.gained == 0:
             return f"Both decide each of {count(self.faces, 'face')} alike."
-        told = "more than chance explains" if self.beyond_chance else "chance alone could explain it"
+        conclusion = "more than chance explains" if self.beyond_chance else "chance alone could explain it"
         return (
-            f"{count(self.lost, 'face')} lost and {self.gained:,} gained of {self.faces:,}: {told} "
+            f"{count(self.lost, 'face')} lost and {self.gained:,} gained of {self.faces:,}: {conclusion} "
             f"({p_text(self.p_value)}, exact McNemar)."
         )
 
@@ -120,7 +120,7 @@ def paired_comparison(
                 f"There must be one group for each face, got {len(codes):,} for {len(labels):,} faces. "
                 "Take the groups of the same rows."
             )
-        known = paired_gaps(labels, *decided, codes, repeats=repeats, seed=seed)
+        known = paired_gaps(labels, decided[0], decided[1], codes, repeats=repeats, seed=seed)
         gaps = {name: known[name] for name in GAPS}
     return PairedComparison(
         faces=len(labels),
@@ -218,8 +218,8 @@ def _makers(name: str, exact: np.ndarray, resampled: np.ndarray) -> tuple[np.nda
         return rate_of(exact, "accuracy"), rate_of(resampled, "accuracy")
     first, second = np.triu_indices(len(exact), 1)
     rates = RATES_OF_GAP[name]
-    found = [[rate_of(counts, rate) for rate in rates] for counts in (exact, resampled)]
-    makers, of_resamples = (np.concatenate([rate[first] - rate[second] for rate in each]) for each in found)
+    rates_of = [[rate_of(counts, rate) for rate in rates] for counts in (exact, resampled)]
+    makers, of_resamples = (np.concatenate([rate[first] - rate[second] for rate in each]) for each in rates_of)
     return makers, of_resamples
 
 

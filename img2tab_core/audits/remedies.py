@@ -139,7 +139,7 @@ class Own:
 
 @dataclass(frozen=True)
 class Trial:
-    """One remedy with one seed, on the test faces; gaps as in `gaps.GAPS`, seconds of training and predicting."""
+    """One remedy with one seed, on the test faces; gaps as in `metrics.GAPS`, seconds of training and predicting."""
 
     seed: int
     accuracy: float
@@ -194,11 +194,13 @@ class Remedies:
     versions: dict[str, str] = field(default_factory=dict)
 
     def outcome(self, remedy: str) -> Outcome:
-        """The outcome of a remedy by its word; ours by its title."""
-        for one in self.outcomes:
-            if one.remedy == remedy:
-                return one
-        raise Img2TabError(f"A remedy must be one of {', '.join(one.remedy for one in self.outcomes)}, got {remedy!r}.")
+        """The outcome of a remedy by its word, ours by its title; raises Img2TabError where there is none."""
+        for outcome in self.outcomes:
+            if outcome.remedy == remedy:
+                return outcome
+        raise Img2TabError(
+            f"A remedy must be one of {', '.join(outcome.remedy for outcome in self.outcomes)}, got {remedy!r}."
+        )
 
     def change(self, remedy: str, name: str = "equalised_odds") -> Change | None:
         """Against nothing, seed by seed: whether accuracy or a gap changed, beyond the seeds and beyond the faces.
@@ -207,7 +209,7 @@ class Remedies:
         Img2TabError where there is no such remedy.
         """
         outcome = self.outcome(remedy)
-        before, after = ([getattr(trial, name) for trial in one.trials] for one in (self.outcome(NOTHING), outcome))
+        before, after = ([getattr(trial, name) for trial in side.trials] for side in (self.outcome(NOTHING), outcome))
         if not before or not after or None in before or None in after:
             return None
         larger = name in ("accuracy", "worst_accuracy")
@@ -224,20 +226,25 @@ class Remedies:
 
         The gap is the equalised odds difference. By means alone: where intervals overlap it may be luck.
         """
-        at = {one.remedy: (one.estimate("accuracy").mean, one.estimate("equalised_odds").mean) for one in self.outcomes}
-        known = {name: pair for name, pair in at.items() if None not in pair}
+        at = {
+            outcome.remedy: (outcome.estimate("accuracy").mean, outcome.estimate("equalised_odds").mean)
+            for outcome in self.outcomes
+        }
+        known = {
+            name: (accuracy, gap) for name, (accuracy, gap) in at.items() if accuracy is not None and gap is not None
+        }
         return tuple(name for name, pair in known.items() if not any(_beats(other, pair) for other in known.values()))
 
     def to_json(self) -> dict:
         """Plain types: every seed, and for a reader the means and intervals."""
         stored = asdict(self)
-        for one, row in zip(self.outcomes, stored["outcomes"], strict=True):
-            row["estimates"] = {name: asdict(one.estimate(name)) for name in MEASURES}
+        for outcome, row in zip(self.outcomes, stored["outcomes"], strict=True):
+            row["estimates"] = {name: asdict(outcome.estimate(name)) for name in MEASURES}
         return plain(stored)
 
     @classmethod
     def from_json(cls, stored: dict) -> Remedies:
-        """What `to_json` gave, as it was."""
+        """What `to_json` gave, as it was; raises Img2TabError where it is something else."""
         try:
             outcomes = tuple(
                 Outcome(
@@ -245,8 +252,8 @@ class Remedies:
                     | {
                         "trials": tuple(Trial(**trial) for trial in row["trials"]),
                         "faces": {
-                            name: None if one is None else Difference(**one)
-                            for name, one in row.get("faces", {}).items()
+                            name: None if difference is None else Difference(**difference)
+                            for name, difference in row.get("faces", {}).items()
                         },
                     }
                 )
@@ -261,20 +268,20 @@ class Remedies:
 
     def frame(self) -> pd.DataFrame:
         """One row per remedy for people to read: means, half-widths of the intervals (±), what it needs, a verdict."""
-        return pd.DataFrame([self._row(one) for one in self.outcomes])
+        return pd.DataFrame([self._row(outcome) for outcome in self.outcomes])
 
-    def _row(self, one: Outcome) -> dict:
-        row: dict[str, object] = {"remedy": one.title, "ours": one.own}
+    def _row(self, outcome: Outcome) -> dict:
+        row: dict[str, object] = {"remedy": outcome.title, "ours": outcome.own}
         for name, title in MEASURES.items():
-            value = one.estimate(name)
+            value = outcome.estimate(name)
             row[title] = np.nan if value.mean is None else value.mean
             row[f"{title} ±"] = np.nan if value.half is None else value.half
-        found = None if one.remedy == NOTHING else self.change(one.remedy)
+        against = None if outcome.remedy == NOTHING else self.change(outcome.remedy)
         return row | {
-            "needs the group": one.needs_group,
-            "answers by chance": one.random,
-            "against nothing": found.verdict if found else "",
-            "note": one.reason or one.how,
+            "needs the group": outcome.needs_group,
+            "answers by chance": outcome.random,
+            "against nothing": against.verdict if against else "",
+            "note": outcome.reason or outcome.how,
         }
 
 
@@ -301,7 +308,8 @@ def compare_remedies(
     between the classes of that seed's training faces (of those left, where channels are excluded).
 
     Accuracy and gaps are of answers, at the threshold 0.5 but for ThresholdOptimizer. A remedy that fails is listed
-    with its reason. progress: a share that only grows and a text; cancelled: once true, Cancelled is raised.
+    with its reason. progress: a share that only grows and a text; cancelled: once true, Cancelled is raised. Raises
+    Img2TabError where the arguments do not go together or the test faces lack a class or a second group.
     """
     codes, labels = np.asarray(codes), np.asarray(labels)
     remedies = tuple(dict.fromkeys((NOTHING, *remedies)))  # all are measured against it
@@ -312,7 +320,7 @@ def compare_remedies(
     test = np.asarray(test)[kept]
     _check_test(test, labels, groups)
     ways = [REMEDIES[remedy] for remedy in remedies]
-    trials: dict[str, list[Trial]] = {one.remedy: [] for one in ways} | {one.title: [] for one in extra}
+    trials: dict[str, list[Trial]] = {name: [] for name in (*remedies, *(way.title for way in extra))}
     decided: dict[str, list[np.ndarray]] = {name: [] for name in trials}  # of each seed, bool (m,)
     reasons: dict[str, str | None] = dict.fromkeys(trials)
     report, done, train_faces = progress or (lambda fraction, text: None), 0, []
@@ -339,13 +347,13 @@ def compare_remedies(
             _stop_if(cancelled)
             if reasons[name] is None:
                 try:
-                    own = next((one for one in extra if one.title == name), None)
+                    own = next((way for way in extra if way.title == name), None)
                     if not prepared and own is None:
                         prepared["train"], prepared["test"] = _gathered(task, task.ranking[:columns])
                     started = time.perf_counter()
-                    said = _standard(name, task, prepared) if own is None else _answers(own, task, kept)
+                    answers = _standard(name, task, prepared) if own is None else _answers(own, task, kept)
                     seconds = time.perf_counter() - started
-                    decisions = np.asarray(said) > STANDARD
+                    decisions = np.asarray(answers) > STANDARD
                     decided[name].append(decisions)
                     trials[name].append(_trial(decisions, labels[test], groups.codes[test], task.seed, seconds))
                 except Cancelled:
@@ -356,7 +364,7 @@ def compare_remedies(
     report(1.0, "Compared")
     outcomes = [Outcome(**asdict(way), own=False, trials=(), reason=reasons[way.remedy]) for way in ways]
     outcomes += [
-        Outcome(one.title, one.title, one.how, one.needs_group, False, True, (), reasons[one.title]) for one in extra
+        Outcome(way.title, way.title, way.how, way.needs_group, False, True, (), reasons[way.title]) for way in extra
     ]
     return Remedies(
         attribute=groups.attribute,
@@ -386,7 +394,10 @@ def excluding(excluded: Collection[int], *, title: str = "Ours: exclusion", how:
 
 
 def without(task: Task, excluded: Collection[int]) -> np.ndarray:
-    """Probabilities of class 1 of the test faces by the shared classifier, trained without these channels; (m,)."""
+    """Probabilities of class 1 of the test faces by the shared classifier, trained without these channels; (m,).
+
+    Raises Img2TabError where no channel is left.
+    """
     left = task.ranking[~np.isin(task.ranking, list(excluded))][: task.columns]
     if not len(left):
         raise Img2TabError(f"At least one channel must remain, got {len(set(excluded))} excluded. Exclude fewer.")
@@ -438,7 +449,7 @@ class SharedClassifier(ClassifierMixin, BaseEstimator):
         return (self.predict_proba(X)[:, 1] > STANDARD).astype(np.int64)
 
 
-def _made(kind: str, seed: int, width: int):
+def _made(kind: str, seed: int, width: int) -> ClassifierMixin:
     """A classifier for so many channels, as scikit-learn has them; CatBoostConcepts takes no sample weights."""
     if kind == "logistic":
         return LogisticRegression(C=STRENGTH, max_iter=1000)
@@ -524,7 +535,7 @@ _WORK = {
 class _AsItIs(ClassifierMixin, BaseEstimator):
     """Its one feature is the probability of class 1."""
 
-    def fit(self, X=None, y=None) -> _AsItIs:
+    def fit(self, X: np.ndarray | None = None, y: np.ndarray | None = None) -> _AsItIs:
         self.classes_ = np.array([0, 1])
         return self
 
@@ -583,14 +594,14 @@ def _gathered(task: Task, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _answers(own: Own, task: Task, kept: np.ndarray) -> np.ndarray:
     """Ours for the test faces that take part; (m,). kept: bool, which of the given test rows do."""
     if callable(own.answers):
-        said, count = np.asarray(own.answers(task)), int(kept.sum())
+        answers, count = np.asarray(own.answers(task)), int(kept.sum())
     else:
         if task.seed not in own.answers:
             raise Img2TabError(f"There are no answers for seed {task.seed}. Predict with every seed.")
-        said, count = np.asarray(own.answers[task.seed]), len(kept)
-    if said.shape != (count,) or not ((said >= 0) & (said <= 1)).all():
-        raise Img2TabError(f"There must be one probability for each of {count} test faces, got shape {said.shape}.")
-    return said if callable(own.answers) else said[kept]
+        answers, count = np.asarray(own.answers[task.seed]), len(kept)
+    if answers.shape != (count,) or not ((answers >= 0) & (answers <= 1)).all():
+        raise Img2TabError(f"There must be one probability for each of {count} test faces, got shape {answers.shape}.")
+    return answers if callable(own.answers) else answers[kept]
 
 
 def _trial(decisions: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int, seconds: float) -> Trial:
@@ -620,9 +631,9 @@ def _title(name: str) -> str:
     return REMEDIES[name].title if name in REMEDIES else name
 
 
-def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+def _beats(mine: tuple[float, float], theirs: tuple[float, float]) -> bool:
     """Whether (accuracy, gap) is at least as good in both and better in one."""
-    return one[0] >= other[0] and one[1] <= other[1] and one != other
+    return mine[0] >= theirs[0] and mine[1] <= theirs[1] and mine != theirs
 
 
 def _stop_if(cancelled: Callable[[], bool] | None) -> None:
@@ -649,9 +660,9 @@ def _check(
     if not train or not all(isinstance(seed, Integral) and seed >= 0 for seed in train):
         raise Img2TabError(f"Seeds must be whole numbers of at least 0 with training faces each, got {list(train)}.")
     if not set(remedies) <= set(REMEDIES):
-        wrong = next(one for one in remedies if one not in REMEDIES)
+        wrong = next(way for way in remedies if way not in REMEDIES)
         raise Img2TabError(f"Remedies must be some of {', '.join(REMEDIES)}, got {wrong!r}.")
-    titles = [one.title for one in extra]
+    titles = [way.title for way in extra]
     if len(set(titles)) != len(titles) or set(titles) & set(REMEDIES):
         raise Img2TabError(f"Ways beside the remedies must have titles of their own, got {', '.join(titles)}.")
     if base not in BASES:

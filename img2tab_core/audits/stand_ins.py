@@ -54,6 +54,7 @@ class Family:
 
     @property
     def size(self) -> int:
+        """How many channels go together."""
         return len(self.members)
 
 
@@ -65,7 +66,7 @@ class Families:
     method: str
 
     def of(self, index: int) -> Family:
-        """The family that a channel belongs to."""
+        """The family that a channel belongs to; raises Img2TabError for a channel of another backbone."""
         for family in self.families:
             if index in family.members:
                 return family
@@ -73,7 +74,10 @@ class Families:
 
 
 def took_over(before: np.ndarray, after: np.ndarray, *, count: int = 20) -> TookOver:
-    """Importances (D,) before and after a retrain -> whose grew, up to `count`."""
+    """Importances (D,) before and after a retrain -> whose grew, up to `count`.
+
+    Raises Img2TabError where they are not of the same channels.
+    """
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
     if before.shape != after.shape or before.ndim != 1:
         raise Img2TabError(
@@ -109,9 +113,9 @@ def correlated(
     best, partner = np.zeros(len(left)), np.zeros(len(left), np.int64)
     for start in range(0, len(left), 1024):
         part = slice(start, start + 1024)
-        found = _standardised(codes[left[part]], labels) @ gone.T  # (b, e)
-        most = np.abs(found).argmax(axis=1)
-        best[part], partner[part] = found[np.arange(len(most)), most], out[most]
+        links = _standardised(codes[left[part]], labels) @ gone.T  # (b, e)
+        most = np.abs(links).argmax(axis=1)
+        best[part], partner[part] = links[np.arange(len(most)), most], out[most]
     return tuple(
         Link(int(left[at]), int(partner[at]), float(np.clip(best[at], -1, 1))) for at in scores.top(np.abs(best), count)
     )
@@ -122,7 +126,8 @@ def families(
 ) -> Families:
     """Channels grouped by average linkage on 1 - |correlation|, joined while the mean |correlation| is at `likeness`.
 
-    rows: (n,) row numbers, None for training faces; of more than 1,000 so many are sampled.
+    rows: (n,) row numbers, None for training faces; of more than 1,000 so many are sampled. Raises Img2TabError where
+    likeness is not above 0 and at most 1.
     """
     if not 0 < likeness <= 1:
         raise Img2TabError(f"likeness must be above 0 and at most 1, got {likeness}.")
@@ -136,18 +141,18 @@ def families(
         far = np.concatenate([1 - like[i, i + 1 :] for i in range(width - 1)]).clip(0, 1)
         numbers = fcluster(linkage(far, "average"), 1 - likeness + 1e-6, "distance")
     order = np.argsort(numbers, kind="stable")
-    found = []
+    grouped = []
     for members in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
         inner = like[np.ix_(members, members)].astype(np.float64)
         np.fill_diagonal(inner, 0)
         to_others = inner.sum(axis=1) / max(1, len(members) - 1)
         ranked = members[np.argsort(-to_others, kind="stable")]
-        found.append(Family(tuple(map(int, ranked)), float(to_others.mean()) if len(members) > 1 else 1.0))
+        grouped.append(Family(tuple(map(int, ranked)), float(to_others.mean()) if len(members) > 1 else 1.0))
     method = (
         f"Average linkage over 1 − |correlation| of all {width:,} channels on {len(rows):,} faces; two groups of "
         f"channels are joined while the mean |correlation| between them is at least {likeness:g}."
     )
-    return Families(tuple(sorted(found, key=lambda one: (-one.size, one.members))), method)
+    return Families(tuple(sorted(grouped, key=lambda family: (-family.size, family.members))), method)
 
 
 def _standardised(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:

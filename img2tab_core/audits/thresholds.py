@@ -13,6 +13,7 @@ from img2tab_core.audits.metrics import gaps_of_counts, optional, rate_of
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.words import listed, percent
 
+GRID = tuple(percentage / 100 for percentage in range(101))  # thresholds
 _RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 
 
@@ -72,9 +73,9 @@ class ThresholdCost:
             ("equalised_odds", "the equalised odds difference"),
             ("demographic_parity", "the demographic parity difference"),
         ):
-            change = self.difference(name)
-            if change is not None:
-                moved.append(f"{what} {moved_by(change)} to {percent(_of_cost(self.chosen, name))}")
+            change, chosen = self.difference(name), _of_cost(self.chosen, name)
+            if change is not None and chosen is not None:
+                moved.append(f"{what} {moved_by(change)} to {percent(chosen)}")
         return f"Against 0.5 for every group, {listed(moved)}."
 
 
@@ -84,11 +85,12 @@ def threshold_cost(
     groups: Sequence[Groups],
     *,
     thresholds: Thresholds = STANDARD,
-    grid: Sequence[float] = tuple(round(0.01 * step, 2) for step in range(101)),
+    grid: Sequence[float] = GRID,
 ) -> ThresholdCost:
     """What thresholds cost: accuracy, selection rate and gaps over a grid, and of the chosen ones against 0.5.
 
-    Arguments as for `audits.audit`. Fast enough to follow a slider.
+    Arguments as for `audits.audit`; grid: thresholds in [0, 1]. Fast enough to follow a slider. Raises Img2TabError as
+    `audits.audit` does, and where the grid is empty or leaves [0, 1].
     """
     faces = faces_of(labels, probability, groups, thresholds)
     grid = tuple(float(cut) for cut in grid)
@@ -115,7 +117,7 @@ def threshold_cost(
             for step, cut in enumerate(grid)
         ),
         by_group=tuple(
-            GroupCost(name, faces_in(part), *(optional(rate[one]) for one in _RATES))
+            GroupCost(name, faces_in(part), *(optional(rate[rate_name]) for rate_name in _RATES))
             for name, part, rate in zip(faces.names, faces.parts, rates, strict=True)
         ),
         chosen=at(faces.cuts),

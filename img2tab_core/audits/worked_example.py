@@ -51,9 +51,9 @@ def worked_example(
         for seed in seeds
     }
 
-    def ours(task: remedies.Task):
-        found = carriers.suggest(carriers.carried(table, target, sensitive, rows=task.train))
-        return remedies.without(task, found.excluded)
+    def ours(task: remedies.Task) -> np.ndarray:
+        suggestion = carriers.suggest(carriers.carried(table, target, sensitive, rows=task.train))
+        return remedies.without(task, suggestion.excluded)
 
     return remedies.compare_remedies(
         table.psi,
@@ -133,49 +133,49 @@ def is_built(table: StyleTable, folder: Path) -> bool:
         return False
 
 
-def closed(found: remedies.Remedies, remedy: str) -> float | None:
+def closed(compared: remedies.Remedies, remedy: str) -> float | None:
     """Share of the mean equalised-odds gap that a remedy closes; below 0 where it opens it; None where it failed."""
-    before, after = (found.outcome(name).estimate("equalised_odds").mean for name in (remedies.NOTHING, remedy))
+    before, after = (compared.outcome(name).estimate("equalised_odds").mean for name in (remedies.NOTHING, remedy))
     return None if before is None or after is None or before == 0 else 1 - after / before
 
 
-def as_markdown(found: remedies.Remedies, *, test: str = "balanced test faces") -> str:
+def as_markdown(compared: remedies.Remedies, *, test: str = "balanced test faces") -> str:
     """One row per remedy, and what was measured; test: what the test faces are."""
     rows = [
         "| | accuracy, % | equalised-odds gap, % | closed, % | the gap against nothing | needs the group |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for one in found.outcomes:
-        share = closed(found, one.remedy)
-        change = None if one.remedy == remedies.NOTHING else found.change(one.remedy)
+    for outcome in compared.outcomes:
+        share = closed(compared, outcome.remedy)
+        change = None if outcome.remedy == remedies.NOTHING else compared.change(outcome.remedy)
         rows.append(
-            f"| {one.title} | "
+            f"| {outcome.title} | "
             + (
-                one.reason
+                outcome.reason
                 or " | ".join(
                     [
                         *(
-                            one.estimate(name).text(100, 1) or "not measurable"
+                            outcome.estimate(name).text(100, 1) or "not measurable"
                             for name in ("accuracy", "equalised_odds")
                         ),
-                        "" if share is None or one.remedy == remedies.NOTHING else f"{100 * share:.0f}",
+                        "" if share is None or outcome.remedy == remedies.NOTHING else f"{100 * share:.0f}",
                         change.verdict if change else "",
-                        "yes" if one.needs_group else "no",
+                        "yes" if outcome.needs_group else "no",
                     ]
                 )
             )
             + " |"
         )
-    faces = sorted(set(found.train_faces))
+    faces = sorted(set(compared.train_faces))
     return "\n".join(
         [
             *rows,
             "",
             (
-                f"{found.attribute}: {', '.join(f'{count:,}' for count in faces)} training faces a seed, "
-                f"{found.test_faces:,} "
-                f"{test}; mean over {len(found.seeds)} seeds, ± half of the 95 % interval. {found.base}, on "
-                f"{found.columns:,} of {found.channels:,} channels."
+                f"{compared.attribute}: {', '.join(f'{count:,}' for count in faces)} training faces a seed, "
+                f"{compared.test_faces:,} "
+                f"{test}; mean over {len(compared.seeds)} seeds, ± half of the 95 % interval. {compared.base}, on "
+                f"{compared.columns:,} of {compared.channels:,} channels."
             ),
             "",
         ]

@@ -16,11 +16,12 @@ CONFIDENCE = 0.95
 def wilson(right: int, count: int) -> tuple[float, float]:
     """95 % Wilson score interval of the share right / count, within [0, 1].
 
-    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". Raises Img2TabError
+    where right is not between 0 and count, or count is 0.
     """
     if not 0 <= right <= count or count < 1:
         raise Img2TabError(f"A share needs 0 <= right <= count and count >= 1, got {right} of {count}.")
-    low, high = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    low, high = binomtest(right, count).proportion_ci(CONFIDENCE, method="wilson")
     return float(low), float(high)
 
 
@@ -35,7 +36,7 @@ class Estimate:
     @property
     def half(self) -> float | None:
         """Half of the interval; None where there is none."""
-        return None if self.high is None else self.high - self.mean
+        return None if self.high is None or self.mean is None else self.high - self.mean
 
     def text(self, scale: float, digits: int) -> str | None:
         """ "93.1 ± 0.4", without the second part for one seed; None for none."""
@@ -46,7 +47,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float | None]) -> Estimate:
-    """Mean and 95 % t-interval of the values that are there."""
+    """Mean and 95 % t-interval of the values that are there; None among them is left out."""
     known = np.array([value for value in values if value is not None], np.float64)
     if not len(known):
         return Estimate(None, None, None)

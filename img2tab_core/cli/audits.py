@@ -87,7 +87,7 @@ def audit(
     with terminal.interrupted() as stopped:
         style_table, before = _run(door, run, target, table, sensitive, report=report, stopped=stopped)
         auditor = Auditor(door)
-        found = auditor.audit(before, names, thresholds=threshold)
+        audited = auditor.audit(before, names, thresholds=threshold)
         if exclude.strip():
             excluded = before.excluded | terminal.channels(exclude, style_table)
             changes = auditor.repeated(  # which trains both anew: settings are all it needs
@@ -104,17 +104,17 @@ def audit(
                 cancelled=stopped,
             )
             paired = auditor.compare_runs(before, after, names)
-    content = found.to_json() | {"run": before.id}
+    content = audited.to_json() | {"run": before.id}
     content["changes"] = {name: change.to_json() for name, change in changes.items()}
     content["paired"] = None if paired is None else paired.to_json()
     compared = _compared(paired, changes)
     terminal.answer(
         content,
-        _audit_text(found, compared, style_table.name),
+        _audit_text(audited, compared, style_table.name),
         as_json=as_json,
         out=out,
-        frame=_audit_frame(found),
-        markdown=_audit_markdown(found, compared, style_table.name),
+        frame=_audit_frame(audited),
+        markdown=_audit_markdown(audited, compared, style_table.name),
     )
 
 
@@ -134,7 +134,7 @@ def worked_example(
 
     terminal.check_table(out)
     with terminal.interrupted() as stopped:
-        found = example.worked_example(
+        compared = example.worked_example(
             terminal.studio().table(table),
             target,
             sensitive,
@@ -144,7 +144,7 @@ def worked_example(
             progress=terminal.progress(as_json),
             cancelled=stopped,
         )
-    _answer_remedies(found, example.as_markdown(found), out=out, as_json=as_json)
+    _answer_remedies(compared, example.as_markdown(compared), out=out, as_json=as_json)
 
 
 # --- what a gap is made of -----------------------------------------------------------------------------
@@ -175,31 +175,36 @@ def carried(
     door, report = terminal.studio(), terminal.progress(as_json)
     style_table, auditor = door.table(table), Auditor(door)
     run = door.run(style_table, target, progress=report)
-    found = auditor.carried(style_table, target, sensitive, progress=report)
+    shifts = auditor.carried(style_table, target, sensitive, progress=report)
     names, importance = door.concept_names(style_table.backbone), door.scores(run).importance
     concepts = [
         terminal.concept(style_table, names, int(i))
-        | {"within": float(found.within[i]), "shift": float(found.shift[i]), "importance": float(importance[i])}
-        for i in found.ranking[:top]
+        | {"within": float(shifts.within[i]), "shift": float(shifts.shift[i]), "importance": float(importance[i])}
+        for i in shifts.ranking[:top]
     ]
     suggested = auditor.suggest(style_table, target, sensitive) if suggest else None
-    faces, groups = sum(map(sum, found.counts)), _classes(style_table, sensitive)
+    faces, groups = sum(map(sum, shifts.counts)), _classes(style_table, sensitive)
     cells = [
-        (terminal.title(one), f"{one['within']:.3f}", f"{one['shift']:+.3f}", f"{one['importance']:.2%}")
-        for one in concepts
+        (
+            terminal.title(concept),
+            f"{concept['within']:.3f}",
+            f"{concept['shift']:+.3f}",
+            f"{concept['importance']:.2%}",
+        )
+        for concept in concepts
     ]
     lines = [
         terminal.aligned([("concept", "within", "shift", "importance"), *cells]),
         f"Within: Wasserstein-1 between the groups within a class of {target}. Shift: {groups[1]} minus {groups[0]} "
         f"within a class. Both in standard deviations, on {faces:,} training faces; chance alone makes "
-        f"a shift of about {found.error:.2f}. Importance: in the classifier that excludes nothing.",
+        f"a shift of about {shifts.error:.2f}. Importance: in the classifier that excludes nothing.",
     ]
     content = {
         "table": table,
         "target": target,
         "sensitive": sensitive,
         "faces": faces,
-        "chance": found.error,
+        "chance": shifts.error,
         "concepts": concepts,
     }
     if suggested:
@@ -239,10 +244,10 @@ def exclusion_curve(
     door = terminal.studio()
     style_table, auditor = door.table(table), Auditor(door)
     with terminal.interrupted() as stopped:
-        found = auditor.curve(
+        curve = auditor.curve(
             style_table, target, sensitive, seeds=range(seeds), progress=terminal.progress(as_json), cancelled=stopped
         )
-    suggested, least = len(auditor.suggest(style_table, target, sensitive).excluded), found.least_gap()
+    suggested, least = len(auditor.suggest(style_table, target, sensitive).excluded), curve.least_gap()
     rows = [
         {
             "excluded": point.count,
@@ -252,9 +257,9 @@ def exclusion_curve(
                 for key, value in ((name, point.estimate(name).mean), (f"{name} ±", point.estimate(name).half))
             },
         }
-        for point in found.points
+        for point in curve.points
     ]
-    content = plain(asdict(found)) | {
+    content = plain(asdict(curve)) | {
         "table": table,
         "target": target,
         "sensitive": sensitive,
@@ -265,7 +270,7 @@ def exclusion_curve(
             "chosen_by": {name: least.mean(name) for name in ("accuracy", "gap")},
         },
     }
-    text, frame = _curve_text(found, suggested, seeds), pd.DataFrame(rows)
+    text, frame = _curve_text(curve, suggested, seeds), pd.DataFrame(rows)
     about = "\n".join(text.splitlines()[-2:])
     terminal.answer(
         content, text, as_json=as_json, out=out, frame=frame, markdown=f"{terminal.as_markdown(frame)}\n\n{about}\n"
@@ -313,9 +318,9 @@ def proxies(
         paired = auditor.compare_runs(before, after)
         links = {link.index: link for link in auditor.stand_ins(after, count=top)}
         report(0.5, "Looking for families")
-        found = auditor.families(style_table)
+        grouped = auditor.families(style_table)
         report(1.0, "Done")
-    shares = [door.scores(one).importance for one in (before, after)]
+    shares = [door.scores(side).importance for side in (before, after)]
     taken = took_over(*shares, count=top)
     names = door.concept_names(style_table.backbone)
     stand_ins = [
@@ -330,7 +335,7 @@ def proxies(
     ]
     excluded = sorted(after.excluded)
     used = sorted(excluded, key=lambda index: -shares[0][index])  # the families of what mattered most
-    families = {index: found.of(index) for index in used[: terminal.CONCEPTS]}
+    families = {index: grouped.of(index) for index in used[: terminal.CONCEPTS]}
     content = {
         "table": style_table.name,
         "target": after.target,
@@ -342,8 +347,8 @@ def proxies(
         "readable": asdict(readable),
         "stand_ins": stand_ins,
         "families": {
-            "count": len(found.families),
-            "method": found.method,
+            "count": len(grouped.families),
+            "method": grouped.method,
             "of_excluded": [
                 {"index": index, "size": family.size, "likeness": family.likeness} for index, family in families.items()
             ],
@@ -351,12 +356,12 @@ def proxies(
     }
     cells = [
         (
-            terminal.title(one),
-            f"{one['importance_before']:.2%}",
-            f"{one['importance_after']:.2%}",
-            *(("", "") if one["goes_with"] is None else (one["goes_with"], f"{one['correlation']:+.2f}")),
+            terminal.title(concept),
+            f"{concept['importance_before']:.2%}",
+            f"{concept['importance_after']:.2%}",
+            *(("", "") if concept["goes_with"] is None else (concept["goes_with"], f"{concept['correlation']:+.2f}")),
         )
-        for one in stand_ins
+        for concept in stand_ins
     ]
     sizes = [
         f"{index} is one of {family.size:,}" if family.size > 1 else f"{index} goes with no other"
@@ -373,7 +378,7 @@ def proxies(
             terminal.aligned(
                 [("took over, or goes with an excluded one", "importance", "now", "goes with", "correlation"), *cells]
             ),
-            f"Families of concepts that go together: {len(found.families):,}; {', '.join(sizes)}.",
+            f"Families of concepts that go together: {len(grouped.families):,}; {', '.join(sizes)}.",
             readable.sentence,
         ]
     )
@@ -425,8 +430,8 @@ def intervene(
         style_table, judging = _run(door, run, target, table, sensitive, exclude, report=report, stopped=stopped)
         moved = terminal.channels(channels, style_table, option="--channels") or None
         if family_of is not None:
-            moved = auditor.families(style_table).of(family_of).members
-        found = auditor.intervene(
+            moved = frozenset(auditor.families(style_table).of(family_of).members)
+        intervention = auditor.intervene(
             judging,
             sensitive,
             channels=moved,
@@ -437,32 +442,34 @@ def intervene(
         )
         for towards in (0, 1) if check else ():
             checked.append(
-                auditor.checked(judging, found, towards=towards, count=check, progress=report, cancelled=stopped)
+                auditor.checked(judging, intervention, towards=towards, count=check, progress=report, cancelled=stopped)
             )
-        flips = sorted(((flip, towards) for towards in (0, 1) for flip in found.first[towards]), key=_rank)[:FIRST]
+        ranked = sorted(((flip, towards) for towards in (0, 1) for flip in intervention.first[towards]), key=_rank)
+        flips = ranked[:FIRST]
         if faces is not None and flips:
             picture = _side_by_side(door, [flip for flip, _ in flips], report, stopped)
-    if picture is not None:
+    if faces is not None and picture is not None:
         from PIL import Image
 
-        terminal.write(faces, lambda file: Image.fromarray(picture).save(file, "PNG"))
+        drawn = Image.fromarray(picture)
+        terminal.write(faces, lambda file: drawn.save(file, "PNG"))
     groups, (_, one_class) = _classes(style_table, sensitive), _classes(style_table, judging.target)
     frame = pd.DataFrame(
         [
             {
-                "towards": groups[one.towards],
-                "group": groups[one.group],
-                "faces": one.faces,
-                "flips": one.flips,
-                f"to {one_class}": one.to_one,
-                "share": one.share,
-                "low": one.low,
-                "high": one.high,
-                "mean move": one.move.mean,
-                "move, low": one.move.low,
-                "move, high": one.move.high,
+                "towards": groups[moved.towards],
+                "group": groups[moved.group],
+                "faces": moved.faces,
+                "flips": moved.flips,
+                f"to {one_class}": moved.to_one,
+                "share": moved.share,
+                "low": moved.low,
+                "high": moved.high,
+                "mean move": moved.move.mean,
+                "move, low": moved.move.low,
+                "move, high": moved.move.high,
             }
-            for one in found.by
+            for moved in intervention.by
         ]
     )
     content = {
@@ -470,18 +477,18 @@ def intervene(
         "target": judging.target,
         "sensitive": sensitive,
         "run": judging.id,
-        "channels": list(found.channels),
-        "seen": found.seen,
-        "strengths": list(found.strengths),
-        "faces": len(found.rows),
-        "by": [asdict(one) for one in found.by],
+        "channels": list(intervention.channels),
+        "seen": intervention.seen,
+        "strengths": list(intervention.strengths),
+        "faces": len(intervention.rows),
+        "by": [asdict(moved) for moved in intervention.by],
         "first": [_flip(flip, towards) for flip, towards in flips],
-        "checked": [_check(one) for one in checked],
+        "checked": [_check(direction) for direction in checked],
         "picture": str(faces) if picture is not None else None,
     }
-    about = _moved(found, judging)
-    lines = [_intervention_table(found, groups, one_class), about]
-    lines += [f"Towards {groups[one.towards]}: {_check_text(one, one_class)}" for one in checked]
+    about = _moved(intervention, judging)
+    lines = [_intervention_table(intervention, groups, one_class), about]
+    lines += [f"Towards {groups[direction.towards]}: {_check_text(direction, one_class)}" for direction in checked]
     if faces is not None:
         lines.append(_picture_text(flips, groups, one_class, faces))
     terminal.answer(
@@ -513,8 +520,8 @@ def remedies(
     door, report = terminal.studio(), terminal.progress(as_json)
     with terminal.interrupted() as stopped:
         _, ours = _run(door, run, target, table, sensitive, exclude, report=report, stopped=stopped)
-        found = Auditor(door).remedies(ours, sensitive, seeds=seeds, progress=report, cancelled=stopped)
-    _answer_remedies(found, as_markdown(found, test="test faces"), out=out, as_json=as_json)
+        compared = Auditor(door).remedies(ours, sensitive, seeds=seeds, progress=report, cancelled=stopped)
+    _answer_remedies(compared, as_markdown(compared, test="test faces"), out=out, as_json=as_json)
 
 
 # --- which run -----------------------------------------------------------------------------------------
@@ -546,20 +553,20 @@ def _run(
         if not excluded:
             return style_table, door.run(style_table, target, progress=report)
         return style_table, door.train(style_table, target, excluded=excluded, progress=report, cancelled=stopped)
-    found = load_run(folder)
-    for option, said, is_so in (("--target", target, found.target), ("--table", table, found.table)):
-        if said and said != is_so:
-            raise Img2TabError(f"The run in {folder} is of {is_so}, got {option} {said}. Leave {option} out.")
+    stored = load_run(folder)
+    for option, given, is_so in (("--target", target, stored.target), ("--table", table, stored.table)):
+        if given and given != is_so:
+            raise Img2TabError(f"The run in {folder} is of {is_so}, got {option} {given}. Leave {option} out.")
     if exclude.strip():
         raise Img2TabError(f"The run in {folder} excludes what it was trained without. Leave --exclude or --run out.")
-    style_table = door.table(found.table)
-    if found.table_key not in ("", style_table.key):
+    style_table = door.table(stored.table)
+    if stored.table_key not in ("", style_table.key):
         raise Img2TabError(
-            f"The run in {folder} was measured on the table {found.table} as it was then, and that holds other faces "
+            f"The run in {folder} was measured on the table {stored.table} as it was then, and that holds other faces "
             "now. Train it again."
         )
     _check_attributes(style_table, sensitive)
-    return style_table, found
+    return style_table, stored
 
 
 def _check_attributes(table: StyleTable, sensitive: str) -> None:
@@ -596,19 +603,19 @@ def _classes(table: StyleTable, name: str) -> tuple[str, str]:
 # --- words ---------------------------------------------------------------------------------------------
 
 
-def _audit_text(found: Audit, compared: Sequence[str], table: str) -> str:
+def _audit_text(audited: Audit, compared: Sequence[str], table: str) -> str:
     from img2tab_core.audits.metrics import GAPS, METRICS
 
-    lines = [_faces(found, table)]
-    for one in (*found.by_group, found.overall):
-        lines.append(f"{one.name}: {_counted(one)}")
-        lines += [f"    {title:20} {_measured(one.measures[name])}" for name, title in METRICS.items()]
+    lines = [_faces(audited, table)]
+    for group in (*audited.by_group, audited.overall):
+        lines.append(f"{group.name}: {_counted(group)}")
+        lines += [f"    {title:20} {_measured(group.measures[name])}" for name, title in METRICS.items()]
     lines.append("Gaps between groups:")
-    lines += [f"    {title:30} {_measured(found.gaps[name])}" for name, title in GAPS.items()]
+    lines += [f"    {title:30} {_measured(audited.gaps[name])}" for name, title in GAPS.items()]
     return "\n".join([*lines, *compared])
 
 
-def _audit_markdown(found: Audit, compared: Sequence[str], table: str) -> str:
+def _audit_markdown(audited: Audit, compared: Sequence[str], table: str) -> str:
     import pandas as pd
 
     from img2tab_core.audits.metrics import GAPS, METRICS
@@ -616,28 +623,29 @@ def _audit_markdown(found: Audit, compared: Sequence[str], table: str) -> str:
     groups = pd.DataFrame(
         [
             {
-                "group": one.name,
-                "faces": one.count,
-                "class 0": one.by_class[0],
-                "class 1": one.by_class[1],
-                **{title: _measured(one.measures[name]) for name, title in METRICS.items()},
+                "group": group.name,
+                "faces": group.count,
+                "class 0": group.by_class[0],
+                "class 1": group.by_class[1],
+                **{title: _measured(group.measures[name]) for name, title in METRICS.items()},
             }
-            for one in (*found.by_group, found.overall)
+            for group in (*audited.by_group, audited.overall)
         ]
     )
-    gaps = pd.DataFrame([{"gap": title, "value": _measured(found.gaps[name])} for name, title in GAPS.items()])
+    gaps = pd.DataFrame([{"gap": title, "value": _measured(audited.gaps[name])} for name, title in GAPS.items()])
     return (
-        "\n\n".join([_faces(found, table), terminal.as_markdown(groups), terminal.as_markdown(gaps), *compared]) + "\n"
+        "\n\n".join([_faces(audited, table), terminal.as_markdown(groups), terminal.as_markdown(gaps), *compared])
+        + "\n"
     )
 
 
-def _audit_frame(found: Audit) -> pd.DataFrame:
+def _audit_frame(audited: Audit) -> pd.DataFrame:
     """One row per number: of every group, of everyone, and between the groups."""
     import pandas as pd
 
     from img2tab_core.audits.metrics import GAPS, METRICS
 
-    groups = [(one.name, one.count, METRICS, one.measures) for one in (*found.by_group, found.overall)]
+    groups = [(group.name, group.count, METRICS, group.measures) for group in (*audited.by_group, audited.overall)]
     return pd.DataFrame(
         [
             {
@@ -649,19 +657,19 @@ def _audit_frame(found: Audit) -> pd.DataFrame:
                 "high": measures[name].high,
                 "note": measures[name].note,
             }
-            for group, faces, titles, measures in (*groups, ("between groups", found.faces, GAPS, found.gaps))
+            for group, faces, titles, measures in (*groups, ("between groups", audited.faces, GAPS, audited.gaps))
             for name, title in titles.items()
         ]
     )
 
 
-def _faces(found: Audit, table: str) -> str:
-    return f"{' x '.join(found.attributes)}: {found.faces:,} test faces of the table {table}; 95 % intervals."
+def _faces(audited: Audit, table: str) -> str:
+    return f"{' x '.join(audited.attributes)}: {audited.faces:,} test faces of the table {table}; 95 % intervals."
 
 
-def _counted(one: GroupAudit) -> str:
-    few = " (few faces: read with care)" if one.small else ""
-    return f"{one.count:,} faces, {one.by_class[0]:,} of class 0 and {one.by_class[1]:,} of class 1{few}"
+def _counted(group: GroupAudit) -> str:
+    few = " (few faces: read with care)" if group.small else ""
+    return f"{group.count:,} faces, {group.by_class[0]:,} of class 0 and {group.by_class[1]:,} of class 1{few}"
 
 
 def _measured(measure: Measure) -> str:
@@ -693,27 +701,27 @@ def _signed(difference: Difference) -> str:
     return f"{signed(difference.value, 3)} ({low} to {high})"
 
 
-def _answer_remedies(found: Remedies, markdown: str, *, out: Path | None, as_json: bool) -> None:
+def _answer_remedies(compared: Remedies, markdown: str, *, out: Path | None, as_json: bool) -> None:
     terminal.answer(
-        found.to_json(), markdown.rstrip(), as_json=as_json, out=out, frame=found.frame(), markdown=markdown
+        compared.to_json(), markdown.rstrip(), as_json=as_json, out=out, frame=compared.frame(), markdown=markdown
     )
 
 
-def _curve_text(found: ExclusionCurve, suggested: int, seeds: int) -> str:
+def _curve_text(curve: ExclusionCurve, suggested: int, seeds: int) -> str:
     names = ("accuracy", "gap", "test_accuracy", "test_gap")
     rows = [
-        [f"{point.count:,}", *(point.estimate(name).text(100, 1) or "none" for name in names)] for point in found.points
+        [f"{point.count:,}", *(point.estimate(name).text(100, 1) or "none" for name in names)] for point in curve.points
     ]
-    least = found.least_gap()
+    least = curve.least_gap()
     return "\n".join(
         [
             terminal.aligned(
                 [("excluded", "accuracy, %", "equalised-odds gap, %", "test: accuracy, %", "test: gap, %"), *rows]
             ),
             f"Least gap for at most 1 point of accuracy, chosen by the validation faces: {least.count:,} excluded; "
-            f"on {found.test_faces:,} test faces the gap is then {100 * least.mean('test_gap'):.1f} %, accuracy "
+            f"on {curve.test_faces:,} test faces the gap is then {100 * least.mean('test_gap'):.1f} %, accuracy "
             f"{100 * least.mean('test_accuracy'):.1f} %. The suggestion excludes {suggested:,}.",
-            f"{found.how} " + (f"± half of the 95 % interval over {seeds} seeds." if seeds > 1 else "One seed."),
+            f"{curve.how} " + (f"± half of the 95 % interval over {seeds} seeds." if seeds > 1 else "One seed."),
         ]
     )
 
@@ -727,34 +735,35 @@ def _rank(pair: tuple[Flip, int]) -> tuple[float, float, int]:
     return flip.strength, -abs(flip.probability_after - flip.probability_before), flip.row
 
 
-def _moved(found: Intervention, judging: Run) -> str:
-    seen = "" if found.seen is None else f"; the classifier looks at {found.seen:,} of them"
+def _moved(intervention: Intervention, judging: Run) -> str:
+    seen = "" if intervention.seen is None else f"; the classifier looks at {intervention.seen:,} of them"
     excluded = f", {len(judging.excluded):,} are excluded" if judging.excluded else ""
     nothing = (
         " So nothing can flip here; in a picture what goes with them moves as well, see --check."
-        if found.seen == 0
+        if intervention.seen == 0
         else ""
     )
     return (
-        f"{terminal.count(len(found.channels), 'concept')} moved by {found.strength:g} times what the groups differ by"
-        f"{seen}{excluded}.{nothing} {len(found.rows):,} test faces, 95 % intervals; the move is of the probability."
+        f"{terminal.count(len(intervention.channels), 'concept')} moved by {intervention.strength:g} times what the "
+        f"groups differ by{seen}{excluded}.{nothing} {len(intervention.rows):,} test faces, 95 % intervals; the move "
+        "is of the probability."
     )
 
 
-def _intervention_table(found: Intervention, groups: tuple[str, str], one_class: str) -> str:
+def _intervention_table(intervention: Intervention, groups: tuple[str, str], one_class: str) -> str:
     cells = [
         (
-            groups[one.towards],
-            groups[one.group],
-            f"{one.faces:,}",
-            f"{one.flips:,}",
-            f"{one.share:.1%}",
-            f"{one.low:.1%} to {one.high:.1%}",
-            f"{one.to_one:,}",
-            f"{one.move.mean:+.3f}"
-            + ("" if one.move.low is None else f" ({one.move.low:+.3f} to {one.move.high:+.3f})"),
+            groups[moved.towards],
+            groups[moved.group],
+            f"{moved.faces:,}",
+            f"{moved.flips:,}",
+            f"{moved.share:.1%}",
+            f"{moved.low:.1%} to {moved.high:.1%}",
+            f"{moved.to_one:,}",
+            f"{moved.move.mean:+.3f}"
+            + ("" if moved.move.low is None else f" ({moved.move.low:+.3f} to {moved.move.high:+.3f})"),
         )
-        for one in found.by
+        for moved in intervention.by
     ]
     heads = ("towards", "group", "faces", "flip", "share", "interval", f"to {one_class}", "mean move")
     return terminal.aligned([heads, *cells])
@@ -824,4 +833,7 @@ def _check_text(checked: Checked, one_class: str) -> str:
 
 def _probability_moves(checked: Checked) -> tuple[float, float]:
     """Mean change of the probability of class 1 in the codes, and in those of the pictures."""
-    return tuple(float((moved - plain).mean()) for plain, moved in (checked.probability, checked.probability_again))
+    if checked.probability is None or checked.probability_again is None:
+        raise Img2TabError("The check was made without a classifier, so no probability moved. Check with a run.")
+    coded, seen = (float((moved - plain).mean()) for plain, moved in (checked.probability, checked.probability_again))
+    return coded, seen

@@ -17,6 +17,7 @@ LONGEST = 180  # letters of the log's details
 
 
 def log(findings: Findings, files: Files) -> Chapter:
+    """Who did what in the session."""
     rows = [[when(minute(entry.at)), when(entry.who), sentence(entry.what), _details(entry)] for entry in findings.log]
     return chapter(
         "log",
@@ -35,12 +36,14 @@ def log(findings: Findings, files: Files) -> Chapter:
 def _details(entry: LogEntry) -> str:
     """What else an entry says, in a line."""
     if entry.what == REPEATED:
-        said = entry.details
-        return f"run {said.get('before')} and run {said.get('after')}, {count(int(said.get('seeds', 0)), 'seed')}"
+        details = entry.details
+        return (
+            f"run {details.get('before')} and run {details.get('after')}, {count(int(details.get('seeds', 0)), 'seed')}"
+        )
     parts = []
     for name, value in entry.details.items():
         if isinstance(value, list):
-            value = ", ".join(str(one) for one in value) if len(value) <= 4 else f"{len(value):,} entries"
+            value = ", ".join(str(part) for part in value) if len(value) <= 4 else f"{len(value):,} entries"
         if isinstance(value, dict) or value is None or value == "":
             continue
         parts.append(
@@ -53,8 +56,9 @@ def _details(entry: LogEntry) -> str:
 
 
 def limits(findings: Findings, files: Files) -> Chapter:
+    """What the numbers do not say, and the licences of the face models."""
     generated, done = not findings.origin, sum(run.state == "done" for _, run in findings.tree)
-    said = [
+    limitations = [
         "Labels are perceived: they say what people or networks see in a picture, not who somebody is, what somebody "
         "feels or how somebody identifies.",
         (
@@ -67,8 +71,8 @@ def limits(findings: Findings, files: Files) -> Chapter:
         "There are two kinds of intervals. Those of an audit, and those of two runs compared face by face, say what "
         "other test faces of this kind would give; those over seeds say what training again would give. Neither "
         "contains the other.",
-        f"{count(done, 'run')} of this session were measured on the same test faces. The more runs are compared on them, "
-        "the more the best owes to chance.",
+        f"{count(done, 'run')} of this session were measured on the same test faces. The more runs are compared on "
+        "them, the more the best owes to chance.",
         "Moving concepts changes style codes. It is no experiment with people: what differs between people differs in "
         "more ways than one table can tell.",
         "A linear probe that cannot read an attribute does not show that nothing else could.",
@@ -78,7 +82,7 @@ def limits(findings: Findings, files: Files) -> Chapter:
     return chapter(
         "limits",
         "Limits",
-        bullets(said),
+        bullets(limitations),
         element("h3", "Licences of the face models"),
         bullets(licences)
         if licences
@@ -89,6 +93,7 @@ def limits(findings: Findings, files: Files) -> Chapter:
 
 
 def versions(findings: Findings, files: Files) -> Chapter:
+    """All that another person needs to repeat the report."""
     session, info = findings.session, findings.info
     seeds = [f"{info.seed} of the run", f"{findings.now.audit.seed} of the resamples"]
     if findings.answer is not None:
@@ -102,13 +107,16 @@ def versions(findings: Findings, files: Files) -> Chapter:
                 ("Table key", element("code", session.table_key)),
                 *((f"Run {run.number}", element("code", run.run_id)) for run in findings.path if run.run_id),
                 ("Seeds", "; ".join(seeds)),
-                ("Trained with", ", ".join(f"{name} {one}" for name, one in findings.trained_with.items()) or None),
+                (
+                    "Trained with",
+                    ", ".join(f"{name} {number}" for name, number in findings.trained_with.items()) or None,
+                ),
             ]
         ),
         table(
             "What made this report",
             ["Program", "Version"],
-            [[name, one] for name, one in findings.versions.items()],
+            [[name, number] for name, number in findings.versions.items()],
             words={1},
             file=files.get("versions"),
             kind="narrow",

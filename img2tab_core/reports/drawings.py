@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from img2tab_core.audits.audit_record import Audit, GroupAudit, Measure
 from img2tab_core.audits.metrics import METRICS
 from img2tab_core.audits.remedies import Remedies
+from img2tab_core.base.intervals import Estimate
 from img2tab_core.base.words import percent, sentence
-from img2tab_core.reports.page import Markup, element
+from img2tab_core.reports.page import Child, Markup, element
 from img2tab_core.reports.wording import RATIOS, measured, number, span
 
 ROW = 46  # px, of one row: its words, and below them its line
@@ -62,22 +63,27 @@ class Scale:
         return 2 + 96 * (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
 
     def x(self, value: float) -> str:
+        """`at`, as SVG has it."""
         return f"{self.at(value):.2f}%"
 
 
 def dots(audit: Audit, metric: str) -> Markup:
     """One metric of every group: a dot and its interval, and a dotted line where everyone together is."""
-    scale = Scale.of([value for one in (*audit.by_group, audit.overall) for value in _ends(one.measures[metric])])
+    scale = Scale.of([value for group in (*audit.by_group, audit.overall) for value in _ends(group.measures[metric])])
     overall = audit.overall.measures[metric].value
-    words = [(f"{sentence(one.name)} · {one.count:,}", _short(one.measures[metric], metric)) for one in audit.by_group]
+    words = [
+        (f"{sentence(group.name)} · {group.count:,}", _short(group.measures[metric], metric))
+        for group in audit.by_group
+    ]
     more = _more(words)
-    rows, bottom = [], (ROW + more) * len(words)
-    for row, (one, said) in enumerate(zip(audit.by_group, words, strict=True)):
-        measure, top = one.measures[metric], (ROW + more) * row
-        rows += [_words(top, *said, more), _track(top + more + TRACK)]
+    rows: list[Child] = []
+    bottom = (ROW + more) * len(words)
+    for row, (group, (left, right)) in enumerate(zip(audit.by_group, words, strict=True)):
+        measure, top = group.measures[metric], (ROW + more) * row
+        rows += [_words(top, left, right, more), _track(top + more + TRACK)]
         if measure.value is not None:
             rows.append(_interval("now", scale, measure, top + more + TRACK))
-            rows.append(_dot(_kind(one), scale.x(measure.value), top + more + TRACK))
+            rows.append(_dot(_kind(group), scale.x(measure.value), top + more + TRACK))
     everyone = (
         None
         if overall is None
@@ -94,10 +100,10 @@ def dots(audit: Audit, metric: str) -> Markup:
         ]
     )
     everybody = (*audit.by_group, audit.overall)
-    said = "; ".join(f"{one.name}: {measured(one.measures[metric], metric)}" for one in everybody)
+    in_words = "; ".join(f"{group.name}: {measured(group.measures[metric], metric)}" for group in everybody)
     return _svg(
         f"{METRICS[metric]} of each group",
-        said,
+        in_words,
         bottom + AXIS,
         [*rows, everyone, *_axis(scale, bottom, lambda value: _tick(value, metric, scale))],
     )
@@ -106,12 +112,15 @@ def dots(audit: Audit, metric: str) -> Markup:
 def dumbbell(title: str, pairs: Sequence[Pair], *, names: tuple[str, str], floor: float = 0.0) -> Markup:
     """Numbers in an earlier run (a grey ring) and in this one (a dot), each with its interval; names: of both runs."""
     scale = Scale.of(
-        [value for pair in pairs for one in (pair.before, pair.after) if one for value in _ends(one)], floor=floor
+        [value for pair in pairs for measure in (pair.before, pair.after) if measure for value in _ends(measure)],
+        floor=floor,
     )
-    bottom, rows, said = ROW * len(pairs), [], []
+    bottom = ROW * len(pairs)
+    rows: list[Child] = []
+    in_words = []
     for row, pair in enumerate(pairs):
         top = ROW * row
-        before, after = (None if one is None else one.value for one in (pair.before, pair.after))
+        before, after = None if pair.before is None else pair.before.value, pair.after.value
         change = "" if before is None or after is None else f"{percent(before)} → {percent(after)}"
         rows += [_words(top, pair.title, change or _short(pair.after)), _track(top + TRACK)]
         if before is not None and after is not None:
@@ -125,28 +134,32 @@ def dumbbell(title: str, pairs: Sequence[Pair], *, names: tuple[str, str], floor
                     y2=top + TRACK + 4,
                 )
             )
-        if before is not None:
+        if pair.before is not None and before is not None:
             rows.append(_interval("before", scale, pair.before, top + TRACK - 4))
             rows.append(_dot("before", scale.x(before), top + TRACK - 4))
         if after is not None:
             rows.append(_interval("now", scale, pair.after, top + TRACK + 4))
             rows.append(_dot("now", scale.x(after), top + TRACK + 4))
-        said.append(
+        in_words.append(
             f"{pair.title}: "
             + ", ".join(
-                f"{name} {measured(one)}" for name, one in zip(names, (pair.before, pair.after), strict=True) if one
+                f"{name} {measured(measure)}"
+                for name, measure in zip(names, (pair.before, pair.after), strict=True)
+                if measure
             )
         )
     return _svg(
-        title, "; ".join(said), bottom + AXIS, [*rows, *_axis(scale, bottom, lambda value: _tick(value, "", scale))]
+        title, "; ".join(in_words), bottom + AXIS, [*rows, *_axis(scale, bottom, lambda value: _tick(value, "", scale))]
     )
 
 
-def tradeoff(found: Remedies) -> Markup:
+def tradeoff(compared: Remedies) -> Markup:
     """Accuracy against gap of every remedy, with intervals over the seeds; ours filled, numbered as in the table."""
-    known = [(position, one) for position, one in enumerate(found.outcomes, start=1) if one.trials]
-    pairs = [(position, one.own, one.estimate("accuracy"), one.estimate("equalised_odds")) for position, one in known]
-    pairs = [pair for pair in pairs if pair[2].mean is not None and pair[3].mean is not None]
+    known = [(position, outcome) for position, outcome in enumerate(compared.outcomes, start=1) if outcome.trials]
+    pairs = [
+        (position, outcome.own, outcome.estimate("accuracy"), outcome.estimate("equalised_odds"))
+        for position, outcome in known
+    ]
     across = Scale.of([value for pair in pairs for value in _bounds(pair[3])])
     up = Scale.of([value for pair in pairs for value in _bounds(pair[2])])
     top, height = 10, 240
@@ -171,10 +184,12 @@ def tradeoff(found: Remedies) -> Markup:
                 "text", _tick(value, "", across), class_="tick", x=x(value), y=top + height + 18, text_anchor="middle"
             )
         )
-    said = []
+    in_words = []
     for position, own, accuracy, gap in pairs:
+        if accuracy.mean is None or gap.mean is None:
+            continue
         kind = "now" if own else "before"
-        if gap.low is not None:
+        if gap.low is not None and gap.high is not None:
             parts.append(
                 element(
                     "line",
@@ -185,7 +200,7 @@ def tradeoff(found: Remedies) -> Markup:
                     y2=y(accuracy.mean),
                 )
             )
-        if accuracy.low is not None:
+        if accuracy.low is not None and accuracy.high is not None:
             parts.append(
                 element(
                     "line",
@@ -202,27 +217,29 @@ def tradeoff(found: Remedies) -> Markup:
                 "text", position, class_=f"inside {kind}", x=x(gap.mean), y=y(accuracy.mean) + 4, text_anchor="middle"
             )
         )
-        said.append(f"{found.outcomes[position - 1].title}: accuracy {percent(accuracy.mean)}, gap {percent(gap.mean)}")
+        in_words.append(
+            f"{compared.outcomes[position - 1].title}: accuracy {percent(accuracy.mean)}, gap {percent(gap.mean)}"
+        )
     parts.append(
         element("text", "Equalised odds difference", class_="tick", x="100%", y=top + height + 38, text_anchor="end")
     )
-    return _svg("Accuracy against the equalised odds difference", "; ".join(said), top + height + 46, parts)
+    return _svg("Accuracy against the equalised odds difference", "; ".join(in_words), top + height + 46, parts)
 
 
 # --- pieces -------------------------------------------------------------------------------------------
 
 
-def _svg(title: str, said: str, height: int, parts: Sequence[Markup | None]) -> Markup:
-    """said: the same in words, for those who cannot see it."""
+def _svg(title: str, in_words: str, height: int, parts: Sequence[Child]) -> Markup:
+    """in_words: the same in words, for those who cannot see it."""
     return element(
         "svg",
         element("title", title),
-        element("desc", said),
+        element("desc", in_words),
         parts,
         role="img",
         width="100%",
         height=height,
-        aria_label=f"{title}. {said}",
+        aria_label=f"{title}. {in_words}",
     )
 
 
@@ -271,15 +288,15 @@ def _axis(scale: Scale, bottom: float, written: Callable[[float], str]) -> list[
     return parts
 
 
-def _kind(one: GroupAudit) -> str:
-    return "now small" if one.small else "now"
+def _kind(group: GroupAudit) -> str:
+    return "now small" if group.small else "now"
 
 
 def _ends(measure: Measure) -> list[float]:
     return [value for value in (measure.low, measure.value, measure.high) if value is not None]
 
 
-def _bounds(estimate) -> list[float]:
+def _bounds(estimate: Estimate) -> list[float]:
     return [value for value in (estimate.low, estimate.mean, estimate.high) if value is not None]
 
 
@@ -304,4 +321,4 @@ def _tick(value: float, metric: str, scale: Scale) -> str:
 def _step(rough: float) -> float:
     """The round number at or above it."""
     unit = 10 ** math.floor(math.log10(rough))
-    return next(unit * one for one in _STEPS if unit * one >= rough - 1e-12)
+    return next(unit * round_number for round_number in _STEPS if unit * round_number >= rough - 1e-12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -40,6 +41,7 @@ REMEDIES = "remedies"  # where an entry of the log keeps what `remedies.Remedies
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "fairlearn", "pillow", "sqlalchemy")
 
 T = TypeVar("T")
+Pictures = tuple[np.ndarray, np.ndarray]  # two of them, uint8 (S, S, 3) RGB each
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Concept:
     index: int
     shifts: dict[str, float]
     used: float | None
-    pictures: tuple[np.ndarray, np.ndarray] | None
+    pictures: Pictures | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ class FlippedFace:
 
     flip: Flip
     towards: int
-    pictures: tuple[np.ndarray, np.ndarray] | None
+    pictures: Pictures | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,23 +190,21 @@ def gather(
     carried: dict[str, Carried | Missing] = {}
     for name in session.sensitive:
         within = steps.begin(0.17 / len(about), "Comparing the groups in every concept")
-        carried[name] = _or_missing(
-            lambda name=name, within=within: door.carried(table, session.target, name, progress=within)
-        )
+        carried[name] = _or_missing(partial(door.carried, table, session.target, name, progress=within))
 
     steps.begin(0.15, "Looking for what took over")
     took_over = _took_over(before, now)
     stand_ins = _or_missing(lambda: door.stand_ins(run, count=FIRST))
     readable = {
         name: (
-            _of_earlier(before, lambda one, name=name: door.readable(one, name)),
-            _or_missing(lambda name=name: door.readable(run, name)),
+            _of_earlier(before, partial(door.readable, sensitive=name)),
+            _or_missing(partial(door.readable, run, name)),
         )
         for name in session.sensitive
     }
 
     artist = _Artist(runs, table)
-    moving = tuple(_moving(runs, one, before, now, artist, steps, share=0.3 / len(about)) for one in about)
+    moving = tuple(_moving(runs, attribute, before, now, artist, steps, share=0.3 / len(about)) for attribute in about)
     names = runs.studio.concept_names(table.backbone)
     concepts = _concepts(before, info, names, carried, artist, steps, share=0.3)
     log = runs.sessions.log(session)
@@ -262,10 +262,10 @@ def _compared(session: SessionInfo, tree: tuple[RunInfo, ...]) -> tuple[RunInfo,
 def _path(tree: Sequence[RunInfo], info: RunInfo) -> tuple[RunInfo, ...]:
     """From the first run to this one, each the parent of the next."""
     by_id = {run.id: run for run in tree}
-    found = [info]
-    while found[0].parent is not None and found[0].parent in by_id:
-        found.insert(0, by_id[found[0].parent])
-    return tuple(found)
+    path = [info]
+    while path[0].parent is not None and path[0].parent in by_id:
+        path.insert(0, by_id[path[0].parent])
+    return tuple(path)
 
 
 def _with_depth(tree: Sequence[RunInfo]) -> Iterator[tuple[int, RunInfo]]:
@@ -275,13 +275,13 @@ def _with_depth(tree: Sequence[RunInfo]) -> Iterator[tuple[int, RunInfo]]:
 
 def _absent(runs: SessionRuns, session: SessionInfo, tree: Sequence[RunInfo]) -> dict[int, str]:
     """Run id -> why a run that is done has no model here."""
-    found = {}
+    reasons = {}
     for run in tree:
         if run.state == "done":
-            opened = _or_missing(lambda run=run: runs.model(session, run))
+            opened = _or_missing(partial(runs.model, session, run))
             if isinstance(opened, Missing):
-                found[run.id] = opened.reason
-    return found
+                reasons[run.id] = opened.reason
+    return reasons
 
 
 def _earlier(runs: SessionRuns, session: SessionInfo, info: RunInfo, current: Run) -> Earlier:
@@ -301,9 +301,13 @@ def _answer(
 ) -> tuple[int, dict[str, Change]] | None:
     """What several seeds said of the current run: against the earlier one, else any other."""
     answers = runs.answers(session)
-    if before and (found := answers.get((before.info.number, info.number))):
-        return before.info.number, found
-    others = [(one, found) for (one, other), found in answers.items() if other == info.number]
+    if before and (changes := answers.get((before.info.number, info.number))):
+        return before.info.number, changes
+    others = [
+        (before_number, changes)
+        for (before_number, after_number), changes in answers.items()
+        if after_number == info.number
+    ]
     return others[-1] if others else None
 
 
@@ -312,9 +316,9 @@ def _answer(
 
 def _counts(table: StyleTable, codes: np.ndarray, groups: int, known: np.ndarray) -> np.ndarray:
     """int64 (groups + 1, 3): group by split, the last row of unknown group."""
-    found = np.zeros((groups + 1, 3), np.int64)
-    np.add.at(found, (codes[known], table.split[known].astype(np.int64)), 1)  # -1 is the last row
-    return found
+    counts = np.zeros((groups + 1, 3), np.int64)
+    np.add.at(counts, (codes[known], table.split[known].astype(np.int64)), 1)  # -1 is the last row
+    return counts
 
 
 def _took_over(before: Earlier | None, now: Current) -> TookOver | Missing | None:
@@ -342,9 +346,9 @@ def _remedies(log: Sequence[LogEntry]) -> remedies.Remedies | None:
     for entry in reversed(log):
         stored = entry.details.get(REMEDIES)
         if isinstance(stored, Mapping):
-            found = _or_missing(lambda stored=stored: remedies.Remedies.from_json(dict(stored)))
-            if not isinstance(found, Missing):
-                return found
+            compared = _or_missing(partial(remedies.Remedies.from_json, dict(stored)))
+            if not isinstance(compared, Missing):
+                return compared
     return None
 
 
@@ -377,18 +381,19 @@ def _moving(
     faces = []
     for position, (towards, flip) in enumerate(first):
         within(position / len(first), "Drawing the faces that flip first")
-        pictures = artist.codes(flip.before, flip.after)
+        pictures = artist.both(flip.before, flip.after)
         faces.append(FlippedFace(flip, towards, None if isinstance(pictures, Missing) else pictures))
     return Moving(about, earlier, current, tuple(faces), number)
 
 
-def _first(found: Intervention | Missing | None) -> list[tuple[int, Flip]]:
+def _first(moved: Intervention | Missing | None) -> list[tuple[int, Flip]]:
     """The faces that flip first in either direction: by strength, then by the larger move, then by the row."""
-    if not isinstance(found, Intervention):
+    if not isinstance(moved, Intervention):
         return []
-    flips = [(towards, flip) for towards in (0, 1) for flip in found.first[towards]]
+    flips = [(towards, flip) for towards in (0, 1) for flip in moved.first[towards]]
     return sorted(
-        flips, key=lambda one: (one[1].strength, -abs(one[1].probability_after - one[1].probability_before), one[1].row)
+        flips,
+        key=lambda pair: (pair[1].strength, -abs(pair[1].probability_after - pair[1].probability_before), pair[1].row),
     )[:SHOWN]
 
 
@@ -407,14 +412,18 @@ def _concepts(
 ) -> tuple[Concept, ...]:
     """Those with a name first, then those in which the groups differ most."""
     within = steps.begin(share, "Drawing what was excluded")
-    found = {name: one for name, one in carried.items() if not isinstance(one, Missing)}
+    known = {name: shifts for name, shifts in carried.items() if not isinstance(shifts, Missing)}
     used = None
     if before is not None and not isinstance(before.run, Missing):
         used = measures.importance(before.run.classifier)
     excluded = np.array(info.excluded, np.int64)
     if not len(excluded):
         return ()
-    size = np.max([np.abs(one.shift[excluded]) for one in found.values()], axis=0) if found else np.zeros(len(excluded))
+    size = (
+        np.max([np.abs(shifts.shift[excluded]) for shifts in known.values()], axis=0)
+        if known
+        else np.zeros(len(excluded))
+    )
     named = np.array([bool(names.get(int(index))) for index in excluded])
     chosen = excluded[np.lexsort((excluded, -size, ~named))][:SHOWN]
     concepts = []
@@ -424,7 +433,7 @@ def _concepts(
         concepts.append(
             Concept(
                 index,
-                {name: float(one.shift[index]) for name, one in found.items()},
+                {name: float(shifts.shift[index]) for name, shifts in known.items()},
                 None if used is None else float(used[index]),
                 None if isinstance(pictures, Missing) else pictures,
             )
@@ -439,27 +448,33 @@ class _Artist:
         self._studio, self._backbone = runs.studio, table.backbone
         self._why = _or_missing(lambda: self._check(table))
 
-    def codes(self, *codes: StyleCode) -> tuple[np.ndarray, ...] | Missing:
-        """Pictures of style codes; uint8 (S, S, 3) each."""
-        return self._drawn(lambda: tuple(self._studio.render(code, size=SIZE) for code in codes))
+    def both(self, before: StyleCode, after: StyleCode) -> Pictures | Missing:
+        """Pictures of two style codes."""
+        return self._drawn(lambda: (self._studio.render(before, size=SIZE), self._studio.render(after, size=SIZE)))
 
-    def concept(self, index: int) -> tuple[np.ndarray, np.ndarray] | Missing:
+    def concept(self, index: int) -> Pictures | Missing:
         """One sample face with a concept moved down and up."""
-        return self._drawn(lambda: tuple(self._sheet(index, (-SHIFT, SHIFT))))
+
+        def draw() -> Pictures:
+            down, up = self._sheet(index, (-SHIFT, SHIFT))
+            return down, up
+
+        return self._drawn(draw)
 
     def face(self) -> np.ndarray | Missing:
         """The same face as it is."""
         return self._drawn(lambda: self._sheet(0, (0.0,))[0])
 
     def _sheet(self, index: int, shifts: tuple[float, ...]) -> np.ndarray:
+        """uint8 (shifts, S, S, 3)."""
         return self._studio.contact_sheet(index, backbone=self._backbone, faces=1, shifts=shifts, size=SIZE)[0]
 
     def _drawn(self, draw: Callable[[], T]) -> T | Missing:
         if self._why is None:
-            found = _or_missing(draw)
-            if not isinstance(found, Missing):
-                return found
-            self._why = found
+            picture = _or_missing(draw)
+            if not isinstance(picture, Missing):
+                return picture
+            self._why = picture
         return self._why
 
     def _check(self, table: StyleTable) -> None:
@@ -486,25 +501,25 @@ def licences(backbone: str) -> tuple[tuple[str, str], ...]:
 
 def _versions(kind: str) -> dict[str, str]:
     """What computes here -> its version."""
-    found = {"Python": python_version(), "img2tab": __version__}
+    versions = {"Python": python_version(), "img2tab": __version__}
     about = kinds.KINDS.get(kind)
     if about is not None and kinds.absent(kind) is None:
-        found[about.estimator.library] = kinds.library_version(kind)
+        versions[about.estimator.library] = kinds.library_version(kind)
     for package in PACKAGES:
         try:
-            found.setdefault(package, version(package))
+            versions.setdefault(package, version(package))
         except PackageNotFoundError:
-            found.setdefault(package, "not installed as a package")
-    return found
+            versions.setdefault(package, "not installed as a package")
+    return versions
 
 
 def trained_with(info: RunInfo) -> dict[str, str]:
     """What the model's own file says it was trained with; {} where it says nothing."""
     try:
-        said = read_json(model_folder(info) / kinds.RECORD_FILE).get("versions")
+        libraries = read_json(model_folder(info) / kinds.RECORD_FILE).get("versions")
     except OSError:
         return {}
-    return {str(name): str(one) for name, one in said.items()} if isinstance(said, dict) else {}
+    return {str(name): str(number) for name, number in libraries.items()} if isinstance(libraries, dict) else {}
 
 
 def model_folder(info: RunInfo) -> Path:
@@ -538,8 +553,8 @@ class _Steps:
         start = self._start
         self._say(start, text)
 
-        def within(fraction: float, said: str) -> None:
-            self._say(start + share * min(max(fraction, 0.0), 1.0), said)
+        def within(fraction: float, text: str) -> None:
+            self._say(start + share * min(max(fraction, 0.0), 1.0), text)
 
         return within
 

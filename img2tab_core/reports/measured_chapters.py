@@ -36,8 +36,8 @@ from img2tab_core.reports.wording import (
     TIMES,
     cell,
     day,
-    difference_range,
     estimated,
+    estimated_points,
     excluding,
     flag,
     lower,
@@ -55,11 +55,12 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def audited(findings: Findings, files: Files) -> Chapter:
+    """Every metric of every group of the current run."""
     audit = findings.now.audit
     groups = (*audit.by_group, audit.overall)
     rows: list[list[Child]] = [
-        ["Faces", *([f"{one.count:,} ", flag(one)] for one in groups)],
-        *([title, *(cell(one.measures[name], name) for one in groups)] for name, title in METRICS.items()),
+        ["Faces", *([f"{group.count:,} ", flag(group)] for group in groups)],
+        *([title, *(cell(group.measures[name], name) for group in groups)] for name, title in METRICS.items()),
     ]
     left = []
     if audit.unlabelled:
@@ -87,7 +88,7 @@ def audited(findings: Findings, files: Files) -> Chapter:
         ),
         table(
             f"Run {findings.info.number}: every group, below each value its 95{SPACE}% interval",
-            ["Measure", *(sentence(one.name) for one in groups)],
+            ["Measure", *(sentence(group.name) for group in groups)],
             rows,
             file=files.get("groups"),
         ),
@@ -96,16 +97,17 @@ def audited(findings: Findings, files: Files) -> Chapter:
 
 
 def _notes(groups: Sequence[GroupAudit]) -> Markup | None:
-    said = [
-        f"{sentence(one.name)}, {METRICS[name].lower() if name != 'auc' else 'AUC'}: {measure.note}."
-        for one in groups
-        for name, measure in one.measures.items()
+    notes = [
+        f"{sentence(group.name)}, {METRICS[name].lower() if name != 'auc' else 'AUC'}: {measure.note}."
+        for group in groups
+        for name, measure in group.measures.items()
         if measure.note and measure.value is not None
     ]
-    return bullets(said) if said else None
+    return bullets(notes) if notes else None
 
 
 def gaps(findings: Findings, files: Files) -> Chapter:
+    """The gaps of both runs, and what their difference is beyond: the faces, the seeds."""
     audit, before = findings.now.audit, findings.before
     parts: list[Child] = []
     if before is None:
@@ -234,8 +236,8 @@ def _over_seeds(findings: Findings, files: Files) -> list[Child]:
     rows = [
         [
             titles.get(name, name),
-            *(element("span", estimated(one)) for one in (change.before, change.after)),
-            with_range(points(change.difference.mean), difference_range(change.difference.low, change.difference.high)),
+            *(element("span", estimated(estimate)) for estimate in (change.before, change.after)),
+            estimated_points(change.difference),
             element("strong", sentence(change.verdict)),
         ]
         for name, change in changes.items()
@@ -244,9 +246,9 @@ def _over_seeds(findings: Findings, files: Files) -> list[Child]:
     return [
         text(
             f"Run {before} and run {findings.info.number} were trained again with the same {count(seeds, 'seed')} "
-            f"each. Means with 95{SPACE}% intervals over the seeds; a change is beyond what the seed changes where the whole "
-            "interval of the differences lies on one side of 0, and beyond the chance of the faces where that also "
-            "holds when the test faces are resampled, the same for both runs."
+            f"each. Means with 95{SPACE}% intervals over the seeds; a change is beyond what the seed changes where the "
+            "whole interval of the differences lies on one side of 0, and beyond the chance of the faces where that "
+            "also holds when the test faces are resampled, the same for both runs."
         ),
         table(
             f"Over {count(seeds, 'seed')}",
@@ -259,6 +261,7 @@ def _over_seeds(findings: Findings, files: Files) -> list[Child]:
 
 
 def excluded(findings: Findings, files: Files) -> Chapter:
+    """What the current run was trained without, why, and some of it in pictures."""
     info, width = findings.info, findings.table.layout.total
     if not info.excluded:
         return chapter(
@@ -316,35 +319,35 @@ def _reasons(findings: Findings) -> Markup:
     """The notes on the way from the first run to this one."""
     items, earlier = [], None
     for run in findings.path:
-        said = [element("strong", f"Run {run.number}"), f" ({run.who}, {day(run.finished or run.started)}): "]
+        item = [element("strong", f"Run {run.number}"), f" ({run.who}, {day(run.finished or run.started)}): "]
         if earlier is None:
-            said.append(f"{excluding(run)}.")
+            item.append(f"{excluding(run)}.")
         else:
             parts = difference(earlier, run)
             moved = [f"{len(parts.only_other):,} more excluded"] if parts.only_other else []
             moved += [f"{len(parts.only_one):,} taken back"] if parts.only_one else []
-            said.append(f"{listed(moved or ['the same excluded'])}.")
+            item.append(f"{listed(moved or ['the same excluded'])}.")
         if run.note.strip():
-            said.append(f" Why: {one_line(run.note)}")
+            item.append(f" Why: {one_line(run.note)}")
         elif earlier is not None:
-            said.append(" No reason was noted.")
-        items.append(said)
+            item.append(" No reason was noted.")
+        items.append(item)
         earlier = run
     return bullets(items)
 
 
 def _faces_of_concepts(findings: Findings) -> list[Child]:
-    named = any(findings.names.get(one.index) for one in findings.concepts)
+    named = any(findings.names.get(item.index) for item in findings.concepts)
     order = (
         "Those that somebody named come first, then those in which the groups differ most. "
         if named
         else "Those in which the groups differ most. "
     )
-    if isinstance(findings.face, Missing) or any(one.pictures is None for one in findings.concepts):
+    if isinstance(findings.face, Missing) or any(item.pictures is None for item in findings.concepts):
         why = findings.face.reason if isinstance(findings.face, Missing) else "Some pictures could not be drawn."
         return [
             text(order + why, kind="missing"),
-            element("div", [_concept_card(findings, one) for one in findings.concepts], class_="cards wide"),
+            element("div", [_concept_card(findings, item) for item in findings.concepts], class_="cards wide"),
         ]
     shift = f"{SHIFT:g}"
     return [
@@ -357,49 +360,52 @@ def _faces_of_concepts(findings: Findings) -> list[Child]:
             ),
             class_="sample",
         ),
-        element("div", [_concept_card(findings, one) for one in findings.concepts], class_="cards wide"),
+        element("div", [_concept_card(findings, item) for item in findings.concepts], class_="cards wide"),
     ]
 
 
-def _concept_card(findings: Findings, one: Concept) -> Markup:
+def _concept_card(findings: Findings, item: Concept) -> Markup:
     layout, shift = findings.table.layout, f"{SHIFT:g}"
-    name = concept(one.index, layout, findings.names)
+    name = concept(item.index, layout, findings.names)
     pictures = (
         None
-        if one.pictures is None
+        if item.pictures is None
         else element(
             "div",
             [
                 picture(pixels, f"{name} moved by {sign}{shift} standard deviations", size=SIZE)
-                for pixels, sign in zip(one.pictures, (MINUS, "+"), strict=True)
+                for pixels, sign in zip(item.pictures, (MINUS, "+"), strict=True)
             ],
             class_="pair",
         )
     )
     shifts = [
-        f"{abs(one.shifts[about.name]):.2f}{SPACE}SD {'higher' if one.shifts[about.name] > 0 else 'lower'} where "
+        f"{abs(item.shifts[about.name]):.2f}{SPACE}SD {'higher' if item.shifts[about.name] > 0 else 'lower'} where "
         f"{about.classes[1]}"
         for about in findings.sensitive
-        if about.name in one.shifts
+        if about.name in item.shifts
     ]
-    said = [
-        f"channel {one.index}, {place(one.index, layout).lower()}"
-        if findings.names.get(one.index)
-        else f"channel {one.index}",
+    facts_below = [
+        f"channel {item.index}, {place(item.index, layout).lower()}"
+        if findings.names.get(item.index)
+        else f"channel {item.index}",
         *shifts,
     ]
-    if one.used is not None and findings.before is not None:
-        much = f"for {percent(one.used)}" if one.used >= 5e-4 else f"for less than 0.1{SPACE}%"
-        said.append(f"run {findings.before.info.number} " + (f"used it {much}" if one.used > 0 else "did not use it"))
+    if item.used is not None and findings.before is not None:
+        much = f"for {percent(item.used)}" if item.used >= 5e-4 else f"for less than 0.1{SPACE}%"
+        facts_below.append(
+            f"run {findings.before.info.number} " + (f"used it {much}" if item.used > 0 else "did not use it")
+        )
     return element(
         "figure",
         pictures,
-        element("figcaption", element("strong", name), element("span", " · ".join(said), class_="below")),
+        element("figcaption", element("strong", name), element("span", " · ".join(facts_below), class_="below")),
         class_="card",
     )
 
 
 def stands_in(findings: Findings, files: Files) -> Chapter:
+    """What can still be read of the attributes, who took over, and what goes with what was excluded."""
     parts: list[Child] = [text(_reading(findings, about)) for about in findings.sensitive]
     layout, names = findings.table.layout, findings.names
     if findings.before is None:
@@ -414,7 +420,7 @@ def stands_in(findings: Findings, files: Files) -> Chapter:
     elif isinstance(findings.took_over, Missing):
         parts.append(text(f"Who took over cannot be said: {lower(findings.took_over.reason)}", kind="missing"))
     else:
-        parts += _gainers(findings, findings.took_over, files)
+        parts += _gainers(findings, findings.before.info.number, findings.took_over, files)
     if isinstance(findings.stand_ins, Missing):
         parts.append(text(findings.stand_ins.reason, kind="missing"))
     elif findings.stand_ins:
@@ -425,8 +431,12 @@ def stands_in(findings: Findings, files: Files) -> Chapter:
                 "Stand-ins in the table",
                 ["Left", "Excluded", "Correlation"],
                 [
-                    [concept(one.index, layout, names), concept(one.partner, layout, names), signed(one.correlation, 2)]
-                    for one in findings.stand_ins
+                    [
+                        concept(link.index, layout, names),
+                        concept(link.partner, layout, names),
+                        signed(link.correlation, 2),
+                    ]
+                    for link in findings.stand_ins
                 ],
                 words={1},
                 file=files.get("stand_ins"),
@@ -438,28 +448,29 @@ def stands_in(findings: Findings, files: Files) -> Chapter:
     )
 
 
-def _gainers(findings: Findings, over: TookOver, files: Files) -> list[Child]:
-    before, layout = findings.before.info.number, findings.table.layout
-    said = (
+def _gainers(findings: Findings, before: int, over: TookOver, files: Files) -> list[Child]:
+    """before: number of the earlier run."""
+    layout = findings.table.layout
+    freed = (
         f"The concepts that run {findings.info.number} no longer uses at all had {percent(over.freed)} of the "
         f"importance in run {before}. "
     )
     if not over.gains:
-        return [text(said + "No concept gained importance.")]
+        return [text(freed + "No concept gained importance.")]
     return [
         element("h3", "Who took over"),
-        text(said + "These gained most."),
+        text(freed + "These gained most."),
         table(
             "Share of what the classifier uses",
             ["Concept", f"Run {before}", f"Run {findings.info.number}", "Gain"],
             [
                 [
-                    concept(one.index, layout, findings.names),
-                    percent(one.before),
-                    percent(one.after),
-                    points(one.after - one.before),
+                    concept(gain.index, layout, findings.names),
+                    percent(gain.before),
+                    percent(gain.after),
+                    points(gain.after - gain.before),
                 ]
-                for one in over.gains
+                for gain in over.gains
             ],
             file=files.get("took_over"),
         ),
@@ -471,18 +482,19 @@ def _reading(findings: Findings, about: Target) -> Child:
     before, now = findings.readable[about.name]
     if isinstance(now, Missing):
         return f"{about.title}: whether it can still be read is not known. {now.reason}"
-    said: list[Child] = [element("strong", now.sentence)]
-    if isinstance(before, Readable):
-        said.append(
+    sentences: list[Child] = [element("strong", now.sentence)]
+    if findings.before is not None and isinstance(before, Readable):
+        sentences.append(
             f" In run {findings.before.info.number} it was {before.auc:.2f} ({before.low:.2f} to {before.high:.2f})."
         )
     return [
-        *said,
+        *sentences,
         " An AUC of 0.5 is chance, 1 is certainty; the probe is fitted on training and measured on test faces.",
     ]
 
 
 def moved(findings: Findings, files: Files) -> Chapter:
+    """Which decisions flip when only the concepts of an attribute are moved."""
     parts: list[Child] = [
         text(
             "Only the concepts that carry an attribute are moved, everything else of a face is kept: how many "
@@ -516,7 +528,7 @@ def _moved(findings: Findings, moving: Moving) -> list[Child]:
             f"group. {_seen(findings, now)}"
         )
     ]
-    if isinstance(before, Missing):
+    if findings.before is not None and isinstance(before, Missing):
         parts.append(
             text(
                 f"Run {findings.before.info.number} could not be moved beside it: {lower(before.reason)}",
@@ -524,19 +536,19 @@ def _moved(findings: Findings, moving: Moving) -> list[Child]:
             )
         )
     rows = []
-    for one in now.by:
+    for moved in now.by:
         row: list[Child] = [
-            f"{sentence(about.classes[one.group])}, moved towards {about.classes[one.towards]}",
-            f"{one.faces:,}",
+            f"{sentence(about.classes[moved.group])}, moved towards {about.classes[moved.towards]}",
+            f"{moved.faces:,}",
         ]
         if earlier is not None:
-            row.append(_flips(earlier.of(one.towards, one.group)))
+            row.append(_flips(earlier.of(moved.towards, moved.group)))
         rows.append(
             [
                 *row,
-                _flips(one),
-                f"{one.to_one:,}",
-                with_range(points(one.move.mean), difference_range(one.move.low, one.move.high)),
+                _flips(moved),
+                f"{moved.to_one:,}",
+                estimated_points(moved.move),
             ]
         )
     head = [
@@ -546,7 +558,7 @@ def _moved(findings: Findings, moving: Moving) -> list[Child]:
         f"Of these to {findings.target.classes[1]}",
         "Mean change of probability",
     ]
-    if earlier is not None:
+    if findings.before is not None and earlier is not None:
         head.insert(2, f"Flips in run{SPACE}{findings.before.info.number}")
     parts.append(
         table(
@@ -561,7 +573,7 @@ def _moved(findings: Findings, moving: Moving) -> list[Child]:
     which = f"in run {moving.of}" + (
         "" if moving.of == findings.info.number else f"; in run {findings.info.number} none flips"
     )
-    if any(one.pictures is None for one in moving.faces):
+    if any(face.pictures is None for face in moving.faces):
         parts.append(
             text("Some pictures could not be drawn: the generator of these style codes is not here.", kind="missing")
         )
@@ -569,7 +581,7 @@ def _moved(findings: Findings, moving: Moving) -> list[Child]:
         *parts,
         element("h3" if len(findings.moving) == 1 else "h4", f"The faces that flip first, {which}"),
         text("Left as they are, right moved just as far as the decision flips."),
-        element("div", [_flip_card(findings, about, one) for one in moving.faces], class_="cards"),
+        element("div", [_flip_card(findings, about, face) for face in moving.faces], class_="cards"),
     ]
 
 
@@ -584,26 +596,26 @@ def _seen(findings: Findings, now: Intervention) -> str:
     return f"Run {findings.info.number} looks at {now.seen:,} of them."
 
 
-def _flips(one: Moved) -> Child:
-    return with_range(f"{one.flips:,} · {percent(one.share)}", span(one.low, one.high))
+def _flips(moved: Moved) -> Child:
+    return with_range(f"{moved.flips:,} · {percent(moved.share)}", span(moved.low, moved.high))
 
 
-def _flip_card(findings: Findings, about: Target, one: FlippedFace) -> Markup:
-    flip = one.flip
-    move = f"{sentence(about.classes[flip.group])}, {flip.strength:g} {TIMES} towards {about.classes[one.towards]}"
+def _flip_card(findings: Findings, about: Target, face: FlippedFace) -> Markup:
+    flip = face.flip
+    move = f"{sentence(about.classes[flip.group])}, {flip.strength:g} {TIMES} towards {about.classes[face.towards]}"
     probability = (
         f"Probability of {findings.target.classes[1]}: {percent(flip.probability_before)} → "
         f"{percent(flip.probability_after)}"
     )
     pictures = (
         None
-        if one.pictures is None
+        if face.pictures is None
         else element(
             "div",
             [
                 picture(pixels, f"Test face {flip.row} {state}", size=SIZE // 2)
                 for pixels, state in zip(
-                    one.pictures, ("as it is", f"moved towards {about.classes[one.towards]}"), strict=True
+                    face.pictures, ("as it is", f"moved towards {about.classes[face.towards]}"), strict=True
                 )
             ],
             class_="pair",
@@ -619,13 +631,17 @@ def _flip_card(findings: Findings, about: Target, one: FlippedFace) -> Markup:
 
 def remedies(findings: Findings, files: Files) -> Chapter | None:
     """None where the session's log holds no comparison."""
-    one = findings.remedies
-    if one is None:
+    compared = findings.remedies
+    if compared is None:
         return None
-    front = one.front()
+    front = compared.front()
     rows = []
-    for position, outcome in enumerate(one.outcomes, start=1):
-        change = None if outcome.remedy == one.outcomes[0].remedy or not outcome.trials else one.change(outcome.remedy)
+    for position, outcome in enumerate(compared.outcomes, start=1):
+        change = (
+            None
+            if outcome.remedy == compared.outcomes[0].remedy or not outcome.trials
+            else compared.change(outcome.remedy)
+        )
         title = [
             element("strong", outcome.title) if outcome.own else outcome.title,
             element("span", outcome.reason or outcome.how, class_="below"),
@@ -646,12 +662,12 @@ def remedies(findings: Findings, files: Files) -> Chapter | None:
         "remedies",
         "Beside the standard remedies",
         text(
-            f"{one.base}, on the best {one.columns:,} of {one.channels:,} channels, with "
-            f"{count(len(one.seeds), 'seed')}; measured on {count(one.test_faces, 'test face')}. These are trainings "
-            "of their own: their numbers are not those of the runs above."
+            f"{compared.base}, on the best {compared.columns:,} of {compared.channels:,} channels, with "
+            f"{count(len(compared.seeds), 'seed')}; measured on {count(compared.test_faces, 'test face')}. These are "
+            "trainings of their own: their numbers are not those of the runs above."
         ),
         figure(
-            drawings.tradeoff(one),
+            drawings.tradeoff(compared),
             (
                 "Accuracy, upwards, against the equalised odds difference; the best place is at the top left. "
                 "Numbers as "

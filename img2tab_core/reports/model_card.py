@@ -39,7 +39,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$])")  # all that begins something withi
 def card_of(runs: SessionRuns, session: SessionInfo, info: RunInfo, *, audit: Audit | None = None) -> str:
     """The model card of a run that is done, Markdown; audit: where it was made already."""
     run, table = runs.model(session, info), runs.table(session)
-    found = audit or runs.auditor.audit(run, session.sensitive)
+    audited = audit or runs.auditor.audit(run, session.sensitive)
     target = tables.target_of(table, session.target)
     sensitive = [tables.target_of(table, name) for name in session.sensitive]
     title = f"# Model card: {plain(target.title)}, run {info.number} of “{plain(session.name)}”"
@@ -55,27 +55,29 @@ def card_of(runs: SessionRuns, session: SessionInfo, info: RunInfo, *, audit: Au
         ],
         "Factors": [
             *(
-                f"- {plain(one.title)}: {plain(one.classes[0])}, {plain(one.classes[1])}. {plain(one.how)}"
-                for one in sensitive
+                f"- {plain(attribute.title)}: {plain(attribute.classes[0])}, {plain(attribute.classes[1])}. "
+                f"{plain(attribute.how)}"
+                for attribute in sensitive
             ),
-            f"- Groups of the test faces: {listed([_counted(one) for one in found.by_group])}.",
+            f"- Groups of the test faces: {listed([_counted(group) for group in audited.by_group])}.",
             *_unexamined(table, session),
         ],
         "Metrics": [
             f"- A face whose probability is above {STANDARD:g} is given “{plain(target.classes[1])}” "
             f"(class 1), else “{plain(target.classes[0])}” (class 0).",
             *(f"- {title}: {MEANINGS[name]}." for name, title in GAPS.items()),
-            f"- Intervals: 95 %, from {found.repeats:,} resamples of the test faces of each group (seed {found.seed}). "
-            "They say what other test faces of this kind would give, not what another training would.",
+            f"- Intervals: 95 %, from {audited.repeats:,} resamples of the test faces of each group (seed "
+            f"{audited.seed}). They say what other test faces of this kind would give, not what another training "
+            "would.",
         ],
         "Evaluation data": [
-            f"- {count(found.faces, 'test face')} of the table “{plain(session.table)}”, none of them trained on; "
-            f"{found.ungrouped:,} more were left out as their group is unknown.",
+            f"- {count(audited.faces, 'test face')} of the table “{plain(session.table)}”, none of them trained on; "
+            f"{audited.ungrouped:,} more were left out as their group is unknown.",
             "- All runs of the session are measured on the same test faces. The more runs are compared on them, the "
             "more the best of them owes to chance.",
         ],
         "Training data": _training(table, target, session, run),
-        "Quantitative analyses": [*_by_group(found), "", *_gaps(found)],
+        "Quantitative analyses": [*_by_group(audited), "", *_gaps(audited)],
         "Ethical considerations": [
             "- The labels are perceived: what people or networks see in a picture. They do not say who somebody is, "
             "what somebody feels, or how somebody identifies.",
@@ -131,25 +133,25 @@ def _details(session: SessionInfo, info: RunInfo, run: Run) -> list[str]:
     with_what = trained_with(info)
     if with_what:
         lines.append(
-            "- Trained with: " + ", ".join(f"{plain(name)} {plain(one)}" for name, one in with_what.items()) + "."
+            "- Trained with: " + ", ".join(f"{plain(name)} {plain(number)}" for name, number in with_what.items()) + "."
         )
     lines.append("- Decides: class 1 above a probability of 0.5.")
     return lines + ([f"- Why it was trained: {plain(info.note)}"] if info.note.strip() else [])
 
 
 def _licences(session: SessionInfo) -> list[str]:
-    found = licences(session.backbone)
-    return [f"- {plain(title)}: {plain(licence)}" for title, licence in found] or [
+    known = licences(session.backbone)
+    return [f"- {plain(title)}: {plain(licence)}" for title, licence in known] or [
         f"- {plain(session.backbone)}: the licence of its checkpoint holds."
     ]
 
 
-def _counted(one: GroupAudit) -> str:
-    return f"{plain(one.name)} {one.count:,}" + (f" (fewer than {SMALL}: flagged)" if one.small else "")
+def _counted(group: GroupAudit) -> str:
+    return f"{plain(group.name)} {group.count:,}" + (f" (fewer than {SMALL}: flagged)" if group.small else "")
 
 
 def _unexamined(table: StyleTable, session: SessionInfo) -> list[str]:
-    others = [plain(one.title) for one in table.targets if one.name not in (session.target, *session.sensitive)]
+    others = [plain(other.title) for other in table.targets if other.name not in (session.target, *session.sensitive)]
     return [f"- Not looked at in this session: {listed(others)}."] if others else []
 
 
@@ -165,21 +167,25 @@ def _training(table: StyleTable, target: Target, session: SessionInfo, run: Run)
     ]
 
 
-def _by_group(found: Audit) -> list[str]:
-    groups = (*found.by_group, found.overall)
+def _by_group(audited: Audit) -> list[str]:
+    groups = (*audited.by_group, audited.overall)
     rows = [
-        ["", *(plain(one.name) for one in groups)],
+        ["", *(plain(group.name) for group in groups)],
         ["---"] * (1 + len(groups)),
-        ["Faces", *(f"{one.count:,}" for one in groups)],
+        ["Faces", *(f"{group.count:,}" for group in groups)],
     ]
-    rows += [[title, *(_cell(one.measures[name], name) for one in groups)] for name, title in METRICS.items()]
+    rows += [[title, *(_cell(group.measures[name], name) for group in groups)] for name, title in METRICS.items()]
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def _gaps(found: Audit) -> list[str]:
+def _gaps(audited: Audit) -> list[str]:
     return [
-        f"- {title}: {plain(measured(found.gaps[name]))}"
-        + (f"; {plain(found.gaps[name].note)}" if found.gaps[name].value is not None and found.gaps[name].note else "")
+        f"- {title}: {plain(measured(audited.gaps[name]))}"
+        + (
+            f"; {plain(audited.gaps[name].note)}"
+            if audited.gaps[name].value is not None and audited.gaps[name].note
+            else ""
+        )
         + "."
         for name, title in GAPS.items()
     ]

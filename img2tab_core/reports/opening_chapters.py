@@ -49,8 +49,9 @@ def header(findings: Findings) -> Markup:
 
 
 def in_short(findings: Findings, files: Files) -> Chapter:
+    """What a reader with one minute should know."""
     audit, info = findings.now.audit, findings.info
-    groups = listed([f"{one.name} ({one.count:,})" for one in audit.by_group])
+    groups = listed([f"{group.name} ({group.count:,})" for group in audit.by_group])
     parts = [
         f"From the style code of a face, the classifier of run {info.number} says whether it is "
         f"{findings.target.classes[1]} or {findings.target.classes[0]}. It was measured on "
@@ -62,7 +63,7 @@ def in_short(findings: Findings, files: Files) -> Chapter:
         " ",
         _accuracies(findings),
     ]
-    left = [one.sentence for _, one in findings.readable.values() if isinstance(one, Readable)]
+    left = [readable.sentence for _, readable in findings.readable.values() if isinstance(readable, Readable)]
     return chapter(
         "short",
         "In short",
@@ -146,30 +147,33 @@ def _tile(before: Measure | None, now: Measure) -> tuple[str, str]:
     if now.value is None:
         return "not measured", now.note
     if before is None or before.value is None:
-        known = now.low is not None and now.high is not None
-        return percent(now.value), f"95{SPACE}% interval {span(now.low, now.high)}" if known else ""
+        if now.low is None or now.high is None:
+            return percent(now.value), ""
+        return percent(now.value), f"95{SPACE}% interval {span(now.low, now.high)}"
     return percent(now.value), f"before {percent(before.value)}, {points(now.value - before.value)}"
 
 
 def question(findings: Findings, files: Files) -> Chapter:
-    said = paragraphs(findings.session.notes)
-    return chapter("question", "The question", said or text("The session has no notes that say what is asked."))
+    """The notes of the session."""
+    notes = paragraphs(findings.session.notes)
+    return chapter("question", "The question", notes or text("The session has no notes that say what is asked."))
 
 
 def data(findings: Findings, files: Files) -> Chapter:
+    """The table, its groups, and how the labels were made."""
     session, audit = findings.session, findings.now.audit
-    faces = {one.name: one for one in audit.by_group}
+    faces = {group.name: group for group in audit.by_group}
     rows = []
     for name, counts in zip((*findings.groups, UNKNOWN), findings.counts.tolist(), strict=True):
         if name == UNKNOWN and not any(counts):
             continue
-        one = faces.get(name)
+        group = faces.get(name)
         rows.append(
             [
                 sentence(name),
                 *(f"{value:,}" for value in counts),
-                *([f"{value:,}" for value in one.by_class] if one else ["", ""]),
-                flag(one) if one else "left out of every comparison",
+                *([f"{value:,}" for value in group.by_class] if group else ["", ""]),
+                flag(group) if group else "left out of every comparison",
             ]
         )
     split = ", ".join(f"{int((findings.table.split == part).sum()):,} {name}" for part, name in enumerate(SPLITS))
@@ -183,7 +187,7 @@ def data(findings: Findings, files: Files) -> Chapter:
                 ("Backbone", f"{session.backbone}, {findings.table.layout.total:,} style channels"),
                 ("Where the faces are from", _origin(findings)),
                 ("Predicted", f"{findings.target.title}: {findings.target.classes[0]} or {findings.target.classes[1]}"),
-                ("Groups formed by", sentence(listed([lower(one.title) for one in findings.sensitive]))),
+                ("Groups formed by", sentence(listed([lower(attribute.title) for attribute in findings.sensitive]))),
             ]
         ),
         table(
@@ -200,7 +204,7 @@ def data(findings: Findings, files: Files) -> Chapter:
             file=files.get("faces"),
         ),
         element("h3", "How the labels were made"),
-        facts([(one.title, one.how) for one in (findings.target, *findings.sensitive)]),
+        facts([(label.title, label.how) for label in (findings.target, *findings.sensitive)]),
     )
 
 
@@ -208,14 +212,15 @@ def _origin(findings: Findings) -> str:
     if not findings.origin:
         return "Generated faces: none of them is a photo of a person."
     origin, note = (str(findings.origin.get(name) or "") for name in ("origin", "note"))
-    said = f"Imported from {origin}." if origin else "Imported."
-    return f"{said} {note}".strip()
+    imported = f"Imported from {origin}." if origin else "Imported."
+    return f"{imported} {note}".strip()
 
 
 def model(findings: Findings, files: Files) -> Chapter:
+    """The classifier of the current run and its settings."""
     info, run = findings.info, findings.now.run
     kind = kinds.KINDS.get(info.kind)
-    library = ", ".join(f"{name} {one}" for name, one in findings.trained_with.items())
+    library = ", ".join(f"{name} {number}" for name, number in findings.trained_with.items())
     return chapter(
         "model",
         "The model",
@@ -248,6 +253,7 @@ def _channels(used: int, left: int) -> str:
 
 
 def tree(findings: Findings, files: Files) -> Chapter:
+    """All runs of the session, each below the run it was changed from."""
     numbers = {run.id: run.number for _, run in findings.tree}
     rows = [
         [
@@ -293,9 +299,9 @@ def _kind(run: RunInfo) -> str:
 
 
 def _state(run: RunInfo, findings: Findings) -> Markup:
-    said = "done, without its model" if run.id in findings.absent else run.state
-    kind = "state" if said == "done" else "state not-done"
-    return element("span", said + (", current" if run.id == findings.info.id else ""), class_=kind)
+    state = "done, without its model" if run.id in findings.absent else run.state
+    kind = "state" if state == "done" else "state not-done"
+    return element("span", state + (", current" if run.id == findings.info.id else ""), class_=kind)
 
 
 def _noted(run: RunInfo, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,16 +48,16 @@ def document(title: str, header: Markup, chapters: Sequence[Chapter], footer: Ma
         element("title", title),
         element("style", raw(STYLE.read_text(encoding="utf-8"))),
     )
-    links = [element("li", element("a", one.title, href=f"#{one.anchor}")) for one in chapters]
+    links = [element("li", element("a", part.title, href=f"#{part.anchor}")) for part in chapters]
     sections = [
         element(
             "section",
-            element("h2", one.title, id=f"{one.anchor}-title"),
-            one.content,
-            id=one.anchor,
-            aria_labelledby=f"{one.anchor}-title",
+            element("h2", part.title, id=f"{part.anchor}-title"),
+            part.content,
+            id=part.anchor,
+            aria_labelledby=f"{part.anchor}-title",
         )
-        for one in chapters
+        for part in chapters
     ]
     body = element(
         "body",
@@ -70,10 +70,12 @@ def document(title: str, header: Markup, chapters: Sequence[Chapter], footer: Ma
 
 
 def text(*parts: Child, kind: str | None = None) -> Markup:
+    """A paragraph; kind: its class in the style sheet."""
     return element("p", parts, class_=kind)
 
 
 def bullets(items: Sequence[Child]) -> Markup:
+    """A list without numbers."""
     return element("ul", [element("li", item) for item in items])
 
 
@@ -134,6 +136,7 @@ def table(
 
 
 def figure(content: Child, caption: Child, *, kind: str = "plot") -> Markup:
+    """A figure with what is said below it; kind: its class in the style sheet."""
     return element("figure", content, element("figcaption", caption), class_=kind)
 
 
@@ -186,9 +189,9 @@ def joined(children: Child) -> Markup:
         return Markup("")
     if isinstance(children, Markup):
         return children
-    if isinstance(children, str | int | float):
-        return Markup(html.escape(str(children)))
-    return Markup("".join(map(joined, children)))
+    if isinstance(children, Iterable) and not isinstance(children, str):
+        return Markup("".join(map(joined, children)))
+    return Markup(html.escape(str(children)))
 
 
 def raw(text: str) -> Markup:
@@ -198,11 +201,11 @@ def raw(text: str) -> Markup:
 
 def paragraphs(text: str) -> list[Markup]:
     """What a person wrote: an empty line begins a paragraph, every other line break is kept."""
-    found = []
+    elements = []
     for part in text.replace("\r\n", "\n").replace("\r", "\n").split("\n\n"):
         lines = [line for line in part.split("\n") if line.strip()]
         if lines:
-            found.append(
+            elements.append(
                 element(
                     "p",
                     *(
@@ -212,7 +215,7 @@ def paragraphs(text: str) -> list[Markup]:
                     ),
                 )
             )
-    return found
+    return elements
 
 
 def picture(pixels: np.ndarray, text: str, *, size: int) -> Markup:

@@ -65,7 +65,8 @@ def write_report(
     """Write the report of a session: the page, a folder of CSV files beside it, and the card beside the classifier.
 
     The page needs neither of the others: it carries them. The folder is named after it, `<stem>-tables`. The session's
-    current run must be done and have its model here.
+    current run must be done and have its model here. Raises Img2TabError where that is not so or a file cannot be
+    written; Cancelled once `cancelled` says so, and then nothing was written.
     """
     check_page(html)
     findings = gather(runs, session, progress=progress, cancelled=cancelled)
@@ -73,8 +74,8 @@ def write_report(
     tables, exclusions = _csv(findings), _json(findings)
     folder, file = html.with_name(f"{html.stem}-tables"), keep_card(findings.info, card)
     clear(folder, [f"{name}.csv" for name in NAMES if name not in tables])  # of an earlier report that had more
-    for name, one in tables.items():
-        write_text(folder / f"{name}.csv", one)
+    for name, content in tables.items():
+        write_text(folder / f"{name}.csv", content)
     write_text(folder / closing_chapters.EXCLUSIONS, exclusions)
     write_text(html, _page(findings, tables, exclusions, card))
     return Written(html, tuple(folder / f"{name}.csv" for name in tables), folder / closing_chapters.EXCLUSIONS, file)
@@ -99,7 +100,7 @@ def report_html(
 
 def _csv(findings: Findings) -> dict[str, str]:
     """Name of a table -> the text of its CSV file."""
-    return {name: csv(one) for name, one in sheets(findings).items()}
+    return {name: csv(sheet) for name, sheet in sheets(findings).items()}
 
 
 def _json(findings: Findings) -> str:
@@ -108,7 +109,9 @@ def _json(findings: Findings) -> str:
 
 def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str) -> str:
     """The whole page, which carries the texts of its files."""
-    files = {name: page.file_link(f"{name}.csv", one, "text/csv", f"{name}.csv") for name, one in tables.items()}
+    files = {
+        name: page.file_link(f"{name}.csv", content, "text/csv", f"{name}.csv") for name, content in tables.items()
+    }
     files[closing_chapters.EXCLUSIONS] = page.file_link(
         closing_chapters.EXCLUSIONS, exclusions, "application/json", closing_chapters.EXCLUSIONS
     )
@@ -127,7 +130,10 @@ def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str
 
 
 def check_page(file: Path) -> None:
-    """Whether a page can be written there, asked before the minutes that lead to it; its folder is made."""
+    """Whether a page can be written there, asked before the minutes that lead to it; its folder is made.
+
+    Raises Img2TabError where none can be written.
+    """
     if file.suffix.lower() not in (".html", ".htm"):
         raise Img2TabError(f"A report is an HTML file, its name must end in .html, got {file.name or file}.")
     if file.is_dir():
@@ -141,7 +147,7 @@ def check_page(file: Path) -> None:
 
 
 def clear(folder: Path, names: Collection[str]) -> None:
-    """Remove these files of a folder, those that are there."""
+    """Remove these files of a folder, those that are there; raises Img2TabError where one cannot be removed."""
     try:
         for name in names:
             (folder / name).unlink(missing_ok=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import pandas as pd
 
@@ -13,7 +15,7 @@ from img2tab_core.audits.intervention import Intervention
 from img2tab_core.audits.linear_probe import Readable
 from img2tab_core.audits.metrics import GAPS
 from img2tab_core.audits.stand_ins import TookOver
-from img2tab_core.reports.findings import Earlier, Findings, Missing
+from img2tab_core.reports.findings import Current, Earlier, Findings, Missing
 
 SPLITS = ("training", "validation", "test")
 UNKNOWN = "unknown group"
@@ -51,9 +53,9 @@ def earlier_accuracy(side: Earlier | None) -> Measure | None:
 
 def layers(findings: Findings) -> list[tuple[int, int, list[int]]]:
     """(layer, its channels, the excluded ones among them by flat index), forward order, only where some are."""
-    layout, inside = findings.table.layout, {}
+    layout, inside = findings.table.layout, defaultdict(list)
     for index in findings.excluded:
-        inside.setdefault(layout.locate(index)[0], []).append(index)
+        inside[layout.locate(index)[0]].append(index)
     return [(layer, layout.sizes[layer], indices) for layer, indices in sorted(inside.items())]
 
 
@@ -71,7 +73,7 @@ def _runs(findings: Findings) -> pd.DataFrame:
         [
             {
                 "run": run.number,
-                "parent": numbers.get(run.parent, ""),
+                "parent": "" if run.parent is None else numbers.get(run.parent, ""),
                 "current": run.id == findings.info.id,
                 "classifier": run.kind,
                 "seed": run.seed,
@@ -91,7 +93,7 @@ def _runs(findings: Findings) -> pd.DataFrame:
     )
 
 
-def _audited(side: Earlier | None) -> pd.DataFrame:
+def _audited(side: Current | Earlier | None) -> pd.DataFrame:
     return pd.DataFrame() if side is None or isinstance(side.audit, Missing) else side.audit.frame()
 
 
@@ -166,7 +168,7 @@ def _layers(findings: Findings) -> pd.DataFrame:
 
 
 def _excluded(findings: Findings) -> pd.DataFrame:
-    shifts = {name: one.shift for name, one in findings.carried.items() if isinstance(one, Carried)}
+    shifts = {name: carried.shift for name, carried in findings.carried.items() if isinstance(carried, Carried)}
     return pd.DataFrame(
         [
             _concept(findings, index)
@@ -180,8 +182,8 @@ def _took_over(findings: Findings) -> pd.DataFrame:
     gains = findings.took_over.gains if isinstance(findings.took_over, TookOver) else ()
     return pd.DataFrame(
         [
-            _concept(findings, one.index) | {"importance before": one.before, "importance after": one.after}
-            for one in gains
+            _concept(findings, gain.index) | {"importance before": gain.before, "importance after": gain.after}
+            for gain in gains
         ]
     )
 
@@ -189,10 +191,10 @@ def _took_over(findings: Findings) -> pd.DataFrame:
 def _stand_ins(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            _concept(findings, one.index)
-            | _concept(findings, one.partner, "excluded ")
-            | {"correlation": one.correlation}
-            for one in _known(findings.stand_ins)
+            _concept(findings, link.index)
+            | _concept(findings, link.partner, "excluded ")
+            | {"correlation": link.correlation}
+            for link in _known(findings.stand_ins)
         ]
     )
 
@@ -200,18 +202,18 @@ def _stand_ins(findings: Findings) -> pd.DataFrame:
 def _readable(findings: Findings) -> pd.DataFrame:
     rows = []
     for name, both in findings.readable.items():
-        for side, one in zip((findings.before, findings.now), both, strict=True):
-            if isinstance(one, Readable):
+        for side, readable in zip((findings.before, findings.now), both, strict=True):
+            if side is not None and isinstance(readable, Readable):
                 rows.append(
                     {
                         "attribute": name,
                         "run": side.info.number,
-                        "excluded": one.excluded,
-                        "auc": one.auc,
-                        "low": one.low,
-                        "high": one.high,
-                        "faces fitted on": one.faces[0],
-                        "faces measured on": one.faces[1],
+                        "excluded": readable.excluded,
+                        "auc": readable.auc,
+                        "low": readable.low,
+                        "high": readable.high,
+                        "faces fitted on": readable.faces[0],
+                        "faces measured on": readable.faces[1],
                     }
                 )
     return pd.DataFrame(rows)
@@ -220,14 +222,14 @@ def _readable(findings: Findings) -> pd.DataFrame:
 def _flips(findings: Findings) -> pd.DataFrame:
     rows = []
     for moving in findings.moving:
-        for side, one in zip((findings.before, findings.now), (moving.before, moving.now), strict=True):
-            if isinstance(one, Intervention):
+        for side, intervention in zip((findings.before, findings.now), (moving.before, moving.now), strict=True):
+            if side is not None and isinstance(intervention, Intervention):
                 rows += [
                     {
                         "attribute": moving.about.name,
                         "run": side.info.number,
-                        "strength": one.strength,
-                        "channels moved": len(one.channels),
+                        "strength": intervention.strength,
+                        "channels moved": len(intervention.channels),
                         "moved towards": moving.about.classes[moved.towards],
                         "group": moving.about.classes[moved.group],
                         "faces": moved.faces,
@@ -240,7 +242,7 @@ def _flips(findings: Findings) -> pd.DataFrame:
                         "change, low": moved.move.low,
                         "change, high": moved.move.high,
                     }
-                    for moved in one.by
+                    for moved in intervention.by
                 ]
     return pd.DataFrame(rows)
 
@@ -251,15 +253,15 @@ def _flips_first(findings: Findings) -> pd.DataFrame:
             {
                 "attribute": moving.about.name,
                 "run": moving.of,
-                "row": one.flip.row,
-                "group": moving.about.classes[one.flip.group],
-                "moved towards": moving.about.classes[one.towards],
-                "strength": one.flip.strength,
-                "probability before": one.flip.probability_before,
-                "probability after": one.flip.probability_after,
+                "row": face.flip.row,
+                "group": moving.about.classes[face.flip.group],
+                "moved towards": moving.about.classes[face.towards],
+                "strength": face.flip.strength,
+                "probability before": face.flip.probability_before,
+                "probability after": face.flip.probability_after,
             }
             for moving in findings.moving
-            for one in moving.faces
+            for face in moving.faces
         ]
     )
 
@@ -284,8 +286,11 @@ def _log(findings: Findings) -> pd.DataFrame:
 
 def _versions(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(
-        [{"what": name, "version": one, "where": "made this report"} for name, one in findings.versions.items()]
-        + [{"what": name, "version": one, "where": "trained the model"} for name, one in findings.trained_with.items()]
+        [{"what": name, "version": number, "where": "made this report"} for name, number in findings.versions.items()]
+        + [
+            {"what": name, "version": number, "where": "trained the model"}
+            for name, number in findings.trained_with.items()
+        ]
     )
 
 
@@ -303,7 +308,7 @@ def _known(findings: Sequence | Missing) -> Iterable:
     return () if isinstance(findings, Missing) else findings
 
 
-def _at(when) -> str:
+def _at(when: datetime | None) -> str:
     return "" if when is None else when.isoformat(timespec="seconds")
 
 

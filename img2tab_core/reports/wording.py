@@ -69,11 +69,11 @@ def minute(at: datetime) -> str:
 
 def settings(run: Run) -> str:
     """A classifier's settings in words, without its seed and its exclusions, which are told by themselves."""
-    told = {"excluded", "random_state", "thread_count", "screen"}
+    elsewhere = {"excluded", "random_state", "thread_count", "screen"}
     return ", ".join(
         f"{name.replace('_', ' ')} {value}"
         for name, value in sorted(run.classifier.get_params().items())
-        if name not in told
+        if name not in elsewhere
     )
 
 
@@ -95,14 +95,21 @@ def paired_points(difference: Difference) -> Child:
     return with_range(points(difference.value), difference_range(difference.low, difference.high))
 
 
+def estimated_points(difference: Estimate) -> Child:
+    """A mean difference of shares in points, and below it its interval."""
+    if difference.mean is None:
+        return "not measured"
+    return with_range(points(difference.mean), difference_range(difference.low, difference.high))
+
+
 def difference_range(low: float | None, high: float | None) -> str:
     """The interval of a difference of shares, in points; "" where it is not known."""
     return "" if low is None or high is None else f"{signed(100 * low)} to {signed(100 * high)}"
 
 
-def flag(one: GroupAudit) -> Markup | None:
+def flag(group: GroupAudit) -> Markup | None:
     """The mark of a group that has too few faces."""
-    return element("span", f"Fewer than {SMALL} test faces", class_="flag") if one.small else None
+    return element("span", f"Fewer than {SMALL} test faces", class_="flag") if group.small else None
 
 
 def when(text: str, *, below: bool = False) -> Markup:
