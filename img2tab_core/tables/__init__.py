@@ -13,10 +13,14 @@ from img2tab_core.tables.store import (
     usable_targets,
     write_table,
 )
+from img2tab_core.tables.target_faces import LabelledRows, TargetFaces, faces_of
 
 __all__ = [
     "LEAST_FACES",
+    "LabelledRows",
+    "TargetFaces",
     "about_of",
+    "faces_of",
     "labelled",
     "let_go",
     "open_table",
