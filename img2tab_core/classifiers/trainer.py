@@ -42,6 +42,9 @@ STANDING = 32  # standing runs
 TARGETS = 64  # targets whose faces, distances (two numbers a channel) and number of quick concepts are known
 ANSWERED = 8  # runs whose answers on the test faces are known
 
+IMPORTS = ("folder", "celeba", "population", "psi")  # verbs of `img2tab import` that make a table
+UNNOTED = "By which encoder its faces were read was not noted; import it anew to be sure that photos are read alike."
+
 
 class Trainer:
     """Opened tables and trained classifiers of one process; thread-safe, and nothing in it belongs to one visitor."""
@@ -64,32 +67,56 @@ class Trainer:
 
     def about_table(self, name: str) -> dict:
         """Where an imported table came from and what was left out; {} for the bundled one."""
-        return tables.about_of(home() / "tables" / name)
+        folder = home() / "tables" / name
+        about = tables.about_of(folder)
+        if about.get("kind") in IMPORTS and not read_json(folder / tables.TABLE_FILE).get("backbone_key"):
+            about["note"] = f"{about.get('note', '')} {UNNOTED}".strip()
+        return about
 
     def table(self, name: str = "default") -> StyleTable:
         """An opened table, the same one until its files are replaced.
 
-        Raises Img2TabError where there is none of this name, it is damaged, or its backbone has other weights now.
+        Raises Img2TabError where there is none of this name, it is damaged, or its backbone has other weights now:
+        then a photo would be read by another encoder than the faces of the table.
         """
         if Path(name).name != name:
             raise Img2TabError(f"A table's name is one word without slashes, got {name!r}.")
         folder = home() / "tables" / name
         try:
-            stat = (folder / "table.json").stat()  # another one after `--anew`
+            stat = (folder / tables.TABLE_FILE).stat()  # another one after `--anew`
         except OSError:
             return tables.open_table(folder)  # says in a sentence that there is none
-        found = self._tables.get((str(folder), stat.st_ino, stat.st_mtime_ns), lambda: tables.open_table(folder))
-        # asked for at every edit and rerun: only what can change meanwhile is looked up
-        if found.backbone == DEFAULT_BACKBONE or not found.backbone_key:
-            return found
-        now = backbone_key(found.backbone)
-        if found.backbone_key != now:
-            raise Img2TabError(
-                f"The table {name!r} was encoded by other weights than the backbone {found.backbone} has now"
-                + (". " if now else ", or that backbone was removed. ")
-                + "Add the checkpoint it was made with again, or import the table anew."
-            )
-        return found
+        table = self._tables.get((str(folder), stat.st_ino, stat.st_mtime_ns), lambda: self._opened(folder))
+        if table.backbone != DEFAULT_BACKBONE:  # people add and remove those while this process runs
+            self._check_weights(table)
+        return table
+
+    def _opened(self, folder: Path) -> StyleTable:
+        table = tables.open_table(folder)
+        if table.backbone == DEFAULT_BACKBONE:  # its weights stay as they are in a process: checked once
+            self._check_weights(table)
+        return table
+
+    def _check_weights(self, table: StyleTable) -> None:
+        """Refuse a table whose faces were encoded by other weights than photos would be now.
+
+        The bundled table and draws of it have no key of their own: the encoder that read their faces is shipped in the
+        same commit as what it read.
+        """
+        if not table.backbone_key:
+            return
+        now = backbone_key(table.backbone)
+        if table.backbone_key == now:
+            return
+        about = tables.about_of(home() / "tables" / table.name)
+        kind = f" {about['kind']}" if about.get("kind") in IMPORTS else ""
+        raise Img2TabError(
+            f"The table {table.name!r} was encoded by other weights than the backbone {table.backbone} has now"
+            + ("" if now else ", or that backbone was removed")
+            + ": photos and its faces would not be read alike. Import it again, with the command it was made with and "
+            + f"--anew: `img2tab import{kind} ... --name {table.name} --anew`"
+            + ("." if table.backbone == DEFAULT_BACKBONE else "; or add the checkpoint it was made with again.")
+        )
 
     def table_of(self, run: Run) -> StyleTable:
         """The very table that a run was trained on. Raises Img2TabError where it was replaced since."""
