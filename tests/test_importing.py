@@ -20,11 +20,14 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from img2tab_core import tables
+from img2tab_core import tables, weights
+from img2tab_core.backbones.registry import backbone_key
 from img2tab_core.base import files
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.files import sha256_of
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, ChannelStats, Target
+from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.cli import tables as cli_import
 from img2tab_core.tables import code_files, importing_codes, population
 from img2tab_core.tables.importing import import_photos
@@ -110,6 +113,42 @@ def test_a_second_run_of_the_same_command_does_nothing_and_another_is_refused(so
         with pytest.raises(Img2TabError, match="of other photos, labels or backbone"):
             import_photos(other, toy(), name="mine")
     assert import_photos(limited(source, 60), toy(), name="mine", anew=True).facts.photos == 60
+
+
+def test_a_table_encoded_by_an_older_default_encoder_is_refused_and_imported_anew_it_opens(source, home):
+    older = toy(name=DEFAULT_BACKBONE)
+    assert import_photos(source, older, name="mine").table.backbone_key == older.key != backbone_key(DEFAULT_BACKBONE)
+    for _ in range(2):  # a failure is not kept, nor forgotten
+        with pytest.raises(Img2TabError, match="encoded by other weights than the backbone mobilestylegan") as error:
+            Trainer().table("mine")
+    assert "`img2tab import folder ... --name mine --anew`" in str(error.value)
+    older.key = backbone_key(DEFAULT_BACKBONE)
+    import_photos(source, older, name="mine", anew=True)
+    assert Trainer().table("mine").backbone_key == older.key and Trainer().about_table("mine")["note"] == ""
+
+
+def test_a_running_trainer_refuses_what_an_older_encoder_read_as_soon_as_it_is_put_there(source):
+    door, now = Trainer(), toy(name=DEFAULT_BACKBONE)
+    now.key = backbone_key(DEFAULT_BACKBONE)
+    import_photos(source, now, name="mine")
+    assert door.table("mine") is door.table("mine")
+    import_photos(source, toy(name=DEFAULT_BACKBONE), name="mine", anew=True)
+    with pytest.raises(Img2TabError, match="other weights"):
+        door.table("mine")
+
+
+def test_an_imported_table_from_before_encoders_were_noted_opens_and_says_that_it_cannot_be_known(source, home):
+    import_photos(source, toy(name=DEFAULT_BACKBONE), name="mine")
+    file = home / "tables" / "mine" / "table.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"backbone_key": ""}))
+    assert len(Trainer().table("mine").labels) == 98
+    assert "was not noted" in Trainer().about_table("mine")["note"]
+
+
+def test_the_shipped_encoder_is_the_one_that_read_the_20000_faces_of_the_default_table():
+    """Whoever ships another encoder encodes the population again (`img2tab build-population`), and changes both."""
+    encoder, faces = weights.record("face-encoder")["sha256"], sha256_of(population.FOLDER / "w.npy")
+    assert (encoder[:12], faces[:12]) == ("6e5d428c1023", "3c3a04ddca96")
 
 
 @pytest.mark.parametrize("per_layer", [None, 3])

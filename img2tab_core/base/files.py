@@ -8,7 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -29,10 +29,12 @@ def whole(file: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def hold(lock: IO, *, busy: Callable[[], None] | None = None) -> None:
-    """Be the only process that holds this opened file, until it is closed; the system lets go of a killed one's.
+def hold(lock: IO | int, *, busy: Callable[[], object] | None = None) -> None:
+    """Be the only one that holds this opened file, until it is closed; the system lets go of a killed process's.
 
-    busy: called where another process holds it, before waiting for that one; it may raise instead.
+    lock: the file, or its descriptor; opened by the one who holds it, since threads that share it share the lock.
+    busy: called where another holds it, before waiting for that one; it may raise instead. Raises OSError where the
+    drive knows no locks.
     """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,6 +42,42 @@ def hold(lock: IO, *, busy: Callable[[], None] | None = None) -> None:
         if busy is not None:
             busy()
         fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """A context in which nobody else is who also asks for it: other threads and processes wait. Raises OSError where
+    there is no such folder.
+
+    Some network drives know no lock on a folder: there everybody is let in at once.
+    """
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            hold(place)
+        yield
+    finally:
+        os.close(place)
+
+
+@contextmanager
+def changing(file: Path) -> Iterator[None]:
+    """A context in which nobody else changes a file who also asks for it; its lock, `.NAME.lock`, lies beside it.
+
+    Read the file inside, so that what another wrote just before is not lost. Raises Img2TabError where the folder
+    cannot be made or written to.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(file.with_name(f".{file.stem}.lock"), "w")
+    except OSError as error:
+        raise Img2TabError(
+            f"{file} could not be written ({error.strerror}). Mend the permissions of its folder, or name another "
+            "place with IMG2TAB_HOME."
+        ) from error
+    with lock:
+        hold(lock)
+        yield
 
 
 def home() -> Path:

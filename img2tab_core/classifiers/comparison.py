@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from img2tab_core import __version__, tables
+from img2tab_core import __version__
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import plain
 from img2tab_core.base.intervals import Estimate, estimate
@@ -21,6 +21,7 @@ from img2tab_core.base.records import Metrics, StyleTable
 from img2tab_core.classifiers import kinds as classifiers
 from img2tab_core.classifiers import measures as classifiers_measures
 from img2tab_core.concepts import scores
+from img2tab_core.tables import TargetFaces
 
 KS = (5, 10, 20, 50)
 
@@ -158,8 +159,7 @@ class Comparison:
 
 
 def compare(
-    table: StyleTable,
-    target: str,
+    target_faces: TargetFaces,
     distance: np.ndarray,
     *,
     kinds: Sequence[str] = tuple(classifiers.KINDS),
@@ -182,18 +182,18 @@ def compare(
     does, would decide the overlap with the distance in advance.
 
     A kind that is not installed, or fails, is listed with its reason. progress: a share that only grows and a text;
-    cancelled: once true, Cancelled is raised.
+    cancelled: once true, Cancelled is raised. Raises Img2TabError where an argument is out of its range, or no face of
+    the target has a known label.
     """
     ks, seeds, kinds, excluded = tuple(ks), tuple(seeds), tuple(dict.fromkeys(kinds)), frozenset(map(int, excluded))
-    distance = np.asarray(distance, np.float64)
+    table, target, distance = target_faces.table, target_faces.target, np.asarray(distance, np.float64)
     width = table.psi.shape[1]
     _check(distance, width, seeds=seeds, faces=faces, excluded=excluded, ks=ks, kinds=kinds)
     remaining = np.setdiff1d(np.arange(width), list(excluded))
     reasons = {kind: classifiers.absent(kind) for kind in kinds}
     measures = {kind: classifiers.KINDS[kind].estimator.measures for kind in kinds}
     trials: dict[tuple[str, str], list[Trial]] = {(kind, by): [] for kind in kinds for by in measures[kind]}
-    rows, labels = tables.labelled(table, target, "train")
-    test_rows, test_labels = tables.labelled(table, target, "test")
+    (rows, labels), (test_rows, test_labels) = target_faces.train, target_faces.test
     if not (len(rows) and len(test_rows)):
         raise Img2TabError(f"The table {table.name!r} has no faces with a known label for {target!r}. Choose another.")
     test_codes = _codes(table, test_rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import signal
 import sys
@@ -13,17 +14,17 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.files import whole
 from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable
 from img2tab_core.faces.photos import PHOTO_ENDINGS
 
 if TYPE_CHECKING:
     import pandas as pd
-from typing import TYPE_CHECKING
 
 BackboneName = Annotated[
     str,
@@ -224,7 +225,7 @@ def answer(
     """
     if out is not None:
         if out.suffix == ".json":
-            written = json.dumps(content, indent=1)
+            written = json_text(content, indent=1)
         elif out.suffix == ".csv":
             written = frame.to_csv(index=False)
         else:
@@ -261,21 +262,32 @@ def shown(text: object) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
 
 
-def write(out: Path, write: Callable) -> None:
-    """Write a file whole or not at all."""
-    partial = out.with_name(out.name + ".part")
+def write(out: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file whole or not at all. Raises Img2TabError where it cannot be written."""
     try:
-        with partial.open("wb") as file:
+        with whole(out) as part, part.open("wb") as file:
             write(file)
-        partial.replace(out)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
 
 
-def print_json(content: dict) -> None:
+def print_json(content: Mapping) -> None:
     """One document on standard output."""
-    print(json.dumps(content))  # ASCII: any terminal and any file name
+    print(json_text(content))
+
+
+def json_text(content: Mapping, *, indent: int | None = None) -> str:
+    """A JSON document in ASCII, for any terminal and any file name; NaN and infinities become null."""
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    """The same value with None for every number that JSON has no word for."""
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_codes(out: Path, psi, w_plus, made: list[dict], backbone: str) -> None:

@@ -23,7 +23,11 @@ FORMAT = 1  # raise it when a table built before must be built again
 
 
 def _key() -> str:
-    """What the default table is built from: the population and the generator's affine maps."""
+    """Changes with what the default table is built from: the population and the generator's affine maps.
+
+    The encoder is not in it: the population holds what that made of the faces, and it is shipped with it. For the same
+    reason the table has no `backbone_key`: the encoder that is installed is not what a build uses.
+    """
     weights.path("mobilestylegan-ffhq")  # missing: the sentence that says how to get it
     parts = [str(FORMAT).encode()]
     for name in ("w.npy", "labels.parquet", "population.json"):

@@ -21,6 +21,7 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import ChannelStats, StyleTable, Target, read_only
 
+TABLE_FILE = "table.json"  # what makes a folder a table; written last, so another one is another table
 SHARES = (0.7, 0.15, 0.15)  # train, validation, test
 DAY = 86_400  # seconds
 LEAST_FACES = 20  # of a table
@@ -104,7 +105,7 @@ def write_table(
         del psi
         np.savez(partial / "stats.npz", mean=mean, std=std, split=split)
         labels.to_parquet(partial / "labels.parquet")
-        (partial / "table.json").write_text(
+        (partial / TABLE_FILE).write_text(
             json.dumps(
                 {
                     "backbone": backbone,
@@ -151,13 +152,13 @@ def _sweep(folder: Path) -> None:
 
 def open_table(folder: Path) -> StyleTable:
     """Open what `write_table` wrote; style codes stay on disk until they are read."""
-    if not (folder / "table.json").is_file():
+    if not (folder / TABLE_FILE).is_file():
         raise Img2TabError(
             f"There is no table named {folder.name!r}. Run `img2tab tables build default`, or choose one of "
             "`img2tab tables`."
         )
     try:
-        about = json.loads((folder / "table.json").read_text())
+        about = json.loads((folder / TABLE_FILE).read_text())
         with np.load(folder / "stats.npz") as stored:
             split, mean, std = (read_only(stored[name]) for name in ("split", "mean", "std"))
         table = StyleTable(
@@ -185,7 +186,7 @@ def open_table(folder: Path) -> StyleTable:
 def about_of(folder: Path) -> dict:
     """The further facts that `write_table` was given; {} where there is no table or it knows none."""
     try:
-        found = json.loads((folder / "table.json").read_text()).get("about")
+        found = json.loads((folder / TABLE_FILE).read_text()).get("about")
     except (OSError, ValueError, AttributeError):
         return {}
     return found if isinstance(found, dict) else {}
