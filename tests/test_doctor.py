@@ -41,10 +41,12 @@ def test_the_2_packages_that_only_make_labels_may_be_missing_and_torch_may_not(m
     assert "Device" not in checks
 
 
-def test_the_device_is_the_cpu_with_or_without_a_gpu(monkeypatch):
+def test_the_device_is_the_cpu_unless_there_is_1_card_which_then_draws(monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert found()["Device"]["found"] == f"CPU, {torch.get_num_threads()} threads"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert found()["Device"]["found"] == "CPU; refinement and training use the GPU"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card 9000")
+    said = found()["Device"]["found"]
+    assert said.startswith("Card 9000: draws pictures, refines") and f"CPU, {torch.get_num_threads()} threads" in said

@@ -297,19 +297,19 @@ def test_a_cache_of_100_bytes_keeps_two_of_40_and_the_longest_unused_goes():
     first, second, third = of_bytes(40), of_bytes(40), of_bytes(40)
     cache.put("a", first)
     cache.put("b", second)
-    assert cache.get("a") is first and cache.nbytes == 80
+    assert cache.peek("a") is first and cache.weight == 80
     cache.put("c", third)
-    assert cache.get("b") is None and cache.get("a") is first and cache.get("c") is third
-    assert len(cache) == 2 and cache.nbytes == 80
+    assert cache.peek("b") is None and cache.peek("a") is first and cache.peek("c") is third
+    assert len(cache) == 2 and cache.weight == 80
 
 
 def test_a_cache_does_not_keep_what_is_larger_than_itself_and_counts_what_comes_twice_once():
     cache = FeatureCache(100)
     cache.put("a", of_bytes(60))
     cache.put("b", of_bytes(104))
-    assert cache.get("b") is None and cache.get("a") is not None
+    assert cache.peek("b") is None and cache.peek("a") is not None
     cache.put("a", of_bytes(40))
-    assert cache.nbytes == 40 and len(cache) == 1
+    assert cache.weight == 40 and len(cache) == 1
 
 
 def test_8_threads_that_keep_and_take_1000_times_never_pass_the_limit():
@@ -320,13 +320,13 @@ def test_8_threads_that_keep_and_take_1000_times_never_pass_the_limit():
         for _ in range(1000):
             name, count = int(chosen.integers(10)), int(chosen.integers(1, 40)) * 4
             cache.put((name, count), of_bytes(count))
-            found = cache.get((name, count))
-            if cache.nbytes > 400 or (found is not None and found.nbytes != count):
+            found = cache.peek((name, count))
+            if cache.weight > 400 or (found is not None and found.nbytes != count):
                 over.append(name)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    assert not over and cache.nbytes == sum(one.nbytes for one in cache._kept.values())
+    assert not over and cache.weight == sum(one.nbytes for one in cache._kept.values())
 
 
 @pytest.fixture
@@ -404,7 +404,7 @@ def test_four_threads_that_draw_24_edits_with_one_small_cache_get_the_plain_pict
         for part in pool.map(work, range(4)):
             for i, found in part:
                 assert np.abs(found - expected[i]).max() < CLOSE
-    assert 0 < cache.nbytes <= 12 << 20
+    assert 0 < cache.weight <= 12 << 20
 
 
 def test_the_service_draws_an_edit_a_strip_and_a_sheet_as_the_plain_way_does_within_1_level(studio, codes):

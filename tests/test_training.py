@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -83,9 +83,22 @@ def test_the_same_recipe_twice_is_1_recipe_and_a_checkpoint_of_before_recipes_go
     saved = torch.load(file, weights_only=True)
     del saved["recipes"]
     torch.save(saved, file)
-    train_encoder([pairs], pairs, tmp_path / "out", recipe)
+    train_encoder([pairs], pairs, tmp_path / "out", replace(recipe, steps=3))
     recipes = read_recipes(tmp_path / "out")
-    assert [one["from_step"] for one in recipes] == [0, 3] and "unknown" in recipes[0]
+    assert [one["from_step"] for one in recipes] == [0, 2] and "unknown" in recipes[0]
+
+
+def test_a_finished_training_run_again_says_so_and_trains_0_steps(pairs, tmp_path):
+    recipe, said, lines = Recipe(encoder=TINY, steps=3, batch=32, report_every=1), [], []
+    first = train_encoder([pairs], pairs, tmp_path / "out", recipe)
+    kept = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    again = train_encoder([pairs], pairs, tmp_path / "out", recipe, report=lines.append, say=said.append)
+    assert lines == []
+    assert all(
+        torch.equal(*both) for both in zip(first.state_dict().values(), again.state_dict().values(), strict=True)
+    )
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == kept
+    assert "finished: 3 steps" in said[-1] and "asks for 3 steps" in said[-1]
 
 
 def test_a_checkpoint_of_32_px_is_refused_by_a_recipe_of_other_widths(pairs, tmp_path):

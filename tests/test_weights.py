@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 
 from img2tab_core import weights
-from img2tab_core.base import files as base_files
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import ROOT, home, sha256_of
 from img2tab_core.weights import fetching, store
@@ -424,8 +423,28 @@ def test_status_trusts_size_and_time_but_verify_hashes(models, downloads):
 
 def test_a_second_status_hashes_nothing(models, downloads, monkeypatch):
     weights.fetch()
-    monkeypatch.setattr(base_files, "sha256_of", lambda _: pytest.fail("hashed again"))
+    monkeypatch.setattr(store, "sha256_of", lambda _: pytest.fail("hashed again"))
     assert weights.status(weights.find("tiny")) == "ready"
+
+
+@pytest.mark.parametrize("name", ["landmarks.dat", "landmarks.json"])
+def test_a_file_of_2_that_may_not_be_read_is_a_sentence_with_its_path(models, downloads, monkeypatch, name):
+    weights.fetch()
+    entry = weights.find("tiny") if name.endswith("dat") else replace(weights.find("tiny"), sha256=None)
+    (models / store.STAMPS).unlink(missing_ok=True)
+
+    def refused(self, *args, **options):  # as for a file that only root may read; the tests may be run by root
+        if self.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return opened(self, *args, **options)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr("builtins.open", lambda file, *args, **options: refused(Path(file), *args, **options))
+    found = store.check(entry, hash_again=True)
+    assert found.status == "damaged" and (name in found.sentence)
+    if name.endswith("dat"):
+        assert "cannot be read (Permission denied). Give yourself the right to read" in found.sentence
 
 
 def test_a_missing_file_names_the_command_with_its_name_where_it_is_optional(models, monkeypatch):

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ from img2tab_core.backbones.registry import NAME, added_backbones, backbone_key,
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, whole
 from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.once import Once
 from img2tab_core.base.records import ChannelStats, read_only
 from img2tab_core.networks.e4e import INPUT_SIZE
 from img2tab_core.networks.face_encoder import FaceEncoder, to_input
@@ -33,8 +32,6 @@ from img2tab_core.networks.stylegan2 import StyleGAN2, layout_of
 
 STATS, STATS_SAMPLES = "stats.npz", 10_000
 OPEN_AT_ONCE = 2  # backbones beside the default: a gigabyte each
-_openings: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)  # one per thing that is opened
-_hashed: dict[tuple[str, int, int], Path] = {}  # path, size and time of a file -> its conversion
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,27 +137,30 @@ class StyleGAN2Backbone(Backbone):
 
 # --- opening ------------------------------------------------------------------------------------------
 
+_default: Once[str, DefaultBackbone] = Once(1)
+_added: Once[tuple[str, Path], StyleGAN2Backbone] = Once(OPEN_AT_ONCE)  # by name and the folder of their conversion
+_converted: Once[tuple[str, int, int], Path] = Once(64)  # path, size and time of a file -> its conversion
+
 
 def open_backbone(name: str = NAME) -> Backbone:
     """A backbone by its name, or by the path of a checkpoint that was never added; opened once per process."""
     if name == NAME:
-        with _openings[NAME]:
-            return _open_default()
+        return _default.get(NAME, _open_default)
     added = added_backbones()
     if name in added:
         folder = home() / "converted" / added[name]["folder"]
-        with _openings[folder]:  # whoever wants another one does not wait
-            return _open_stylegan2(name, folder)
+        return _open_added(name, folder)
     try:
         facts = os.stat(name)
     except (OSError, ValueError):
         facts = None
     if facts is not None and Path(name).is_file():
         mark = (os.path.abspath(name), facts.st_size, facts.st_mtime_ns)
-        with _openings[mark]:
-            if mark not in _hashed or not (_hashed[mark] / checkpoints.RECORD).is_file():
-                _hashed[mark] = checkpoints.convert(Path(name))  # a gigabyte is hashed once per process
-            return _open_stylegan2(name, _hashed[mark])
+        folder = _converted.get(mark, lambda: checkpoints.convert(Path(name)))  # a gigabyte is hashed once per process
+        if not (folder / checkpoints.RECORD).is_file():  # the conversion was removed meanwhile
+            _converted.forget(mark)
+            folder = _converted.get(mark, lambda: checkpoints.convert(Path(name)))
+        return _open_added(name, folder)
     names = ", ".join([NAME, *added])
     raise Img2TabError(
         f"There is no backbone named {name!r}, and no such file. Choose one of: {names}; or add a checkpoint: "
@@ -168,12 +168,15 @@ def open_backbone(name: str = NAME) -> Backbone:
     )
 
 
-@lru_cache(maxsize=1)
 def _open_default() -> DefaultBackbone:
     return DefaultBackbone(NAME, backbone_key(NAME), weights.open_generator(), weights.open_encoder())
 
 
-@lru_cache(maxsize=OPEN_AT_ONCE)
+def _open_added(name: str, folder: Path) -> StyleGAN2Backbone:
+    """Opened once; whoever wants another one does not wait."""
+    return _added.get((name, folder), lambda: _open_stylegan2(name, folder))
+
+
 def _open_stylegan2(name: str, folder: Path) -> StyleGAN2Backbone:
     if not (folder / checkpoints.RECORD).is_file():
         raise Img2TabError(
@@ -237,8 +240,7 @@ def add_backbone(file: Path, name: str) -> Backbone:
                 f"There is a backbone named {name} already, from another file ({known['file']}). Choose another name, "
                 f"or remove that one: `img2tab backbone remove {name}`."
             )
-        with _openings[folder]:
-            opened = _open_stylegan2(name, folder)
+        opened = _open_added(name, folder)
         added[name] = {"folder": folder.name, "file": file.name, "added": date.today().isoformat()}
     return opened
 

@@ -121,7 +121,7 @@ def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None,
     }
     found, known = None, 0
     for layer in reversed(layers):
-        found = reuse.cache.get(keys[layer])
+        found = reuse.cache.peek(keys[layer])
         if found is not None:
             known = layer
             break

@@ -95,7 +95,7 @@ def read_json(file: Path) -> dict:
     """{} where there is none or it is not readable: what it vouched for is then checked or fetched again."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -80,9 +80,13 @@ def _version(package: str) -> str | None:
 
 
 def _device() -> str:
-    """What pictures are computed on."""
+    """What is computed where."""
     import torch
 
-    if torch.cuda.is_available():
-        return "CPU; refinement and training use the GPU"
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = f"CPU, {torch.get_num_threads()} threads"
+    if not torch.cuda.is_available():
+        return threads
+    return (
+        f"{torch.cuda.get_device_name()}: draws pictures, refines, trains encoders; photos are encoded and classifiers "
+        f"trained on the {threads}"
+    )

@@ -74,6 +74,19 @@ def record(name: str) -> dict:
 
 
 def check(entry: WeightFile, *, hash_again: bool) -> Verified:
+    """What is found of a file; hash_again: read it whole even where nothing speaks of a change."""
+    try:
+        return _checked(entry, hash_again=hash_again)
+    except OSError as error:
+        return Verified(
+            entry.name,
+            "damaged",
+            f"The model file {entry.name} cannot be read ({error.strerror or error}). Give yourself the right to read "
+            f"{error.filename or MODELS / entry.file}, or remove it: it is then fetched again.",
+        )
+
+
+def _checked(entry: WeightFile, *, hash_again: bool) -> Verified:
     file = MODELS / entry.file
     if not file.is_file():
         return Verified(entry.name, "missing", f"The model file {entry.name} is missing. {remedy(entry)}")

@@ -136,6 +136,13 @@ def train_encoder(
         optimizer.load_state_dict(saved["optimizer"])
         source.set_state(saved["source"])
         step, spent, recipes = saved["step"], saved["minutes"], _recipes_in(saved)
+    if (recipe.steps and step >= recipe.steps) or (not recipe.steps and spent >= recipe.minutes):
+        say(
+            f"This training is finished: {step:,} steps in {spent:.0f} minutes are in {out}, and its recipe asks for "
+            f"{f'{recipe.steps:,} steps' if recipe.steps else f'{recipe.minutes:g} minutes'}. Nothing was trained; ask "
+            "for more, or choose another --out."
+        )
+        return averaged.cpu()
     recipes = _with_recipe(recipes, recipe, step)
     test_augmented = augment(test_faces, torch.Generator().manual_seed(1))
     weights = torch.tensor(recipe.shown, device=device)
