@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from img2tab_core import weights
 from img2tab_core.backbones.feature_cache import FeatureCache, Reuse
 from img2tab_core.backbones.registry import backbone_key, backbone_names
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.files import ROOT, home, keep_json
+from img2tab_core.base.files import ROOT, home
 from img2tab_core.base.jobs import Report, never, silent
 from img2tab_core.base.later import later
 from img2tab_core.base.layout import StyleLayout
@@ -53,7 +52,6 @@ else:
     )
 
 FACE_SIZE = 256
-NAME_LENGTH = 60
 KNOWN_EDIT = (5, 8.0)  # concepts and standard deviations, see `Studio.edit_agreement`
 
 
@@ -368,11 +366,7 @@ class Studio:
 
     def concept_names(self, backbone: str = DEFAULT_BACKBONE) -> dict[int, str]:
         """Names people gave to concepts of a backbone, by channel index."""
-        try:
-            stored = json.loads((home() / "names.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return {int(index): name for index, name in stored.get(backbone, {}).items()}
+        return names.given(backbone)
 
     def suggested_names(self, layout: StyleLayout) -> dict[int, names.Suggestion]:
         """What others published about the concepts of such a generator, by channel index; see `names`."""
@@ -380,23 +374,7 @@ class Studio:
 
     def name_concept(self, index: int, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
         """Give a concept a name; an empty one removes it."""
-        name = " ".join(name.split())
-        self.backbone(backbone).layout.locate(index)
-        if len(name) > NAME_LENGTH:
-            raise Img2TabError(f"A concept's name must have at most {NAME_LENGTH} characters, got {len(name)}.")
-        with self._lock:
-            file = home() / "names.json"
-            try:
-                stored = json.loads(file.read_text())
-            except FileNotFoundError:
-                stored = {}
-            except ValueError as error:
-                raise Img2TabError(f"The names in {file} are damaged ({error}). Mend or remove the file.") from error
-            of_backbone = stored.setdefault(backbone, {})
-            of_backbone.pop(str(index), None)
-            if name:
-                of_backbone[str(index)] = name
-            keep_json(file, stored)
+        names.give(index, name, layout=self.backbone(backbone).layout, backbone=backbone)
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ from img2tab_core.classifiers import comparison, kinds, measures
 from img2tab_core.classifiers import kinds as classifiers
 from img2tab_core.classifiers.comparison import Comparison, Contender, Trial, compare, rank_correlation, sampled
 from img2tab_core.concepts import scores, wasserstein
+from img2tab_core.tables import faces_of
 
 D, N = 40, 400
 KINDS = ("logistic", "forest")
@@ -51,7 +52,7 @@ def distance(table):
 @pytest.fixture(scope="module")
 def found(table, distance):
     """Two classifiers, three seeds, 200 faces."""
-    return compare(table, "smiling", distance, kinds=KINDS, faces=200, ks=(2, 4))
+    return compare(faces_of(table, "smiling"), distance, kinds=KINDS, faces=200, ks=(2, 4))
 
 
 def test_the_four_concepts_that_carry_the_label_are_found_by_both(found):
@@ -80,7 +81,7 @@ def test_a_mean_distance_is_never_above_the_best_and_equals_it_at_full_overlap(f
 
 
 def test_the_same_call_gives_the_same_numbers_but_for_the_seconds(found, table, distance):
-    again = compare(table, "smiling", distance, kinds=KINDS[::-1], faces=200, ks=(2, 4))
+    again = compare(faces_of(table, "smiling"), distance, kinds=KINDS[::-1], faces=200, ks=(2, 4))
     for one, other in zip(found.contenders, again.contenders[::-1], strict=True):
         assert [_timeless(trial) for trial in one.trials] == [_timeless(trial) for trial in other.trials]
 
@@ -158,7 +159,7 @@ def test_a_draw_of_40_from_300_and_100_takes_30_and_10_none_twice():
 
 
 def test_with_all_faces_a_classifier_without_random_numbers_repeats_itself(table, distance):
-    found = compare(table, "smiling", distance, kinds=("logistic",), seeds=(0, 5), faces=None, ks=(4,))
+    found = compare(faces_of(table, "smiling"), distance, kinds=("logistic",), seeds=(0, 5), faces=None, ks=(4,))
     one, other = found.contenders[0].trials
     assert found.faces == 280 and _timeless(one) | {"seed": 5} == _timeless(other)
     assert found.contenders[0].stability(4) == 1
@@ -166,7 +167,7 @@ def test_with_all_faces_a_classifier_without_random_numbers_repeats_itself(table
 
 def test_excluded_concepts_are_found_by_nobody_and_missed_by_nobody(table, distance):
     found = compare(
-        table, "smiling", distance, kinds=KINDS, seeds=(0,), faces=200, excluded=frozenset({3, 20}), ks=(3,)
+        faces_of(table, "smiling"), distance, kinds=KINDS, seeds=(0,), faces=200, excluded=frozenset({3, 20}), ks=(3,)
     )
     assert found.channels == 38 and found.chance == (3 / 38,) and found.excluded == (3, 20)
     assert found.best_distance == pytest.approx((np.sort(np.delete(distance, [3, 20]))[-3:].mean(),))
@@ -176,7 +177,9 @@ def test_excluded_concepts_are_found_by_nobody_and_missed_by_nobody(table, dista
 
 def test_an_absent_library_is_listed_with_its_sentence_and_the_others_run(table, distance, monkeypatch):
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    found = compare(table, "smiling", distance, kinds=("lightgbm", "logistic"), seeds=(0,), faces=100, ks=(2,))
+    found = compare(
+        faces_of(table, "smiling"), distance, kinds=("lightgbm", "logistic"), seeds=(0,), faces=100, ks=(2,)
+    )
     assert "pip install -e .[compare]" in found.contenders[0].reason and found.contenders[0].trials == ()
     assert len(found.contenders[1].trials) == 1 and "lightgbm" not in found.versions
     assert found.frame()["note"].tolist() == [found.contenders[0].reason, ""]
@@ -185,7 +188,9 @@ def test_an_absent_library_is_listed_with_its_sentence_and_the_others_run(table,
 def test_xgboost_is_trained_once_and_asked_by_2_measures(table, distance):
     if classifiers.absent("xgboost"):
         pytest.skip(classifiers.absent("xgboost"))
-    one, other = compare(table, "smiling", distance, kinds=("xgboost",), seeds=(0,), faces=200, ks=(4,)).contenders
+    one, other = compare(
+        faces_of(table, "smiling"), distance, kinds=("xgboost",), seeds=(0,), faces=200, ks=(4,)
+    ).contenders
     assert (one.measure, other.measure) == ("gain", "total_gain")
     assert (one.title, other.title) == ("XGBoost, gain", "XGBoost, total gain")
     assert one.trials[0].accuracy == other.trials[0].accuracy and one.trials[0].seconds == other.trials[0].seconds
@@ -201,23 +206,22 @@ def test_a_kind_that_fails_at_its_second_seed_is_listed_with_its_reason(table, d
         return made(kind, **settings)
 
     monkeypatch.setattr(kinds, "make", failing)
-    found = compare(table, "smiling", distance, kinds=KINDS, seeds=(0, 1), faces=100, ks=(2,))
+    found = compare(faces_of(table, "smiling"), distance, kinds=KINDS, seeds=(0, 1), faces=100, ks=(2,))
     assert [len(contender.trials) for contender in found.contenders] == [2, 0]
     assert found.contenders[1].reason == "The forest burned down."
 
 
 def test_a_target_without_known_labels_is_a_reason_for_every_kind(table, distance):
-    found = compare(table, "smiling", distance, kinds=("logistic",), seeds=(0,), faces=2, ks=(2,))
+    found = compare(faces_of(table, "smiling"), distance, kinds=("logistic",), seeds=(0,), faces=2, ks=(2,))
     assert found.faces == 2 and len(found.contenders[0].trials) == 1
     with pytest.raises(Img2TabError, match="no faces with a known label"):
-        compare(table, "unknown", distance, kinds=("logistic",), ks=(2,))
+        compare(faces_of(table, "unknown"), distance, kinds=("logistic",), ks=(2,))
 
 
 def test_progress_grows_to_1_and_names_the_seed(table, distance):
     seen = []
     compare(
-        table,
-        "smiling",
+        faces_of(table, "smiling"),
         distance,
         kinds=KINDS,
         seeds=(4, 9),
@@ -233,7 +237,7 @@ def test_progress_grows_to_1_and_names_the_seed(table, distance):
 def test_cancelled_stops_everything(table, distance):
     asked = iter([False] * 5 + [True] * 1000)
     with pytest.raises(Cancelled):
-        compare(table, "smiling", distance, kinds=KINDS, faces=100, ks=(2,), cancelled=lambda: next(asked))
+        compare(faces_of(table, "smiling"), distance, kinds=KINDS, faces=100, ks=(2,), cancelled=lambda: next(asked))
 
 
 def test_to_json_and_back_is_the_same_comparison(found):
@@ -275,4 +279,4 @@ def test_the_frame_has_one_row_per_classifier_and_the_half_width_beside_the_mean
 def test_what_cannot_be_compared_is_refused_in_a_sentence(change, sentence, table, distance):
     settings = {"target": "smiling", "distance": distance, "kinds": KINDS, "ks": (2,)} | change
     with pytest.raises(Img2TabError, match=sentence):
-        compare(table, settings.pop("target"), settings.pop("distance"), **settings)
+        compare(faces_of(table, settings.pop("target")), settings.pop("distance"), **settings)

@@ -15,6 +15,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.files import sha256_of
 from img2tab_core.classifiers import kinds, measures
 from img2tab_core.classifiers import xgboost as classifiers_xgboost
 from img2tab_core.classifiers.base import ConceptClassifier
@@ -201,7 +202,7 @@ def test_damage_that_the_digest_does_not_show_is_a_sentence_too(trained, tmp_pat
         pytest.skip("LightGBM reads what it can; the digest is what shows the damage")
     _damaged(trained.whole, tmp_path, damage)
     record = json.loads((tmp_path / "model.json").read_text())
-    record["sha256"] = kinds.digest((tmp_path / trained.whole.file).read_bytes())
+    record["sha256"] = sha256_of(tmp_path / trained.whole.file)
     (tmp_path / "model.json").write_text(json.dumps(record))
     with pytest.raises(Img2TabError, match="Train it again"):
         kinds.load(tmp_path)

@@ -11,6 +11,7 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, Target
 from img2tab_core.concepts import scores, wasserstein
 from img2tab_core.studio import Studio
+from img2tab_core.tables import faces_of
 
 TARGET = Target("warm", "warm", ("not warm", "warm"), "by a formula")
 
@@ -55,8 +56,8 @@ def test_the_second_process_reads_what_the_first_scored_to_the_last_bit(home, co
 
 @pytest.mark.parametrize("other", [{"key": "two"}, {"turned": True}])
 def test_a_table_of_other_faces_or_other_labels_is_scored_anew(home, counted, other):
-    before = scores.distances(write(home), "warm")
-    after = scores.distances(write(home, **other), "warm")
+    before = scores.distances(faces_of(write(home), "warm"))
+    after = scores.distances(faces_of(write(home, **other), "warm"))
     assert len(counted) == 2
     assert np.array_equal(before[1], after[1]) == ("key" in other)
 
@@ -64,14 +65,14 @@ def test_a_table_of_other_faces_or_other_labels_is_scored_anew(home, counted, ot
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and then nothing", b"\x00" * 4000])
 def test_a_damaged_file_is_replaced(home, counted, damage):
     table, file = write(home), home / "distances" / "toy-warm.npz"
-    expected = scores.distances(table, "warm")
+    expected = scores.distances(faces_of(table, "warm"))
     file.write_bytes(damage)
     for _ in range(2):
-        assert np.array_equal(scores.distances(table, "warm")[0], expected[0])
+        assert np.array_equal(scores.distances(faces_of(table, "warm"))[0], expected[0])
     assert len(counted) == 2 and [one.name for one in file.parent.iterdir()] == ["toy-warm.npz"]
 
 
 def test_where_nothing_can_be_written_the_answer_is_the_same(home, counted):
     table = write(home)
     (home / "distances").write_text("a file where a folder should be")
-    assert scores.distances(table, "warm")[0].argmax() == 4 and len(counted) == 1
+    assert scores.distances(faces_of(table, "warm"))[0].argmax() == 4 and len(counted) == 1

@@ -20,12 +20,16 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from img2tab_core import tables
+from img2tab_core import tables, weights
+from img2tab_core.backbones.registry import backbone_key
+from img2tab_core.base import files
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.files import sha256_of
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, ChannelStats, Target
+from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.cli import tables as cli_import
-from img2tab_core.tables import code_files, importing, population
+from img2tab_core.tables import code_files, importing_codes, population
 from img2tab_core.tables.importing import import_photos
 from img2tab_core.tables.importing_codes import import_codes
 from img2tab_core.tables.sources import celeba_source, folder_source, limited
@@ -111,6 +115,42 @@ def test_a_second_run_of_the_same_command_does_nothing_and_another_is_refused(so
     assert import_photos(limited(source, 60), toy(), name="mine", anew=True).facts.photos == 60
 
 
+def test_a_table_encoded_by_an_older_default_encoder_is_refused_and_imported_anew_it_opens(source, home):
+    older = toy(name=DEFAULT_BACKBONE)
+    assert import_photos(source, older, name="mine").table.backbone_key == older.key != backbone_key(DEFAULT_BACKBONE)
+    for _ in range(2):  # a failure is not kept, nor forgotten
+        with pytest.raises(Img2TabError, match="encoded by other weights than the backbone mobilestylegan") as error:
+            Trainer().table("mine")
+    assert "`img2tab import folder ... --name mine --anew`" in str(error.value)
+    older.key = backbone_key(DEFAULT_BACKBONE)
+    import_photos(source, older, name="mine", anew=True)
+    assert Trainer().table("mine").backbone_key == older.key and Trainer().about_table("mine")["note"] == ""
+
+
+def test_a_running_trainer_refuses_what_an_older_encoder_read_as_soon_as_it_is_put_there(source):
+    door, now = Trainer(), toy(name=DEFAULT_BACKBONE)
+    now.key = backbone_key(DEFAULT_BACKBONE)
+    import_photos(source, now, name="mine")
+    assert door.table("mine") is door.table("mine")
+    import_photos(source, toy(name=DEFAULT_BACKBONE), name="mine", anew=True)
+    with pytest.raises(Img2TabError, match="other weights"):
+        door.table("mine")
+
+
+def test_an_imported_table_from_before_encoders_were_noted_opens_and_says_that_it_cannot_be_known(source, home):
+    import_photos(source, toy(name=DEFAULT_BACKBONE), name="mine")
+    file = home / "tables" / "mine" / "table.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"backbone_key": ""}))
+    assert len(Trainer().table("mine").labels) == 98
+    assert "was not noted" in Trainer().about_table("mine")["note"]
+
+
+def test_the_shipped_encoder_is_the_one_that_read_the_20000_faces_of_the_default_table():
+    """Whoever ships another encoder encodes the population again (`img2tab build-population`), and changes both."""
+    encoder, faces = weights.record("face-encoder")["sha256"], sha256_of(population.FOLDER / "w.npy")
+    assert (encoder[:12], faces[:12]) == ("6e5d428c1023", "3c3a04ddca96")
+
+
 @pytest.mark.parametrize("per_layer", [None, 3])
 def test_stopped_after_64_of_100_photos_it_goes_on_to_the_same_table(source, per_layer, home):
     whole = import_photos(source, toy(per_layer), name="whole").table
@@ -170,7 +210,7 @@ def test_a_replacement_stopped_after_32_photos_leaves_the_old_table_and_goes_on_
     old = import_photos(limited(source, 60), toy(), name="mine").table
     with pytest.raises(Cancelled, match=r"32 of 100 photos are done and kept\. Run the same command without --anew"):
         import_photos(source, toy(), name="mine", anew=True, stopped=lambda: True)
-    assert tables.open_table(importing.weights.home() / "tables" / "mine").key == old.key
+    assert tables.open_table(files.home() / "tables" / "mine").key == old.key
     found = import_photos(source, toy(), name="mine")
     assert found.resumed == 32
     same(found.table, import_photos(source, toy(), name="whole").table)
@@ -302,7 +342,7 @@ def test_blocks_of_8_rows_write_the_same_as_1_block_and_2_rows_without_numbers_a
     broken[13, 2], broken[40, 6] = np.nan, -np.inf
     np.save(codes.file, broken)
     whole = import_codes(codes.file, codes.labels, toy(), name="whole")
-    monkeypatch.setattr(importing, "BLOCK_BYTES", 8 * 7 * 4)
+    monkeypatch.setattr(importing_codes, "BLOCK_BYTES", 8 * 7 * 4)
     parts = import_codes(codes.file, codes.labels, toy(), name="parts")
     same(parts.table, whole.table)
     assert list(whole.facts.skipped) == ["row 13", "row 40"]
@@ -354,7 +394,7 @@ def test_standardised_codes_of_90_faces_are_recognised_and_undone_with_their_sca
     assert "backbone's channel statistics: approximate" in guess.facts.note
     expected = (codes.psi - mean) / std * STATS.std + STATS.mean
     assert np.allclose(guess.table.psi, expected, atol=1e-4)
-    assert tables.about_of(importing.weights.home() / "tables" / "guess")["note"] == guess.facts.note
+    assert tables.about_of(files.home() / "tables" / "guess")["note"] == guess.facts.note
     with pytest.raises(Img2TabError, match=r"has no mean and std\. It must hold mean and std .or scale. of 7 numbers"):
         import_codes(codes.file, codes.labels, toy(), name="mine", scaler=codes.labels.with_name("psi.npy"))
 
@@ -478,7 +518,7 @@ def test_40_faces_of_a_population_are_drawn_and_encoded_by_another_backbone(run,
     monkeypatch.setattr(cli_import, "_drawn_by", lambda opened: lambda w: align(str(int(w[0]) + 8).encode())[0])
     said = json.loads(run("population", "--backbone", "other", "--count", 40, "--name", "p", "--json").stdout)
     assert (said["faces"], said["backbone"]) == (40, "other")
-    table = tables.open_table(importing.weights.home() / "tables" / "p")
+    table = tables.open_table(files.home() / "tables" / "p")
     chosen = [int(name[-6:]) for name in table.labels["photo"]]
     assert chosen == sorted(set(chosen)) and len(chosen) == 40
     assert table.labels["smiling"].tolist() == [(0, 1, -1)[i % 3] for i in chosen]

@@ -21,6 +21,7 @@ from img2tab_core.classifiers import catboost, quick, runs
 from img2tab_core.classifiers.catboost import CatBoostConcepts, GpuConcepts, QuantizedPool
 from img2tab_core.classifiers.quick import Screen
 from img2tab_core.studio import DEFAULT_BACKBONE, Studio
+from img2tab_core.tables import faces_of, store, target_faces
 
 D, N = 200, 600
 TARGETS = tuple(Target(name, name, (f"not {name}", name), "by a formula") for name in ("warm", "tall"))
@@ -132,6 +133,20 @@ def test_excluding_one_more_concept_reads_no_style_code_and_rounds_none(door, ne
         assert {3, 7} - excluded <= set(seen[0].classifier.screened_.tolist())
 
 
+def test_one_retrain_asks_for_the_rows_of_3_splits_and_hashes_them_once_and_the_next_one_not_at_all(door, monkeypatch):
+    table, asked, hashed = door.table("toy"), [], []
+    labelled, digest = store.labelled, target_faces.digest
+    monkeypatch.setattr(
+        store, "labelled", lambda table, target, part: asked.append(part) or labelled(table, target, part)
+    )
+    monkeypatch.setattr(target_faces, "digest", lambda *parts: hashed.append(sum(map(len, parts))) or digest(*parts))
+    door.trainer.train_live(table, "warm")  # a quick answer, codes quantized, the full one
+    assert asked == ["train", "validation", "test"] and len(hashed) == 1
+    assert hashed[0] > 500 * (8 + 1)  # a row number and a label of each of the 500 faces of known label
+    door.trainer.train_live(table, "warm", excluded=frozenset({3}))
+    assert len(asked) == 3 and len(hashed) == 1
+
+
 def test_a_poisoned_table_is_noticed_where_nothing_was_quantized(door):
     table = door.table("toy")
     door.scores(door.run(table, "warm"))  # distances are known, codes are not quantized
@@ -142,7 +157,7 @@ def test_a_poisoned_table_is_noticed_where_nothing_was_quantized(door):
 def test_a_quick_run_before_and_after_quantizing_is_the_same_to_the_last_bit(door):
     table = door.table("toy")
     before = door.trainer.train_quick(table, "warm", excluded=frozenset({11}))
-    door.trainer._codes(table, "warm", make=True)
+    door.trainer._codes(faces_of(table, "warm"), make=True)
     assert same(before, door.trainer.train_quick(table, "warm", excluded=frozenset({11})), table)
 
 
@@ -158,11 +173,11 @@ def test_the_standing_run_is_the_same_whether_or_not_its_codes_were_quantized(do
 def test_a_second_target_has_codes_of_its_own_and_the_memory_keeps_one(door, never_quantized):
     table = door.table("toy")
     for target in ("warm", "tall", "warm"):
-        door.trainer._codes(table, target, make=True)
+        door.trainer._codes(faces_of(table, target), make=True)
         assert len(door.trainer._pools) == 1
-        assert door.trainer._pools.peek(quick.key_of(table, target)) is not None
+        assert door.trainer._pools.peek(faces_of(table, target).key) is not None
     never_quantized()
-    assert door.trainer._codes(table, "tall", make=True) is not None
+    assert door.trainer._codes(faces_of(table, "tall"), make=True) is not None
 
 
 def test_another_process_finds_the_codes_on_disk(door, home, never_quantized):
@@ -187,7 +202,7 @@ def test_another_process_finds_the_codes_on_disk(door, home, never_quantized):
 def test_damaged_codes_are_quantized_again_to_the_same_classifier(door, home, damage):
     table = door.table("toy")
     standing = door.run(table, "warm")
-    door.trainer._codes(table, "warm", make=True)
+    door.trainer._codes(faces_of(table, "warm"), make=True)
     (folder,) = (home / "quantized").iterdir()
     file = folder / "train.pool"
     good = file.read_bytes()
@@ -198,10 +213,10 @@ def test_damaged_codes_are_quantized_again_to_the_same_classifier(door, home, da
         rest = bytes([good[middle] ^ 1]) + good[middle + 1 :] if damage == "flipped" else b""
         file.write_bytes(good[:middle] + rest)
     fresh = Studio()
-    assert fresh.trainer._codes(table, "warm") is None
+    assert fresh.trainer._codes(faces_of(table, "warm")) is None
     assert same(fresh.train(table, "warm"), standing, table)
-    assert fresh.trainer._codes(table, "warm", make=True) is not None
-    assert Studio().trainer._codes(table, "warm") is not None
+    assert fresh.trainer._codes(faces_of(table, "warm"), make=True) is not None
+    assert Studio().trainer._codes(faces_of(table, "warm")) is not None
     assert same(fresh.train(poisoned(table), "warm"), standing, table)
 
 
@@ -210,21 +225,28 @@ def test_codes_belong_to_one_table_and_its_labels(door):
     labels = table.labels.copy()
     labels.loc[1, "warm"] = -1
     others = [replace(table, key="toy-2"), replace(table, labels=labels)]
-    assert len({quick.key_of(one, "warm") for one in (table, *others)} | {quick.key_of(table, "tall")}) == 4
-    door.trainer._codes(table, "warm", make=True)
-    assert all(door.trainer._codes(one, "warm") is None for one in others)
+    assert len({faces_of(one, "warm").key for one in (table, *others)} | {faces_of(table, "tall").key}) == 4
+    door.trainer._codes(faces_of(table, "warm"), make=True)
+    assert all(door.trainer._codes(faces_of(one, "warm")) is None for one in others)
 
 
 def test_codes_of_4_targets_stay_on_disk_and_those_used_longest_ago_go(door, home):
     table = door.table("toy")
-    codes = door.trainer._codes(table, "warm", make=True)
+    codes = door.trainer._codes(faces_of(table, "warm"), make=True)
     many = [replace(table, key=f"toy-{i}") for i in range(6)]
     for when, one in enumerate(many):
-        assert quick.store_pool(one, "warm", codes)
-        os.utime(quick._folder(one, "warm"), (1e9 + when, 1e9 + when))
+        assert quick.store_pool(faces_of(one, "warm"), codes)
+        os.utime(quick._folder(faces_of(one, "warm")), (1e9 + when, 1e9 + when))
         if when == 3:
-            assert quick.stored_pool(many[1], "warm") is not None  # used: now it is the latest
-    assert [quick.stored_pool(one, "warm") is not None for one in many] == [False, True, False, True, True, True]
+            assert quick.stored_pool(faces_of(many[1], "warm")) is not None  # used: now it is the latest
+    assert [quick.stored_pool(faces_of(one, "warm")) is not None for one in many] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]
     assert len(list((home / "quantized").iterdir())) == 4
 
 
@@ -244,7 +266,7 @@ def test_a_writer_that_fails_leaves_nothing_behind(door, home, monkeypatch):
 
     monkeypatch.setattr(QuantizedPool, "write", half)
     table = door.table("toy")
-    assert door.trainer._codes(table, "warm", make=True) is not None
+    assert door.trainer._codes(faces_of(table, "warm"), make=True) is not None
     assert list((home / "quantized").iterdir()) == []
 
 
@@ -254,15 +276,15 @@ def test_of_a_table_over_the_budget_the_first_channels_are_quantized_and_the_res
 ):
     table = door.table("toy")
     monkeypatch.setattr(quick, "BUDGET", 150 * (N - 100))
-    codes = door.trainer._codes(table, "warm", make=True)
-    order = door.trainer._order(table, "warm")
+    codes = door.trainer._codes(faces_of(table, "warm"), make=True)
+    order = door.trainer._order(faces_of(table, "warm"))
     assert codes.known.sum() == 150 and codes.known[order[:150]].all()
     monkeypatch.setattr(quick, "UNMEASURED", 100)
     seen = []
     full = door.trainer.train_live(table, "warm", on_quick=seen.append)
     assert same(full, Studio().train(table, "warm"), table)  # all 200 channels, 50 of them not quantized
     assert seen[0].classifier.screened_.tolist() == sorted(order[:100])
-    assert seen[0].metrics == quick.measure(seen[0].classifier, table, "warm", pool=None)
+    assert seen[0].metrics == quick.measure(seen[0].classifier, faces_of(table, "warm"), pool=None)
 
 
 def test_who_does_not_need_the_codes_does_not_wait_for_them(door, monkeypatch):
@@ -275,16 +297,16 @@ def test_who_does_not_need_the_codes_does_not_wait_for_them(door, monkeypatch):
 
     make = quick.make_pool
     monkeypatch.setattr(quick, "make_pool", slow)
-    other = threading.Thread(target=door.trainer._codes, args=(table, "warm"), kwargs={"make": True})
+    other = threading.Thread(target=door.trainer._codes, args=(faces_of(table, "warm"),), kwargs={"make": True})
     other.start()
     assert inside.wait(60)
     try:
-        assert door.trainer._codes(table, "warm") is None
+        assert door.trainer._codes(faces_of(table, "warm")) is None
         assert door.trainer.train_quick(table, "warm").quick
     finally:
         go.set()
         other.join()
-    assert door.trainer._codes(table, "warm") is not None
+    assert door.trainer._codes(faces_of(table, "warm")) is not None
 
 
 def test_only_the_default_kind_has_a_quick_answer(door):
@@ -363,7 +385,7 @@ def test_the_fewest_concepts_that_lose_at_most_2_in_1000(door, monkeypatch, foun
     monkeypatch.setattr(
         quick, "accuracy", lambda asked, *args, **options: full if asked is model else found[asked.screen]
     )
-    screen = quick.choose(table, "warm", np.arange(2000), model, pool=None)
+    screen = quick.choose(faces_of(table, "warm"), np.arange(2000), model, pool=None)
     assert (screen.count, screen.accuracy, screen.full) == (count, found[count], full)
     assert [one for one, _ in screen.measured] == tried
     assert screen.faces == len(tables.labelled(table, "warm", "validation")[0])
@@ -375,7 +397,7 @@ def test_the_price_of_a_screen_is_measured_on_validation_faces_once_and_kept(doo
     rows, labels = tables.labelled(table, "warm", "validation")
     model = quick.classifier(screen)
     train_rows, train_labels = tables.labelled(table, "warm", "train")
-    model.fit(table.psi, train_labels, rows=train_rows, order=door.trainer._order(table, "warm"))
+    model.fit(table.psi, train_labels, rows=train_rows, order=door.trainer._order(faces_of(table, "warm")))
     assert screen.accuracy == (model.predict(table.psi[rows]) == labels).mean()
     assert screen.full == (door.run(table, "warm").classifier.predict(table.psi[rows]) == labels).mean()
     assert seen == sorted(seen)
@@ -383,15 +405,15 @@ def test_the_price_of_a_screen_is_measured_on_validation_faces_once_and_kept(doo
     assert Studio().trainer.prepare(table, "warm") == screen
     run = door.trainer.train_quick(table, "warm")
     assert run.note == f"Quick answer: {screen.sentence}" and len(run.classifier.screened_) == screen.count
-    assert quick.stored_screen(replace(table, key="toy-2"), "warm") is None
+    assert quick.stored_screen(faces_of(replace(table, key="toy-2"), "warm")) is None
     (home / "screens" / "toy-warm.json").write_text('{"key": 1')
-    assert quick.stored_screen(table, "warm") is None
+    assert quick.stored_screen(faces_of(table, "warm")) is None
 
 
 def test_a_table_without_validation_faces_has_no_price_to_show(door):
     table = door.table("toy")
     table = replace(table, split=np.where(table.split == 1, 2, table.split))
-    screen = quick.choose(table, "warm", np.arange(D), object(), pool=None)
+    screen = quick.choose(faces_of(table, "warm"), np.arange(D), object(), pool=None)
     assert screen == Screen(D) and "not measured" in screen.sentence
 
 
@@ -455,7 +477,7 @@ def test_on_20000_faces_the_quick_answer_is_within_2_points_and_the_full_one_is_
     table, seen = door.table(), []
     standing = door.run(table, "smiling")  # trained on the codes themselves
     screen = door.trainer.prepare(table, "smiling")
-    codes = door.trainer._codes(table, "smiling")
+    codes = door.trainer._codes(faces_of(table, "smiling"))
     assert codes.known.all() and screen.count in quick.COUNTS and screen.faces > 2800
     full = door.trainer.train_live(poisoned(table), "smiling", on_quick=seen.append)
     assert same(full, standing, table)

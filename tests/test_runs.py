@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -86,9 +90,57 @@ def test_a_running_trainer_sees_a_table_that_was_replaced_and_a_run_of_the_old_o
     after = door.table("toy")
     assert (len(before.labels), len(after.labels), after.key) == (200, 100, "of 100 faces")
     for question in (door.scores, door.test_answers):
-        with pytest.raises(Img2TabError, match="was replaced after this classifier was trained on it. Reload"):
+        with pytest.raises(Img2TabError, match="was replaced after this classifier was trained on it"):
             question(old)
     assert len(door.test_answers(door.train(after, "kind", kind="logistic"))[0]) == len(after.rows("test"))
     shutil.rmtree(files.home() / "tables" / "toy")
     with pytest.raises(Img2TabError, match="There is no table named 'toy'"):
         door.table("toy")
+
+
+def test_2_threads_that_write_the_same_run_at_once_both_succeed_and_leave_2_whole_files(table, tmp_path, monkeypatch):
+    model, write, both = run_of(table).classifier, LogisticConcepts.write, threading.Barrier(2)
+    failures = []
+
+    def slowly(self, file):
+        write(self, file)
+        with suppress(threading.BrokenBarrierError):  # where the other waits for this one, nobody comes
+            both.wait(1)
+
+    def save():
+        try:
+            kinds.save(model, tmp_path / "run")
+        except Img2TabError as error:
+            failures.append(str(error))
+
+    monkeypatch.setattr(LogisticConcepts, "write", slowly)
+    threads = [threading.Thread(target=save) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert np.array_equal(kinds.load(tmp_path / "run").weights_, model.weights_)
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["model.json", "model.npz"]
+
+
+SAVE_AND_LOAD = """
+import sys
+from pathlib import Path
+from img2tab_core.classifiers import kinds
+place, own = map(Path, sys.argv[1:])
+model = kinds.load(own)
+for _ in range(60):
+    kinds.save(model, place)
+    kinds.load(place)
+"""
+
+
+def test_2_processes_that_write_2_runs_to_1_folder_60_times_never_find_half_of_each(table, tmp_path):
+    kinds.save(run_of(table).classifier, tmp_path / "a")
+    kinds.save(run_of(table, frozenset({3, 4})).classifier, tmp_path / "b")
+    words = [sys.executable, "-c", SAVE_AND_LOAD, tmp_path / "both"]
+    writers = [subprocess.Popen([*words, tmp_path / name], stderr=subprocess.PIPE, text=True) for name in "ab"]
+    assert [(writer.communicate()[1], writer.returncode) for writer in writers] == [("", 0)] * 2
+    assert kinds.load(tmp_path / "both").excluded in ({3, 4}, frozenset())
+    assert len(list((tmp_path / "both").iterdir())) == 2

@@ -210,8 +210,8 @@ def test_a_graphics_card_that_is_full_leaves_3_channels_to_the_processor(monkeyp
 
 def test_without_a_driver_400_channels_are_measured_and_torch_stays_unimported():
     code = (
-        "import sys, numpy as np; from img2tab_core import scoring; scoring.GPU_VALUES, scoring.DRIVERS = 1, (); "
-        "scoring.wasserstein(np.eye(4, 400), np.array([0, 1, 0, 1]), std=np.ones(400)); print('torch' in sys.modules)"
+        "import sys, numpy as np; from img2tab_core.concepts import wasserstein as w; w.GPU_VALUES, w.DRIVERS = 1, (); "
+        "w.wasserstein(np.eye(4, 400), np.array([0, 1, 0, 1]), std=np.ones(400)); print('torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,6 +74,25 @@ def test_unknown_labels_take_no_part(written):
     rows, values = tables.labelled(table, "smiling", "train")
     assert set(values) == {0, 1}
     assert np.array_equal(labels["smiling"].to_numpy()[rows], values)
+
+
+def test_the_faces_of_a_target_are_the_known_rows_of_3_splits_and_their_key_changes_with_each_of_them(written):
+    table = written[0]
+    faces = tables.faces_of(table, "smiling")
+    for part in ("train", "validation", "test"):
+        rows, labels = getattr(faces, part)
+        by_hand = [i for i in table.rows(part) if table.labels["smiling"][i] >= 0]
+        assert rows.tolist() == by_hand and labels.tolist() == table.labels["smiling"][by_hand].tolist()
+        assert (rows.dtype, labels.dtype) == (np.int64, np.int8)
+        with pytest.raises(ValueError):
+            labels[0] = 1
+    assert sum(len(getattr(faces, part).rows) for part in ("train", "validation", "test")) == 67  # 33 are unknown
+    assert tables.faces_of(table, "smiling").key == faces.key
+    turned, moved = table.labels.copy(), table.split.copy()
+    turned.loc[faces.test.rows[0], "smiling"] ^= 1
+    moved[faces.train.rows[0]] = 1
+    others = [replace(table, key="other"), replace(table, labels=turned), replace(table, split=moved)]
+    assert len({faces.key, *(tables.faces_of(other, "smiling").key for other in others)}) == 4
 
 
 def test_a_target_that_is_not_there_lists_the_ones_that_are(written):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import os
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import read_json
-from img2tab_core.base.records import digest, read_only
+from img2tab_core.base.files import alone_in, read_json, sha256_of, whole
+from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import ConceptClassifier
 from img2tab_core.classifiers.catboost import CatBoostConcepts
 from img2tab_core.classifiers.forest import ForestConcepts
@@ -95,57 +94,66 @@ def save(model: ConceptClassifier, folder: Path) -> None:
     """Write the classifier into `folder` (made if absent): its own file, and model.json that says what it is.
 
     Each file appears whole or not at all; model.json comes last and carries the digest of the other, so that a pair
-    of which only one half is new is not taken for a classifier.
+    of which only one half is new is not taken for a classifier. Others may write there at once: the last pair stays.
+    Raises Img2TabError where `folder` cannot be written, and NotFittedError where the classifier is not trained.
     """
     check_is_fitted(model)
     folder = Path(folder)
     params = model.get_params() | {"excluded": sorted(int(index) for index in model.excluded)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{model.file}.part"
-        model.write(part)
-        record = {
-            "format": FORMAT,
-            "kind": model.kind,
-            "sha256": digest(part.read_bytes()),
-            "channels": int(model.n_features_in_),
-            "classes": model.classes_.tolist(),
-            "params": {name: _plain(value) for name, value in params.items()},
-            "screened": model.screened_.tolist(),
-            "versions": {model.library: library_version(model.kind), "img2tab": __version__},
-        }
-        os.replace(part, folder / model.file)
-        part = folder / f".{RECORD_FILE}.part"
-        part.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        os.replace(part, folder / RECORD_FILE)
+        # the inner one takes its place first
+        with alone_in(folder), whole(folder / RECORD_FILE) as record_part, whole(folder / model.file) as part:
+            model.write(part)
+            record = {
+                "format": FORMAT,
+                "kind": model.kind,
+                "sha256": sha256_of(part),
+                "channels": int(model.n_features_in_),
+                "classes": model.classes_.tolist(),
+                "params": {name: _plain(value) for name, value in params.items()},
+                "screened": model.screened_.tolist(),
+                "versions": {model.library: library_version(model.kind), "img2tab": __version__},
+            }
+            record_part.write_text(json.dumps(record, indent=1), encoding="utf-8")
     except OSError as error:
         raise Img2TabError(f"The classifier cannot be written to {folder}: {error}. Choose another place.") from error
 
 
 def load(folder: Path) -> ConceptClassifier:
-    """The classifier that `save` wrote into `folder`; its probabilities are the same to the last bit."""
+    """The classifier that `save` wrote into `folder`; its probabilities are the same to the last bit.
+
+    Raises Img2TabError where there is none, or it is damaged.
+    """
     folder = Path(folder)
     try:
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        estimator = _estimator_in(record, folder)
-        found = digest((folder / estimator.file).read_bytes())
+        with alone_in(folder):  # else a pair that is just being written could be met half new
+            return _loaded(folder)
     except OSError as error:
         raise Img2TabError(f"There is no readable classifier in {folder}: {error.strerror}. {ADVICE}") from error
+
+
+def _loaded(folder: Path) -> ConceptClassifier:
+    try:
+        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
     except ValueError as error:
         raise Img2TabError(f"The classifier's {RECORD_FILE} in {folder} is damaged. {ADVICE}") from error
+    estimator = _estimator_in(record, folder)
+    file = folder / estimator.file
+    sha256 = sha256_of(file)
     try:
         if record["format"] != FORMAT:
             raise Img2TabError(
                 f"The classifier in {folder} must have format {FORMAT}, got {record['format']}. {ADVICE}"
             )
-        if record["sha256"] != found:
-            raise Img2TabError(f"The classifier's {estimator.file} in {folder} is damaged. {ADVICE}")
+        if record["sha256"] != sha256:
+            raise Img2TabError(f"The classifier's {file.name} in {folder} is damaged. {ADVICE}")
         model = estimator(**record["params"] | {"excluded": frozenset(record["params"]["excluded"])})
         model.screened_ = read_only(np.array(record["screened"], np.int64))
         model.classes_, model.n_features_in_ = np.array(record["classes"]), int(record["channels"])
         if not (np.diff(model.screened_, prepend=-1) > 0).all() or model.screened_[-1] >= model.n_features_in_:
             raise ValueError(f"its channels are not among {model.n_features_in_}")
-        model.read(folder / estimator.file)
+        model.read(file)
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise Img2TabError(f"The classifier in {folder} is damaged ({error}). {ADVICE}") from error
     return model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -10,17 +9,18 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 import numpy as np
 
 from img2tab_core import tables
 from img2tab_core.base.files import home, read_json, sha256_of, write_json
-from img2tab_core.base.jobs import Cancel, Report
-from img2tab_core.base.records import Metrics, StyleTable, digest
+from img2tab_core.base.jobs import Cancel, Report, silent
+from img2tab_core.base.records import Metrics, digest
 from img2tab_core.classifiers import measures
 from img2tab_core.classifiers.base import ConceptClassifier
 from img2tab_core.classifiers.catboost import RECIPE, CatBoostConcepts, QuantizedPool
+from img2tab_core.tables import TargetFaces
 
 COUNTS = (128, 256, 512, 1024)  # of concepts to choose from
 UNMEASURED = 1024  # concepts until that choice was made
@@ -62,7 +62,7 @@ class Screen:
     @property
     def sentence(self) -> str:
         """What a person reads beside a quick answer."""
-        if self.accuracy is None:
+        if self.accuracy is None or self.full is None:
             return f"{self.count:,} concepts; what that costs was not measured yet."
         text = (
             f"{self.count:,} concepts, {100 * self.accuracy:.1f} % instead of {100 * self.full:.1f} % on the "
@@ -85,8 +85,7 @@ def classifier(screen: Screen, *, excluded: frozenset[int] = frozenset(), seed: 
 
 def train(
     model: ConceptClassifier,
-    table: StyleTable,
-    target: str,
+    faces: TargetFaces,
     order: np.ndarray,
     *,
     pool: QuantizedPool | None,
@@ -95,40 +94,42 @@ def train(
 ) -> None:
     """Train on the training faces of a target: on the quantized codes where they will do, else on the table's own.
 
-    order: all channels, the most telling first. Either way gives the same classifier to the last bit.
+    order: int64 (D,), all channels, the most telling first. pool: of these very faces. Either way gives the same
+    classifier to the last bit. Raises Cancelled once `cancelled` says so, and Img2TabError where the faces cannot be
+    trained on.
     """
     if pool is not None and isinstance(model, CatBoostConcepts):
-        if pool.known[model.chosen(order, table.layout.total)].all():
+        if pool.known[model.chosen(order, faces.table.layout.total)].all():
             model.fit_quantized(pool, order=order, progress=progress, cancelled=cancelled)
             return
-    rows, labels = tables.labelled(table, target, "train")
-    model.fit(table.psi, labels, rows=rows, order=order, progress=progress, cancelled=cancelled)
+    rows, labels = faces.train
+    model.fit(faces.table.psi, labels, rows=rows, order=order, progress=progress, cancelled=cancelled)
 
 
-def measure(model: ConceptClassifier, table: StyleTable, target: str, *, pool: QuantizedPool | None) -> Metrics:
-    """How a classifier that `train` trained does on the test faces of a target."""
-    rows, labels = tables.labelled(table, target, "test")
-    if not _reads(model, pool):
-        return measures.measure(model, table.psi, labels, rows=rows)
-    validation = len(tables.labelled(table, target, "validation")[0])
-    answers = model.probabilities_quantized(pool)[validation:]
+def measure(model: ConceptClassifier, faces: TargetFaces, *, pool: QuantizedPool | None) -> Metrics:
+    """How a classifier that `train` trained does on the test faces of a target.
+
+    Raises Img2TabError where a class has no test face.
+    """
+    rows, labels = faces.test
+    if pool is None or not _reads(model, pool):
+        return measures.measure(model, faces.table.psi, labels, rows=rows)
+    answers = model.probabilities_quantized(pool)[len(faces.validation.rows) :]
     return measures.metrics_of(answers[:, 1], labels)
 
 
-def accuracy(model: ConceptClassifier, table: StyleTable, target: str, *, pool: QuantizedPool | None) -> float:
-    """Share of the validation faces of a target that a classifier that `train` trained judges right."""
-    rows, labels = tables.labelled(table, target, "validation")
-    answers = (
-        model.probabilities_quantized(pool)[: len(rows)]
-        if _reads(model, pool)
-        else model.probabilities(table.psi, rows)
-    )
+def accuracy(model: ConceptClassifier, faces: TargetFaces, *, pool: QuantizedPool | None) -> float:
+    """Share of the validation faces of a target that a classifier that `train` trained gets right, 0 to 1."""
+    rows, labels = faces.validation
+    if pool is None or not _reads(model, pool):
+        answers = model.probabilities(faces.table.psi, rows)
+    else:
+        answers = model.probabilities_quantized(pool)[: len(rows)]
     return float(((answers[:, 1] > 0.5) == labels).mean())
 
 
 def choose(
-    table: StyleTable,
-    target: str,
+    faces: TargetFaces,
     order: np.ndarray,
     full: ConceptClassifier,
     *,
@@ -138,27 +139,27 @@ def choose(
 ) -> Screen:
     """The smallest of COUNTS whose quick classifier loses at most 0.2 points; the best where none does.
 
-    full: the full classifier of this target, nothing excluded. Numbers above the one that is found are not tried.
+    order: as for `train`. full: the full classifier of this target, nothing excluded. Numbers above the one that is
+    chosen are not tried. Raises Cancelled once `cancelled` says so.
     """
-    report = progress or (lambda fraction, text: None)
-    faces, width = len(tables.labelled(table, target, "validation")[0]), table.layout.total
+    report, width = progress or silent, faces.table.layout.total
     counts = sorted({min(count, width) for count in COUNTS})
-    if not faces:
+    if not len(faces.validation.rows):
         return Screen(min(UNMEASURED, width))
-    whole, measured = accuracy(full, table, target, pool=pool), []
+    whole, measured = accuracy(full, faces, pool=pool), []
     for i, count in enumerate(counts):
         report(i / len(counts), f"Trying {count:,} concepts")
         model = classifier(Screen(count))
-        train(model, table, target, order, pool=pool, cancelled=cancelled)
-        measured.append((count, accuracy(model, table, target, pool=pool)))
+        train(model, faces, order, pool=pool, cancelled=cancelled)
+        measured.append((count, accuracy(model, faces, pool=pool)))
         if whole - measured[-1][1] <= MARGIN + 1e-9:
             break
     count, reached = measured[-1] if whole - measured[-1][1] <= MARGIN + 1e-9 else max(measured, key=lambda m: m[1])
-    return Screen(count, reached, whole, faces, tuple(measured))
+    return Screen(count, reached, whole, len(faces.validation.rows), tuple(measured))
 
 
 def difference(quick: Metrics, full: Metrics) -> str:
-    """What a person reads when the full classifier replaces the quick one; both judged the same faces."""
+    """What a person reads when the full classifier replaces the quick one; both were measured on the same faces."""
     points = round(100 * full.accuracy, 1) - round(100 * quick.accuracy, 1)
     where = "as right as" if abs(points) < 0.05 else f"{abs(points):.1f} points {'above' if points > 0 else 'below'}"
     overlap = full.interval[0] <= quick.interval[1] and quick.interval[0] <= full.interval[1]
@@ -171,22 +172,19 @@ def difference(quick: Metrics, full: Metrics) -> str:
 # --- kept on disk ------------------------------------------------------------------------------------
 
 
-def key_of(table: StyleTable, target: str) -> str:
-    """Changes with the table, the rows and labels of a target, and whatever else decides how codes are quantized."""
-    words = json.dumps([FORMAT, RECIPE, table.key, target])
-    parts = [part for name in ("train", "validation", "test") for part in tables.labelled(table, target, name)]
-    return digest(words.encode(), *(part.tobytes() for part in parts))
+def make_pool(faces: TargetFaces, order: np.ndarray, *, cancelled: Cancel = None) -> QuantizedPool:
+    """The codes of a target's labelled faces, quantized; of a very large table only the channels first in `order`.
 
-
-def make_pool(table: StyleTable, target: str, order: np.ndarray, *, cancelled: Cancel = None) -> QuantizedPool:
-    """The codes of a target's labelled faces, quantized; of a very large table only the channels first in `order`."""
-    train_rows = tables.labelled(table, target, "train")[0]
-    unseen = np.concatenate([tables.labelled(table, target, part)[0] for part in ("validation", "test")])
+    The unseen rows of it are the validation faces, then the test faces. Raises Cancelled once `cancelled` says so, and
+    Img2TabError where no channel is finite.
+    """
+    table, train_rows = faces.table, faces.train.rows
+    unseen = np.concatenate([faces.validation.rows, faces.test.rows])
     affordable = BUDGET // (len(train_rows) + len(unseen))
     try:
         return QuantizedPool.of(
             table.psi,
-            table.labels[target].to_numpy(),
+            table.labels[faces.target].to_numpy(),
             train=train_rows,
             unseen=unseen,
             channels=order[:affordable] if affordable < table.layout.total else None,
@@ -196,31 +194,31 @@ def make_pool(table: StyleTable, target: str, order: np.ndarray, *, cancelled: C
         tables.let_go(table.psi)
 
 
-def stored_pool(table: StyleTable, target: str) -> QuantizedPool | None:
-    """What `store_pool` kept of this very table and target; None where there is none, or it is damaged."""
-    folder = _folder(table, target)
+def stored_pool(faces: TargetFaces) -> QuantizedPool | None:
+    """What `store_pool` kept of these very faces; None where there is none, or it is damaged."""
+    folder = _folder(faces)
     try:
         if read_json(folder / "about.json").get("files") != _digests(folder):
             return None
-        found = QuantizedPool.read(folder)
+        pool = QuantizedPool.read(folder)
         os.utime(folder)  # the one used longest ago goes first
     except (OSError, ValueError):
         return None
-    return found
+    return pool
 
 
-def store_pool(table: StyleTable, target: str, pool: QuantizedPool) -> bool:
+def store_pool(faces: TargetFaces, pool: QuantizedPool) -> bool:
     """Keep quantized codes in the visitor's folder, whole or not at all; whether there was room.
 
     It only saves time: where it cannot be written, everything goes on without it.
     """
-    folder, workshop = _folder(table, target), None
+    folder, workshop = _folder(faces), None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
         workshop = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
         pool.write(workshop)
-        about = {"table": table.name, "target": target, "files": _digests(workshop)}
+        about = {"table": faces.table.name, "target": faces.target, "files": _digests(workshop)}
         write_json(workshop / "about.json", about)
         if folder.exists():  # damaged, or another process was first
             shutil.rmtree(folder)
@@ -233,11 +231,11 @@ def store_pool(table: StyleTable, target: str, pool: QuantizedPool) -> bool:
     return True
 
 
-def stored_screen(table: StyleTable, target: str) -> Screen | None:
-    """The choice that `store_screen` kept; None where it was not made for this very table and these settings."""
+def stored_screen(faces: TargetFaces) -> Screen | None:
+    """The choice that `store_screen` kept; None where it was not made for these very faces and these settings."""
     try:
-        about = read_json(_screen_file(table, target))
-        if about["key"] != _screen_key(table, target):
+        about = read_json(_screen_file(faces))
+        if about["key"] != _screen_key(faces):
             return None
         values = about["screen"]
         return Screen(**values | {"measured": tuple((int(count), float(share)) for count, share in values["measured"])})
@@ -245,29 +243,30 @@ def stored_screen(table: StyleTable, target: str) -> Screen | None:
         return None
 
 
-def store_screen(table: StyleTable, target: str, screen: Screen) -> None:
+def store_screen(faces: TargetFaces, screen: Screen) -> None:
     """Keep the choice of a target; without room it is made again another time."""
-    file = _screen_file(table, target)
+    file = _screen_file(faces)
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {"key": _screen_key(table, target), "screen": asdict(screen)})
+        write_json(file, {"key": _screen_key(faces), "screen": asdict(screen)})
 
 
-def _reads(model: ConceptClassifier, pool: QuantizedPool | None) -> bool:
+def _reads(model: ConceptClassifier, pool: QuantizedPool) -> TypeGuard[CatBoostConcepts]:
     """Whether a classifier can be asked about quantized codes: it was trained on channels quantized the same way."""
-    return pool is not None and isinstance(model, CatBoostConcepts) and bool(pool.known[model.screened_].all())
+    return isinstance(model, CatBoostConcepts) and bool(pool.known[model.screened_].all())
 
 
-def _folder(table: StyleTable, target: str) -> Path:
-    return home() / "quantized" / f"{table.name}-{target}-{key_of(table, target)[:12]}"
+def _folder(faces: TargetFaces) -> Path:
+    key = digest(FORMAT.encode(), RECIPE.encode(), faces.key.encode())
+    return home() / "quantized" / f"{faces.table.name}-{faces.target}-{key[:12]}"
 
 
-def _screen_file(table: StyleTable, target: str) -> Path:
-    return home() / "screens" / f"{table.name}-{target}.json"
+def _screen_file(faces: TargetFaces) -> Path:
+    return home() / "screens" / f"{faces.table.name}-{faces.target}.json"
 
 
-def _screen_key(table: StyleTable, target: str) -> str:
-    return digest(key_of(table, target).encode(), QUICK_RECIPE.encode())
+def _screen_key(faces: TargetFaces) -> str:
+    return digest(FORMAT.encode(), QUICK_RECIPE.encode(), faces.key.encode())
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -278,8 +277,9 @@ def _digests(folder: Path) -> dict[str, str]:
 def _sweep(folder: Path) -> None:
     """Make room for one more: the longest unused go, and what killed writers left; others may sweep at once."""
     with suppress(OSError):
-        found = [(one.stat().st_mtime, one) for one in folder.parent.iterdir() if one.is_dir()]
-        kept = sorted(pair for pair in found if not pair[1].name.startswith(".making-") and pair[1] != folder)
-        stale = [one for when, one in found if one.name.startswith(".making-") and when < time.time() - HOUR]
-        for one in [*stale, *(one for _, one in kept[: max(0, len(kept) - ON_DISK + 1)])]:
-            shutil.rmtree(one, ignore_errors=True)
+        folders = [(place.stat().st_mtime, place) for place in folder.parent.iterdir() if place.is_dir()]
+        unfinished = [(when, place) for when, place in folders if place.name.startswith(".making-")]
+        kept = sorted(pair for pair in folders if pair not in unfinished and pair[1] != folder)
+        stale = [place for when, place in unfinished if when < time.time() - HOUR]
+        for place in [*stale, *(place for _, place in kept[: max(0, len(kept) - ON_DISK + 1)])]:
+            shutil.rmtree(place, ignore_errors=True)

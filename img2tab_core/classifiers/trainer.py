@@ -21,6 +21,7 @@ from img2tab_core.base.records import DEFAULT_BACKBONE, ConceptScores, StyleTabl
 from img2tab_core.classifiers import runs
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, id_of, run_id_of
 from img2tab_core.concepts import scores
+from img2tab_core.tables import TargetFaces
 
 if TYPE_CHECKING:
     from img2tab_core.classifiers import comparison, kinds, measures, quick, xgboost
@@ -38,8 +39,11 @@ else:
 # how many are kept in memory; what goes is opened, read or computed again when it is asked for
 TABLES = 16  # opened tables, which are memory maps
 STANDING = 32  # standing runs
-TARGETS = 64  # targets whose distances (two numbers a channel) and number of quick concepts are known
+TARGETS = 64  # targets whose faces, distances (two numbers a channel) and number of quick concepts are known
 ANSWERED = 8  # runs whose answers on the test faces are known
+
+IMPORTS = ("folder", "celeba", "population", "psi")  # verbs of `img2tab import` that make a table
+UNNOTED = "By which encoder its faces were read was not noted; import it anew to be sure that photos are read alike."
 
 
 class Trainer:
@@ -47,45 +51,45 @@ class Trainer:
 
     def __init__(self) -> None:
         self._tables: Once[tuple[str, int, int], StyleTable] = Once(TABLES)
+        # by the opened table itself: one with other labels is another, whatever its key says
+        self._faces: Once[tuple[StyleTable, str], TargetFaces] = Once(TARGETS)
         self._runs: Once[str, Run] = Once(STANDING)
-        self._distances: Once[tuple[str, str], tuple[np.ndarray, np.ndarray]] = Once(TARGETS)
+        # the rest but answers by the key of a target's faces
+        self._distances: Once[str, tuple[np.ndarray, np.ndarray]] = Once(TARGETS)
         self._answers: Once[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = Once(ANSWERED)
         self._pools: Once[str, QuantizedPool] = Once(1)  # of the latest target only: 131 MB
         self._screens: Once[str, quick.Screen] = Once(TARGETS)
 
     def table_names(self) -> list[str]:
         """Names of the tables that are built, the default first."""
-        found = sorted(file.parent.name for file in (home() / "tables").glob("*/table.json"))
-        return sorted(found, key=lambda name: name != "default")
+        names = sorted(file.parent.name for file in (home() / "tables").glob(f"*/{tables.TABLE_FILE}"))
+        return sorted(names, key=lambda name: name != "default")
 
     def about_table(self, name: str) -> dict:
         """Where an imported table came from and what was left out; {} for the bundled one."""
-        return tables.about_of(home() / "tables" / name)
+        folder = home() / "tables" / name
+        about = tables.about_of(folder)
+        if about.get("kind") in IMPORTS and not read_json(folder / tables.TABLE_FILE).get("backbone_key"):
+            about["note"] = f"{about.get('note', '')} {UNNOTED}".strip()
+        return about
 
     def table(self, name: str = "default") -> StyleTable:
         """An opened table, the same one until its files are replaced.
 
-        Raises Img2TabError where there is none of this name, it is damaged, or its backbone has other weights now.
+        Raises Img2TabError where there is none of this name, it is damaged, or its backbone has other weights now:
+        then a photo would be read by another encoder than the faces of the table.
         """
         if Path(name).name != name:
             raise Img2TabError(f"A table's name is one word without slashes, got {name!r}.")
         folder = home() / "tables" / name
         try:
-            stat = (folder / "table.json").stat()  # another one after `--anew`
+            stat = (folder / tables.TABLE_FILE).stat()  # another one after `--anew`
         except OSError:
             return tables.open_table(folder)  # says in a sentence that there is none
-        found = self._tables.get((str(folder), stat.st_ino, stat.st_mtime_ns), lambda: tables.open_table(folder))
-        # asked for at every edit and rerun: only what can change meanwhile is looked up
-        if found.backbone == DEFAULT_BACKBONE or not found.backbone_key:
-            return found
-        now = backbone_key(found.backbone)
-        if found.backbone_key != now:
-            raise Img2TabError(
-                f"The table {name!r} was encoded by other weights than the backbone {found.backbone} has now"
-                + (". " if now else ", or that backbone was removed. ")
-                + "Add the checkpoint it was made with again, or import the table anew."
-            )
-        return found
+        table = self._tables.get((str(folder), stat.st_ino, stat.st_mtime_ns), lambda: self._opened(folder))
+        if table.backbone != DEFAULT_BACKBONE:  # people add and remove those while this process runs
+            self._check_weights(table)
+        return table
 
     def table_of(self, run: Run) -> StyleTable:
         """The very table that a run was trained on. Raises Img2TabError where it was replaced since."""
@@ -110,12 +114,13 @@ class Trainer:
     ) -> Run:
         """Train a classifier without the excluded concepts and measure it on the test split; always a new run.
 
-        kind: one of `classifiers.KINDS`.
+        kind: one of `kinds.KINDS`. excluded: channel indices. Raises Cancelled once `cancelled` says so, and
+        Img2TabError where the kind is not installed, or the target or the channels are not in the table.
         """
         excluded = frozenset(map(int, excluded))
         model = kinds.make(kind, excluded=excluded, random_state=seed)
         run_id = run_id_of(table, target, excluded, seed, kind)
-        return self._trained(model, run_id, table, target, progress=progress, cancelled=cancelled)
+        return self._trained(model, run_id, self._faces_of(table, target), progress=progress, cancelled=cancelled)
 
     def train_quick(
         self,
@@ -127,11 +132,14 @@ class Trainer:
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Run:
-        """A first answer: a small CatBoost on the few concepts of `screen`, marked quick, with a note that says so."""
+        """A first answer: a small CatBoost on the few concepts of `screen`, marked quick, with a note that says so.
+
+        Raises what `train` does.
+        """
         excluded, screen = frozenset(map(int, excluded)), self.screen(table, target)
         model = quick.classifier(screen, excluded=excluded, seed=seed)
         run_id = id_of(table, target, quick.QUICK_RECIPE, str(screen.count), run_id_of(table, target, excluded, seed))
-        run = self._trained(model, run_id, table, target, progress=progress, cancelled=cancelled)
+        run = self._trained(model, run_id, self._faces_of(table, target), progress=progress, cancelled=cancelled)
         return replace(run, quick=True, note=f"Quick answer: {screen.sentence}")
 
     def train_live(
@@ -150,7 +158,7 @@ class Trainer:
 
         Only the default kind has a quick answer. The first time for a target its style codes are quantized between the
         two, which `prepare` does ahead. Where a person wants and has a graphics card, the full classifier is trained
-        there, and the run's note says that it does not come out the same twice.
+        there, and the run's note says that it does not come out the same twice. Raises what `train` does.
         """
         from img2tab_core.classifiers.catboost import GpuConcepts, gpu_wished
 
@@ -170,7 +178,7 @@ class Trainer:
         if on_quick is not None:
             on_quick(first)
         report(0.15, "Quantizing the style codes, once for this target")
-        self._codes(table, target, make=True, cancelled=cancelled)
+        self._codes(self._faces_of(table, target), make=True, cancelled=cancelled)
 
         def rest(share: float, text: str) -> None:
             report(0.2 + 0.8 * share, text)
@@ -179,17 +187,12 @@ class Trainer:
             return self.train(table, target, excluded=excluded, seed=seed, progress=rest, cancelled=cancelled)
         run_id = card_run_id_of(table, target, excluded, seed)
         model = GpuConcepts(excluded=excluded, random_state=seed)
-        run = self._trained(model, run_id, table, target, progress=rest, cancelled=cancelled)
+        run = self._trained(model, run_id, self._faces_of(table, target), progress=rest, cancelled=cancelled)
         return replace(run, note="Trained on a graphics card: trained again it would not come out quite the same.")
 
     def screen(self, table: StyleTable, target: str) -> quick.Screen:
         """How many concepts a quick answer looks at, and what that costs, as far as `prepare` measured it."""
-        key = quick.key_of(table, target)
-        found = self._screens.peek(key) or quick.stored_screen(table, target)
-        if found is None:  # not kept: `prepare` may measure it meanwhile
-            return quick.Screen(min(quick.UNMEASURED, table.layout.total))
-        self._screens.put(key, found)
-        return found
+        return self._screen_of(self._faces_of(table, target))
 
     def prepare(
         self,
@@ -201,89 +204,31 @@ class Trainer:
     ) -> quick.Screen:
         """What makes `train_live` fast, ahead of it: style codes quantized, the number of concepts chosen; both kept.
 
-        Seconds the first time for a target, then at once; meant for the background.
+        Seconds the first time for a target, then at once; meant for the background. Raises what `train` does.
         """
-        report, full = progress or silent, self.run(table, target)
+        report, full, faces = progress or silent, self.run(table, target), self._faces_of(table, target)
         report(0.0, "Quantizing the style codes, once for this target")
-        pool = self._codes(table, target, make=True, cancelled=cancelled)
-        key = quick.key_of(table, target)
-        with self._screens.making(key):
-            found = self.screen(table, target)
-            if not found.measured:
-                found = quick.choose(
-                    table,
-                    target,
-                    self._order(table, target),
+        pool = self._codes(faces, make=True, cancelled=cancelled)
+        with self._screens.making(faces.key):
+            screen = self._screen_of(faces)
+            if not screen.measured:
+                screen = quick.choose(
+                    faces,
+                    self._order(faces),
                     full.classifier,
                     pool=pool,
                     progress=lambda share, text: report(0.5 + 0.5 * share, text),
                     cancelled=cancelled,
                 )
-                self._screens.put(key, found)
-                quick.store_screen(table, target, found)
-        return found
-
-    def _trained(
-        self,
-        model: ConceptClassifier,
-        run_id: str,
-        table: StyleTable,
-        target: str,
-        *,
-        progress: Report | None,
-        cancelled: Callable[[], bool] | None,
-    ) -> Run:
-        """Train on the quantized codes where they are there, to the same bits on the table's own; measured."""
-        started = time.perf_counter()
-        order = self._order(table, target)
-        pool = self._codes(table, target) if model.kind == DEFAULT_KIND else None
-        quick.train(model, table, target, order, pool=pool, progress=progress, cancelled=cancelled)
-        seconds = time.perf_counter() - started
-        return Run(
-            id=run_id,
-            table=table.name,
-            target=target,
-            classifier=model,
-            excluded=model.excluded,
-            seed=model.random_state,
-            metrics=quick.measure(model, table, target, pool=pool),
-            seconds=seconds,
-            table_key=table.key,
-        )
-
-    def _codes(
-        self,
-        table: StyleTable,
-        target: str,
-        *,
-        make: bool = False,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> QuantizedPool | None:
-        """A target's style codes quantized: from memory, from disk, or made and kept.
-
-        None where there are none and they are not to be made, or another is just about it: nobody waits for them who
-        can do without.
-        """
-        key, order = quick.key_of(table, target), self._order(table, target) if make else None
-        with self._pools.making(key, wait=make) as mine:
-            if not mine:
-                return None
-            pool = self._pools.peek(key) or quick.stored_pool(table, target)
-            if pool is None and make:
-                self._pools.clear()  # room for what making takes
-                pool = quick.make_pool(table, target, order, cancelled=cancelled)
-                quick.store_pool(table, target, pool)
-            if pool is not None:
-                self._pools.put(key, pool)
-            return pool
-
-    def _order(self, table: StyleTable, target: str) -> np.ndarray:
-        """All channels, those that set the classes of a target furthest apart first; int64 (D,)."""
-        distance, _ = self.distances(table, target)
-        return scores.top(distance, len(distance))
+                self._screens.put(faces.key, screen)
+                quick.store_screen(faces, screen)
+        return screen
 
     def adopt(self, file: Path, table: StyleTable, target: str) -> Run:
-        """A classifier somebody published (an XGBoost JSON) as a run of a table: measured on its test split, kept."""
+        """A classifier somebody published (an XGBoost JSON) as a run of a table: measured on its test split, kept.
+
+        Raises Img2TabError where the file is none, or its channels are not those of the table.
+        """
         started = time.perf_counter()
         model = xgboost.open_published(file)
         if model.n_features_in_ != table.layout.total:
@@ -291,7 +236,7 @@ class Trainer:
                 f"{file.name} judges style codes of {model.n_features_in_:,} channels, and the table {table.name!r} "
                 f"has {table.layout.total:,}. Choose a table of the backbone it was trained for."
             )
-        rows, labels = tables.labelled(table, target, "test")
+        rows, labels = self._faces_of(table, target).test
         run = Run(
             id=id_of(table, target, sha256_of(file), table.key),
             table=table.name,
@@ -318,27 +263,31 @@ class Trainer:
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> comparison.Comparison:
-        """Several kinds of classifier on the same faces: how well they judge, and what their importance finds; kept."""
-        distance, _ = self.distances(table, target)
-        found = comparison.compare(
-            table, target, distance, kinds=kinds, seeds=seeds, faces=faces, progress=progress, cancelled=cancelled
+        """Several kinds of classifier on the same faces: how well they predict, and what their importance finds; kept.
+
+        See `comparison.compare`, also for what it raises.
+        """
+        faces_of_target = self._faces_of(table, target)
+        distance, _ = self._distances_of(faces_of_target)
+        compared = comparison.compare(
+            faces_of_target, distance, kinds=kinds, seeds=seeds, faces=faces, progress=progress, cancelled=cancelled
         )
-        keep_json(self._comparison_file(table, target), found.to_json())
-        return found
+        keep_json(self._comparison_file(table, target), compared.to_json())
+        return compared
 
     def compared(self, table: StyleTable, target: str) -> comparison.Comparison | None:
         """The latest comparison on this table and target; None where there is none, or the table is another now."""
         try:
-            found = comparison.Comparison.from_json(read_json(self._comparison_file(table, target)))
+            latest = comparison.Comparison.from_json(read_json(self._comparison_file(table, target)))
         except Img2TabError:
             return None
-        return found if found.table_key == table.key else None
-
-    def _comparison_file(self, table: StyleTable, target: str) -> Path:
-        return home() / "comparisons" / f"{table.name}-{target}.json"
+        return latest if latest.table_key == table.key else None
 
     def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
-        """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept."""
+        """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept.
+
+        Raises Img2TabError where the table has no such target, or the run cannot be kept.
+        """
         tables.target_of(table, target)
         run_id = runs.standing_id(table, target)
 
@@ -362,25 +311,130 @@ class Trainer:
         return [self.run(table, target), *runs.others_kept(table, target)]
 
     def scores(self, run: Run) -> ConceptScores:
-        """Distance, direction and importance of every concept for a run's target."""
+        """Distance, direction and importance of every concept for a run's target.
+
+        Raises Img2TabError where the run's table was replaced.
+        """
         distance, direction = self.distances(self.table_of(run), run.target)
         return ConceptScores(distance, direction, measures.importance(run.classifier))
 
     def distances(self, table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
-        """Wasserstein-1 and signed mean distance on the training rows; computed once per table and target."""
-        return self._distances.get((table.key, target), lambda: scores.distances(table, target))
+        """Wasserstein-1 and signed mean distance on the training faces; float64 (D,) each, standard deviations.
+
+        Computed once per target of a table. Raises Img2TabError where a class has no training face.
+        """
+        return self._distances_of(self._faces_of(table, target))
 
     def test_answers(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known.
 
-        Kept for the latest runs: a moved threshold asks again for the same numbers.
+        Kept for the latest runs: a moved threshold asks again for the same numbers. Raises Img2TabError where the run's
+        table was replaced.
         """
 
-        def asked() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def answers() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             table = self.table_of(run)
-            rows, labels = tables.labelled(table, run.target, "test")
-            answers = run.classifier.probabilities(table.psi, rows)[:, 1]
+            rows, labels = self._faces_of(table, run.target).test
+            probability = run.classifier.probabilities(table.psi, rows)[:, 1]
             tables.let_go(table.psi)
-            return read_only(rows), read_only(labels), read_only(answers)
+            return rows, labels, read_only(probability)
 
-        return self._answers.get((run.id, run.table_key), asked)
+        return self._answers.get((run.id, run.table_key), answers)
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _opened(self, folder: Path) -> StyleTable:
+        table = tables.open_table(folder)
+        if table.backbone == DEFAULT_BACKBONE:  # its weights stay as they are in a process: checked once
+            self._check_weights(table)
+        return table
+
+    def _check_weights(self, table: StyleTable) -> None:
+        """Refuse a table whose faces were encoded by other weights than photos would be now.
+
+        The bundled table and samples of it have no key: the encoder that read their faces is shipped in the same
+        commit as what it read.
+        """
+        if not table.backbone_key:
+            return
+        now = backbone_key(table.backbone)
+        if table.backbone_key == now:
+            return
+        about = tables.about_of(home() / "tables" / table.name)
+        kind = f" {about['kind']}" if about.get("kind") in IMPORTS else ""
+        raise Img2TabError(
+            f"The table {table.name!r} was encoded by other weights than the backbone {table.backbone} has now"
+            + ("" if now else ", or that backbone was removed")
+            + ": photos and its faces would not be read alike. Import it again, with the command it was made with and "
+            + f"--anew: `img2tab import{kind} ... --name {table.name} --anew`"
+            + ("." if table.backbone == DEFAULT_BACKBONE else "; or add the checkpoint it was made with again.")
+        )
+
+    def _faces_of(self, table: StyleTable, target: str) -> TargetFaces:
+        """The labelled faces of a target, asked for and hashed once per opened table."""
+        return self._faces.get((table, target), lambda: tables.faces_of(table, target))
+
+    def _trained(
+        self,
+        model: ConceptClassifier,
+        run_id: str,
+        faces: TargetFaces,
+        *,
+        progress: Report | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Run:
+        """Train on the quantized codes where they are there, to the same bits on the table's own; measured."""
+        started = time.perf_counter()
+        order = self._order(faces)
+        pool = self._codes(faces) if model.kind == DEFAULT_KIND else None
+        quick.train(model, faces, order, pool=pool, progress=progress, cancelled=cancelled)
+        seconds = time.perf_counter() - started
+        return Run(
+            id=run_id,
+            table=faces.table.name,
+            target=faces.target,
+            classifier=model,
+            excluded=model.excluded,
+            seed=model.random_state,
+            metrics=quick.measure(model, faces, pool=pool),
+            seconds=seconds,
+            table_key=faces.table.key,
+        )
+
+    def _codes(
+        self, faces: TargetFaces, *, make: bool = False, cancelled: Callable[[], bool] | None = None
+    ) -> QuantizedPool | None:
+        """A target's style codes quantized: from memory, from disk, or made and kept.
+
+        None where there are none and they are not to be made, or another is just about it: nobody waits for them who
+        can do without.
+        """
+        with self._pools.making(faces.key, wait=make) as mine:
+            if not mine:
+                return None
+            pool = self._pools.peek(faces.key) or quick.stored_pool(faces)
+            if pool is None and make:
+                self._pools.clear()  # room for what making takes
+                pool = quick.make_pool(faces, self._order(faces), cancelled=cancelled)
+                quick.store_pool(faces, pool)
+            if pool is not None:
+                self._pools.put(faces.key, pool)
+            return pool
+
+    def _screen_of(self, faces: TargetFaces) -> quick.Screen:
+        screen = self._screens.peek(faces.key) or quick.stored_screen(faces)
+        if screen is None:  # not kept: `prepare` may measure it meanwhile
+            return quick.Screen(min(quick.UNMEASURED, faces.table.layout.total))
+        self._screens.put(faces.key, screen)
+        return screen
+
+    def _distances_of(self, faces: TargetFaces) -> tuple[np.ndarray, np.ndarray]:
+        return self._distances.get(faces.key, lambda: scores.distances(faces))
+
+    def _order(self, faces: TargetFaces) -> np.ndarray:
+        """All channels, those that set the classes of a target furthest apart first; int64 (D,)."""
+        distance, _ = self._distances_of(faces)
+        return scores.top(distance, len(distance))
+
+    def _comparison_file(self, table: StyleTable, target: str) -> Path:
+        return home() / "comparisons" / f"{table.name}-{target}.json"

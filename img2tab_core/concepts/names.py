@@ -1,20 +1,25 @@
-"""Names that others published for the concepts of a generator: suggestions, with their source.
+"""Names of concepts: those that people gave, and those that others published for a generator, with their source.
 
-`assets/names/LAYOUT.csv` holds them for every generator of that layout. They were found on one set of weights
-(StyleGAN2 trained on FFHQ), and hold for weights trained anew only by chance: a person decides by looking.
+`assets/names/LAYOUT.csv` holds the published ones for every generator of that layout. They were found on one set of
+weights (StyleGAN2 trained on FFHQ), and hold for weights trained anew only by chance: a person decides by looking.
+What people give is kept in `names.json` in the visitor's folder: backbone -> channel index -> name.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
-from img2tab_core.base.files import ROOT
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import ROOT, changing, home, keep_json
 from img2tab_core.base.layout import StyleLayout
 
 FOLDER = ROOT / "assets" / "names"
 PUBLISHED = {9088: "stylegan2_ffhq_1024.csv"}  # by the number of style channels
+LONGEST = 60  # characters of a name
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,42 @@ class Suggestion:
 
     name: str
     source: str
+
+
+def given(backbone: str) -> dict[int, str]:
+    """Names people gave to concepts of a backbone, by channel index; {} where there are none, or none can be read."""
+    try:
+        stored = json.loads(_file().read_text(encoding="utf-8"))
+        return {int(index): str(name) for index, name in stored.get(backbone, {}).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def give(index: int, name: str, *, layout: StyleLayout, backbone: str) -> None:
+    """Give a concept of a backbone a name, of at most 60 characters; an empty one removes it.
+
+    Raises Img2TabError where the layout has no such channel, the name is too long, or names.json is damaged or cannot
+    be written.
+    """
+    name = " ".join(name.split())
+    layout.locate(index)
+    if len(name) > LONGEST:
+        raise Img2TabError(f"A concept's name must have at most {LONGEST} characters, got {len(name)}.")
+    file = _file()
+    with changing(file):  # two servers may name concepts at once
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            stored = {}
+        except (OSError, ValueError) as error:
+            raise Img2TabError(f"The names in {file} are damaged ({error}). Mend or remove the file.") from error
+        of_backbone = stored.setdefault(backbone, {}) if isinstance(stored, dict) else None
+        if not isinstance(of_backbone, dict):
+            raise Img2TabError(f"The names in {file} are damaged (they must be an object). Mend or remove the file.")
+        of_backbone.pop(str(index), None)
+        if name:
+            of_backbone[str(index)] = name
+        keep_json(file, stored)
 
 
 def published(layout: StyleLayout) -> dict[int, Suggestion]:
@@ -38,13 +79,17 @@ def of_channels(count: int) -> dict[int, Suggestion]:
         return {}
     with (FOLDER / file).open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    found: dict[int, list[dict]] = {}
+    by_index: dict[int, list[dict[str, str]]] = {}
     for row in rows:
-        found.setdefault(int(row["index"]), []).append(row)
+        by_index.setdefault(int(row["index"]), []).append(row)
     return {
         index: Suggestion(
-            " / ".join(dict.fromkeys(row["name"] for row in of_one)),
-            "; ".join(dict.fromkeys(row["source"] for row in of_one)),
+            " / ".join(dict.fromkeys(row["name"] for row in same)),
+            "; ".join(dict.fromkeys(row["source"] for row in same)),
         )
-        for index, of_one in found.items()
+        for index, same in by_index.items()
     }
+
+
+def _file() -> Path:
+    return home() / "names.json"

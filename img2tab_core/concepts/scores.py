@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Collection
 from contextlib import suppress
@@ -14,28 +13,31 @@ import numpy as np
 from img2tab_core import tables
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, whole
-from img2tab_core.base.records import StyleTable, digest, read_only
+from img2tab_core.base.records import digest, read_only
 from img2tab_core.concepts import wasserstein
+from img2tab_core.tables import TargetFaces
 
 BLOCK = 256  # channels looked at in one go
 
 FORMAT = "distances 1"  # raise the number when scoring changes
 
 
-def distances(table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Wasserstein-1 and direction of every channel on the training rows, both float64 (D,), standard deviations.
+def distances(faces: TargetFaces) -> tuple[np.ndarray, np.ndarray]:
+    """Wasserstein-1 and direction of every channel on the training faces, both float64 (D,), standard deviations.
 
-    Half a second for the default table, then from disk.
+    Half a second for the default table, then from disk. Raises Img2TabError where a class has no training face, or a
+    style code is not a finite number.
     """
-    rows, labels = tables.labelled(table, target, "train")
-    key = digest(json.dumps([FORMAT, table.key, target]).encode(), rows.tobytes(), labels.tobytes())
-    file = home() / "distances" / f"{table.name}-{target}.npz"
-    found = _stored(file, key, table.layout.total)
-    if found is None:
-        found = wasserstein.distance_and_direction(table.psi, labels, std=table.stats.std, rows=rows)
+    table = faces.table
+    key = digest(FORMAT.encode(), faces.key.encode())
+    file = home() / "distances" / f"{table.name}-{faces.target}.npz"
+    values = _stored(file, key, table.layout.total)
+    if values is None:
+        rows, labels = faces.train
+        values = wasserstein.distance_and_direction(table.psi, labels, std=table.stats.std, rows=rows)
         tables.let_go(table.psi)
-        _store(file, key, *found)
-    return read_only(found[0]), read_only(found[1])
+        _store(file, key, *values)
+    return read_only(values[0]), read_only(values[1])
 
 
 def _stored(file: Path, key: str, total: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -43,8 +45,9 @@ def _stored(file: Path, key: str, total: int) -> tuple[np.ndarray, np.ndarray] |
     try:
         with file.open("rb") as stream:  # numpy would leave a broken archive open
             kept = np.load(stream)
-            found = kept["distance"], kept["direction"]
-            return found if str(kept["key"]) == key and found[0].shape == found[1].shape == (total,) else None
+            distance, direction = kept["distance"], kept["direction"]
+            fits = str(kept["key"]) == key and distance.shape == direction.shape == (total,)
+            return (distance, direction) if fits else None
     except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile):
         return None
 
@@ -58,7 +61,10 @@ def _store(file: Path, key: str, distance: np.ndarray, direction: np.ndarray) ->
 
 
 def divided(excluded: Collection[int], width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Channels excluded and left, both ascending; int64."""
+    """Channels excluded (e,) and left (width - e,), both ascending; int64.
+
+    Raises Img2TabError where one is not among 0 to width - 1, or none is left.
+    """
     if not all(isinstance(index, Integral) and 0 <= index < width for index in excluded):
         raise Img2TabError(f"Excluded channels must be whole numbers between 0 and {width - 1}. Choose others.")
     out = np.array(sorted({int(index) for index in excluded}), np.int64)
@@ -70,7 +76,8 @@ def divided(excluded: Collection[int], width: int) -> tuple[np.ndarray, np.ndarr
 def top(values: np.ndarray, k: int, *, exclude: Collection[int] = ()) -> np.ndarray:
     """Indices of the k largest values, largest first, ties by the lower index, none twice; int64 (<= k,).
 
-    values: (D,) numbers. exclude: indices left out. Fewer than k come back where fewer remain.
+    values: (D,) numbers. exclude: indices left out. Fewer than k come back where fewer remain. Raises Img2TabError
+    where the values have another shape or a NaN among them.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or np.isnan(values).any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from img2tab_core.tables.store import (
     LEAST_FACES,
+    TABLE_FILE,
     about_of,
     labelled,
     let_go,
@@ -13,10 +14,15 @@ from img2tab_core.tables.store import (
     usable_targets,
     write_table,
 )
+from img2tab_core.tables.target_faces import LabelledRows, TargetFaces, faces_of
 
 __all__ = [
     "LEAST_FACES",
+    "TABLE_FILE",
+    "LabelledRows",
+    "TargetFaces",
     "about_of",
+    "faces_of",
     "labelled",
     "let_go",
     "open_table",

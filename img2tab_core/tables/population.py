@@ -23,7 +23,11 @@ FORMAT = 1  # raise it when a table built before must be built again
 
 
 def _key() -> str:
-    """What the default table is built from: the population and the generator's affine maps."""
+    """Changes with what the default table is built from: the population and the generator's affine maps.
+
+    The encoder is not in it: the population holds what that made of the faces, and it is shipped with it. For the same
+    reason the table has no `backbone_key`: the encoder that is installed is not what a build uses.
+    """
     weights.path("mobilestylegan-ffhq")  # missing: the sentence that says how to get it
     parts = [str(FORMAT).encode()]
     for name in ("w.npy", "labels.parquet", "population.json"):
@@ -51,7 +55,8 @@ def build_default_table(
     """Compute the style codes of the bundled population from its w and write the default table.
 
     open_default: opens the default backbone, which takes seconds and only a build needs. One process builds at a
-    time; whoever waited for another one takes what that one built. anew: build also where the table is current.
+    time; whoever waited for another one takes what that one built. anew: build also where the table is current. Raises
+    Img2TabError where the population or the weights are missing, or the table cannot be written.
     """
     folder, key = home() / "tables" / "default", _key()
     with _one_builder(folder.parent, progress):

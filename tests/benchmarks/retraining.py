@@ -35,8 +35,8 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
     """
     with _own_home() as door:
         table = _of_faces(door.table(), TARGET, FACES)
-        order, train_rows = door.trainer._order(table, TARGET), tables.labelled(table, TARGET, "train")
-        test_rows, test_labels = tables.labelled(table, TARGET, "test")
+        faces = tables.faces_of(table, TARGET)
+        order, train_rows, (test_rows, test_labels) = door.trainer._order(faces), faces.train, faces.test
         screen, without = door.trainer.prepare(table, TARGET), frozenset(order[:1].tolist())
 
         def plain() -> ConceptClassifier:
@@ -97,8 +97,8 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
                 note="the same to the last bit",
             ),
         ]
-        quantizing, _ = _seconds(lambda: quick.make_pool(table, TARGET, order))
-        reading, codes = _seconds(lambda: quick.stored_pool(table, TARGET))
+        quantizing, _ = _seconds(lambda: quick.make_pool(faces, order))
+        reading, codes = _seconds(lambda: quick.stored_pool(faces))
         assert codes is not None
         rows.append(
             _row("quantized codes from disk, once per start", reading, quantizing, "quantizing, once per target")
@@ -125,8 +125,9 @@ def retraining_over_columns(counts: tuple[int, ...] = COUNTS) -> list[tuple[int,
     """(columns, seconds from quantized codes, seconds from style codes) of the full classifier; the least of three."""
     with _own_home() as door:
         table = _of_faces(door.table(), TARGET, FACES)
-        order, (rows, labels) = door.trainer._order(table, TARGET), tables.labelled(table, TARGET, "train")
-        codes, found = door.trainer._codes(table, TARGET, make=True), []
+        faces = tables.faces_of(table, TARGET)
+        order, (rows, labels) = door.trainer._order(faces), faces.train
+        codes, found = door.trainer._codes(faces, make=True), []
         for count in counts:
             ours, plain = [], []
             for _ in range(3):
