@@ -1,6 +1,7 @@
-# Two commands: `make run` starts the dashboard, `make test` runs every test. Both set up what is missing.
+# Three commands: `make run` starts the dashboard, `make test` runs every test, `make check` is done in two minutes.
+# Each sets up what is missing.
 
-PYTHON ?= python3.11
+PYTHON ?=  # the first 3.11, 3.12 or 3.13 that works, see .ci/python; or name one
 VENV   := .venv
 PY     := $(VENV)/bin/python
 CLI    := $(VENV)/bin/img2tab
@@ -8,26 +9,47 @@ STAMP  := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test ready bench pictures lint clean
+.PHONY: run test check style types fast ready python bench pictures clean
 
-run: $(STAMP)
+run: python
 	$(CLI) serve --ready
 
 test: ready
 	$(PY) -m pytest $(ARGS)
 
+# measured on two quiet cores: about a minute together
+FAST := audit_charts bench_table charts classifiers comparison contenders distances doctor fairness files \
+	interpreter intervention jobs labels layers model_card once paired photos proxies proxy_charts quick runs \
+	scoring tables weights
+
+# style, format, types, and the tests of FAST: no weights, no tables, no browser, nothing that is marked slow
+check: style types fast
+
+style: python
+	$(PY) -m ruff check img2tab_core dashboard tests
+	$(PY) -m ruff format --check img2tab_core dashboard tests
+
+types: python
+	$(PY) -m mypy
+
+fast: python
+	$(PY) -m pytest -q -m "not slow and not browser" $(FAST:%=tests/test_%.py)
+
 # The environment, the weights, the default table. Both checks are cheap when nothing changed, so they run
 # every time: a damaged model file or a table of an older population is noticed and made anew.
-ready: $(STAMP)
+ready: python
 	@$(CLI) weights fetch
 	@$(CLI) tables build default --if-missing
 
+# the environment, and which Python it has; an environment of another one than is asked for is not used silently
+python: $(STAMP)
+	@$(PY) -c 'import platform, sys; print(f"Python {platform.python_version()} ({sys._base_executable})")'
+	@test -z "$(strip $(PYTHON))" || test "$$($(PYTHON) -V)" = "$$($(PY) -V)" || { \
+		echo "$(VENV) was made with $$($(PY) -V), and PYTHON names another. Run 'make clean' first."; exit 1; }
+
 $(PY):
-	@command -v $(PYTHON) >/dev/null 2>&1 && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' \
-		|| { echo "Img2Tab Studio needs Python 3.11, and '$(PYTHON)' is not it. Install python3.11 (with its venv module)," \
-		          "or name one: make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-		echo "The virtual environment could not be created. On Debian: apt-get install python3.11-venv"; exit 1; }
+	@python=$$(.ci/python "$(strip $(PYTHON))") && { "$$python" -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "The virtual environment could not be created with $$python."; exit 1; }; }
 
 # the stamp is written last: an interrupted installation is taken up again
 $(STAMP): requirements.txt pyproject.toml | $(PY)
@@ -47,10 +69,7 @@ pictures: ready
 	@$(CLI) tables build worked-example --if-missing
 	$(PY) -m tests.pictures
 
-lint: $(STAMP)
-	$(PY) -m ruff check img2tab_core dashboard tests
-
 # a visitor's data (.img2tab) and the fetched weights stay
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache bench-output test-output
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache bench-output test-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -35,7 +35,7 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
 from img2tab_core.classifiers import catboost
-from img2tab_core.classifiers.catboost import GpuConcepts
+from img2tab_core.classifiers.catboost import CatBoostConcepts, GpuConcepts
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.sessions import database, nearness, session_runs
 from img2tab_core.sessions.nearness import ACCURACY
@@ -1057,6 +1057,7 @@ def test_a_damaged_model_is_found_out_when_it_is_opened_and_counts_as_lost_until
 def card(monkeypatch) -> Callable[[bool], None]:
     """Turns a graphics card on or off; there is none here, and what is trained on it is trained on the processor."""
     monkeypatch.setattr(GpuConcepts, "_device", lambda self, count: {"rsm": 0.5})
+    monkeypatch.setitem(CatBoostConcepts.__init__.__kwdefaults__, "iterations", 200)  # trees enough for these faces
     return lambda there: monkeypatch.setattr(catboost, "gpu_wished", lambda: there)
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from img2tab_core.base.errors import Img2TabError
 
@@ -19,8 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def whole(file: Path) -> Iterator[Path]:
-    """A path beside a file to write to: it takes the file's place when the body ends, and goes when that raises."""
-    # the thread and process in the name: two that write the same file at once must not share a half-written one
+    """A path beside a file to write to: it takes the file's place when the body ends, and is removed if that raises.
+
+    Raises OSError where it cannot take the place.
+    """
+    # process and thread are in the name, so that two who write the same file at once do not share a half-written file
     part = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         yield part
@@ -86,13 +89,16 @@ def home() -> Path:
 
 
 def sha256_of(file: Path) -> str:
-    """sha256 of a file's bytes, hexadecimal."""
+    """sha256 of a file's bytes, 64 hexadecimal digits. Raises OSError where it cannot be read."""
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_json(file: Path) -> dict:
-    """{} where there is none or it is not readable: what it vouched for is then checked or fetched again."""
+    """The object in a JSON file; {} where there is no such file, or it holds something else.
+
+    Raises OSError where the file is there and may not be read.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -101,13 +107,13 @@ def read_json(file: Path) -> dict:
 
 
 def write_json(file: Path, content: dict) -> None:
-    """Write a JSON file whole or not at all; raises OSError."""
+    """Write a JSON file whole or not at all. Raises OSError where it cannot be written."""
     with whole(file) as part:
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def keep_json(file: Path, content: dict) -> None:
-    """`write_json` where people keep things: the folder is made, a failure becomes a sentence."""
+    """`write_json`, the folder made. Raises Img2TabError where the file cannot be written."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, content)
@@ -115,15 +121,18 @@ def keep_json(file: Path, content: dict) -> None:
         raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """The same value with lists for tuples, as JSON has them."""
     if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
-    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {name: plain(part) for name, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text file, UTF-8, its folder made; what stood there stays until the new one is whole."""
+    """Write a text file, UTF-8, its folder made; what stood there stays until the new one is whole.
+
+    Raises Img2TabError where it cannot be written.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole(file) as part:

@@ -9,8 +9,8 @@ from typing import Generic, Literal, TypeVar
 
 from img2tab_core.base.errors import Cancelled
 
-Report = Callable[[float, str], None]  # the share done, 0 to 1, and a few words
-Cancel = Callable[[], bool] | None  # whether to stop; None: nobody can
+Report = Callable[[float, str], None]  # called with the share done, 0 to 1, and a few words
+Cancel = Callable[[], bool] | None  # called again and again: whether to stop; None where nobody can
 
 T = TypeVar("T")
 State = Literal["running", "done", "failed", "cancelled"]
@@ -30,9 +30,9 @@ class _Snapshot(Generic[T]):
 class Job(Generic[T]):
     """One piece of work in a daemon thread; every property may be read from any thread at any time.
 
-    `work(progress, cancelled)` reports with progress(fraction in 0..1, text) and asks cancelled() now and
-    then; it stops by raising errors.Cancelled. Once a person has cancelled, a result that still arrives
-    is dropped: what they were told stays true. Work that says keeps_result ends early with a result worth having.
+    work: called with (progress, cancelled); it reports progress(share 0 to 1, text), asks cancelled() now and then, and
+    stops by raising Cancelled. keeps_result: whether a result that arrives after a person has cancelled is kept, as of
+    work that ends early with what it has; otherwise it is dropped and the job counts as cancelled.
     """
 
     def __init__(self, work: Callable[[Report, Callable[[], bool]], T], *, keeps_result: bool = False) -> None:
@@ -103,21 +103,24 @@ class Job(Generic[T]):
                 self._end("done", fraction=1.0, result=result)
 
     def _report(self, fraction: float, text: str = "") -> None:
-        # Work made of several parts may report a smaller fraction later; a bar that goes back reads as a fault.
+        # work made of several parts may report a smaller share later; a bar that goes back looks like a fault
         with self._lock:
             now = self._now
             ahead = max(now.fraction, min(float(fraction), 0.999))
             self._now = replace(now, fraction=ahead, text=text or now.text)
 
-    def _end(self, state: State, **values) -> None:
+    def _end(
+        self, state: State, *, fraction: float | None = None, result: T | None = None, error: Exception | None = None
+    ) -> None:
         with self._lock:
-            self._now = replace(self._now, state=state, **values)
+            share = self._now.fraction if fraction is None else fraction
+            self._now = replace(self._now, state=state, fraction=share, result=result, error=error)
 
 
 def silent(fraction: float, text: str) -> None:
-    """A report where no one is watching."""
+    """A report where nobody is watching."""
 
 
 def never() -> bool:
-    """Whether to stop, where no one can stop it."""
+    """Whether to stop, where nobody can stop it."""
     return False

@@ -1,4 +1,4 @@
-"""Modules that are imported when something in them is first wanted: PyTorch and scikit-learn take seconds."""
+"""Modules that are imported when something in them is first used: PyTorch and scikit-learn take seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Later:
-    """Stands for a module; thread-safe, as Python imports a module once whoever asks."""
+    """Stands for a module and imports it when an attribute is first asked for; thread-safe, as Python's import is."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -17,6 +17,6 @@ class Later:
 
 
 def later(*names: str) -> Any:
-    """What stands for each of these modules; beside it the plain import under TYPE_CHECKING, for readers and tools."""
-    found = tuple(map(Later, names))
-    return found[0] if len(found) == 1 else found
+    """A `Later` for each name, alone where it is one; beside it belongs the plain import under TYPE_CHECKING."""
+    modules = tuple(map(Later, names))
+    return modules[0] if len(modules) == 1 else modules

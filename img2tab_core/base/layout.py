@@ -32,7 +32,7 @@ class StyleLayout:
         return len(self.sizes)
 
     def locate(self, index: int) -> tuple[int, int]:
-        """Flat index -> (layer, channel within the layer)."""
+        """Flat index, 0 to D - 1 -> (layer, channel within the layer). Raises Img2TabError beyond that."""
         if not 0 <= index < self.total:
             raise Img2TabError(
                 f"Channel index must be between 0 and {self.total - 1}, got {index}. Choose a channel of this backbone."
@@ -41,7 +41,7 @@ class StyleLayout:
         return layer, index - self.offsets[layer]
 
     def index_of(self, layer: int, channel: int) -> int:
-        """(layer, channel within the layer) -> flat index."""
+        """(layer, channel within the layer) -> flat index. Raises Img2TabError where there is no such channel."""
         if not 0 <= layer < self.layers:
             raise Img2TabError(f"Layer must be between 0 and {self.layers - 1}, got {layer}.")
         if not 0 <= channel < self.sizes[layer]:

@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: frozen, arrays read-only; those with arrays compare by identity or key."""
+"""The values that travel between the wings: frozen, arrays read-only; those with arrays compare by identity or key."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from img2tab_core.base.layout import StyleLayout
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
 
 DEFAULT_BACKBONE = "mobilestylegan-ffhq"
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
-    """The same array, refusing writes."""
+    """The same array, not copied, which from now on refuses writes."""
     array.setflags(write=False)
     return array
 
@@ -42,11 +43,20 @@ class Face:
     key: str
 
     @classmethod
-    def of(cls, pixels: np.ndarray, *, box=None, landmarks=None) -> Face:
-        """Freeze the arrays and derive the key."""
+    def of(
+        cls,
+        pixels: np.ndarray,
+        *,
+        box: tuple[int, int, int, int] | None = None,
+        landmarks: ArrayLike | None = None,
+    ) -> Face:
+        """A face of pixels (S, S, 3), 0 to 255, and landmarks (68, 2); the arrays become read-only, the key is derived.
+
+        The pixels of an array that is uint8 already are not copied.
+        """
         pixels = read_only(np.ascontiguousarray(pixels, np.uint8))
-        landmarks = None if landmarks is None else read_only(np.asarray(landmarks, np.float32))
-        return cls(pixels, box, landmarks, digest(pixels.tobytes()))
+        points = None if landmarks is None else read_only(np.asarray(landmarks, np.float32))
+        return cls(pixels, box, points, digest(pixels.tobytes()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +69,14 @@ class StyleCode:
 
     @classmethod
     def of(cls, values: np.ndarray, backbone: str = DEFAULT_BACKBONE) -> StyleCode:
+        """The style code of values (D,), style units, copied as float32; the key is derived."""
         values = read_only(np.array(values, np.float32))
         return cls(values, backbone, digest(backbone.encode(), values.tobytes()))
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelStats:
-    """Mean and standard deviation of every channel over a table; float32 (D,), style units."""
+    """Mean and standard deviation of every channel over many faces; float (D,) each, style units."""
 
     mean: np.ndarray
     std: np.ndarray
@@ -73,7 +84,7 @@ class ChannelStats:
 
 @dataclass(frozen=True)
 class Edit:
-    """Channel `index` moved by `shift` standard deviations."""
+    """Channel `index`, 0 to D - 1, moved by `shift` standard deviations."""
 
     index: int
     shift: float
@@ -96,7 +107,7 @@ class StyleTable:
     psi: float32 (N, D), column-major memory map, style units; labels: DataFrame of N rows, one int8
     column per target (0, 1, or -1 where unknown) and further float columns; split: int8 (N,), 0 train,
     1 validation, 2 test; stats: over the training rows; key: sha256 of what the table was built from; backbone_key:
-    changes with the weights of the backbone, "" where it was not noted.
+    of the encoder and generator that read the faces, as `registry.backbone_key` gave it then; "" where none was noted.
     """
 
     name: str
@@ -111,7 +122,7 @@ class StyleTable:
     backbone_key: str = ""
 
     def rows(self, part: str) -> np.ndarray:
-        """Row numbers of "train", "validation" or "test"; int64 (n,)."""
+        """Row numbers of "train", "validation" or "test", ascending; int64 (n,)."""
         return np.flatnonzero(self.split == ("train", "validation", "test").index(part))
 
 
@@ -131,7 +142,7 @@ class ConceptScores:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """probability of class 1; contributions float64 (D,) and baseline in log-odds.
+    """probability of class 1, 0 to 1; contributions float64 (D,) and baseline in log-odds.
 
     baseline + contributions.sum() is the log-odds of the probability.
     """
@@ -143,7 +154,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Metrics:
-    """How a classifier does on the test split; confusion[true][predicted] counts, interval is 95 % for accuracy."""
+    """How a classifier does on the test split.
+
+    accuracy and auc: 0 to 1; interval: 95 %, of the accuracy; log_loss: natural logarithm; confusion[true][predicted]
+    counts faces, count of them in all.
+    """
 
     accuracy: float
     interval: tuple[float, float]
@@ -164,7 +179,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a reconstruction shows the photo: a word, the sentence behind it, the identity distance, the numbers."""
+    """How well a reconstruction shows the photo: a word, the sentence behind it, and what was measured.
+
+    error: distance of the two faces' descriptors, 0 is the same; measured: the numbers in words.
+    """
 
     word: str
     sentence: str

@@ -8,12 +8,12 @@ from img2tab_core.base.layout import StyleLayout
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """0.8731 -> "87.3 %", with a space that does not break."""
+    """A share of 1 as a percentage: 0.8731 -> "87.3 %", with a space at which no line breaks."""
     return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def points(difference: float) -> str:
-    """A difference of two shares in percentage points: -0.021 -> "−2.1 points"."""
+    """A difference of two shares of 1 in percentage points: -0.021 -> "−2.1 points"."""
     return f"{signed(100 * difference)}\N{NO-BREAK SPACE}points"
 
 
@@ -36,17 +36,17 @@ def sentence(text: str) -> str:
 
 
 def listed(parts: Sequence[str]) -> str:
-    """Three parts -> "a, b and c"; with semicolons where a part has a comma of its own."""
+    """At least one part: "a", "a and b", "a, b and c"; with semicolons where a part has a comma of its own."""
     comma = "; " if any(", " in part for part in parts) else ", "
     return parts[0] if len(parts) == 1 else f"{comma.join(parts[:-1])}{comma.strip(', ')} and {parts[-1]}"
 
 
 def concept(index: int, layout: StyleLayout, names: Mapping[int, str]) -> str:
-    """A concept's name, or its place: 2871 -> "Hair darkness" or "Layer 7 · channel 311"."""
+    """A concept's name where it has one, else its place: 2871 -> "Hair darkness" or "Layer 7 · channel 311"."""
     return sentence(names[index]) if names.get(index) else place(index, layout)
 
 
 def place(index: int, layout: StyleLayout) -> str:
-    """Where a channel lives: "Layer 7 · channel 311"."""
+    """Where a channel lives: "Layer 7 · channel 311". Raises Img2TabError where the layout has no such channel."""
     layer, channel = layout.locate(index)
     return f"Layer {layer} · channel {channel}"

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.jobs import Cancel, Report
+from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.records import read_only
 
 BLOCK = 256  # channels copied at once
@@ -60,10 +60,12 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
         all: a memory map then need not be copied. order: channel indices, the most telling first, by which `screen`
         chooses (as a rule by Wasserstein-1 distance); channels it leaves out are not used. None ranks them by the
         difference of the class means in standard deviations. progress: called with a share that only grows from 0
-        to 1 and a sentence. cancelled: asked again and again; once true, errors.Cancelled is raised and the
-        estimator stays as it was.
+        to 1 and a sentence. cancelled: called again and again, whether to stop.
+
+        Raises Cancelled once `cancelled` says so, and Img2TabError where an argument or a parameter is out of its
+        range; the estimator then stays as it was.
         """
-        report = progress or (lambda fraction, text: None)
+        report = progress or silent
         X, rows, y = checked_training(X, y, rows)
         self._check_parameters()
         excluded = _checked_excluded(self.excluded, X.shape[1])
@@ -79,7 +81,10 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
         return self
 
     def chosen(self, order: np.ndarray, width: int) -> np.ndarray:
-        """The channels of `width` that `fit` trains on by this ranking, ascending; int64 (k,)."""
+        """The channels of `width` that `fit` trains on by this ranking, ascending; int64 (k,).
+
+        Raises Img2TabError where the ranking is none, or every channel is excluded.
+        """
         self._check_parameters()
         return _first(order, width=width, excluded=_checked_excluded(self.excluded, width), screen=self.screen)
 
@@ -87,7 +92,10 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
         self.screened_, self.classes_, self.n_features_in_ = read_only(used), np.array([0, 1]), width
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Probability of class 0 and of class 1; X (n, D) style units -> float64 (n, 2)."""
+        """Probability of class 0 and of class 1; X (n, D) style units -> float64 (n, 2).
+
+        Raises Img2TabError where X has another D than in training, or a number that is not finite.
+        """
         return self.probabilities(matrix(X))
 
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -100,7 +108,10 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
         return self._probabilities(self.seen(X, rows))
 
     def seen(self, X: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """Of the rows of X, checked, nothing but the channels trained on; a new float32 (n, k), column-major."""
+        """Of the rows of X (N, D) the channels trained on and nothing else; a new float32 (n, k), column-major.
+
+        Raises Img2TabError where D is another than in training, or a number is not finite.
+        """
         check_is_fitted(self)
         if X.shape[1] != self.n_features_in_:
             raise Img2TabError(
@@ -146,15 +157,15 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def write(self, file: Path) -> None:
-        """Write what training found; OSError where that cannot be."""
+        """Write what training made, under whatever name. Raises OSError where that cannot be."""
 
     @abstractmethod
     def read(self, file: Path) -> None:
-        """Read what `write` wrote, once screened_ and n_features_in_ are set; ValueError where it is damaged."""
+        """Read what `write` wrote, once screened_ and n_features_in_ are set. Raises ValueError where it is damaged."""
 
 
 def imported(module: str, *, title: str) -> ModuleType:
-    """A library that may be absent or broken, imported; a sentence where it cannot be."""
+    """A library that may be absent or broken, imported. Raises Img2TabError where it cannot be."""
     try:
         return importlib.import_module(module)
     # OSError: a shared library of the system (libgomp) is missing; XGBoost says so with an error of its own
@@ -165,7 +176,7 @@ def imported(module: str, *, title: str) -> ModuleType:
 
 
 def must_differ(differs: bool) -> None:
-    """Whether any channel to train on has more than one value; a sentence where none has."""
+    """Raise Img2TabError where no channel to train on has more than one value. differs: whether any has."""
     if not differs:
         raise Img2TabError(
             "At least one remaining channel must differ between faces, got only constant ones. Exclude fewer."
@@ -173,7 +184,7 @@ def must_differ(differs: bool) -> None:
 
 
 def stop_if(cancelled: Cancel) -> None:
-    """Raise Cancelled once the person wants to stop."""
+    """Raise Cancelled once `cancelled` says so."""
     if cancelled is not None and cancelled():
         raise Cancelled("Training was stopped; the classifier before it is unchanged.")
 
@@ -185,28 +196,28 @@ def two_columns(probability: np.ndarray) -> np.ndarray:
 
 
 def check_whole(model: ConceptClassifier, name: str, least: int, most: int) -> None:
-    """A parameter must be a whole number within bounds."""
+    """Raise Img2TabError where a parameter is not a whole number within bounds."""
     value = getattr(model, name)
-    if not isinstance(value, Integral) or not least <= value <= most:
+    if not isinstance(value, Integral) or not least <= int(value) <= most:
         raise Img2TabError(f"{name} must be a whole number between {least} and {most}, got {value}.")
 
 
 def check_share(model: ConceptClassifier, name: str) -> None:
-    """A parameter must be above 0 and at most 1."""
+    """Raise Img2TabError where a parameter is not above 0 and at most 1."""
     value = getattr(model, name)
-    if not isinstance(value, Real) or not 0 < value <= 1:
+    if not isinstance(value, Real) or not 0 < float(value) <= 1:
         raise Img2TabError(f"{name} must be above 0 and at most 1, got {value}.")
 
 
 def check_positive(model: ConceptClassifier, name: str) -> None:
-    """A parameter must be a finite number above 0."""
+    """Raise Img2TabError where a parameter is not a finite number above 0."""
     value = getattr(model, name)
-    if not isinstance(value, Real) or not 0 < value < np.inf:
+    if not isinstance(value, Real) or not 0 < float(value) < np.inf:
         raise Img2TabError(f"{name} must be a finite number above 0, got {value}.")
 
 
 def matrix(X: np.ndarray) -> np.ndarray:
-    """X as an array of numbers with faces and channels, or a sentence."""
+    """X as an array of numbers (n, D), not empty. Raises Img2TabError where it is none."""
     X = np.asarray(X)
     if X.ndim != 2 or 0 in X.shape or X.dtype.kind not in "fiu":
         raise Img2TabError(f"Style codes must be numbers of shape (faces, channels), got {X.dtype} {X.shape}.")
@@ -216,7 +227,7 @@ def matrix(X: np.ndarray) -> np.ndarray:
 def checked_training(
     X: np.ndarray, y: np.ndarray, rows: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """X, the row numbers and the labels as int64, checked for shapes, range and both classes."""
+    """X (N, D), row numbers (n,) and labels int64 (n,). Raises Img2TabError where they do not fit."""
     X, y = matrix(X), np.asarray(y)
     rows = np.arange(len(X)) if rows is None else np.asarray(rows)
     if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer) or (rows.size and rows.min() < 0):
@@ -239,7 +250,10 @@ def checked_training(
 
 
 def gathered(X: np.ndarray, rows: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """The rows of X with the channels that are used; a new float32 (n, k), column-major."""
+    """The rows of X (N, D) with the channels that are used; a new float32 (n, k), column-major.
+
+    Raises Img2TabError where a number among them is not finite.
+    """
     narrow = np.empty((len(used), len(rows)), np.float32)  # (k, n)
     everything = len(rows) == len(X) and np.array_equal(rows, np.arange(len(X)))
     for start in range(0, len(used), BLOCK):

@@ -9,11 +9,12 @@ import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.jobs import silent
 from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import (
     BLOCK,
@@ -27,7 +28,7 @@ from img2tab_core.classifiers.base import (
     stop_if,
 )
 
-TRIED_PER_SPLIT = 100  # channels one split chooses from, drawn anew each time
+TRIED_PER_SPLIT = 100  # channels each split chooses from, sampled anew
 BINS = 32  # values a channel is quantized to while training
 # what decides a model beside its parameters
 RECIPE = f"catboost {version('catboost')}, {TRIED_PER_SPLIT} tried, {BINS} bins"
@@ -36,23 +37,27 @@ GPU_WISH = "IMG2TAB_GPU_TRAINING"  # an environment variable: anything but "" an
 
 
 def gpu_wished() -> bool:
-    """Whether the person who runs this wants training on a graphics card, and there is one."""
+    """Whether the person who runs this wants training on a graphics card, and there is a card."""
     if os.environ.get(GPU_WISH, "0") in ("", "0"):
         return False
     return imported("catboost.utils", title=TITLE).get_gpu_device_count() > 0
+
+
+CatBoostPool = Any  # catboost.Pool; the library says nothing of its types
+Booster = Any  # catboost.CatBoostClassifier
 
 
 @dataclass(frozen=True, eq=False)
 class QuantizedPool:
     """Style codes as CatBoost trains on them: a channel's values quantized to at most 33, one byte each.
 
-    train, unseen: CatBoost pools, of the training rows with their labels 0 and 1, and of rows to be judged. Where the
+    train, unseen: CatBoost pools, of the training rows with their labels 0 and 1, and of other rows. Where the
     values of a channel are parted is decided by the training rows alone. known: bool (D,), the channels that were
     quantized; differs: bool (D,), those of them with more than one value among the training rows.
     """
 
-    train: object
-    unseen: object
+    train: CatBoostPool
+    unseen: CatBoostPool
     known: np.ndarray
     differs: np.ndarray
 
@@ -67,17 +72,18 @@ class QuantizedPool:
         channels: np.ndarray | None = None,
         cancelled: Cancel = None,
     ) -> QuantizedPool:
-        """Round style codes psi (N, D), style units; a column-major float32 memory map is read in place, not copied.
+        """Quantize style codes psi (N, D), style units; a column-major float32 memory map is not copied.
 
         labels: (N,) of whole numbers, 0 or 1 in the rows `train`. train, unseen: row numbers. channels: those to
-        round, None for all; one with a number that is not finite is left out.
+        quantize, None for all; a channel with a number that is not finite is left out. Raises Img2TabError where none
+        is left, and Cancelled once `cancelled` says so.
         """
         catboost = imported("catboost", title=TITLE)
         wanted = np.ones(psi.shape[1], bool)
         if channels is not None:
             wanted[:] = False
             wanted[channels] = True
-        with np.errstate(over="ignore"):  # too large for float32: found just below
+        with np.errstate(over="ignore"):  # too large for float32: seen just below
             psi = np.asfortranarray(psi, np.float32)
         finite = _finite(psi)
         known = wanted & finite
@@ -104,7 +110,7 @@ class QuantizedPool:
         return cls(first, second, read_only(known), read_only(differs))
 
     def write(self, folder: Path) -> None:
-        """Write both pools and their channels into a folder that exists; OSError where that cannot be."""
+        """Write both pools and their channels into a folder that exists. Raises OSError where that cannot be."""
         catboost = imported("catboost", title=TITLE)
         try:
             self.train.save(str(folder / "train.pool"))
@@ -120,7 +126,7 @@ class QuantizedPool:
 
     @classmethod
     def read(cls, folder: Path) -> QuantizedPool:
-        """What `write` wrote; ValueError or OSError where it is not there or damaged."""
+        """What `write` wrote. Raises ValueError or OSError where it is not there or damaged."""
         catboost = imported("catboost", title=TITLE)
         try:
             channels = json.loads((folder / "channels.json").read_text(encoding="utf-8"))
@@ -128,10 +134,10 @@ class QuantizedPool:
             known[channels["unknown"]] = False
             differs = known.copy()
             differs[channels["constant"]] = False
-            pools = [catboost.Pool(f"quantized://{folder / name}") for name in ("train.pool", "unseen.pool")]
+            train, unseen = (catboost.Pool(f"quantized://{folder / name}") for name in ("train.pool", "unseen.pool"))
         except (catboost.CatBoostError, KeyError, TypeError, IndexError) as error:
             raise ValueError(str(error)) from error
-        return cls(*pools, read_only(known), read_only(differs))
+        return cls(train, unseen, read_only(known), read_only(differs))
 
 
 class CatBoostConcepts(ConceptClassifier):
@@ -186,9 +192,10 @@ class CatBoostConcepts(ConceptClassifier):
     ) -> CatBoostConcepts:
         """`fit` on style codes that were quantized before: the same classifier to the last bit, and no code is read.
 
-        order, progress, cancelled: as for `fit`. Every channel to train on must have been quantized, see `chosen`.
+        order, progress, cancelled: as for `fit`, and what is raised. Img2TabError also where a channel to train on was
+        not quantized, see `chosen`.
         """
-        report = progress or (lambda fraction, text: None)
+        report = progress or silent
         report(0.0, "Ranking concepts")
         width = len(pool.known)
         used = self.chosen(order, width)
@@ -212,7 +219,7 @@ class CatBoostConcepts(ConceptClassifier):
         """
         return self.booster_.predict_proba(pool.unseen, thread_count=self.thread_count)
 
-    def _grow(self, pool, used: np.ndarray, width: int, report: Report, cancelled: Cancel) -> None:
+    def _grow(self, pool: CatBoostPool, used: np.ndarray, width: int, report: Report, cancelled: Cancel) -> None:
         """Train on the channels `used` of a pool of full width."""
         booster = imported("catboost", title=TITLE).CatBoostClassifier(
             loss_function="Logloss",
@@ -236,7 +243,7 @@ class CatBoostConcepts(ConceptClassifier):
         """The settings that depend on where it is trained, for so many channels."""
         return {"rsm": min(1.0, self.tried / count)}
 
-    def _run(self, booster, pool, report: Report, cancelled: Cancel) -> None:
+    def _run(self, booster: Booster, pool: CatBoostPool, report: Report, cancelled: Cancel) -> None:
         watcher = _Watcher(self.iterations, report, cancelled)
         booster.fit(pool, callbacks=[watcher])
         if watcher.failure is not None:
@@ -257,7 +264,7 @@ class CatBoostConcepts(ConceptClassifier):
         )  # (n, D + 1), the last column is the baseline
         return shap[:, [*self.screened_, shap.shape[1] - 1]]
 
-    def _pool(self, codes: np.ndarray):
+    def _pool(self, codes: np.ndarray) -> CatBoostPool:
         pool = imported("catboost", title=TITLE).Pool
         return pool(_widened(codes, self.screened_, self.n_features_in_))
 
@@ -281,28 +288,29 @@ class CatBoostConcepts(ConceptClassifier):
 class GpuConcepts(CatBoostConcepts):
     """The same on a graphics card: not the same twice to the last bit, since sums are added in any order there.
 
-    Every split looks at all channels (CatBoost draws some of them only on the processor), and CatBoost reports nothing
+    Every split looks at all channels (CatBoost samples them only on the processor), and CatBoost reports nothing
     before the end, so that training can be stopped only before it begins. Saved and opened as any other.
     """
 
     def _device(self, count: int) -> dict:
         return {"task_type": "GPU"}
 
-    def _run(self, booster, pool, report: Report, cancelled: Cancel) -> None:
+    def _run(self, booster: Booster, pool: CatBoostPool, report: Report, cancelled: Cancel) -> None:
         stop_if(cancelled)
         report(0.05, "Training on the graphics card")
         booster.fit(pool)
 
 
 class _Watcher:
-    """CatBoost's callback: tells how far training is and stops it when asked."""
+    """CatBoost's callback: reports how far training is, and stops it once `cancelled` says so."""
 
     def __init__(self, iterations: int, report: Report, cancelled: Cancel) -> None:
         self.iterations, self.report, self.cancelled = iterations, report, cancelled
-        self.stopped, self.failure = False, None
+        self.stopped = False
+        self.failure: Exception | None = None
 
-    def after_iteration(self, info) -> bool:
-        """True to go on."""
+    def after_iteration(self, info: Any) -> bool:
+        """Whether to go on; CatBoost calls it with the number of the tree in `info.iteration`."""
         try:
             self.stopped = self.cancelled is not None and self.cancelled()
             if not self.stopped:

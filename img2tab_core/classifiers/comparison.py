@@ -17,6 +17,7 @@ from img2tab_core import __version__
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import plain
 from img2tab_core.base.intervals import Estimate, estimate
+from img2tab_core.base.jobs import silent
 from img2tab_core.base.records import Metrics, StyleTable
 from img2tab_core.classifiers import kinds as classifiers
 from img2tab_core.classifiers import measures as classifiers_measures
@@ -74,7 +75,7 @@ class Contender:
     def stability(self, k: int) -> float | None:
         """Share of k that is among the first k of two seeds, mean over all pairs of seeds; None for one seed."""
         tops = [set(trial.top[:k]) for trial in self.trials]
-        shared = [len(one & other) / k for one, other in itertools.combinations(tops, 2)]
+        shared = [len(first & second) / k for first, second in itertools.combinations(tops, 2)]
         return float(np.mean(shared)) if shared else None
 
 
@@ -111,7 +112,7 @@ class Comparison:
 
     @classmethod
     def from_json(cls, stored: dict) -> Comparison:
-        """What `to_json` gave, as it was."""
+        """What `to_json` gave, as it was. Raises Img2TabError where it is something else."""
         try:
             contenders = tuple(
                 Contender(
@@ -143,7 +144,7 @@ class Comparison:
 
     def _estimates(self, contender: Contender) -> dict[str, Estimate]:
         """Every estimate under the name a person reads."""
-        found = {
+        estimates = {
             "accuracy": contender.estimate("accuracy"),
             "AUC": contender.estimate("auc"),
             "log-loss": contender.estimate("log_loss"),
@@ -152,10 +153,10 @@ class Comparison:
             "concepts used": contender.estimate("used"),
         }
         for position, k in enumerate(self.ks):
-            found[f"overlap of top {k}"] = contender.estimate_at("overlap", position)
+            estimates[f"overlap of top {k}"] = contender.estimate_at("overlap", position)
         for position, k in enumerate(self.ks):
-            found[f"mean distance of top {k}"] = contender.estimate_at("top_distance", position)
-        return found
+            estimates[f"mean distance of top {k}"] = contender.estimate_at("top_distance", position)
+        return estimates
 
 
 def compare(
@@ -198,7 +199,7 @@ def compare(
         raise Img2TabError(f"The table {table.name!r} has no faces with a known label for {target!r}. Choose another.")
     test_codes = _codes(table, test_rows)
     furthest = scores.top(distance, max(ks), exclude=excluded)
-    report, count, done = progress or (lambda fraction, text: None), len(seeds) * len(kinds), 0
+    report, count, done = progress or silent, len(seeds) * len(kinds), 0
     taken = len(rows)
     for number, seed in enumerate(seeds):
         chosen = sampled(labels, faces, seed=seed)  # (taken,) positions in rows
@@ -207,7 +208,7 @@ def compare(
             where = f"{classifiers.KINDS[kind].title}, seed {number + 1} of {len(seeds)}"
             if reasons[kind] is None:
                 try:
-                    found = _trial(
+                    trained = _trial(
                         kind,
                         seed,
                         codes,
@@ -218,14 +219,17 @@ def compare(
                         progress=_within(report, done, count, where),
                         cancelled=cancelled,
                     )
-                    for by, importance in found.importance.items():
-                        trials[kind, by].append(_questioned(found, importance, seed, distance, remaining, furthest, ks))
+                    for by, importance in trained.importance.items():
+                        trials[kind, by].append(
+                            _questioned(trained, importance, seed, distance, remaining, furthest, ks)
+                        )
                 except Cancelled:
                     raise
                 # a library's own failure costs its own row only, not what the others have trained for minutes
                 except Exception as error:  # noqa: BLE001
-                    said = str(error) or type(error).__name__
-                    reasons[kind] = said if isinstance(error, Img2TabError) else f"It failed: {said.splitlines()[0]}"
+                    reason = str(error) or type(error).__name__
+                    ours = isinstance(error, Img2TabError)
+                    reasons[kind] = reason if ours else f"It failed: {reason.splitlines()[0]}"
             done += 1
             report(done / count, where)
     return Comparison(
@@ -268,12 +272,12 @@ def sampled(labels: np.ndarray, faces: int | None, *, seed: int) -> np.ndarray:
     )
 
 
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Spearman's, ties at their mean rank; None where one of the two (n,) is constant."""
-    one, other = rankdata(one), rankdata(other)
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Spearman's, -1 to 1, ties at their mean rank; None where one of the two (n,) is constant."""
+    first, second = rankdata(first), rankdata(second)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    return float(np.corrcoef(one, other)[0, 1])
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,7 +328,7 @@ def _questioned(
 ) -> Trial:
     """How well the importance finds what is far apart; furthest: the first channels by distance, (max(ks),)."""
     first = scores.top(importance, max(ks))
-    first = first[importance[first] > 0]  # what it does not use it has not found
+    first = first[importance[first] > 0]  # a channel it does not use does not count
     heads = [first[:k] for k in ks]
     return Trial(
         seed=int(seed),
@@ -352,13 +356,23 @@ def _codes(table: StyleTable, rows: np.ndarray) -> np.ndarray:
     return codes
 
 
-def _check(distance: np.ndarray, width: int, *, seeds, faces, excluded, ks, kinds) -> None:
+def _check(
+    distance: np.ndarray,
+    width: int,
+    *,
+    seeds: Sequence[int],
+    faces: int | None,
+    excluded: frozenset[int],
+    ks: Sequence[int],
+    kinds: Sequence[str],
+) -> None:
+    """Raise Img2TabError where an argument of `compare` is out of its range."""
     if distance.shape != (width,) or not np.isfinite(distance).all():
         raise Img2TabError(f"There must be one finite distance for each of the {width} channels, got {distance.shape}.")
     if not kinds or not set(kinds) <= set(classifiers.KINDS):
         choice, got = ", ".join(classifiers.KINDS), ", ".join(kinds) or "none"
         raise Img2TabError(f"Classifiers must be some of {choice}, got {got}.")
-    whole = all(isinstance(seed, Integral) and seed >= 0 for seed in seeds)
+    whole = all(isinstance(seed, Integral) and int(seed) >= 0 for seed in seeds)
     if not seeds or not whole or len(set(seeds)) != len(seeds):
         raise Img2TabError(f"Seeds must be different whole numbers of at least 0, got {list(seeds)}.")
     if faces is not None and (not isinstance(faces, Integral) or faces < 2):
@@ -378,4 +392,4 @@ def _versions(kinds: Sequence[str]) -> dict[str, str]:
 
 def _tuples(record: dict) -> dict:
     """A record's lists become tuples."""
-    return {name: tuple(one) if isinstance(one, list) else one for name, one in record.items()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}

@@ -1,4 +1,4 @@
-"""A random forest: many deep trees, each on its own draw of the faces, which vote."""
+"""A random forest: many deep trees, each on its own sample of the faces, which vote."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class LogisticConcepts(ConceptClassifier):
             report(0.05 + 0.94 * done / (done + 50), f"Step {done}")  # how many it takes is not known
 
         start = np.zeros(standard.shape[1] + 1)
-        found = minimize(
+        minimum = minimize(
             loss,
             start,
             jac=True,
@@ -88,7 +88,7 @@ class LogisticConcepts(ConceptClassifier):
             callback=after,
             options={"maxiter": self.steps, "gtol": 1e-6, "ftol": 1e-12},
         )
-        self.weights_, self.intercept_ = found.x[:-1], float(found.x[-1])
+        self.weights_, self.intercept_ = minimum.x[:-1], float(minimum.x[-1])
         self.mean_, self.scale_ = mean, scale
 
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a classifier uses, what it says of one face and why, and how well it does on labelled faces."""
+"""What a classifier uses, what it predicts for a face and why, and how well it does on labelled faces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from img2tab_core.classifiers.kinds import KINDS
 def importance(model: ConceptClassifier, *, by: str | None = None) -> np.ndarray:
     """Share of each channel in what the classifier uses; float64 (D,), adds up to 1 (all 0 if it uses none).
 
-    by: one of `model.measures`, the first of them if None; each class says what its own are.
+    by: one of `model.measures`, the first of them if None; each class says what its own are. Raises Img2TabError for
+    another.
     """
     if by is not None and by not in model.measures:
         raise Img2TabError(f"This classifier's importance is measured by {' or '.join(model.measures)}, got {by!r}.")
@@ -34,6 +35,7 @@ def explain(model: ConceptClassifier, codes: np.ndarray) -> list[Prediction]:
 
     codes: (n, D) style units. baseline is the model's mean output over the training faces; baseline plus the
     contributions is the log-odds of the probability. A channel that is excluded or screened out contributes exactly 0.
+    Raises Img2TabError where this kind of classifier cannot say it, or the codes are not those of its backbone.
     """
     if not model.explains:
         able = ", ".join(kind.title for kind in KINDS.values() if kind.estimator.explains)
@@ -41,30 +43,35 @@ def explain(model: ConceptClassifier, codes: np.ndarray) -> list[Prediction]:
             f"{KINDS[model.kind].title} cannot say what each concept adds for one face. Choose one of: {able}."
         )
     seen = model.seen(matrix(codes))
-    found = model.contributions(seen)  # (n, k + 1), the last column is the baseline
-    wide = np.zeros((len(found), model.n_features_in_))  # (n, D)
-    wide[:, model.screened_] = found[:, :-1]
-    probabilities = expit(found.sum(axis=1))
+    added = model.contributions(seen)  # (n, k + 1), the last column is the baseline
+    wide = np.zeros((len(added), model.n_features_in_))  # (n, D)
+    wide[:, model.screened_] = added[:, :-1]
+    probabilities = expit(added.sum(axis=1))
     return [
         Prediction(float(probability), read_only(row.copy()), float(baseline))
-        for probability, row, baseline in zip(probabilities, wide, found[:, -1], strict=True)
+        for probability, row, baseline in zip(probabilities, wide, added[:, -1], strict=True)
     ]
 
 
 def measure(model: ConceptClassifier, X: np.ndarray, y: np.ndarray, *, rows: np.ndarray | None = None) -> Metrics:
     """Accuracy with its 95 % Wilson interval, AUC, log-loss (natural logarithm) and confusion on labelled faces.
 
-    X: (N, D) style units; y: (n,) of 0 and 1, both present; rows: (n,) row numbers of X, None for all.
+    X: (N, D) style units; y: (n,) of 0 and 1, both present; rows: (n,) row numbers of X, None for all. Raises
+    Img2TabError where they are not so.
     """
     X, rows, y = checked_training(X, y, rows)
     return metrics_of(model.probabilities(X, rows)[:, 1], y)
 
 
 def metrics_of(probability: np.ndarray, y: np.ndarray) -> Metrics:
-    """What `measure` measures, of answers given already: probability of class 1, (n,), beside the labels y."""
+    """What `measure` measures, of answers given already: probability of class 1 (n,) and labels y (n,) of 0 and 1."""
     predicted = (probability > 0.5).astype(np.int64)
-    confusion = tuple(tuple(int(((y == true) & (predicted == said)).sum()) for said in (0, 1)) for true in (0, 1))
-    right = confusion[0][0] + confusion[1][1]
+
+    def faces(true: int, answer: int) -> int:
+        return int(((y == true) & (predicted == answer)).sum())
+
+    confusion = (faces(0, 0), faces(0, 1)), (faces(1, 0), faces(1, 1))
+    right = faces(0, 0) + faces(1, 1)
     return Metrics(
         accuracy=right / len(y),
         interval=wilson(right, len(y)),

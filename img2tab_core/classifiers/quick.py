@@ -62,7 +62,7 @@ class Screen:
     @property
     def sentence(self) -> str:
         """What a person reads beside a quick answer."""
-        if self.accuracy is None:
+        if self.accuracy is None or self.full is None:
             return f"{self.count:,} concepts; what that costs was not measured yet."
         text = (
             f"{self.count:,} concepts, {100 * self.accuracy:.1f} % instead of {100 * self.full:.1f} % on the "
@@ -119,7 +119,7 @@ def measure(model: ConceptClassifier, faces: TargetFaces, *, pool: QuantizedPool
 
 
 def accuracy(model: ConceptClassifier, faces: TargetFaces, *, pool: QuantizedPool | None) -> float:
-    """Share of the validation faces of a target that a classifier that `train` trained judges right, 0 to 1."""
+    """Share of the validation faces of a target that a classifier that `train` trained gets right, 0 to 1."""
     rows, labels = faces.validation
     if pool is None or not _reads(model, pool):
         answers = model.probabilities(faces.table.psi, rows)
@@ -159,7 +159,7 @@ def choose(
 
 
 def difference(quick: Metrics, full: Metrics) -> str:
-    """What a person reads when the full classifier replaces the quick one; both judged the same faces."""
+    """What a person reads when the full classifier replaces the quick one; both were measured on the same faces."""
     points = round(100 * full.accuracy, 1) - round(100 * quick.accuracy, 1)
     where = "as right as" if abs(points) < 0.05 else f"{abs(points):.1f} points {'above' if points > 0 else 'below'}"
     overlap = full.interval[0] <= quick.interval[1] and quick.interval[0] <= full.interval[1]

@@ -1,4 +1,4 @@
-"""A run: one classifier, what it was trained without and how well it judges; its id, and the folder all runs lie in."""
+"""A run: one classifier, what it was trained without and its metrics; its id, and the folder all runs lie in."""
 
 from __future__ import annotations
 

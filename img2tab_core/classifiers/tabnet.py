@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from img2tab_core.classifiers.base import (
     two_columns,
 )
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Network = Any  # pytorch-tabnet's TabNetNoEmbeddings; the library says nothing of its types
 TITLE = "TabNet"
 AT_ONCE = 512  # faces predicted in one go
 SPARSE = 1e-3  # weight of the penalty for attending to many concepts, pytorch-tabnet's own
@@ -109,10 +114,10 @@ class TabNetConcepts(ConceptClassifier):
             for part in inputs.split(AT_ONCE):
                 stop_if(cancelled)
                 attention += network.forward_masks(part)[0].sum(dim=0, dtype=torch.float64).numpy()
-        attention[constant] = 0.0  # attention may rest there, for want of a nowhere
+        attention[constant] = 0.0  # attention always adds up to 1, so a part of it may lie where nothing can be learnt
         self.network_, self.mean_, self.scale_, self.attention_ = network, mean, scale, attention
 
-    def _network(self, channels: int):
+    def _network(self, channels: int) -> Network:
         """A new network over so many channels."""
         parts = imported("pytorch_tabnet.tab_network", title=TITLE)
         network = parts.TabNetNoEmbeddings(
@@ -132,13 +137,13 @@ class TabNetConcepts(ConceptClassifier):
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:
         import torch
 
-        found = []
+        parts = []
         with torch.no_grad():
             for start in range(0, len(codes), AT_ONCE):
                 inputs = (codes[start : start + AT_ONCE] - self.mean_) / self.scale_
                 scores, _ = self.network_(torch.from_numpy(np.ascontiguousarray(inputs)))
-                found.append(torch.softmax(scores.double(), dim=1)[:, 1].numpy())
-        return two_columns(np.concatenate(found))
+                parts.append(torch.softmax(scores.double(), dim=1)[:, 1].numpy())
+        return two_columns(np.concatenate(parts))
 
     def importances(self, by: str) -> np.ndarray:
         return np.array(self.attention_)
@@ -173,17 +178,17 @@ class TabNetConcepts(ConceptClassifier):
             raise ValueError("its network has other channels")
 
     @staticmethod
-    def _state(network) -> dict:
+    def _state(network: Network) -> dict[str, Tensor]:
         """The network's tensors by name, each once: steps share layers, which safetensors would refuse."""
-        seen, found = set(), {}
+        seen, tensors = set(), {}
         for name, tensor in network.state_dict().items():
             if tensor.data_ptr() not in seen:
-                found[name] = tensor
+                tensors[name] = tensor
                 seen.add(tensor.data_ptr())
-        return found
+        return tensors
 
 
-def sparsemax(scores):
+def sparsemax(scores: Tensor) -> Tensor:
     """The nearest point of the simplex, row by row: float (b, k) -> float (b, k), >= 0, rows add up to 1, most are 0.
 
     Source: Michelot 1986, "A finite algorithm for finding the projection of a point onto the canonical simplex".

@@ -62,8 +62,8 @@ class Trainer:
 
     def table_names(self) -> list[str]:
         """Names of the tables that are built, the default first."""
-        found = sorted(file.parent.name for file in (home() / "tables").glob("*/table.json"))
-        return sorted(found, key=lambda name: name != "default")
+        names = sorted(file.parent.name for file in (home() / "tables").glob(f"*/{tables.TABLE_FILE}"))
+        return sorted(names, key=lambda name: name != "default")
 
     def about_table(self, name: str) -> dict:
         """Where an imported table came from and what was left out; {} for the bundled one."""
@@ -91,33 +91,6 @@ class Trainer:
             self._check_weights(table)
         return table
 
-    def _opened(self, folder: Path) -> StyleTable:
-        table = tables.open_table(folder)
-        if table.backbone == DEFAULT_BACKBONE:  # its weights stay as they are in a process: checked once
-            self._check_weights(table)
-        return table
-
-    def _check_weights(self, table: StyleTable) -> None:
-        """Refuse a table whose faces were encoded by other weights than photos would be now.
-
-        The bundled table and draws of it have no key of their own: the encoder that read their faces is shipped in the
-        same commit as what it read.
-        """
-        if not table.backbone_key:
-            return
-        now = backbone_key(table.backbone)
-        if table.backbone_key == now:
-            return
-        about = tables.about_of(home() / "tables" / table.name)
-        kind = f" {about['kind']}" if about.get("kind") in IMPORTS else ""
-        raise Img2TabError(
-            f"The table {table.name!r} was encoded by other weights than the backbone {table.backbone} has now"
-            + ("" if now else ", or that backbone was removed")
-            + ": photos and its faces would not be read alike. Import it again, with the command it was made with and "
-            + f"--anew: `img2tab import{kind} ... --name {table.name} --anew`"
-            + ("." if table.backbone == DEFAULT_BACKBONE else "; or add the checkpoint it was made with again.")
-        )
-
     def table_of(self, run: Run) -> StyleTable:
         """The very table that a run was trained on. Raises Img2TabError where it was replaced since."""
         table = self.table(run.table)
@@ -141,7 +114,8 @@ class Trainer:
     ) -> Run:
         """Train a classifier without the excluded concepts and measure it on the test split; always a new run.
 
-        kind: one of `classifiers.KINDS`.
+        kind: one of `kinds.KINDS`. excluded: channel indices. Raises Cancelled once `cancelled` says so, and
+        Img2TabError where the kind is not installed, or the target or the channels are not in the table.
         """
         excluded = frozenset(map(int, excluded))
         model = kinds.make(kind, excluded=excluded, random_state=seed)
@@ -158,7 +132,10 @@ class Trainer:
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Run:
-        """A first answer: a small CatBoost on the few concepts of `screen`, marked quick, with a note that says so."""
+        """A first answer: a small CatBoost on the few concepts of `screen`, marked quick, with a note that says so.
+
+        Raises what `train` does.
+        """
         excluded, screen = frozenset(map(int, excluded)), self.screen(table, target)
         model = quick.classifier(screen, excluded=excluded, seed=seed)
         run_id = id_of(table, target, quick.QUICK_RECIPE, str(screen.count), run_id_of(table, target, excluded, seed))
@@ -181,7 +158,7 @@ class Trainer:
 
         Only the default kind has a quick answer. The first time for a target its style codes are quantized between the
         two, which `prepare` does ahead. Where a person wants and has a graphics card, the full classifier is trained
-        there, and the run's note says that it does not come out the same twice.
+        there, and the run's note says that it does not come out the same twice. Raises what `train` does.
         """
         from img2tab_core.classifiers.catboost import GpuConcepts, gpu_wished
 
@@ -227,7 +204,7 @@ class Trainer:
     ) -> quick.Screen:
         """What makes `train_live` fast, ahead of it: style codes quantized, the number of concepts chosen; both kept.
 
-        Seconds the first time for a target, then at once; meant for the background.
+        Seconds the first time for a target, then at once; meant for the background. Raises what `train` does.
         """
         report, full, faces = progress or silent, self.run(table, target), self._faces_of(table, target)
         report(0.0, "Quantizing the style codes, once for this target")
@@ -247,7 +224,151 @@ class Trainer:
                 quick.store_screen(faces, screen)
         return screen
 
-    # --- inside, where the faces of a target are known ----------------------------------------
+    def adopt(self, file: Path, table: StyleTable, target: str) -> Run:
+        """A classifier somebody published (an XGBoost JSON) as a run of a table: measured on its test split, kept.
+
+        Raises Img2TabError where the file is none, or its channels are not those of the table.
+        """
+        started = time.perf_counter()
+        model = xgboost.open_published(file)
+        if model.n_features_in_ != table.layout.total:
+            raise Img2TabError(
+                f"{file.name} judges style codes of {model.n_features_in_:,} channels, and the table {table.name!r} "
+                f"has {table.layout.total:,}. Choose a table of the backbone it was trained for."
+            )
+        rows, labels = self._faces_of(table, target).test
+        run = Run(
+            id=id_of(table, target, sha256_of(file), table.key),
+            table=table.name,
+            target=target,
+            classifier=model,
+            excluded=frozenset(),
+            seed=0,
+            metrics=measures.measure(model, table.psi, labels, rows=rows),
+            seconds=time.perf_counter() - started,
+            origin=file.name,
+            table_key=table.key,
+        )
+        self.keep(run)
+        return run
+
+    def compare(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        kinds: Sequence[str],
+        seeds: Sequence[int] = (0, 1, 2),
+        faces: int | None = 4000,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> comparison.Comparison:
+        """Several kinds of classifier on the same faces: how well they predict, and what their importance finds; kept.
+
+        See `comparison.compare`, also for what it raises.
+        """
+        faces_of_target = self._faces_of(table, target)
+        distance, _ = self._distances_of(faces_of_target)
+        compared = comparison.compare(
+            faces_of_target, distance, kinds=kinds, seeds=seeds, faces=faces, progress=progress, cancelled=cancelled
+        )
+        keep_json(self._comparison_file(table, target), compared.to_json())
+        return compared
+
+    def compared(self, table: StyleTable, target: str) -> comparison.Comparison | None:
+        """The latest comparison on this table and target; None where there is none, or the table is another now."""
+        try:
+            latest = comparison.Comparison.from_json(read_json(self._comparison_file(table, target)))
+        except Img2TabError:
+            return None
+        return latest if latest.table_key == table.key else None
+
+    def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
+        """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept.
+
+        Raises Img2TabError where the table has no such target, or the run cannot be kept.
+        """
+        tables.target_of(table, target)
+        run_id = runs.standing_id(table, target)
+
+        def opened_or_trained() -> Run:
+            try:
+                return runs.open_kept(run_id)
+            except Img2TabError:  # never trained here, or its files are damaged
+                run = self.train(table, target, progress=progress)
+                self.keep(run)
+                return run
+
+        return self._runs.get(run_id, opened_or_trained)
+
+    def keep(self, run: Run) -> None:
+        """Write a run under the visitor's folder, so that `kept` finds it again; see `runs.keep`."""
+        runs.keep(run)
+        self._answers.forget((run.id, run.table_key))  # on a graphics card another model may have had the same id
+
+    def kept(self, table: StyleTable, target: str) -> list[Run]:
+        """Every kept run of this table and target: the standing one first, then in the order they were trained."""
+        return [self.run(table, target), *runs.others_kept(table, target)]
+
+    def scores(self, run: Run) -> ConceptScores:
+        """Distance, direction and importance of every concept for a run's target.
+
+        Raises Img2TabError where the run's table was replaced.
+        """
+        distance, direction = self.distances(self.table_of(run), run.target)
+        return ConceptScores(distance, direction, measures.importance(run.classifier))
+
+    def distances(self, table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
+        """Wasserstein-1 and signed mean distance on the training faces; float64 (D,) each, standard deviations.
+
+        Computed once per target of a table. Raises Img2TabError where a class has no training face.
+        """
+        return self._distances_of(self._faces_of(table, target))
+
+    def test_answers(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known.
+
+        Kept for the latest runs: a moved threshold asks again for the same numbers. Raises Img2TabError where the run's
+        table was replaced.
+        """
+
+        def answers() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            table = self.table_of(run)
+            rows, labels = self._faces_of(table, run.target).test
+            probability = run.classifier.probabilities(table.psi, rows)[:, 1]
+            tables.let_go(table.psi)
+            return rows, labels, read_only(probability)
+
+        return self._answers.get((run.id, run.table_key), answers)
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _opened(self, folder: Path) -> StyleTable:
+        table = tables.open_table(folder)
+        if table.backbone == DEFAULT_BACKBONE:  # its weights stay as they are in a process: checked once
+            self._check_weights(table)
+        return table
+
+    def _check_weights(self, table: StyleTable) -> None:
+        """Refuse a table whose faces were encoded by other weights than photos would be now.
+
+        The bundled table and samples of it have no key: the encoder that read their faces is shipped in the same
+        commit as what it read.
+        """
+        if not table.backbone_key:
+            return
+        now = backbone_key(table.backbone)
+        if table.backbone_key == now:
+            return
+        about = tables.about_of(home() / "tables" / table.name)
+        kind = f" {about['kind']}" if about.get("kind") in IMPORTS else ""
+        raise Img2TabError(
+            f"The table {table.name!r} was encoded by other weights than the backbone {table.backbone} has now"
+            + ("" if now else ", or that backbone was removed")
+            + ": photos and its faces would not be read alike. Import it again, with the command it was made with and "
+            + f"--anew: `img2tab import{kind} ... --name {table.name} --anew`"
+            + ("." if table.backbone == DEFAULT_BACKBONE else "; or add the checkpoint it was made with again.")
+        )
 
     def _faces_of(self, table: StyleTable, target: str) -> TargetFaces:
         """The labelled faces of a target, asked for and hashed once per opened table."""
@@ -315,106 +436,5 @@ class Trainer:
         distance, _ = self._distances_of(faces)
         return scores.top(distance, len(distance))
 
-    def adopt(self, file: Path, table: StyleTable, target: str) -> Run:
-        """A classifier somebody published (an XGBoost JSON) as a run of a table: measured on its test split, kept."""
-        started = time.perf_counter()
-        model = xgboost.open_published(file)
-        if model.n_features_in_ != table.layout.total:
-            raise Img2TabError(
-                f"{file.name} judges style codes of {model.n_features_in_:,} channels, and the table {table.name!r} "
-                f"has {table.layout.total:,}. Choose a table of the backbone it was trained for."
-            )
-        rows, labels = self._faces_of(table, target).test
-        run = Run(
-            id=id_of(table, target, sha256_of(file), table.key),
-            table=table.name,
-            target=target,
-            classifier=model,
-            excluded=frozenset(),
-            seed=0,
-            metrics=measures.measure(model, table.psi, labels, rows=rows),
-            seconds=time.perf_counter() - started,
-            origin=file.name,
-            table_key=table.key,
-        )
-        self.keep(run)
-        return run
-
-    def compare(
-        self,
-        table: StyleTable,
-        target: str,
-        *,
-        kinds: Sequence[str],
-        seeds: Sequence[int] = (0, 1, 2),
-        faces: int | None = 4000,
-        progress: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> comparison.Comparison:
-        """Several kinds of classifier on the same faces: how well they judge, and what their importance finds; kept."""
-        faces_of_target = self._faces_of(table, target)
-        distance, _ = self._distances_of(faces_of_target)
-        found = comparison.compare(
-            faces_of_target, distance, kinds=kinds, seeds=seeds, faces=faces, progress=progress, cancelled=cancelled
-        )
-        keep_json(self._comparison_file(table, target), found.to_json())
-        return found
-
-    def compared(self, table: StyleTable, target: str) -> comparison.Comparison | None:
-        """The latest comparison on this table and target; None where there is none, or the table is another now."""
-        try:
-            found = comparison.Comparison.from_json(read_json(self._comparison_file(table, target)))
-        except Img2TabError:
-            return None
-        return found if found.table_key == table.key else None
-
     def _comparison_file(self, table: StyleTable, target: str) -> Path:
         return home() / "comparisons" / f"{table.name}-{target}.json"
-
-    def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
-        """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept."""
-        tables.target_of(table, target)
-        run_id = runs.standing_id(table, target)
-
-        def opened_or_trained() -> Run:
-            try:
-                return runs.open_kept(run_id)
-            except Img2TabError:  # never trained here, or its files are damaged
-                run = self.train(table, target, progress=progress)
-                self.keep(run)
-                return run
-
-        return self._runs.get(run_id, opened_or_trained)
-
-    def keep(self, run: Run) -> None:
-        """Write a run under the visitor's folder, so that `kept` finds it again; see `runs.keep`."""
-        runs.keep(run)
-        self._answers.forget((run.id, run.table_key))  # on a graphics card another model may have had the same id
-
-    def kept(self, table: StyleTable, target: str) -> list[Run]:
-        """Every kept run of this table and target: the standing one first, then in the order they were trained."""
-        return [self.run(table, target), *runs.others_kept(table, target)]
-
-    def scores(self, run: Run) -> ConceptScores:
-        """Distance, direction and importance of every concept for a run's target."""
-        distance, direction = self.distances(self.table_of(run), run.target)
-        return ConceptScores(distance, direction, measures.importance(run.classifier))
-
-    def distances(self, table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
-        """Wasserstein-1 and signed mean distance on the training rows; computed once per table and target."""
-        return self._distances_of(self._faces_of(table, target))
-
-    def test_answers(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known.
-
-        Kept for the latest runs: a moved threshold asks again for the same numbers.
-        """
-
-        def asked() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            table = self.table_of(run)
-            rows, labels = self._faces_of(table, run.target).test
-            answers = run.classifier.probabilities(table.psi, rows)[:, 1]
-            tables.let_go(table.psi)
-            return rows, labels, read_only(answers)
-
-        return self._answers.get((run.id, run.table_key), asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from img2tab_core.classifiers.base import (
     two_columns,
 )
 
+Booster = Any  # xgboost.Booster; the library says nothing of its types
 TITLE = "XGBoost"
 GAMMA, ROWS, ALPHA, LAMBDA = 0.3, 0.74, 10.0, 0.1  # of the published classifier
 BINS = 32  # values a channel is quantized to while training
@@ -118,10 +120,10 @@ class XGBoostConcepts(ConceptClassifier):
         return values
 
     def contributions(self, codes: np.ndarray) -> np.ndarray:
-        found = self.booster_.predict(self._data(codes), pred_contribs=True, iteration_range=_best(self.booster_))
-        return found.astype(np.float64)
+        added = self.booster_.predict(self._data(codes), pred_contribs=True, iteration_range=_best(self.booster_))
+        return added.astype(np.float64)
 
-    def _data(self, codes: np.ndarray):
+    def _data(self, codes: np.ndarray) -> Any:
         return imported("xgboost", title=TITLE).DMatrix(codes, nthread=self._threads(len(codes)))
 
     def write(self, file: Path) -> None:
@@ -141,6 +143,8 @@ def open_published(file: Path, *, excluded: frozenset[int] = frozenset()) -> XGB
     published one asks for style units as the backbone gives them, not standardised: its thresholds are around 4 and
     as wide as 7 in some layers, around 0 and 0.3 in others. What a classifier was trained on cannot be taken from it
     afterwards: an excluded channel that it uses is refused.
+
+    Raises Img2TabError where the file cannot be read, holds something else, or uses an excluded channel.
     """
     file = Path(file)
     advice = "Choose a file that XGBoost's save_model wrote as JSON."
@@ -177,14 +181,14 @@ def open_published(file: Path, *, excluded: frozenset[int] = frozenset()) -> XGB
     return model
 
 
-def _best(booster) -> tuple[int, int]:
+def _best(booster: Booster) -> tuple[int, int]:
     """The rounds to predict with, as XGBoost writes them: (0, 0) is all."""
     best = booster.attr("best_iteration")
     return (0, 0) if best is None else (0, int(best) + 1)
 
 
-def _opened(stored: bytes, *, threads: int):
-    """XGBoost's own model from the bytes of its JSON; ValueError (XGBoost's errors are ones) where they are none.
+def _opened(stored: bytes, *, threads: int) -> Booster:
+    """XGBoost's own model from the bytes of its JSON. Raises ValueError (as XGBoost itself does) where they are none.
 
     XGBoost trusts the numbers in its trees and would end the whole process over wrong ones; so they are checked first.
     """

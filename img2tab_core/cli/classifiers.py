@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import (
     Json,
     TableName,
     answer,
     check_table,
+    count,
     interrupted,
     listed,
     print_json,
@@ -23,7 +25,6 @@ from img2tab_core.cli.terminal import (
 
 if TYPE_CHECKING:
     from img2tab_core.classifiers.comparison import Comparison
-from img2tab_core.cli import terminal
 
 classifiers_app = typer.Typer()
 
@@ -45,7 +46,7 @@ def compare(
     kinds = listed(classifiers) or list(KINDS)
     door = studio()
     with interrupted() as stopped:
-        found = door.trainer.compare(
+        comparison = door.trainer.compare(
             door.table(table),
             target,
             kinds=kinds,
@@ -54,7 +55,14 @@ def compare(
             progress=progress(as_json),
             cancelled=stopped,
         )
-    answer(found.to_json(), _text(found), as_json=as_json, out=out, frame=found.frame(), markdown=_markdown(found))
+    answer(
+        comparison.to_json(),
+        _text(comparison),
+        as_json=as_json,
+        out=out,
+        frame=comparison.frame(),
+        markdown=_markdown(comparison),
+    )
 
 
 @verb(classifiers_app)
@@ -83,27 +91,27 @@ def classifier(
         print_json({"channels": model.n_features_in_, "by": by, "concepts": concepts, "probabilities": probabilities})
         return
     typer.echo(f"Importance by {by.replace('_', ' ')}, {model.n_features_in_:,} channels:")
-    for one in concepts:
-        typer.echo(f"{one['importance']:8.4f}  {one['index']:5}  {one['published_name']}")
+    for concept in concepts:
+        typer.echo(f"{concept['importance']:8.4f}  {concept['index']:5}  {concept['published_name']}")
     for row, probability in enumerate(probabilities):
         typer.echo(f"row {row}: probability of class 1 {probability:.4f}")
 
 
-def _text(found: Comparison) -> str:
+def _text(comparison: Comparison) -> str:
     """A comparison for a terminal: one line per classifier, and what its numbers mean."""
-    heads, *rows = _rows(found)
+    heads, *rows = _rows(comparison)
     lines = [" ".join([f"{row[0]:20}", *(f"{cell:>15}" for cell in row[1:])]).rstrip() for row in (heads, *rows)]
-    return "\n".join([_setting(found), *lines, _meaning(found)])
+    return "\n".join([_setting(comparison), *lines, _meaning(comparison)])
 
 
-def _markdown(found: Comparison) -> str:
+def _markdown(comparison: Comparison) -> str:
     """The same for a page of Markdown."""
-    heads, *rows = _rows(found)
+    heads, *rows = _rows(comparison)
     lines = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
-    return "\n".join([*lines, "", f"{_setting(found)} {_meaning(found)}", ""])
+    return "\n".join([*lines, "", f"{_setting(comparison)} {_meaning(comparison)}", ""])
 
 
-def _rows(found: Comparison) -> list[list[str]]:
+def _rows(comparison: Comparison) -> list[list[str]]:
     """The headings, then one row per classifier."""
     rows = [
         [
@@ -111,51 +119,48 @@ def _rows(found: Comparison) -> list[list[str]]:
             "accuracy, %",
             "AUC",
             "seconds",
-            *(f"top {k}, %" for k in found.ks),
+            *(f"top {k}, %" for k in comparison.ks),
             "rank corr.",
-            f"distance of {found.ks[-1]}",
+            f"distance of {comparison.ks[-1]}",
         ]
     ]
-    for one in found.contenders:
-        last = len(found.ks) - 1
+    for contender in comparison.contenders:
+        last = len(comparison.ks) - 1
         cells = (
-            [one.reason]
-            if one.reason
+            [contender.reason]
+            if contender.reason
             else [
                 value.text(scale, digits) or "none"
                 for value, scale, digits in (
-                    (one.estimate("accuracy"), 100, 1),
-                    (one.estimate("auc"), 1, 4),
-                    (one.estimate("seconds"), 1, 1),
-                    *((one.estimate_at("overlap", at), 100, 0) for at in range(len(found.ks))),
-                    (one.estimate("rank_correlation"), 1, 3),
-                    (one.estimate_at("top_distance", last), 1, 2),
+                    (contender.estimate("accuracy"), 100, 1),
+                    (contender.estimate("auc"), 1, 4),
+                    (contender.estimate("seconds"), 1, 1),
+                    *((contender.estimate_at("overlap", at), 100, 0) for at in range(len(comparison.ks))),
+                    (contender.estimate("rank_correlation"), 1, 3),
+                    (contender.estimate_at("top_distance", last), 1, 2),
                 )
             ]
         )
-        rows.append([one.title, *cells, *[""] * (len(rows[0]) - 1 - len(cells))])
+        rows.append([contender.title, *cells, *[""] * (len(rows[0]) - 1 - len(cells))])
     return rows
 
 
-def _setting(found: Comparison) -> str:
+def _setting(comparison: Comparison) -> str:
     return (
-        f"{found.target}, table {found.table}: {found.faces:,} training faces a seed, {found.channels:,} concepts, "
-        f"{found.test_faces:,} test faces; mean over {_seeds(found)}, ± half of the 95 % interval over seeds "
-        "on the same test faces."
+        f"{comparison.target}, table {comparison.table}: {comparison.faces:,} training faces a seed, "
+        f"{comparison.channels:,} concepts, {comparison.test_faces:,} test faces; mean over "
+        f"{count(len(comparison.seeds), 'seed')}, ± half of the 95 % interval over seeds on the same test faces."
     )
 
 
-def _seeds(found: Comparison) -> str:
-    return f"{len(found.seeds)} seed{'' if len(found.seeds) == 1 else 's'}"
-
-
-def _meaning(found: Comparison) -> str:
-    chance = ", ".join(f"{100 * share:.2g} %" for share in found.chance)
+def _meaning(comparison: Comparison) -> str:
+    chance = ", ".join(f"{100 * share:.2g} %" for share in comparison.chance)
     return (
         "Top k: share of the k concepts farthest apart between the classes (Wasserstein-1) that are among the k most "
         f"important; by chance {chance}. Rank corr.: Spearman, of importance with distance. Distance of "
-        f"{found.ks[-1]}: mean of the most important ones, in standard deviations; {found.best_distance[-1]:.2f} is "
-        "the most any ranking reaches. All concepts were offered to every classifier."
+        f"{comparison.ks[-1]}: mean of the most important ones, in standard deviations; "
+        f"{comparison.best_distance[-1]:.2f} is the most any ranking reaches. All concepts were offered to every "
+        "classifier."
     )
 
 
@@ -172,15 +177,15 @@ def scores(
     studio = terminal.studio()
     style_table = studio.table(table)
     run = studio.run(style_table, target, progress=terminal.progress(as_json))
-    found = studio.scores(run)
+    ranking = studio.scores(run)
     names = studio.concept_names(style_table.backbone)
-    order = np.argsort(-found.distance, kind="stable")[:top]
+    order = np.argsort(-ranking.distance, kind="stable")[:top]
     rows = [
         terminal.concept(style_table, names, int(i))
         | {
-            "distance": float(found.distance[i]),
-            "direction": float(found.direction[i]),
-            "importance": float(found.importance[i]),
+            "distance": float(ranking.distance[i]),
+            "direction": float(ranking.direction[i]),
+            "importance": float(ranking.importance[i]),
         }
         for i in order
     ]
@@ -188,8 +193,8 @@ def scores(
         terminal.print_json({"table": table, "target": target, "concepts": rows})
         return
     typer.echo("distance  importance  concept      (distance: Wasserstein-1 between the classes, standard deviations)")
-    for one in rows:
-        typer.echo(f"{one['distance']:8.3f}  {one['importance']:9.2%}  {terminal.title(one)}")
+    for row in rows:
+        typer.echo(f"{row['distance']:8.3f}  {row['importance']:9.2%}  {terminal.title(row)}")
 
 
 @verb(classifiers_app)

@@ -11,7 +11,8 @@ import typer
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE
-from img2tab_core.cli.terminal import Json, interrupted, print_json, progress, shown, studio, verb
+from img2tab_core.cli import terminal
+from img2tab_core.cli.terminal import Json, count, interrupted, listed, print_json, progress, shown, studio, verb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from img2tab_core.studio import Studio
     from img2tab_core.tables.importing import Imported
     from img2tab_core.tables.sources import Source
-from img2tab_core.cli import terminal
 
 tables_app = typer.Typer(help="Style tables: what there is, build.")
 
@@ -112,18 +112,18 @@ def import_psi(
 
     table = checked_name(_name(name, Path(file.name).with_suffix("") if file.name else Path("codes")))
     with interrupted() as stopped:
-        found = import_codes(
+        imported = import_codes(
             file,
             labels,
             _named(studio(), backbone),
             name=table,
             scaler=scaler,
-            label_names=[one.strip() for one in label_names.split(",") if one.strip()],
+            label_names=listed(label_names),
             anew=anew,
             progress=progress(as_json),
             stopped=stopped,
         )
-    _tell(found, as_json=as_json)
+    _tell(imported, as_json=as_json)
 
 
 @verb(import_app, "classifier")
@@ -153,7 +153,7 @@ def _import(
     from img2tab_core.tables.sources import limited
 
     with interrupted() as stopped:
-        found = import_photos(
+        imported = import_photos(
             limited(source, limit),
             _named(open_studio, backbone),
             name=name,
@@ -161,7 +161,7 @@ def _import(
             progress=progress(as_json),
             stopped=stopped,
         )
-    _tell(found, as_json=as_json)
+    _tell(imported, as_json=as_json)
 
 
 def _named(open_studio: Studio, backbone: str) -> Backbone:
@@ -174,9 +174,9 @@ def _named(open_studio: Studio, backbone: str) -> Backbone:
     return open_studio.backbone(backbone)
 
 
-def _tell(found: Imported, *, as_json: bool) -> None:
-    """The summary."""
-    table, facts = found.table, found.facts
+def _tell(imported: Imported, *, as_json: bool) -> None:
+    """Print how many photos became rows, and what was left out."""
+    table, facts = imported.table, imported.facts
     faces, channels = table.psi.shape
     names = [target.name for target in table.targets]
     if as_json:
@@ -188,35 +188,35 @@ def _tell(found: Imported, *, as_json: bool) -> None:
                 "backbone": table.backbone,
                 "key": table.key,
                 "targets": {target.name: list(target.classes) for target in table.targets},
-                "resumed": found.resumed,
-                "was_there": found.was_there,
+                "resumed": imported.resumed,
+                "was_there": imported.was_there,
                 **asdict(facts),
             }
         )
         return
     things = "style codes" if facts.kind == "psi" else "photos"
     more = f", ... ({len(names)})" if len(names) > LISTED else ""
-    said = [
-        f"Table {table.name}{' was there already' if found.was_there else ''}: {faces:,} of {facts.photos:,} {things}, "
-        f"{channels:,} channels, targets {', '.join(names[:LISTED])}{more}; {len(facts.skipped):,} skipped."
+    lines = [
+        f"Table {table.name}{' was there already' if imported.was_there else ''}: {faces:,} of {facts.photos:,} "
+        f"{things}, {channels:,} channels, targets {', '.join(names[:LISTED])}{more}; {len(facts.skipped):,} skipped."
     ]
-    if found.resumed:
-        said.append(f"{found.resumed:,} of them were done before.")
+    if imported.resumed:
+        lines.append(f"{imported.resumed:,} of them were done before.")
     if facts.note:
-        said.append(f"The style codes were {facts.note}.")
+        lines.append(f"The style codes were {facts.note}.")
     if facts.several:
-        said.append(f"In {_count(facts.several, 'photo')} with several faces the biggest was taken.")
+        lines.append(f"In {count(facts.several, 'photo')} with several faces the biggest was taken.")
     if facts.unlabelled:
-        said.append(f"{_count(facts.unlabelled, 'photo')} without a label: encoded, of unknown class.")
+        lines.append(f"{count(facts.unlabelled, 'photo')} without a label: encoded, of unknown class.")
     if facts.unmatched:
-        said.append(f"{_count(facts.unmatched, 'label')} without a photo: left out.")
+        lines.append(f"{count(facts.unmatched, 'label')} without a photo: left out.")
     for column, reason in facts.no_target.items():
-        said.append(f"No target {column}: {reason}.")
+        lines.append(f"No target {column}: {reason}.")
     for photo, reason in list(facts.skipped.items())[:LISTED]:
-        said.append(f"Skipped {photo}: {reason}")
+        lines.append(f"Skipped {photo}: {reason}")
     if len(facts.skipped) > LISTED:
-        said.append(f"... and {len(facts.skipped) - LISTED:,} more; --json lists them all.")
-    typer.echo("\n".join(shown(line) for line in said))
+        lines.append(f"... and {len(facts.skipped) - LISTED:,} more; --json lists them all.")
+    typer.echo("\n".join(shown(line) for line in lines))
 
 
 def _align(open_studio: Studio, no_align: bool) -> Callable[[bytes], tuple[np.ndarray, int]]:
@@ -248,10 +248,6 @@ def _name(name: str | None, place: Path) -> str:
     return slug(place.resolve().name) if name is None else name
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 @tables_app.callback(invoke_without_command=True)
 @terminal.in_one_sentence
 def list_tables(context: typer.Context, as_json: Json = False) -> None:
@@ -261,28 +257,29 @@ def list_tables(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _list_tables(as_json: bool) -> None:
-    found, damaged = terminal.opened_tables(terminal.studio())
+    opened, damaged = terminal.opened_tables(terminal.studio())
     about = [
         {
-            "name": t.name,
-            "faces": t.psi.shape[0],
-            "channels": t.psi.shape[1],
-            "backbone": t.backbone,
-            "targets": {target.name: list(target.classes) for target in t.targets},
+            "name": table.name,
+            "faces": table.psi.shape[0],
+            "channels": table.psi.shape[1],
+            "backbone": table.backbone,
+            "targets": {target.name: list(target.classes) for target in table.targets},
         }
-        for t in found
+        for table in opened
     ]
     if as_json:
         terminal.print_json({"tables": about, "damaged": damaged})
         return
     if not about and not damaged:
         typer.echo("No table is built yet. Run: img2tab tables build default")
-    for one in about:
-        typer.echo(f"{one['name']}: {one['faces']:,} faces x {one['channels']:,} channels ({one['backbone']})")
-        for name, classes in one["targets"].items():
-            typer.echo(f"    {name}: {classes[0]} / {classes[1]}")
-    for one in damaged:
-        typer.echo(f"{one['name']}: damaged. {one['sentence']}")
+    for table in opened:
+        faces, channels = table.psi.shape
+        typer.echo(f"{table.name}: {faces:,} faces x {channels:,} channels ({table.backbone})")
+        for target in table.targets:
+            typer.echo(f"    {target.name}: {target.classes[0]} / {target.classes[1]}")
+    for broken in damaged:
+        typer.echo(f"{broken['name']}: damaged. {broken['sentence']}")
 
 
 @verb(tables_app, "build")
@@ -310,11 +307,11 @@ def build_table(
     if name not in ("default", worked_example.TABLE):
         raise Img2TabError(f"The bundled tables are called `default` and `{worked_example.TABLE}`, got {name!r}.")
     studio, report = terminal.studio(), terminal.progress(as_json)
-    drawn = name == worked_example.TABLE  # from the default table, built if it is missing
-    if not ((if_missing or drawn) and is_current()):
-        build_default_table(studio.backbone, anew=not (if_missing or drawn), progress=report)
+    sampled = name == worked_example.TABLE  # from the default table, built if it is missing
+    if not ((if_missing or sampled) and is_current()):
+        build_default_table(studio.backbone, anew=not (if_missing or sampled), progress=report)
     folder, target = home() / "tables" / name, None
-    if drawn:
+    if sampled:
         target = worked_example.TARGET
         if not (if_missing and worked_example.is_built(studio.table("default"), folder)):
             worked_example.biased_table(studio.table("default"), folder, progress=report)
@@ -332,5 +329,5 @@ def build_table(
     elif not if_missing:
         typer.echo(
             f"Table {name}: {table.psi.shape[0]:,} faces x {table.psi.shape[1]:,} channels."
-            + (f" {studio.trainer.about_table(name)['note']}" if drawn else "")
+            + (f" {studio.trainer.about_table(name)['note']}" if sampled else "")
         )

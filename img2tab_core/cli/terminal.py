@@ -24,7 +24,11 @@ from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable
 from img2tab_core.faces.photos import PHOTO_ENDINGS
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+
+    from img2tab_core.base.records import Face
+    from img2tab_core.studio import Studio
 
 BackboneName = Annotated[
     str,
@@ -65,23 +69,23 @@ def verb(group: typer.Typer, name: str | None = None) -> Callable:
     return lambda function: group.command(name)(in_one_sentence(function))
 
 
-def studio():
-    """The service, imported when a verb needs it."""
+def studio() -> Studio:
+    """The door to the core, imported when a verb needs it."""
     from img2tab_core.studio import Studio
 
     return Studio()
 
 
-def face(studio, photo: Path, number: int, *, aligned: bool):
-    """The face to use, 1 is the biggest, and how many there are."""
+def face(studio: Studio, photo: Path, number: int, *, aligned: bool) -> tuple[Face, int]:
+    """Face `number` of a photo, 1 is the biggest, and how many there are. Raises Img2TabError where there is none."""
     try:
         data = photo.read_bytes()
     except OSError as error:
         raise Img2TabError(f"{photo} cannot be read ({error.strerror}). Name a photo.") from error
-    found = [studio.aligned_face(data)] if aligned else studio.faces(data)
-    if number > len(found):
-        raise Img2TabError(f"--face must be at most {len(found)}, the number of faces in this photo, got {number}.")
-    return found[number - 1], len(found)
+    faces = [studio.aligned_face(data)] if aligned else studio.faces(data)
+    if number > len(faces):
+        raise Img2TabError(f"--face must be at most {len(faces)}, the number of faces in this photo, got {number}.")
+    return faces[number - 1], len(faces)
 
 
 def which(number: int) -> str:
@@ -90,7 +94,7 @@ def which(number: int) -> str:
 
 
 def all_photos(sources: list[Path]) -> list[Path]:
-    """Every photo named, and those in every folder named; at least one."""
+    """Every photo named, and those in every folder named. Raises Img2TabError where there is none."""
     files = [file for source in sources for file in photo_files(source)]
     if not files:
         raise Img2TabError("There is no photo in what was given. Name photos, or a folder that holds some.")
@@ -123,7 +127,8 @@ def photo_files(source: Path) -> list[Path]:
 def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> frozenset[int]:
     """ "2839,1722" -> channel numbers; "@FILE" -> those that a shared list excludes; "" is none.
 
-    The list must be of the table's backbone: elsewhere the same numbers are other concepts.
+    The list must be of the table's backbone: elsewhere the same numbers are other concepts. Raises Img2TabError where
+    it is not, or the text is something else.
     """
     if text.startswith("@"):
         from img2tab_core.sessions.shared_exclusions import read_exclusions
@@ -140,7 +145,7 @@ def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> froz
 
 def listed(text: str) -> list[str]:
     """ "a, b" -> ["a", "b"]."""
-    return [one.strip() for one in text.split(",") if one.strip()]
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def concept(table: StyleTable, names: Mapping[int, str], index: int) -> dict:
@@ -157,10 +162,10 @@ def title(concept: Mapping) -> str:
 
 def first_of(numbers: Sequence[int], names: Mapping[int, str] | None = None) -> str:
     """The first of a long list of channels, with the names people gave them, and how many there are."""
-    said = [
+    words = [
         f"{index} ({shown(names[index])})" if names and index in names else str(index) for index in numbers[:CONCEPTS]
     ]
-    return ", ".join(said) + (f", ... ({len(numbers):,})" if len(numbers) > CONCEPTS else "")
+    return ", ".join(words) + (f", ... ({len(numbers):,})" if len(numbers) > CONCEPTS else "")
 
 
 def count(number: int, thing: str) -> str:
@@ -183,12 +188,12 @@ def progress(quiet: bool) -> Callable[[float, str], None]:
 
 def skipped(photos: list[dict], *, quiet: bool) -> None:
     """One line for each photo that was left out, with its reason."""
-    for one in [] if quiet else photos:
-        typer.echo(shown(f"Skipped {one['photo']}: {one['reason']}"), err=True)
+    for photo in [] if quiet else photos:
+        typer.echo(shown(f"Skipped {photo['photo']}: {photo['reason']}"), err=True)
 
 
 def check_out(out: Path, option: str = "--out") -> None:
-    """Whether a file can be written there, asked before the work that leads to it."""
+    """Raise Img2TabError where a file cannot be written there; called before the work that leads to it."""
     try:
         is_folder, has_place = out.is_dir(), out.parent.is_dir()
     except OSError as error:
@@ -202,7 +207,7 @@ def check_out(out: Path, option: str = "--out") -> None:
 
 
 def check_table(out: Path | None, endings: Sequence[str] = TABLES) -> None:
-    """Whether a table can be written there, asked before the work that leads to it; None is not written."""
+    """Raise Img2TabError where a table cannot be written there; called before the work that leads to it."""
     if out is None:
         return
     if out.suffix not in endings:
@@ -219,17 +224,19 @@ def answer(
     frame: pd.DataFrame | None = None,
     markdown: str | None = None,
 ) -> None:
-    """What a verb found: in the file, by its ending; and in the terminal as text, or as one JSON document.
+    """The answer of a verb: in the file, by its ending; and in the terminal as text, or as one JSON document.
 
-    frame: the table; markdown: its page, None for the table with the text's last line below it.
+    out: as `check_table` allows it. frame: the table of a .csv or .md; markdown: the page of a .md, None for the table
+    with the text's last line below it. Raises Img2TabError where the file cannot be written.
     """
     if out is not None:
-        if out.suffix == ".json":
-            written = json_text(content, indent=1)
-        elif out.suffix == ".csv":
+        written = json_text(content, indent=1)
+        if out.suffix == ".csv" and frame is not None:
             written = frame.to_csv(index=False)
-        else:
-            written = markdown if markdown is not None else f"{as_markdown(frame)}\n\n{text.splitlines()[-1]}\n"
+        elif out.suffix == ".md" and markdown is not None:
+            written = markdown
+        elif out.suffix == ".md" and frame is not None:
+            written = f"{as_markdown(frame)}\n\n{text.splitlines()[-1]}\n"
         write(out, lambda file: file.write(written.encode()))
     print_json(content) if as_json else typer.echo(text)
 
@@ -290,19 +297,22 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_codes(out: Path, psi, w_plus, made: list[dict], backbone: str) -> None:
+def write_codes(out: Path, psi: np.ndarray, w_plus: np.ndarray, made: list[dict], backbone: str) -> None:
     """psi (n, D) and w_plus (n, L, 512), float32, of the photos named in `made`, and the backbone's name."""
     import numpy as np
 
-    photos = np.array([one["photo"] for one in made])
+    photos = np.array([photo["photo"] for photo in made])
     write(out, lambda file: np.savez(file, psi=psi, w=w_plus, photos=photos, backbone=np.array(backbone)))
 
 
-def style_codes(file: Path):
-    """psi of an .npz of `img2tab encode`, float32 (n, D), and the backbone it names, the default if none."""
+def style_codes(file: Path) -> tuple[np.ndarray, str]:
+    """psi of an .npz of `img2tab encode`, float32 (n, D), and the backbone it names, the default if none.
+
+    Raises Img2TabError where the file is none, or damaged.
+    """
     import numpy as np
 
-    mend = "Make one with `img2tab encode`."
+    mend = "Make it with `img2tab encode`."
     try:
         with file.open("rb") as stream:  # numpy leaves a broken archive open
             stored = np.load(stream)
@@ -326,12 +336,12 @@ def style_codes(file: Path):
         return psi.astype(np.float32), made_with
 
 
-def opened_tables(studio) -> tuple[list, list[dict]]:
+def opened_tables(studio: Studio) -> tuple[list[StyleTable], list[dict[str, str]]]:
     """Every table that opens, and the name and reason of those that do not."""
-    found, damaged = [], []
+    opened, damaged = [], []
     for name in studio.table_names():
         try:
-            found.append(studio.table(name))
+            opened.append(studio.table(name))
         except Img2TabError as error:
             damaged.append({"name": name, "sentence": str(error)})
-    return found, damaged
+    return opened, damaged

@@ -61,7 +61,10 @@ def _store(file: Path, key: str, distance: np.ndarray, direction: np.ndarray) ->
 
 
 def divided(excluded: Collection[int], width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Channels excluded and left, both ascending; int64."""
+    """Channels excluded (e,) and left (width - e,), both ascending; int64.
+
+    Raises Img2TabError where one is not among 0 to width - 1, or none is left.
+    """
     if not all(isinstance(index, Integral) and 0 <= index < width for index in excluded):
         raise Img2TabError(f"Excluded channels must be whole numbers between 0 and {width - 1}. Choose others.")
     out = np.array(sorted({int(index) for index in excluded}), np.int64)
@@ -73,7 +76,8 @@ def divided(excluded: Collection[int], width: int) -> tuple[np.ndarray, np.ndarr
 def top(values: np.ndarray, k: int, *, exclude: Collection[int] = ()) -> np.ndarray:
     """Indices of the k largest values, largest first, ties by the lower index, none twice; int64 (<= k,).
 
-    values: (D,) numbers. exclude: indices left out. Fewer than k come back where fewer remain.
+    values: (D,) numbers. exclude: indices left out. Fewer than k come back where fewer remain. Raises Img2TabError
+    where the values have another shape or a NaN among them.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or np.isnan(values).any():

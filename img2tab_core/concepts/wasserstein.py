@@ -8,10 +8,14 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
+
+if TYPE_CHECKING:
+    import torch
 
 BLOCK_VALUES = 800_000  # style values a thread works on at once: with fewer the threads wait for each other
 THREADS = 8  # at most, and no more than there are cores
@@ -43,7 +47,8 @@ def wasserstein(
 
     Exact: the integral of |difference of the two distribution functions|, see `_apart`. The same to the last bit for
     any block and number of threads; a graphics card, used where there is one and enough to do, may differ in the last
-    digits.
+    digits. Raises Img2TabError where an argument has another shape or range, a class has no face, or a style code is
+    not a finite number.
     """
     return distance_and_direction(psi, labels, std=std, rows=rows, block=block, progress=progress)[0]
 
@@ -57,14 +62,14 @@ def distance_and_direction(
     block: int = 256,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(`wasserstein`, `direction`) of the same arguments, reading the style codes once."""
+    """(`wasserstein`, `direction`) of the same arguments, reading the style codes once; raises what they raise."""
     classes, std = _checked(psi, labels, std, rows)
-    found = None
+    both = None  # distance and direction, (2, D), style units
     if sum(map(len, classes)) * psi.shape[1] >= GPU_VALUES and (device := _graphics_card()) is not None:
-        found = _on_device(psi, classes, device, block=block, progress=progress)
-    if found is None:
-        found = _per_channel(psi, classes, _apart, block=block, progress=progress)
-    return _in_deviations(found[0], std), _in_deviations(found[1], std)
+        both = _on_device(psi, classes, device, block=block, progress=progress)
+    if both is None:
+        both = _per_channel(psi, classes, _apart, block=block, progress=progress)
+    return _in_deviations(both[0], std), _in_deviations(both[1], std)
 
 
 def direction(
@@ -72,7 +77,7 @@ def direction(
 ) -> np.ndarray:
     """Mean of class 1 minus mean of class 0, per channel, in standard deviations; float64 (D,), 0 without spread.
 
-    Arguments as for `wasserstein`, whose distance is never smaller than the size of this number.
+    Arguments as for `wasserstein`, whose distance is never smaller than the size of this number, and what is raised.
     """
     classes, std = _checked(psi, labels, std, rows)
     return _in_deviations(_per_channel(psi, classes, _shift, block=block)[0], std)
@@ -205,13 +210,13 @@ def _by_bucket(
     front of and behind each bucket, see `_distance`. few: bool (b,), channels to look at.
     """
     (b, buckets), n = before.shape, above.shape[1]
-    found, differs = room.weight[:b], room.open[:b]
-    one = np.full((b, 2, buckets), np.nan)  # the value of each bucket
-    places, some = one.ravel(), slice(None, None, max(1, n // SAMPLE))
+    expected, differs = room.weight[:b], room.open[:b]
+    held = np.full((b, 2, buckets), np.nan)  # the value of each bucket
+    places, some = held.ravel(), slice(None, None, max(1, n // SAMPLE))
     places[place[:, some] & ~buckets] = above[:, some]
-    one[:, 1] = one[:, 0]
-    places.take(place, out=found, mode="clip")
-    np.not_equal(found, above, out=differs)  # all but few where the sample met every value
+    held[:, 1] = held[:, 0]
+    places.take(place, out=expected, mode="clip")
+    np.not_equal(expected, above, out=differs)  # all but few where the sample met every value
     differs[~few] = False
     late = np.flatnonzero(differs)
     at, values = place.ravel()[late] & ~buckets, above.ravel()[late]
@@ -220,7 +225,7 @@ def _by_bucket(
     mixed = np.zeros(b, bool)
     mixed[late[places[at] != values] // n] = True
     change = np.abs(before) - np.abs(after)
-    total = (np.where(change, one[:, 0], 0) * change).sum(axis=1)
+    total = (np.where(change, held[:, 0], 0) * change).sum(axis=1)
     return np.where(few & ~mixed, total, np.nan)
 
 
@@ -290,19 +295,19 @@ def _per_channel(
         finally:
             rooms.put(room)
 
-    found, pool = [], ThreadPoolExecutor(workers, thread_name_prefix="img2tab-scoring")
+    results, pool = [], ThreadPoolExecutor(workers, thread_name_prefix="img2tab-scoring")
     try:
         for part, values in zip(parts, pool.map(work, parts), strict=True):
-            found.append(values)
+            results.append(values)
             if progress is not None:
                 progress(part.stop / psi.shape[1])
     finally:
         pool.shutdown(cancel_futures=True)  # progress may have raised
-    return np.concatenate(found, axis=1)
+    return np.concatenate(results, axis=1)
 
 
 def parts_of(d: int, wide: int) -> Iterator[slice]:
-    """Slices over d channels, at least one wide."""
+    """Slices over d channels, `wide` of them each or fewer, at least one."""
     return (slice(start, min(start + max(1, wide), d)) for start in range(0, d, max(1, wide)))
 
 
@@ -312,7 +317,7 @@ def _cores() -> int:
 
 
 def _in_deviations(values: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Values in style units divided by std, 0 where there is no spread; a sentence where they are not finite."""
+    """Values in style units divided by std, 0 where there is no spread. Raises Img2TabError where one is not finite."""
     if not np.isfinite(values).all():
         index = int(np.flatnonzero(~np.isfinite(values))[0])
         raise Img2TabError(f"Style codes must be finite numbers, got others in channel {index}. Build the table again.")
@@ -322,7 +327,7 @@ def _in_deviations(values: np.ndarray, std: np.ndarray) -> np.ndarray:
 # --- on a graphics card -------------------------------------------------------------------------------------
 
 
-def _graphics_card():
+def _graphics_card() -> torch.device | None:
     """torch's device of the graphics card, None where there is none; without a driver torch is not imported."""
     if "torch" not in sys.modules and not any(map(os.path.exists, DRIVERS)):
         return None
@@ -332,7 +337,7 @@ def _graphics_card():
 
 
 def _on_device(
-    psi: np.ndarray, classes: Classes, device, *, block: int, progress: Progress | None = None
+    psi: np.ndarray, classes: Classes, device: torch.device, *, block: int, progress: Progress | None = None
 ) -> np.ndarray | None:
     """Distance and direction of all channels, style units, float64 (2, D); None where the card has too little memory.
 
@@ -348,9 +353,9 @@ def _on_device(
     on_card = (torch.from_numpy(array).to(device) for array in (*classes, starts // n1, starts // n0, widths))
     parts = list(parts_of(d, min(block, GPU_BLOCK // n)))
     dtype = torch.float32 if psi.dtype == np.float32 else torch.float64
-    found = np.empty((2, d))
+    both = np.empty((2, d))
     try:
-        rows0, rows1, rank0, rank1, widths = on_card
+        rows0, rows1, rank0, rank1, spans = on_card
         stage = torch.empty((parts[0].stop, n), dtype=dtype, pin_memory=device.type == "cuda")  # copied fastest
         for part in parts:
             host = stage[: part.stop - part.start]
@@ -358,14 +363,14 @@ def _on_device(
             columns = host.to(device, non_blocking=True)  # (b, N)
             sorted0 = columns[:, rows0].sort(dim=1).values  # (b, n0)
             sorted1 = columns[:, rows1].sort(dim=1).values  # (b, n1)
-            gap = sorted0[:, rank0].double().sub_(sorted1[:, rank1]).abs_().mul_(widths)  # (b, m)
+            gap = sorted0[:, rank0].double().sub_(sorted1[:, rank1]).abs_().mul_(spans)  # (b, m)
             shift = sorted1.mean(dim=1, dtype=torch.float64) - sorted0.mean(dim=1, dtype=torch.float64)
-            found[:, part] = torch.stack([gap.sum(dim=1), shift]).cpu().numpy()  # waits for the card
+            both[:, part] = torch.stack([gap.sum(dim=1), shift]).cpu().numpy()  # waits for the card
             if progress is not None:
                 progress(part.stop / d)
     except torch.cuda.OutOfMemoryError:  # somebody else is using it
         return None
-    return found
+    return both
 
 
 # --- the arguments ------------------------------------------------------------------------------------------
@@ -392,7 +397,7 @@ def _checked(
         raise Img2TabError(
             f"Labels must be 0 or 1, got {np.unique(labels)[:5].tolist()}. Leave out faces whose label is unknown."
         )
-    rows0, rows1 = (rows[np.flatnonzero(labels == one)].astype(np.int64) for one in (0, 1))
+    rows0, rows1 = (rows[np.flatnonzero(labels == label)].astype(np.int64) for label in (0, 1))
     if not (len(rows0) and len(rows1)):
         raise Img2TabError(
             f"Both classes must be present, got {len(rows0)} faces of class 0 and {len(rows1)} of class 1. "

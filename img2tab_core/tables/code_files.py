@@ -6,11 +6,15 @@ import pickle
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import ChannelStats
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SAMPLE, STRETCH = 2000, 20  # rows that tell whether codes are standardised, in stretches of so many
 LEAST = 20  # rows below which nothing can be told
@@ -22,11 +26,14 @@ HALF = (0.25, 0.75, 1.33)
 MOST = (0.5, 0.5, 2.0)
 
 
+Part = Any  # an array or a tensor, as a file holds it
+
+
 @dataclass(frozen=True, eq=False)
 class Codes:
     """Style codes in a file. parts: arrays or tensors (N, n) of any number type that lie side by side."""
 
-    parts: tuple
+    parts: tuple[Part, ...]
 
     @property
     def count(self) -> int:
@@ -34,7 +41,7 @@ class Codes:
         return len(self.parts[0])
 
     def rows(self, rows: slice) -> np.ndarray:
-        """float32 (rows, D)."""
+        """float32 (rows, D), style units or standardised, as the file holds them."""
         with np.errstate(over="ignore"):  # beyond float32: infinite, and skipped as such
             return np.concatenate([floats(part[rows]) for part in self.parts], axis=1)
 
@@ -48,19 +55,20 @@ def open_codes(file: Path, *, total: int, backbone: str) -> Codes:
     """The style codes in a .npy or .pt file, mapped into memory.
 
     It must hold one array (N, D) or (N, 1, D), one array per layer (N, n) or one per face (D,), alone or as one of
-    several things in a dictionary or list. total: D; backbone: its name, for the sentence.
+    several things in a dictionary or list. total: D; backbone: its name, for the sentence. Raises Img2TabError where
+    the file holds none or several, or cannot be read.
     """
     content = opened(file)
     whole = _parts(content, total)
     inside = list(content.values()) if isinstance(content, dict) else content
     inside = list(inside) if isinstance(inside, list | tuple) else []
-    found = [whole] if whole else [parts for one in inside if (parts := _parts(one, total))]
-    if len(found) == 1:
-        return Codes(found[0])
-    shapes = ", ".join(_shape(one) for one in (inside or [content])[:8])
+    fitting = [whole] if whole else [parts for place in inside if (parts := _parts(place, total))]
+    if len(fitting) == 1:
+        return Codes(fitting[0])
+    shapes = ", ".join(_shape(place) for place in (inside or [content])[:8])
     raise Img2TabError(
         f"{file.name} must hold one array of style codes (N, {total}), the {total:,} channels of {backbone}, got "
-        f"{f'{len(found)} of them' if found else shapes or 'nothing'}. Export it so, or name its --backbone."
+        f"{f'{len(fitting)} of them' if fitting else shapes or 'nothing'}. Export it so, or name its --backbone."
     )
 
 
@@ -91,7 +99,8 @@ def undone(psi: np.ndarray, scale: ChannelStats | None) -> np.ndarray:
 
 
 def read_scaler(file: Path, total: int) -> ChannelStats:
-    """mean and std, float64 (D,), of a .npz or .pt file."""
+    """mean and std, float64 (D,), style units, of a .npz or .pt file. Raises Img2TabError where it holds none."""
+    content: dict[str, Part]
     mend = f"It must hold mean and std (or scale) of {total:,} numbers each."
     if file.suffix == ".npz":
         try:
@@ -100,24 +109,27 @@ def read_scaler(file: Path, total: int) -> ChannelStats:
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise Img2TabError(f"{file} is not a whole .npz file ({error}). {mend}") from error
     else:
-        content = opened(file)
-    if isinstance(content, list | tuple) and len(content) == 2:
-        content = dict(zip(("mean", "std"), content, strict=True))
-    content = content if isinstance(content, dict) else {}
+        whole = opened(file)
+        if isinstance(whole, list | tuple) and len(whole) == 2:
+            whole = dict(zip(("mean", "std"), whole, strict=True))
+        content = whole if isinstance(whole, dict) else {}
     mean, std = (
         next((content[name] for name in names if hasattr(content.get(name), "shape")), None)
         for names in (("mean", "mean_"), ("std", "scale", "scale_"))
     )
     if mean is None or std is None:
         raise Img2TabError(f"{file.name} has no mean and std. {mend}")
-    mean, std = (np.asarray(one, np.float64).reshape(-1) for one in (mean, std))
+    mean, std = (np.asarray(numbers, np.float64).reshape(-1) for numbers in (mean, std))
     if len(mean) != total or len(std) != total or not np.isfinite([mean, std]).all() or not (std > 0).all():
         raise Img2TabError(f"{file.name} has {len(mean):,} means and {len(std):,} deviations. {mend}")
     return ChannelStats(mean, std)
 
 
 def opened(file: Path) -> object:
-    """What a .npy or .pt file holds, its arrays mapped into memory; nothing in it can run code."""
+    """What a .npy or .pt file holds, its arrays mapped into memory; nothing in it can run code.
+
+    Raises Img2TabError where there is no such file, or it is damaged or holds objects of Python.
+    """
     if not file.is_file():
         raise Img2TabError(f"There is no file {file}. Check the path.")
     if file.suffix == ".npy":
@@ -144,21 +156,21 @@ def opened(file: Path) -> object:
         ) from error
 
 
-def plain(tensor, file: Path) -> np.ndarray:
-    """A tensor of real numbers or truth values as an array."""
+def plain(tensor: Tensor, file: Path) -> np.ndarray:
+    """A tensor of real numbers or truth values as an array. Raises Img2TabError where it holds something else."""
     if tensor.is_sparse or tensor.is_quantized or tensor.is_complex():
         raise Img2TabError(f"{file.name} must hold plain numbers, got a tensor of {tensor.dtype}, {tensor.layout}.")
     tensor = tensor.detach()
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
-def floats(part) -> np.ndarray:
+def floats(part: Part) -> np.ndarray:
     """An array or tensor of any number type as a float32 array."""
     return np.asarray(part if isinstance(part, np.ndarray) else part.detach().float().numpy(), np.float32)
 
 
-def _must_be_numbers(place) -> None:
-    """Whole or real numbers, laid out plainly: words, dates, truth values and complex numbers are no style codes."""
+def _must_be_numbers(place: Part) -> None:
+    """Refuse what are no whole or real numbers, laid out plainly: words, dates, truth values, complex numbers."""
     kind = getattr(place.dtype, "kind", None)
     fits = (
         kind in "fiu"
@@ -169,22 +181,22 @@ def _must_be_numbers(place) -> None:
         raise Img2TabError(f"Style codes must be plain numbers, got {place.dtype}. Save them as float32.")
 
 
-def _parts(place: object, total: int) -> tuple | None:
-    """Arrays (N, n) whose n add up to `total`, or None."""
+def _parts(place: Any, total: int) -> tuple[Part, ...] | None:
+    """Arrays (N, n) whose n add up to `total`, or None where there are none in this place of a file."""
     if hasattr(place, "shape"):
         _must_be_numbers(place)
         shape = tuple(place.shape)
         fits = len(shape) == 2 or (len(shape) == 3 and shape[1] == 1)
         return (place.reshape(shape[0], total),) if fits and shape[0] and shape[-1] == total else None
-    if not isinstance(place, list | tuple) or not all(hasattr(one, "shape") and len(one.shape) for one in place):
+    if not isinstance(place, list | tuple) or not all(hasattr(array, "shape") and len(array.shape) for array in place):
         return None
-    if all(one.shape[-1] == total and np.prod(one.shape) == total for one in place) and len(place) > 1:
-        return (np.stack([floats(one.reshape(-1)) for one in place]),)  # a code per face
-    if not place or len({one.shape[0] for one in place}) != 1 or any(len(one.shape) < 2 for one in place):
+    if all(array.shape[-1] == total and np.prod(array.shape) == total for array in place) and len(place) > 1:
+        return (np.stack([floats(array.reshape(-1)) for array in place]),)  # a code per face
+    if not place or len({array.shape[0] for array in place}) != 1 or any(len(array.shape) < 2 for array in place):
         return None
-    layers = tuple(one.reshape(one.shape[0], -1) for one in place)  # an array per layer
-    return layers if sum(one.shape[1] for one in layers) == total else None
+    layers = tuple(array.reshape(array.shape[0], -1) for array in place)  # an array per layer
+    return layers if sum(layer.shape[1] for layer in layers) == total else None
 
 
-def _shape(one: object) -> str:
-    return str(tuple(one.shape)) if hasattr(one, "shape") else type(one).__name__
+def _shape(place: object) -> str:
+    return str(tuple(place.shape)) if hasattr(place, "shape") else type(place).__name__

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,9 @@ from img2tab_core.tables.sources import Source
 GROUP = 32  # photos that are encoded and written together: what a kill costs at most
 ALIGNERS = 2  # threads that read and align; dlib itself works in one at a time
 
+Line = dict[str, Any]  # of done.jsonl: photo, and row (and faces, where there are several) or reason
+Loaded = tuple[np.ndarray, int] | str  # an aligned face and how many the photo has, or why there is none
+
 
 def import_photos(
     source: Source,
@@ -52,7 +56,8 @@ def import_photos(
     """Encode the photos of a source and write the table `name`.
 
     stopped ends it after the running group with Cancelled; the same call, without anew, goes on from there. anew:
-    begin from the first photo, and replace a table of that name.
+    begin from the first photo, and replace a table of that name. Raises Img2TabError where the name or the source will
+    not do, a table or an unfinished import of something else has the name, or nothing can be written.
     """
     report, stopped = progress or silent, stopped or never
     place = home() / "tables" / checked_name(name)
@@ -67,9 +72,9 @@ def import_photos(
     _check_plan(source)
     try:
         with only_importer(name):
-            if not anew and not _replaces(name, mark) and (found := already_there(place, mark)):
+            if not anew and not _replaces(name, mark) and (there := already_there(place, mark)):
                 shutil.rmtree(_workshop(name), ignore_errors=True)
-                return found
+                return there
             work = _Work.open(_workshop(name), mark, source.names, anew=anew)
             done = _encode_all(work, source, backbone, report, stopped)
             return _finish(work, done, source, backbone, place=place, mark=mark, report=report, stopped=stopped)
@@ -91,7 +96,7 @@ def _check_plan(source: Source) -> None:
 
 def _encode_all(
     work: _Work, source: Source, backbone: Backbone, report: Report, stopped: Callable[[], bool]
-) -> list[dict]:
+) -> list[Line]:
     """Encode what is not done yet, group by group; while one is encoded the next one is read and aligned."""
     total, pace = len(source.names), Pace(len(source.names), len(work.done))
     groups = [range(start, min(start + GROUP, total)) for start in range(len(work.done), total, GROUP)]
@@ -113,8 +118,8 @@ def _encode_all(
     return work.done
 
 
-def _loaded(source: Source, i: int) -> tuple[np.ndarray, int] | str:
-    """The face and how many there were, or why there is none."""
+def _loaded(source: Source, i: int) -> Loaded:
+    """The face of photo number i and how many there were, or why there is none."""
     try:
         return source.load(i)
     except Img2TabError as error:
@@ -123,19 +128,21 @@ def _loaded(source: Source, i: int) -> tuple[np.ndarray, int] | str:
         return f"The file cannot be read ({error.strerror})."
 
 
-def _encode_group(work: _Work, names: list[str], loaded: list[Future], backbone: Backbone) -> None:
-    found = [one.result() for one in loaded]
-    faces = [one[0] for one in found if not isinstance(one, str)]
+def _encode_group(work: _Work, names: list[str], loading: list[Future[Loaded]], backbone: Backbone) -> None:
+    loaded = [future.result() for future in loading]
+    faces = [photo[0] for photo in loaded if not isinstance(photo, str)]
     w = backbone.invert(np.stack(faces)) if faces else np.empty((0, *(work.shape or ())), np.float32)
     w = np.ascontiguousarray(w, np.float32)  # (n, 512) or (n, L, 512)
-    finite = np.isfinite(w).reshape(len(w), -1).all(axis=1) if faces else np.empty(0, bool)
-    lines, row, k = [], work.rows, 0
-    for name, one in zip(names, found, strict=True):
-        if isinstance(one, str):
-            lines.append({"photo": name, "reason": one})
+    finite = np.array([np.isfinite(code).all() for code in w], bool)  # (n,)
+    lines: list[Line] = []
+    row, k = work.rows, 0
+    for name, photo in zip(names, loaded, strict=True):
+        if isinstance(photo, str):
+            lines.append({"photo": name, "reason": photo})
             continue
         if finite[k]:
-            lines.append({"photo": name, "row": row} | ({"faces": one[1]} if one[1] > 1 else {}))
+            _, count = photo
+            lines.append({"photo": name, "row": row} | ({"faces": count} if count > 1 else {}))
             row += 1
         else:
             lines.append({"photo": name, "reason": "The encoder's answer to this face is not a number."})
@@ -145,7 +152,7 @@ def _encode_group(work: _Work, names: list[str], loaded: list[Future], backbone:
 
 def _finish(
     work: _Work,
-    done: list[dict],
+    done: list[Line],
     source: Source,
     backbone: Backbone,
     *,
@@ -155,8 +162,8 @@ def _finish(
     stopped: Callable[[], bool],
 ) -> Imported:
     """The table of everything that is encoded; then the work is removed."""
-    skipped = {one["photo"]: one["reason"] for one in done if "reason" in one}
-    good = np.array([i for i, one in enumerate(done) if "row" in one], int)  # (n,)
+    skipped = {line["photo"]: line["reason"] for line in done if "reason" in line}
+    good = np.array([i for i, line in enumerate(done) if "row" in line], int)  # (n,)
     if len(good) < store.LEAST_FACES:
         work.remove()
         reason = f" The first that was skipped: {next(iter(skipped.items()))}." if skipped else ""
@@ -169,14 +176,14 @@ def _finish(
     labels = source.labels.iloc[good].reset_index(drop=True)
     labels.insert(0, label_files.PHOTO, [_printable(source.names[i]) for i in good])
     split, targets, dropped = divided(labels, source.targets, None if source.split is None else source.split[good])
-    w = np.memmap(work.codes, np.float32, "r", shape=(len(good), *work.shape))
+    w: np.ndarray = np.memmap(work.codes, np.float32, "r", shape=(len(good), *(work.shape or ())))
     facts = Facts(
         kind=source.kind,
         origin=source.origin,
         mark=mark,
         photos=len(done),
         skipped=skipped,
-        several=sum("faces" in one for one in done),
+        several=sum("faces" in line for line in done),
         unlabelled=int((~source.has_label[good]).sum()),
         unmatched=len(source.unmatched),
         no_target=source.no_target | dropped,
@@ -208,9 +215,9 @@ def _finish(
 class _Work:
     """The folder of an unfinished import: what is done, on the disk and in mind."""
 
-    def __init__(self, folder: Path, about: dict, done: list[dict]) -> None:
+    def __init__(self, folder: Path, about: dict, done: list[Line]) -> None:
         self.folder, self._about, self.done = folder, about, done
-        self.rows = sum("row" in one for one in done)
+        self.rows = sum("row" in line for line in done)
         self.resumed = len(done)
 
     @classmethod
@@ -234,7 +241,7 @@ class _Work:
         keep = len(lines) if len(lines) == len(names) else len(lines) // GROUP * GROUP
         width = 4 * int(np.prod(work.shape)) if work.shape else 0
         on_disk = work.codes.stat().st_size if work.codes.exists() else 0
-        while keep and sum("row" in one for one in lines[:keep]) * width > on_disk:
+        while keep and sum("row" in line for line in lines[:keep]) * width > on_disk:
             keep = (keep - 1) // GROUP * GROUP  # the disk lost codes whose lines it kept
         work = cls(folder, about, lines[:keep])
         for file, size in ((folder / "done.jsonl", ends[keep - 1] if keep else 0), (work.codes, work.rows * width)):
@@ -254,17 +261,17 @@ class _Work:
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """Of one w; None until the first is known."""
+        """Of a single w; None until the first is known."""
         return tuple(self._about["shape"]) if self._about["shape"] else None
 
-    def add(self, w: np.ndarray, lines: list[dict]) -> None:
+    def add(self, w: np.ndarray, lines: list[Line]) -> None:
         """Put a group on the disk: first its codes, then the lines that vouch for them."""
         if len(w) and self.shape is None:
             self._about["shape"] = list(w.shape[1:])
             write_json(self.folder / "about.json", self._about)
         for file, content in (
             (self.codes, w.tobytes()),
-            (self.folder / "done.jsonl", "".join(json.dumps(one) + "\n" for one in lines).encode()),
+            (self.folder / "done.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode()),
         ):
             with file.open("ab") as stream:
                 stream.write(content)
@@ -278,18 +285,18 @@ class _Work:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _whole_lines(file: Path) -> tuple[list[dict], list[int]]:
+def _whole_lines(file: Path) -> tuple[list[Line], list[int]]:
     """(the lines that were written whole, the byte after each)."""
     lines, ends, end = [], [], 0
     for line in file.read_bytes().splitlines(keepends=True):
         end += len(line)
         try:
-            one = json.loads(line)
+            content = json.loads(line)
         except ValueError:
             break
-        if not line.endswith(b"\n") or not isinstance(one, dict):
+        if not line.endswith(b"\n") or not isinstance(content, dict):
             break
-        lines.append(one)
+        lines.append(content)
         ends.append(end)
     return lines, ends
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,17 +46,19 @@ def import_codes(
 
     labels: CSV, CelebA's text file, or .npy / .pt of shape (N,) or (N, K) with label_names. Standardised codes are
     recognised and undone, with the mean and std of the file `scaler`, or with the backbone's as an approximation.
+    Raises Img2TabError where a file does not hold what it should, the name will not do or is taken, or the table cannot
+    be written.
     """
     report, stopped = progress or silent, stopped or never
     place = home() / "tables" / checked_name(name)
     codes = code_files.open_codes(file, total=backbone.layout.total, backbone=backbone.name)
-    found = _labels_by_row(labels, label_names, count=codes.count, codes=file)
+    by_row = _labels_by_row(labels, label_names, count=codes.count, codes=file)
     scale = None if scaler is None else code_files.read_scaler(scaler, backbone.layout.total)
     stat = file.stat()
     mark = digest(
         f"psi {file.name} {stat.st_size} {stat.st_mtime_ns}".encode(),
         generator_mark(backbone),
-        content_mark(found.columns, None),
+        content_mark(by_row.columns, None),
         b"" if scale is None else scale.mean.tobytes() + scale.std.tobytes(),
     )
     try:
@@ -63,7 +66,7 @@ def import_codes(
             if not anew and (there := already_there(place, mark)):
                 return there
             return _write_codes(
-                codes, found, backbone, scale, file=file, place=place, mark=mark, report=report, stopped=stopped
+                codes, by_row, backbone, scale, file=file, place=place, mark=mark, report=report, stopped=stopped
             )
     except OSError as error:
         raise Img2TabError(
@@ -74,7 +77,7 @@ def import_codes(
 
 def _write_codes(
     codes: code_files.Codes,
-    found: label_files.Labels,
+    labels: label_files.Labels,
     backbone: Backbone,
     scale: ChannelStats | None,
     *,
@@ -96,7 +99,7 @@ def _write_codes(
         rows = slice(start, min(start + at_once, codes.count))
         psi = code_files.undone(codes.rows(rows), scale)
         finite[rows] = np.isfinite(psi).all(axis=1)
-        hashed.update(np.ascontiguousarray(psi))
+        hashed.update(np.ascontiguousarray(psi).data)
         report(0.3 * rows.stop / codes.count, f"Reading {pace.at(rows.stop)}")
         _go_on(stopped)
     good = np.flatnonzero(finite)
@@ -107,9 +110,9 @@ def _write_codes(
             f"A table must have at least {store.LEAST_FACES} faces, got {len(good)} whole style codes in {file.name} "
             f"({len(skipped)} with values that are not finite numbers). Export more."
         )
-    columns = found.at(good)
-    columns.insert(0, label_files.PHOTO, [_row_name(found, i) for i in good])
-    split, targets, dropped = divided(columns, found.targets, None)
+    columns = labels.at(good)
+    columns.insert(0, label_files.PHOTO, [_row_name(labels, i) for i in good.tolist()])
+    split, targets, dropped = divided(columns, labels.targets, None)
 
     def blocks(rows: slice) -> np.ndarray:
         _go_on(stopped)
@@ -123,7 +126,7 @@ def _write_codes(
         mark=mark,
         photos=codes.count,
         skipped=skipped,
-        no_target=found.no_target | dropped,
+        no_target=labels.no_target | dropped,
         note=note,
     )
     table = store.write_table(
@@ -144,37 +147,36 @@ def _write_codes(
 
 
 def _labels_by_row(file: Path, names: Sequence[str], *, count: int, codes: Path) -> label_files.Labels:
-    """Labels whose rows are those of the codes."""
+    """Labels whose rows are those of the codes, `count` of them."""
     if file.suffix in (".npy", ".pt", ".pth"):
         content = code_files.opened(file)
-        columns = [
-            one if isinstance(one, np.ndarray) or not hasattr(one, "detach") else code_files.plain(one, file)
-            for one in (content.values() if isinstance(content, dict) else [content])
-        ]
+        stored: list[Any] = list(content.values()) if isinstance(content, dict) else [content]
+        columns = [code_files.plain(part, file) if hasattr(part, "detach") else part for part in stored]
+        arrays = [column for column in columns if isinstance(column, np.ndarray)]
         if (
             not columns
-            or len({tuple(getattr(one, "shape", "?")) for one in columns}) > 1
-            or not all(hasattr(one, "shape") and (len(one.shape) == 1 or len(columns) == 1) for one in columns)
+            or len(arrays) < len(columns)
+            or len({array.shape for array in arrays}) > 1
+            or (len(arrays) > 1 and arrays[0].ndim != 1)
         ):
             raise Img2TabError(
                 f"{file.name} must hold one array of labels (N,) or (N, K), got something else. Save it so."
             )
         names = names or ([str(key) for key in content] if isinstance(content, dict) and len(columns) > 1 else ())
-        arrays = [one if isinstance(one, np.ndarray) else one.numpy() for one in columns]
         array = np.asarray(arrays[0]) if len(arrays) == 1 else np.stack(arrays, axis=1)
         array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-        found = label_files.labels_of(array, names, file=file.name)
+        labels = label_files.labels_of(array, names, file=file.name)
     else:
-        found = label_files.read_labels(file, names_photos=False)
-    if len(found.columns) != count:
+        labels = label_files.read_labels(file, names_photos=False)
+    if len(labels.columns) != count:
         raise Img2TabError(
-            f"{file.name} must have one row per style code, {count:,} as in {codes.name}, got {len(found.columns):,}."
+            f"{file.name} must have one row per style code, {count:,} as in {codes.name}, got {len(labels.columns):,}."
         )
-    return found
+    return labels
 
 
-def _row_name(found: label_files.Labels, row: int) -> str:
-    return found.names[row] if found.names else f"row {row}"
+def _row_name(labels: label_files.Labels, row: int) -> str:
+    return labels.names[row] if labels.names else f"row {row}"
 
 
 def _go_on(stopped: Callable[[], bool]) -> None:

@@ -24,16 +24,29 @@ BLOCK_BYTES = 128 << 20  # style codes in memory at once
 
 
 class Backbone(Protocol):
-    """What an import asks of one: faces uint8 (n, S, S, 3) -> w float32 (n, 512) or (n, L, 512) -> psi (n, D)."""
+    """What an import needs of a backbone."""
 
-    name: str
-    key: str  # changes with its weights
-    layout: StyleLayout
-    stats: ChannelStats
+    @property
+    def name(self) -> str: ...
 
-    def invert(self, faces: np.ndarray) -> np.ndarray: ...
+    @property
+    def key(self) -> str:
+        """Changes with its weights, those of its encoder too."""
+        ...
 
-    def styles(self, w: np.ndarray) -> np.ndarray: ...
+    @property
+    def layout(self) -> StyleLayout: ...
+
+    @property
+    def stats(self) -> ChannelStats: ...
+
+    def invert(self, faces: np.ndarray) -> np.ndarray:
+        """Aligned faces uint8 (n, S, S, 3) RGB -> w float32 (n, 512) or (n, L, 512)."""
+        ...
+
+    def styles(self, w: np.ndarray) -> np.ndarray:
+        """What `invert` gave -> style codes float32 (n, D)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,7 @@ class Imported:
 
 
 def checked_name(name: str) -> str:
-    """A name a table may have."""
+    """The name, where a table may have it. Raises Img2TabError where not."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name) or name == "default":
         raise Img2TabError(
             "A table's name must be one word of at most 60 letters, digits, dots, dashes and underscores, and not "
@@ -83,23 +96,27 @@ def divided(
     """(split int8 (N,), usable targets, why not the others); where there is no split, one that keeps most of them.
 
     Of few faces a random part may have nobody of a class: of SEEDS seeds the first that keeps most targets is taken.
+    Raises Img2TabError where no target is usable.
     """
-    best: tuple = (None, (), {})
-    for one in (store.split_of(len(labels), seed=seed) for seed in range(SEEDS)) if split is None else [split]:
-        kept, dropped = store.usable_targets(labels, targets, one)
-        if len(kept) > len(best[1]) or best[0] is None:
-            best = one, kept, dropped
+    seeds = range(SEEDS) if split is None else range(1)
+    splits = (store.split_of(len(labels), seed=seed) if split is None else split for seed in seeds)
+    chosen = next(splits)
+    kept, dropped = store.usable_targets(labels, targets, chosen)
+    for other in splits:
         if not dropped:
             break
-    if not best[1]:
-        first = "; ".join(f"{name}: {reason}" for name, reason in list(best[2].items())[:3])
+        more, fewer = store.usable_targets(labels, targets, other)
+        if len(more) > len(kept):
+            chosen, kept, dropped = other, more, fewer
+    if not kept:
+        first = "; ".join(f"{name}: {reason}" for name, reason in list(dropped.items())[:3])
         raise Img2TabError(f"No label has enough faces of both classes to train and test on ({first}). Add photos.")
-    return best
+    return chosen, kept, dropped
 
 
 @contextmanager
 def only_importer(name: str) -> Iterator[None]:
-    """Nobody else imports under this name."""
+    """A context in which nobody else imports under this name. Raises Img2TabError where somebody does."""
 
     def refuse() -> None:
         raise Img2TabError(f"Another process is importing {name!r}. Wait for it, or choose another --name.")
@@ -112,7 +129,10 @@ def only_importer(name: str) -> Iterator[None]:
 
 
 def already_there(place: Path, mark: str) -> Imported | None:
-    """The table, if it was made of the very same; a sentence if it was made of something else."""
+    """The table, where it was made of the very same; None where there is none.
+
+    Raises Img2TabError where it was made of something else, or is damaged.
+    """
     if not place.exists():
         return None
     about = store.about_of(place)
@@ -125,11 +145,12 @@ def already_there(place: Path, mark: str) -> Imported | None:
 
 
 def generator_mark(backbone: Backbone) -> bytes:
-    """Changes with the backbone's weights and its name."""
+    """Changes with the backbone's weights, its encoder's too, and its name."""
     return f"{backbone.name} {backbone.layout.sizes} {backbone.key}".encode()
 
 
 def content_mark(labels: pd.DataFrame, split: np.ndarray | None) -> bytes:
+    """Changes with the labels and the split."""
     return digest(labels.to_csv(index=False).encode(), b"" if split is None else split.tobytes()).encode()
 
 

@@ -13,12 +13,14 @@ How a column is read, by the distinct values in it (empty cells, NA, NaN, NULL, 
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,12 +63,13 @@ def read_labels(file: Path, *, names_photos: bool = True) -> Labels:
     """A CSV file (comma, semicolon or tab) with a header line, or CelebA's list_attr_celeba.txt.
 
     names_photos: the first column names the photos where none is called image, photo, file, filename, path or name;
-    otherwise only a column so called does.
+    otherwise only a column so called does. Raises Img2TabError where the file cannot be read, a photo has two rows, or
+    no column can be predicted.
     """
     raw = _read(file)
     called = {name.strip().lower(): name for name in reversed(raw.columns)}
-    found = [called[word] for word in PHOTO_COLUMNS if word in called]
-    column = found[0] if found else raw.columns[0] if names_photos else None
+    photos = [called[word] for word in PHOTO_COLUMNS if word in called]
+    column = photos[0] if photos else raw.columns[0] if names_photos else None
     names = None
     if column is not None:
         names = tuple(raw[column].str.strip().tolist())
@@ -81,7 +84,10 @@ def read_labels(file: Path, *, names_photos: bool = True) -> Labels:
 
 
 def labels_of(array: np.ndarray, names: Sequence[str], *, file: str) -> Labels:
-    """Labels of an array (N,) or (N, K) of numbers or truth values, columns called `names` or label_1, label_2, ..."""
+    """Labels of an array (N,) or (N, K) of numbers or truth values, columns called `names` or label_1, label_2, ...
+
+    Raises Img2TabError where it holds something else, the names do not fit, or no column can be predicted.
+    """
     if array.dtype.kind not in "biuf" or array.ndim not in (1, 2):
         raise Img2TabError(
             f"Labels in {file} must be numbers of shape (N,) or (N, K), got {array.dtype} of shape {array.shape}. "
@@ -122,9 +128,9 @@ def rows_for(photos: Sequence[str], names: Sequence[str]) -> np.ndarray:
     return rows
 
 
-def _is_end(one: str, other: str) -> bool:
-    """Whether the shorter path is how the longer one ends: female/a.jpg is not male/a.jpg."""
-    parts = sorted((PurePath(path.replace("\\", "/")).parts for path in (one, other)), key=len)
+def _is_end(first: str, second: str) -> bool:
+    """Whether the longer path ends as the shorter: more/a.jpg ends as a.jpg; male/a.jpg and female/a.jpg do not."""
+    parts = sorted((PurePath(path.replace("\\", "/")).parts for path in (first, second)), key=len)
     return parts[1][len(parts[1]) - len(parts[0]) :] == parts[0]
 
 
@@ -176,7 +182,7 @@ def _celeba(file: Path, *, count: int) -> pd.DataFrame:
     return raw
 
 
-def _parsed(file: Path, **options) -> pd.DataFrame:
+def _parsed(file: Path, **options: Any) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more cells than the header
@@ -205,14 +211,14 @@ def _labels(names: tuple[str, ...] | None, columns: dict[str, pd.Series], file: 
     targets: list[Target] = []
     no_target: dict[str, str] = {}
     for name, cells in columns.items():
-        found, values, reason = _column(str(name), cells, file)
-        for target, column in zip(found, values[: len(found)], strict=True):
+        made_of_it, values, reason = _column(str(name), cells, file)
+        for target, column in zip(made_of_it, values[: len(made_of_it)], strict=True):
             own = _free(target.name, made)
             made[own] = column
             targets.append(Target(own, target.title, target.classes, target.how))
         if reason:
             no_target[str(name)] = reason
-            made[_free(slug(str(name)), made)] = values[0] if not found and values else _text(cells)
+            made[_free(slug(str(name)), made)] = values[0] if not made_of_it and values else _text(cells)
     if not targets:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(no_target.items())[:5])
         raise Img2TabError(
@@ -262,9 +268,9 @@ def _of_numbers(name: str, numbers: np.ndarray, file: str) -> tuple[list[Target]
         negative = 0 if 0 not in values else -1  # -1/1, or -1 as the mark of unknown beside 0/1
         truth = np.where(known, numbers, -1)
         truth = np.where(known & (truth == -1), negative, truth).astype(np.int8)  # (N,)
-        said = "-1 is the first class and 1 the second" if 0 not in values else "0 and 1"
-        said += ", -1 is unknown" if {-1.0, 0.0} <= set(values) else ""
-        return _binary(name, truth, file, said, floats=numbers)
+        meaning = "-1 is the first class and 1 the second" if 0 not in values else "0 and 1"
+        meaning += ", -1 is unknown" if {-1.0, 0.0} <= set(values) else ""
+        return _binary(name, truth, file, meaning, floats=numbers)
     if len(values) == 2:
         low, high = (_class(name, f"{value:g}") for value in values)
         how = f"As labelled in {file}, column {name}; the smaller number is the first class."
@@ -275,12 +281,12 @@ def _of_numbers(name: str, numbers: np.ndarray, file: str) -> tuple[list[Target]
 
 
 def _binary(
-    name: str, truth: np.ndarray, file: str, said: str, floats: np.ndarray | None = None
+    name: str, truth: np.ndarray, file: str, meaning: str, floats: np.ndarray | None = None
 ) -> tuple[list[Target], list[np.ndarray], str]:
     if not (truth == 0).any() or not (truth == 1).any():
         return [], [] if floats is None else [floats], "it has fewer than two values"
     classes = (f"not {_words(name)}", _words(name))
-    return [Target(slug(name), _title(name), classes, f"As labelled in {file}, column {name}; {said}.")], [truth], ""
+    return [Target(slug(name), _title(name), classes, f"As labelled in {file}, column {name}; {meaning}.")], [truth], ""
 
 
 def _numbers(cells: pd.Series) -> np.ndarray | None:
@@ -289,14 +295,17 @@ def _numbers(cells: pd.Series) -> np.ndarray | None:
         values = cells.to_numpy(np.float64)
     else:
         codes, distinct = pd.factorize(cells.str.strip().str.casefold())
-        parsed = [np.nan if value in UNKNOWN else _number(value) for value in distinct]
-        if None in parsed or all(np.isnan(one) for one in parsed):
+        numbers = [number for value in distinct if (number := _number(value)) is not None]
+        if len(numbers) < len(distinct) or np.isnan(numbers).all():
             return None
-        values = np.array(parsed, np.float64)[codes]  # (N,)
+        values = np.array(numbers, np.float64)[codes]  # (N,)
     return np.where(np.isfinite(values), values, np.nan)
 
 
 def _number(text: str) -> float | None:
+    """NaN where it says that it is unknown, None where it is no number."""
+    if text in UNKNOWN:
+        return math.nan
     try:
         return float(text)
     except ValueError:

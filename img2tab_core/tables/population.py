@@ -55,7 +55,8 @@ def build_default_table(
     """Compute the style codes of the bundled population from its w and write the default table.
 
     open_default: opens the default backbone, which takes seconds and only a build needs. One process builds at a
-    time; whoever waited for another one takes what that one built. anew: build also where the table is current.
+    time; whoever waited for another one takes what that one built. anew: build also where the table is current. Raises
+    Img2TabError where the population or the weights are missing, or the table cannot be written.
     """
     folder, key = home() / "tables" / "default", _key()
     with _one_builder(folder.parent, progress):

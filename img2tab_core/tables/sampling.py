@@ -14,7 +14,10 @@ CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))  # (class of the target, group)
 def known_rows(
     table: StyleTable, target: str, sensitive: str, rows: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows whose two labels are known, their classes and their groups, every cell filled; int64 (n,) each."""
+    """Rows whose two labels are known, their classes and their groups, 0 and 1; int64 (n,) each.
+
+    rows: row numbers, None for all training faces. Raises Img2TabError where a class has no face in a group.
+    """
     if target == sensitive:
         raise Img2TabError(f"The target and the sensitive attribute must differ, got {target!r} twice.")
     rows, labels = labelled_rows(table, target, rows)
@@ -27,7 +30,10 @@ def known_rows(
 
 
 def labelled_rows(table: StyleTable, name: str, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers whose label is known, and the labels; None for all training faces; int64 (n,)."""
+    """Row numbers whose label is known, and the labels, 0 and 1; int64 (n,) each.
+
+    rows: row numbers, None for all training faces. Raises Img2TabError where they are none, or of one class only.
+    """
     store.target_of(table, name)
     rows = table.rows("train") if rows is None else np.asarray(rows)
     if (
@@ -44,7 +50,7 @@ def labelled_rows(table: StyleTable, name: str, rows: np.ndarray | None) -> tupl
 
 
 def sampled(rows: np.ndarray, count: int, *, seed: int, beside: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
-    """At most so many rows, ascending positions, and what lies beside them."""
+    """At most so many of the rows (n,), in their order, and of what lies beside them (n,)."""
     at = np.arange(len(rows))
     if len(rows) > count:
         at = np.sort(np.random.default_rng(seed).choice(len(rows), count, replace=False))
@@ -65,7 +71,8 @@ def biased_rows(
 
     labels, sensitive: (N,) of 0, 1 and -1 (unknown, left out), of the whole table; rows: the row numbers to take from,
     without replacement. Half the faces taken are of class 1 and half of group 1. group: the one that class 1 goes with,
-    None for the one in which it is more common. count: about so many faces, None for as many as there can be.
+    None for the one in which it is more common. count: about so many faces, None for as many as there can be. Raises
+    Img2TabError where share is out of its range, or there are too few faces of a class in a group.
     """
     if not 0.5 <= share < 1:
         raise Img2TabError(f"share must be at least 0.5 and below 1, got {share}.")
@@ -83,7 +90,7 @@ def biased_rows(
 def balanced_rows(
     labels: np.ndarray, sensitive: np.ndarray, rows: np.ndarray, *, count: int | None = None, seed: int = 0
 ) -> np.ndarray:
-    """Rows with as many faces of each class in each group, ascending; arguments as for `biased_rows`."""
+    """Rows with as many faces of each class in each group, ascending; arguments and errors as for `biased_rows`."""
     cells = _cells(labels, sensitive, rows)
     each = min(map(len, cells.values())) if count is None else count // 4
     return _sample(cells, dict.fromkeys(CELLS, each), seed)

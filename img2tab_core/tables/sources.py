@@ -43,7 +43,10 @@ class Source:
 
 
 def folder_source(folder: Path, labels_file: Path, *, align: Align, how: str = "aligned") -> Source:
-    """The photos of a folder and the folders in it, with a CSV file of labels. how: names `align`, part of the mark."""
+    """The photos of a folder and the folders in it, with a CSV file of labels. how: names `align`, part of the mark.
+
+    Raises Img2TabError where there is no photo, or the labels cannot be read or name none of the photos.
+    """
     _check_folder(folder)
     files = sorted(
         file.relative_to(folder).as_posix()
@@ -56,7 +59,10 @@ def folder_source(folder: Path, labels_file: Path, *, align: Align, how: str = "
 
 
 def celeba_source(folder: Path, *, align: Align, how: str = "aligned") -> Source:
-    """CelebA: img_align_celeba, list_attr_celeba and list_eval_partition (.txt, or .csv) in one folder."""
+    """CelebA: img_align_celeba, list_attr_celeba and list_eval_partition (.txt, or .csv) in one folder.
+
+    Raises Img2TabError where one of them is missing or damaged.
+    """
     _check_folder(folder)
     pictures = next(
         (
@@ -91,7 +97,7 @@ def celeba_source(folder: Path, *, align: Align, how: str = "aligned") -> Source
 def population_source(folder: Path, draw: Callable[[np.ndarray], np.ndarray]) -> Source:
     """The faces of a population (w.npy, labels.parquet, population.json), drawn anew.
 
-    draw: w float32 (512,) -> uint8 (256, 256, 3).
+    draw: w float32 (512,) -> uint8 (256, 256, 3). Raises Img2TabError where the population is damaged.
     """
     try:
         w = np.load(folder / "w.npy", mmap_mode="r")  # (N, 512)
@@ -130,12 +136,13 @@ def limited(source: Source, count: int | None) -> Source:
 
 
 def _photos(kind: str, folder: Path, files: list[str], labels_file: Path, *, align: Align, how: str) -> Source:
-    found = label_files.read_labels(labels_file)
-    rows = label_files.rows_for(files, found.names)
+    labels = label_files.read_labels(labels_file)
+    names = labels.names or ()  # a file that names photos
+    rows = label_files.rows_for(files, names)
     if (rows < 0).all():
         raise Img2TabError(
             f"{labels_file.name} must name the photos of {folder} in a column called "
-            f"{', '.join(label_files.PHOTO_COLUMNS[:6])}, or in its first column, got {found.names[0]!r} and no name "
+            f"{', '.join(label_files.PHOTO_COLUMNS[:6])}, or in its first column, got {names[0]!r} and no name "
             f"that fits ({files[0]!r} is there). Mend that column."
         )
     used = set(rows.tolist())
@@ -149,12 +156,12 @@ def _photos(kind: str, folder: Path, files: list[str], labels_file: Path, *, ali
         origin=str(folder),
         names=tuple(files),
         load=load,
-        labels=found.at(rows),
-        targets=found.targets,
+        labels=labels.at(rows),
+        targets=labels.targets,
         mark=digest(how.encode(), sizes.encode("utf-8", "surrogateescape")),
         has_label=rows >= 0,
-        unmatched=tuple(name for i, name in enumerate(found.names) if i not in used),
-        no_target=found.no_target,
+        unmatched=tuple(name for i, name in enumerate(names) if i not in used),
+        no_target=labels.no_target,
     )
 
 

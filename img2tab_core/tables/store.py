@@ -29,7 +29,7 @@ LEAST_OF_A_CLASS = 2  # training and test rows of each class that a target needs
 
 
 def split_of(count: int, *, seed: int) -> np.ndarray:
-    """0 train, 1 validation, 2 test; int8 (count,), the same for the same seed."""
+    """0 train, 1 validation, 2 test, in the shares SHARES; int8 (count,), the same for the same seed."""
     bounds = np.floor(np.cumsum(SHARES) * count + 0.5).astype(int)
     split = np.searchsorted(bounds, np.arange(count), side="right").clip(max=2).astype(np.int8)
     return np.random.default_rng(seed).permutation(split)
@@ -46,7 +46,7 @@ def usable_targets(
     for target in targets:
         values = labels[target.name].to_numpy()
         counts = {(part, c): int(((split == part) & (values == c)).sum()) for part in (0, 2) for c in (0, 1)}
-        part, c = min(counts, key=counts.get)
+        part, c = min(counts, key=lambda place: counts[place])
         if counts[part, c] >= LEAST_OF_A_CLASS:
             kept.append(target)
             continue
@@ -77,7 +77,8 @@ def write_table(
 
     blocks: slice of rows -> style codes float32 (rows, D); split: int8 (N,), 0 train, 1 validation, 2 test, instead of
     the seeded one; about: further facts, kept as JSON, see `about_of`. Nothing is visible under `folder` until all of
-    it is written; a table that stood there is replaced at the end, and stays as it was if anything fails.
+    it is written; a table that stood there is replaced at the end, and stays as it was if anything fails. Raises
+    Img2TabError where it cannot be written, and whatever `blocks` raises.
     """
     count, workshop = len(labels), None
     try:
@@ -151,7 +152,10 @@ def _sweep(folder: Path) -> None:
 
 
 def open_table(folder: Path) -> StyleTable:
-    """Open what `write_table` wrote; style codes stay on disk until they are read."""
+    """Open what `write_table` wrote; style codes stay on disk until they are read.
+
+    Raises Img2TabError where there is no table, or it is damaged.
+    """
     if not (folder / TABLE_FILE).is_file():
         raise Img2TabError(
             f"There is no table named {folder.name!r}. Run `img2tab tables build default`, or choose one of "
@@ -186,10 +190,10 @@ def open_table(folder: Path) -> StyleTable:
 def about_of(folder: Path) -> dict:
     """The further facts that `write_table` was given; {} where there is no table or it knows none."""
     try:
-        found = json.loads((folder / TABLE_FILE).read_text()).get("about")
+        about = json.loads((folder / TABLE_FILE).read_text()).get("about")
     except (OSError, ValueError, AttributeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return about if isinstance(about, dict) else {}
 
 
 def let_go(psi: np.ndarray) -> None:
@@ -197,7 +201,7 @@ def let_go(psi: np.ndarray) -> None:
 
     What was read of a map counts as this process's memory until then: 540 MB for the whole default table.
     """
-    base = psi
+    base: object = psi
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, mmap.mmap) and not psi.flags.writeable:
@@ -205,7 +209,7 @@ def let_go(psi: np.ndarray) -> None:
 
 
 def target_of(table: StyleTable, name: str) -> Target:
-    """The target called `name`, or a sentence that lists what there is."""
+    """The target called `name`. Raises Img2TabError, with the names there are, where the table has none."""
     for target in table.targets:
         if target.name == name:
             return target
@@ -214,7 +218,10 @@ def target_of(table: StyleTable, name: str) -> Target:
 
 
 def labelled(table: StyleTable, target: str, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """(row numbers int64, labels int8 0/1) of the rows of a split whose label is known."""
+    """(row numbers int64 (n,), ascending, labels int8 (n,) of 0 and 1) of the rows of a split whose label is known.
+
+    part: "train", "validation" or "test". Raises Img2TabError where the table has no such target.
+    """
     target_of(table, target)
     rows = table.rows(part)
     values = table.labels[target].to_numpy()[rows]
