@@ -14,8 +14,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 run: python
 	$(CLI) serve --ready
 
+# the files of tests shared out among two processes of one thread each, which is what two cores do best; about 4 GB each
+JOBS ?= 2
 test: ready
-	$(PY) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -p no:benchmark $(ARGS)
 
 # measured on two quiet cores: about a minute together
 FAST := audit_charts bench_table charts classifiers comparison contenders distances doctor fairness files \
