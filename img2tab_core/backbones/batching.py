@@ -38,7 +38,7 @@ class Batches(Generic[A, B]):
     def do(self, kind: Hashable, things: Sequence[A]) -> list[B]:
         """The answers for these things, in order; waits for them."""
         parts = [things[start : start + self._most] for start in range(0, len(things), self._most)]
-        requests = [_Request(kind, part, Future()) for part in parts]
+        requests: list[_Request] = [_Request(kind, part, Future()) for part in parts]
         with self._changed:
             self._line += requests
             if self._thread is None:

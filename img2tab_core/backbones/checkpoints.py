@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,8 @@ TITLES = {
     MOCO: "a MoCo v2 ResNet-50 (state_dict with module.encoder_q.*)",
 }
 COUNTER = "num_batches_tracked"  # files older than PyTorch 0.4.1 lack it; unused
+
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +104,7 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
-def _filled(make: Callable[[], nn.Module], state: dict[str, Tensor]) -> nn.Module:
+def _filled(make: Callable[[], N], state: dict[str, Tensor]) -> N:
     """The network with these very tensors: nothing is initialised first, nothing copied, so memory is that of one."""
     with torch.device("meta"):
         network = make()

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from img2tab_core.base.once import Once
 
 if TYPE_CHECKING:
-    pass
+    from img2tab_core.networks.features import Features
+else:
+    Features = object  # only a name for readers: PyTorch is not imported for it
 
 FEATURE_BYTES = 160 << 20  # one face in the last layers of a StyleGAN2 at 1024 px; of all visitors together
 
 
-class FeatureCache(Once[object, "Features"]):
+class FeatureCache(Once[object, Features]):
     """Features of the faces that are being edited, everybody's: bounded in bytes, the longest unused go first.
 
     What is in it is only read.

@@ -32,9 +32,14 @@ Precision = Literal["exact", "close", "draft"]
 class Generator(Protocol):
     """What stands behind a backbone: styles from w+, pictures from styles; styles are an argument."""
 
-    layout: StyleLayout
-    close_from: dict[torch.dtype, int]
-    draft_from: dict[torch.dtype, int]
+    @property
+    def layout(self) -> StyleLayout: ...
+
+    @property
+    def close_from(self) -> dict[torch.dtype, int]: ...
+
+    @property
+    def draft_from(self) -> dict[torch.dtype, int]: ...
 
     def styles(self, w_plus: Tensor) -> Tensor: ...
 

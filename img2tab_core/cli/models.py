@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -80,7 +80,7 @@ def list_weights(as_json: Json = False) -> None:
     """Every model file: what it is for, where it comes from, its licence, whether it is here."""
     from img2tab_core import weights
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for w in weights.manifest():
         made = {} if w.sha256 else weights.record(w.name)  # of what is made here the record beside it knows
         archive = w.archive and {"package": w.package, "version": w.version, "sha256": w.archive.sha256}

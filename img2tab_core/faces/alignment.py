@@ -97,7 +97,7 @@ def align(photo: np.ndarray, landmarks: np.ndarray, *, size: int = 256) -> np.nd
     image = Image.fromarray(photo[low[1] : high[1], low[0] : high[0]])
     image = image.resize(work_size.tolist(), Image.Resampling.LANCZOS, reducing_gap=3.0)
     corners = (corners - low) * work_size / (high - low)
-    side, border = side * scale, border * scale
+    border = border * scale
 
     before = np.maximum(border - corners.min(0), 0)  # (2,) px missing at the left and the top
     after = np.maximum(border + corners.max(0) - work_size, 0)  # (2,) px missing at the right and the bottom

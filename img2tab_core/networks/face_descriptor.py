@@ -58,6 +58,8 @@ def _filled(x: Tensor, like: Tensor) -> Tensor:
 class FaceDescriptor(nn.Module):
     """Chips (B, 3, 150, 150) RGB in [-1, 1] -> descriptors (B, 128)."""
 
+    mean: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.stem = _conv(3, 32, 7, 2)

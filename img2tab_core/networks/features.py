@@ -42,6 +42,8 @@ class Layered(nn.Module):
     """A generator that takes its style layers one after the other, and so can stop before one and go on from there."""
 
     layout: StyleLayout
+    size: int  # of its largest picture, px
+    n_latent: int  # how many w it takes
     sizes: tuple[int, ...]  # of its pictures, px, largest first
     close_from: ClassVar[dict[torch.dtype, int]] = {}  # `Low.layer` for pictures within 2 of 255 levels
     draft_from: ClassVar[dict[torch.dtype, int]] = {}  # up to 256 px within 8, half a level on average

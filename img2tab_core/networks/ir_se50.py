@@ -32,10 +32,11 @@ class Unit(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
-        if c_in == c_out:
-            self.shortcut_layer = nn.MaxPool2d(1, stride)
-        else:
-            self.shortcut_layer = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+        self.shortcut_layer = (
+            nn.MaxPool2d(1, stride)
+            if c_in == c_out
+            else nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+        )
         self.res_layer = nn.Sequential(
             nn.BatchNorm2d(c_in),
             nn.Conv2d(c_in, c_out, 3, 1, 1, bias=False),
@@ -67,12 +68,13 @@ def body() -> nn.Sequential:
 
 def pyramid(units: nn.Sequential, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What an encoder reads: (B, 128, S/4, S/4), (B, 256, S/8, S/8), (B, 512, S/16, S/16) for pictures of S px."""
-    found = []
+    maps = []
     for i, unit in enumerate(units):
         x = unit(x)
         if i in PYRAMID:
-            found.append(x)
-    return tuple(found)
+            maps.append(x)
+    fine, middle, coarse = maps
+    return fine, middle, coarse
 
 
 class IrSe50(nn.Module):

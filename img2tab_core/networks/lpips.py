@@ -26,6 +26,9 @@ TINY = 1e-20  # a place without any feature stays 0, gradient too
 class Lpips(nn.Module):
     """Two batches of pictures (B, 3, H, W), RGB in [-1, 1], H and W at least 31 -> distances (B,), 0 and above."""
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(

@@ -6,7 +6,7 @@ Image Synthesis" (arXiv 2104.04767), as shipped in OpenVINO form by the `random-
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -48,11 +48,11 @@ class SeparableConv(nn.Module):
 
     def forward(self, x: Tensor, scale: Tensor) -> Tensor:
         """x (B, c_in, H, W), scale (B, c_in), what its channels are multiplied by first -> (B, c_out, H, W)."""
-        noise = self.noise
+        noise: Tensor = self.noise
         if noise.shape[-1] != x.shape[-1]:  # a preview: the block runs below its size
             noise = F.avg_pool2d(noise, noise.shape[-1] // x.shape[-1])
         x = conv_of_scaled(x, scale, self.depthwise.weight, padding=1, groups=x.shape[1])
-        x = F.conv2d(x, self.pointwise.weight.to(x.dtype), self.pointwise.bias.to(x.dtype))
+        x = F.conv2d(x, self.pointwise.weight.to(x.dtype), cast(Tensor, self.pointwise.bias).to(x.dtype))
         return F.leaky_relu(x.add_(noise.to(x.dtype)), 0.2, inplace=True)
 
 
@@ -130,7 +130,7 @@ class MobileStyleGAN(Layered):
         if layer == self.layout.layers - 1:
             return (self._picture(x, scale, size, *read),)
         number, part = divmod(layer - 1, 3)
-        block = self.blocks[number]
+        block = cast(Block, self.blocks[number])
         if part > 0:
             return ((block.conv1, block.conv2)[part - 1](x, scale), *read)  # (B, C, side, side)
         scale = scale[:, getattr(self, f"bands_{number}")]
@@ -144,7 +144,8 @@ class MobileStyleGAN(Layered):
 
     def _picture(self, x: Tensor, scale: Tensor, size: int, *read: Tensor) -> Tensor:
         """x (B, 64, min(size, 512), same) and its scale -> (B, 3, size, size)."""
-        weight, bias = self.to_image.weight, self.to_image.bias  # (12, 64, 1, 1)
+        weight: Tensor = self.to_image.weight  # (12, 64, 1, 1)
+        bias = cast(Tensor, self.to_image.bias)  # (12,)
         if size == 1024:
             return inverse_haar(conv_of_scaled(x, scale, weight, bias))
         weight, bias = weight[:3] * 0.5, bias[:3] * 0.5
@@ -154,11 +155,15 @@ class MobileStyleGAN(Layered):
         taps = self._taps(size)[:, -67:, 0, 0]  # (TAPS, 64 features + 3 colours)
         weight = taps[:, :64] + taps[:, 64:] @ weight[:, :, 0, 0]  # (TAPS, 64): the colours are made of the features
         said = read[0] + conv_of_scaled(x, scale, weight[:, :, None, None], taps[:, 64:] @ bias)
-        return _gathered(said[:, :27]) + self.preview[str(size)].bias[:, None, None]
+        return _gathered(said[:, :27]) + cast(Tensor, self.head(size).bias)[:, None, None]
+
+    def head(self, size: int) -> nn.Conv2d:
+        """What reads a preview of this size, 128 or 256 px, from its features."""
+        return cast(nn.Conv2d, self.preview[str(size)])
 
     def _taps(self, size: int) -> Tensor:
         """A preview's head as a 1x1 convolution: for each colour what every pixel adds to the 9 around it."""
-        weight = self.preview[str(size)].weight.flip(2, 3)  # (3, C, 3, 3)
+        weight = self.head(size).weight.flip(2, 3)  # (3, C, 3, 3)
         return F.pad(weight.permute(0, 2, 3, 1).flatten(0, 2), (0, 0, 0, TAPS - 27))[:, :, None, None]
 
     def preview_features(self, styles: Tensor, *, size: int) -> Tensor:

@@ -57,8 +57,8 @@ class ResNet50Features(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(pictures)))  # (B, 64, 112, 112)
         x = F.max_pool2d(x, 3, 2, 1)
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)  # (B, 256, 56, 56) ... (B, 2048, 7, 7)
+        for number in range(1, len(STAGES) + 1):
+            x = self.get_submodule(f"layer{number}")(x)  # (B, 256, 56, 56) ... (B, 2048, 7, 7)
         return F.normalize(x.mean(dim=(2, 3)), dim=1)
 
 

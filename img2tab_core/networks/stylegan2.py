@@ -11,8 +11,7 @@ like any other. A style is what the affine map of a layer makes of w: it scales 
 from __future__ import annotations
 
 import math
-from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -76,6 +75,8 @@ class PixelNorm(nn.Module):
 class Blur(nn.Module):
     """What follows a doubling by a transposed convolution: (B, C, 2 H + 1, 2 W + 1) -> (B, C, 2 H, 2 W)."""
 
+    kernel: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("kernel", _kernel())
@@ -87,6 +88,8 @@ class Blur(nn.Module):
 
 class Upsample(nn.Module):
     """The picture so far, doubled and blurred: (B, 3, H, W) -> (B, 3, 2 H, 2 W)."""
+
+    kernel: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -183,7 +186,9 @@ class ToRgb(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, picture: Tensor | None = None) -> Tensor:
         own = self.conv(x, style, bias=self.bias.flatten()).to(self.bias.dtype)
-        return own if picture is None else own + self.upsample(picture)
+        if picture is None or self.upsample is None:
+            return own
+        return own + self.upsample(picture)
 
 
 class Constant(nn.Module):
@@ -218,7 +223,8 @@ class StyleGAN2(Layered):
         super().__init__()
         if size not in SIZES:
             raise ValueError(f"size must be a power of two from 32 to 1024, got {size}")
-        self.size = size
+        self.size, self.layout = size, layout_of(size)
+        self.sizes = tuple(side for side in SIZES if side <= size)
         self.n_latent = self.latents(size)
         self.style = nn.Sequential(PixelNorm(), *(Mapped(W_DIM, W_DIM, rate=MAPPING_RATE) for _ in range(8)))
         self.input = Constant()
@@ -236,19 +242,10 @@ class StyleGAN2(Layered):
         """How many w a picture of this size has; 18 at 1024 px."""
         return 2 * int(math.log2(size)) - 2
 
-    @cached_property
-    def layout(self) -> StyleLayout:
-        return layout_of(self.size)
-
     def shows_from(self, layer: int) -> int:
         """The smallest of `sizes` in which an edit of this style layer shows, px."""
         side = 4 if layer < 2 else 8 << ((layer - 2) // 3)
         return max(SIZES[-1], side)
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """What `synthesis` draws, px, largest first."""
-        return tuple(side for side in SIZES if side <= self.size)
 
     def mapping(self, z: Tensor) -> Tensor:
         """z (B, 512) standard normal -> w (B, 512)."""
@@ -262,8 +259,9 @@ class StyleGAN2(Layered):
         if w_plus.ndim == 2:
             w_plus = w_plus[:, None].expand(-1, self.n_latent, -1)
         parts = [self.conv1.conv.modulation(w_plus[:, 0]), self.to_rgb1.conv.modulation(w_plus[:, 1])]
-        for i, to_rgb in enumerate(self.to_rgbs):
-            layers = (self.convs[2 * i], self.convs[2 * i + 1], to_rgb)
+        convs, to_rgbs = cast("list[StyledConv]", list(self.convs)), cast("list[ToRgb]", list(self.to_rgbs))
+        for i, to_rgb in enumerate(to_rgbs):
+            layers = (convs[2 * i], convs[2 * i + 1], to_rgb)
             parts += [layer.conv.modulation(w_plus[:, 2 * i + 1 + k]) for k, layer in enumerate(layers)]
         return torch.cat(parts, dim=1)
 

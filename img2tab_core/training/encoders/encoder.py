@@ -19,6 +19,7 @@ from img2tab_core.backbones.rendering import to_pixels
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.networks.face_encoder import IDENTITY, EncoderConfig, FaceEncoder, to_input
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
+from img2tab_core.networks.ops import channels_last
 from img2tab_core.training.encoders.augment import augment
 from img2tab_core.training.encoders.pairs import count_rendered
 from img2tab_core.training.encoders.surrogate import (
@@ -106,15 +107,17 @@ def train_encoder(
     out.mkdir(parents=True, exist_ok=True)
     all_w = np.concatenate([one[: count_rendered(folder)] for one, folder in zip(w, pairs, strict=True)])
     surrogate = _surrogate(pairs, w, out, describer, device, recipe.seed, say) if describer is not None else None
-    photos = _Photos(real, describer, surrogate, generator, size) if real is not None else None
+    photos = None
+    if real is not None and describer is not None and surrogate is not None:
+        photos = _Photos(real, describer, surrogate, generator, size)
 
     torch.manual_seed(recipe.seed)  # here: a surrogate of before draws no numbers
     model = FaceEncoder(recipe.encoder)
-    if recipe.encoder.identity:
+    if recipe.encoder.identity and describer is not None:
         model.identity.load_state_dict(describer.descriptor.state_dict())
     if start is not None:
         _take_over(model, start)
-    model.to(device, memory_format=torch.channels_last)
+    channels_last(model.to(device))
     model.mean_w.copy_(torch.from_numpy(all_w.mean(axis=0)))
     variance = float(all_w.var(axis=0).mean())
     whiten = torch.from_numpy(_whitening(all_w)).to(device)
@@ -157,7 +160,7 @@ def train_encoder(
         chosen = index[torch.randint(len(index), (recipe.batch - reals,), generator=source).numpy()]
         target = torch.from_numpy(np.stack([w[k][i] for k, i in chosen])).to(device)
         x = to_input(torch.from_numpy(np.stack([faces[k][i] for k, i in chosen])), size)
-        if reals:
+        if photos is not None and reals:
             rows = torch.randint(len(photos.faces), (reals,), generator=source)
             x = torch.cat([x, photos.faces[rows]])
         if torch.rand(1, generator=source).item() > recipe.clean_share:
@@ -170,7 +173,7 @@ def train_encoder(
         loss = (drawn - target).square().mean() / variance
         if surrogate is not None:
             loss = loss + (weights * surrogate.differences(surrogate(drawn), surrogate(target))).sum()
-        if reals:
+        if photos is not None and surrogate is not None and reals:
             differences = surrogate.differences(surrogate(real_guess), photos.shown(rows.to(device)))
             far = ((real_guess - model.mean_w) @ whiten).square().mean(1)  # 1 for a usual w
             loss = loss + recipe.real_share * ((weights * differences).sum() + recipe.far * (far - 1).relu().mean())

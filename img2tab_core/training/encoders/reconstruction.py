@@ -6,7 +6,9 @@ encoder for StyleGAN image manipulation" (e4e, arXiv 2102.02766); the weights be
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -82,21 +84,26 @@ class ReconstructionLoss(nn.Module):
         """Pictures (B, 3, S, S) and (B, 3, T, T), RGB in [-1, 1]; compared at the smaller side, at most 256 px."""
         side = min(drawn.shape[-1], faces.shape[-1], SIDE)
         drawn, faces = _sized(drawn, side), _sized(faces, side).detach()
-        measures = {"l2": F.mse_loss, "lpips": self._lpips, "identity": self._identity, "moco": self._moco}
+        measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "l2": F.mse_loss,
+            "lpips": self._lpips,
+            "identity": self._identity,
+            "moco": self._moco,
+        }
         parts = {name: measures[name](drawn, faces) for name in PARTS if getattr(self.weights, name) > 0}
         total = sum((getattr(self.weights, name) * value for name, value in parts.items()), drawn.new_zeros(()))
         return Losses(parts, total)
 
     def _lpips(self, drawn: Tensor, faces: Tensor) -> Tensor:
         side = max(drawn.shape[-1], SMALLEST_LPIPS)
-        return self.lpips(_sized(drawn, side), _sized(faces, side)).mean()
+        return cast(Lpips, self.lpips)(_sized(drawn, side), _sized(faces, side)).mean()
 
     def _identity(self, drawn: Tensor, faces: Tensor) -> Tensor:
-        return _unlike(self.identity, face_crop(drawn), face_crop(faces))
+        return _unlike(cast(IrSe50, self.identity), face_crop(drawn), face_crop(faces))
 
     def _moco(self, drawn: Tensor, faces: Tensor) -> Tensor:
         # in [-1, 1], as pSp and e4e show them to it, without the mean and spread of ImageNet
-        return _unlike(self.moco, _sized(drawn, MOCO_SIDE), _sized(faces, MOCO_SIDE))
+        return _unlike(cast(ResNet50Features, self.moco), _sized(drawn, MOCO_SIDE), _sized(faces, MOCO_SIDE))
 
 
 def face_crop(faces: Tensor) -> Tensor:

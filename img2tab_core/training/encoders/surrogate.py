@@ -36,6 +36,14 @@ class Shown:
 class Surrogate(nn.Module):
     """w (B, 512) -> `Shown`."""
 
+    mean_w: Tensor
+    scale_w: Tensor
+    picture_mean: Tensor
+    picture_basis: Tensor
+    mean_out: Tensor
+    scale_out: Tensor
+    spread: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean_w", torch.zeros(512))
@@ -108,7 +116,7 @@ def fit_surrogate(
         ]
     )
     model.scale_out.copy_(weights)
-    model.to(device, memory_format=torch.preserve_format)
+    model.to(device)
     x, y = x.to(device), y.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.02)
     steps = epochs * ((len(x) - held) // batch)

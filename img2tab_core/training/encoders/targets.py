@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from img2tab_core.networks.face_descriptor import FaceDescriptor, chips_of
 from img2tab_core.networks.face_encoder import to_input
+from img2tab_core.networks.ops import channels_last
 from img2tab_core.training.encoders.pairs import count_rendered
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Describer:
     def __init__(self, descriptor: FaceDescriptor, landmark_file: Path) -> None:
         import dlib
 
-        self.descriptor = descriptor.to(memory_format=torch.channels_last)
+        self.descriptor = channels_last(descriptor)
         self._landmarks: dlib.shape_predictor = dlib.shape_predictor(str(landmark_file))
         self._box = dlib.rectangle(*(round(LOOKED_AT * share) for share in FACE_BOX))
 

@@ -218,8 +218,8 @@ def deltas(w_plus: Tensor) -> Tensor:
 def encoder_from_ir_se50(kind: str, n_styles: int, recogniser: IrSe50) -> nn.Module:
     """A fresh encoder of this kind whose body knows faces already; its heads are random (torch's own seed)."""
     encoder = new_encoder(kind, n_styles)
-    encoder.input_layer.load_state_dict(recogniser.input_layer.state_dict())
-    encoder.body.load_state_dict(recogniser.body.state_dict())
+    for part in ("input_layer", "body"):
+        encoder.get_submodule(part).load_state_dict(recogniser.get_submodule(part).state_dict())
     return encoder
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -168,7 +169,7 @@ def _power(symmetric: np.ndarray, exponent: float) -> np.ndarray:
     return (vectors * np.maximum(values, values.max() * 1e-6) ** exponent) @ vectors.T
 
 
-def _linear(w: np.ndarray, label: np.ndarray, **options) -> Answer:
+def _linear(w: np.ndarray, label: np.ndarray, **options: Any) -> Answer:
     """Style codes are an affine function of w, so this is also linear in style codes."""
     scaler = StandardScaler().fit(w)
     model = LogisticRegression(C=0.003, max_iter=500, **options).fit(scaler.transform(w), label)

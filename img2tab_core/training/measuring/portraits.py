@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -152,14 +153,15 @@ def label_network(faces: list[np.ndarray]) -> np.ndarray:
 
 def reconstructions(studio: Studio, psi: list[np.ndarray], progress: Progress | None = None) -> list[list[np.ndarray]]:
     """The picture of every style code, uint8 (256, 256, 3), folder by folder."""
-    total, found = sum(map(len, psi)), []
+    total = sum(map(len, psi))
+    found: list[list[np.ndarray]] = []
     for codes in psi:
         found.append([])
         for start in range(0, len(codes), 8):
             block = [StyleCode.of(values) for values in codes[start : start + 8]]
             found[-1].extend(rendering.draw(studio.backbone().generator, block, size=DRAWN_AT))
             if progress:
-                progress(sum(map(len, found)), total)
+                progress(sum(len(folder) for folder in found), total)
     return found
 
 
@@ -183,7 +185,7 @@ def _folder(
     table: StyleTable, portraits: Portraits, psi: np.ndarray, chance: np.ndarray, drawn: list[np.ndarray] | None
 ) -> dict:
     truth, third = portraits.truth, portraits.third
-    found = {
+    found: dict[str, Any] = {
         "folder": portraits.name,
         "photos": len(truth),
         "of": portraits.of,

@@ -58,7 +58,7 @@ def _opinions(rendered: Path, faces: np.ndarray, networks: LabelNetworks, start:
     """What faceres says of a block of faces, from its file if that is there."""
     file = rendered / f"opinions-v{OPINIONS_VERSION}-{start}-{start + len(faces)}.npz"
     if not file.exists():
-        faceres.save(networks.network.look(faces), file)
+        faceres.save(networks.network.look(list(faces)), file)
     return faceres.load(file)
 
 
@@ -101,12 +101,13 @@ def write_population(
     else the card must say: {"measured": [[label, against what, count, agreement], ...], "checked": [...], ...}.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    encoded, true_w = [], []
+    encoded: list[np.ndarray] = []
+    drawn_from: list[np.ndarray] = []
     for source, count in zip(rendered, counts, strict=True):
         faces = np.load(source / "faces.npy", mmap_mode="r")
         encoded += [backbone.invert(faces[start : min(start + 256, count)]) for start in range(0, count, 256)]
-        true_w.append(np.load(source / "w.npy")[:count])
-    w, true_w = np.concatenate(encoded), np.concatenate(true_w)
+        drawn_from.append(np.load(source / "w.npy")[:count])
+    w, true_w = np.concatenate(encoded), np.concatenate(drawn_from)
     r2 = float(1 - np.square(w - true_w).sum() / np.square(true_w - true_w.mean(axis=0)).sum())
     np.save(folder / "w.npy", w.astype(np.float16))
     labels.to_parquet(folder / "labels.parquet")

@@ -43,7 +43,7 @@ class FaceRes:
         return Opinions(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
     def _some(self, faces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        small = [np.asarray(Image.fromarray(face).resize((SIDE, SIDE), Image.BILINEAR)) for face in faces]
+        small = [np.asarray(Image.fromarray(face).resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for face in faces]
         x = torch.from_numpy(np.stack(small)).float()  # (n, 224, 224, 3), RGB, 0 to 255
         male, ages, features = self._graph(x, OUTPUTS)  # (n, 1), (n, 100), (n, 1024)
         age = ages @ torch.arange(100, dtype=torch.float32)  # the mean of its 100 chances

@@ -168,7 +168,14 @@ class Labeller:
         middle, half = (low + high) / 2, (high - low).max() * 0.55
         boxes = [(*(middle - half), *(middle + half)), FACE_BOX]
         picture = Image.fromarray(face)
-        crops = [np.asarray(picture.crop(tuple(map(int, box))).resize((SIDE, SIDE), Image.BILINEAR)) for box in boxes]
+        crops = [
+            np.asarray(
+                picture.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3]))).resize(
+                    (SIDE, SIDE), Image.Resampling.BILINEAR
+                )
+            )
+            for box in boxes
+        ]
         return expressions(self._expression_weights, np.stack(crops))
 
 

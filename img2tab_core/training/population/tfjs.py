@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +168,7 @@ def _max_pool(attributes: dict, inputs: list[Tensor]) -> Tensor:
     return F.max_pool2d(x, kernel, strides).permute(0, 2, 3, 1)
 
 
-def _reduced(function, attributes: dict, inputs: list[Tensor]) -> Tensor:
+def _reduced(function: Callable[..., Tensor], attributes: dict, inputs: list[Tensor]) -> Tensor:
     axes = tuple(inputs[1].reshape(-1).tolist())
     return function(inputs[0], dim=axes, keepdim=bool(attributes.get("keep_dims", {}).get("b")))
 
