@@ -23,10 +23,10 @@ class _Request(Generic[A, B]):
 class Batches(Generic[A, B]):
     """A line in which requests of the same kind are done together, `most` things at once.
 
-    Nobody waits for company: while nothing is being done a request begins at once, and what arrives while it is done
-    makes up the next batch. So the wait is that of the batches ahead, each of at most `most` things; a larger request
-    is split, and others go in between. work(kind, things) -> as many answers, called from one thread only; what it
-    raises, everybody in that batch gets.
+    No request is held back until others join it: while nothing is being done a request begins at once, and what
+    arrives while it is done makes up the next batch. So the wait is that of the batches ahead, each of at most `most`
+    things; a larger request is split, and others go in between. work(kind, things) -> as many answers, called from one
+    thread only; what it raises, everybody in that batch gets.
     """
 
     def __init__(self, work: Callable[[Hashable, list[A]], Sequence[B]], *, most: int) -> None:

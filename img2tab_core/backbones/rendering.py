@@ -105,7 +105,7 @@ def _drawn_on_card(how: _OnCard, codes: list[np.ndarray]) -> np.ndarray:
     return pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-_card = Batches(_drawn_on_card, most=ON_CARD)  # one line for all visitors, one stream
+_card: Batches[np.ndarray, np.ndarray] = Batches(_drawn_on_card, most=ON_CARD)  # one line for all visitors, one stream
 
 
 def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None, low: Low | None) -> Tensor:

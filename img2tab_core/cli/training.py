@@ -122,7 +122,11 @@ def train_encoder(
     from img2tab_core.backbones.backbone import NAME
 
     is_default = backbone in (None, NAME)
-    misplaced = {"--held-out": held_out, "--photos": photos or None, "--continue-shipped": continue_shipped or None}
+    misplaced: dict[str, object] = {
+        "--held-out": held_out,
+        "--photos": photos or None,
+        "--continue-shipped": continue_shipped or None,
+    }
     if is_default:
         misplaced = {
             "--l2": l2,
@@ -206,14 +210,14 @@ def _train_default(
 ) -> None:
     """The encoder of the default backbone; what is None of the options has its usual value."""
     from img2tab_core import weights
-    from img2tab_core.training.encoders.encoder import Recipe, read_curve, read_recipes, save_encoder
+    from img2tab_core.training.encoders.encoder import Progress, Recipe, read_curve, read_recipes, save_encoder
     from img2tab_core.training.encoders.encoder import train_encoder as fit
     from img2tab_core.training.encoders.targets import Describer
 
     recipe = Recipe(**_given(options))
-    curve = []
+    curve: list[Progress] = []
 
-    def report(line) -> None:
+    def report(line: Progress) -> None:
         curve.append(line)
         print(
             f"step {line.step}  {line.minutes:.1f} min  {line.pairs} pairs  loss {line.loss:.3f}  "
@@ -550,13 +554,14 @@ def write_model_card(
         raise Cancelled("Stopped; no card was written. Run the command again.")
     classifier = measure(Studio(), portraits, full=True, progress=_show)
     main = classifier["folders"][0]
+    encoder_record = weights.record("face-encoder")
     about = {
         "date": date.today().isoformat(),
         "machine": _machine(),
         "seconds": seconds,
         "made_by": f"img2tab write-model-card {' '.join(one.name for one in folders)} --second-identity HUMAN_MODELS "
         f"--refined {refined} --seconds {seconds:g}",
-        "encoder": weights.record("face-encoder"),
+        "encoder": encoder_record,
         "figures": evaluation.summary(found, same_person=networks.same_person),
         "refined": evaluation.summary(both, same_person=networks.same_person),
         "gender": {"folder": main["folder"]}
@@ -569,7 +574,7 @@ def write_model_card(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(backbone_card.card(about, portrait_card.report(classifier, heading="## ")))
-        kept = about | {"encoder": about["encoder"]["sha256"], "classifier": classifier, "versions": _versions()}
+        kept = about | {"encoder": encoder_record["sha256"], "classifier": classifier, "versions": _versions()}
         out.with_suffix(".json").write_text(json.dumps(kept, indent=1))
     except OSError as error:
         raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
@@ -645,9 +650,8 @@ def _real_photos(folders: list[Path]) -> RealPhotos:
     from img2tab_core.training.real_photos import aligned_faces, is_held_out, read_labels
 
     table, faces = aligned_faces(pd.concat([read_labels(folder) for folder in folders]), weights.path("landmarks-68"))
-    unseen = table["photo"].map(is_held_out).to_numpy(bool)
-    faces = np.stack(faces)
-    return RealPhotos(seen=faces[~unseen], unseen=faces[unseen])
+    unseen, pixels = table["photo"].map(is_held_out).to_numpy(bool), np.stack(faces)
+    return RealPhotos(seen=pixels[~unseen], unseen=pixels[unseen])
 
 
 def _show(done: int, total: int) -> None:

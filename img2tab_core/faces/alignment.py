@@ -84,9 +84,9 @@ def align(photo: np.ndarray, landmarks: np.ndarray, *, size: int = 256) -> np.nd
     _check_photo(photo)
     corners = ffhq_quad(landmarks) + 0.5  # (4, 2), from here on measured from the photo's edge, not pixel centres
     side = float(np.hypot(*(corners[3] - corners[0])))
-    border = max(round(side * 0.1), 3)
-    low = np.maximum(np.floor(corners.min(0)).astype(int) - border, 0)
-    high = np.minimum(np.ceil(corners.max(0)).astype(int) + border, photo.shape[1::-1])
+    border: float = max(round(side * 0.1), 3)
+    low = np.maximum(np.floor(corners.min(0)).astype(int) - int(border), 0)
+    high = np.minimum(np.ceil(corners.max(0)).astype(int) + int(border), photo.shape[1::-1])
     if (high - low < 2).any():
         raise Img2TabError("Landmarks must lie in the photo, got a face square outside it. Use those of find_faces.")
 
@@ -97,7 +97,7 @@ def align(photo: np.ndarray, landmarks: np.ndarray, *, size: int = 256) -> np.nd
     image = Image.fromarray(photo[low[1] : high[1], low[0] : high[0]])
     image = image.resize(work_size.tolist(), Image.Resampling.LANCZOS, reducing_gap=3.0)
     corners = (corners - low) * work_size / (high - low)
-    border = border * scale
+    side, border = side * scale, border * scale
 
     before = np.maximum(border - corners.min(0), 0)  # (2,) px missing at the left and the top
     after = np.maximum(border + corners.max(0) - work_size, 0)  # (2,) px missing at the right and the bottom

@@ -261,8 +261,8 @@ class StyleGAN2(Layered):
         parts = [self.conv1.conv.modulation(w_plus[:, 0]), self.to_rgb1.conv.modulation(w_plus[:, 1])]
         convs, to_rgbs = cast("list[StyledConv]", list(self.convs)), cast("list[ToRgb]", list(self.to_rgbs))
         for i, to_rgb in enumerate(to_rgbs):
-            layers = (convs[2 * i], convs[2 * i + 1], to_rgb)
-            parts += [layer.conv.modulation(w_plus[:, 2 * i + 1 + k]) for k, layer in enumerate(layers)]
+            modulated = (convs[2 * i].conv, convs[2 * i + 1].conv, to_rgb.conv)
+            parts += [conv.modulation(w_plus[:, 2 * i + 1 + k]) for k, conv in enumerate(modulated)]
         return torch.cat(parts, dim=1)
 
     def layers(self, size: int) -> int:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
 
@@ -44,9 +44,10 @@ def train_backbone_encoder(
     """Train, write OUT/encoder.pt and its record (facts join it), and return the sentence that sums it up."""
     import torch
 
-    from img2tab_core.backbones.backbone import open_backbone
+    from img2tab_core.backbones.backbone import StyleGAN2Backbone, open_backbone
     from img2tab_core.backbones.checkpoints import open_ir_se50
     from img2tab_core.networks.e4e import INPUT_SIZE
+    from img2tab_core.networks.stylegan2 import StyleGAN2
     from img2tab_core.training.encoders.aligned_pictures import no_pictures, read_aligned
     from img2tab_core.training.encoders.train_e4e import (
         CHECKPOINT,
@@ -59,16 +60,17 @@ def train_backbone_encoder(
     _check(sources, recipe)
     loss = _loss_of(sources, recipe.losses)
     recogniser = open_ir_se50(sources.from_ir_se50) if sources.from_ir_se50 else None
-    parts = open_backbone(sources.backbone)
-    if recogniser is None and parts.encoder is None:
+    parts = cast(StyleGAN2Backbone, open_backbone(sources.backbone))  # the default one has a training of its own
+    generator = cast(StyleGAN2, parts.generator)
+    kind, encoder = parts.encoder_type or KIND, parts.encoder
+    if recogniser is not None:
+        torch.manual_seed(recipe.seed)
+        encoder = encoder_from_ir_se50(kind, generator.n_latent, recogniser)
+    if encoder is None:
         raise Img2TabError(
             f"{sources.backbone} has no encoder to go on with. Start a fresh one: --from-ir-se50 FILE, with the body "
             "of model_ir_se50.pth."
         )
-    kind, encoder = parts.encoder_type or KIND, parts.encoder
-    if recogniser is not None:
-        torch.manual_seed(recipe.seed)
-        encoder = encoder_from_ir_se50(kind, parts.generator.n_latent, recogniser)
     lines: list[E4eProgress] = []
 
     def report(line: E4eProgress) -> None:
@@ -85,7 +87,7 @@ def train_backbone_encoder(
             out,
             recipe,
             encoder=encoder,
-            generator=parts.generator,
+            generator=generator,
             latent_avg=parts.latent_avg,
             loss=loss,
             report=report,
@@ -101,7 +103,7 @@ def train_backbone_encoder(
         out / "encoder.pt",
         encoder=model,
         encoder_type=kind,
-        generator=parts.generator,
+        generator=generator,
         latent_avg=parts.latent_avg,
         record=facts
         | {
@@ -112,7 +114,7 @@ def train_backbone_encoder(
             "held_out_pictures": int(pictures.held_out.sum()),
             "skipped": [{"photo": photo, "reason": reason} for photo, reason in pictures.skipped],
             "started_from": f"the body of {sources.from_ir_se50.name}"
-            if recogniser is not None
+            if sources.from_ir_se50
             else "the backbone's own encoder",
             "curve": _curve(out / CHECKPOINT),
         },

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -118,7 +119,7 @@ def train_encoder(
     if start is not None:
         _take_over(model, start)
     channels_last(model.to(device))
-    model.mean_w.copy_(torch.from_numpy(all_w.mean(axis=0)))
+    cast(Tensor, model.mean_w).copy_(torch.from_numpy(all_w.mean(axis=0)))
     variance = float(all_w.var(axis=0).mean())
     whiten = torch.from_numpy(_whitening(all_w)).to(device)
     averaged = copy.deepcopy(model).eval()
@@ -240,7 +241,7 @@ class _Photos:
         """Median descriptor distance and pixel error of the reconstructions of the unseen photos."""
         if self._generator is None or not len(self._unseen):
             return math.nan, math.nan
-        x = to_input(torch.from_numpy(self._unseen), model.config.size).to(model.mean_w.device)
+        x = to_input(torch.from_numpy(self._unseen), model.config.size).to(cast(Tensor, model.mean_w).device)
         w = model.eval()(x.contiguous(memory_format=torch.channels_last))
         kind = next(self._generator.stem.parameters())
         psi = self._generator.styles(w.to(kind))

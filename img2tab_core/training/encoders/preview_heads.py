@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ def fit_preview_heads(
     source = torch.Generator().manual_seed(seed)
     report = {}
     for size in PREVIEW_BLOCK:
-        head = generator.preview[str(size)]
+        head = generator.head(size)
         gram: Tensor | float = 0.0
         cross: Tensor | float = 0.0
         error = variance = 0.0
@@ -46,7 +47,7 @@ def fit_preview_heads(
                 ridge = 1e-2 * torch.eye(len(gram), dtype=torch.float64)
                 solution = torch.linalg.solve(gram + ridge, cross)  # (9 C + 1, 3)
                 head.weight.copy_(solution[:-1].T.reshape(head.weight.shape))
-                head.bias.copy_(solution[-1])
+                cast(Tensor, head.bias).copy_(solution[-1])
         report[str(size)] = {"rmse": (error / held_out) ** 0.5, "r2": 1 - error / variance}
     return report
 

@@ -243,8 +243,11 @@ def _evaluated(
         raise Img2TabError(f"{file} cannot be read ({error.strerror}). Name a photo.") from error
     one = alignment.faces_of(photo, networks.landmark_file, size=SIZE)[0]
     seen = _seen(one.pixels, networks)
+    if one.landmarks is None:
+        raise Img2TabError(f"{file} must be a photo whose face was found, got a face that came aligned. Name a photo.")
     person = _descriptor(networks, photo, one.landmarks)
-    second = networks.second and networks.second(photo, one.landmarks)
+    identify = networks.second
+    second = identify and identify(photo, one.landmarks)
     measures, pictures = {}, {"photo": _thumb(one.pixels)}
     for name, method in methods.items():
         began = time.perf_counter()
@@ -259,7 +262,7 @@ def _evaluated(
             lpips=_lpips(networks, one.pixels, drawn),
             landmarks=landmark_error(seen.landmarks, again.landmarks),
             identity=float((person - _descriptor(networks, drawn, again.landmarks)).norm()),
-            second=None if second is None else float(second @ networks.second(drawn, again.landmarks)),
+            second=float(second @ identify(drawn, again.landmarks)) if identify and second is not None else None,
             face_found=again.found,
             word=quality.assess(networks.descriptor, one.pixels, drawn).word,
             encode_seconds=encoded - began,
@@ -338,7 +341,9 @@ def _figures(group: Sequence[Measures], same_person: float) -> dict:
         )
     figures["same_person"] = _share(sum(one.identity < SAME_PERSON for one in group), len(group))
     figures["second_same_person"] = (
-        None if figures["second"] is None else _share(sum(one.second >= same_person for one in group), len(group))
+        None
+        if figures["second"] is None
+        else _share(sum(one.second >= same_person for one in group if one.second is not None), len(group))
     )
     figures["face_found"] = _share(sum(one.face_found for one in group), len(group))
     figures["words"] = {}
