@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from img2tab_core import weights
+from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.feature_cache import FeatureCache, Reuse
 from img2tab_core.backbones.registry import backbone_key, backbone_names
 from img2tab_core.base.errors import Cancelled, Img2TabError
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from img2tab_core.backbones import quality, refinement, rendering
     from img2tab_core.backbones.backbone import Backbone
     from img2tab_core.classifiers import measures
+    from img2tab_core.networks.face_descriptor import FaceDescriptor
 else:
     measures, quality, refinement, rendering = later(
         "img2tab_core.classifiers.measures",
@@ -53,6 +54,8 @@ else:
 
 FACE_SIZE = 256
 KNOWN_EDIT = (5, 8.0)  # concepts and standard deviations, see `Studio.edit_agreement`
+AGREEMENT_SIZE = 128  # px of the pictures in which a known edit is compared, larger where it shows only in larger ones
+_descriptors: Once[str, FaceDescriptor] = Once(1)  # every Studio's: the copies that a refinement makes are of this one
 
 
 class Studio:
@@ -64,8 +67,7 @@ class Studio:
     def __init__(self) -> None:
         self.trainer = Trainer()
         self._lock = threading.Lock()  # held for moments only
-        self._opened: Once[str, object] = Once(1)
-        self._samples: dict[str, list[StyleCode]] = {}
+        self._samples: Once[tuple[str, int], list[StyleCode]] = Once(8)  # by key of the backbone and how many
         self._line: list[object] = []  # refinements, the running one first
         self._features = FeatureCache()  # of faces that are being edited
 
@@ -92,16 +94,22 @@ class Studio:
         return [describe(name) for name in backbone_names()]
 
     def stats(self, backbone: str = DEFAULT_BACKBONE) -> ChannelStats:
-        """What one standard deviation of an edit is: over the default table, or over 10,000 w of another backbone."""
+        """A backbone's own standard deviations: over the default table, or over 10,000 w of another backbone.
+
+        What an edit counts in where no table is known; where a run is, `stats_of` is.
+        """
         if backbone == DEFAULT_BACKBONE and (home() / "tables" / "default" / "table.json").is_file():
             return self.table().stats
         return self.backbone(backbone).stats
 
-    @cached_property
-    def descriptor(self):
-        """dlib's face descriptor as a network."""
-        with self._opened.making("descriptor"):
-            return _descriptor()
+    def stats_of(self, run: Run) -> ChannelStats:
+        """What one standard deviation of an edit is for a run, as its distances have it: over its table's faces."""
+        return self.table(run.table).stats
+
+    @property
+    def descriptor(self) -> FaceDescriptor:
+        """dlib's face descriptor as a network, opened once per process."""
+        return _descriptors.get("face-descriptor", weights.open_descriptor)
 
     def warm_up(self) -> None:
         """Open the models a first face needs, so that the person who chooses it does not wait for them."""
@@ -135,27 +143,47 @@ class Studio:
         return [Face.of(np.asarray(Image.open(file).convert("RGB"))) for file in files]
 
     def invert(self, face: Face, *, backbone: str = DEFAULT_BACKBONE) -> np.ndarray:
-        """The encoder's w of a face; float32, (512,) for all layers or (L, 512)."""
+        """The encoder's w of a face; float32, (512,) for all layers or (L, 512).
+
+        Raises Img2TabError where the backbone has no encoder.
+        """
         return self.backbone(backbone).invert(face.pixels[None])[0]
 
     def encode(self, face: Face, *, backbone: str = DEFAULT_BACKBONE) -> StyleCode:
-        """The style code of a face."""
+        """The style code of a face. Raises Img2TabError where the backbone has no encoder."""
         return self.code(self.invert(face, backbone=backbone), backbone=backbone)
+
+    def encode_all(self, faces: Sequence[Face], *, backbone: str = DEFAULT_BACKBONE) -> list[StyleCode]:
+        """The style codes of faces of one size, encoded together: half the time of one after the other."""
+        if not faces:
+            return []
+        model = self.backbone(backbone)
+        psi = model.styles(model.invert(np.stack([face.pixels for face in faces])))
+        return [StyleCode.of(values, backbone) for values in psi]
 
     def code(self, w: np.ndarray, *, backbone: str = DEFAULT_BACKBONE) -> StyleCode:
         """The style code of a w, float32 (512,) or (L, 512)."""
         return StyleCode.of(self.backbone(backbone).styles(w[None])[0], backbone)
 
     def render(
-        self, code: StyleCode, edits: Sequence[Edit] = (), *, size: int = 256, precision: rendering.Precision = "exact"
+        self,
+        code: StyleCode,
+        edits: Sequence[Edit] = (),
+        *,
+        size: int = 256,
+        precision: rendering.Precision = "exact",
+        stats: ChannelStats | None = None,
     ) -> np.ndarray:
-        """The picture of a style code with edits; uint8, `size` px or the next smaller that its backbone draws."""
-        return self._draw([self.edited(code, edits)], edits, size, precision)[0]
+        """The picture of a style code with edits; uint8 (s, s, 3), s = size px or the next smaller there is.
+
+        stats: see `edited`.
+        """
+        return self._draw([self.edited(code, edits, stats=stats)], edits, edits, size, precision)[0]
 
     def render_raw(self, code: StyleCode, *, size: int | None = None) -> np.ndarray:
         """The picture of a style code as the network gives it; float32 (size, size, 3), not clipped.
 
-        size: one that the backbone draws, None for its largest.
+        size: one that the backbone draws, None for its largest; another one raises Img2TabError.
         """
         backbone = self.backbone(code.backbone)
         size = size or backbone.sizes[0]
@@ -163,32 +191,54 @@ class Studio:
             raise Img2TabError(f"A picture's size must be one of {sorted(backbone.sizes)} px, got {size}.")
         return rendering.draw_raw(backbone.generator, [code], size=size)[0]
 
-    def edited(self, code: StyleCode, edits: Sequence[Edit]) -> StyleCode:
-        """The style code with edits in standard deviations of its backbone."""
-        return rendering.edited(code, edits, self.stats(code.backbone)) if edits else code
+    def edited(self, code: StyleCode, edits: Sequence[Edit], *, stats: ChannelStats | None = None) -> StyleCode:
+        """The style code with edits applied.
+
+        stats: what one standard deviation is. Where a run is known, `stats_of(run)`; None for the backbone's own.
+        Raises Img2TabError where an edit names a channel that is not there or a shift that is not finite.
+        """
+        return rendering.edited(code, edits, stats or self.stats(code.backbone)) if edits else code
 
     def _draw(
-        self, codes: Sequence[StyleCode], edits: Sequence[Edit], size: int, precision: rendering.Precision = "exact"
+        self,
+        codes: Sequence[StyleCode],
+        edits: Sequence[Edit],
+        moving: Sequence[Edit],
+        size: int,
+        precision: rendering.Precision = "exact",
     ) -> np.ndarray:
-        """Pictures of codes of one backbone, uint8 (n, s, s, 3), s = size or the next smaller there is.
+        """Pictures of edited codes of one backbone, uint8 (n, s, s, 3), s = size or the next smaller there is.
 
-        Drawn larger and reduced where the edited layers would not show in so small a picture. What comes before those
-        layers is computed once for a face, and again only when an edit there changes.
+        edits: all that is in the codes. Drawn larger and reduced where one of them would not show in so small a
+        picture. moving: those that change from picture to picture. What comes before their layers is computed once for
+        a face, and again only when an edit there changes.
         """
         backbone = self.backbone(codes[0].backbone)
         size, layout = backbone.fitting(size), backbone.layout
-        layers = {layout.locate(edit.index)[0] for edit in edits}
-        needed = max((backbone.generator.shows_from(layer) for layer in layers), default=0)
-        reuse = Reuse(self._features, backbone.key, tuple(layers))
-        if needed <= size:
-            return rendering.draw(backbone.generator, codes, size=size, reuse=reuse, precision=precision)
-        return rendering.reduced(
-            rendering.draw(backbone.generator, codes, size=needed, reuse=reuse, precision=precision), size
+        needed = max((backbone.generator.shows_from(layout.locate(edit.index)[0]) for edit in edits), default=0)
+        layers = {layout.locate(edit.index)[0] for edit in moving}
+        pictures = rendering.draw(
+            backbone.generator,
+            codes,
+            size=max(size, needed),
+            reuse=Reuse(self._features, backbone.key, tuple(layers)),
+            precision=precision,
         )
+        return pictures if needed <= size else rendering.reduced(pictures, size)
 
-    def quality(self, face: Face, code: StyleCode) -> Quality:
-        """How well the reconstruction shows the face: a word, calibrated on portraits (see `quality.assess`)."""
-        return quality.assess(self.descriptor, face.pixels, self.render(code, size=FACE_SIZE))
+    def quality(self, face: Face, code: StyleCode, *, drawn: np.ndarray | None = None) -> Quality:
+        """How well the reconstruction shows the face: a word, calibrated on portraits (see `quality.assess`).
+
+        drawn: the reconstruction, uint8 (256, 256, 3), where it was drawn already.
+        """
+        if drawn is None:  # a rounded picture moves the distance by 0.005 at most, and is drawn twice as fast
+            drawn = self.render(code, size=FACE_SIZE, precision="draft")
+        return quality.assess(self.descriptor, face.pixels, drawn)
+
+    def qualities(self, faces: Sequence[Face], codes: Sequence[StyleCode]) -> list[Quality]:
+        """`quality` of many faces and their style codes, as many at a time as there are cores."""
+        _ = self.descriptor  # opened before the threads that use it
+        return on_single_cores(self.quality, faces, codes)
 
     # --- refinement ----------------------------------------------------------------------------
 
@@ -213,7 +263,7 @@ class Studio:
         """
         report, stopped = progress or silent, stopped or never
         with self._turn(report, stopped):
-            found = refinement.refine(
+            refined = refinement.refine(
                 self.backbone(backbone),
                 self.descriptor,
                 face.pixels,
@@ -223,7 +273,7 @@ class Studio:
                 progress=report,
                 stopped=stopped,
             )
-        return self.code(found.w_plus, backbone=backbone), found
+        return self.code(refined.w_plus, backbone=backbone), refined
 
     @contextmanager
     def _turn(self, report: Report, stopped: Callable[[], bool]) -> Iterator[None]:
@@ -251,16 +301,20 @@ class Studio:
         count, shift = KNOWN_EDIT
         distance, direction = self.trainer.distances(self.table(run.table), run.target)
         chosen = scores.top(distance, count, exclude=run.excluded)
-        if self.predict(run, before).probability >= 0.5:
+        if self.predict(run, before).decided == 1:
             shift = -shift
         edits = [Edit(int(i), float(np.copysign(shift, shift * direction[i]))) for i in chosen]
-        codes = [before, self.edited(before, edits), after, self.edited(after, edits)]
+        stats = self.stats_of(run)
+        codes = [before, self.edited(before, edits, stats=stats), after, self.edited(after, edits, stats=stats)]
         backbone = self.backbone(before.backbone)
-        drawn = rendering.draw_raw(backbone.generator, codes, size=backbone.fitting(128))  # (4, s, s, 3)
+        shown = [backbone.generator.shows_from(backbone.layout.locate(edit.index)[0]) for edit in edits]
+        size = max(backbone.fitting(AGREEMENT_SIZE), *shown, 0)
+        pictures = rendering.draw_raw(backbone.generator, codes, size=size)  # (4, s, s, 3)
         chance = run.classifier.predict_proba(np.stack([code.values for code in codes]))[:, 1]
-        changes = [(drawn[i + 1] - drawn[i]).ravel() for i in (0, 2)]
         return EditAgreement(
-            float(np.corrcoef(*changes)[0, 1]), float(chance[1] - chance[0]), float(chance[3] - chance[2])
+            agreement_of(pictures[1] - pictures[0], pictures[3] - pictures[2]),
+            float(chance[1] - chance[0]),
+            float(chance[3] - chance[2]),
         )
 
     # --- tables, classifiers, concepts ---------------------------------------------------------
@@ -298,14 +352,23 @@ class Studio:
         return self.trainer.scores(run)
 
     def predict(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> Prediction:
-        """Probability of the target's second class, and what every concept added to it."""
+        """Probability of the target's second class, and what every concept added to it.
+
+        The edits count in the standard deviations of the run's table. Raises Img2TabError where the code is of another
+        backbone than that table's.
+        """
+        return self.predict_all(run, [self.edited(code, edits, stats=self.stats_of(run))])[0]
+
+    def predict_all(self, run: Run, codes: Sequence[StyleCode]) -> list[Prediction]:
+        """`predict` for many style codes at once."""
         expected = self.table(run.table).backbone
-        if code.backbone != expected:
-            raise Img2TabError(
-                f"This classifier judges style codes of the backbone {expected}, got one of {code.backbone}. "
-                "Encode the photo with that backbone."
-            )
-        return measures.explain(run.classifier, self.edited(code, edits).values[None])[0]
+        for code in codes:
+            if code.backbone != expected:
+                raise Img2TabError(
+                    f"This classifier judges style codes of the backbone {expected}, got one of {code.backbone}. "
+                    "Encode the photo with that backbone."
+                )
+        return measures.explain(run.classifier, np.stack([code.values for code in codes])) if codes else []
 
     def strip(
         self,
@@ -319,15 +382,18 @@ class Studio:
         size: int = 128,
         precision: rendering.Precision = "exact",
     ) -> tuple[Frame, ...]:
-        """Frames with channel `index` moved from -reach to +reach standard deviations on top of the edits."""
-        moved = [
-            (float(shift), self.edited(code, [*edits, Edit(index, float(shift))]))
-            for shift in rendering.shifts(reach, frames)
-        ]
-        pictures = self._draw([one for _, one in moved], [Edit(index, reach)], size, precision)
-        chance = run.classifier.predict_proba(np.stack([one.values for _, one in moved]))[:, 1]
+        """Frames with channel `index` moved from -reach to +reach on top of the edits, all in the table's deviations.
+
+        Raises Img2TabError where frames is even or below 3.
+        """
+        stats, shifts = self.stats_of(run), rendering.shifts(reach, frames)
+        moved = [self.edited(code, [*edits, Edit(index, float(shift))], stats=stats) for shift in shifts]
+        moving = Edit(index, reach)
+        pictures = self._draw(moved, [*edits, moving], [moving], size, precision)
+        chance = run.classifier.predict_proba(np.stack([frame.values for frame in moved]))[:, 1]
         return tuple(
-            Frame(shift, picture, float(p)) for (shift, _), picture, p in zip(moved, pictures, chance, strict=True)
+            Frame(float(shift), picture, float(probability))
+            for shift, picture, probability in zip(shifts, pictures, chance, strict=True)
         )
 
     def family(self, run: Run, *, count: int = 1500, strength: float = 1.5) -> tuple[Edit, ...]:
@@ -343,24 +409,30 @@ class Studio:
         faces: int = 4,
         shifts: Sequence[float] = (-8.0, 0.0, 8.0),
         size: int = 128,
+        stats: ChannelStats | None = None,
     ) -> np.ndarray:
-        """Several sample faces with one concept moved; uint8 (faces, len(shifts), size, size, 3)."""
+        """Several sample faces with one concept moved; uint8 (faces, len(shifts), size, size, 3). stats: see `edited`.
+
+        Raises Img2TabError where the backbone has no such channel.
+        """
         self.backbone(backbone).layout.locate(index)
         codes = self._sample_codes(backbone, faces)
-        moved = [self.edited(code, [Edit(index, float(shift))]) for code in codes for shift in shifts]
-        pictures = self._draw(moved, [Edit(index, float(max(shifts)))], size)
+        moved = [self.edited(code, [Edit(index, float(shift))], stats=stats) for code in codes for shift in shifts]
+        moving = [Edit(index, float(max(shifts)))]
+        pictures = self._draw(moved, moving, moving, size)
         return pictures.reshape(len(codes), len(shifts), *pictures.shape[1:])
 
     def _sample_codes(self, backbone: str, count: int) -> list[StyleCode]:
         """Codes of the first samples; of random faces where the backbone has no encoder."""
         model = self.backbone(backbone)
-        with self._opened.making(f"samples {model.key}"):
-            codes = self._samples.setdefault(model.key, [])
+
+        def encoded() -> list[StyleCode]:
             if model.encoder is None:
-                codes[:] = codes or [StyleCode.of(psi, backbone) for psi in model.random_codes(len(self.samples()))]
-            else:
-                codes += [self.encode(face, backbone=backbone) for face in self.samples()[len(codes) : count]]
-            return codes[:count]
+                psi = model.random_codes(len(self.samples()))[:count]
+                return [StyleCode.of(values, backbone) for values in psi]
+            return self.encode_all(self.samples()[:count], backbone=backbone)
+
+        return self._samples.get((model.key, count), encoded)
 
     # --- names of concepts ---------------------------------------------------------------------
 
@@ -377,7 +449,10 @@ class Studio:
         names.give(index, name, layout=self.backbone(backbone).layout, backbone=backbone)
 
 
-@lru_cache(maxsize=1)
-def _descriptor():
-    """Opened once per process; the quick copies that a refinement makes are kept for it."""
-    return weights.open_descriptor()
+def agreement_of(first: np.ndarray, second: np.ndarray) -> float:
+    """Correlation of two changes of one shape, -1 to 1; of a change that is none 1 with itself and 0 with another."""
+    first, second = (change.ravel() - change.mean() for change in (first, second))
+    lengths = float(np.linalg.norm(first)), float(np.linalg.norm(second))
+    if min(lengths) == 0:
+        return float(lengths[0] == lengths[1])
+    return float(np.clip(first @ second / (lengths[0] * lengths[1]), -1, 1))

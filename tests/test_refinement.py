@@ -98,6 +98,27 @@ def test_cancelled_before_the_first_step_the_answer_is_the_encoders(refine, stud
     assert np.array_equal(found.w_plus, np.repeat(studio.invert(face)[None], 23, axis=0))
 
 
+def steps_until_patience_is_out(losses):
+    patience = refinement.Patience(60, 0.002)
+    return next((step for step, loss in enumerate(losses, 1) if patience.is_out(loss)), None)
+
+
+def test_a_loss_that_falls_by_0_15_percent_a_step_for_400_steps_has_not_converged():
+    assert steps_until_patience_is_out(0.9985**step for step in range(400)) is None
+
+
+def test_a_loss_that_falls_by_0_002_percent_a_step_and_one_that_stands_still_are_out_after_60_more_steps():
+    assert steps_until_patience_is_out(0.99998**step for step in range(400)) == 62
+    assert steps_until_patience_is_out([1.0] * 400) == 62
+    fallen = [1.0, *(0.99,) * 400]
+    assert steps_until_patience_is_out(fallen) == 63
+
+
+def test_a_loss_that_jumps_about_its_best_is_out_and_one_new_best_by_the_margin_starts_the_count_again():
+    jumping = [1.0 + 0.1 * (step % 2) for step in range(50)]
+    assert steps_until_patience_is_out([*jumping, 0.997, *[1.0] * 400]) == 50 + 1 + 61
+
+
 def test_without_a_gain_for_2_steps_it_has_converged(refine):
     still = refinement.Recipe(rate=0.0, patience=2)
     found = refine(steps=50, recipe=still)

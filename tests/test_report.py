@@ -53,7 +53,7 @@ class Painted(Studio):
     def render(self, code, edits=(), *, size=256):
         return np.full((size, size, 3), int(abs(code.values[9]) * 50) % 256, np.uint8)
 
-    def contact_sheet(self, index, *, backbone="", faces=4, shifts=(-8.0, 0.0, 8.0), size=128):
+    def contact_sheet(self, index, *, backbone="", faces=4, shifts=(-8.0, 0.0, 8.0), size=128, stats=None):
         return np.full((faces, len(shifts), size, size, 3), index, np.uint8)
 
 

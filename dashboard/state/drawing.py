@@ -53,8 +53,9 @@ def picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> tuple[bytes | 
 def curve(run: Run, code: StyleCode, index: int, edits: visit.FaceEdits) -> tuple[float, ...]:
     """The probability of class 1 at every shift of `scrub.SHIFTS`, on top of every other edit."""
     door = studio()
-    base = door.edited(code, visit.combined(run, edits.with_shift(index, 0.0)))
-    moved = [door.edited(base, [Edit(index, float(shift))]).values for shift in SHIFTS]
+    stats = door.stats_of(run)
+    base = door.edited(code, visit.combined(run, edits.with_shift(index, 0.0)), stats=stats)
+    moved = [door.edited(base, [Edit(index, float(shift))], stats=stats).values for shift in SHIFTS]
     return tuple(run.classifier.predict_proba(np.stack(moved))[:, 1].tolist())
 
 
@@ -72,7 +73,8 @@ def _strip(run: Run, code: StyleCode, index: int, others: visit.FaceEdits, frame
 @st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> Job[bytes]:
     door, moved = studio(), visit.combined(run, edits)
-    return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, precision="close")))
+    stats = door.stats_of(run)
+    return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, precision="close", stats=stats)))
 
 
 def _drawing(size: int, draw: Callable[[], T]) -> Job[T]:

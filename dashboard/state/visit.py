@@ -97,8 +97,8 @@ def _encode(face: Face, backbone: str, weights: str) -> StyleCode:
 
 
 @st.cache_data(show_spinner="Comparing with the photo…", max_entries=256, hash_funcs=_KEYS)
-def quality(face: Face, code: StyleCode) -> Quality:
-    return studio().quality(face, code)
+def quality(run: Run, face: Face, code: StyleCode) -> Quality:
+    return studio().quality(face, code, drawn=render(run, code))  # the page shows this picture too
 
 
 @st.cache_data(show_spinner="Ranking the concepts…", max_entries=32, hash_funcs=_KEYS)
@@ -114,7 +114,8 @@ def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Predic
 # a tenth of a second: a spinner would only make the page jump at every move of the slider
 @st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def render(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits(), size: int = 256) -> np.ndarray:
-    return studio().render(code, combined(run, edits), size=size, precision="close")
+    door = studio()
+    return door.render(code, combined(run, edits), size=size, precision="close", stats=door.stats_of(run))
 
 
 @st.cache_data(show_spinner="Trying a known edit…", max_entries=64, hash_funcs=_KEYS)
@@ -125,27 +126,29 @@ def edit_agreement(run: Run, before: StyleCode, after: StyleCode) -> EditAgreeme
 def full_size(run: Run, code: StyleCode, edits: FaceEdits) -> Callable[[], np.ndarray]:
     """A function that draws the edited face at 1024 px; it may be called later, from any thread."""
     door, moved = studio(), combined(run, edits)
-    return lambda: door.render(code, moved, size=1024)
+    return lambda: door.render(code, moved, size=1024, stats=door.stats_of(run))
 
 
 def contact_sheet(index: int) -> np.ndarray:
-    """uint8 (4 faces, 3 shifts, S, S, 3): −8, 0 and +8 standard deviations."""
-    return _contact_sheet(index, backbone_name(), _weights())
+    """uint8 (4 faces, 3 shifts, S, S, 3): −8, 0 and +8 standard deviations of the table."""
+    return _contact_sheet(index, table_name(), _weights())
 
 
 @st.cache_data(show_spinner="Drawing the contact sheet…", max_entries=128)
-def _contact_sheet(index: int, backbone: str, weights: str) -> np.ndarray:
-    return studio().contact_sheet(index, backbone=backbone)
+def _contact_sheet(index: int, name: str, weights: str) -> np.ndarray:
+    faces = table(name)
+    return studio().contact_sheet(index, backbone=faces.backbone, stats=faces.stats)
 
 
 def concept_picture(index: int) -> np.ndarray:
     """uint8 (2 shifts, S, S, 3): one sample face at −8 and at +8 standard deviations."""
-    return _concept_picture(index, backbone_name(), _weights())
+    return _concept_picture(index, table_name(), _weights())
 
 
 @st.cache_data(show_spinner=False, max_entries=1024)
-def _concept_picture(index: int, backbone: str, weights: str) -> np.ndarray:
-    return studio().contact_sheet(index, backbone=backbone, faces=1, shifts=(-8, 8))[0]
+def _concept_picture(index: int, name: str, weights: str) -> np.ndarray:
+    faces = table(name)
+    return studio().contact_sheet(index, backbone=faces.backbone, faces=1, shifts=(-8, 8), stats=faces.stats)[0]
 
 
 def combined(run: Run, edits: FaceEdits) -> tuple[Edit, ...]:

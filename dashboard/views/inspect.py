@@ -145,7 +145,7 @@ def _choose_face() -> None:
 
 def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
     photo = face_state.photo()
-    quality = visit.quality(face, code)
+    quality = visit.quality(run, face, code)
     grid = st.grid(4, min_column_width=170, gap="medium")
     if photo.picture is not None:
         with grid.cell():
@@ -166,7 +166,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
             "The face the classifier judges, drawn again from its style code."
         )
     with grid.cell(column_span=1 if photo.picture is not None else 2):
-        likely = int(before.probability >= 0.5)
+        likely = before.decided
         share = _share(before, likely)
         st.metric(
             page_words.sentence(target.classes[likely]),
@@ -263,7 +263,7 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined
             _refine_button(face, "Refine again", "tertiary")
     encoded = visit.encode(face)
     first, second = visit.predict(run, encoded), visit.predict(run, code)
-    likely = int(first.probability >= 0.5)
+    likely = first.decided
     agreement = visit.edit_agreement(run, encoded, code)
     grid = st.grid(5, min_column_width=150, gap="medium")
     for label, value, below, meaning in (
@@ -407,7 +407,7 @@ def _scrubber(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
     """Before and after, and the strip to move the concept along; the jobs that still draw something better."""
     edits = visit.edits_of(face.key)
     others = edits.with_shift(picked, 0.0)
-    likely = int(before.probability >= 0.5)
+    likely = before.decided
     word = target.classes[likely]
     strip, finer = drawing.strip(run, code, picked, edits)
     first, sharper = drawing.picture(run, code, visit.FaceEdits())

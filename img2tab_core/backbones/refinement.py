@@ -8,11 +8,9 @@ answer (the layers stay close to each other and to where they began), so that ed
 from __future__ import annotations
 
 import copy
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from img2tab_core.backbones.backbone import Backbone
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.once import Once
 from img2tab_core.base.records import read_only
 from img2tab_core.networks.face_descriptor import FaceDescriptor, chips_of
 from img2tab_core.networks.face_encoder import to_input
@@ -47,12 +46,11 @@ class Recipe:
     face: tuple[float, float, float, float] = (0.15, 0.25, 0.85, 0.95)  # left, top, right, bottom as shares of the side
     face_weight: float = 3.0  # of pixels inside, against 1 outside
     patience: int = 60  # steps without a gain after which it is as good as it gets
-    gain: float = 0.002  # the smallest share of the loss that counts as one
+    gain: float = 0.002  # the smallest share of the loss that counts as one, however many steps it takes
 
 
 RECIPE = Recipe()
 MEASURED = 256  # px of the picture that `Likeness` measures
-_making = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,25 @@ class Refined:
     stopped: Literal["budget", "cancelled", "converged"]
 
 
+class Patience:
+    """Whether a loss still falls: out once it has not gone down by `gain` of its last mark for more than `steps` steps.
+
+    The mark is the loss at the last such gain, so that many small gains add up to one.
+    """
+
+    def __init__(self, steps: int, gain: float) -> None:
+        self._steps, self._gain = steps, gain
+        self._mark, self._since = float("inf"), 0
+
+    def is_out(self, loss: float) -> bool:
+        """Take the loss of one more step; whether patience is at its end."""
+        if loss < self._mark * (1 - self._gain):
+            self._mark, self._since = loss, 0
+        else:
+            self._since += 1
+        return self._since > self._steps
+
+
 def refine(
     backbone: Backbone,
     descriptor: FaceDescriptor,
@@ -118,7 +135,7 @@ def refine(
     objective = _Objective(desk, recipe, target, person, torch.from_numpy(np.array(w, np.float32)).to(desk.device))
     before = _likeness(desk, target, person, objective.start)
     w_plus = objective.start.clone().requires_grad_(True)  # (1, L, 512)
-    best, least, since = objective.start, float("inf"), 0
+    best, least, patience = objective.start, float("inf"), Patience(recipe.patience, recipe.gain)
     optimiser = torch.optim.Adam([w_plus], lr=recipe.rate, betas=recipe.betas)
     step, why = 0, "budget"
     while True:
@@ -130,10 +147,9 @@ def refine(
             break
         loss, identity = objective.loss(w_plus)
         value = float(loss.detach())
-        since = 0 if value < least * (1 - recipe.gain) else since + 1
         if value < least:
             best, least = w_plus.detach().clone(), value
-        if since > recipe.patience:
+        if patience.is_out(value):
             why = "converged"
             break
         optimiser.param_groups[0]["lr"] = recipe.rate * min(1, (step + 1) / recipe.warm_up) * min(1, 2 * (1 - share))
@@ -232,12 +248,13 @@ class _Desk:
     spread: float  # root mean square deviation of a feature of w about its mean
 
 
+_desks: Once[tuple[MobileStyleGAN | StyleGAN2, FaceDescriptor], _Desk] = Once(1)
+
+
 def _desk_of(generator: MobileStyleGAN | StyleGAN2, descriptor: FaceDescriptor) -> _Desk:
-    with _making:  # two visitors at once: the copies are made once
-        return _made_desk(generator, descriptor)
+    return _desks.get((generator, descriptor), lambda: _made_desk(generator, descriptor))
 
 
-@lru_cache(maxsize=1)
 def _made_desk(generator: MobileStyleGAN | StyleGAN2, descriptor: FaceDescriptor) -> _Desk:
     """Copies for one generator and descriptor, kept for the process: 31 MB in bfloat16, none in float32 on a CPU."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

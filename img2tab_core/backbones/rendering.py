@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
@@ -16,12 +15,13 @@ from img2tab_core.backbones.batching import Batches
 from img2tab_core.backbones.feature_cache import Reuse
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.once import Once
 from img2tab_core.base.records import ChannelStats, Edit, StyleCode, digest
 from img2tab_core.networks.features import Low
 
 STOPS = 4  # edited layers before which the features of one picture are kept
 ON_CARD = 16  # codes drawn at once on a graphics card
-_copying = threading.Lock()
+_copies: Once[tuple[nn.Module, torch.device], nn.Module] = Once(2)  # of a generator, on a graphics card
 
 # How near a picture comes to that of float32. exact: within rounding. close: within 2 of 255 levels, for a person who
 # looks at it. draft: up to 256 px within 8, half a level on average, for a frame that is scrubbed past. The last two
@@ -141,14 +141,8 @@ def placed(generator: Generator) -> tuple[Generator, torch.device]:
     """The generator where it draws: as it is, or on a machine with CUDA its copy there; and the device."""
     if isinstance(generator, nn.Module) and torch.cuda.is_available():
         device = torch.device("cuda")
-        with _copying:  # two visitors at once: the copy is made once
-            return _copied(generator, device), device
+        return _copies.get((generator, device), lambda: copy.deepcopy(generator).to(device)), device
     return generator, torch.device("cpu")
-
-
-@lru_cache(maxsize=2)
-def _copied(generator: nn.Module, device: torch.device) -> nn.Module:
-    return copy.deepcopy(generator).to(device)
 
 
 def low_of(generator: Generator, device: torch.device, precision: Precision) -> Low | None:

@@ -29,6 +29,11 @@ def digest(*parts: bytes) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
+def decided_classes(probability: np.ndarray | float, threshold: float = 0.5) -> np.ndarray:
+    """The classes that probabilities of class 1 stand for: 1 above the threshold, else 0; int64 of the same shape."""
+    return (np.asarray(probability) > threshold).astype(np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Face:
     """One aligned face.
@@ -151,6 +156,11 @@ class Prediction:
     contributions: np.ndarray
     baseline: float
 
+    @property
+    def decided(self) -> int:
+        """The class that the probability stands for, 0 or 1."""
+        return int(decided_classes(self.probability))
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -194,8 +204,8 @@ class Quality:
 class EditAgreement:
     """One edit on two style codes of a face.
 
-    picture: correlation of what it changes in the two pictures, 1 is the same change; before and after: how much
-    it changes the probability of class 1 on the first and on the second.
+    picture: correlation of what it changes in the two pictures, 1 is the same change, 0 where it changes only one of
+    them; before and after: how much it changes the probability of class 1 on the first and on the second.
     """
 
     picture: float

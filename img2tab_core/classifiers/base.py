@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Cancel, Report, silent
-from img2tab_core.base.records import read_only
+from img2tab_core.base.records import decided_classes, read_only
 
 BLOCK = 256  # channels copied at once
 
@@ -100,7 +100,7 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """The likelier class, 0 or 1 (0 where both are equally likely); X (n, D) style units -> int64 (n,)."""
-        likelier = (self.predict_proba(X)[:, 1] > 0.5).astype(np.int64)
+        likelier = decided_classes(self.predict_proba(X)[:, 1])
         return self.classes_[likelier]
 
     def probabilities(self, X: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:

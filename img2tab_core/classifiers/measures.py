@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.intervals import wilson
-from img2tab_core.base.records import Metrics, Prediction, read_only
+from img2tab_core.base.records import Metrics, Prediction, decided_classes, read_only
 from img2tab_core.classifiers.base import ConceptClassifier, checked_training, matrix
 from img2tab_core.classifiers.kinds import KINDS
 
@@ -65,7 +65,7 @@ def measure(model: ConceptClassifier, X: np.ndarray, y: np.ndarray, *, rows: np.
 
 def metrics_of(probability: np.ndarray, y: np.ndarray) -> Metrics:
     """What `measure` measures, of answers given already: probability of class 1 (n,) and labels y (n,) of 0 and 1."""
-    predicted = (probability > 0.5).astype(np.int64)
+    predicted = decided_classes(probability)
 
     def faces(true: int, answer: int) -> int:
         return int(((y == true) & (predicted == answer)).sum())

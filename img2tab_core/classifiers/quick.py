@@ -16,7 +16,7 @@ import numpy as np
 from img2tab_core import tables
 from img2tab_core.base.files import home, read_json, sha256_of, write_json
 from img2tab_core.base.jobs import Cancel, Report, silent
-from img2tab_core.base.records import Metrics, digest
+from img2tab_core.base.records import Metrics, decided_classes, digest
 from img2tab_core.classifiers import measures
 from img2tab_core.classifiers.base import ConceptClassifier
 from img2tab_core.classifiers.catboost import RECIPE, CatBoostConcepts, QuantizedPool
@@ -125,7 +125,7 @@ def accuracy(model: ConceptClassifier, faces: TargetFaces, *, pool: QuantizedPoo
         answers = model.probabilities(faces.table.psi, rows)
     else:
         answers = model.probabilities_quantized(pool)[: len(rows)]
-    return float(((answers[:, 1] > 0.5) == labels).mean())
+    return float((decided_classes(answers[:, 1]) == labels).mean())
 
 
 def choose(

@@ -53,7 +53,7 @@ def predict(
                 "face": face_number,
                 "target": target,
                 "probability": prediction.probability,
-                "class": target_record.classes[int(prediction.probability > 0.5)],
+                "class": target_record.classes[prediction.decided],
                 "quality": studio.quality(face, code).word,
                 "concepts": [
                     terminal.concept(style_table, names, int(i)) | {"contribution": float(prediction.contributions[i])}
@@ -239,7 +239,8 @@ def render(
     out: Annotated[Path, typer.Option(help="X.png, or X.npy for float32 (N, N, 3), not clipped.")],
     row: Annotated[int, typer.Option(min=0, help="Which style code.")] = 0,
     edit: Annotated[
-        list[str] | None, typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, standard deviations.")
+        list[str] | None,
+        typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, standard deviations of the backbone."),
     ] = None,
     edit_raw: Annotated[
         list[str] | None, typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, style units.")

@@ -445,7 +445,7 @@ class _Artist:
     """Draws for one table; the first failure is the reason for every picture that is not there."""
 
     def __init__(self, runs: SessionRuns, table: StyleTable) -> None:
-        self._studio, self._backbone = runs.studio, table.backbone
+        self._studio, self._backbone, self._stats = runs.studio, table.backbone, table.stats
         self._why = _or_missing(lambda: self._check(table))
 
     def both(self, before: StyleCode, after: StyleCode) -> Pictures | Missing:
@@ -467,7 +467,9 @@ class _Artist:
 
     def _sheet(self, index: int, shifts: tuple[float, ...]) -> np.ndarray:
         """uint8 (shifts, S, S, 3)."""
-        return self._studio.contact_sheet(index, backbone=self._backbone, faces=1, shifts=shifts, size=SIZE)[0]
+        return self._studio.contact_sheet(
+            index, backbone=self._backbone, faces=1, shifts=shifts, size=SIZE, stats=self._stats
+        )[0]
 
     def _drawn(self, draw: Callable[[], T]) -> T | Missing:
         if self._why is None:
