@@ -98,7 +98,7 @@ def test_a_retrained_run_is_kept_and_found_again_after_the_standing_one(studio, 
 def test_a_damaged_standing_run_is_trained_again_with_the_same_result(studio, table, run, tmp_path, monkeypatch):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     fresh = Studio()
-    monkeypatch.setattr(fresh.trainer, "_tables", {"default": table})
+    monkeypatch.setattr(fresh.trainer, "table", lambda name="default": table)
     folder = tmp_path / "runs" / run.id
     folder.mkdir(parents=True)
     (folder / "run.json").write_text('{"id": ')
