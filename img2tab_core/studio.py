@@ -135,7 +135,7 @@ class Studio:
         side = min(photo.size)
         left, top = (photo.width - side) // 2, (photo.height - side) // 2
         square = photo.crop((left, top, left + side, top + side))
-        return Face.of(np.asarray(square.resize((FACE_SIZE, FACE_SIZE), Image.LANCZOS)))
+        return Face.of(np.asarray(square.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.LANCZOS)))
 
     def samples(self) -> list[Face]:
         """A dozen generated faces to start with."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -129,9 +130,9 @@ class StyleGAN2Backbone(Backbone):
         parts = [np.empty((0, *self.latent_avg.shape), np.float32)]
         for start in range(0, len(faces), 4):  # at 256 px: one more would not be faster
             x = to_input(torch.from_numpy(np.array(faces[start : start + 4])), INPUT_SIZE)
-            said = self.encoder(x)
-            said = said[:, None] if said.ndim == 2 else said  # one w for all
-            parts.append((said + self.latent_avg).numpy())  # (b, n_latent, 512)
+            w = cast(nn.Module, self.encoder)(x)
+            w = w[:, None] if w.ndim == 2 else w  # one w for all
+            parts.append((w + self.latent_avg).numpy())  # (b, n_latent, 512)
         return np.concatenate(parts)
 
 

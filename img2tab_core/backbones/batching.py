@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -29,7 +29,7 @@ class Batches(Generic[A, B]):
     thread only; what it raises, everybody in that batch gets.
     """
 
-    def __init__(self, work: Callable[[Hashable, list[A]], Sequence[B]], *, most: int) -> None:
+    def __init__(self, work: Callable[[Any, list[A]], Sequence[B]], *, most: int) -> None:
         self._work, self._most = work, most
         self._line: deque[_Request[A, B]] = deque()
         self._changed = threading.Condition()

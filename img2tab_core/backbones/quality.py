@@ -67,7 +67,7 @@ def difference(face: np.ndarray, drawn: np.ndarray) -> float:
     Both are averaged to 32 px, over the middle where the face is, every colour about its own mean.
     """
     small = [
-        np.asarray(Image.fromarray(pixels).resize((32, 32), Image.BOX), np.float64)[6:30, 6:26]
+        np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling.BOX), np.float64)[6:30, 6:26]
         for pixels in (face, drawn)
     ]
     first, second = ((one - one.mean(axis=(0, 1))).ravel() for one in small)

@@ -26,6 +26,7 @@ from img2tab_core.base.records import read_only
 from img2tab_core.networks.face_descriptor import FaceDescriptor, chips_of
 from img2tab_core.networks.face_encoder import to_input
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
+from img2tab_core.networks.ops import N, channels_last
 from img2tab_core.networks.stylegan2 import StyleGAN2
 
 
@@ -137,7 +138,8 @@ def refine(
     w_plus = objective.start.clone().requires_grad_(True)  # (1, L, 512)
     best, least, patience = objective.start, float("inf"), Patience(recipe.patience, recipe.gain)
     optimiser = torch.optim.Adam([w_plus], lr=recipe.rate, betas=recipe.betas)
-    step, why = 0, "budget"
+    step = 0
+    why: Literal["budget", "cancelled", "converged"] = "budget"
     while True:
         share = step / steps if steps is not None else (clock() - began) / seconds if step else 0.0
         if share >= 1:  # never before the first step
@@ -260,13 +262,13 @@ def _made_desk(generator: MobileStyleGAN | StyleGAN2, descriptor: FaceDescriptor
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     quick = torch.bfloat16 if _quick_in_bfloat16(device) else torch.float32
 
-    def copy_of(network, dtype: torch.dtype):
+    def copy_of(network: N, dtype: torch.dtype) -> N:
         if device.type == "cpu" and dtype == torch.float32:
             return network
         copied = copy.deepcopy(network).to(device, dtype).requires_grad_(False)
         if isinstance(network, StyleGAN2):  # its weights have five dimensions
             return copied
-        return copied.to(memory_format=torch.channels_last)
+        return channels_last(copied)
 
     exact = copy_of(generator, torch.float32), copy_of(descriptor, torch.float32)
     with torch.inference_mode():

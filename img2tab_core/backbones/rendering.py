@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import ChannelStats, Edit, StyleCode, digest
-from img2tab_core.networks.features import Low
+from img2tab_core.networks.features import Layered, Low
 
 STOPS = 4  # edited layers before which the features of one picture are kept
 ON_CARD = 16  # codes drawn at once on a graphics card
@@ -80,8 +80,7 @@ def draw_raw(
     generator, device = placed(generator)
     low = low_of(generator, device, precision)
     if device.type != "cpu":  # many at once, and nothing kept: it is fast enough
-        pictures = _card.do(_OnCard(generator, device, size, low), [code.values for code in codes])
-        return np.stack(pictures)
+        return np.stack(_card.do(_OnCard(generator, device, size, low), [code.values for code in codes]))
     pictures = [  # one at a time: stays in cache, faster on a CPU
         _drawn(generator, torch.from_numpy(code.values.copy())[None], size, reuse, low) for code in codes
     ]
@@ -112,13 +111,14 @@ def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None,
     """The picture (3, size, size) of one code (1, D), from the last edited layer before which its features are kept."""
     if reuse is None:
         return generator.synthesis(styles, size=size, low=low)[0]
-    layers = sorted(layer for layer in set(reuse.layers) if 0 < layer < generator.layers(size))
+    layered = cast(Layered, generator)  # whoever says where to take up again draws with one
+    layers = sorted(layer for layer in set(reuse.layers) if 0 < layer < layered.layers(size))
     offsets, values = generator.layout.offsets, styles[0].numpy()
     keys = {
         layer: (
             reuse.key,
             layer,
-            generator.side(layer, size),
+            layered.side(layer, size),
             low if low and layer > low.layer else None,
             digest(values[: offsets[layer]].tobytes()),
         )
@@ -132,16 +132,17 @@ def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None,
             break
     for layer in layers if len(layers) <= STOPS else layers[:1]:  # of a family, which moves them all, the first
         if layer > known:
-            found = generator.prefix(styles, layer, size=size, after=found, low=low)
+            found = layered.prefix(styles, layer, size=size, after=found, low=low)
             reuse.cache.put(keys[layer], found)
-    return generator.synthesis(styles, size=size, after=found, low=low)[0]
+    return layered.synthesis(styles, size=size, after=found, low=low)[0]
 
 
 def placed(generator: Generator) -> tuple[Generator, torch.device]:
     """The generator where it draws: as it is, or on a machine with CUDA its copy there; and the device."""
     if isinstance(generator, nn.Module) and torch.cuda.is_available():
         device = torch.device("cuda")
-        return _copies.get((generator, device), lambda: copy.deepcopy(generator).to(device)), device
+        copied = _copies.get((generator, device), lambda: copy.deepcopy(generator).to(device))
+        return cast(Generator, copied), device
     return generator, torch.device("cpu")
 
 
