@@ -79,9 +79,9 @@ def main() -> None:
         )
     with notices:
         if lost:
-            st.error(lost, icon=":material/error:")
+            st.error(page_words.prose(lost), icon=":material/error:")
         if ended is not None and ended.state == "failed":
-            st.error(f"The training stopped: {ended.error}", icon=":material/error:")
+            st.error(page_words.prose(f"The training stopped: {ended.error}"), icon=":material/error:")
         if ended is not None and ended.state == "cancelled":
             st.info("The training was cancelled. The active run is unchanged.", icon=":material/info:")
         for sentence in visit.take_notices():
@@ -103,7 +103,7 @@ def _header(place, title: str) -> None:
             key="frame.target",
             format_func=lambda name: targets[name].title,
             on_change=lambda: visit.choose_target(st.session_state["frame.target"]),
-            help=f"The label the classifier predicts. {visit.target().how}",
+            help=f"The label the classifier predicts. {page_words.prose(visit.target().how)}",
             disabled=session_state.opened() is not None,
             width=260,
         )
@@ -117,7 +117,7 @@ def _no_table() -> None:
             "A style table must be built before anything can be shown, and there is none. Run `make run`."
         )
     with st.container(border=True):
-        st.markdown(f"**The backbone {backbone} has no table yet**")
+        st.markdown(f"**The backbone {page_words.plain(backbone)} has no table yet**")
         st.caption(
             "A classifier is trained on a table: the style codes of labelled faces, encoded by this backbone. Make one "
             "in a terminal, from a folder of photos with labels or from the faces that come with Img2Tab Studio:"
@@ -183,7 +183,7 @@ def _sidebar(title: str) -> None:
             run = visit.active_run()
             low, high = run.metrics.interval
             with st.container(border=True, gap="small"):
-                st.caption(f"Run {visit.number_of(run)} · {visit.target().title}")
+                st.caption(f"Run {visit.number_of(run)} · {page_words.plain(visit.target().title)}")
                 st.metric(
                     "Accuracy",
                     page_words.percent(run.metrics.accuracy),
@@ -196,7 +196,7 @@ def _sidebar(title: str) -> None:
                 st.caption(
                     f"95\N{NO-BREAK SPACE}% interval {page_words.percent(low)} to {page_words.percent(high)}  "
                     f"\n{without}  \n"
-                    f"Table “{run.table}”, {len(visit.current_table().split):,} faces"
+                    f"Table “{page_words.plain(run.table)}”, {len(visit.current_table().split):,} faces"
                 )
         job = training_state.retraining()
         if job is not None and title != "Exclude and retrain":

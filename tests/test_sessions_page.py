@@ -103,7 +103,7 @@ def test_a_retrain_in_a_session_is_a_child_with_its_reason_and_going_back_branch
     assert session.current == 2
     assert at.text_area(key="exclude.why").value == ""  # a reason is that of one run
     at = _page(at, PAGE)
-    assert "Channel 9 \\*is\\* the group\\." in _said(at)  # shown as typed
+    assert "Channel 9 \\*is\\* the group." in _said(at)  # shown as typed
     at = _ready(at.button(key="sessions.restore.1").click().run())
     assert door.open("Kinds").current == 1
     at = _page(at, "views/exclude.py")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from dashboard.charts.classifiers import BLUE, GREY, ORANGE, new_figure
-from dashboard.components.page_words import count, percent
+from dashboard.components.page_words import count, in_figure, percent
 from img2tab_core.audits.audit_record import SMALL, Audit, GroupAudit, Measure
 from img2tab_core.audits.changes import Change
 from img2tab_core.audits.metrics import GAPS, METRICS
@@ -66,7 +66,7 @@ def group_dots(audit: Audit, metric: str) -> go.Figure:
                 xshift=4,
                 y=row,
                 showarrow=False,
-                text=f"not measured: {one.measures[metric].note}",
+                text=in_figure(f"not measured: {one.measures[metric].note}"),
             )
     figure.update_xaxes(
         title_text=METRICS[metric],
@@ -94,7 +94,7 @@ def roc_curves(audit: Audit) -> go.Figure:
             mode="lines",
             name=_label(one),
             line=_stroke(number),
-            legendgroup=one.name,
+            legendgroup=str(number),
             hovertemplate=f"{_named(one)}<br>false positives %{{x:.1%}}, true positives %{{y:.1%}}<extra></extra>",
         )
         figure.add_scatter(
@@ -102,7 +102,7 @@ def roc_curves(audit: Audit) -> go.Figure:
             y=[one.measures["true_positive_rate"].value],
             mode="markers",
             marker=_point(number, small=one.small),
-            legendgroup=one.name,
+            legendgroup=str(number),
             showlegend=False,
             hovertext=[
                 f"{_named(one)}<br>at its threshold, {one.threshold:.2f}<br>"
@@ -190,7 +190,7 @@ def change_dumbbell(changes: Mapping[str, Change]) -> go.Figure:
         list(changes),
         [_as_measure(one.before) for one in changes.values()],
         [_as_measure(one.after) for one in changes.values()],
-        [(f"{title}<br>{one.sentence}",) * 2 for title, one in changes.items()],
+        [(f"{title}<br>{in_figure(one.sentence)}",) * 2 for title, one in changes.items()],
     )
     figure.update_xaxes(tickformat=".0%")
     return figure
@@ -219,7 +219,7 @@ def threshold_curve(cost: ThresholdCost, gap: str = "equalised_odds") -> go.Figu
     chosen = cost.chosen.thresholds
     cuts = sorted(set(chosen.values()))
     for number, cut in enumerate(cuts):
-        names = [name for name, value in chosen.items() if value == cut]
+        names = [in_figure(name) for name, value in chosen.items() if value == cut]
         figure.add_vline(
             x=cut,
             line={"color": GREY, "width": 2, "dash": "dot"},
@@ -238,7 +238,7 @@ def threshold_curve(cost: ThresholdCost, gap: str = "equalised_odds") -> go.Figu
                 marker={"color": colour, "size": 13, "symbol": "star", "line": {"width": 1, "color": GREY}},
                 hovertext=[
                     f"{title} {percent(value)} with the chosen thresholds<br>"
-                    + "<br>".join(f"{name}: {cut:.2f}" for name, cut in chosen.items())
+                    + "<br>".join(f"{in_figure(name)}: {cut:.2f}" for name, cut in chosen.items())
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
@@ -281,7 +281,7 @@ def pareto(remedies: Remedies) -> go.Figure:
             error_x=_bars([_as_measure(gap)], colour),
             error_y=_bars([_as_measure(accuracy)], colour),
             mode="markers",
-            name=one.title,
+            name=in_figure(one.title),
             marker={
                 "color": colour,
                 "size": 15 if one.own else 11,
@@ -344,7 +344,7 @@ def _dumbbell(
                 xshift=4,
                 y=row,
                 showarrow=False,
-                text=f"not measured: {missing.note}",
+                text=in_figure(f"not measured: {missing.note}"),
             )
     figure.update_xaxes(gridcolor=_LINE, zeroline=False, nticks=6)
     _rows(figure, titles)
@@ -423,14 +423,14 @@ def _as_measure(value: Estimate) -> Measure:
 
 def _label(one: GroupAudit) -> str:
     """ "perceived male (1,234)", with a warning where the group is small."""
-    return f"{one.name} ({one.count:,}{f', under {SMALL}' if one.small else ''})"
+    return f"{in_figure(one.name)} ({one.count:,}{f', under {SMALL}' if one.small else ''})"
 
 
 def _named(one: GroupAudit) -> str:
     """The group with its counts: the first line of every hover text."""
     few = f"<br>fewer than {SMALL} faces: read with care" if one.small else ""
     zeros, ones = one.by_class
-    return f"{one.name}: {count(one.count, 'face')}, {zeros:,} of class 0 and {ones:,} of class 1{few}"
+    return f"{in_figure(one.name)}: {count(one.count, 'face')}, {zeros:,} of class 0 and {ones:,} of class 1{few}"
 
 
 def _said(one: GroupAudit, metric: str) -> str:
@@ -449,17 +449,17 @@ def _gap_hover(title: str, measure: Measure, faces: int) -> str:
 def _written(measure: Measure, *, as_share: bool = True) -> str:
     """A value with its interval and note."""
     if measure.value is None:
-        return f"not measured: {measure.note}"
+        return in_figure(f"not measured: {measure.note}")
     write = percent if as_share else "{:.3f}".format
     text = write(measure.value)
     if measure.low is not None:
         text += f" ({write(measure.low)} to {write(measure.high)})"
-    return f"{text}<br>{measure.note}" if measure.note else text
+    return f"{text}<br>{in_figure(measure.note)}" if measure.note else text
 
 
 def _remedy_hover(one: Outcome, remedies: Remedies) -> str:
     lines = [
-        one.title,
+        in_figure(one.title),
         f"accuracy {_written(_as_measure(one.estimate('accuracy')))}",
         f"equalised odds difference {_written(_as_measure(one.estimate('equalised_odds')))}",
         f"{count(len(one.trials), 'seed')}, {count(remedies.test_faces, 'test face')}, "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.components.page_words import percent, signed
+from dashboard.components.page_words import in_figure, percent, signed
 from img2tab_core.base.records import ConceptScores, Metrics, Prediction
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ NameOf = Callable[[int], str]
 def probability_bar(probability: float, classes: tuple[str, str]) -> go.Figure:
     """The two classes share one bar; probability is that of class 1."""
     figure = new_figure(height=36)
-    for share, name, colour in ((1 - probability, classes[0], BLUE), (probability, classes[1], ORANGE)):
+    first, second = map(in_figure, classes)
+    for share, name, colour in ((1 - probability, first, BLUE), (probability, second, ORANGE)):
         figure.add_bar(
             x=[share],
             y=[""],
@@ -68,7 +69,7 @@ def contribution_bars(
     values = prediction.contributions[indexes].tolist()
     others = int(np.count_nonzero(prediction.contributions)) - len(indexes)
     rest = float(prediction.contributions.sum() - sum(values))
-    names = [name_of(index) for index in indexes]
+    names = [in_figure(name_of(index)) for index in indexes]
     figure = new_figure(height=98 + 26 * len(indexes))
     figure.add_bar(
         x=values,
@@ -116,8 +117,8 @@ def contribution_bars(
         showarrow=False,
     )
     for x, anchor, text, colour in (
-        (0, "left", f"← {classes[0]}", BLUE),
-        (1, "right", f"{classes[1]} →", ORANGE),
+        (0, "left", f"← {in_figure(classes[0])}", BLUE),
+        (1, "right", f"{in_figure(classes[1])} →", ORANGE),
     ):
         figure.add_annotation(
             x=x,
@@ -167,11 +168,11 @@ def concept_scatter(
             x=x[mask],
             y=y[mask],
             mode="markers",
-            name=f"higher when {name}",
+            name=f"higher when {in_figure(name)}",
             customdata=shown[mask],
             marker={"color": colour, "size": 6, "opacity": 0.55},
             hovertext=[
-                f"{name_of(int(index))}<br>distance {scores.distance[index]:.2f} SD, "
+                f"{in_figure(name_of(int(index)))}<br>distance {scores.distance[index]:.2f} SD, "
                 f"importance {percent(scores.importance[index], 2)}"
                 for index in shown[mask]
             ],
@@ -191,7 +192,7 @@ def concept_scatter(
                 x=np.maximum(scores.distance[at], 1e-3),
                 y=np.where(scores.importance[at] > 0, 100 * scores.importance[at], floor),
                 mode="markers+text",
-                text=[name_of(index) for index in indexes],
+                text=[in_figure(name_of(index)) for index in indexes],
                 textposition=["top left" if scores.distance[index] > middle else "top right" for index in indexes],
                 customdata=indexes,
                 marker={"symbol": symbol, "size": size, "color": GREY, "line_width": 2},
@@ -246,7 +247,13 @@ def confusion(metrics: Metrics, classes: tuple[str, str]) -> go.Figure:
         showlegend=False,
     )
     figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 44})
-    figure.update_xaxes(title_text="Answer", tickvals=[0, 1], ticktext=list(classes), showgrid=False, zeroline=False)
+    figure.update_xaxes(
+        title_text="Answer",
+        tickvals=[0, 1],
+        ticktext=[in_figure(name) for name in classes],
+        showgrid=False,
+        zeroline=False,
+    )
     figure.update_yaxes(
         title_text="Label",
         tickvals=[0, 1],
@@ -285,7 +292,8 @@ def took_over(
             customdata=indexes,
             marker={"color": colour, "size": 10, "symbol": symbol, "line": {"width": 2, "color": colour}},
             hovertext=[
-                f"{name_of(index)}<br>{title} {value:.2f} %" for index, value in zip(indexes, values, strict=True)
+                f"{in_figure(name_of(index))}<br>{title} {value:.2f} %"
+                for index, value in zip(indexes, values, strict=True)
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
@@ -296,7 +304,7 @@ def took_over(
     figure.update_xaxes(title_text="Importance, %", rangemode="tozero", gridcolor=_LINE, zeroline=False, nticks=6)
     figure.update_yaxes(
         tickvals=rows,
-        ticktext=[name_of(index) for index in indexes],
+        ticktext=[in_figure(name_of(index)) for index in indexes],
         autorange="reversed",
         showgrid=False,
         zeroline=False,
@@ -425,4 +433,4 @@ def _decades(values: np.ndarray) -> dict[str, list]:
 
 def _wrapped(text: str) -> str:
     """Two words on two lines, so that an axis stays narrow."""
-    return "<br>".join(text.split(" ", 1))
+    return "<br>".join(map(in_figure, text.split(" ", 1)))

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from scipy.stats import rankdata
 
 from dashboard.charts.classifiers import BLUE, GREY, ORANGE, new_figure
-from dashboard.components.page_words import count, percent, signed
+from dashboard.components.page_words import count, in_figure, percent, signed
 from img2tab_core.audits.carriers import Carried
 from img2tab_core.audits.intervention import Intervention
 
@@ -98,7 +98,7 @@ def carried_scatter(
                 marker={"color": colour, "size": 7, "opacity": 0.6, "symbol": symbol},
                 unselected_marker_opacity=0.6,
                 hovertext=[
-                    f"{name_of(int(index))}<br>between the groups {found.within[index]:.2f} SD, "
+                    f"{in_figure(name_of(int(index)))}<br>between the groups {found.within[index]:.2f} SD, "
                     f"between the classes {found.between[index]:.2f} SD<br>importance {percent(importance[index], 2)}"
                     for index in at
                 ],
@@ -109,7 +109,7 @@ def carried_scatter(
             x=[found.within[picked]],
             y=[y[picked]],
             mode="markers+text",
-            text=[name_of(picked)],
+            text=[in_figure(name_of(picked))],
             textposition="top left" if found.within[picked] > found.within[shown].max() / 2 else "top right",
             customdata=[picked],
             hoverinfo="skip",
@@ -134,6 +134,7 @@ def carried_scatter(
 
 def flip_dots(found: Intervention, groups: tuple[str, str], classes: tuple[str, str]) -> go.Figure:
     """Share of decisions that flip, by group and direction: a dot and its 95 % Wilson interval."""
+    groups, classes = tuple(map(in_figure, groups)), tuple(map(in_figure, classes))
     rows = sorted(found.by, key=lambda one: (one.group, one.towards))
     figure = _figure(height=80 + _ROW * len(rows))
     for towards, colour, symbol in ((0, BLUE, "circle"), (1, ORANGE, "square")):
@@ -183,6 +184,7 @@ def flip_dots(found: Intervention, groups: tuple[str, str], classes: tuple[str, 
 
 def move_histogram(found: Intervention, towards: int, groups: tuple[str, str], classes: tuple[str, str]) -> go.Figure:
     """How far the probability of class 1 moves when all faces are moved towards one group: shares of each group."""
+    groups, classes = tuple(map(in_figure, groups)), tuple(map(in_figure, classes))
     moves = 100 * (found.after[towards] - found.before)
     reach = max(1.0, float(np.abs(moves).max()))
     edges = np.linspace(-reach, reach, _BINS + 1)

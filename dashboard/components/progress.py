@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from dashboard.components import page_words
 from img2tab_core.base.jobs import Job
 
 
@@ -31,7 +32,7 @@ def watch(
             st.rerun()
         if meanwhile is not None:
             meanwhile()
-        st.progress(job.fraction, text="Stopping…" if job.stopping else (job.text or waiting))
+        st.progress(job.fraction, text="Stopping…" if job.stopping else page_words.prose(job.text or waiting))
         if cancel:
             st.button(
                 label,

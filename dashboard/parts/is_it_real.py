@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.charts import audits as audit_charts
-from dashboard.components import progress
+from dashboard.components import page_words, progress
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from img2tab_core.audits.changes import Change
@@ -27,7 +27,7 @@ def show(before: Run, after: Run, sensitive: tuple[str, ...], *, key: str) -> No
         _answer(found, key=key)
         return
     if job is not None and job.state == "failed":
-        st.error(f"The repetition stopped: {job.error}", icon=":material/error:")
+        st.error(page_words.prose(f"The repetition stopped: {job.error}"), icon=":material/error:")
     st.button(
         f"Train both again with {SEEDS} seeds",
         key=f"{key}.repeat",
@@ -41,7 +41,7 @@ def show(before: Run, after: Run, sensitive: tuple[str, ...], *, key: str) -> No
 def _answer(found: dict[str, Change], *, key: str) -> None:
     changes = {TITLES[name]: change for name, change in found.items()}
     seeds = len(next(iter(changes.values())).pairs)
-    st.markdown("  \n".join(f"**{title}.** {change.sentence}" for title, change in changes.items()))
+    st.markdown("  \n".join(f"**{title}.** {page_words.prose(change.sentence)}" for title, change in changes.items()))
     st.plotly_chart(audit_charts.change_dumbbell(changes), key=f"{key}.changes", config={"displayModeBar": False})
     st.caption(
         f"Both trained anew with {seeds} seeds, paired by seed. The intervals say how much the training's chance "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components import progress
+from dashboard.components import page_words, progress
 from dashboard.state import visit
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
@@ -34,10 +34,10 @@ def ready() -> bool:
 def wait(job: Job[Run], *, key: str) -> None:
     """What is waited for, and how far it is; the whole page runs again when it is there."""
     if job.text:
-        st.markdown(f"**Training the first classifier for {_title()}**")
+        st.markdown(f"**Training the first classifier for {page_words.plain(_title())}**")
         st.caption("This is done once per target and kept. The page opens when it is ready.")
     else:
-        st.markdown(f"**Opening the classifier for {_title()}**")
+        st.markdown(f"**Opening the classifier for {page_words.plain(_title())}**")
     progress.watch(job, key=key, waiting="One moment…")
 
 

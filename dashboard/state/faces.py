@@ -119,7 +119,7 @@ def bring(files: list[tuple[str, str, bytes]]) -> None:
         st.session_state["visit.problems"] = ()
     st.session_state["visit.seen"] = seen
     for name, problem in st.session_state.get("visit.problems", ()):
-        visit.notice(f"**{name}**: {problem}")
+        visit.notice(problem, about=name)
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from operator import attrgetter
 import numpy as np
 import streamlit as st
 
+from dashboard.components import page_words
 from dashboard.state import session as session_state
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Img2TabError
@@ -384,9 +385,13 @@ def name_concept(index: int, name: str) -> None:
     studio().name_concept(index, name, backbone=backbone_name())
 
 
-def notice(sentence: str) -> None:
-    """A sentence for the person, shown by the page frame."""
-    st.session_state.setdefault("visit.notices", []).append(sentence)
+def notice(sentence: str, *, about: str = "") -> None:
+    """A sentence for the person, shown once by the page frame; about: the name of a file it is about."""
+    text = page_words.prose(sentence)
+    shown = f"**{page_words.plain(about)}**: {text}" if about else text
+    waiting = st.session_state.setdefault("visit.notices", [])
+    if shown not in waiting:  # a page that begins anew before its end says it again
+        waiting.append(shown)
 
 
 @contextmanager
@@ -399,4 +404,5 @@ def noticing() -> Iterator[None]:
 
 
 def take_notices() -> tuple[str, ...]:
+    """The notices not shown yet, as Markdown."""
     return tuple(st.session_state.pop("visit.notices", ()))

@@ -118,8 +118,8 @@ def _thresholds(run: Run, target: Target, sensitive: tuple[str, ...], found: Aud
         default=ONE,
         required=True,
         persist_state="session",
-        help=f"A face whose probability is above it is judged {target.classes[1]}. One per group needs to know the "
-        "group when it decides, which is not allowed everywhere.",
+        help=f"A face whose probability is above it is judged {page_words.plain(target.classes[1])}. One per group "
+        "needs to know the group when it decides, which is not allowed everywhere.",
     )
     grid = st.grid(2, min_column_width=360, gap="large")
     with grid.cell():
@@ -131,7 +131,7 @@ def _thresholds(run: Run, target: Target, sensitive: tuple[str, ...], found: Aud
         else:
             chosen = {
                 name: st.slider(
-                    page_words.sentence(name),
+                    page_words.plain(page_words.sentence(name)),
                     0.01,
                     0.99,
                     STANDARD,
@@ -143,7 +143,7 @@ def _thresholds(run: Run, target: Target, sensitive: tuple[str, ...], found: Aud
             }
         cuts = () if all(value == STANDARD for value in chosen.values()) else tuple(chosen.items())
         cost = audit_state.threshold_cost(run, sensitive, cuts)
-        st.caption(cost.sentence)
+        st.caption(page_words.prose(cost.sentence))
     with grid.cell():
         st.plotly_chart(audit_charts.threshold_curve(cost), key="audit.cost", config={"displayModeBar": False})
     return cuts
@@ -161,7 +161,7 @@ def _gaps(run: Run, sensitive: tuple[str, ...], found: Audit, moved: bool) -> No
             delta=_interval(gap),
             delta_color="off",
             delta_arrow="off",
-            help=" ".join(part for part in (GAP_HELP[name], gap.note) if part),
+            help=" ".join(part for part in (GAP_HELP[name], page_words.prose(gap.note)) if part),
         )
     st.caption(
         f"{page_words.count(found.faces, 'test face')}; below each value its 95\N{NO-BREAK SPACE}% interval"

@@ -77,20 +77,20 @@ def _choices() -> None:
             help="In the background; you can go on working on other pages.",
         )
         if job is not None and job.state == "failed":
-            st.error(f"The comparison stopped: {job.error}", icon=":material/error:")
+            st.error(page_words.prose(f"The comparison stopped: {job.error}"), icon=":material/error:")
         if job is not None and job.state == "cancelled":
             st.info("The comparison was cancelled; the one before it stands.", icon=":material/info:")
     for kind in KINDS:
         sentence = absent(kind)
         if sentence:
-            st.caption(sentence)
+            st.caption(page_words.prose(sentence))
 
 
 def _result(found: Comparison) -> None:
     shown = [one for one in found.contenders if one.trials]
     for one in found.contenders:
         if one.reason:
-            st.warning(f"{one.title}: {one.reason}", icon=":material/warning:")
+            st.warning(page_words.prose(f"{one.title}: {one.reason}"), icon=":material/warning:")
     if not shown:
         return
     position = found.ks.index(K) if K in found.ks else len(found.ks) - 1

@@ -179,7 +179,7 @@ def _scatter(run: Run, target: Target, scores: ConceptScores, shown: pd.DataFram
     st.plotly_chart(
         classifier_charts.concept_scatter(
             scores,
-            lambda index: page_words.concept(index, layout, names),
+            lambda index: page_words.concept_text(index, layout, names),
             shown["index"].to_numpy(),
             names,
             target.classes,
@@ -208,7 +208,7 @@ def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.Data
     st.subheader(page_words.concept(picked, layout, names), anchor=False)
     towards = target.classes[int(scores.direction[picked] > 0)]
     place = f"{page_words.place(picked, layout)} · index {picked}" if names.get(picked) else f"Index {picked}"
-    st.caption(f"{place}. Higher on faces labelled {towards}.")
+    st.caption(f"{place}. Higher on faces labelled {page_words.plain(towards)}.")
     rank = int(everything.loc[everything["index"] == picked, "rank"].iloc[0])
     grid = st.grid(3, min_column_width=90, gap="small")
     grid.metric("Rank", f"{rank:,}", help="Place by importance, then by distance, among all concepts.")
@@ -253,18 +253,21 @@ def _name(picked: int, names: dict[int, str]) -> None:
     if suggestion is not None and names.get(picked) != suggestion.name:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.button(
-                f"Take “{suggestion.name}”",
+                f"Take “{page_words.plain(suggestion.name)}”",
                 key=f"concepts.suggested.{picked}",
                 icon=":material/lightbulb:",
                 on_click=_save,
                 args=(picked, suggestion.name),
             )
-            st.caption(f"A suggestion: {suggestion.source}. Found on weights trained on FFHQ; look whether it holds.")
+            st.caption(
+                f"A suggestion: {page_words.plain(suggestion.source)}. Found on weights trained on FFHQ; look whether "
+                "it holds."
+            )
 
 
 def _save(picked: int, name: str) -> None:
     visit.name_concept(picked, name)
-    st.toast(f"Saved “{name}”." if name else "Name removed.", icon=":material/check:")
+    st.toast(f"Saved “{page_words.plain(name)}”." if name else "Name removed.", icon=":material/check:")
 
 
 if __name__ == "__main__":

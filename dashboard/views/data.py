@@ -45,14 +45,14 @@ def _table(name: str) -> None:
         try:
             table = visit.table(name)
         except Img2TabError as error:
-            st.markdown(f"**{name}**")
-            st.error(str(error), icon=":material/error:")
+            st.markdown(f"**{page_words.plain(name)}**")
+            st.error(page_words.prose(error), icon=":material/error:")
             return
         about = visit.studio().trainer.about_table(name)
-        st.markdown(f"**{name}**")
+        st.markdown(f"**{page_words.plain(name)}**")
         st.caption(
             f"{page_words.count(len(table.labels), 'face')} of {table.layout.total:,} channels, backbone "
-            f"{table.backbone}. "
+            f"{page_words.plain(table.backbone)}. "
             + (_origin(about) if about else "Generated faces that come with Img2Tab Studio; nobody in it exists.")
         )
         st.dataframe(
@@ -89,15 +89,15 @@ def _origin(about: dict) -> str:
     if about.get("kind") == "population":
         return "Faces of the default table, drawn again and encoded by this backbone; nobody in it exists."
     if about.get("kind") == "worked-example":
-        return about["note"]
+        return page_words.prose(about["note"])
     said = [
-        f"Imported from {about.get('origin', 'a file')}: {len(about.get('skipped', {})):,} of "
+        f"Imported from {page_words.plain(about.get('origin', 'a file'))}: {len(about.get('skipped', {})):,} of "
         f"{about.get('photos', 0):,} photos were left out."
     ]
     if about.get("several"):
         said.append(f"In {page_words.count(about['several'], 'photo')} with several faces the biggest was taken.")
     if about.get("note"):
-        said.append(about["note"])
+        said.append(page_words.prose(about["note"]))
     return " ".join(said)
 
 

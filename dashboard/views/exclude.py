@@ -186,7 +186,7 @@ def _suggest() -> None:
             )
     found = audit_state.suggested()
     if found is not None and set(found.excluded) <= visit.ticked():
-        st.caption(f"**{page_words.count(len(found.excluded), 'concept')} suggested.** {found.rule}")
+        st.caption(f"**{page_words.count(len(found.excluded), 'concept')} suggested.** {page_words.prose(found.rule)}")
 
 
 def _add_typed() -> None:
@@ -236,7 +236,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
             placeholder="What you expect, and why these.",
             height=80,
             persist_state="session",
-            help=f"Kept with the run in the session “{now.session.name}”, and told in its report.",
+            help=f"Kept with the run in the session “{page_words.plain(now.session.name)}”, and told in its report.",
         )
     st.button(
         f"Retrain without {page_words.count(len(ticked), 'concept')}" if ticked else "Retrain",
@@ -273,7 +273,7 @@ def _quick(before: Run) -> None:
             f"being trained "
             "and will replace it.",
         )
-        st.caption(first.note.removeprefix("Quick answer: "))
+        st.caption(page_words.prose(first.note.removeprefix("Quick answer: ")))
 
 
 def _retrain() -> None:
@@ -313,9 +313,9 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
     )
     first = training_state.quick_answer()
     if first is not None and (first.excluded, first.target, first.table) == (run.excluded, run.target, run.table):
-        st.caption(quick.difference(first.metrics, new))
+        st.caption(page_words.prose(quick.difference(first.metrics, new)))
     if run.note:
-        st.caption(run.note)
+        st.caption(page_words.prose(run.note))
     grid = st.grid(3, min_column_width=180, gap="medium")
     for label, value, change, delta, meaning in (
         (
@@ -376,7 +376,7 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
         st.caption("No concept gained importance.")
         return
     st.plotly_chart(
-        classifier_charts.took_over(was, now, lambda index: page_words.concept(index, layout, names)),
+        classifier_charts.took_over(was, now, lambda index: page_words.concept_text(index, layout, names)),
         key="exclude.took_over",
         config={"displayModeBar": False},
     )
@@ -406,7 +406,7 @@ def _history(run: Run) -> None:
             title, accuracy, auc, action = st.columns([3, 3, 2, 2], vertical_alignment="center")
             title.markdown(
                 f"**Run {visit.number_of(one)}**, {KINDS[one.classifier.kind].title}, "
-                + (f"published as {one.origin}" if one.origin else f"excludes {_excluded(one)}")
+                + (f"published as {page_words.plain(one.origin)}" if one.origin else f"excludes {_excluded(one)}")
             )
             accuracy.markdown(f"Accuracy {page_words.percent(one.metrics.accuracy)}")
             auc.markdown(f"AUC {one.metrics.auc:.3f}")

@@ -127,8 +127,8 @@ def _choose_face() -> None:
     if photo is None or len(photo.faces) < 2:
         return
     st.caption(
-        f"{page_words.count(len(photo.faces), 'face')} found in {photo.name}, the largest first. Click the one to "
-        f"inspect."
+        f"{page_words.count(len(photo.faces), 'face')} found in {page_words.plain(photo.name)}, the largest "
+        "first. Click the one to inspect."
     )
     pictures.choose(
         [face.pixels for face in photo.faces],
@@ -151,11 +151,11 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         with grid.cell():
             boxes = [[edge * photo.scale for edge in one.box] for one in photo.faces if one.box is not None]
             st.image(pictures.in_square(photo.picture, boxes, face_state.face_number()), width="stretch", alt="Photo")
-            st.caption(f"**Photo**  \n{photo.name}")
+            st.caption(f"**Photo**  \n{page_words.plain(photo.name)}")
     with grid.cell():
         st.image(face.pixels, width="stretch", alt="Aligned face")
         if photo.picture is None:
-            st.caption(f"**{photo.name}**  \nDrawn by the generator, so already aligned.")
+            st.caption(f"**{page_words.plain(photo.name)}**  \nDrawn by the generator, so already aligned.")
         else:
             st.caption("**Aligned face**  \nTurned and cropped: eyes and mouth sit where the generator expects them.")
     with grid.cell():
@@ -169,10 +169,10 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         likely = before.decided
         share = _share(before, likely)
         st.metric(
-            page_words.sentence(target.classes[likely]),
+            page_words.plain(page_words.sentence(target.classes[likely])),
             page_words.percent(share),
-            help=f"How sure the classifier is that this face is {target.classes[likely]}; 50 % would be a coin toss. "
-            f"{target.how}",
+            help=f"How sure the classifier is that this face is {page_words.plain(target.classes[likely])}; 50 % would "
+            f"be a coin toss. {page_words.prose(target.how)}",
         )
         st.plotly_chart(
             classifier_charts.probability_bar(before.probability, target.classes),
@@ -181,7 +181,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         )
         st.caption(
             "  \n".join(
-                f":{colour}[■] {page_words.percent(_share(before, which))} {target.classes[which]}"
+                f":{colour}[■] {page_words.percent(_share(before, which))} {page_words.plain(target.classes[which])}"
                 for which, colour in ((0, "blue"), (1, "orange"))
             )
         )
@@ -192,11 +192,16 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
             "good": (":material/check_circle:", "green"),
             "partial": (":material/info:", "orange"),
         }.get(quality.word, (":material/warning:", "red"))
-        st.badge(f"{page_words.sentence(quality.word)} reconstruction", icon=icon, color=colour, help=measured)
+        st.badge(
+            f"{page_words.sentence(quality.word)} reconstruction",
+            icon=icon,
+            color=colour,
+            help=page_words.prose(measured),
+        )
         if quality.word != "poor":
-            st.caption(quality.sentence)
+            st.caption(page_words.prose(quality.sentence))
     if quality.word == "poor":
-        st.warning(quality.sentence, icon=":material/warning:")
+        st.warning(page_words.prose(quality.sentence), icon=":material/warning:")
 
 
 # ---- refining the reconstruction
@@ -297,11 +302,11 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined
             f"{page_words.points(_towards(agreement.after, likely))} after.",
         ),
         (
-            page_words.sentence(target.classes[likely]),
+            page_words.plain(page_words.sentence(target.classes[likely])),
             page_words.percent(_share(second, likely)),
             f"was {page_words.percent(_share(first, likely))}",
-            f"The classifier's probability that the face is {target.classes[likely]}, from the refined answer and from "
-            "the encoder's.",
+            f"The classifier's probability that the face is {page_words.plain(target.classes[likely])}, from the "
+            "refined answer and from the encoder's.",
         ),
     ):
         grid.metric(label, value, delta=below, delta_color="off", delta_arrow="off", help=meaning)
@@ -329,7 +334,7 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
     names, layout = visit.names(), visit.layout()
 
     def name_of(index: int) -> str:
-        return page_words.concept(index, layout, names)
+        return page_words.concept_text(index, layout, names)
 
     shown = classifier_charts.strongest(before, 8)
     picked = visit.concept()
@@ -435,7 +440,7 @@ def _scrubber(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
     st.caption(
         "Drag along the strip, or use the arrow keys: only this concept moves"
         + (", on top of your other edits. " if others else ". ")
-        + f"The line is the probability that the face is {word}."
+        + f"The line is the probability that the face is {page_words.plain(word)}."
     )
     return [job for job in (finer, sharper, sharp) if job is not None]
 
@@ -482,7 +487,8 @@ def _family(face: Face) -> None:
                 visit.edits_of(face.key).with_family(st.session_state["inspect.strength"]),
             ),
             help="Each concept of the family moves by this number times its signed distance between the classes: "
-            f"below 0 towards {classes[0]}, above 0 towards {classes[1]}; 0 moves none of them.",
+            f"below 0 towards {page_words.plain(classes[0])}, above 0 towards {page_words.plain(classes[1])}; 0 moves "
+            "none of them.",
         )
 
 
@@ -514,7 +520,7 @@ def _moved(face: Face, edits: tuple[Edit, ...], name_of) -> None:
     with st.container(horizontal=True, gap="xsmall"):
         for edit in edits:
             st.button(
-                f"{name_of(edit.index)} {page_words.deviations(edit.shift)}",
+                f"{page_words.plain(name_of(edit.index))} {page_words.deviations(edit.shift)}",
                 key=f"inspect.chip.{edit.index}",
                 icon=":material/close:",
                 icon_position="right",

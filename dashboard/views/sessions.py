@@ -90,7 +90,8 @@ def _begin() -> None:
         return
     with st.form("sessions.new", border=True):
         st.caption(
-            f"About **{target.title.lower()}** (the target chosen above) on the table “{visit.table_name()}”. The "
+            f"About **{page_words.plain(target.title.lower())}** (the target chosen above) on the table "
+            f"“{page_words.plain(visit.table_name())}”. The "
             "classifier trained on everything becomes its first run."
         )
         left, right = st.columns(2, gap="large")
@@ -197,7 +198,7 @@ def _writing(now: Opened) -> None:
     if job is not None and job.state == "running":
         progress.watch(job, key="sessions-report", waiting="Writing the report…", cancel=True)
     elif job is not None and job.state == "failed":
-        st.error(f"The report was not written: {job.error}", icon=":material/error:")
+        st.error(page_words.prose(f"The report was not written: {job.error}"), icon=":material/error:")
 
 
 def _manage(session: SessionInfo) -> None:
@@ -257,7 +258,7 @@ def _tree(now: Opened) -> None:
                 indent = "\N{EM SPACE}" * (depth[run.id] - 1) + ("↳ " if depth[run.id] else "")
                 about = [_kind(run), f"excludes {_excludes(run)}"] + ([f"seed {run.seed}"] if run.seed else [])
                 st.markdown(f"{indent}**Run {run.number}** · " + " · ".join(about))
-                said = [STATES[run.state], _plain_line(run.reason), _plain_line(run.note)]
+                said = [STATES[run.state], page_words.plain(run.reason), page_words.plain(run.note)]
                 said.append(f"{page_words.plain(run.who)}, {_when(run.started)}")
                 st.caption("  \n".join(part for part in said if part))
             if run.state == "done":
@@ -375,7 +376,7 @@ def _listed(channels: tuple[int, ...], uses: Run) -> str:
     """Those first that the other run leans on most."""
     layout, names, importance = visit.layout(), visit.names(), visit.scores(uses).importance
     first = sorted(channels, key=lambda index: (-importance[index], index))[:SHOWN]
-    shown = ", ".join(page_words.plain(page_words.concept(index, layout, names)) for index in first)
+    shown = ", ".join(page_words.concept(index, layout, names) for index in first)
     return shown + (f" and {len(channels) - SHOWN:,} more" if len(channels) > SHOWN else "")
 
 
@@ -475,10 +476,6 @@ def _kind(run: RunInfo) -> str:
 
 def _excludes(run: RunInfo) -> str:
     return page_words.count(len(run.excluded), "concept") if run.excluded else "nothing"
-
-
-def _plain_line(text: str) -> str:
-    return page_words.plain(" ".join(text.split()))
 
 
 def _percent(value: float | None) -> str:

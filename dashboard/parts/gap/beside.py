@@ -46,7 +46,7 @@ def show(run: Run, target: Target, about: Target) -> None:
 def _compared(run: Run, found: Remedies) -> None:
     for one in found.outcomes:
         if one.reason:
-            st.warning(f"{one.title}: {one.reason}", icon=":material/warning:")
+            st.warning(page_words.prose(f"{one.title}: {one.reason}"), icon=":material/warning:")
     st.markdown(_verdict(run, found))
     st.dataframe(
         pd.DataFrame(

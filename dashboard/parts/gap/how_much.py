@@ -115,8 +115,8 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
         )
         st.caption(cost)
     st.caption(
-        f"A quick retrain for every point, not the full training: {curve.how} Of those, each class has as many in each "
-        "group. A full training, on the Exclude page, gives other numbers."
+        f"A quick retrain for every point, not the full training: {page_words.prose(curve.how)} Of those, each class "
+        "has as many in each group. A full training, on the Exclude page, gives other numbers."
         + (" One seed: a difference of a point or two may be chance." if seeds == 1 else "")
     )
     st.download_button(

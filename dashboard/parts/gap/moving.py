@@ -53,10 +53,10 @@ def _movers(run: Run, found: Carried, about: Target) -> tuple[audit_state.Channe
     }
     if picked is not None:
         family = audit_state.families().of(picked)
-        ways["concept"] = (shared.name(picked), (picked,))
+        ways["concept"] = (shared.name_text(picked), (picked,))
         if family.size > 1:
             size = page_words.count(family.size, "concept")
-            ways["family"] = (f"Family of {shared.name(picked)} ({size})", family.members)
+            ways["family"] = (f"Family of {shared.name_text(picked)} ({size})", family.members)
     key = "gap.what"
     if st.session_state.get(key) not in ways:
         st.session_state.pop(key, None)
@@ -80,8 +80,8 @@ def _movers(run: Run, found: Carried, about: Target) -> tuple[audit_state.Channe
             key="gap.strength",
             persist_state="session",
             format="%.2f×",
-            help=f"In multiples of what {about.classes[0]} and {about.classes[1]} differ by in each concept, among "
-            "faces of the same class. 1 moves a face as far as the other group is away; 1.5, a bit beyond it.",
+            help=f"In multiples of what {' and '.join(map(page_words.plain, about.classes))} differ by in each concept "
+            "among faces of the same class. 1 moves a face as far as the other group is away; 1.5, a bit beyond it.",
         )
     return ways[what][1], strength
 
@@ -104,14 +104,16 @@ def _sentences(moved: Intervention, target: Target, about: Target) -> None:
 
 def _sentence(one: Moved, target: Target, about: Target) -> str:
     to_one, to_zero = one.to_one, one.flips - one.to_one
-    into = f", {to_one:,} to {target.classes[1]} and {to_zero:,} to {target.classes[0]}" if one.flips else ""
+    zero_class, one_class = map(page_words.plain, target.classes)
+    from_group, to_group = page_words.sentence(about.classes[one.group]), about.classes[one.towards]
+    into = f", {to_one:,} to {one_class} and {to_zero:,} to {zero_class}" if one.flips else ""
     low, high = (None, None) if one.move.low is None else (100 * one.move.low, 100 * one.move.high)
     between = "" if low is None else f" ({page_words.signed(low)} to {page_words.signed(high)})"
     return (
-        f"**{page_words.sentence(about.classes[one.group])} faces moved towards {about.classes[one.towards]}:** "
+        f"**{page_words.plain(from_group)} faces moved towards {page_words.plain(to_group)}:** "
         f"{one.flips:,} of {one.faces:,} decisions flip, {page_words.percent(one.share)} "
         f"({page_words.percent(one.low)} to "
-        f"{page_words.percent(one.high)}){into}. The probability of {target.classes[1]} moves by "
+        f"{page_words.percent(one.high)}){into}. The probability of {one_class} moves by "
         f"{page_words.points(one.move.mean)}{between} on average, {100 * one.size.mean:.1f} points without its sign."
     )
 
@@ -127,7 +129,7 @@ def _moves(moved: Intervention, target: Target, about: Target) -> None:
     grid = st.grid(2, min_column_width=360, gap=("small", "large"))
     for towards in (1, 0):
         with grid.cell():
-            st.markdown(f"**Towards {about.classes[towards]}**")
+            st.markdown(f"**Towards {page_words.plain(about.classes[towards])}**")
             st.plotly_chart(
                 proxy_charts.move_histogram(moved, towards, about.classes, target.classes),
                 key=f"gap.moves.{towards}",
@@ -144,7 +146,7 @@ def _direction(about: Target) -> int:
         default=1,
         required=True,
         persist_state="session",
-        format_func=lambda one: f"Towards {about.classes[one]}",
+        format_func=lambda one: f"Towards {page_words.plain(about.classes[one])}",
         label_visibility="collapsed",
     )
 
@@ -154,7 +156,7 @@ def _first(run: Run, target: Target, about: Target, moved: Intervention, towards
     flips = moved.first[towards]
     if not flips:
         st.caption(
-            f"No decision flips when faces are moved towards {about.classes[towards]} up to "
+            f"No decision flips when faces are moved towards {page_words.plain(about.classes[towards])} up to "
             f"{moved.strength:g}× what the groups differ by."
         )
         return
@@ -170,16 +172,19 @@ def _first(run: Run, target: Target, about: Target, moved: Intervention, towards
                 height=256,
             )
             st.markdown(_probability(target, flip.probability_before, flip.probability_after))
-            st.caption(f"{page_words.sentence(about.classes[flip.group])}, flips at {round(flip.strength, 2):g}×")
+            group = page_words.plain(page_words.sentence(about.classes[flip.group]))
+            st.caption(f"{group}, flips at {round(flip.strength, 2):g}×")
     st.caption(
-        f"Left as it is, right moved just far enough; the smallest move first. The probability of {target.classes[1]} "
-        f"before and after: the decision flips at {page_words.percent(moved.threshold, 0)}."
+        f"Left as it is, right moved just far enough; the smallest move first. The probability of "
+        f"{page_words.plain(target.classes[1])} before and after: the decision flips at "
+        f"{page_words.percent(moved.threshold, 0)}."
     )
 
 
 def _probability(target: Target, before: float, after: float) -> str:
     return (
-        f"{page_words.sentence(target.classes[1])} {page_words.percent(before, 0)} → **{page_words.percent(after, 0)}**"
+        f"{page_words.plain(page_words.sentence(target.classes[1]))} {page_words.percent(before, 0)} → "
+        f"**{page_words.percent(after, 0)}**"
     )
 
 
@@ -216,7 +221,8 @@ def _check(
     if job is None:
         st.caption(
             f"The numbers above are of style codes. This draws {audit_state.CHECKED} faces moved towards "
-            f"{about.classes[towards]}, encodes the pictures again, and reads {about.title.lower()} and the decision."
+            f"{page_words.plain(about.classes[towards])}, encodes the pictures again, and reads "
+            f"{page_words.plain(about.title.lower())} and the decision."
         )
         return
     found = shared.result(job, key="gap-check", waiting="Choosing faces…")
@@ -226,10 +232,11 @@ def _check(
 
 def _checked(target: Target, about: Target, moved: Intervention, found: Checked) -> None:
     before, after = found.probability_again
+    left, right = map(page_words.plain, about.classes)
     flips = int(((before > moved.threshold) != (after > moved.threshold)).sum())
     low, high = wilson(flips, len(found.rows))
     st.markdown(
-        f"{found.sentence} {flips:,} of {len(found.rows)} decisions about the pictures flip "
+        f"{page_words.prose(found.sentence)} {flips:,} of {len(found.rows)} decisions about the pictures flip "
         f"({page_words.percent(low, 0)} to {page_words.percent(high, 0)})."
     )
     grid = st.grid(4, min_column_width=220, gap="small")
@@ -242,9 +249,9 @@ def _checked(target: Target, about: Target, moved: Intervention, found: Checked)
             )
             st.markdown(_probability(target, before[number], after[number]))
             was, now = (page_words.signed(value, 2).lstrip("+") for value in found.reading_again[:, number])
-            st.caption(f"{about.title} reads {was} → {now}")
+            st.caption(f"{page_words.plain(about.title)} reads {was} → {now}")
     st.caption(
-        f"Faces drawn at random from those labelled {about.classes[1 - found.towards]}. Probability and reading are of "
-        f"the pictures, encoded again; a reading near 0 is {about.classes[0]}, near 1 {about.classes[1]}. So few faces "
+        f"Faces drawn at random from those labelled {left if found.towards else right}. Probability and reading are of "
+        f"the pictures, encoded again; a reading near 0 is {left}, near 1 {right}. So few faces "
         "say whether the edit does what it should, not how often a decision flips."
     )

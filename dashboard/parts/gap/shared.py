@@ -26,7 +26,13 @@ Waiting = list[tuple[object, Callable[[], Image.Image], str]]  # a place, what d
 
 
 def name(index: int) -> str:
-    return page_words.concept(index, visit.layout(), visit.names())
+    """A concept's name or place, for Markdown."""
+    return page_words.plain(name_text(index))
+
+
+def name_text(index: int) -> str:
+    """The same for a list, a table, a figure or the alternative text of a picture."""
+    return page_words.concept_text(index, visit.layout(), visit.names())
 
 
 def carried(about: Target) -> Carried | None:
@@ -105,9 +111,9 @@ def result(job: Job[T], *, key: str, waiting: str, cancel: bool = True) -> T | N
         return None
     if job.state == "failed":
         if isinstance(job.error, Img2TabError):
-            st.error(str(job.error), icon=":material/error:")
+            st.error(page_words.prose(job.error), icon=":material/error:")
         else:
-            st.error(f"It stopped: {type(job.error).__name__}: {job.error}", icon=":material/error:")
+            st.error(page_words.prose(f"It stopped: {type(job.error).__name__}: {job.error}"), icon=":material/error:")
     if job.state == "cancelled":
         st.info("It was cancelled; nothing was changed.", icon=":material/info:")
     return job.result

@@ -17,19 +17,22 @@ from img2tab_core.classifiers.runs import Run
 def show(run: Run, target: Target, about: Target) -> None:
     now = audit_state.readable(run, about.name)
     if not run.excluded:
-        st.markdown(now.sentence)
+        st.markdown(page_words.prose(now.sentence))
         shared.only_after(
             "The active run excludes nothing, so nothing stands in for anything yet. Exclude concepts and retrain."
         )
         return
     before, scores = visit.before_run(run), visit.scores(run)
-    st.subheader(f"Can {about.title.lower()} still be read?", anchor=False)
+    st.subheader(f"Can {page_words.plain(about.title.lower())} still be read?", anchor=False)
     then = (
         ""
         if before is None
-        else (f"**Before, run {visit.number_of(before)}.** {audit_state.readable(before, about.name).sentence}  \n")
+        else (
+            f"**Before, run {visit.number_of(before)}.** "
+            f"{page_words.prose(audit_state.readable(before, about.name).sentence)}  \n"
+        )
     )
-    st.markdown(f"{then}**After, run {visit.number_of(run)}.** {now.sentence}")
+    st.markdown(f"{then}**After, run {visit.number_of(run)}.** {page_words.prose(now.sentence)}")
     st.caption(
         "AUC of a linear probe on faces it was not fitted on, with its 95 % interval: 0.5 is chance, 1 is perfect. "
         "What a probe can read, a classifier can use."
@@ -42,8 +45,8 @@ def show(run: Run, target: Target, about: Target) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "concept": [shared.name(one.index) for one in links],
-                "partner": [shared.name(one.partner) for one in links],
+                "concept": [shared.name_text(one.index) for one in links],
+                "partner": [shared.name_text(one.partner) for one in links],
                 "correlation": [page_words.signed(one.correlation, 2) for one in links],
                 "importance": [100 * scores.importance[one.index] for one in links],
             }
@@ -71,7 +74,9 @@ def show(run: Run, target: Target, about: Target) -> None:
 def _took_over(was: ConceptScores, now: ConceptScores) -> None:
     st.subheader("Which concepts took over", anchor=False)
     if classifier_charts.gains(was, now, 1):
-        st.plotly_chart(classifier_charts.took_over(was, now, shared.name), key="gap.took_over", config=shared.CHARTS)
+        st.plotly_chart(
+            classifier_charts.took_over(was, now, shared.name_text), key="gap.took_over", config=shared.CHARTS
+        )
         st.caption("The ten concepts whose share of what the classifier uses grew most from before to after.")
     else:
         st.caption("No concept gained importance.")
@@ -108,5 +113,5 @@ def _families(run: Run, indexes: list[int], waiting: shared.Waiting) -> None:
             )
     st.caption(
         f"Orange: where the first {shared.MEMBERS} members change the face. A tick excludes the whole family from the "
-        f"next training. {every.method}"
+        f"next training. {page_words.prose(every.method)}"
     )

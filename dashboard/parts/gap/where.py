@@ -37,7 +37,7 @@ def _scatter(run: Run, about: Target, found: Carried, scores: ConceptScores, pic
     key = f"gap.scatter.{run.id}.{about.name}.{picked}"
     st.plotly_chart(
         proxy_charts.carried_scatter(
-            found, scores.importance, shared.name, excluded=run.excluded, picked=picked, top=shared.TOP
+            found, scores.importance, shared.name_text, excluded=run.excluded, picked=picked, top=shared.TOP
         ),
         key=key,
         on_select=lambda: _choose_point(key),
@@ -45,7 +45,7 @@ def _scatter(run: Run, about: Target, found: Carried, scores: ConceptScores, pic
         config=shared.CHARTS | {"scrollZoom": True},
     )
     st.caption(
-        f"Right: differs between {about.classes[0]} and {about.classes[1]} among faces of the same class. "
+        f"Right: differs between {' and '.join(map(page_words.plain, about.classes))} among faces of the same class. "
         "Up: used by the classifier. Click a dot to see its concept."
     )
 
@@ -73,7 +73,7 @@ def _detail(
     st.subheader(shared.name(picked), anchor=False)
     higher = about.classes[int(found.shift[picked] > 0)]
     st.caption(
-        f"Index {picked}. Higher on faces labelled {higher}."
+        f"Index {picked}. Higher on faces labelled {page_words.plain(higher)}."
         + (" Excluded from the active run." if picked in run.excluded else "")
     )
     _row(waiting, picked)
@@ -81,13 +81,13 @@ def _detail(
     grid.metric(
         "Groups, SD",
         f"{found.within[picked]:.2f}",
-        help=f"How far apart {about.classes[0]} and {about.classes[1]} are in it among faces of the same "
+        help=f"How far apart {' and '.join(map(page_words.plain, about.classes))} are in it among faces of the same "
         "class: Wasserstein-1 distance, in standard deviations.",
     )
     grid.metric(
         "Classes, SD",
         f"{found.between[picked]:.2f}",
-        help=f"How far apart {target.classes[0]} and {target.classes[1]} are in it within a group.",
+        help=f"How far apart {' and '.join(map(page_words.plain, target.classes))} are in it within a group.",
     )
     grid.metric(
         "Importance",
@@ -119,12 +119,12 @@ def _detail(
         icon=":material/undo:" if whole else ":material/block:",
         on_click=shared.set_ticked,
         args=(family.members, not whole),
-        help=audit_state.families().method,
+        help=page_words.prose(audit_state.families().method),
     )
 
 
 def _row(waiting: shared.Waiting, index: int) -> None:
-    shows = f"{shared.name(index)} at −8 and +8 standard deviations, and where the two differ"
+    shows = f"{shared.name_text(index)} at −8 and +8 standard deviations, and where the two differ"
     shared.later(waiting, lambda: shared.concept_row(index), shows, width=392)
 
 
@@ -171,6 +171,7 @@ def _suggest(about: Target) -> None:
         help="Ticks every concept in which the groups differ, by a rule that is then stated.",
     )
     if shown:
-        st.caption(f"**{page_words.count(len(found.excluded), 'concept')} suggested and ticked.** {found.rule}")
+        ticked = page_words.count(len(found.excluded), "concept")
+        st.caption(f"**{ticked} suggested and ticked.** {page_words.prose(found.rule)}")
     else:
         st.caption("Single concepts have thousands of stand-ins. A stated rule ticks all that carry the attribute.")
