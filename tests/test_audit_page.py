@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
+from scipy.stats import binomtest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components import page_words
 from img2tab_core import tables
 from img2tab_core.audits.auditor import Auditor
 from img2tab_core.base import files
@@ -145,7 +147,7 @@ def test_a_suggestion_ticks_the_channel_that_carries_the_group_and_states_its_ru
     assert at.button(key="exclude.train").label == f"Retrain without {len(found.excluded):,} concepts"
 
 
-def test_after_a_retrain_without_1_concept_the_gaps_stand_before_and_after(visit):
+def test_after_a_retrain_without_1_concept_faces_lost_and_gained_and_the_gaps_stand_before_and_after(visit):
     door = Studio()
     table = door.table("toy")
     second = door.train(table, "kind", excluded=frozenset({9}))
@@ -153,7 +155,23 @@ def test_after_a_retrain_without_1_concept_the_gaps_stand_before_and_after(visit
     at = app.begun()
     at = app.ready(at.switch_page("views/exclude.py").run())
     at = app.ready(at.button(key=f"exclude.use.{second.id}").click().run())
+    rows, labels, old = door.trainer.test_answers(door.run(table, "kind"))
+    new = door.trainer.test_answers(second)[2]
+    right = [(probability > 0.5) == (labels == 1) for probability in (old, new)]
+    lost, gained = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())
+    told = f"lost and {gained} gained of {len(rows)}: "
+    p_value = binomtest(gained, lost + gained).pvalue
+    conclusion = "more than chance explains" if p_value < 0.05 else "chance alone could explain it"
+    compared = Auditor(door).compare_runs(door.run(table, "kind"), second, ["group"])
+    assert any(f"{lost} face" in one.value and told + conclusion in one.value for one in at.markdown)
+    (delta,) = [one.delta for one in at.metric if one.label == "Accuracy" and "points (" in one.delta]
+    assert delta == compared.accuracy.in_points
     at = app.ready(at.switch_page(PAGE).run())
+    assert any(f"{lost} face" in one.value and told + conclusion in one.value for one in at.markdown)
+    odds = compared.gaps["equalised_odds"]
+    (one,) = [one for one in at.metric if one.label == "Equalised odds" and "points" in one.value]
+    assert one.value == page_words.points(odds.value)
+    assert one.delta == f"{page_words.signed(100 * odds.low)} to {page_words.signed(100 * odds.high)}"
     assert any(one.value == "Before and after the exclusion" for one in at.subheader)
     assert any("excludes 1 concept" in one.value for one in at.caption)
     at = app.ready(at.button(key="audit.repeat").click().run())

@@ -120,6 +120,8 @@ def test_2_runs_stand_side_by_side_and_5_seeds_say_whether_it_is_real_and_stay_i
     frame = next(one.value for one in at.dataframe if "Run 1" in one.value.columns)
     assert frame.set_index("").loc["Excludes"].tolist() == ["0", "1"]
     assert any("Only run 2 excludes 1 concept: Layer 0 · channel 9." in one.value for one in at.caption)
+    first, second = (run for run in at.session_state["visit.session"].models.values())
+    assert doors.auditor().compare_runs(first, second).sentence in _said(at)
     at = _ready(at.button(key="sessions.repeat").click().run())
     (job,) = at.session_state["visit.repeating"].values()
     assert job.wait(300) and job.state == "done"

@@ -44,6 +44,6 @@ def _answer(found: dict[str, Change], *, key: str) -> None:
     st.markdown("  \n".join(f"**{title}.** {page_words.prose(change.sentence)}" for title, change in changes.items()))
     st.plotly_chart(audit_charts.change_dumbbell(changes), key=f"{key}.changes", config={"displayModeBar": False})
     st.caption(
-        f"Both trained anew with {seeds} seeds, paired by seed. The intervals say how much the training's chance "
-        "matters, not what other faces would give."
+        f"Both trained anew with {seeds} seeds, paired by seed. The intervals drawn say what the seed changes; what "
+        "other test faces would change is said in words."
     )

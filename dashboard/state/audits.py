@@ -16,6 +16,7 @@ from img2tab_core.audits.exclusion_curves import ExclusionCurve
 from img2tab_core.audits.groups import STANDARD
 from img2tab_core.audits.intervention import Checked, Intervention
 from img2tab_core.audits.linear_probe import Readable
+from img2tab_core.audits.paired import PairedComparison
 from img2tab_core.audits.remedies import Remedies
 from img2tab_core.audits.stand_ins import Families, Link
 from img2tab_core.audits.thresholds import ThresholdCost
@@ -69,6 +70,12 @@ def audit(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
 def threshold_cost(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> ThresholdCost:
     return auditor().threshold_cost(run, sensitive, dict(thresholds) or STANDARD)
+
+
+@st.cache_data(show_spinner="Comparing face by face…", max_entries=64, hash_funcs=_KEYS)
+def compared(before: Run, after: Run, sensitive: tuple[str, ...] = ()) -> PairedComparison:
+    """Two runs on the same test faces, face by face; the differences of the gaps where `sensitive` forms groups."""
+    return auditor().compare_runs(before, after, sensitive)
 
 
 def repeating(before: Run, after: Run, sensitive: tuple[str, ...]) -> Job[dict[str, Change]] | None:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words
-from dashboard.parts import is_it_real
+from dashboard.parts import is_it_real, same_faces
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from dashboard.state import visit
@@ -213,6 +213,7 @@ def _before(run: Run, before: Run, sensitive: tuple[str, ...], found: Audit) -> 
         key="audit.before",
         config={"displayModeBar": False},
     )
+    same_faces.show(before, run, sensitive)
     st.caption(
         f"From the run that excludes {page_words.count(len(before.excluded), 'concept')} to the active one, which "
         f"excludes "

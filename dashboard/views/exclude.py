@@ -7,10 +7,12 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures, progress
+from dashboard.parts import same_faces
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from dashboard.state import training as training_state
 from dashboard.state import visit
+from img2tab_core.audits.paired import Difference
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import ConceptScores, Target
 from img2tab_core.classifiers import quick
@@ -303,13 +305,12 @@ def _choose_kind() -> None:
 def _comparison(run: Run, before: Run, target: Target) -> None:
     st.subheader(f"Before and after: run {visit.number_of(before)} and run {visit.number_of(run)}", anchor=False)
     old, new = before.metrics, run.metrics
-    overlap = new.interval[0] <= old.interval[1] and old.interval[0] <= new.interval[1]
+    compared = audit_state.compared(before, run)
     st.markdown(
         f"Run {visit.number_of(before)} excludes {_excluded(before)}, run {visit.number_of(run)} excludes "
         f"{_excluded(run)}. "
         f"Accuracy went from {page_words.percent(old.accuracy)} to "
-        f"**{page_words.percent(new.accuracy)}**; the 95 % intervals "
-        + ("overlap, so chance alone could explain the difference." if overlap else "do not overlap.")
+        f"**{page_words.percent(new.accuracy)}**. {page_words.prose(compared.sentence)}"
     )
     first = training_state.quick_answer()
     if first is not None and (first.excluded, first.target, first.table) == (run.excluded, run.target, run.table):
@@ -322,7 +323,7 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
             "Accuracy",
             page_words.percent(new.accuracy),
             new.accuracy - old.accuracy,
-            page_words.points(new.accuracy - old.accuracy),
+            compared.accuracy.in_points,
             f"Share of {new.count:,} test faces judged as labelled. 95 % interval "
             f"{page_words.percent(new.interval[0])} to "
             f"{page_words.percent(new.interval[1])}; before {page_words.percent(old.interval[0])} to "
@@ -332,14 +333,14 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
             "AUC",
             f"{new.auc:.3f}",
             new.auc - old.auc,
-            page_words.signed(new.auc - old.auc, 3),
+            _with_interval(compared.auc),
             "How often a face of one class is ranked above a face of the other: 0.5 is chance, 1 is perfect.",
         ),
         (
             "Log-loss",
             f"{new.log_loss:.3f}",
             new.log_loss - old.log_loss,
-            page_words.signed(new.log_loss - old.log_loss, 3),
+            _with_interval(compared.log_loss),
             "How badly the stated probabilities miss the labels: 0 is perfect, 0.693 is a coin toss.",
         ),
     ):
@@ -349,7 +350,7 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
             delta=delta,
             delta_color="off",
             delta_arrow=page_words.arrow(change),
-            help=meaning,
+            help=f"{meaning} {same_faces.MEANING}",
             border=True,
         )
     grid = st.grid(2, min_column_width=260, gap="large")
@@ -381,6 +382,12 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
         config={"displayModeBar": False},
     )
     st.caption("The ten concepts whose share of what the classifier uses grew most from before to after.")
+
+
+def _with_interval(difference: Difference) -> str:
+    """ "−0.012 (−0.020 to −0.004)"."""
+    low, high = (page_words.signed(bound, 3) for bound in (difference.low, difference.high))
+    return f"{page_words.signed(difference.value, 3)} ({low} to {high})"
 
 
 def _excluded(run: Run) -> str:

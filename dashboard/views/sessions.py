@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words, progress
-from dashboard.parts import is_it_real
+from dashboard.parts import is_it_real, same_faces
 from dashboard.state import audits as audit_state
 from dashboard.state import doors, visit
 from dashboard.state import session as session_state
@@ -342,6 +342,7 @@ def _side_by_side(now: Opened) -> None:
         config={"displayModeBar": False},
     )
     st.caption(f"From run {one.number} (before) to run {another.number} (after), 95 % intervals over the test faces.")
+    same_faces.show(*models, sensitive)
     is_it_real.show(*models, sensitive, key="sessions")
 
 
