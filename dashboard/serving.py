@@ -7,6 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+from img2tab_core.base.errors import Cancelled, Img2TabError
+
 PAGE = Path(__file__).with_name("app.py")
 # the first page first, then what its answers come from
 AHEAD = (
@@ -41,15 +43,38 @@ def main() -> None:
 
 
 def _make_ready() -> None:
-    import typer
-
-    from img2tab_core.cli import models, tables
-
+    """Model files, the default table and its first classifier; a mistake is one sentence and exit status 1."""
     try:
-        models.fetch_weights()
-        tables.build_table(if_missing=True)
-    except typer.Exit as mistake:  # its sentence is said already
-        raise SystemExit(mistake.exit_code) from None
+        _fetch_and_build()
+    except Img2TabError as error:
+        print(
+            "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(error)),
+            file=sys.stderr,
+        )
+        raise SystemExit(130 if isinstance(error, Cancelled) else 1) from error
+
+
+def _fetch_and_build() -> None:
+    from img2tab_core import weights
+    from img2tab_core.classifiers.runs import any_kept
+    from img2tab_core.tables.population import build_default_table, is_current
+
+    weights.fetch(progress=_report)
+    if any_kept("default") and is_current():  # at every start: what is there must not cost what would make it
+        return
+    from img2tab_core.studio import Studio
+
+    studio = Studio()
+    build_default_table(studio.backbone, progress=_report)
+    table = studio.table("default")
+    studio.run(table, table.targets[0].name, progress=_report)
+
+
+def _report(fraction: float, text: str) -> None:
+    """A bar on standard error that is written over; nothing where no person is watching."""
+    if sys.stderr.isatty():
+        end = "" if fraction < 1 else "\n"
+        print(f"\r\033[K[{'#' * int(20 * fraction):20}] {fraction:4.0%}  {text}", end=end, file=sys.stderr, flush=True)
 
 
 def _import_ahead() -> None:

@@ -257,7 +257,7 @@ def test_a_suggestion_states_its_rule_and_ticks_what_the_auditor_suggests(visit,
 # ---- how much
 
 
-def test_a_curve_stands_beside_its_numbers_and_ticks_so_many(visit, auditor):
+def test_a_curve_of_validation_faces_stands_beside_its_numbers_of_test_faces_and_ticks_1400(visit, auditor):
     at = _part(visit, "How much")
     assert "about a minute" in at.info[0].value
     at = _ready(at.button(key="gap.curve").click().run())
@@ -267,9 +267,13 @@ def test_a_curve_stands_beside_its_numbers_and_ticks_so_many(visit, auditor):
     count = at.main.number_input[0]
     assert count.value == best.count and at.button(key="gap.least").disabled
     at = _ready(count.set_value(1400).run())
-    assert _metric(at, "Accuracy") == page_words.percent(curve.at(1500).estimate("accuracy").mean)
-    assert _metric(at, "Gap") == page_words.percent(curve.at(1500).estimate("gap").mean)
-    assert _says(at, "As measured with 1,500 excluded, the nearest measured point.")
+    assert _metric(at, "Accuracy") == page_words.percent(curve.at(1500).estimate("test_accuracy").mean)
+    assert _metric(at, "Gap") == page_words.percent(curve.at(1500).estimate("test_gap").mean)
+    assert _says(at, "As measured on test faces with 1,500 excluded, the nearest measured point.")
+    assert _says(at, f"are of {curve.test_faces} test faces, which took no part in the choice.")
+    if best.count:
+        on_test = [page_words.percent(point.estimate("test_gap").mean) for point in (best, curve.points[0])]
+        assert _says(at, f"On the test faces the gap is then {on_test[0]}, and {on_test[1]} with none.")
     at = _ready(at.button(key="gap.tick_line").click().run())
     assert _ticked(at) == set(auditor.suggest(table, "kind", "group").ranking[:1400])
     tick = at.button(key="gap.tick_line")
@@ -286,7 +290,8 @@ def test_3_seeds_are_another_curve_with_intervals(visit, auditor):
     at = _ready(at.selectbox(key="gap.seeds").set_value(3).run())
     assert "about 3 minutes" in at.info[0].value
     at = _ready(at.button(key="gap.curve").click().run())
-    value = auditor.curve(auditor.studio.table("toy"), "kind", "group", seeds=range(3)).points[0].estimate("accuracy")
+    curve = auditor.curve(auditor.studio.table("toy"), "kind", "group", seeds=range(3))
+    value = curve.points[0].estimate("test_accuracy")
     at = _ready(at.main.number_input[0].set_value(0).run())
     (metric,) = [one for one in at.main.metric if one.label == "Accuracy"]
     assert f"{page_words.percent(value.low)} to {page_words.percent(value.high)}" in metric.proto.help
@@ -340,7 +345,9 @@ def test_the_browser_is_told_every_point_with_its_interval_and_one_seed_has_none
     assert gap["points"][0]["low"] < 0.3 and gap["points"][0]["high"] > 0.34
     assert accuracy["shape"] != gap["shape"] and "10 concepts excluded: accuracy 83.0" in accuracy["points"][1]["title"]
     (one, _, _) = drag_line.scene(ONE_SEED, 0, of="toy", turn=0, colours=("blue", "orange"))["lines"][0]["points"]
-    assert one["low"] == one["mean"] == one["high"] == 0.8 and one["title"].endswith("accuracy 80.0\N{NO-BREAK SPACE}%")
+    assert one["low"] == one["mean"] == one["high"] == 0.8 and one["title"].endswith(
+        "accuracy 80.0\N{NO-BREAK SPACE}%, validation faces"
+    )
 
 
 def test_what_a_browser_reports_is_a_count_of_this_curve_or_nothing():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from img2tab_core.base import files
 from img2tab_core.base.later import later
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +44,29 @@ def test_a_module_for_later_is_the_module():
 
     assert colours.rgb_to_hsv is colorsys.rgb_to_hsv and words.dedent is textwrap.dedent
     assert later("colorsys").hsv_to_rgb is colorsys.hsv_to_rgb
+
+
+def test_what_serving_makes_ready_is_the_default_table_and_1_run_and_no_terminal_verb_is_imported(studio, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "tables").symlink_to(files.home() / "tables")
+    code = "import sys; from dashboard.serving import _make_ready; _make_ready(); print(*sys.modules)"
+    first, again = (
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "IMG2TAB_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for _ in range(2)
+    )
+    assert first.stderr == "" and "img2tab_core.cli" not in first.stdout and "typer" not in first.stdout.split()
+    (run,) = (home / "runs").glob("default-*/run.json")
+    about = json.loads(run.read_text())
+    assert about["target"] == studio.table().targets[0].name and about["excluded"] == []
+    assert "catboost" in first.stdout.split() and not {"catboost", "torch"} & set(again.stdout.split())
 
 
 def test_serve_ready_says_in_one_sentence_what_is_wrong_and_does_not_serve(tmp_path):

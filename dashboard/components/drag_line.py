@@ -23,7 +23,7 @@ def drag_line(
     colours: tuple[str, str],
     on_move: Callable[[int], None],
 ) -> None:
-    """Accuracy and gap against how much is excluded, with 95 % intervals, and a line at `count`; a slider.
+    """Accuracy and gap on the validation faces against how much is excluded, and a line at `count`; a slider.
 
     of: what the curve is of; as long as it stays, a drag that goes on is not disturbed. colours: of accuracy and gap.
     on_move is called with the new count when the person lets go. Counts are evenly spaced: they grow by leaps.
@@ -81,7 +81,7 @@ def _point(point: CurvePoint, name: str, title: str) -> dict:
         "low": value.mean if value.low is None else value.low,
         "high": value.mean if value.high is None else value.high,
         "text": page_words.percent(value.mean),
-        "title": f"{page_words.count(point.count, 'concept')} excluded: {title} {_written(value)}",
+        "title": f"{page_words.count(point.count, 'concept')} excluded: {title} {_written(value)}, validation faces",
     }
 
 

@@ -39,7 +39,7 @@ DISTANCE = (
 )
 
 # what Markdown gives a meaning to; at the beginning also what makes a heading or a list
-_SYNTAX = re.compile(r"[\\`*_\[\]<>&$~|]|:(?=[A-Za-z])|^[#+=-]")
+_SYNTAX = re.compile(r"[\\`*_\[\]>&$~|]|<(?=[A-Za-z/!?])|:(?=[A-Za-z])|^[#+=-]")
 _NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
 # what Streamlit looks for once the escapes are gone: :icons:, addresses and e-mail; a word joiner takes no place
 _LATER = re.compile(r":(?=[\w+/-]+:|//)|(?<=\w)@(?=\w)|www(?=\.)", re.IGNORECASE)

@@ -76,7 +76,8 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
         )
         st.caption(
             "Drag the line, or use the arrow keys; page keys go from one measured point to the next. Excluded first is "
-            "what carries the attribute most."
+            f"what carries the attribute most. Drawn are {curve.faces[1]:,} validation faces, to choose by; the "
+            f"numbers beside are of {curve.test_faces:,} test faces, which took no part in the choice."
         )
     with grid.cell():
         count = st.number_input(
@@ -135,19 +136,19 @@ def _exclude_so_many(key: str, count: int) -> None:
 
 
 def _at(curve: ExclusionCurve, count: int) -> None:
-    """Accuracy and gap at the measured point nearest to the line, against nothing excluded."""
+    """Accuracy and gap on the test faces at the measured point nearest to the line, against nothing excluded."""
     here, first = curve.at(count), curve.points[0]
     grid = st.grid(2, min_column_width=110, gap="small")
     for name, title, meaning in (
-        ("accuracy", "Accuracy", "Share of the measured faces judged as labelled, by the quick retrain."),
+        ("test_accuracy", "Accuracy", "Share of the test faces judged as labelled, by the quick retrain."),
         (
-            "gap",
+            "test_gap",
             "Gap",
             "Equalised odds: the largest difference between the groups in the true or the false positive "
-            "rate, by the quick retrain.",
+            "rate, on the test faces, by the quick retrain.",
         ),
     ):
-        value, change = here.estimate(name), here.estimate(name).mean - first.estimate(name).mean
+        value, change = here.estimate(name), here.mean(name) - first.mean(name)
         interval = (
             ""
             if value.high is None
@@ -155,34 +156,47 @@ def _at(curve: ExclusionCurve, count: int) -> None:
         )
         grid.metric(
             title,
-            page_words.percent(value.mean),
+            page_words.percent(here.mean(name)),
             delta=page_words.points(change),
             delta_color="off",
             delta_arrow=page_words.arrow(change),
             help=f"{meaning}{interval} Below it the change against nothing excluded.",
         )
     st.caption(
-        f"As measured with {here.count:,} excluded" + (", the nearest measured point." if here.count != count else ".")
+        f"As measured on test faces with {here.count:,} excluded"
+        + (", the nearest measured point." if here.count != count else ".")
     )
 
 
 def _offer(curve: ExclusionCurve) -> tuple[str, str]:
     """What the offered count is, and what it reaches."""
     first, best = curve.points[0], curve.least_gap(lost=LOST)
-    gap, was = best.estimate("gap").mean, first.estimate("gap").mean
-    offered = "The smallest gap among the points that cost at most 1 point of accuracy against nothing excluded."
+    gap, was = best.mean("test_gap"), first.mean("test_gap")
+    offered = (
+        "The smallest gap on validation faces among the points that cost at most 1 point of accuracy there against "
+        "nothing excluded."
+    )
     if best.count == 0:
-        return offered, "No point has a smaller gap for at most 1 point of accuracy than nothing excluded."
+        return offered, (
+            "On validation faces no point has a smaller gap for at most 1 point of accuracy than nothing excluded."
+        )
     return offered, (
-        f"Least gap for at most 1 point of accuracy: {page_words.percent(gap)} with {best.count:,} excluded, "
-        f"{page_words.percent(was)} with none."
+        f"Least gap for at most 1 point of accuracy, chosen by validation faces: {best.count:,} excluded. On the test "
+        f"faces the gap is then {page_words.percent(gap)}, and {page_words.percent(was)} with none."
     )
 
 
 def _numbers(curve: ExclusionCurve) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"excluded": point.count, "seed": trial.seed, "accuracy": trial.accuracy, "gap": trial.gap}
+            {
+                "excluded": point.count,
+                "seed": trial.seed,
+                "validation accuracy": trial.accuracy,
+                "validation gap": trial.gap,
+                "test accuracy": trial.test_accuracy,
+                "test gap": trial.test_gap,
+            }
             for point in curve.points
             for trial in point.trials
         ]
