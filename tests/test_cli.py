@@ -88,6 +88,30 @@ def test_predict_gives_a_probability_and_contributions_in_order(sample):
     assert result["class"] == ("perceived smiling" if result["probability"] > 0.5 else "perceived not smiling")
 
 
+def test_20_photos_predicted_together_are_as_one_by_one_in_order_with_the_2_that_are_none_named(sample, tmp_path):
+    samples = sorted((ROOT / "assets" / "samples").glob("*.jpg"))[:3]
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("not a photo")
+    files = [broken, *samples * 6, tmp_path / "nothing.jpg"]  # more than one batch
+    words = ("--target", "smiling", "--no-align")
+    together = as_json("predict", *files, *words)
+    alone = [as_json("predict", file, *words)["results"][0] for file in samples] * 6
+    assert [skipped["photo"] for skipped in together["skipped"]] == [str(broken), str(tmp_path / "nothing.jpg")]
+    assert [result["photo"] for result in together["results"]] == [str(file) for file in samples * 6]
+    for result, single in zip(together["results"], alone, strict=True):
+        assert result["probability"] == pytest.approx(single["probability"], abs=1e-3)
+        assert (result["class"], result["quality"]) == (single["class"], single["quality"])
+
+
+def test_without_the_quality_a_photo_has_no_word_of_it_and_nothing_is_drawn(sample, monkeypatch):
+    monkeypatch.setattr(Studio, "render", None)  # whoever draws fails
+    words = ("predict", "--no-align", sample, "--target", "smiling", "--no-quality")
+    (result,) = as_json(*words)["results"]
+    assert result["quality"] is None
+    shown = run(*words)
+    assert shown.exit_code == 0 and "inversion" not in shown.stdout
+
+
 def test_scores_ranks_by_distance_and_knows_layer_and_channel(studio):
     rows = as_json("scores", "--target", "perceived_gender", "--top", 5)["concepts"]
     distances = [row["distance"] for row in rows]

@@ -136,6 +136,43 @@ def test_a_reconstruction_of_a_generated_face_is_nearer_than_that_of_another_fac
     assert studio.quality(noise, studio.encode(noise)).word == "poor"
 
 
+def test_the_word_of_10_photos_and_2_samples_is_that_of_an_exact_drawing_and_the_distance_within_0_01(
+    studio, shared_photos
+):
+    portraits = sorted((shared_photos / "congress").rglob("*.jpg"))[::46]
+    faces = [*studio.samples()[:2], *(studio.faces(file.read_bytes())[0] for file in portraits)]
+    codes = studio.encode_all(faces)
+    quick = studio.qualities(faces, codes)
+    for face, code, badge in zip(faces, codes, quick, strict=True):
+        exact = studio.quality(face, code, drawn=studio.render(code, size=256))
+        assert badge.word == exact.word and abs(badge.error - exact.error) < 0.01
+    assert len({badge.word for badge in quick}) > 1 and len(faces) == 12
+
+
+def test_faces_encoded_and_explained_together_are_as_one_by_one_within_1e_3(studio, run):
+    faces = studio.samples()[:5]
+    together = studio.encode_all(faces)
+    for code, face, prediction in zip(together, faces, studio.predict_all(run, together), strict=True):
+        assert np.abs(code.values - studio.encode(face).values).max() < 1e-3
+        assert prediction.probability == pytest.approx(studio.predict(run, code).probability, rel=1e-9)
+    assert studio.encode_all([]) == studio.predict_all(run, []) == []
+
+
+def test_work_on_single_cores_comes_back_in_order_and_leaves_the_number_of_threads():
+    import torch
+
+    from img2tab_core.backbones.cores import on_single_cores
+
+    before = torch.get_num_threads()
+    assert on_single_cores(lambda a, b: (a + b, torch.get_num_threads()), range(5), range(5)) == [
+        (2 * number, 1) for number in range(5)
+    ]
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError):
+        on_single_cores(lambda a: 1 / a, [1, 0])
+    assert torch.get_num_threads() == before
+
+
 def test_a_contact_sheet_of_4_faces_and_3_shifts_has_12_pictures_with_the_face_itself_in_the_middle(studio):
     sheet = studio.contact_sheet(2839)
     assert sheet.shape == (4, 3, 128, 128, 3)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +15,14 @@ from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import BackboneName, FaceNumber, Json, TableName, opened_tables, verb
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from img2tab_core.base.records import Face
+    from img2tab_core.studio import Studio
+
 faces_app = typer.Typer()
+BATCH = 16  # photos that are read, then encoded, together
 MAX_SHIFT = 1_000_000  # beyond it no picture is left, and squares overflow
 
 
@@ -24,6 +34,9 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many concepts to show.")] = 5,
     face_number: FaceNumber = 1,
     no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
+    no_quality: Annotated[
+        bool, typer.Option("--no-quality", help="Do not say how well a reconstruction shows its face: half the time.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Probability of a photo's class, and the concepts that decided it."""
@@ -34,41 +47,45 @@ def predict(
     studio = terminal.studio()
     style_table = studio.table(table)
     target_record = target_of(style_table, target)
-    run = studio.run(style_table, target, progress=terminal.progress(as_json))
+    report = terminal.progress(as_json)
+    run = studio.run(style_table, target, progress=report)
     names = studio.concept_names(style_table.backbone)
-    results, skipped = [], []
-    for photo in photos:
-        try:
-            face, count = terminal.face(studio, photo, face_number, aligned=no_align)
-        except Img2TabError as error:
-            skipped.append({"photo": str(photo), "reason": str(error)})
-            continue
-        code = studio.encode(face, backbone=style_table.backbone)
-        prediction = studio.predict(run, code)
-        order = np.argsort(-np.abs(prediction.contributions))[:top]
-        results.append(
-            {
-                "photo": str(photo),
-                "faces": count,
-                "face": face_number,
-                "target": target,
-                "probability": prediction.probability,
-                "class": target_record.classes[prediction.decided],
-                "quality": studio.quality(face, code).word,
-                "concepts": [
-                    terminal.concept(style_table, names, int(i)) | {"contribution": float(prediction.contributions[i])}
-                    for i in order
-                ],
-            }
-        )
+    results: list[dict] = []
+    skipped: list[dict] = []
+    for readings in _read(studio, photos, face_number, aligned=no_align):
+        skipped += [{"photo": str(reading.file), "reason": reading.reason} for reading in readings if not reading.face]
+        readings = [reading for reading in readings if reading.face]
+        faces = [reading.face for reading in readings if reading.face]
+        codes = studio.encode_all(faces, backbone=style_table.backbone)
+        words = [None] * len(faces) if no_quality else [badge.word for badge in studio.qualities(faces, codes)]
+        for reading, prediction, word in zip(readings, studio.predict_all(run, codes), words, strict=True):
+            order = np.argsort(-np.abs(prediction.contributions))[:top]
+            concepts = [
+                terminal.concept(style_table, names, int(index))
+                | {"contribution": float(prediction.contributions[index])}
+                for index in order
+            ]
+            results.append(
+                {
+                    "photo": str(reading.file),
+                    "faces": reading.count,
+                    "face": face_number,
+                    "target": target,
+                    "probability": prediction.probability,
+                    "class": target_record.classes[prediction.decided],
+                    "quality": word,
+                    "concepts": concepts,
+                }
+            )
+        done = len(results) + len(skipped)
+        report(done / len(photos), f"{done} of {len(photos)} photos")
     if as_json:
         terminal.print_json({"results": results, "skipped": skipped})
     for result in [] if as_json else results:
         several = f" ({terminal.which(face_number)} of {result['faces']} faces)" if result["faces"] > 1 else ""
         share = max(result["probability"], 1 - result["probability"])
-        typer.echo(
-            f"{terminal.shown(result['photo'])}{several}: {result['class']}, {share:.1%}; inversion {result['quality']}"
-        )
+        inversion = f"; inversion {result['quality']}" if result["quality"] else ""
+        typer.echo(f"{terminal.shown(result['photo'])}{several}: {result['class']}, {share:.1%}{inversion}")
         for concept in result["concepts"]:
             typer.echo(f"    {concept['contribution']:+.3f} log-odds   {terminal.title(concept)}")
     terminal.skipped(skipped, quiet=as_json)
@@ -92,16 +109,17 @@ def encode(
     files = terminal.all_photos(sources)
     studio = terminal.studio()
     model = studio.backbone(backbone)
-    w, encoded, skipped = [], [], []
+    w: list[np.ndarray] = []
+    encoded: list[dict] = []
+    skipped: list[dict] = []
     report = terminal.progress(as_json)
-    for i, file in enumerate(files):
-        try:
-            face, count = terminal.face(studio, file, face_number, aligned=no_align)
-            w.append(model.invert(face.pixels[None])[0])
-            encoded.append({"photo": str(file), "faces": count})
-        except Img2TabError as error:
-            skipped.append({"photo": str(file), "reason": str(error)})
-        report((i + 1) / len(files), f"{i + 1} of {len(files)} photos")
+    for readings in _read(studio, files, face_number, aligned=no_align):
+        skipped += [{"photo": str(reading.file), "reason": reading.reason} for reading in readings if not reading.face]
+        encoded += [{"photo": str(reading.file), "faces": reading.count} for reading in readings if reading.face]
+        if faces := [reading.face.pixels for reading in readings if reading.face]:
+            w += list(model.invert(np.stack(faces)))
+        done = len(encoded) + len(skipped)
+        report(done / len(files), f"{done} of {len(files)} photos")
     if not w:
         raise Img2TabError(f"None of {len(files)} photos could be encoded. The first: {skipped[0]['reason']}")
     stacked = np.stack(w)
@@ -296,6 +314,31 @@ def render(
         terminal.print_json({"out": str(out), "size": size})
     else:
         typer.echo(f"{size} px picture in {terminal.shown(out)}.")
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A photo: its face and how many there are, or the reason why there is none."""
+
+    file: Path
+    face: Face | None = None
+    count: int = 0
+    reason: str = ""
+
+
+def _read(studio: Studio, files: Sequence[Path], number: int, *, aligned: bool) -> Iterator[list[_Reading]]:
+    """The photos in order, in batches; as many are read and aligned at a time as there are cores, up to four."""
+    from img2tab_core.faces.alignment import AT_ONCE
+
+    def read(file: Path) -> _Reading:
+        try:
+            return _Reading(file, *terminal.face(studio, file, number, aligned=aligned))
+        except Img2TabError as error:
+            return _Reading(file, reason=str(error))
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for start in range(0, len(files), BATCH):
+            yield list(pool.map(read, files[start : start + BATCH]))
 
 
 def _several(made: list[dict], number: int) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-import threading
+import os
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.once import Once
 from img2tab_core.base.records import Face, read_only
 
 if TYPE_CHECKING:
@@ -29,8 +32,10 @@ LARGEST_ENLARGEMENT = 2.0
 
 OVERSAMPLING = 2  # the aligned face is sampled at twice its size and averaged
 
-# dlib's detector keeps scratch memory between calls and is not safe to share; one lock guards everything of dlib.
-_DLIB = threading.Lock()
+# dlib's detector keeps scratch memory between calls and is not safe to share, so there is one for each photo that is
+# looked at, and so many photos at a time. The predictor is only read, and everybody's.
+AT_ONCE = max(2, min(os.cpu_count() or 1, 4))
+_predictors: Once[tuple[str, int], dlib.shape_predictor] = Once(1)  # by file and time of change: 100 MB, a second
 
 
 @dataclass(frozen=True)
@@ -121,8 +126,7 @@ def landmarks_in(photo: np.ndarray, box: tuple[int, int, int, int], landmark_fil
     _check_photo(photo)
     predictor = _predictor(Path(landmark_file))
     left, top, right, bottom = box
-    with _DLIB:
-        points = predictor(np.array(photo), dlib.rectangle(left, top, right - 1, bottom - 1)).parts()
+    points = predictor(np.array(photo), dlib.rectangle(left, top, right - 1, bottom - 1)).parts()
     return np.array([(point.x, point.y) for point in points], np.float32)
 
 
@@ -149,9 +153,8 @@ def chip_of(photo: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     else:
         points = points - low
     whole = [dlib.point(int(x), int(y)) for x, y in np.rint(points)]
-    with _DLIB:
-        found = dlib.full_object_detection(dlib.rectangle(0, 0, near.width - 1, near.height - 1), whole)
-        return read_only(dlib.get_face_chip(np.array(near), found, size=CHIP, padding=0.25))
+    marked = dlib.full_object_detection(dlib.rectangle(0, 0, near.width - 1, near.height - 1), whole)
+    return read_only(dlib.get_face_chip(np.array(near), marked, size=CHIP, padding=0.25))
 
 
 def ffhq_quad(landmarks: np.ndarray) -> np.ndarray:
@@ -214,9 +217,9 @@ def _look(photo: np.ndarray, scale: float, predictor: dlib.shape_predictor) -> l
     size = np.maximum(np.rint(photo_size * scale), 1).astype(int)
     seen = np.array(Image.fromarray(photo).resize(size.tolist(), Image.Resampling.BILINEAR))  # averages when smaller
     zoom = photo_size / size  # (2,) px of the photo per px seen
-    with _DLIB:
-        rectangles, scores, _ = _detector().run(seen, 0, 0.0)
-        marks = [predictor(seen, rectangle).parts() for rectangle in rectangles]
+    with _detector() as detector:
+        rectangles, scores, _ = detector.run(seen, 0, 0.0)
+    marks = [predictor(seen, rectangle).parts() for rectangle in rectangles]
     found = []
     for rectangle, score, points in zip(rectangles, scores, marks, strict=True):
         edges = np.array([[rectangle.left(), rectangle.top()], [rectangle.right() + 1, rectangle.bottom() + 1]])
@@ -233,19 +236,17 @@ def _area(box: tuple[int, int, int, int]) -> int:
 
 
 def _predictor(landmark_file: Path) -> dlib.shape_predictor:
-    """The trained predictor of this file, read once per version of the file (100 MB, about a second)."""
+    """The trained predictor of this file, read once per version of the file."""
     try:
         stamp = landmark_file.stat().st_mtime_ns
     except OSError as error:
         raise Img2TabError(
             f"The landmark file must be readable, got {landmark_file} ({error.strerror}). Run: img2tab weights fetch"
         ) from error
-    with _DLIB:
-        return _read_predictor(str(landmark_file), stamp)
+    return _predictors.get((str(landmark_file), stamp), lambda: _read_predictor(str(landmark_file)))
 
 
-@lru_cache(maxsize=1)
-def _read_predictor(landmark_file: str, stamp: int) -> dlib.shape_predictor:
+def _read_predictor(landmark_file: str) -> dlib.shape_predictor:
     import dlib
 
     try:
@@ -265,11 +266,22 @@ def _read_predictor(landmark_file: str, stamp: int) -> dlib.shape_predictor:
     return predictor
 
 
-@lru_cache(maxsize=1)
-def _detector() -> dlib.fhog_object_detector:
+_idle: queue.LifoQueue[dlib.fhog_object_detector | None] = queue.LifoQueue()  # None: one that may still be made
+for _ in range(AT_ONCE):
+    _idle.put(None)
+
+
+@contextmanager
+def _detector() -> Iterator[dlib.fhog_object_detector]:
+    """A detector that nobody else uses meanwhile; waits where all are in use."""
     import dlib
 
-    return dlib.get_frontal_face_detector()
+    detector = _idle.get()
+    try:
+        detector = detector or dlib.get_frontal_face_detector()
+        yield detector
+    finally:
+        _idle.put(detector)
 
 
 def _check_photo(photo: np.ndarray) -> None:
