@@ -19,10 +19,9 @@ JOBS ?= 2
 test: ready
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -p no:benchmark $(ARGS)
 
-# measured on two quiet cores: about a minute together
-FAST := audit_charts bench_table charts classifiers comparison contenders distances doctor fairness files \
-	interpreter intervention jobs labels layers model_card once paired photos proxies proxy_charts quick runs \
-	scoring tables weights
+# half a minute of one core together; contenders, comparison, paired and remedies take as long each
+FAST := audit_charts bench_table charts classifiers distances doctor fairness files interpreter intervention jobs \
+	labels layers model_card once photos proxies proxy_charts quick runs scoring tables weights
 
 # style, format, types, and the tests of FAST: no weights, no tables, no browser, nothing that is marked slow
 check: style types fast

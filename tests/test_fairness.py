@@ -246,6 +246,7 @@ def test_every_value_lies_in_its_interval():
         assert measure.low <= measure.value <= measure.high
 
 
+@pytest.mark.slow
 def test_of_30_pairs_of_equal_groups_hardly_any_shows_a_certain_gap_and_unequal_ones_do():
     rng = np.random.default_rng(5)
     certain = {"equal": 0, "unequal": 0}
