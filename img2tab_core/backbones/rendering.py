@@ -97,11 +97,11 @@ class _OnCard(NamedTuple):
 
 
 @torch.inference_mode()
-def _drawn_on_card(how: _OnCard, codes: list[np.ndarray]) -> np.ndarray:
-    """Style codes, each (D,), -> pictures float32 (n, size, size, 3)."""
+def _drawn_on_card(how: _OnCard, codes: list[np.ndarray]) -> list[np.ndarray]:
+    """Style codes, each (D,), -> their pictures, each float32 (size, size, 3)."""
     styles = torch.from_numpy(np.stack(codes)).to(how.device)
     pictures = how.generator.synthesis(styles, size=how.size, low=how.low)
-    return pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return list(pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
 _card: Batches[np.ndarray, np.ndarray] = Batches(_drawn_on_card, most=ON_CARD)  # one line for all visitors, one stream

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -176,7 +176,11 @@ def refine(
     studio, report = terminal.studio(), terminal.progress(as_json)
     table = next((one for one in opened_tables(studio)[0] if one.backbone == backbone), None)
     run = table and studio.run(table, table.targets[0].name)  # whose strongest concepts are the known edit
-    psi, w, rows, refined, skipped = [], [], [], [], []
+    psi: list[np.ndarray] = []
+    w: list[np.ndarray] = []
+    rows: list[np.ndarray] = []
+    refined: list[dict[str, Any]] = []
+    skipped: list[dict[str, str]] = []
     with terminal.interrupted() as stopped:
         for i, file in enumerate(files):
             if stopped():
