@@ -26,8 +26,10 @@ def test_without_weights_everything_is_still_listed_each_with_its_own_remedy(tmp
     assert "img2tab tables build default" in checks["Table default"]["mend"]
 
 
-@pytest.mark.parametrize(("version", "ok"), [((3, 9, 18), False), ((3, 11, 0), True), ((3, 12, 1), True)])
-def test_python_3_9_is_older_than_3_11(monkeypatch, version, ok):
+@pytest.mark.parametrize(
+    ("version", "ok"), [((3, 9, 18), False), ((3, 11, 0), True), ((3, 13, 2), True), ((3, 14, 0), False)]
+)
+def test_python_3_11_to_3_13_fit_and_3_9_and_3_14_do_not(monkeypatch, version, ok):
     monkeypatch.setattr(doctor, "sys", SimpleNamespace(version_info=version))
     assert found()["Python"]["ok"] is ok
 

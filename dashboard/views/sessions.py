@@ -290,7 +290,8 @@ def _action(now: Opened, run: RunInfo, place) -> None:
             disabled=training_state.retraining() is not None,
             on_click=training_state.train_again,
             args=(run,),
-            help="The model is not in this folder. Trains it once more, to the very same model.",
+            help="The model is not in this folder. Trains it once more, to the very same model; "
+            "one of a graphics card to a model that decides nearly alike.",
         )
         return
     current = run.number == now.session.current

