@@ -27,7 +27,7 @@ def show(before: Run, after: Run, sensitive: tuple[str, ...]) -> None:
     """The faces lost and gained, in a sentence, and the difference of accuracy and of every gap with its interval."""
     compared = audit_state.compared(before, after, sensitive)
     st.markdown(page_words.prose(compared.sentence))
-    grid = st.grid(len(TITLES), min_column_width=150, gap="medium")
+    grid = st.grid(3, min_column_width=150, gap="medium")
     for name, difference in (("accuracy", compared.accuracy), *compared.gaps.items()):
         grid.metric(
             TITLES[name],

@@ -385,9 +385,9 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
 
 
 def _with_interval(difference: Difference) -> str:
-    """ "−0.012 (−0.020 to −0.004)"."""
-    low, high = (page_words.signed(bound, 3) for bound in (difference.low, difference.high))
-    return f"{page_words.signed(difference.value, 3)} ({low} to {high})"
+    """ "−0.0012 (−0.0020 to −0.0004)"."""
+    low, high = (page_words.signed(bound, 4) for bound in (difference.low, difference.high))
+    return f"{page_words.signed(difference.value, 4)} ({low} to {high})"
 
 
 def _excluded(run: Run) -> str:
