@@ -280,3 +280,19 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(change, sentence, tabl
     settings = {"target": "smiling", "distance": distance, "kinds": KINDS, "ks": (2,)} | change
     with pytest.raises(Img2TabError, match=sentence):
         compare(faces_of(table, settings.pop("target")), settings.pop("distance"), **settings)
+
+
+def test_two_that_differ_by_1_point_with_every_seed_are_told_apart_though_their_intervals_overlap():
+    def contender(kind, accuracies):
+        trials = tuple(
+            Trial(seed, accuracy, 1, 0, 1, 0, 4, (1,), (accuracy,), (1.0,)) for seed, accuracy in enumerate(accuracies)
+        )
+        return Contender(kind, kind, trials)
+
+    first, second = contender("a", (0.90, 0.80, 0.70)), contender("b", (0.885, 0.79, 0.69))
+    assert first.estimate("accuracy").low < second.estimate("accuracy").high  # 0.55 to 1.05 and 0.55 to 1.03
+    difference = first.difference(second, "accuracy")
+    # differences 0.015, 0.010, 0.010: mean 0.01167, deviation 0.00289, t(2) 4.303, half 4.303 x 0.00289 / sqrt 3
+    assert (difference.mean, difference.half) == (pytest.approx(0.011667, abs=1e-6), pytest.approx(0.007171, abs=1e-6))
+    assert difference.low > 0
+    assert first.difference(second, "overlap", 0) == difference

@@ -111,26 +111,18 @@ def _result(found: Comparison) -> None:
 
 
 def _sentence(found: Comparison, shown: list[Contender], position: int) -> str:
-    """Who judges best, whose importance finds most, and whether the intervals tell them apart."""
+    """Who judges best, whose importance finds most, and whether the seeds tell them apart."""
     k = found.ks[position]
     best = max(shown, key=lambda one: one.estimate("accuracy").mean)
     finder = max(shown, key=lambda one: one.estimate_at("overlap", position).mean)
     accuracy, overlap = best.estimate("accuracy"), finder.estimate_at("overlap", position)
-    near = [
-        one.title
-        for one in shown
-        if one is not finder and overlap.low is not None and one.estimate_at("overlap", position).high >= overlap.low
-    ]
+    near = [other.title for other in shown if other is not finder and _alike(finder, other, "overlap", position)]
     close = sorted(
-        {
-            KINDS[one.kind].title
-            for one in shown
-            if one.kind != best.kind and accuracy.low is not None and one.estimate("accuracy").high >= accuracy.low
-        }
+        {KINDS[other.kind].title for other in shown if other.kind != best.kind and _alike(best, other, "accuracy")}
     )
     said = (
         f"**{KINDS[best.kind].title}** judges best, {page_words.percent(accuracy.mean)} of the test faces"
-        + (f"; the intervals of {_list(close)} overlap with its own" if close else "")
+        + (f"; seed by seed it cannot be told from {_list(close)}" if close else "")
         + ". "
         f"**{finder.title}**’s importance finds most: {page_words.percent(overlap.mean, 0)} of the {k} concepts "
         f"farthest "
@@ -140,8 +132,15 @@ def _sentence(found: Comparison, shown: list[Contender], position: int) -> str:
     if overlap.low is None:
         return said + "One seed gives no interval: take three or more before you trust a difference."
     if near:
-        return said + f"Over {len(found.seeds)} seeds its interval overlaps with {_list(near)}."
-    return said + f"Over {len(found.seeds)} seeds its interval overlaps with no other." if len(shown) > 1 else said
+        return said + f"Seed by seed, over {len(found.seeds)} seeds, it cannot be told from {_list(near)}."
+    apart = "it finds more than every other, beyond what the seed changes"
+    return said + f"Seed by seed, over {len(found.seeds)} seeds, {apart}." if len(shown) > 1 else said
+
+
+def _alike(contender: Contender, other: Contender, name: str, position: int | None = None) -> bool:
+    """Whether the seeds cannot tell two apart: the interval of their differences holds 0."""
+    difference = contender.difference(other, name, position)
+    return difference.low is not None and difference.low <= 0
 
 
 def _list(names: list[str]) -> str:

@@ -72,6 +72,20 @@ class Contender:
         """Of overlap or top_distance at the k with this position in the comparison's ks."""
         return estimate([getattr(trial, name)[position] for trial in self.trials])
 
+    def difference(self, other: Contender, name: str, position: int | None = None) -> Estimate:
+        """This classifier minus another, seed by seed: each seed gave both the same faces to learn from.
+
+        name: of a number of `Trial`; position: of a k in the comparison's ks, for those that have one for each. The
+        interval is of the differences; two intervals that overlap say little about trials that belong in pairs.
+        """
+
+        def number_of(trial: Trial) -> float | None:
+            value = getattr(trial, name)
+            return value if position is None else value[position]
+
+        pairs = [(number_of(mine), number_of(theirs)) for mine, theirs in zip(self.trials, other.trials, strict=True)]
+        return estimate([None if first is None or second is None else first - second for first, second in pairs])
+
     def stability(self, k: int) -> float | None:
         """Share of k that is among the first k of two seeds, mean over all pairs of seeds; None for one seed."""
         tops = [set(trial.top[:k]) for trial in self.trials]
