@@ -19,10 +19,11 @@ from streamlit.testing.v1 import AppTest
 from dashboard.components import page_words, scrub
 from dashboard.state import faces as face_state
 from dashboard.state import visit as state
+from img2tab_core import studio as service
 from img2tab_core.base import files as weights
 from img2tab_core.base.records import DEFAULT_BACKBONE, Edit
 from img2tab_core.classifiers.trainer import Trainer
-from img2tab_core.studio import Studio, _descriptor
+from img2tab_core.studio import Studio
 from img2tab_core.weights import store
 from tests import app
 from tests.test_photos import bilevel_png
@@ -465,8 +466,7 @@ def test_a_refinement_ends_by_itself_when_the_visit_that_wanted_it_is_over(refin
 def test_a_refinement_that_fails_is_told_in_a_sentence_and_the_encoders_answer_stands(refining, tmp_path, monkeypatch):
     at = _sample(refining(0.5), 5)
     before = _metric(at, ", before")
-    state.studio().__dict__.pop("descriptor", None)
-    _descriptor.cache_clear()
+    service._descriptors.clear()
     monkeypatch.setattr(store, "MODELS", tmp_path)  # as if the model files were removed meanwhile
     at = app.well(at.button(key="inspect.refine").click().run())
     while not _errors(at) and _state(at, "visit.refining"):  # it may fail before the page is drawn
