@@ -478,7 +478,7 @@ def test_a_refinement_that_fails_is_told_in_a_sentence_and_the_encoders_answer_s
 @pytest.mark.parametrize("seconds", ["soon", "0", "nan"])
 def test_a_time_of_refinement_that_is_no_time_is_told_in_a_sentence(refining, seconds):
     at = _sample(refining(seconds), 3)
-    assert "IMG2TAB_REFINE_SECONDS must be a number above 0" in _errors(at)[0]
+    assert r"IMG2TAB\_REFINE\_SECONDS must be a number above 0" in _errors(at)[0]
 
 
 # ---- concepts
