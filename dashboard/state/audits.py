@@ -39,9 +39,9 @@ Channels = tuple[int, ...] | None  # to move; None for the family that carries t
 
 def suggest(sensitive: str) -> None:
     """Tick what carries an attribute; the rule that chose is shown until something else is suggested."""
-    found = suggestion(sensitive)
-    visit.set_of_target("visit.suggested", found)
-    visit.tick(visit.ticked() | frozenset(found.excluded))
+    suggested = suggestion(sensitive)
+    visit.set_of_target("visit.suggested", suggested)
+    visit.tick(visit.ticked() | frozenset(suggested.excluded))
 
 
 def suggestion(sensitive: str) -> Suggestion:
@@ -92,10 +92,10 @@ def repeat(before: Run, after: Run, sensitive: tuple[str, ...], seeds: int) -> N
     pair = now and (now.info(before), now.info(after))
 
     def work(progress, cancelled) -> dict[str, Change]:
-        told = {"seeds": seeds, "progress": progress, "cancelled": cancelled}
+        options = {"seeds": seeds, "progress": progress, "cancelled": cancelled}
         if pair and None not in pair and sensitive == now.session.sensitive:
-            return doors.session_runs().repeated(now.session, *pair, who=who, **told)
-        return door.repeated(before, after, sensitive, **told)
+            return doors.session_runs().repeated(now.session, *pair, who=who, **options)
+        return door.repeated(before, after, sensitive, **options)
 
     job = Job.start(work)
     st.session_state["visit.repeating"] = {
@@ -179,7 +179,7 @@ def checking(run: Run, sensitive: str, channels: Channels, strength: float, towa
 
 
 def check(run: Run, sensitive: str, channels: Channels, strength: float, towards: int) -> None:
-    door, found = auditor(), intervention(run, sensitive, channels, strength)
+    door, moved = auditor(), intervention(run, sensitive, channels, strength)
     _ask(
         "checked",
         run.id,
@@ -188,7 +188,7 @@ def check(run: Run, sensitive: str, channels: Channels, strength: float, towards
         strength,
         towards,
         work=lambda progress, cancelled: door.checked(
-            run, found, towards=towards, count=CHECKED, progress=progress, cancelled=cancelled
+            run, moved, towards=towards, count=CHECKED, progress=progress, cancelled=cancelled
         ),
     )
 
@@ -204,10 +204,10 @@ def compare_remedies(run: Run, sensitive: str) -> None:
     info = now and now.info(run)
 
     def work(progress, cancelled) -> Remedies:
-        told = {"seeds": REMEDY_SEEDS, "progress": progress, "cancelled": cancelled}
+        options = {"seeds": REMEDY_SEEDS, "progress": progress, "cancelled": cancelled}
         if info is not None and sensitive in now.session.sensitive:
-            return doors.session_runs().remedies(now.session, info, sensitive, who=who, **told)
-        return door.remedies(run, sensitive, **told)
+            return doors.session_runs().remedies(now.session, info, sensitive, who=who, **options)
+        return door.remedies(run, sensitive, **options)
 
     _ask("remedies", run.id, sensitive, work=work)
 

@@ -90,8 +90,8 @@ def face() -> Face | None:
 
 
 def choose_sample(number: int) -> None:
-    one = samples()[number]
-    st.session_state["visit.photos"] = (Photo(f"Sample {number + 1}", None, 1.0, (one,), one.key),)
+    sample = samples()[number]
+    st.session_state["visit.photos"] = (Photo(f"Sample {number + 1}", None, 1.0, (sample,), sample.key),)
     st.session_state["visit.photo"] = 0
 
 
@@ -109,11 +109,11 @@ def bring(files: list[tuple[str, str, bytes]]) -> None:
                 good.append(_open_photo(name, data))
             except Img2TabError as error:
                 bad.append((name, str(error)))
-        fresh = {one.key for one in visit_photos()}
+        fresh = {brought.key for brought in visit_photos()}
         st.session_state["visit.problems"] = tuple(bad)
         if good:
             st.session_state["visit.photos"] = tuple(good)
-            new = [number for number, one in enumerate(good) if one.key not in fresh]
+            new = [number for number, brought in enumerate(good) if brought.key not in fresh]
             st.session_state["visit.photo"] = new[0] if new else 0
     elif not seen:
         st.session_state["visit.problems"] = ()
@@ -127,5 +127,5 @@ def _distinct(names: list[str]) -> list[str]:
     given: list[str] = []
     for name in names:
         tries = (name if number == 1 else f"{name} ({number})" for number in range(1, len(names) + 1))
-        given.append(next(one for one in tries if one not in given))
+        given.append(next(distinct for distinct in tries if distinct not in given))
     return given

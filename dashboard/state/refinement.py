@@ -34,8 +34,8 @@ def refine_seconds() -> float:
 
 def code_of(face: Face) -> StyleCode:
     """The style code that the pages show for a face: the refined one, if there is one and it is chosen."""
-    found = refined(face.key)
-    return found[0] if found is not None and shows_refined(face.key) else visit.encode(face)
+    answer = refined(face.key)
+    return answer[0] if answer is not None and shows_refined(face.key) else visit.encode(face)
 
 
 def can_refine() -> bool:
@@ -124,7 +124,7 @@ def refine_brought() -> None:
     """Start what the visitor asked for in advance: the inspected face of every photo, each once."""
     tried = st.session_state.get("visit.tried", frozenset())
     if refines_all() and can_refine():
-        for one in face_state.visit_photos():
-            chosen = face_state.face_of(one)
-            if one.picture is not None and visit.read_of(chosen.key) not in tried:
+        for photo in face_state.visit_photos():
+            chosen = face_state.face_of(photo)
+            if photo.picture is not None and visit.read_of(chosen.key) not in tried:
                 refine(chosen)

@@ -51,12 +51,12 @@ class Opened:
 
     def info(self, run: Run) -> RunInfo | None:
         """The run of the session whose model this is; the current one where several have the same."""
-        same = [one for one in self.runs if one.id in self.models and one.run_id == run.id]
-        return next((one for one in same if one.number == self.session.current), same[-1] if same else None)
+        same = [row for row in self.runs if row.id in self.models and row.run_id == run.id]
+        return next((row for row in same if row.number == self.session.current), same[-1] if same else None)
 
     def parent(self, run: RunInfo) -> RunInfo | None:
         """The run it was changed from."""
-        return next((one for one in self.runs if one.id == run.parent), None)
+        return next((row for row in self.runs if row.id == run.parent), None)
 
 
 def opened() -> Opened | None:
@@ -79,10 +79,10 @@ def refresh() -> str | None:
 
 def open_session(session_id: int) -> SessionInfo:
     """Open a session: from now on every training of this visit is one of its runs."""
-    found = _read(session_id)
-    session_runs().table(found.session)  # a table of other faces is refused before
-    st.session_state["visit.session"] = found
-    return found.session
+    now = _read(session_id)
+    session_runs().table(now.session)  # a table of other faces is refused before
+    st.session_state["visit.session"] = now
+    return now.session
 
 
 def close() -> None:

@@ -219,7 +219,7 @@ def current_table() -> StyleTable:
 
 
 def target() -> Target:
-    targets = {one.name: one for one in current_table().targets}
+    targets = {choice.name: choice for choice in current_table().targets}
     return targets.get(st.session_state.get("visit.target"), next(iter(targets.values())))
 
 
@@ -256,9 +256,9 @@ def history() -> tuple[Run, ...]:
     if now is not None and now.models:
         return tuple(
             {
-                now.models[one.id].id: now.models[one.id]
-                for one in sorted(now.runs, key=attrgetter("number"))
-                if one.id in now.models
+                now.models[info.id].id: now.models[info.id]
+                for info in sorted(now.runs, key=attrgetter("number"))
+                if info.id in now.models
             }.values()
         )
     standing, runs = standing_job().result, of_target("visit.runs", None)
@@ -299,14 +299,14 @@ def before_run(run: Run) -> Run | None:
         return None
     first, *others = history()
     parent = of_target("visit.parents", {}).get(run.id)
-    return None if run.id == first.id else next((one for one in others if one.id == parent), first)
+    return None if run.id == first.id else next((other for other in others if other.id == parent), first)
 
 
 def number_of(run: Run) -> int:
     """A run's number as a person reads it: within the session, or in the history."""
     now = session_state.opened()
     info = now and now.info(run)
-    return info.number if info else 1 + [one.id for one in history()].index(run.id)
+    return info.number if info else 1 + [other.id for other in history()].index(run.id)
 
 
 def of_target(kind: str, empty, place: tuple[str, str] | None = None):

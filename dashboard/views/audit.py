@@ -41,7 +41,7 @@ METRIC_HELP = (
 
 def page() -> None:
     run, target = visit.active_run(), visit.target()
-    others = [one for one in visit.current_table().targets if one.name != target.name]
+    others = [other for other in visit.current_table().targets if other.name != target.name]
     if not others:
         st.info("This table has one target only; groups are formed by another one.", icon=":material/info:")
         return
@@ -49,15 +49,15 @@ def page() -> None:
     if not sensitive:
         st.info("Choose one or two attributes above: their classes are the groups.", icon=":material/arrow_upward:")
         return
-    found = audit_state.audit(run, sensitive)
-    _counts(found, target)
-    cuts = _thresholds(run, target, sensitive, found)
-    shown = audit_state.audit(run, sensitive, cuts) if cuts else found
+    audit = audit_state.audit(run, sensitive)
+    _counts(audit, target)
+    cuts = _thresholds(run, target, sensitive, audit)
+    shown = audit_state.audit(run, sensitive, cuts) if cuts else audit
     _gaps(run, sensitive, shown, bool(cuts))
     _groups(shown, target)
     before = visit.before_run(run)
     if before is not None and not cuts:
-        _before(run, before, sensitive, found)
+        _before(run, before, sensitive, audit)
     st.caption(
         "Groups say how faces are perceived. A small gap on these faces is a finding about these faces and these "
         "labels; it does not say that the classifier treats anybody well."
@@ -65,7 +65,7 @@ def page() -> None:
 
 
 def _choose(others: list[Target]) -> tuple[str, ...]:
-    titles, now = {one.name: one.title for one in others}, session_state.opened()
+    titles, now = {other.name: other.title for other in others}, session_state.opened()
     return tuple(
         st.multiselect(
             "Groups by",
@@ -81,20 +81,20 @@ def _choose(others: list[Target]) -> tuple[str, ...]:
     )
 
 
-def _counts(found: Audit, target: Target) -> None:
+def _counts(audit: Audit, target: Target) -> None:
     st.subheader("Who is in the test faces", anchor=False)
-    everyone = (*found.by_group, found.overall)
+    everyone = (*audit.by_group, audit.overall)
     first, second = (page_words.sentence(name) for name in target.classes)
     counts = pd.DataFrame(
         {
-            "Group": [page_words.sentence(one.name) for one in everyone],
-            "Faces": [one.count for one in everyone],
-            first: [one.by_class[0] for one in everyone],
-            second: [one.by_class[1] for one in everyone],
+            "Group": [page_words.sentence(group.name) for group in everyone],
+            "Faces": [group.count for group in everyone],
+            first: [group.by_class[0] for group in everyone],
+            second: [group.by_class[1] for group in everyone],
         }
     )
-    if any(one.small for one in everyone):
-        counts["Note"] = [f"Fewer than {SMALL} faces: read with care" if one.small else "" for one in everyone]
+    if any(group.small for group in everyone):
+        counts["Note"] = [f"Fewer than {SMALL} faces: read with care" if group.small else "" for group in everyone]
     st.dataframe(
         counts,
         key="audit.counts",
@@ -102,15 +102,15 @@ def _counts(found: Audit, target: Target) -> None:
         height="content",
         column_config={name: st.column_config.NumberColumn(format="localized") for name in ("Faces", first, second)},
     )
-    left_out = found.unlabelled + found.ungrouped
+    left_out = audit.unlabelled + audit.ungrouped
     if left_out:
         st.caption(f"{page_words.count(left_out, 'test face')} left out: their group is not known.")
 
 
-def _thresholds(run: Run, target: Target, sensitive: tuple[str, ...], found: Audit) -> tuple[tuple[str, float], ...]:
+def _thresholds(run: Run, target: Target, sensitive: tuple[str, ...], audit: Audit) -> tuple[tuple[str, float], ...]:
     """The thresholds that are chosen, of each group; () is the standard one."""
     st.subheader("Where to draw the line", anchor=False)
-    names = [one.name for one in found.by_group]
+    names = [group.name for group in audit.by_group]
     kind = st.segmented_control(
         "Threshold",
         [ONE, EACH],
@@ -124,10 +124,10 @@ def _thresholds(run: Run, target: Target, sensitive: tuple[str, ...], found: Aud
     grid = st.grid(2, min_column_width=360, gap="large")
     with grid.cell():
         if kind == ONE:
-            one = st.slider(
+            threshold = st.slider(
                 "For every face", 0.01, 0.99, STANDARD, 0.01, key="audit.threshold", persist_state="session"
             )
-            chosen = dict.fromkeys(names, one)
+            chosen = dict.fromkeys(names, threshold)
         else:
             chosen = {
                 name: st.slider(
@@ -149,12 +149,12 @@ def _thresholds(run: Run, target: Target, sensitive: tuple[str, ...], found: Aud
     return cuts
 
 
-def _gaps(run: Run, sensitive: tuple[str, ...], found: Audit, moved: bool) -> None:
+def _gaps(run: Run, sensitive: tuple[str, ...], audit: Audit, moved: bool) -> None:
     st.subheader("How far apart the groups are", anchor=False)
     st.caption("Differences between groups, and the accuracy of the group judged worst.")
     grid = st.grid(len(SHORT), min_column_width=150, gap="medium")
     for name, title in SHORT.items():
-        gap = found.gaps[name]
+        gap = audit.gaps[name]
         grid.metric(
             title,
             "none" if gap.value is None else page_words.percent(gap.value),
@@ -164,7 +164,7 @@ def _gaps(run: Run, sensitive: tuple[str, ...], found: Audit, moved: bool) -> No
             help=" ".join(part for part in (GAP_HELP[name], page_words.prose(gap.note)) if part),
         )
     st.caption(
-        f"{page_words.count(found.faces, 'test face')}; below each value its 95\N{NO-BREAK SPACE}% interval"
+        f"{page_words.count(audit.faces, 'test face')}; below each value its 95\N{NO-BREAK SPACE}% interval"
         + (", with the thresholds above." if moved else ".")
     )
 
@@ -175,7 +175,7 @@ def _interval(measure: Measure) -> str:
     return f"{page_words.percent(measure.low)} to {page_words.percent(measure.high)}"
 
 
-def _groups(found: Audit, target: Target) -> None:
+def _groups(audit: Audit, target: Target) -> None:
     st.subheader("Group by group", anchor=False)
     metric = st.segmented_control(
         "Metric",
@@ -187,17 +187,17 @@ def _groups(found: Audit, target: Target) -> None:
         persist_state="session",
         help=METRIC_HELP,
     )
-    st.plotly_chart(audit_charts.group_dots(found, metric), key="audit.dots", config={"displayModeBar": False})
+    st.plotly_chart(audit_charts.group_dots(audit, metric), key="audit.dots", config={"displayModeBar": False})
     grid = st.grid(2, min_column_width=360, gap="large")
     with grid.cell():
         st.markdown("**ROC of each group**")
-        st.plotly_chart(audit_charts.roc_curves(found), key="audit.roc", config={"displayModeBar": False})
+        st.plotly_chart(audit_charts.roc_curves(audit), key="audit.roc", config={"displayModeBar": False})
     with grid.cell():
         st.markdown("**Are the probabilities true?**")
-        st.plotly_chart(audit_charts.reliability(found), key="audit.reliability", config={"displayModeBar": False})
+        st.plotly_chart(audit_charts.reliability(audit), key="audit.reliability", config={"displayModeBar": False})
     st.download_button(
         "Download numbers",
-        data=found.frame().to_csv(index=False),
+        data=audit.frame().to_csv(index=False),
         file_name="img2tab-audit.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -206,10 +206,10 @@ def _groups(found: Audit, target: Target) -> None:
     )
 
 
-def _before(run: Run, before: Run, sensitive: tuple[str, ...], found: Audit) -> None:
+def _before(run: Run, before: Run, sensitive: tuple[str, ...], audit: Audit) -> None:
     st.subheader("Before and after the exclusion", anchor=False)
     st.plotly_chart(
-        audit_charts.gap_dumbbell(audit_state.audit(before, sensitive), found),
+        audit_charts.gap_dumbbell(audit_state.audit(before, sensitive), audit),
         key="audit.before",
         config={"displayModeBar": False},
     )

@@ -18,14 +18,14 @@ K = 20  # the number of concepts that the second figure and the sentence are abo
 def page() -> None:
     with st.container(border=True):
         _choices()
-    found = training_state.compared()
-    if found is None:
+    comparison = training_state.compared()
+    if comparison is None:
         st.info(
             "Nothing was compared on this table and target yet. Choose above, then press Compare.",
             icon=":material/arrow_upward:",
         )
         return
-    _result(found)
+    _result(comparison)
 
 
 def _choices() -> None:
@@ -86,55 +86,59 @@ def _choices() -> None:
             st.caption(page_words.prose(sentence))
 
 
-def _result(found: Comparison) -> None:
-    shown = [one for one in found.contenders if one.trials]
-    for one in found.contenders:
-        if one.reason:
-            st.warning(page_words.prose(f"{one.title}: {one.reason}"), icon=":material/warning:")
+def _result(comparison: Comparison) -> None:
+    shown = [contender for contender in comparison.contenders if contender.trials]
+    for contender in comparison.contenders:
+        if contender.reason:
+            st.warning(page_words.prose(f"{contender.title}: {contender.reason}"), icon=":material/warning:")
     if not shown:
         return
-    position = found.ks.index(K) if K in found.ks else len(found.ks) - 1
-    st.markdown(_sentence(found, shown, position))
+    position = comparison.ks.index(K) if K in comparison.ks else len(comparison.ks) - 1
+    st.markdown(_sentence(comparison, shown, position))
     grid = st.grid(2, min_column_width=400, gap="large")
     with grid.cell():
         st.subheader("Does importance find the concepts?", anchor=False)
-        st.plotly_chart(classifier_charts.overlaps(found), key="compare.overlaps", config={"displayModeBar": False})
+        st.plotly_chart(
+            classifier_charts.overlaps(comparison), key="compare.overlaps", config={"displayModeBar": False}
+        )
         st.caption(
             "Of the concepts that set the classes farthest apart (Wasserstein-1), how many are among the most "
             "important ones of each classifier."
         )
     with grid.cell():
         st.subheader("And does it judge well?", anchor=False)
-        st.plotly_chart(classifier_charts.accuracies(found), key="compare.accuracies", config={"displayModeBar": False})
+        st.plotly_chart(
+            classifier_charts.accuracies(comparison), key="compare.accuracies", config={"displayModeBar": False}
+        )
         st.caption("Share of the test faces judged as labelled; a classifier that finds more need not judge better.")
-    _numbers(found, position)
+    _numbers(comparison, position)
 
 
-def _sentence(found: Comparison, shown: list[Contender], position: int) -> str:
+def _sentence(comparison: Comparison, shown: list[Contender], position: int) -> str:
     """Who judges best, whose importance finds most, and whether the seeds tell them apart."""
-    k = found.ks[position]
-    best = max(shown, key=lambda one: one.estimate("accuracy").mean)
-    finder = max(shown, key=lambda one: one.estimate_at("overlap", position).mean)
+    k = comparison.ks[position]
+    best = max(shown, key=lambda contender: contender.estimate("accuracy").mean)
+    finder = max(shown, key=lambda contender: contender.estimate_at("overlap", position).mean)
     accuracy, overlap = best.estimate("accuracy"), finder.estimate_at("overlap", position)
     near = [other.title for other in shown if other is not finder and _alike(finder, other, "overlap", position)]
     close = sorted(
         {KINDS[other.kind].title for other in shown if other.kind != best.kind and _alike(best, other, "accuracy")}
     )
-    said = (
+    words = (
         f"**{KINDS[best.kind].title}** judges best, {page_words.percent(accuracy.mean)} of the test faces"
         + (f"; seed by seed it cannot be told from {_list(close)}" if close else "")
         + ". "
         f"**{finder.title}**’s importance finds most: {page_words.percent(overlap.mean, 0)} of the {k} concepts "
         f"farthest "
         f"apart are among its top {k}; a random ranking would find "
-        f"{100 * found.chance[position]:.2g}\N{NO-BREAK SPACE}%. "
+        f"{100 * comparison.chance[position]:.2g}\N{NO-BREAK SPACE}%. "
     )
     if overlap.low is None:
-        return said + "One seed gives no interval: take three or more before you trust a difference."
+        return words + "One seed gives no interval: take three or more before you trust a difference."
     if near:
-        return said + f"Seed by seed, over {len(found.seeds)} seeds, it cannot be told from {_list(near)}."
+        return words + f"Seed by seed, over {len(comparison.seeds)} seeds, it cannot be told from {_list(near)}."
     apart = "it finds more than every other, beyond what the seed changes"
-    return said + f"Seed by seed, over {len(found.seeds)} seeds, {apart}." if len(shown) > 1 else said
+    return words + f"Seed by seed, over {len(comparison.seeds)} seeds, {apart}." if len(shown) > 1 else words
 
 
 def _alike(contender: Contender, other: Contender, name: str, position: int | None = None) -> bool:
@@ -147,11 +151,11 @@ def _list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _numbers(found: Comparison, position: int) -> None:
-    k = found.ks[position]
-    frame = found.frame()
+def _numbers(comparison: Comparison, position: int) -> None:
+    k = comparison.ks[position]
+    frame = comparison.frame()
     columns = ["classifier", "accuracy", "AUC", "training seconds"]
-    columns += [f"overlap of top {one}" for one in found.ks]
+    columns += [f"overlap of top {number}" for number in comparison.ks]
     columns += ["rank correlation", f"mean distance of top {k}", f"stability of top {k}", "concepts used"]
     shown = frame[columns].copy()
     for column in columns[1:]:
@@ -164,7 +168,7 @@ def _numbers(found: Comparison, position: int) -> None:
             + ("" if half is None or pd.isna(half[row]) else f" ± {scale * half[row]:.{digits}f}")
             for row, value in enumerate(frame[column])
         ]
-    best = f"{found.best_distance[position]:.2f}"
+    best = f"{comparison.best_distance[position]:.2f}"
     st.dataframe(
         shown,
         key="compare.numbers",
@@ -185,20 +189,20 @@ def _numbers(found: Comparison, position: int) -> None:
                 f"Same top {k}, %", help="Share that two seeds have in common: whether the ranking repeats itself."
             ),
             "concepts used": st.column_config.TextColumn("Used", help="Concepts with an importance above zero."),
-            **{f"overlap of top {one}": f"Top {one}, %" for one in found.ks},
+            **{f"overlap of top {number}": f"Top {number}, %" for number in comparison.ks},
         },
     )
     st.caption(
-        f"Mean over {page_words.count(len(found.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval over "
-        f"the "
-        "seeds, all on the same test faces. Each seed "
-        f"trained on {found.faces:,} faces with all {found.channels:,} concepts on offer, and was measured on "
-        f"{found.test_faces:,} faces. Top: share of the concepts farthest apart that are among the most important."
+        f"Mean over {page_words.count(len(comparison.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval "
+        "over the seeds, all on the same test faces. Each seed "
+        f"trained on {comparison.faces:,} faces with all {comparison.channels:,} concepts on offer, and was "
+        f"measured on {comparison.test_faces:,} faces. Top: share of the concepts farthest apart that are among the "
+        "most important."
     )
     st.download_button(
         "Download numbers",
         data=frame.to_csv(index=False),
-        file_name=f"img2tab-compare-{found.table}-{found.target}.csv",
+        file_name=f"img2tab-compare-{comparison.table}-{comparison.target}.csv",
         mime="text/csv",
         icon=":material/download:",
         on_click="ignore",

@@ -90,15 +90,15 @@ def _origin(about: dict) -> str:
         return "Faces of the default table, drawn again and encoded by this backbone; nobody in it exists."
     if about.get("kind") == "worked-example":
         return page_words.prose(about["note"])
-    said = [
+    sentences = [
         f"Imported from {page_words.plain(about.get('origin', 'a file'))}: {len(about.get('skipped', {})):,} of "
         f"{about.get('photos', 0):,} photos were left out."
     ]
     if about.get("several"):
-        said.append(f"In {page_words.count(about['several'], 'photo')} with several faces the biggest was taken.")
+        sentences.append(f"In {page_words.count(about['several'], 'photo')} with several faces the biggest was taken.")
     if about.get("note"):
-        said.append(page_words.prose(about["note"]))
-    return " ".join(said)
+        sentences.append(page_words.prose(about["note"]))
+    return " ".join(sentences)
 
 
 def _row(table, target) -> dict:
@@ -119,13 +119,13 @@ def _backbones() -> None:
         pd.DataFrame(
             [
                 {
-                    "Name": one["name"],
-                    "Pictures, px": one["size"],
-                    "Channels": one["channels"],
-                    "Encoder": one["encoder"] or "none",
-                    "From": one["file"],
+                    "Name": backbone["name"],
+                    "Pictures, px": backbone["size"],
+                    "Channels": backbone["channels"],
+                    "Encoder": backbone["encoder"] or "none",
+                    "From": backbone["file"],
                 }
-                for one in visit.studio().backbones()
+                for backbone in visit.studio().backbones()
             ]
         ),
         key="data.backbones",

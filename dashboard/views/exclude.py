@@ -170,7 +170,7 @@ def _add(scores: ConceptScores) -> None:
 
 def _suggest() -> None:
     """Tick what carries another label: the rule is stated, never silent."""
-    others = {one.name: one.title for one in visit.current_table().targets if one.name != visit.target().name}
+    others = {other.name: other.title for other in visit.current_table().targets if other.name != visit.target().name}
     if not others:
         return
     with st.form("exclude.suggesting", border=False):
@@ -186,9 +186,10 @@ def _suggest() -> None:
             st.form_submit_button(
                 "Suggest", on_click=lambda: audit_state.suggest(st.session_state["exclude.sensitive"])
             )
-    found = audit_state.suggested()
-    if found is not None and set(found.excluded) <= visit.ticked():
-        st.caption(f"**{page_words.count(len(found.excluded), 'concept')} suggested.** {page_words.prose(found.rule)}")
+    suggestion = audit_state.suggested()
+    if suggestion is not None and set(suggestion.excluded) <= visit.ticked():
+        count = page_words.count(len(suggestion.excluded), "concept")
+        st.caption(f"**{count} suggested.** {page_words.prose(suggestion.rule)}")
 
 
 def _add_typed() -> None:
@@ -213,9 +214,9 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
     _choose_kind()
     same = next(
         (
-            one
-            for one in visit.history()
-            if one.excluded == ticked and one.classifier.kind == training_state.kind() and not one.origin
+            earlier
+            for earlier in visit.history()
+            if earlier.excluded == ticked and earlier.classifier.kind == training_state.kind() and not earlier.origin
         ),
         None,
     )
@@ -354,16 +355,16 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
             border=True,
         )
     grid = st.grid(2, min_column_width=260, gap="large")
-    for one, word in ((before, "Before"), (run, "After")):
+    for side, word in ((before, "Before"), (run, "After")):
         with grid.cell():
-            low, high = one.metrics.interval
-            st.markdown(f"**{word}: run {visit.number_of(one)}**")
+            low, high = side.metrics.interval
+            st.markdown(f"**{word}: run {visit.number_of(side)}**")
             st.caption(
-                f"Accuracy {page_words.percent(one.metrics.accuracy)}, 95 % interval {page_words.percent(low)} to "
+                f"Accuracy {page_words.percent(side.metrics.accuracy)}, 95 % interval {page_words.percent(low)} to "
                 f"{page_words.percent(high)}"
             )
             st.plotly_chart(
-                classifier_charts.confusion(one.metrics, target.classes),
+                classifier_charts.confusion(side.metrics, target.classes),
                 key=f"exclude.confusion.{word}",
                 config={"staticPlot": True},
             )
@@ -408,22 +409,26 @@ def _history(run: Run) -> None:
             icon=":material/undo:",
             on_click=lambda: visit.activate(before.id),
         )
-    for one in reversed(visit.history()):
+    for earlier in reversed(visit.history()):
         with st.container(border=True):
             title, accuracy, auc, action = st.columns([3, 3, 2, 2], vertical_alignment="center")
             title.markdown(
-                f"**Run {visit.number_of(one)}**, {KINDS[one.classifier.kind].title}, "
-                + (f"published as {page_words.plain(one.origin)}" if one.origin else f"excludes {_excluded(one)}")
+                f"**Run {visit.number_of(earlier)}**, {KINDS[earlier.classifier.kind].title}, "
+                + (
+                    f"published as {page_words.plain(earlier.origin)}"
+                    if earlier.origin
+                    else f"excludes {_excluded(earlier)}"
+                )
             )
-            accuracy.markdown(f"Accuracy {page_words.percent(one.metrics.accuracy)}")
-            auc.markdown(f"AUC {one.metrics.auc:.3f}")
+            accuracy.markdown(f"Accuracy {page_words.percent(earlier.metrics.accuracy)}")
+            auc.markdown(f"AUC {earlier.metrics.auc:.3f}")
             action.button(
-                "Active" if one.id == run.id else "Use",
-                key=f"exclude.use.{one.id}",
-                disabled=one.id == run.id,
+                "Active" if earlier.id == run.id else "Use",
+                key=f"exclude.use.{earlier.id}",
+                disabled=earlier.id == run.id,
                 help="Make this run the active one again; its exclusions are ticked.",
                 width="stretch",
-                on_click=lambda run_id=one.id: visit.activate(run_id),
+                on_click=lambda run_id=earlier.id: visit.activate(run_id),
             )
 
 

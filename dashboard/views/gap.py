@@ -35,12 +35,12 @@ ABOUT = {
 
 def page() -> None:
     run, target = visit.active_run(), visit.target()
-    others = {one.name: one for one in visit.current_table().targets if one.name != target.name}
+    others = {other.name: other for other in visit.current_table().targets if other.name != target.name}
     if not others:
         st.info("This table has one target only; an attribute is another one.", icon=":material/info:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        about = others[_choose({name: one.title for name, one in others.items()})]
+        about = others[_choose({name: other.title for name, other in others.items()})]
         part = st.segmented_control(
             "Question",
             list(PARTS),

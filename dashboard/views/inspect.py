@@ -149,7 +149,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
     grid = st.grid(4, min_column_width=170, gap="medium")
     if photo.picture is not None:
         with grid.cell():
-            boxes = [[edge * photo.scale for edge in one.box] for one in photo.faces if one.box is not None]
+            boxes = [[edge * photo.scale for edge in each.box] for each in photo.faces if each.box is not None]
             st.image(pictures.in_square(photo.picture, boxes, face_state.face_number()), width="stretch", alt="Photo")
             st.caption(f"**Photo**  \n{page_words.plain(photo.name)}")
     with grid.cell():
@@ -211,7 +211,7 @@ def _refinement(run: Run, target: Target, face: Face) -> None:
     """Under the pictures: the offer to refine, the work going on, or what it gained and what it cost."""
     if not refinement_state.can_refine():
         return
-    job, found = refinement_state.refining(face.key), refinement_state.refined(face.key)
+    job, refined = refinement_state.refining(face.key), refinement_state.refined(face.key)
     with st.container(border=True, key="refinement"):
         if job is not None:
             st.markdown(
@@ -225,7 +225,7 @@ def _refinement(run: Run, target: Target, face: Face) -> None:
                 label="Stop",
                 help="Ends now and keeps the best answer so far; you can switch back to the encoder's answer.",
             )
-        elif found is None:
+        elif refined is None:
             offer, sentence = st.columns([1, 6], vertical_alignment="center")
             with offer:
                 _refine_button(face, "Refine", "primary")
@@ -235,7 +235,7 @@ def _refinement(run: Run, target: Target, face: Face) -> None:
                 "switch back."
             )
         else:
-            _trade(run, target, face, *found)
+            _trade(run, target, face, *refined)
 
 
 def _refine_button(face: Face, label: str, kind: str) -> None:
@@ -250,7 +250,7 @@ def _refine_button(face: Face, label: str, kind: str) -> None:
     )
 
 
-def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined) -> None:
+def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refined) -> None:
     from img2tab_core.networks.face_descriptor import SAME_PERSON
 
     key = f"inspect.answer.{face.key[:12]}"
@@ -264,7 +264,7 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined
             on_change=lambda: refinement_state.show_refined(face.key, st.session_state[key] == REFINED),
             help="Picture, decision, concepts and edits follow this choice; your edits stay as they are.",
         )
-        if found.stopped == "cancelled":
+        if refined.stopped == "cancelled":
             _refine_button(face, "Refine again", "tertiary")
     encoded = visit.encode(face)
     first, second = visit.predict(run, encoded), visit.predict(run, code)
@@ -274,20 +274,20 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined
     for label, value, below, meaning in (
         (
             "Identity distance",
-            f"{found.after.identity:.2f}",
-            f"was {found.before.identity:.2f}",
+            f"{refined.after.identity:.2f}",
+            f"was {refined.before.identity:.2f}",
             f"How far apart a face recogniser puts the face and its reconstruction; below {SAME_PERSON} it takes "
             "them for the same person. The refinement lowers this very number, so it is no independent proof.",
         ),
         (
             "Picture error",
-            f"{found.after.pixels:.0f}",
-            f"was {found.before.pixels:.0f}",
+            f"{refined.after.pixels:.0f}",
+            f"was {refined.before.pixels:.0f}",
             "Root mean square difference between the face and its reconstruction, on the scale 0 to 255.",
         ),
         (
             "Distance moved",
-            f"{found.moved:.2f}",
+            f"{refined.moved:.2f}",
             "from the encoder",
             "How far the refined answer lies from the encoder's, in units of the spread between random faces. The "
             "farther, the less what was learned about edits holds.",
@@ -313,8 +313,8 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, found: Refined
     ended = {
         "cancelled": ", stopped early: this is the best answer until then",
         "converged": ": further ones gained nothing",
-    }.get(found.stopped, "")
-    st.caption(f"{page_words.count(found.steps, 'step')} in {found.seconds:.0f} seconds{ended}.")
+    }.get(refined.stopped, "")
+    st.caption(f"{page_words.count(refined.steps, 'step')} in {refined.seconds:.0f} seconds{ended}.")
 
 
 def _towards(change: float, which: int) -> float:

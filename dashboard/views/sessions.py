@@ -53,27 +53,28 @@ def page() -> None:
 
 def _list() -> None:
     st.subheader("Sessions so far", anchor=False)
-    found = doors.session_runs().sessions.list()
-    if not found:
+    sessions = doors.session_runs().sessions.list()
+    if not sessions:
         st.caption("None yet. Begin one below: from then on every training is kept in it, with the reason you give.")
         return
-    for one in found:
+    for session in sessions:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             with st.container(gap="xsmall", width="stretch"):
-                st.markdown(f"**{page_words.plain(one.name)}**")
-                st.caption(_facts(one) + f" · changed {_when(one.changed)}")
-            st.button("Open", key=f"sessions.open.{one.id}", on_click=_enter, args=(one.id,), icon=":material/login:")
+                st.markdown(f"**{page_words.plain(session.name)}**")
+                st.caption(_facts(session) + f" · changed {_when(session.changed)}")
+            st.button(
+                "Open", key=f"sessions.open.{session.id}", on_click=_enter, args=(session.id,), icon=":material/login:"
+            )
 
 
-def _facts(one: SessionInfo) -> str:
+def _facts(session: SessionInfo) -> str:
     try:
-        table = visit.table(one.table)
-        titles = [tables.target_of(table, name).title for name in (one.target, *one.sensitive)]
+        table = visit.table(session.table)
+        titles = [tables.target_of(table, name).title for name in (session.target, *session.sensitive)]
     except Img2TabError:
-        titles = [one.target, *one.sensitive]
-    return page_words.plain(
-        f"{titles[0]} by {' and '.join(title.lower() for title in titles[1:])} · table {one.table} · {one.owner}"
-    )
+        titles = [session.target, *session.sensitive]
+    groups = " and ".join(title.lower() for title in titles[1:])
+    return page_words.plain(f"{titles[0]} by {groups} · table {session.table} · {session.owner}")
 
 
 def _enter(session_id: int) -> None:
@@ -83,7 +84,7 @@ def _enter(session_id: int) -> None:
 
 def _begin() -> None:
     target = visit.target()
-    others = {one.name: one.title for one in visit.current_table().targets if one.name != target.name}
+    others = {other.name: other.title for other in visit.current_table().targets if other.name != target.name}
     st.subheader("Begin a session", anchor=False)
     if not others:
         st.caption("This table has one target only; an audit needs a second label that forms the groups.")
@@ -258,9 +259,9 @@ def _tree(now: Opened) -> None:
                 indent = "\N{EM SPACE}" * (depth[run.id] - 1) + ("↳ " if depth[run.id] else "")
                 about = [_kind(run), f"excludes {_excludes(run)}"] + ([f"seed {run.seed}"] if run.seed else [])
                 st.markdown(f"{indent}**Run {run.number}** · " + " · ".join(about))
-                said = [STATES[run.state], page_words.plain(run.reason), page_words.plain(run.note)]
-                said.append(f"{page_words.plain(run.who)}, {_when(run.started)}")
-                st.caption("  \n".join(part for part in said if part))
+                lines = [STATES[run.state], page_words.plain(run.reason), page_words.plain(run.note)]
+                lines.append(f"{page_words.plain(run.who)}, {_when(run.started)}")
+                st.caption("  \n".join(part for part in lines if part))
             if run.state == "done":
                 accuracy.markdown(f"Accuracy {_percent(run.metrics.get('accuracy'))}")
                 gap.markdown(f"Gap {_percent(run.metrics.get('equalised_odds'))}")
@@ -272,10 +273,10 @@ def _tree(now: Opened) -> None:
 
 
 def _depths(runs: tuple[RunInfo, ...]) -> dict[int, int]:
-    found: dict[int | None, int] = {None: -1}
+    depths: dict[int | None, int] = {None: -1}
     for run in runs:  # parents come first in a tree
-        found[run.id] = found[run.parent] + 1
-    return found
+        depths[run.id] = depths[run.parent] + 1
+    return depths
 
 
 def _action(now: Opened, run: RunInfo, place) -> None:
@@ -322,18 +323,18 @@ def _side_by_side(now: Opened) -> None:
     left, right = st.columns(2, gap="large")
     current = now.session.current if now.session.current in done else max(done)
     parent = now.parent(done[current])
-    other = parent.number if parent and parent.number in done else next(one for one in done if one != current)
+    other = parent.number if parent and parent.number in done else next(number for number in done if number != current)
     with left:
-        one = done[_pick("One", done, min(other, current))]
+        first = done[_pick("One", done, min(other, current))]
     with right:
-        another = done[_pick("The other", done, max(other, current))]
-    if one.id == another.id:
+        second = done[_pick("The other", done, max(other, current))]
+    if first.id == second.id:
         st.caption("Choose two different runs.")
         return
-    found = difference(one, another)
-    st.dataframe(_rows(one, another), hide_index=True, height="content", key="sessions.pair")
-    models = now.models[one.id], now.models[another.id]
-    for number, only, uses in ((one.number, found.only_one, models[1]), (another.number, found.only_other, models[0])):
+    apart = difference(first, second)
+    st.dataframe(_rows(first, second), hide_index=True, height="content", key="sessions.pair")
+    models = now.models[first.id], now.models[second.id]
+    for number, only, uses in ((first.number, apart.only_one, models[1]), (second.number, apart.only_other, models[0])):
         if only:
             st.caption(f"Only run {number} excludes {page_words.count(len(only), 'concept')}: {_listed(only, uses)}.")
     sensitive = now.session.sensitive
@@ -342,7 +343,7 @@ def _side_by_side(now: Opened) -> None:
         key="sessions.gaps",
         config={"displayModeBar": False},
     )
-    st.caption(f"From run {one.number} (before) to run {another.number} (after), 95 % intervals over the test faces.")
+    st.caption(f"From run {first.number} (before) to run {second.number} (after), 95 % intervals over the test faces.")
     same_faces.show(*models, sensitive)
     is_it_real.show(*models, sensitive, key="sessions")
 
@@ -356,22 +357,22 @@ def _pick(label: str, done: dict[int, RunInfo], default: int) -> int:
     )
 
 
-def _rows(one: RunInfo, other: RunInfo) -> pd.DataFrame:
+def _rows(first: RunInfo, second: RunInfo) -> pd.DataFrame:
     """What was set and what was measured, a row each."""
     rows = [
-        ("Classifier", _kind(one), _kind(other)),
-        ("Seed", str(one.seed), str(other.seed)),
-        ("Excludes", f"{len(one.excluded):,}", f"{len(other.excluded):,}"),
-        ("Accuracy", *(_percent(run.metrics.get("accuracy")) for run in (one, other))),
-        ("AUC", *(_number(run.metrics.get("auc")) for run in (one, other))),
-        ("Log-loss", *(_number(run.metrics.get("log_loss")) for run in (one, other))),
+        ("Classifier", _kind(first), _kind(second)),
+        ("Seed", str(first.seed), str(second.seed)),
+        ("Excludes", f"{len(first.excluded):,}", f"{len(second.excluded):,}"),
+        ("Accuracy", *(_percent(run.metrics.get("accuracy")) for run in (first, second))),
+        ("AUC", *(_number(run.metrics.get("auc")) for run in (first, second))),
+        ("Log-loss", *(_number(run.metrics.get("log_loss")) for run in (first, second))),
     ]
     rows += [
-        (title, *(_percent(run.metrics.get(name)) for run in (one, other)))
+        (title, *(_percent(run.metrics.get(name)) for run in (first, second)))
         for name, title in GAPS.items()
-        if name in one.metrics
+        if name in first.metrics
     ]
-    return pd.DataFrame(rows, columns=["", f"Run {one.number}", f"Run {other.number}"])
+    return pd.DataFrame(rows, columns=["", f"Run {first.number}", f"Run {second.number}"])
 
 
 def _listed(channels: tuple[int, ...], uses: Run) -> str:
@@ -453,8 +454,13 @@ def _log(now: Opened) -> None:
         st.dataframe(
             pd.DataFrame(
                 [
-                    {"When (UTC)": _when(one.at), "Who": one.who, "What": one.what, "Details": _details(one.details)}
-                    for one in reversed(entries)
+                    {
+                        "When (UTC)": _when(entry.at),
+                        "Who": entry.who,
+                        "What": entry.what,
+                        "Details": _details(entry.details),
+                    }
+                    for entry in reversed(entries)
                 ]
             ),
             hide_index=True,
@@ -493,7 +499,7 @@ def _when(moment: datetime) -> str:
 
 
 def _slug(name: str) -> str:
-    return "-".join("".join(one if one.isalnum() else " " for one in name).split()).lower() or "session"
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in name).split()).lower() or "session"
 
 
 if __name__ == "__main__":
