@@ -95,7 +95,7 @@ def _header(place, title: str) -> None:
             st.caption(PURPOSE[title])
         if title == DATA or not visit.table_names():
             return
-        targets = {one.name: one for one in visit.current_table().targets}
+        targets = {target.name: target for target in visit.current_table().targets}
         st.session_state["frame.target"] = visit.target().name
         st.selectbox(
             "Target",

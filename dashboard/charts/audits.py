@@ -30,7 +30,7 @@ def group_dots(audit: Audit, metric: str) -> go.Figure:
     """
     groups = audit.by_group
     figure = _figure(height=70 + _ROW * len(groups))
-    shown = [row for row, one in enumerate(groups) if one.measures[metric].value is not None]
+    shown = [row for row, group in enumerate(groups) if group.measures[metric].value is not None]
     figure.add_scatter(
         x=[groups[row].measures[metric].value for row in shown],
         y=shown,
@@ -57,8 +57,8 @@ def group_dots(audit: Audit, metric: str) -> go.Figure:
             hovertext=[_hover(audit.overall, metric)] * 2,
             hovertemplate="%{hovertext}<extra></extra>",
         )
-    for row, one in enumerate(groups):
-        if one.measures[metric].value is None:
+    for row, group in enumerate(groups):
+        if group.measures[metric].value is None:
             figure.add_annotation(
                 x=0,
                 xref="paper",
@@ -66,7 +66,7 @@ def group_dots(audit: Audit, metric: str) -> go.Figure:
                 xshift=4,
                 y=row,
                 showarrow=False,
-                text=in_figure(f"not measured: {one.measures[metric].note}"),
+                text=in_figure(f"not measured: {group.measures[metric].note}"),
             )
     figure.update_xaxes(
         title_text=METRICS[metric],
@@ -75,7 +75,7 @@ def group_dots(audit: Audit, metric: str) -> go.Figure:
         zeroline=False,
         nticks=6,
     )
-    _rows(figure, [_label(one) for one in groups])
+    _rows(figure, [_label(group) for group in groups])
     return figure
 
 
@@ -85,28 +85,28 @@ def roc_curves(audit: Audit) -> go.Figure:
     figure.add_scatter(
         x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, hoverinfo="skip", showlegend=False
     )
-    for number, one in enumerate(audit.by_group):
-        if one.roc is None:
+    for number, group in enumerate(audit.by_group):
+        if group.roc is None:
             continue
         figure.add_scatter(
-            x=one.roc.false_positive_rate,
-            y=one.roc.true_positive_rate,
+            x=group.roc.false_positive_rate,
+            y=group.roc.true_positive_rate,
             mode="lines",
-            name=_label(one),
+            name=_label(group),
             line=_stroke(number),
             legendgroup=str(number),
-            hovertemplate=f"{_named(one)}<br>false positives %{{x:.1%}}, true positives %{{y:.1%}}<extra></extra>",
+            hovertemplate=f"{_named(group)}<br>false positives %{{x:.1%}}, true positives %{{y:.1%}}<extra></extra>",
         )
         figure.add_scatter(
-            x=[one.measures["false_positive_rate"].value],
-            y=[one.measures["true_positive_rate"].value],
+            x=[group.measures["false_positive_rate"].value],
+            y=[group.measures["true_positive_rate"].value],
             mode="markers",
-            marker=_point(number, small=one.small),
+            marker=_point(number, small=group.small),
             legendgroup=str(number),
             showlegend=False,
             hovertext=[
-                f"{_named(one)}<br>at its threshold, {one.threshold:.2f}<br>"
-                f"{_said(one, 'false_positive_rate')}<br>{_said(one, 'true_positive_rate')}"
+                f"{_named(group)}<br>at its threshold, {group.threshold:.2f}<br>"
+                f"{_said(group, 'false_positive_rate')}<br>{_said(group, 'true_positive_rate')}"
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
@@ -120,10 +120,10 @@ def reliability(audit: Audit) -> go.Figure:
     figure.add_scatter(
         x=[0, 1], y=[0, 1], mode="lines", line={"color": GREY, "dash": "dot"}, hoverinfo="skip", showlegend=False
     )
-    for number, one in enumerate(audit.by_group):
-        if not one.reliability:
+    for number, group in enumerate(audit.by_group):
+        if not group.reliability:
             continue
-        bins = one.reliability
+        bins = group.reliability
         figure.add_scatter(
             x=[bin.probability for bin in bins],
             y=[bin.share for bin in bins],
@@ -136,11 +136,11 @@ def reliability(audit: Audit) -> go.Figure:
                 "arrayminus": [bin.share - bin.low for bin in bins],
             },
             mode="lines+markers",
-            name=_label(one),
+            name=_label(group),
             line=_stroke(number),
-            marker=_point(number, small=one.small),
+            marker=_point(number, small=group.small),
             hovertext=[
-                f"{_named(one)}<br>{count(bin.count, 'face')} with a mean probability of "
+                f"{_named(group)}<br>{count(bin.count, 'face')} with a mean probability of "
                 f"{percent(bin.probability)}<br>{percent(bin.share)} are of class 1 "
                 f"({percent(bin.low)} to {percent(bin.high)})"
                 for bin in bins
@@ -153,13 +153,13 @@ def reliability(audit: Audit) -> go.Figure:
 
 def group_dumbbell(before: Audit, after: Audit, metric: str) -> go.Figure:
     """One metric of every group before (open, grey) and after (orange), each with its 95 % interval."""
-    later = {one.name: one for one in after.by_group}
-    groups = [one for one in before.by_group if one.name in later]
+    later = {group.name: group for group in after.by_group}
+    groups = [group for group in before.by_group if group.name in later]
     figure = _dumbbell(
-        [_label(one) for one in groups],
-        [one.measures[metric] for one in groups],
-        [later[one.name].measures[metric] for one in groups],
-        [(_hover(one, metric), _hover(later[one.name], metric)) for one in groups],
+        [_label(group) for group in groups],
+        [group.measures[metric] for group in groups],
+        [later[group.name].measures[metric] for group in groups],
+        [(_hover(group, metric), _hover(later[group.name], metric)) for group in groups],
     )
     figure.update_xaxes(title_text=METRICS[metric], tickformat=None if metric == "auc" else ".0%")
     return figure
@@ -188,9 +188,9 @@ def change_dumbbell(changes: Mapping[str, Change]) -> go.Figure:
     """Numbers by their title over several seeds: means before and after, 95 % t-intervals; hover has the verdict."""
     figure = _dumbbell(
         list(changes),
-        [_as_measure(one.before) for one in changes.values()],
-        [_as_measure(one.after) for one in changes.values()],
-        [(f"{title}<br>{in_figure(one.sentence)}",) * 2 for title, one in changes.items()],
+        [_as_measure(change.before) for change in changes.values()],
+        [_as_measure(change.after) for change in changes.values()],
+        [(f"{title}<br>{in_figure(change.sentence)}",) * 2 for title, change in changes.items()],
     )
     figure.update_xaxes(tickformat=".0%")
     return figure
@@ -204,8 +204,8 @@ def threshold_curve(cost: ThresholdCost, gap: str = "equalised_odds") -> go.Figu
     """
     figure = _figure(height=360)
     lines = (
-        ("Accuracy", BLUE, "solid", [one.accuracy for one in cost.curve]),
-        (GAPS[gap], ORANGE, "dash", [one.gaps[gap] for one in cost.curve]),
+        ("Accuracy", BLUE, "solid", [point.accuracy for point in cost.curve]),
+        (GAPS[gap], ORANGE, "dash", [point.gaps[gap] for point in cost.curve]),
     )
     for title, colour, dash, values in lines:
         figure.add_scatter(
@@ -254,11 +254,15 @@ def pareto(remedies: Remedies) -> go.Figure:
     it judges is open. A remedy that failed is not drawn: the table says why.
     """
     figure = _figure(height=420)
-    shown = [one for one in remedies.outcomes if one.trials and one.estimate("equalised_odds").mean is not None]
+    shown = [
+        outcome
+        for outcome in remedies.outcomes
+        if outcome.trials and outcome.estimate("equalised_odds").mean is not None
+    ]
     front = sorted(
-        (one.estimate("equalised_odds").mean, one.estimate("accuracy").mean)
-        for one in shown
-        if one.remedy in remedies.front()
+        (outcome.estimate("equalised_odds").mean, outcome.estimate("accuracy").mean)
+        for outcome in shown
+        if outcome.remedy in remedies.front()
     )
     figure.add_scatter(
         x=[gap for gap, _ in front],
@@ -269,10 +273,10 @@ def pareto(remedies: Remedies) -> go.Figure:
         showlegend=False,
     )
     others = 0
-    for one in shown:
-        gap, accuracy = one.estimate("equalised_odds"), one.estimate("accuracy")
+    for outcome in shown:
+        gap, accuracy = outcome.estimate("equalised_odds"), outcome.estimate("accuracy")
         colour, symbol = ORANGE, "star"
-        if not one.own:
+        if not outcome.own:
             colour, symbol = _COLOURS[0], _SYMBOLS[others % len(_SYMBOLS)]
             others += 1
         figure.add_scatter(
@@ -281,14 +285,14 @@ def pareto(remedies: Remedies) -> go.Figure:
             error_x=_bars([_as_measure(gap)], colour),
             error_y=_bars([_as_measure(accuracy)], colour),
             mode="markers",
-            name=in_figure(one.title),
+            name=in_figure(outcome.title),
             marker={
                 "color": colour,
-                "size": 15 if one.own else 11,
+                "size": 15 if outcome.own else 11,
                 "line": {"width": 2, "color": colour},
-                "symbol": f"{symbol}-open" if one.needs_group else symbol,
+                "symbol": f"{symbol}-open" if outcome.needs_group else symbol,
             },
-            hovertext=[_remedy_hover(one, remedies)],
+            hovertext=[_remedy_hover(outcome, remedies)],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     figure.update_layout(legend={"y": 1.02, "yanchor": "bottom"})
@@ -323,7 +327,7 @@ def _dumbbell(
         (0, before, GREY, "before", "circle-open"),
         (1, after, ORANGE, "after", "circle"),
     ):
-        shown = [row for row, one in enumerate(measures) if one.value is not None]
+        shown = [row for row, measure in enumerate(measures) if measure.value is not None]
         figure.add_scatter(
             x=[measures[row].value for row in shown],
             y=[row + (0.13 if at else -0.13) for row in shown],
@@ -335,7 +339,7 @@ def _dumbbell(
             hovertemplate="%{hovertext}<extra></extra>",
         )
     for row, pair in enumerate(zip(before, after, strict=True)):
-        missing = next((one for one in pair if one.value is None), None)
+        missing = next((measure for measure in pair if measure.value is None), None)
         if missing is not None:
             figure.add_annotation(
                 x=0,
@@ -395,8 +399,8 @@ def _bars(measures: Sequence[Measure], colour: str) -> dict:
         "color": colour,
         "thickness": 2,
         "width": 4,
-        "array": [0 if one.high is None else one.high - one.value for one in measures],
-        "arrayminus": [0 if one.low is None else one.value - one.low for one in measures],
+        "array": [0 if measure.high is None else measure.high - measure.value for measure in measures],
+        "arrayminus": [0 if measure.low is None else measure.value - measure.low for measure in measures],
     }
 
 
@@ -421,25 +425,25 @@ def _as_measure(value: Estimate) -> Measure:
 # --- words -----------------------------------------------------------------------------------------------
 
 
-def _label(one: GroupAudit) -> str:
+def _label(group: GroupAudit) -> str:
     """ "perceived male (1,234)", with a warning where the group is small."""
-    return f"{in_figure(one.name)} ({one.count:,}{f', under {SMALL}' if one.small else ''})"
+    return f"{in_figure(group.name)} ({group.count:,}{f', under {SMALL}' if group.small else ''})"
 
 
-def _named(one: GroupAudit) -> str:
+def _named(group: GroupAudit) -> str:
     """The group with its counts: the first line of every hover text."""
-    few = f"<br>fewer than {SMALL} faces: read with care" if one.small else ""
-    zeros, ones = one.by_class
-    return f"{in_figure(one.name)}: {count(one.count, 'face')}, {zeros:,} of class 0 and {ones:,} of class 1{few}"
+    few = f"<br>fewer than {SMALL} faces: read with care" if group.small else ""
+    zeros, ones = group.by_class
+    return f"{in_figure(group.name)}: {count(group.count, 'face')}, {zeros:,} of class 0 and {ones:,} of class 1{few}"
 
 
-def _said(one: GroupAudit, metric: str) -> str:
+def _said(group: GroupAudit, metric: str) -> str:
     """ "Accuracy 91.2 % (89.9 % to 92.4 %)", and its note."""
-    return f"{METRICS[metric]} {_written(one.measures[metric], as_share=metric != 'auc')}"
+    return f"{METRICS[metric]} {_written(group.measures[metric], as_share=metric != 'auc')}"
 
 
-def _hover(one: GroupAudit, metric: str) -> str:
-    return f"{_named(one)}<br>{_said(one, metric)}"
+def _hover(group: GroupAudit, metric: str) -> str:
+    return f"{_named(group)}<br>{_said(group, metric)}"
 
 
 def _gap_hover(title: str, measure: Measure, faces: int) -> str:
@@ -457,16 +461,16 @@ def _written(measure: Measure, *, as_share: bool = True) -> str:
     return f"{text}<br>{in_figure(measure.note)}" if measure.note else text
 
 
-def _remedy_hover(one: Outcome, remedies: Remedies) -> str:
+def _remedy_hover(outcome: Outcome, remedies: Remedies) -> str:
     lines = [
-        in_figure(one.title),
-        f"accuracy {_written(_as_measure(one.estimate('accuracy')))}",
-        f"equalised odds difference {_written(_as_measure(one.estimate('equalised_odds')))}",
-        f"{count(len(one.trials), 'seed')}, {count(remedies.test_faces, 'test face')}, "
-        f"{one.estimate('seconds').mean:.1f} s a seed",
+        in_figure(outcome.title),
+        f"accuracy {_written(_as_measure(outcome.estimate('accuracy')))}",
+        f"equalised odds difference {_written(_as_measure(outcome.estimate('equalised_odds')))}",
+        f"{count(len(outcome.trials), 'seed')}, {count(remedies.test_faces, 'test face')}, "
+        f"{outcome.estimate('seconds').mean:.1f} s a seed",
     ]
-    if one.needs_group:
+    if outcome.needs_group:
         lines.append("needs each face's group when it judges")
-    if one.random:
+    if outcome.random:
         lines.append("equal faces may get different answers, by chance")
     return "<br>".join(lines)

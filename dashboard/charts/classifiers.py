@@ -313,40 +313,40 @@ def took_over(
     return figure
 
 
-def overlaps(found: Comparison) -> go.Figure:
+def overlaps(comparison: Comparison) -> go.Figure:
     """For each k, the share of the k concepts farthest apart that each classifier has among its k most important.
 
     Intervals are 95 % over the seeds; the dotted line is what a random ranking would reach.
     """
     figure = new_figure(height=360)
-    shown = [one for one in found.contenders if one.trials]
-    at = np.arange(len(found.ks))
-    for number, one in enumerate(shown):
-        values = [one.estimate_at("overlap", position) for position in range(len(found.ks))]
+    shown = [contender for contender in comparison.contenders if contender.trials]
+    at = np.arange(len(comparison.ks))
+    for number, contender in enumerate(shown):
+        values = [contender.estimate_at("overlap", position) for position in range(len(comparison.ks))]
         halves = [100 * (value.half or 0) for value in values]
-        colour, offset = _colour_of(one.kind), 0.08 * (number - (len(shown) - 1) / 2)
-        again = one.kind in {before.kind for before in shown[:number]}  # the same classifier, another importance
+        colour, offset = _colour_of(contender.kind), 0.08 * (number - (len(shown) - 1) / 2)
+        again = contender.kind in {before.kind for before in shown[:number]}  # the same classifier, another importance
         figure.add_scatter(
             x=at + offset,
             y=[100 * value.mean for value in values],
             error_y={"type": "data", "array": halves, "thickness": 1.5, "width": 3},
             mode="lines+markers",
-            name=one.title,
+            name=contender.title,
             line={"color": colour, "width": 2, "dash": "dash" if again else "solid"},
             marker={"color": colour, "size": 8, "symbol": "circle-open" if again else "circle"},
             hovertext=[
-                f"{one.title}, top {k}: {value.text(100, 0)}\N{NO-BREAK SPACE}%"
-                for k, value in zip(found.ks, values, strict=True)
+                f"{contender.title}, top {k}: {value.text(100, 0)}\N{NO-BREAK SPACE}%"
+                for k, value in zip(comparison.ks, values, strict=True)
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     figure.add_scatter(
         x=at,
-        y=[100 * share for share in found.chance],
+        y=[100 * share for share in comparison.chance],
         mode="lines",
         name="by chance",
         line={"color": GREY, "width": 2, "dash": "dot"},
-        hovertext=[f"By chance: {100 * share:.2g}\N{NO-BREAK SPACE}%" for share in found.chance],
+        hovertext=[f"By chance: {100 * share:.2g}\N{NO-BREAK SPACE}%" for share in comparison.chance],
         hovertemplate="%{hovertext}<extra></extra>",
     )
     figure.update_layout(
@@ -356,7 +356,7 @@ def overlaps(found: Comparison) -> go.Figure:
     figure.update_xaxes(
         title_text="How many concepts",
         tickvals=at,
-        ticktext=[f"top {k}" for k in found.ks],
+        ticktext=[f"top {k}" for k in comparison.ks],
         showgrid=False,
         zeroline=False,
     )
@@ -364,20 +364,21 @@ def overlaps(found: Comparison) -> go.Figure:
     return figure
 
 
-def accuracies(found: Comparison) -> go.Figure:
+def accuracies(comparison: Comparison) -> go.Figure:
     """How well each kind of classifier judges the test faces: a dot and its 95 % interval over the seeds."""
-    shown = {one.kind: one for one in found.contenders if one.trials}  # one of a kind: it judges the same
-    rows = sorted(shown.values(), key=lambda one: -one.estimate("accuracy").mean)
+    # one of a kind: it judges the same, whatever its importance
+    shown = {contender.kind: contender for contender in comparison.contenders if contender.trials}
+    rows = sorted(shown.values(), key=lambda contender: -contender.estimate("accuracy").mean)
     figure = new_figure(height=360)
-    for row, one in enumerate(rows):
-        value, colour = one.estimate("accuracy"), _colour_of(one.kind)
+    for row, contender in enumerate(rows):
+        value, colour = contender.estimate("accuracy"), _colour_of(contender.kind)
         figure.add_scatter(
             x=[100 * value.mean],
             y=[row],
             error_x={"type": "data", "array": [100 * (value.half or 0)], "thickness": 2, "width": 5},
             mode="markers",
             marker={"color": colour, "size": 11},
-            hovertext=[f"{one.title.split(',')[0]}: {value.text(100, 1)}\N{NO-BREAK SPACE}%"],
+            hovertext=[f"{contender.title.split(',')[0]}: {value.text(100, 1)}\N{NO-BREAK SPACE}%"],
             hovertemplate="%{hovertext}<extra></extra>",
             showlegend=False,
         )
@@ -385,7 +386,7 @@ def accuracies(found: Comparison) -> go.Figure:
     figure.update_xaxes(title_text="Accuracy, %", gridcolor=_LINE, zeroline=False, nticks=6)
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[one.title.split(",")[0] for one in rows],
+        ticktext=[contender.title.split(",")[0] for contender in rows],
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
         zeroline=False,

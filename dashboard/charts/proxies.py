@@ -20,20 +20,20 @@ _ROW = 38  # px
 _BINS = 41  # an odd number: the middle one is around no move at all
 
 
-def corner(found: Carried, importance: np.ndarray, count: int) -> list[int]:
+def corner(carried: Carried, importance: np.ndarray, count: int) -> list[int]:
     """The concepts deepest in the upper right corner: of those the classifier uses, by the lower of their two ranks.
 
     Ties by the product of distance and importance; up to `count`.
     """
     importance = np.asarray(importance, np.float64)
     used = np.flatnonzero(importance > 0)
-    lower = np.minimum(rankdata(found.within[used]), rankdata(importance[used]))
-    order = np.lexsort((-found.within[used] * importance[used], -lower))
+    lower = np.minimum(rankdata(carried.within[used]), rankdata(importance[used]))
+    order = np.lexsort((-carried.within[used] * importance[used], -lower))
     return used[order[:count]].tolist()
 
 
 def carried_scatter(
-    found: Carried,
+    carried: Carried,
     importance: np.ndarray,
     name_of: Callable[[int], str],
     *,
@@ -50,8 +50,8 @@ def carried_scatter(
     """
     importance = np.asarray(importance, np.float64)
     used = np.flatnonzero(importance > 0)
-    rest = np.setdiff1d(found.ranking[: most + len(used)], used)
-    rest = rest[np.argsort(-np.abs(found.shift[rest]), kind="stable")][: max(0, most - len(used))]
+    rest = np.setdiff1d(carried.ranking[: most + len(used)], used)
+    rest = rest[np.argsort(-np.abs(carried.shift[rest]), kind="stable")][: max(0, most - len(used))]
     used = used[np.argsort(-importance[used], kind="stable")][:most]
     shown = np.concatenate([used, rest]).astype(int)
     share = 100 * importance
@@ -59,9 +59,9 @@ def carried_scatter(
     y = np.where(share > 0, share, floor)
     figure = _figure(height=520)
     if len(used):
-        deepest = corner(found, importance, top)
-        left, bottom = found.within[deepest].min() - 0.01 * found.within[shown].max(), share[deepest].min() / 1.15
-        right, top = 1.08 * found.within[shown].max(), 1.6 * y[shown].max()
+        deepest = corner(carried, importance, top)
+        left, bottom = carried.within[deepest].min() - 0.01 * carried.within[shown].max(), share[deepest].min() / 1.15
+        right, top = 1.08 * carried.within[shown].max(), 1.6 * y[shown].max()
         figure.add_shape(
             type="rect",
             x0=left,
@@ -89,7 +89,7 @@ def carried_scatter(
         if mask.any():
             at = shown[mask]
             figure.add_scattergl(
-                x=found.within[at],
+                x=carried.within[at],
                 y=y[at],
                 mode="markers",
                 name=name,
@@ -98,19 +98,19 @@ def carried_scatter(
                 marker={"color": colour, "size": 7, "opacity": 0.6, "symbol": symbol},
                 unselected_marker_opacity=0.6,
                 hovertext=[
-                    f"{in_figure(name_of(int(index)))}<br>between the groups {found.within[index]:.2f} SD, "
-                    f"between the classes {found.between[index]:.2f} SD<br>importance {percent(importance[index], 2)}"
+                    f"{in_figure(name_of(int(index)))}<br>between the groups {carried.within[index]:.2f} SD, "
+                    f"between the classes {carried.between[index]:.2f} SD<br>importance {percent(importance[index], 2)}"
                     for index in at
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
     if picked is not None and picked in shown:
         figure.add_scatter(
-            x=[found.within[picked]],
+            x=[carried.within[picked]],
             y=[y[picked]],
             mode="markers+text",
             text=[in_figure(name_of(picked))],
-            textposition="top left" if found.within[picked] > found.within[shown].max() / 2 else "top right",
+            textposition="top left" if carried.within[picked] > carried.within[shown].max() / 2 else "top right",
             customdata=[picked],
             hoverinfo="skip",
             showlegend=False,
@@ -132,15 +132,15 @@ def carried_scatter(
     return figure
 
 
-def flip_dots(found: Intervention, groups: tuple[str, str], classes: tuple[str, str]) -> go.Figure:
+def flip_dots(intervention: Intervention, groups: tuple[str, str], classes: tuple[str, str]) -> go.Figure:
     """Share of decisions that flip, by group and direction: a dot and its 95 % Wilson interval."""
     groups, classes = tuple(map(in_figure, groups)), tuple(map(in_figure, classes))
-    rows = sorted(found.by, key=lambda one: (one.group, one.towards))
+    rows = sorted(intervention.by, key=lambda row: (row.group, row.towards))
     figure = _figure(height=80 + _ROW * len(rows))
     for towards, colour, symbol in ((0, BLUE, "circle"), (1, ORANGE, "square")):
-        mine = [(place, one) for place, one in enumerate(rows) if one.towards == towards]
+        mine = [(place, row) for place, row in enumerate(rows) if row.towards == towards]
         figure.add_scatter(
-            x=[one.share for _, one in mine],
+            x=[row.share for _, row in mine],
             y=[place for place, _ in mine],
             mode="markers",
             name=f"moved towards {groups[towards]}",
@@ -151,21 +151,21 @@ def flip_dots(found: Intervention, groups: tuple[str, str], classes: tuple[str, 
                 "color": colour,
                 "thickness": 2,
                 "width": 5,
-                "array": [one.high - one.share for _, one in mine],
-                "arrayminus": [one.share - one.low for _, one in mine],
+                "array": [row.high - row.share for _, row in mine],
+                "arrayminus": [row.share - row.low for _, row in mine],
             },
             hovertext=[
-                f"{one.flips:,} of {count(one.faces, 'face')} flip: {percent(one.share)} "
-                f"({percent(one.low)} to {percent(one.high)})<br>{one.to_one:,} to {classes[1]}, "
-                f"{one.flips - one.to_one:,} to {classes[0]}<br>probability of {classes[1]} moves by "
-                f"{signed(100 * one.move.mean)} points on average"
-                for _, one in mine
+                f"{row.flips:,} of {count(row.faces, 'face')} flip: {percent(row.share)} "
+                f"({percent(row.low)} to {percent(row.high)})<br>{row.to_one:,} to {classes[1]}, "
+                f"{row.flips - row.to_one:,} to {classes[0]}<br>probability of {classes[1]} moves by "
+                f"{signed(100 * row.move.mean)} points on average"
+                for _, row in mine
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     figure.update_layout(legend=_legend())
     figure.update_xaxes(
-        title_text=f"Decisions that flip at strength {found.strength:g}",
+        title_text=f"Decisions that flip at strength {intervention.strength:g}",
         tickformat=".0%",
         gridcolor=_LINE,
         zeroline=False,
@@ -173,7 +173,7 @@ def flip_dots(found: Intervention, groups: tuple[str, str], classes: tuple[str, 
     )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[f"{groups[one.group]} (n = {one.faces:,})" for one in rows],
+        ticktext=[f"{groups[row.group]} (n = {row.faces:,})" for row in rows],
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
         zeroline=False,
@@ -182,15 +182,17 @@ def flip_dots(found: Intervention, groups: tuple[str, str], classes: tuple[str, 
     return figure
 
 
-def move_histogram(found: Intervention, towards: int, groups: tuple[str, str], classes: tuple[str, str]) -> go.Figure:
+def move_histogram(
+    intervention: Intervention, towards: int, groups: tuple[str, str], classes: tuple[str, str]
+) -> go.Figure:
     """How far the probability of class 1 moves when all faces are moved towards one group: shares of each group."""
     groups, classes = tuple(map(in_figure, groups)), tuple(map(in_figure, classes))
-    moves = 100 * (found.after[towards] - found.before)
+    moves = 100 * (intervention.after[towards] - intervention.before)
     reach = max(1.0, float(np.abs(moves).max()))
     edges = np.linspace(-reach, reach, _BINS + 1)
     figure = _figure(height=300)
     for group, colour, dash in ((0, BLUE, "solid"), (1, ORANGE, "dash")):
-        mine = moves[found.groups == group]
+        mine = moves[intervention.groups == group]
         if not len(mine):
             continue
         share = np.histogram(mine, edges)[0] / len(mine)

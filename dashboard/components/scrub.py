@@ -110,7 +110,7 @@ def pack(scene: Scene, *, turn: int) -> bytes:
         "colour": scene.colour,
         "before_key": digest(files[0])[:16],
         "after_key": digest(files[1])[:16],
-        "lengths": [len(one) for one in files],
+        "lengths": [len(file) for file in files],
         "text": {
             "slider": LABEL,
             "class": scene.word,

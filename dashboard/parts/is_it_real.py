@@ -22,9 +22,9 @@ def show(before: Run, after: Run, sensitive: tuple[str, ...], *, key: str) -> No
     if job is not None and job.state == "running":
         progress.watch(job, key=key, waiting="Preparing…", cancel=True)
         return
-    found = job.result if job is not None and job.state == "done" else session_state.answer(before, after, sensitive)
-    if found is not None:
-        _answer(found, key=key)
+    changes = job.result if job is not None and job.state == "done" else session_state.answer(before, after, sensitive)
+    if changes is not None:
+        _answer(changes, key=key)
         return
     if job is not None and job.state == "failed":
         st.error(page_words.prose(f"The repetition stopped: {job.error}"), icon=":material/error:")
@@ -38,8 +38,8 @@ def show(before: Run, after: Run, sensitive: tuple[str, ...], *, key: str) -> No
     )
 
 
-def _answer(found: dict[str, Change], *, key: str) -> None:
-    changes = {TITLES[name]: change for name, change in found.items()}
+def _answer(by_metric: dict[str, Change], *, key: str) -> None:
+    changes = {TITLES[name]: change for name, change in by_metric.items()}
     seeds = len(next(iter(changes.values())).pairs)
     st.markdown("  \n".join(f"**{title}.** {page_words.prose(change.sentence)}" for title, change in changes.items()))
     st.plotly_chart(audit_charts.change_dumbbell(changes), key=f"{key}.changes", config={"displayModeBar": False})

@@ -315,7 +315,8 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
     )
     first = training_state.quick_answer()
     if first is not None and (first.excluded, first.target, first.table) == (run.excluded, run.target, run.table):
-        st.caption(page_words.prose(quick.difference(first.metrics, new)))
+        apart = audit_state.compared(first, run).sentence
+        st.caption(page_words.prose(f"{quick.difference(first.metrics, new)} {apart}"))
     if run.note:
         st.caption(page_words.prose(run.note))
     grid = st.grid(3, min_column_width=180, gap="medium")

@@ -55,7 +55,7 @@ class Backbone(ABC):
 
     def fitting(self, size: int) -> int:
         """The largest of `sizes` that is not above `size`; the smallest one where all are."""
-        return next((one for one in self.sizes if one <= size), self.sizes[-1])
+        return next((fitting for fitting in self.sizes if fitting <= size), self.sizes[-1])
 
     def invert(self, faces: np.ndarray) -> np.ndarray:
         """uint8 (n, S, S, 3) RGB aligned faces -> w float32, (n, 512) for all layers or (n, L, 512)."""
@@ -203,10 +203,10 @@ def _stats_of(folder: Path, generator: StyleGAN2) -> ChannelStats:
         with np.load(file) as stored:
             return ChannelStats(read_only(stored["mean"]), read_only(stored["std"]))
     except (OSError, ValueError, KeyError, EOFError):
-        found = measured_stats(generator)
+        stats = measured_stats(generator)
         with whole(file) as part, part.open("wb") as stream:
-            np.savez(stream, mean=found.mean, std=found.std)
-        return found
+            np.savez(stream, mean=stats.mean, std=stats.std)
+        return stats
 
 
 @torch.inference_mode()
@@ -255,7 +255,7 @@ def remove_backbone(name: str) -> None:
                 + (f"Those are: {', '.join(added)}." if added else "None was.")
             )
         folder = added.pop(name)["folder"]
-    if all(one["folder"] != folder for one in added.values()):
+    if all(record["folder"] != folder for record in added.values()):
         checkpoints.discard(home() / "converted" / folder)
 
 

@@ -45,20 +45,20 @@ class Batches(Generic[A, B]):
                 self._thread = threading.Thread(target=self._serve, name="img2tab-batches", daemon=True)
                 self._thread.start()
             self._changed.notify()
-        return [one for request in requests for one in request.answer.result()]
+        return [result for request in requests for result in request.answer.result()]
 
     def _serve(self) -> None:
         while True:
             batch = self._next()
             try:
-                found = self._work(batch[0].kind, [thing for request in batch for thing in request.things])
+                results = self._work(batch[0].kind, [thing for request in batch for thing in request.things])
             except BaseException as error:  # noqa: BLE001 - each who waits must hear of it
                 for request in batch:
                     request.answer.set_exception(error)
                 continue
             start = 0
             for request in batch:
-                request.answer.set_result(list(found[start : start + len(request.things)]))
+                request.answer.set_result(list(results[start : start + len(request.things)]))
                 start += len(request.things)
 
     def _next(self) -> list[_Request[A, B]]:

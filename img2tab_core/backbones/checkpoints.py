@@ -125,17 +125,17 @@ def _converted(file: Path, kind: str) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         with open(place / f".{key[:16]}.lock", "w") as lock:  # two at once: the second takes what the first made
             hold(lock)
-            found = record_of(folder)
-            if found.get("conversion") != CONVERSION or found.get("sha256") != key:
+            record = record_of(folder)
+            if record.get("conversion") != CONVERSION or record.get("sha256") != key:
                 _convert(file, key, folder)
     except OSError as error:
         raise Img2TabError(
             f"{file.name} could not be converted into {place} ({error.strerror or error}). It needs as much space as "
             "the file itself; free some, or name another place with IMG2TAB_HOME."
         ) from error
-    found = record_of(folder)["kind"]
-    if found != kind:
-        raise Img2TabError(f"{file.name} must be {TITLES[kind]}, got {TITLES[found]}. Name another file.")
+    record = record_of(folder)["kind"]
+    if record != kind:
+        raise Img2TabError(f"{file.name} must be {TITLES[kind]}, got {TITLES[record]}. Name another file.")
     return folder
 
 

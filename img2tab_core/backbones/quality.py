@@ -70,7 +70,7 @@ def difference(face: np.ndarray, drawn: np.ndarray) -> float:
         np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling.BOX), np.float64)[6:30, 6:26]
         for pixels in (face, drawn)
     ]
-    first, second = ((one - one.mean(axis=(0, 1))).ravel() for one in small)
+    first, second = ((picture - picture.mean(axis=(0, 1))).ravel() for picture in small)
     return float(1 - first @ second / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-9))
 
 

@@ -21,7 +21,7 @@ def backbone_names() -> list[str]:
 def backbone_key(name: str) -> str:
     """Changes with a backbone's weights; "" where there is none of this name."""
     if name == NAME:
-        parts = [weights.record(one).get("sha256", "") for one in ("mobilestylegan-ffhq", "face-encoder")]
+        parts = [weights.record(file).get("sha256", "") for file in ("mobilestylegan-ffhq", "face-encoder")]
         return digest("".join(parts).encode())[:16]
     return added_backbones().get(name, {}).get("folder", "")
 

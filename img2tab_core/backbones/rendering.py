@@ -124,17 +124,17 @@ def _drawn(generator: Generator, styles: Tensor, size: int, reuse: Reuse | None,
         )
         for layer in layers
     }
-    found, known = None, 0
+    prefix, known = None, 0
     for layer in reversed(layers):
-        found = reuse.cache.peek(keys[layer])
-        if found is not None:
+        prefix = reuse.cache.peek(keys[layer])
+        if prefix is not None:
             known = layer
             break
     for layer in layers if len(layers) <= STOPS else layers[:1]:  # of a family, which moves them all, the first
         if layer > known:
-            found = layered.prefix(styles, layer, size=size, after=found, low=low)
-            reuse.cache.put(keys[layer], found)
-    return layered.synthesis(styles, size=size, after=found, low=low)[0]
+            prefix = layered.prefix(styles, layer, size=size, after=prefix, low=low)
+            reuse.cache.put(keys[layer], prefix)
+    return layered.synthesis(styles, size=size, after=prefix, low=low)[0]
 
 
 def placed(generator: Generator) -> tuple[Generator, torch.device]:

@@ -162,10 +162,9 @@ def difference(quick: Metrics, full: Metrics) -> str:
     """What a person reads when the full classifier replaces the quick one; both were measured on the same faces."""
     points = round(100 * full.accuracy, 1) - round(100 * quick.accuracy, 1)
     where = "as right as" if abs(points) < 0.05 else f"{abs(points):.1f} points {'above' if points > 0 else 'below'}"
-    overlap = full.interval[0] <= quick.interval[1] and quick.interval[0] <= full.interval[1]
     return (
         f"The full model: {100 * full.accuracy:.1f} % of {full.count:,} test faces, {where} the quick answer "
-        f"({100 * quick.accuracy:.1f} %); the 95 % intervals {'overlap' if overlap else 'do not overlap'}."
+        f"({100 * quick.accuracy:.1f} %)."
     )
 
 

@@ -40,8 +40,8 @@ def examine() -> list[dict]:
             _check(package, version or "missing", version is not None, "Run `pip install -r requirements.txt`.")
         )
     for package in LABEL_PACKAGES:
-        found = _version(package) or "missing (optional: only `img2tab build-population` needs it)"
-        checks.append(_check(package, found, True))
+        version = _version(package) or "missing (optional: only `img2tab build-population` needs it)"
+        checks.append(_check(package, version, True))
     if _version("torch"):
         checks.append(_check("Device", _device(), True))
     for entry in weights.manifest():
@@ -69,8 +69,8 @@ def examine() -> list[dict]:
     return checks
 
 
-def _check(what: str, found: str, ok: bool, mend: str = "") -> dict:
-    return {"what": what, "found": found, "ok": ok, "mend": "" if ok else mend}
+def _check(what: str, value: str, ok: bool, mend: str = "") -> dict:
+    return {"what": what, "found": value, "ok": ok, "mend": "" if ok else mend}
 
 
 def _version(package: str) -> str | None:

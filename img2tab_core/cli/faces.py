@@ -174,7 +174,7 @@ def refine(
         raise Img2TabError(f"--seconds must be above 0, got {seconds:g}. Give 10.")
     files = terminal.all_photos(sources)
     studio, report = terminal.studio(), terminal.progress(as_json)
-    table = next((one for one in opened_tables(studio)[0] if one.backbone == backbone), None)
+    table = next((opened for opened in opened_tables(studio)[0] if opened.backbone == backbone), None)
     run = table and studio.run(table, table.targets[0].name)  # whose strongest concepts are the known edit
     psi: list[np.ndarray] = []
     w: list[np.ndarray] = []
@@ -191,14 +191,14 @@ def refine(
 
             try:
                 face, count = terminal.face(studio, file, face_number, aligned=no_align)
-                code, found = studio.refine(
+                code, refinement = studio.refine(
                     face, backbone=backbone, seconds=seconds, steps=steps, progress=part, stopped=stopped
                 )
-                if found.steps == 0:
+                if refinement.steps == 0:
                     break
                 quick = studio.encode(face, backbone=backbone)
                 if picture is not None:
-                    both = [studio.render(one, size=256) for one in (quick, code)]
+                    both = [studio.render(drawn, size=256) for drawn in (quick, code)]
                     rows.append(np.hstack([face.pixels, *both]))
             except Cancelled:
                 break
@@ -206,10 +206,10 @@ def refine(
                 skipped.append({"photo": str(file), "reason": str(error)})
                 continue
             psi.append(code.values)
-            w.append(found.w_plus)
+            w.append(refinement.w_plus)
             refined.append(
                 {"photo": str(file), "faces": count}
-                | {name: value for name, value in asdict(found).items() if name != "w_plus"}
+                | {name: value for name, value in asdict(refinement).items() if name != "w_plus"}
                 | {"known_edit": asdict(studio.edit_agreement(run, quick, code)) if run else None}
             )
         cut = stopped()
@@ -234,15 +234,15 @@ def refine(
                 "skipped": skipped,
             }
         )
-    for one in [] if as_json else refined:
-        before, after = one["before"], one["after"]
+    for row in [] if as_json else refined:
+        before, after = row["before"], row["after"]
         typer.echo(
-            f"{terminal.shown(one['photo'])}: identity distance {before['identity']:.2f} -> {after['identity']:.2f}, "
-            f"picture error {before['pixels']:.1f} -> {after['pixels']:.1f} of 255, moved {one['moved']:.2f} of the "
+            f"{terminal.shown(row['photo'])}: identity distance {before['identity']:.2f} -> {after['identity']:.2f}, "
+            f"picture error {before['pixels']:.1f} -> {after['pixels']:.1f} of 255, moved {row['moved']:.2f} of the "
             "spread of "
-            + (f"w, a known edit agrees {one['known_edit']['picture']:.2f}; " if one["known_edit"] else "w; ")
-            + f"{one['steps']} steps in {one['seconds']:.1f} s"
-            + (", cut short" if one["stopped"] == "cancelled" else "")
+            + (f"w, a known edit agrees {row['known_edit']['picture']:.2f}; " if row["known_edit"] else "w; ")
+            + f"{row['steps']} steps in {row['seconds']:.1f} s"
+            + (", cut short" if row["stopped"] == "cancelled" else "")
         )
     if not as_json:
         typer.echo(f"{len(refined)} style codes of {len(psi[0])} channels in {terminal.shown(out)}.")
@@ -346,7 +346,7 @@ def _read(studio: Studio, files: Sequence[Path], number: int, *, aligned: bool) 
 
 
 def _several(made: list[dict], number: int) -> None:
-    several = [f"{terminal.shown(one['photo'])} ({one['faces']})" for one in made if one["faces"] > 1]
+    several = [f"{terminal.shown(row['photo'])} ({row['faces']})" for row in made if row["faces"] > 1]
     if several:
         typer.echo(
             f"Of the photos with several faces {terminal.which(number)} was taken: {', '.join(several)}. "

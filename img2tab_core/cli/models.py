@@ -20,16 +20,17 @@ def list_backbones(as_json: Json = False) -> None:
     from img2tab_core.backbones.backbone import describe
     from img2tab_core.backbones.registry import backbone_names
 
-    found = [describe(name) for name in backbone_names()]
+    descriptions = [describe(name) for name in backbone_names()]
     if as_json:
-        terminal.print_json({"backbones": found})
+        terminal.print_json({"backbones": descriptions})
         return
-    for one in found:
-        encoder = one["encoder"] or "no encoder"
+    for description in descriptions:
+        encoder = description["encoder"] or "no encoder"
         typer.echo(
-            f"{one['name']}: {one['size']} px, {one['channels']:,} channels, {encoder}; {one['file']}"
-            if one["size"]
-            else f"{one['name']}: its files are gone; add {one['file']} again"
+            f"{description['name']}: {description['size']} px, {description['channels']:,} channels, {encoder}; "
+            f"{description['file']}"
+            if description["size"]
+            else f"{description['name']}: its files are gone; add {description['file']} again"
         )
 
 
@@ -49,7 +50,7 @@ def add_backbone(
     from img2tab_core.backbones.backbone import add_backbone as add
     from img2tab_core.backbones.backbone import describe
 
-    fetched = [one.name for one in weights.manifest() if one.source == "drive"]
+    fetched = [entry.name for entry in weights.manifest() if entry.source == "drive"]
     add(weights.path(str(file)) if not file.exists() and str(file) in fetched else file, name)
     about = describe(name)
     if as_json:
@@ -132,12 +133,14 @@ def verify_weights(as_json: Json = False) -> None:
     """Hash every model file again; exit code 1 if one that is needed is missing or damaged."""
     from img2tab_core import weights
 
-    found = weights.verify()
+    statuses = weights.verify()
     if as_json:
-        terminal.print_json({"weights": [{"name": v.name, "status": v.status, "sentence": v.sentence} for v in found]})
+        terminal.print_json(
+            {"weights": [{"name": v.name, "status": v.status, "sentence": v.sentence} for v in statuses]}
+        )
     else:
-        for one in found:
-            typer.echo(f"{one.name}: {one.sentence}")
+        for status in statuses:
+            typer.echo(f"{status.name}: {status.sentence}")
     needed = {w.name for w in weights.manifest() if not w.optional}
-    if any(v.status != "ready" for v in found if v.name in needed) or any(v.status == "damaged" for v in found):
+    if any(v.status != "ready" for v in statuses if v.name in needed) or any(v.status == "damaged" for v in statuses):
         raise typer.Exit(1)

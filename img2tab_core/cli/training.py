@@ -297,8 +297,8 @@ def fit_preview_heads(
             "scale": "pictures in [-1, 1], against the exact 512 px picture area-averaged",
         },
     )
-    for size, found in error.items():
-        print(f"{size} px: root mean square error {found['rmse']:.4f}, R2 {found['r2']:.4f}; in {out}.")
+    for size, errors in error.items():
+        print(f"{size} px: root mean square error {errors['rmse']:.4f}, R2 {errors['r2']:.4f}; in {out}.")
 
 
 def build_population(
@@ -403,16 +403,16 @@ def measure_portraits(
     from img2tab_core.training.measuring.portraits import read_portraits
 
     portraits = [read_portraits(folder) for folder in folders]
-    found = measure(Studio(), portraits, full=full or card is not None, progress=_show)
+    measured = measure(Studio(), portraits, full=full or card is not None, progress=_show)
     if card:
         made_by = " ".join(["img2tab measure-portraits", *(folder.name for folder in folders), "--card", card.name])
-        text = portrait_card.card(found, made_by=made_by, day=date.today().isoformat(), machine=_machine())
+        text = portrait_card.card(measured, made_by=made_by, day=date.today().isoformat(), machine=_machine())
         try:
             card.parent.mkdir(parents=True, exist_ok=True)
             card.write_text(text)
         except OSError as error:
             raise Img2TabError(f"{card} could not be written ({error.strerror}). Choose another place.") from error
-    print(json.dumps(found) if as_json else portrait_card.report(found), end="\n" if as_json else "")
+    print(json.dumps(measured) if as_json else portrait_card.report(measured), end="\n" if as_json else "")
 
 
 def evaluate_backbone(
@@ -458,14 +458,14 @@ def evaluate_backbone(
     methods = {"encoder": lambda face: backbone.invert(face[None])[0]}
     if refine:
         methods["refined"] = _refiner(backbone, networks, seconds)
-    found = evaluation.evaluate(
+    evaluated = evaluation.evaluate(
         files, backbone, networks, methods, keep_pictures=out is not None, progress=_show_rate()
     )
-    figures = evaluation.summary(found, same_person=networks.same_person)
+    figures = evaluation.summary(evaluated, same_person=networks.same_person)
     if out is not None:
         try:
-            evaluation.write_csv(found, out / "photos.csv")
-            evaluation.contact_sheet(found).save(out / "sheet.jpg", quality=90)
+            evaluation.write_csv(evaluated, out / "photos.csv")
+            evaluation.contact_sheet(evaluated).save(out / "sheet.jpg", quality=90)
         except OSError as error:
             print(evaluation.as_table(figures), file=sys.stderr)
             raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
@@ -478,18 +478,18 @@ def evaluate_backbone(
                     "versions": _versions(),
                     "encoder_sha256": weights.record("face-encoder")["sha256"],
                     "folders": [str(source) for source in sources],
-                    "of": found.of,
-                    "measured": len(found.photos),
-                    "stopped": found.stopped,
+                    "of": evaluated.of,
+                    "measured": len(evaluated.photos),
+                    "stopped": evaluated.stopped,
                     "refine_seconds": seconds if refine else None,
                     "lpips": networks.lpips is not None,
                     "second_identity": networks.same_person if second_identity else None,
                     "figures": figures,
-                    "skipped": [{"photo": photo, "reason": reason} for photo, reason in found.skipped],
+                    "skipped": [{"photo": photo, "reason": reason} for photo, reason in evaluated.skipped],
                     "photos": [
-                        {"photo": one.photo, "held_out": one.held_out}
-                        | {method: asdict(measures) for method, measures in one.measures.items()}
-                        for one in found.photos
+                        {"photo": photo.photo, "held_out": photo.held_out}
+                        | {method: asdict(measures) for method, measures in photo.measures.items()}
+                        for photo in evaluated.photos
                     ],
                 }
             )
@@ -502,12 +502,12 @@ def evaluate_backbone(
     )
     if networks.lpips is None:
         print("LPIPS was not measured: run `img2tab weights fetch lpips-alex` (64 MB).")
-    if found.skipped:
-        print(f"Skipped {len(found.skipped)} of {found.of} photos:")
-        for photo, reason in found.skipped:
+    if evaluated.skipped:
+        print(f"Skipped {len(evaluated.skipped)} of {evaluated.of} photos:")
+        for photo, reason in evaluated.skipped:
             print("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in f"    {photo}: {reason}"))
-    if found.stopped:
-        print(f"Stopped by Ctrl-C after {len(found.photos) + len(found.skipped)} of {found.of} photos.")
+    if evaluated.stopped:
+        print(f"Stopped by Ctrl-C after {len(evaluated.photos) + len(evaluated.skipped)} of {evaluated.of} photos.")
 
 
 def write_model_card(
@@ -545,12 +545,16 @@ def write_model_card(
         raise Img2TabError(f"None of the portraits in {folders[0]} is of the held-out third. Name a larger one first.")
     networks, backbone, files = _metric_networks(second_identity), open_backbone(), photo_files(folders[0])
     encoder = {"encoder": lambda face: backbone.invert(face[None])[0]}
-    found = evaluation.evaluate(files, backbone, networks, encoder, progress=_show_rate())
+    evaluated = evaluation.evaluate(files, backbone, networks, encoder, progress=_show_rate())
     count = min(refined, len(files))
     some = [files[i * len(files) // count] for i in range(count)]
     methods = encoder | {"refined": _refiner(backbone, networks, seconds)}
-    both = found if found.stopped else evaluation.evaluate(some, backbone, networks, methods, progress=_show_rate())
-    if found.stopped or both.stopped:
+    both = (
+        evaluated
+        if evaluated.stopped
+        else evaluation.evaluate(some, backbone, networks, methods, progress=_show_rate())
+    )
+    if evaluated.stopped or both.stopped:
         raise Cancelled("Stopped; no card was written. Run the command again.")
     classifier = measure(Studio(), portraits, full=True, progress=_show)
     main = classifier["folders"][0]
@@ -559,15 +563,16 @@ def write_model_card(
         "date": date.today().isoformat(),
         "machine": _machine(),
         "seconds": seconds,
-        "made_by": f"img2tab write-model-card {' '.join(one.name for one in folders)} --second-identity HUMAN_MODELS "
+        "made_by": f"img2tab write-model-card {' '.join(folder.name for folder in folders)} "
+        "--second-identity HUMAN_MODELS "
         f"--refined {refined} --seconds {seconds:g}",
         "encoder": encoder_record,
-        "figures": evaluation.summary(found, same_person=networks.same_person),
+        "figures": evaluation.summary(evaluated, same_person=networks.same_person),
         "refined": evaluation.summary(both, same_person=networks.same_person),
         "gender": {"folder": main["folder"]}
         | {
-            part: {"right": one["right"], "of": one["photos"], "interval": one["interval"]}
-            for part, one in main["classifier"].items()
+            part: {"right": figures["right"], "of": figures["photos"], "interval": figures["interval"]}
+            for part, figures in main["classifier"].items()
             if part in ("all", "held_out")
         },
     }
@@ -691,8 +696,8 @@ def _machine() -> str:
 
     model = platform.processor() or platform.machine()
     if sys.platform == "linux":
-        found = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
-        names = (line.split(":")[1].strip() for line in found.splitlines() if line.startswith("Model name"))
+        printed = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
+        names = (line.split(":")[1].strip() for line in printed.splitlines() if line.startswith("Model name"))
         model = next(names, model)
     gpu = f", GPU {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{model}, {torch.get_num_threads()} threads{gpu}"

@@ -61,8 +61,8 @@ def find_faces(photo: np.ndarray, landmark_file: Path) -> list[Found]:
     predictor = _predictor(Path(landmark_file))
     height, width = photo.shape[:2]
     scale = min(math.sqrt(FIRST_LOOK / (width * height)), LARGEST_ENLARGEMENT)
-    found = _look(photo, scale, predictor) or _look(photo, 2 * scale, predictor)
-    return sorted(found, key=lambda face: -_area(face.box))
+    located = _look(photo, scale, predictor) or _look(photo, 2 * scale, predictor)
+    return sorted(located, key=lambda face: -_area(face.box))
 
 
 def faces_of(photo: np.ndarray, landmark_file: Path, *, size: int = 256) -> list[Face]:
@@ -70,14 +70,16 @@ def faces_of(photo: np.ndarray, landmark_file: Path, *, size: int = 256) -> list
 
     photo: uint8 (H, W, 3) RGB, upright.
     """
-    found = find_faces(photo, landmark_file)
-    if not found:
+    located = find_faces(photo, landmark_file)
+    if not located:
         height, width = photo.shape[:2]
         raise Img2TabError(
             f"No face was found in this photo of {width} x {height} px. What helps: a face that looks into the camera, "
             "is larger in the photo, evenly lit, upright, and not cropped at the forehead, chin or cheeks."
         )
-    return [Face.of(align(photo, one.landmarks, size=size), box=one.box, landmarks=one.landmarks) for one in found]
+    return [
+        Face.of(align(photo, face.landmarks, size=size), box=face.box, landmarks=face.landmarks) for face in located
+    ]
 
 
 def align(photo: np.ndarray, landmarks: np.ndarray, *, size: int = 256) -> np.ndarray:
@@ -220,14 +222,14 @@ def _look(photo: np.ndarray, scale: float, predictor: dlib.shape_predictor) -> l
     with _detector() as detector:
         rectangles, scores, _ = detector.run(seen, 0, 0.0)
     marks = [predictor(seen, rectangle).parts() for rectangle in rectangles]
-    found = []
+    located = []
     for rectangle, score, points in zip(rectangles, scores, marks, strict=True):
         edges = np.array([[rectangle.left(), rectangle.top()], [rectangle.right() + 1, rectangle.bottom() + 1]])
         edges = np.clip(np.rint(edges * zoom), 0, photo_size).astype(int)
         # Landmarks name pixel centres, edges do not: without the half, an enlarged photo's face would shift.
         landmarks = (np.array([(point.x, point.y) for point in points]) + 0.5) * zoom - 0.5  # (68, 2)
-        found.append(Found(tuple(edges.ravel().tolist()), read_only(landmarks.astype(np.float32)), float(score)))
-    return found
+        located.append(Found(tuple(edges.ravel().tolist()), read_only(landmarks.astype(np.float32)), float(score)))
+    return located
 
 
 def _area(box: tuple[int, int, int, int]) -> int:

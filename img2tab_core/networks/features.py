@@ -63,7 +63,7 @@ class Layered(nn.Module):
         """What the first style layer finds, for one style code."""
         raise NotImplementedError
 
-    def step(self, layer: int, found: tuple[Tensor, ...], style: Tensor, size: int) -> tuple[Tensor, ...]:
+    def step(self, layer: int, tensors: tuple[Tensor, ...], style: Tensor, size: int) -> tuple[Tensor, ...]:
         """One style layer: what it finds and its style (B, channels) -> what the next one finds, the picture at last.
 
         What it finds is for as many codes as there are styles, or for one that all of them share. It computes in the
@@ -102,7 +102,7 @@ class Layered(nn.Module):
         self, styles: Tensor, layer: int, size: int, after: Features | None, low: Low | None
     ) -> tuple[Tensor, ...]:
         """What is found before `layer`, from the start or from given features."""
-        first, found = (0, self.start()) if after is None else (after.layer, after.tensors)
+        first, tensors = (0, self.start()) if after is None else (after.layer, after.tensors)
         if after is not None:
             if first > layer or after.side != self.side(first, size):
                 raise ValueError(
@@ -112,9 +112,9 @@ class Layered(nn.Module):
                 raise ValueError(f"features before layer {first} must be those of the same style codes, got others'")
         for number, style in list(enumerate(styles.split(self.layout.sizes, dim=1)))[first:layer]:
             if low is not None and number >= low.layer:
-                found = (found[0].to(low.dtype), *found[1:])
-            found = self.step(number, found, style, size)
-        return found
+                tensors = (tensors[0].to(low.dtype), *tensors[1:])
+            tensors = self.step(number, tensors, style, size)
+        return tensors
 
     def _checked(self, size: int | None) -> int:
         size = size or self.sizes[0]

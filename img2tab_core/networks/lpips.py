@@ -41,13 +41,13 @@ class Lpips(nn.Module):
     def features(self, pictures: Tensor) -> list[Tensor]:
         """Five maps (B, C, h, w) of unit vectors; kept, they spare half the work where one picture stays the same."""
         x = (pictures - self.shift[:, None, None]) / self.scale[:, None, None]
-        found = []
+        features = []
         for i, convolution in enumerate(self.convolutions):
             x = F.relu(convolution(x))
-            found.append(x / (x.square().sum(dim=1, keepdim=True) + TINY).sqrt())
+            features.append(x / (x.square().sum(dim=1, keepdim=True) + TINY).sqrt())
             if i in HALVED_AFTER:
                 x = F.max_pool2d(x, 3, 2)
-        return found
+        return features
 
     def between(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
         """The distances (B,) of two lists of `features`."""

@@ -120,9 +120,9 @@ class MobileStyleGAN(Layered):
         """The learned constant (1, 512, 4, 4)."""
         return (self.constant,)
 
-    def step(self, layer: int, found: tuple[Tensor, ...], style: Tensor, size: int) -> tuple[Tensor, ...]:
+    def step(self, layer: int, tensors: tuple[Tensor, ...], style: Tensor, size: int) -> tuple[Tensor, ...]:
         """See `Layered.step`; what is found: features, and in a preview what its head has read so far."""
-        x, *read = found
+        x, *read = tensors
         scale = style * self.style_scale[layer]  # (B, channels)
         if layer == 0:
             x = self.stem(x * scale[:, :, None, None]) + self.stem_noise

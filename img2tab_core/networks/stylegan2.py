@@ -277,9 +277,9 @@ class StyleGAN2(Layered):
         """The learned input (1, 512, 4, 4)."""
         return (self.input.input.contiguous(memory_format=torch.channels_last),)  # and so all that follows: faster
 
-    def step(self, layer: int, found: tuple[Tensor, ...], style: Tensor, size: int) -> tuple[Tensor, ...]:
+    def step(self, layer: int, tensors: tuple[Tensor, ...], style: Tensor, size: int) -> tuple[Tensor, ...]:
         """See `Layered.step`; what is found: features, and from the first toRGB on the picture so far."""
-        x, *picture = found
+        x, *picture = tensors
         if layer == 1:
             return x, self.to_rgb1(x, style)  # (B, 3, 4, 4)
         number, part = divmod(layer - 2, 3)

@@ -69,11 +69,11 @@ def aligned_faces(table: pd.DataFrame, landmark_file: Path) -> tuple[pd.DataFram
                 f"{photo} cannot be read ({error.strerror}), but labels.csv names it. Put it there, or strike its line."
             ) from error
         try:
-            found = alignment.faces_of(photos.read_photo(data), landmark_file, size=256)
+            of_photo = alignment.faces_of(photos.read_photo(data), landmark_file, size=256)
         except Img2TabError:
             continue
         kept.append(i)
-        faces.append(found[0].pixels)
+        faces.append(of_photo[0].pixels)
     return table.iloc[kept].reset_index(drop=True), faces
 
 

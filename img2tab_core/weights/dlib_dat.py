@@ -48,7 +48,7 @@ def read_descriptor(file: Path) -> dict[str, torch.Tensor]:
 
 def _names(data: bytes) -> list[int]:
     """Where the parameters of each named layer begin, in the order of the file."""
-    found = []
+    names = []
     for name in (b"con_", b"affine_", b"fc_"):
         at = data.find(name)
         while at >= 0:
@@ -57,9 +57,9 @@ def _names(data: bytes) -> list[int]:
                 begin = at + length
                 if name == b"fc_":  # says its outputs and inputs first
                     begin = _integer(data, _integer(data, begin)[1])[1]
-                found.append(begin)
+                names.append(begin)
             at = data.find(name, at + 1)
-    return sorted(found)
+    return sorted(names)
 
 
 def _tensor_behind(data: bytes, at: int) -> np.ndarray:

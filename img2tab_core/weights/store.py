@@ -62,9 +62,9 @@ def verify() -> tuple[Verified, ...]:
 def path(name: str) -> Path:
     """The verified file, or the sentence that says how to get it."""
     entry = find(name)
-    found = check(entry, hash_again=False)
-    if found.status != "ready":
-        raise Img2TabError(found.sentence)
+    problem = check(entry, hash_again=False)
+    if problem.status != "ready":
+        raise Img2TabError(problem.sentence)
     return MODELS / entry.file
 
 
@@ -100,14 +100,14 @@ def _checked(entry: WeightFile, *, hash_again: bool) -> Verified:
             return _damaged(entry, "it was converted by another version")
     if size is not None and file.stat().st_size != size:
         return _damaged(entry, f"it must have {size:,} bytes, got {file.stat().st_size:,}")
-    found = _hash(file, again=hash_again)
-    if found != expected:
-        return _damaged(entry, f"its sha256 must be {expected}, got {found}")
+    digest = _hash(file, again=hash_again)
+    if digest != expected:
+        return _damaged(entry, f"its sha256 must be {expected}, got {digest}")
     if entry.source == "drive":
         return Verified(
-            entry.name, "ready", f"{entry.file}: no published hash; unchanged since it was fetched (sha256 {found})."
+            entry.name, "ready", f"{entry.file}: no published hash; unchanged since it was fetched (sha256 {digest})."
         )
-    return Verified(entry.name, "ready", f"{entry.file}: sha256 {found} as recorded.")
+    return Verified(entry.name, "ready", f"{entry.file}: sha256 {digest} as recorded.")
 
 
 def _damaged(entry: WeightFile, reason: str) -> Verified:
@@ -141,13 +141,13 @@ def _hash(file: Path, *, again: bool) -> str:
     known = read_json(MODELS / STAMPS).get(file.name)
     if not again and isinstance(known, list) and len(known) == 3 and known[:2] == mark:
         return known[2]
-    found = sha256_of(file)
-    if [*mark, found] != known:
+    digest = sha256_of(file)
+    if [*mark, digest] != known:
         try:
-            write_json(MODELS / STAMPS, read_json(MODELS / STAMPS) | {file.name: [*mark, found]})
+            write_json(MODELS / STAMPS, read_json(MODELS / STAMPS) | {file.name: [*mark, digest]})
         except OSError:
             pass  # a folder one may only read: the next start hashes again, nothing else is lost
-    return found
+    return digest
 
 
 def ship(file: Path, state: dict[str, Tensor], record: dict) -> Path:

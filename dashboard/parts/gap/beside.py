@@ -38,29 +38,29 @@ def show(run: Run, target: Target, about: Target) -> None:
             "the same faces. About ten minutes on two cores; you can go on working on other pages."
         )
         return
-    found = shared.result(job, key="gap-remedies", waiting="Preparing…")
-    if found is not None:
-        _compared(run, found)
+    remedies = shared.result(job, key="gap-remedies", waiting="Preparing…")
+    if remedies is not None:
+        _compared(run, remedies)
 
 
-def _compared(run: Run, found: Remedies) -> None:
-    for one in found.outcomes:
-        if one.reason:
-            st.warning(page_words.prose(f"{one.title}: {one.reason}"), icon=":material/warning:")
-    st.markdown(_verdict(run, found))
+def _compared(run: Run, remedies: Remedies) -> None:
+    for outcome in remedies.outcomes:
+        if outcome.reason:
+            st.warning(page_words.prose(f"{outcome.title}: {outcome.reason}"), icon=":material/warning:")
+    st.markdown(_verdict(run, remedies))
     st.dataframe(
         pd.DataFrame(
             [
                 {
-                    "remedy": f"★ {one.title}" if one.own else one.title,
-                    "accuracy": one.estimate("accuracy").text(100, 1) or "",
-                    "gap": one.estimate("equalised_odds").text(100, 1) or "",
-                    "closed": _closed(found, one),
-                    "verdict": _against_nothing(found, one),
-                    "group": "Yes" if one.needs_group else "No",
-                    "chance": "Yes" if one.random else "No",
+                    "remedy": f"★ {outcome.title}" if outcome.own else outcome.title,
+                    "accuracy": outcome.estimate("accuracy").text(100, 1) or "",
+                    "gap": outcome.estimate("equalised_odds").text(100, 1) or "",
+                    "closed": _closed(remedies, outcome),
+                    "verdict": _against_nothing(remedies, outcome),
+                    "group": "Yes" if outcome.needs_group else "No",
+                    "chance": "Yes" if outcome.random else "No",
                 }
-                for one in found.outcomes
+                for outcome in remedies.outcomes
             ]
         ),
         key="gap.table",
@@ -82,17 +82,17 @@ def _compared(run: Run, found: Remedies) -> None:
             ),
         },
     )
-    st.plotly_chart(audit_charts.pareto(found), key="gap.pareto", config=shared.CHARTS)
-    faces = sorted(set(found.train_faces))
+    st.plotly_chart(audit_charts.pareto(remedies), key="gap.pareto", config=shared.CHARTS)
+    faces = sorted(set(remedies.train_faces))
     st.caption(
         "Better is up and left; the dotted line joins those that no other beats in both. Open marks need the group. "
-        f"Mean over {page_words.count(len(found.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval. "
-        f"{found.base[:1].upper() + found.base[1:]} on {found.columns:,} of {found.channels:,} concepts, "
-        f"{' or '.join(f'{count:,}' for count in faces)} training faces a seed, {found.test_faces:,} test faces."
+        f"Mean over {page_words.count(len(remedies.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval. "
+        f"{remedies.base[:1].upper() + remedies.base[1:]} on {remedies.columns:,} of {remedies.channels:,} concepts, "
+        f"{' or '.join(f'{count:,}' for count in faces)} training faces a seed, {remedies.test_faces:,} test faces."
     )
     st.download_button(
         "Download numbers",
-        data=found.frame().to_csv(index=False),
+        data=remedies.frame().to_csv(index=False),
         file_name="img2tab-remedies.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -101,14 +101,14 @@ def _compared(run: Run, found: Remedies) -> None:
     )
 
 
-def _verdict(run: Run, found: Remedies) -> str:
+def _verdict(run: Run, remedies: Remedies) -> str:
     """What there was to close, and what ours did."""
-    nothing = found.outcome(NOTHING)
+    nothing = remedies.outcome(NOTHING)
     start = f"With nothing done the gap is {_reached(nothing)}."
-    ours = next((one for one in found.outcomes if one.own and one.trials), None)
+    ours = next((outcome for outcome in remedies.outcomes if outcome.own and outcome.trials), None)
     if ours is None:
         return start
-    change, share = found.change(ours.remedy), closed(found, ours.remedy)
+    change, share = remedies.change(ours.remedy), closed(remedies, ours.remedy)
     verdict = "it cannot be compared" if change is None else change.verdict
     much = f"{page_words.percent(share, 0)} of it closed, " if share is not None and share > 0 else ""
     return (
@@ -118,17 +118,17 @@ def _verdict(run: Run, found: Remedies) -> str:
     )
 
 
-def _reached(one: Outcome) -> str:
-    gap, accuracy = one.estimate("equalised_odds"), one.estimate("accuracy")
+def _reached(outcome: Outcome) -> str:
+    gap, accuracy = outcome.estimate("equalised_odds"), outcome.estimate("accuracy")
     return f"{gap.text(100, 1)} points at {accuracy.text(100, 1)}\N{NO-BREAK SPACE}% accuracy"
 
 
-def _closed(found: Remedies, one: Outcome) -> str:
+def _closed(remedies: Remedies, outcome: Outcome) -> str:
     """Per cent of the gap of nothing."""
-    share = None if one.remedy == NOTHING else closed(found, one.remedy)
+    share = None if outcome.remedy == NOTHING else closed(remedies, outcome.remedy)
     return "" if share is None else page_words.signed(100 * share, 0).removeprefix("+")
 
 
-def _against_nothing(found: Remedies, one: Outcome) -> str:
-    change = None if one.remedy == NOTHING else found.change(one.remedy)
+def _against_nothing(remedies: Remedies, outcome: Outcome) -> str:
+    change = None if outcome.remedy == NOTHING else remedies.change(outcome.remedy)
     return page_words.sentence(change.verdict) if change else ""

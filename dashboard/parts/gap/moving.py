@@ -20,10 +20,10 @@ STRONGEST = 3.0  # multiples of what the groups differ by
 
 
 def show(run: Run, target: Target, about: Target) -> None:
-    found = shared.carried(about)
-    if found is None:
+    carried = shared.carried(about)
+    if carried is None:
         return
-    channels, strength = _movers(run, found, about)
+    channels, strength = _movers(run, carried, about)
     moved = audit_state.intervention(run, about.name, channels, strength)
     waiting: shared.Waiting = []
     if moved.seen == 0:
@@ -44,10 +44,10 @@ def show(run: Run, target: Target, about: Target) -> None:
     shared.draw(waiting)
 
 
-def _movers(run: Run, found: Carried, about: Target) -> tuple[audit_state.Channels, float]:
+def _movers(run: Run, carried: Carried, about: Target) -> tuple[audit_state.Channels, float]:
     """What is moved, and how far."""
-    picked = shared.picked(proxy_charts.corner(found, visit.scores(run).importance, shared.TOP))
-    width = len(found.shift)
+    picked = shared.picked(proxy_charts.corner(carried, visit.scores(run).importance, shared.TOP))
+    width = len(carried.shift)
     ways: dict[str, tuple[str, audit_state.Channels]] = {
         "all": (f"The {min(COUNT, width):,} concepts that carry it most", None)
     }
@@ -89,9 +89,9 @@ def _movers(run: Run, found: Carried, about: Target) -> tuple[audit_state.Channe
 def _sentences(moved: Intervention, target: Target, about: Target) -> None:
     """What moving a face to the other group does, in words and numbers."""
     lines = [
-        _sentence(one, target, about)
-        for one in sorted(moved.by, key=lambda one: -one.towards)
-        if one.towards != one.group
+        _sentence(row, target, about)
+        for row in sorted(moved.by, key=lambda row: -row.towards)
+        if row.towards != row.group
     ]
     st.markdown("  \n".join(lines))
     looks = "" if moved.seen is None else f" The classifier looks at {moved.seen:,} of them."
@@ -102,19 +102,19 @@ def _sentences(moved: Intervention, target: Target, about: Target) -> None:
     )
 
 
-def _sentence(one: Moved, target: Target, about: Target) -> str:
-    to_one, to_zero = one.to_one, one.flips - one.to_one
+def _sentence(row: Moved, target: Target, about: Target) -> str:
+    to_one, to_zero = row.to_one, row.flips - row.to_one
     zero_class, one_class = map(page_words.plain, target.classes)
-    from_group, to_group = page_words.sentence(about.classes[one.group]), about.classes[one.towards]
-    into = f", {to_one:,} to {one_class} and {to_zero:,} to {zero_class}" if one.flips else ""
-    low, high = (None, None) if one.move.low is None else (100 * one.move.low, 100 * one.move.high)
+    from_group, to_group = page_words.sentence(about.classes[row.group]), about.classes[row.towards]
+    into = f", {to_one:,} to {one_class} and {to_zero:,} to {zero_class}" if row.flips else ""
+    low, high = (None, None) if row.move.low is None else (100 * row.move.low, 100 * row.move.high)
     between = "" if low is None else f" ({page_words.signed(low)} to {page_words.signed(high)})"
     return (
         f"**{page_words.plain(from_group)} faces moved towards {page_words.plain(to_group)}:** "
-        f"{one.flips:,} of {one.faces:,} decisions flip, {page_words.percent(one.share)} "
-        f"({page_words.percent(one.low)} to "
-        f"{page_words.percent(one.high)}){into}. The probability of {one_class} moves by "
-        f"{page_words.points(one.move.mean)}{between} on average, {100 * one.size.mean:.1f} points without its sign."
+        f"{row.flips:,} of {row.faces:,} decisions flip, {page_words.percent(row.share)} "
+        f"({page_words.percent(row.low)} to "
+        f"{page_words.percent(row.high)}){into}. The probability of {one_class} moves by "
+        f"{page_words.points(row.move.mean)}{between} on average, {100 * row.size.mean:.1f} points without its sign."
     )
 
 
@@ -146,7 +146,7 @@ def _direction(about: Target) -> int:
         default=1,
         required=True,
         persist_state="session",
-        format_func=lambda one: f"Towards {page_words.plain(about.classes[one])}",
+        format_func=lambda value: f"Towards {page_words.plain(about.classes[value])}",
         label_visibility="collapsed",
     )
 
@@ -225,33 +225,33 @@ def _check(
             f"{page_words.plain(about.title.lower())} and the decision."
         )
         return
-    found = shared.result(job, key="gap-check", waiting="Choosing faces…")
-    if found is not None:
-        _checked(target, about, moved, found)
+    checked = shared.result(job, key="gap-check", waiting="Choosing faces…")
+    if checked is not None:
+        _checked(target, about, moved, checked)
 
 
-def _checked(target: Target, about: Target, moved: Intervention, found: Checked) -> None:
-    before, after = found.probability_again
+def _checked(target: Target, about: Target, moved: Intervention, checked: Checked) -> None:
+    before, after = checked.probability_again
     left, right = map(page_words.plain, about.classes)
     flips = int(((before > moved.threshold) != (after > moved.threshold)).sum())
-    low, high = wilson(flips, len(found.rows))
+    low, high = wilson(flips, len(checked.rows))
     st.markdown(
-        f"{page_words.prose(found.sentence)} {flips:,} of {len(found.rows)} decisions about the pictures flip "
+        f"{page_words.prose(checked.sentence)} {flips:,} of {len(checked.rows)} decisions about the pictures flip "
         f"({page_words.percent(low, 0)} to {page_words.percent(high, 0)})."
     )
     grid = st.grid(4, min_column_width=220, gap="small")
-    for number, row in enumerate(found.rows):
+    for number, row in enumerate(checked.rows):
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             st.image(
-                pictures.side_by_side(list(found.pictures[:, number])),
+                pictures.side_by_side(list(checked.pictures[:, number])),
                 width="stretch",
                 alt=f"Face {row} as it is and moved",
             )
             st.markdown(_probability(target, before[number], after[number]))
-            was, now = (page_words.signed(value, 2).lstrip("+") for value in found.reading_again[:, number])
+            was, now = (page_words.signed(value, 2).lstrip("+") for value in checked.reading_again[:, number])
             st.caption(f"{page_words.plain(about.title)} reads {was} → {now}")
     st.caption(
-        f"Faces drawn at random from those labelled {left if found.towards else right}. Probability and reading are of "
-        f"the pictures, encoded again; a reading near 0 is {left}, near 1 {right}. So few faces "
+        f"Faces drawn at random from those labelled {left if checked.towards else right}. Probability and reading are "
+        f"of the pictures, encoded again; a reading near 0 is {left}, near 1 {right}. So few faces "
         "say whether the edit does what it should, not how often a decision flips."
     )

@@ -119,17 +119,17 @@ def result(job: Job[T], *, key: str, waiting: str, cancel: bool = True) -> T | N
     return job.result
 
 
-def later(waiting: Waiting, one: Callable[[], Image.Image], shows: str, *, width: int, height: int = 128) -> None:
+def later(waiting: Waiting, picture: Callable[[], Image.Image], shows: str, *, width: int, height: int = 128) -> None:
     """Hold the place, of this shape, of a picture that is drawn once everything else on the page is there."""
     place = st.empty()
     place.image(pictures.placeholder(width, height), width="stretch", alt="Being drawn")
-    waiting.append((place, one, shows))
+    waiting.append((place, picture, shows))
 
 
 def draw(waiting: Waiting) -> None:
     """Fill the pictures in, one after the other."""
-    for place, one, shows in waiting:
-        place.image(one(), width="stretch", alt=shows)
+    for place, picture, shows in waiting:
+        place.image(picture(), width="stretch", alt=shows)
 
 
 def concept_row(index: int) -> Image.Image:

@@ -45,10 +45,10 @@ def show(run: Run, target: Target, about: Target) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "concept": [shared.name_text(one.index) for one in links],
-                "partner": [shared.name_text(one.partner) for one in links],
-                "correlation": [page_words.signed(one.correlation, 2) for one in links],
-                "importance": [100 * scores.importance[one.index] for one in links],
+                "concept": [shared.name_text(link.index) for link in links],
+                "partner": [shared.name_text(link.partner) for link in links],
+                "correlation": [page_words.signed(link.correlation, 2) for link in links],
+                "importance": [100 * scores.importance[link.index] for link in links],
             }
         ),
         key="gap.links",
@@ -66,7 +66,7 @@ def show(run: Run, target: Target, about: Target) -> None:
         },
     )
     st.caption("The ten concepts left that go most with an excluded one, among faces of the same class.")
-    _families(run, [one.index for one in links], waiting)
+    _families(run, [link.index for link in links], waiting)
     shared.ticked()
     shared.draw(waiting)
 
@@ -86,10 +86,10 @@ def _families(run: Run, indexes: list[int], waiting: shared.Waiting) -> None:
     """The families of the stand-ins, each excluded by one tick."""
     st.subheader("Their families", anchor=False)
     every = audit_state.families()
-    found = list(dict.fromkeys(every.of(index) for index in indexes))
+    names = list(dict.fromkeys(every.of(index) for index in indexes))
     ticked = visit.ticked()
     grid = st.grid(3, min_column_width=220, gap="small")
-    for family in found:
+    for family in names:
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             shared.later(
                 waiting,

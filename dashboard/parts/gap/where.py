@@ -15,29 +15,29 @@ from img2tab_core.classifiers.runs import Run
 
 
 def show(run: Run, target: Target, about: Target) -> None:
-    found = shared.carried(about)
-    if found is None:
+    carried = shared.carried(about)
+    if carried is None:
         return
     scores = visit.scores(run)
-    listed = proxy_charts.corner(found, scores.importance, shared.TOP)
+    listed = proxy_charts.corner(carried, scores.importance, shared.TOP)
     picked = shared.picked(listed)
     waiting: shared.Waiting = []
     grid = st.grid(5, min_column_width=130, gap=("small", "medium"))
     with grid.cell(column_span=3):
-        _scatter(run, about, found, scores, picked)
+        _scatter(run, about, carried, scores, picked)
     with grid.cell(column_span=2):
-        _detail(run, target, about, found, scores, picked, waiting)
-    _top(found, scores, listed, waiting)
+        _detail(run, target, about, carried, scores, picked, waiting)
+    _top(carried, scores, listed, waiting)
     _suggest(about)
     shared.ticked()
     shared.draw(waiting)
 
 
-def _scatter(run: Run, about: Target, found: Carried, scores: ConceptScores, picked: int | None) -> None:
+def _scatter(run: Run, about: Target, carried: Carried, scores: ConceptScores, picked: int | None) -> None:
     key = f"gap.scatter.{run.id}.{about.name}.{picked}"
     st.plotly_chart(
         proxy_charts.carried_scatter(
-            found, scores.importance, shared.name_text, excluded=run.excluded, picked=picked, top=shared.TOP
+            carried, scores.importance, shared.name_text, excluded=run.excluded, picked=picked, top=shared.TOP
         ),
         key=key,
         on_select=lambda: _choose_point(key),
@@ -61,7 +61,7 @@ def _detail(
     run: Run,
     target: Target,
     about: Target,
-    found: Carried,
+    carried: Carried,
     scores: ConceptScores,
     picked: int | None,
     waiting: shared.Waiting,
@@ -71,7 +71,7 @@ def _detail(
         return
     ticked = visit.ticked()
     st.subheader(shared.name(picked), anchor=False)
-    higher = about.classes[int(found.shift[picked] > 0)]
+    higher = about.classes[int(carried.shift[picked] > 0)]
     st.caption(
         f"Index {picked}. Higher on faces labelled {page_words.plain(higher)}."
         + (" Excluded from the active run." if picked in run.excluded else "")
@@ -80,13 +80,13 @@ def _detail(
     grid = st.grid(3, min_column_width=96, gap="small")
     grid.metric(
         "Groups, SD",
-        f"{found.within[picked]:.2f}",
+        f"{carried.within[picked]:.2f}",
         help=f"How far apart {' and '.join(map(page_words.plain, about.classes))} are in it among faces of the same "
         "class: Wasserstein-1 distance, in standard deviations.",
     )
     grid.metric(
         "Classes, SD",
-        f"{found.between[picked]:.2f}",
+        f"{carried.between[picked]:.2f}",
         help=f"How far apart {' and '.join(map(page_words.plain, target.classes))} are in it within a group.",
     )
     grid.metric(
@@ -128,7 +128,7 @@ def _row(waiting: shared.Waiting, index: int) -> None:
     shared.later(waiting, lambda: shared.concept_row(index), shows, width=392)
 
 
-def _top(found: Carried, scores: ConceptScores, listed: list[int], waiting: shared.Waiting) -> None:
+def _top(carried: Carried, scores: ConceptScores, listed: list[int], waiting: shared.Waiting) -> None:
     """The concepts deepest in the corner, with a check box each."""
     st.subheader("Deepest in the corner", anchor=False)
     if not listed:
@@ -148,7 +148,7 @@ def _top(found: Carried, scores: ConceptScores, listed: list[int], waiting: shar
                 st.session_state[key] = index in ticked
                 st.checkbox(f"{rank}. {shared.name(index)}", key=key, on_change=shared.toggle, args=(key, (index,)))
                 st.caption(
-                    f"Groups {found.within[index]:.2f} SD  \nImportance "
+                    f"Groups {carried.within[index]:.2f} SD  \nImportance "
                     f"{page_words.percent(scores.importance[index], 2)}"
                 )
     st.caption(
@@ -159,8 +159,12 @@ def _top(found: Carried, scores: ConceptScores, listed: list[int], waiting: shar
 
 def _suggest(about: Target) -> None:
     st.subheader("Everything that carries it", anchor=False)
-    found = audit_state.suggested()
-    shown = found is not None and found == audit_state.suggestion(about.name) and set(found.excluded) <= visit.ticked()
+    suggested = audit_state.suggested()
+    shown = (
+        suggested is not None
+        and suggested == audit_state.suggestion(about.name)
+        and set(suggested.excluded) <= visit.ticked()
+    )
     st.button(
         "Suggest exclusions",
         key="gap.suggest",
@@ -171,7 +175,7 @@ def _suggest(about: Target) -> None:
         help="Ticks every concept in which the groups differ, by a rule that is then stated.",
     )
     if shown:
-        ticked = page_words.count(len(found.excluded), "concept")
-        st.caption(f"**{ticked} suggested and ticked.** {page_words.prose(found.rule)}")
+        ticked = page_words.count(len(suggested.excluded), "concept")
+        st.caption(f"**{ticked} suggested and ticked.** {page_words.prose(suggested.rule)}")
     else:
         st.caption("Single concepts have thousands of stand-ins. A stated rule ticks all that carry the attribute.")

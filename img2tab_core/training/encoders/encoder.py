@@ -106,7 +106,7 @@ def train_encoder(
     if len(index) < recipe.batch:
         raise Img2TabError(f"Training needs at least {recipe.batch} rendered pairs, got {len(index)}. Render more.")
     out.mkdir(parents=True, exist_ok=True)
-    all_w = np.concatenate([one[: count_rendered(folder)] for one, folder in zip(w, pairs, strict=True)])
+    all_w = np.concatenate([codes[: count_rendered(folder)] for codes, folder in zip(w, pairs, strict=True)])
     surrogate = _surrogate(pairs, w, out, describer, device, recipe.seed, say) if describer is not None else None
     photos = None
     if real is not None and describer is not None and surrogate is not None:
@@ -123,7 +123,7 @@ def train_encoder(
     variance = float(all_w.var(axis=0).mean())
     whiten = torch.from_numpy(_whitening(all_w)).to(device)
     averaged = copy.deepcopy(model).eval()
-    trained = [one for one in model.parameters() if one.requires_grad]
+    trained = [part for part in model.parameters() if part.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True)
     source = torch.Generator().manual_seed(recipe.seed)
     step, spent, recipes = 0, 0.0, []
@@ -245,7 +245,7 @@ class _Photos:
         w = model.eval()(x.contiguous(memory_format=torch.channels_last))
         kind = next(self._generator.stem.parameters())
         psi = self._generator.styles(w.to(kind))
-        drawn = torch.cat([self._generator.synthesis(one[None], size=128) for one in psi]).float().clamp(-1, 1)
+        drawn = torch.cat([self._generator.synthesis(row[None], size=128) for row in psi]).float().clamp(-1, 1)
         pixels = (drawn - to_input(torch.from_numpy(self._unseen), 128).to(drawn)).square().mean((1, 2, 3)).sqrt()
         descriptors = self._describer.describe(to_pixels(drawn.permute(0, 2, 3, 1).cpu().numpy())).descriptors
         distance = np.linalg.norm(descriptors - self._unseen_descriptors, axis=1)
@@ -268,8 +268,10 @@ def _surrogate(
         for folder in pairs:
             say(f"describing the faces in {folder}")
             described.append(describer.describe_pairs(folder))
-        targets = Targets(*(np.concatenate([getattr(one, part.name) for one in described]) for part in fields(Targets)))
-        rows = [one[: len(found.small)] for one, found in zip(w, described, strict=True)]
+        targets = Targets(
+            *(np.concatenate([getattr(targets, part.name) for targets in described]) for part in fields(Targets))
+        )
+        rows = [codes[: len(targets_of_pair.small)] for codes, targets_of_pair in zip(w, described, strict=True)]
         model, error = fit_surrogate(np.concatenate(rows), targets, seed=seed, device=device, report=say)
         save_surrogate(model, error, file)
     model, error = load_surrogate(file)

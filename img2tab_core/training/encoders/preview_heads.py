@@ -31,8 +31,8 @@ def fit_preview_heads(
         gram: Tensor | float = 0.0
         cross: Tensor | float = 0.0
         error = variance = 0.0
-        for i, one in enumerate(w):
-            psi = generator.styles(one[None])
+        for i, row in enumerate(w):
+            psi = generator.styles(row[None])
             picture = F.avg_pool2d(generator.synthesis(psi, size=512), 512 // size)[0].flatten(1).T  # (S S, 3)
             if i >= faces:
                 guess = generator.synthesis(psi, size=size)[0].flatten(1).T

@@ -47,17 +47,17 @@ class Describer:
     def describe(self, faces: np.ndarray) -> Targets:
         """uint8 (n, S, S, 3), FFHQ-aligned."""
         device = self.descriptor.mean.device
-        found, landmarks, small = [], [], []
+        descriptors, landmarks, small = [], [], []
         for start in range(0, len(faces), 64):
             part = to_input(torch.from_numpy(np.array(faces[start : start + 64])).to(device), LOOKED_AT)
             with torch.autocast(device.type, torch.bfloat16):
                 chips = chips_of(part).contiguous(memory_format=torch.channels_last)
-                found.append(self.descriptor(chips).float().cpu().numpy())
+                descriptors.append(self.descriptor(chips).float().cpu().numpy())
             small.append(_pixels(F.interpolate(part, size=SMALL, mode="area")))
             for face in _pixels(part):
                 points = self._landmarks(np.ascontiguousarray(face), self._box).parts()
                 landmarks.append(np.array([(p.x, p.y) for p in points], np.float32).ravel() / LOOKED_AT)
-        return Targets(np.concatenate(found), np.stack(landmarks), np.concatenate(small))
+        return Targets(np.concatenate(descriptors), np.stack(landmarks), np.concatenate(small))
 
     def describe_pairs(self, folder: Path) -> Targets:
         """The targets of a folder of `render_pairs`; kept there, so only what was rendered since is described."""
@@ -72,7 +72,7 @@ class Describer:
                     np.savez(stream, **asdict(self.describe(faces[start:stop])))
                 part.replace(file)
             parts.append(Targets(**np.load(file)))
-        return Targets(*(np.concatenate([getattr(one, name.name) for one in parts]) for name in fields(Targets)))
+        return Targets(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Targets)))
 
 
 def _pixels(pictures: torch.Tensor) -> np.ndarray:

@@ -174,8 +174,8 @@ class _Task:
         said = encoder(faces)  # (B, n_latent, 512) or (B, 512)
         w_plus = self.latent_avg + (said if said.ndim == 3 else said[:, None])
         drawn = self.generator.synthesis(self.generator.styles(w_plus), size=self.side)
-        found = self.loss(drawn, faces)
-        parts, total = dict(found.parts), found.total
+        loss = self.loss(drawn, faces)
+        parts, total = dict(loss.parts), loss.total
         if isinstance(encoder, Encoder4Editing) and weights.delta:
             parts["delta"] = deltas(said)
             total = total + weights.delta * parts["delta"]
@@ -188,12 +188,12 @@ class _Task:
     def measured(self, encoder: nn.Module) -> dict[str, float]:
         """The losses on pictures that training never sees; {} without any."""
         encoder.eval()
-        found = []
+        rows = []
         for start in range(0, len(self.unseen), self.recipe.batch):
             faces = self._photos(self.unseen[start : start + self.recipe.batch])
             parts = self.losses(encoder, faces, None)[1]
-            found += [{name: value.item() for name, value in parts.items()}] * len(faces)
-        return _means(found)
+            rows += [{name: value.item() for name, value in parts.items()}] * len(faces)
+        return _means(rows)
 
     def _photos(self, rows: np.ndarray) -> Tensor:
         faces = to_input(torch.from_numpy(np.array(self.pixels[rows])), INPUT_SIZE)
@@ -282,10 +282,10 @@ def _opened(file: Path, encoder: nn.Module, latent_avg: Tensor) -> dict:
     return saved
 
 
-def _means(found: list[dict[str, float]]) -> dict[str, float]:
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
     """The mean of each part over the lines that have it."""
-    names = [name for name in COLUMNS if any(name in one for one in found)]
-    return {name: float(np.mean([one[name] for one in found if name in one])) for name in names}
+    names = [name for name in COLUMNS if any(name in row for row in rows)]
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
 
 
 def _row(line: E4eProgress) -> dict[str, float]:

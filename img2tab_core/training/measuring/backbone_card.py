@@ -46,15 +46,15 @@ GOALS = (
 )
 
 
-def card(found: dict, classifier: str) -> str:
+def card(measured: dict, classifier: str) -> str:
     """found: {"date", "machine", "made_by", "encoder": record of the weights, "figures": of the encoder on every photo,
     "refined": of both methods on the photos that were refined, "gender": right, of, interval}; classifier: the report
     on portraits, Markdown.
     """
-    record, both = found["encoder"], found["refined"]
-    rows = [_gender(found["gender"]), _r2(record)]
+    record, both = measured["encoder"], measured["refined"]
+    rows = [_gender(measured["gender"]), _r2(record)]
     for what, goal, (method, *path), form, reached in GOALS:
-        figures = found["figures"] if method == "encoder" else both
+        figures = measured["figures"] if method == "encoder" else both
         cells = []
         for group in ("all", "held_out"):
             value = figures[method][group] if figures else None
@@ -67,12 +67,12 @@ def card(found: dict, classifier: str) -> str:
     lines = [
         "# The default backbone on real photos",
         "",
-        f"Measured {found['date']} on {found['machine']} by `{found['made_by']}`.",
+        f"Measured {measured['date']} on {measured['machine']} by `{measured['made_by']}`.",
         "",
         f"- Encoder: sha256 {record['sha256']}, made {record['date']} on {record['machine']}.",
-        f"- Photos: {found['figures']['encoder']['all']['photos']} for the encoder"
+        f"- Photos: {measured['figures']['encoder']['all']['photos']} for the encoder"
         + (
-            f", {both['refined']['all']['photos']} evenly spread ones for refinement ({found['seconds']:g} s each)."
+            f", {both['refined']['all']['photos']} evenly spread ones for refinement ({measured['seconds']:g} s each)."
             if both
             else "."
         ),
@@ -87,7 +87,7 @@ def card(found: dict, classifier: str) -> str:
         "## The encoder",
         "",
         "```",
-        evaluation.as_table(found["figures"]),
+        evaluation.as_table(measured["figures"]),
         "```",
     ]
     if both:
@@ -96,16 +96,16 @@ def card(found: dict, classifier: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _gender(found: dict) -> list[str]:
+def _gender(measured: dict) -> list[str]:
     cells = [
-        f"{one['right'] / one['of']:.1%} ({one['interval'][0]:.1%} to {one['interval'][1]:.1%})"
-        for one in (found["all"], found["held_out"])
+        f"{group['right'] / group['of']:.1%} ({group['interval'][0]:.1%} to {group['interval'][1]:.1%})"
+        for group in (measured["all"], measured["held_out"])
     ]
     return [
-        f"perceived gender as recorded, {found['folder']}, {found['all']['of']} portraits",
+        f"perceived gender as recorded, {measured['folder']}, {measured['all']['of']} portraits",
         "97 % or more",
         *cells,
-        "yes" if found["all"]["right"] / found["all"]["of"] >= 0.97 else "no",
+        "yes" if measured["all"]["right"] / measured["all"]["of"] >= 0.97 else "no",
     ]
 
 

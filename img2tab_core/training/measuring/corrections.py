@@ -74,17 +74,17 @@ def candidates(drawn: Drawn, classify: Answer) -> dict[str, Fit]:
 def corrected(fit: Fit, folders: list[Judged]) -> list[np.ndarray]:
     """The corrected chance of every photo of every folder, by a fit that did not see it; float64 (n,) each."""
     main = biggest(folders)
-    found = []
+    corrections = []
     for folder in folders:
         if folder is not main:
-            found.append(fit(main, np.ones(len(main.truth), bool))(folder.w))
+            corrections.append(fit(main, np.ones(len(main.truth), bool))(folder.w))
             continue
         chance = np.empty(len(main.truth))
         for third in np.unique(main.third):
             judged = main.third == third
             chance[judged] = fit(main, ~judged)(main.w[judged])
-        found.append(chance)
-    return found
+        corrections.append(chance)
+    return corrections
 
 
 def biggest(folders: list[Judged]) -> Judged:
@@ -154,7 +154,7 @@ def _middle(w: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 def _within(w: np.ndarray, label: np.ndarray) -> np.ndarray:
     """w minus the mean of its class."""
-    means = np.stack([w[label == one].mean(axis=0) for one in (0, 1)])
+    means = np.stack([w[label == value].mean(axis=0) for value in (0, 1)])
     return (w - means[label]).astype(np.float64)
 
 

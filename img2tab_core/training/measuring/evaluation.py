@@ -126,48 +126,48 @@ def evaluate(
     return Evaluation(tuple(measured), tuple(skipped), len(files), stopped)
 
 
-def summary(found: Evaluation, *, same_person: float = 0.0) -> dict:
+def summary(evaluation: Evaluation, *, same_person: float = 0.0) -> dict:
     """{method: {"all" and "held_out": figures}}; "held_out" is None where no such photo was measured.
 
     A measure has its median, 5 and 95 % and mean; a share its count, its number and its 95 % Wilson interval. Shares
     are of the photos that were measured: identity below 0.6, the second network's cosine at `same_person` or above.
     """
-    groups = {"all": found.photos, "held_out": [one for one in found.photos if one.held_out]}
+    groups = {"all": evaluation.photos, "held_out": [photo for photo in evaluation.photos if photo.held_out]}
     return {
         method: {
-            name: _figures([one.measures[method] for one in group], same_person) if group else None
+            name: _figures([photo.measures[method] for photo in group], same_person) if group else None
             for name, group in groups.items()
         }
-        for method in found.photos[0].measures
+        for method in evaluation.photos[0].measures
     }
 
 
-def write_csv(found: Evaluation, file: Path) -> None:
+def write_csv(evaluation: Evaluation, file: Path) -> None:
     """One line per photo and method."""
-    names = [one.name for one in fields(Measures)]
+    names = [photo.name for photo in fields(Measures)]
     with file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         out = csv.writer(stream)
         out.writerow(["photo", "held_out", "method", *names])
-        for one in found.photos:
-            for method, measures in one.measures.items():
-                out.writerow([one.photo, int(one.held_out), method, *asdict(measures).values()])
+        for photo in evaluation.photos:
+            for method, measures in photo.measures.items():
+                out.writerow([photo.photo, int(photo.held_out), method, *asdict(measures).values()])
 
 
-def contact_sheet(found: Evaluation, *, rows: int = 5) -> Image.Image:
+def contact_sheet(evaluation: Evaluation, *, rows: int = 5) -> Image.Image:
     """Photo and reconstructions of the worst, the middle and the best photos by the first method's identity."""
-    first = next(iter(found.photos[0].measures))
-    ranked = sorted(found.photos, key=lambda one: -one.measures[first].identity)
+    first = next(iter(evaluation.photos[0].measures))
+    ranked = sorted(evaluation.photos, key=lambda photo: -photo.measures[first].identity)
     middle = max(len(ranked) // 2 - rows // 2, 0)
     chosen = dict.fromkeys([*ranked[:rows], *ranked[middle : middle + rows], *ranked[-rows:]])
     columns = ["photo", *ranked[0].measures]
     sheet = Image.new("RGB", (THUMB * len(columns), (THUMB + 14) * len(chosen)), "white")
     draw = ImageDraw.Draw(sheet)
-    for row, one in enumerate(chosen):
+    for row, photo in enumerate(chosen):
         top = row * (THUMB + 14)
         for column, name in enumerate(columns):
-            sheet.paste(Image.fromarray(one.pictures[name]), (column * THUMB, top))
-            stem = Path(one.photo).stem.encode("ascii", "replace").decode()
-            text = stem[:24] if name == "photo" else _caption(name, one.measures[name])
+            sheet.paste(Image.fromarray(photo.pictures[name]), (column * THUMB, top))
+            stem = Path(photo.photo).stem.encode("ascii", "replace").decode()
+            text = stem[:24] if name == "photo" else _caption(name, photo.measures[name])
             draw.text((column * THUMB + 2, top + THUMB), text, fill="black")
     return sheet
 
@@ -241,30 +241,30 @@ def _evaluated(
         photo = photos.read_photo(file.read_bytes())
     except OSError as error:
         raise Img2TabError(f"{file} cannot be read ({error.strerror}). Name a photo.") from error
-    one = alignment.faces_of(photo, networks.landmark_file, size=SIZE)[0]
-    seen = _seen(one.pixels, networks)
-    if one.landmarks is None:
+    face = alignment.faces_of(photo, networks.landmark_file, size=SIZE)[0]
+    seen = _seen(face.pixels, networks)
+    if face.landmarks is None:
         raise Img2TabError(f"{file} must be a photo whose face was found, got a face that came aligned. Name a photo.")
-    person = _descriptor(networks, photo, one.landmarks)
+    person = _descriptor(networks, photo, face.landmarks)
     identify = networks.second
-    second = identify and identify(photo, one.landmarks)
-    measures, pictures = {}, {"photo": _thumb(one.pixels)}
+    second = identify and identify(photo, face.landmarks)
+    measures, pictures = {}, {"photo": _thumb(face.pixels)}
     for name, method in methods.items():
         began = time.perf_counter()
-        w = method(one.pixels)
+        w = method(face.pixels)
         code = StyleCode.of(backbone.styles(w[None])[0])
         encoded = time.perf_counter()
         drawn = rendering.draw(backbone.generator, [code], size=SIZE)[0]
         finished = time.perf_counter()
         again = _seen(drawn, networks, box=seen.box)
         measures[name] = Measures(
-            pixels=float(np.sqrt(np.mean(((one.pixels.astype(np.float64) - drawn) / 255) ** 2))),
-            lpips=_lpips(networks, one.pixels, drawn),
+            pixels=float(np.sqrt(np.mean(((face.pixels.astype(np.float64) - drawn) / 255) ** 2))),
+            lpips=_lpips(networks, face.pixels, drawn),
             landmarks=landmark_error(seen.landmarks, again.landmarks),
             identity=float((person - _descriptor(networks, drawn, again.landmarks)).norm()),
             second=float(second @ identify(drawn, again.landmarks)) if identify and second is not None else None,
             face_found=again.found,
-            word=quality.assess(networks.descriptor, one.pixels, drawn).word,
+            word=quality.assess(networks.descriptor, face.pixels, drawn).word,
             encode_seconds=encoded - began,
             draw_seconds=finished - encoded,
         )
@@ -293,9 +293,9 @@ def _seen(picture: np.ndarray, networks: MetricNetworks, box: tuple[int, int, in
 
     The default box is the usual one in this geometry: the median over 228 portraits.
     """
-    found = alignment.find_faces(picture, networks.landmark_file)
-    if found:
-        return _Seen(found[0].box, found[0].landmarks, True)
+    located = alignment.find_faces(picture, networks.landmark_file)
+    if located:
+        return _Seen(located[0].box, located[0].landmarks, True)
     return _Seen(box, alignment.landmarks_in(picture, box, networks.landmark_file), False)
 
 
@@ -328,7 +328,7 @@ def _thumb(pixels: np.ndarray) -> np.ndarray:
 def _figures(group: Sequence[Measures], same_person: float) -> dict:
     figures: dict = {"photos": len(group)}
     for name in ("pixels", "lpips", "landmarks", "identity", "second", "encode_seconds", "draw_seconds"):
-        values = [getattr(one, name) for one in group]
+        values = [getattr(measures, name) for measures in group]
         figures[name] = (
             None
             if None in values
@@ -339,18 +339,20 @@ def _figures(group: Sequence[Measures], same_person: float) -> dict:
                 "p95": float(np.quantile(values, 0.95)),
             }
         )
-    figures["same_person"] = _share(sum(one.identity < SAME_PERSON for one in group), len(group))
+    figures["same_person"] = _share(sum(measures.identity < SAME_PERSON for measures in group), len(group))
     figures["second_same_person"] = (
         None
         if figures["second"] is None
-        else _share(sum(one.second >= same_person for one in group if one.second is not None), len(group))
+        else _share(
+            sum(measures.second >= same_person for measures in group if measures.second is not None), len(group)
+        )
     )
-    figures["face_found"] = _share(sum(one.face_found for one in group), len(group))
+    figures["face_found"] = _share(sum(measures.face_found for measures in group), len(group))
     figures["words"] = {}
     for word in quality.WORDS:
-        of_word = [one for one in group if one.word == word]
+        of_word = [measures for measures in group if measures.word == word]
         figures["words"][word] = _share(len(of_word), len(group)) | {
-            name: float(np.median([getattr(one, name) for one in of_word])) if of_word else None
+            name: float(np.median([getattr(measures, name) for measures in of_word])) if of_word else None
             for name in ("identity", "landmarks")
         }
     return figures
@@ -360,5 +362,5 @@ def _share(count: int, of: int) -> dict:
     return {"count": count, "share": count / of, "interval": list(wilson(count, of))}
 
 
-def _caption(name: str, one: Measures) -> str:
-    return f"{name} {one.identity:.2f} {one.landmarks:.1%} {one.word}"
+def _caption(name: str, measures: Measures) -> str:
+    return f"{name} {measures.identity:.2f} {measures.landmarks:.1%} {measures.word}"

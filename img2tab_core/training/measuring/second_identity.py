@@ -63,6 +63,6 @@ def chip_of(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 def _similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(a, b, x, y) for which (a u - b v + x, b u + a v + y) is nearest to `target` for the (u, v) of `source`."""
     u, v = source.T
-    one, zero = np.ones_like(u), np.zeros_like(u)
-    rows = np.concatenate([np.stack([u, -v, one, zero], axis=1), np.stack([v, u, zero, one], axis=1)])
+    ones, zeros = np.ones_like(u), np.zeros_like(u)
+    rows = np.concatenate([np.stack([u, -v, ones, zeros], axis=1), np.stack([v, u, zeros, ones], axis=1)])
     return np.linalg.lstsq(rows, np.concatenate([target[:, 0], target[:, 1]]), rcond=None)[0]

@@ -132,13 +132,13 @@ def hand_check(file: Path, labels: pd.DataFrame) -> dict:
     c = 0, 1 are what the reviewer saw.
     """
     looked = read_looked(file)
-    found = []
+    checked = []
     for target in TARGETS:
         if target.name not in looked.seen:
             continue
         seen, label = looked.seen[target.name], labels[target.name].to_numpy()[looked.rows]
         both = (seen >= 0) & (label >= 0)
-        found.append(
+        checked.append(
             {
                 "label": target.name,
                 "clear": int((seen >= 0).sum()),
@@ -148,7 +148,7 @@ def hand_check(file: Path, labels: pd.DataFrame) -> dict:
                 "right": [int(((label == c) & (seen == c))[both].sum()) for c in (0, 1)],
             }
         )
-    return {"by": "", "blind": False, "drawn": ""} | looked.about | {"faces": len(looked.rows), "labels": found}
+    return {"by": "", "blind": False, "drawn": ""} | looked.about | {"faces": len(looked.rows), "labels": checked}
 
 
 def hand_checks(folder: Path, labels: pd.DataFrame) -> list[dict]:
@@ -193,14 +193,14 @@ def checked_lines(check: dict) -> list[str]:
         "| right where labelled 0 |",
         "|---|---|---|---|---|---|---|",
     ]
-    for one in check["labels"]:
-        if not one["known"]:
-            lines.append(f"| {one['label']} | {one['clear']} | 0 | | | | |")
+    for label in check["labels"]:
+        if not label["known"]:
+            lines.append(f"| {label['label']} | {label['clear']} | 0 | | | | |")
             continue
-        low, high = wilson(one["agree"], one["known"])
-        zeros, ones = (f"{right} of {said}" for right, said in zip(one["right"], one["said"], strict=True))
+        low, high = wilson(label["agree"], label["known"])
+        zeros, ones = (f"{right} of {said}" for right, said in zip(label["right"], label["said"], strict=True))
         lines.append(
-            f"| {one['label']} | {one['clear']} | {one['known']} | {one['agree'] / one['known']:.1%} "
+            f"| {label['label']} | {label['clear']} | {label['known']} | {label['agree'] / label['known']:.1%} "
             f"| {low:.1%} to {high:.1%} | {ones} | {zeros} |"
         )
     return lines

@@ -39,8 +39,8 @@ class FaceRes:
 
     def look(self, faces: Sequence[np.ndarray]) -> Opinions:
         """uint8 (S, S, 3) FFHQ-aligned faces -> what the network says of each."""
-        found = [self._some(faces[start : start + AT_ONCE]) for start in range(0, len(faces), AT_ONCE)]
-        return Opinions(*(np.concatenate(part) for part in zip(*found, strict=True)))
+        parts = [self._some(faces[start : start + AT_ONCE]) for start in range(0, len(faces), AT_ONCE)]
+        return Opinions(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def _some(self, faces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         small = [np.asarray(Image.fromarray(face).resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for face in faces]

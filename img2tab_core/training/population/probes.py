@@ -56,17 +56,17 @@ def read_looked(file: Path) -> Looked:
         about = json.loads(file.read_text())
         rows, seen = np.array(about.pop("rows"), int), about.pop("seen")
         places = {int(row): i for i, row in enumerate(rows)}
-        found = {}
+        labels = {}
         for name, by_class in seen.items():
-            found[name] = np.full(len(rows), -1, np.int8)
+            labels[name] = np.full(len(rows), -1, np.int8)
             for value in (0, 1):
-                found[name][[places[row] for row in by_class[str(value)]]] = value
+                labels[name][[places[row] for row in by_class[str(value)]]] = value
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Img2TabError(
             f'{file} must be JSON with "rows" and, for every label under "seen", the rows seen as "1" and as "0" '
             f"({error!r})."
         ) from error
-    return Looked(rows, found, about)
+    return Looked(rows, labels, about)
 
 
 def fit_probes(features: np.ndarray, seen: Mapping[str, np.ndarray]) -> Probes:
