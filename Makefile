@@ -14,10 +14,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 run: python
 	$(CLI) serve --ready
 
+# the program's own settings of the allocator: without them a sixth of the time goes into pages given back and asked for
+MALLOC = $$($(PY) -c 'from img2tab_core.cli.main import MALLOC; print(*(f"{k}={v}" for k, v in MALLOC.items()))')
+
 # the files of tests shared out among two processes of one thread each, which is what two cores do best; about 4 GB each
 JOBS ?= 2
 test: ready
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -p no:benchmark $(ARGS)
+	env OMP_NUM_THREADS=1 $(MALLOC) $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -p no:benchmark $(ARGS)
 
 # half a minute of one core together; contenders, comparison, paired and remedies take as long each
 FAST := audit_charts bench_table charts classifiers distances doctor fairness files interpreter intervention jobs \
@@ -60,8 +63,7 @@ $(STAMP): requirements.txt pyproject.toml | $(PY)
 # timings beside the plain way, in bench-output; DOCS=1 puts the table into docs/measured.md as well
 bench: ready
 	@mkdir -p bench-output
-	env $$($(PY) -c 'from img2tab_core.cli.main import MALLOC; print(*(f"{k}={v}" for k, v in MALLOC.items()))') \
-		$(PY) -m pytest tests/benchmarks -q -o python_files='bench_*.py' -o python_functions='bench_*' \
+	env $(MALLOC) $(PY) -m pytest tests/benchmarks -q -o python_files='bench_*.py' -o python_functions='bench_*' \
 		--benchmark-json=bench-output/raw.json --benchmark-disable-gc $(ARGS)
 	$(PY) -m tests.benchmarks.table $(if $(DOCS),--docs)
 
