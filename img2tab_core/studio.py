@@ -37,17 +37,22 @@ from img2tab_core.base.records import (
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run
 from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.concepts import names, scores
+from img2tab_core.concepts.description import Description, Family, open_description
 from img2tab_core.faces import alignment, photos
+from img2tab_core.tables import faces_of
 
 if TYPE_CHECKING:
     from img2tab_core.backbones import quality, refinement, rendering
     from img2tab_core.backbones.backbone import Backbone
     from img2tab_core.classifiers import measures
+    from img2tab_core.concepts import ranking
+    from img2tab_core.concepts.ranking import RankedFamily
     from img2tab_core.networks.face_descriptor import FaceDescriptor
 else:
-    measures, quality, refinement, rendering = later(
+    measures, quality, ranking, refinement, rendering = later(
         "img2tab_core.classifiers.measures",
         "img2tab_core.backbones.quality",
+        "img2tab_core.concepts.ranking",
         "img2tab_core.backbones.refinement",
         "img2tab_core.backbones.rendering",
     )
@@ -71,6 +76,7 @@ class Studio:
         self._samples: Once[tuple[str, int], list[StyleCode]] = Once(8)  # by key of the backbone and how many
         self._line: list[object] = []  # refinements, the running one first
         self._features = FeatureCache()  # of faces that are being edited
+        self._ranked: Once[tuple[str, str], list[RankedFamily]] = Once(32)  # by run and description
 
     # --- photos and pictures -------------------------------------------------------------------
 
@@ -376,7 +382,7 @@ class Studio:
         self,
         run: Run,
         code: StyleCode,
-        index: int,
+        what: int | Family,
         *,
         edits: Sequence[Edit] = (),
         reach: float = 10.0,
@@ -384,14 +390,14 @@ class Studio:
         size: int = 128,
         precision: rendering.Precision = "exact",
     ) -> tuple[Frame, ...]:
-        """Frames with channel `index` moved from -reach to +reach on top of the edits, all in the table's deviations.
+        """Frames with a channel or a family moved from -reach to +reach on top of the edits, in the table's deviations.
 
         Raises Img2TabError where frames is even or below 3.
         """
         stats, shifts = self.stats_of(run), rendering.shifts(reach, frames)
-        moved = [self.edited(code, [*edits, Edit(index, float(shift))], stats=stats) for shift in shifts]
-        moving = Edit(index, reach)
-        pictures = self._draw(moved, [*edits, moving], [moving], size, precision)
+        moved = [self.edited(code, [*edits, *moves_of(what, float(shift))], stats=stats) for shift in shifts]
+        moving = moves_of(what, reach)
+        pictures = self._draw(moved, [*edits, *moving], moving, size, precision)
         chance = run.classifier.predict_proba(np.stack([frame.values for frame in moved]))[:, 1]
         return tuple(
             Frame(float(shift), picture, float(probability))
@@ -405,7 +411,7 @@ class Studio:
 
     def contact_sheet(
         self,
-        index: int,
+        what: int | Family,
         *,
         backbone: str = DEFAULT_BACKBONE,
         faces: int = 4,
@@ -413,14 +419,14 @@ class Studio:
         size: int = 128,
         stats: ChannelStats | None = None,
     ) -> np.ndarray:
-        """Several sample faces with one concept moved; uint8 (faces, len(shifts), size, size, 3). stats: see `edited`.
+        """Several sample faces with a channel or family moved; uint8 (faces, len(shifts), size, size, 3).
 
-        Raises Img2TabError where the backbone has no such channel.
+        stats: see `edited`. Raises Img2TabError where the backbone has no such channel.
         """
-        self.backbone(backbone).layout.locate(index)
+        moving = moves_of(what, float(max(shifts)))
+        self.backbone(backbone).layout.locate(max(edit.index for edit in moving))
         codes = self._sample_codes(backbone, faces)
-        moved = [self.edited(code, [Edit(index, float(shift))], stats=stats) for code in codes for shift in shifts]
-        moving = [Edit(index, float(max(shifts)))]
+        moved = [self.edited(code, moves_of(what, float(shift)), stats=stats) for code in codes for shift in shifts]
         pictures = self._draw(moved, moving, moving, size)
         return pictures.reshape(len(codes), len(shifts), *pictures.shape[1:])
 
@@ -437,6 +443,36 @@ class Studio:
 
         return self._samples.get((model.key, count), encoded)
 
+    # --- families of channels ---------------------------------------------------------------------
+
+    def description(self, backbone: str = DEFAULT_BACKBONE) -> Description | None:
+        """Families of a backbone's channels, what each draws and is called; None where nothing was described."""
+        return open_description(backbone, self.backbone_key(backbone))
+
+    def families(self, run: Run) -> list[RankedFamily]:
+        """Every family of a run's backbone for its classifier: distance, importance, effect; the largest effect first.
+
+        Raises Img2TabError where the backbone's concepts are not described.
+        """
+        table = self.table(run.table)
+        described = self.description(table.backbone)
+        if described is None:
+            raise Img2TabError(
+                f"The concepts of {table.backbone} are not described yet. Run: img2tab describe-concepts "
+                f"--backbone {table.backbone}"
+            )
+
+        def rank() -> list[RankedFamily]:
+            def log_odds(codes: np.ndarray) -> np.ndarray:
+                chance = np.clip(run.classifier.predict_proba(codes)[:, 1].astype(np.float64), 1e-7, 1 - 1e-7)
+                return np.log(chance / (1 - chance))
+
+            importance = self.scores(run).importance
+            model = self.backbone(table.backbone)
+            return ranking.ranked(described, faces_of(table, run.target), importance, model, log_odds)
+
+        return self._ranked.get((run.id, described.key), rank)
+
     # --- names of concepts ---------------------------------------------------------------------
 
     def concept_names(self, backbone: str = DEFAULT_BACKBONE) -> dict[int, str]:
@@ -450,6 +486,11 @@ class Studio:
     def name_concept(self, index: int, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
         """Give a concept a name; an empty one removes it."""
         names.give(index, name, layout=self.backbone(backbone).layout, backbone=backbone)
+
+
+def moves_of(what: int | Family, shift: float) -> tuple[Edit, ...]:
+    """The edits that move a channel, or every member of a family, by so many standard deviations."""
+    return what.edits(shift) if isinstance(what, Family) else (Edit(what, shift),)
 
 
 def agreement_of(first: np.ndarray, second: np.ndarray) -> float:

@@ -17,8 +17,9 @@ from dashboard.state import visit
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Job
-from img2tab_core.base.records import Edit, StyleCode
+from img2tab_core.base.records import StyleCode
 from img2tab_core.classifiers.runs import Run
+from img2tab_core.studio import moves_of
 
 T = TypeVar("T")
 
@@ -31,13 +32,15 @@ _TURNS = {size: threading.Lock() for size in (COARSE[1], FINE[1], FULL)}  # two 
 _CLOSING = threading.Event()
 
 
-def strip(run: Run, code: StyleCode, index: int, edits: visit.FaceEdits) -> tuple[Strip | None, Job[Strip] | None]:
+def strip(
+    run: Run, code: StyleCode, what: visit.Concept, edits: visit.FaceEdits
+) -> tuple[Strip | None, Job[Strip] | None]:
     """The concept from −10 to +10 on top of every other edit: the best strip so far, and the job of a better one."""
-    others = edits.with_shift(index, 0.0)
-    coarse = _begun("coarse", _strip, run, code, index, others, *COARSE)
+    others = edits.with_shift(what, 0.0)
+    coarse = _begun("coarse", _strip, run, code, what, others, *COARSE)
     if not _ended(coarse):
         return None, coarse
-    fine = _begun("fine", _strip, run, code, index, others, *FINE)
+    fine = _begun("fine", _strip, run, code, what, others, *FINE)
     return (fine.result, None) if _ended(fine, 0) else (coarse.result, fine)
 
 
@@ -50,12 +53,13 @@ def picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> tuple[bytes | 
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)  # 20 ms
-def curve(run: Run, code: StyleCode, index: int, edits: visit.FaceEdits) -> tuple[float, ...]:
+def curve(run: Run, code: StyleCode, what: visit.Concept, edits: visit.FaceEdits) -> tuple[float, ...]:
     """The probability of class 1 at every shift of `scrub.SHIFTS`, on top of every other edit."""
     door = studio()
     stats = door.stats_of(run)
-    base = door.edited(code, visit.combined(run, edits.with_shift(index, 0.0)), stats=stats)
-    moved = [door.edited(base, [Edit(index, float(shift))], stats=stats).values for shift in SHIFTS]
+    base = door.edited(code, visit.combined(run, edits.with_shift(what, 0.0)), stats=stats)
+    thing = visit.thing(what)
+    moved = [door.edited(base, moves_of(thing, float(shift)), stats=stats).values for shift in SHIFTS]
     return tuple(run.classifier.predict_proba(np.stack(moved))[:, 1].tolist())
 
 
@@ -63,10 +67,12 @@ def curve(run: Run, code: StyleCode, index: int, edits: visit.FaceEdits) -> tupl
 
 
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
-def _strip(run: Run, code: StyleCode, index: int, others: visit.FaceEdits, frames: int, size: int) -> Job[Strip]:
-    door, edits = studio(), visit.combined(run, others)
+def _strip(
+    run: Run, code: StyleCode, what: visit.Concept, others: visit.FaceEdits, frames: int, size: int
+) -> Job[Strip]:
+    door, edits, thing = studio(), visit.combined(run, others), visit.thing(what)
     return _drawing(
-        size, lambda: strip_of(door.strip(run, code, index, edits=edits, frames=frames, size=size, precision="draft"))
+        size, lambda: strip_of(door.strip(run, code, thing, edits=edits, frames=frames, size=size, precision="draft"))
     )
 
 

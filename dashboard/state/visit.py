@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -29,9 +30,14 @@ from img2tab_core.base.records import (
     Target,
 )
 from img2tab_core.classifiers.runs import Run
+from img2tab_core.concepts.description import Description, Family
 from img2tab_core.concepts.names import Suggestion
-from img2tab_core.studio import Studio
+from img2tab_core.studio import Studio, moves_of
 
+if TYPE_CHECKING:
+    from img2tab_core.concepts.ranking import RankedFamily
+
+Concept = int | str  # a channel by its number, or a family by its id
 _KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
 
 
@@ -40,32 +46,33 @@ _KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter(
 
 @dataclass(frozen=True)
 class FaceEdits:
-    """A face's edits: single ones in the order they were made, and the family's strength (None: switched off)."""
+    """A face's edits: channels and families by their ids, each in the order they were moved, and how strongly the
+    difference of the classes is added (None: switched off)."""
 
     single: tuple[Edit, ...] = ()
     family: float | None = None
+    families: tuple[tuple[str, float], ...] = ()
 
-    def shift_of(self, index: int) -> float:
+    def shift_of(self, what: Concept) -> float:
         """How far a concept is moved, in standard deviations."""
-        return next((edit.shift for edit in self.single if edit.index == index), 0.0)
+        moves = dict(self.families) if isinstance(what, str) else {edit.index: edit.shift for edit in self.single}
+        return moves.get(what, 0.0)
 
-    def with_shift(self, index: int, shift: float) -> FaceEdits:
-        """The same edits with one concept at this shift; 0 takes it out of the list."""
-        others = tuple(edit for edit in self.single if edit.index != index)
-        if shift == 0:
-            return FaceEdits(others, self.family)
-        if len(others) == len(self.single):
-            return FaceEdits((*others, Edit(index, shift)), self.family)
-        changed = tuple(Edit(index, shift) if edit.index == index else edit for edit in self.single)
-        return FaceEdits(changed, self.family)
+    def with_shift(self, what: Concept, shift: float) -> FaceEdits:
+        """The same edits with one concept at this shift; 0 takes it out of the list, a new one comes last."""
+        if isinstance(what, str):
+            moves = {**dict(self.families), what: shift}
+            return replace(self, families=tuple((name, by) for name, by in moves.items() if by))
+        shifts = {**{edit.index: edit.shift for edit in self.single}, what: shift}
+        return replace(self, single=tuple(Edit(index, by) for index, by in shifts.items() if by))
 
     def with_family(self, strength: float | None) -> FaceEdits:
-        """The same edits with the family at this strength; 0 leaves it where it is, None switches it off."""
-        return FaceEdits(self.single, strength)
+        """The same edits, the classes' difference at this strength; 0 leaves it where it is, None switches it off."""
+        return replace(self, family=strength)
 
     def __bool__(self) -> bool:
         """Whether there is anything to take back."""
-        return bool(self.single) or self.family is not None
+        return bool(self.single or self.families) or self.family is not None
 
 
 # ---- caches, shared by all visitors
@@ -153,13 +160,37 @@ def _concept_picture(index: int, name: str, weights: str) -> np.ndarray:
 
 
 def combined(run: Run, edits: FaceEdits) -> tuple[Edit, ...]:
-    """The family's edits with the single ones added, one edit per channel."""
-    if not edits.family:
+    """Every edit of a face, one for each channel: those of several add up."""
+    if not edits.family and not edits.families:
         return edits.single
-    total = {edit.index: edit.shift for edit in _family(run, edits.family)}
-    for edit in edits.single:
+    parts = [*(_family(run, edits.family) if edits.family else ())]
+    for name, shift in edits.families:
+        parts += moves_of(thing(name), shift)
+    total: dict[int, float] = {}
+    for edit in (*parts, *edits.single):
         total[edit.index] = total.get(edit.index, 0.0) + edit.shift
     return tuple(Edit(index, shift) for index, shift in total.items())
+
+
+def description() -> Description | None:
+    """Families of the backbone that is chosen; None where its concepts are not described."""
+    return studio().description(backbone_name())
+
+
+def thing(what: Concept) -> int | Family:
+    """The family an id stands for; a channel's number as it is. Raises Img2TabError where there is no such family."""
+    if isinstance(what, int):
+        return what
+    described = description()
+    if described is None:
+        raise Img2TabError(f"The concepts of {backbone_name()} are not described, so {what} cannot be moved.")
+    return described.find(what)
+
+
+@st.cache_data(show_spinner="Asking what moves it…", max_entries=32, hash_funcs=_KEYS)
+def families(run: Run) -> tuple[RankedFamily, ...]:
+    """Every family for a run's classifier, the largest effect first."""
+    return tuple(studio().families(run))
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
@@ -347,13 +378,21 @@ def has_encoder() -> bool:
 
 
 def concept() -> int | None:
-    """The concept the visitor is looking at, on any page."""
+    """The channel the visitor is looking at, on any page."""
     chosen = st.session_state.get("visit.concept")
-    return chosen if chosen is None or chosen < layout().total else None  # of another backbone, which is gone
+    return chosen if isinstance(chosen, int) and chosen < layout().total else None  # of another backbone, which is gone
 
 
-def choose_concept(index: int | None) -> None:
-    st.session_state["visit.concept"] = index
+def chosen_family() -> str | None:
+    """The family the visitor is looking at, by its id; None where it is a channel, or of another backbone."""
+    chosen, described = st.session_state.get("visit.concept"), description()
+    if not isinstance(chosen, str) or described is None:
+        return None
+    return chosen if any(family.id == chosen for family in described.families) else None
+
+
+def choose_concept(what: Concept | None) -> None:
+    st.session_state["visit.concept"] = what
 
 
 def edits_of(face_key: str) -> FaceEdits:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
+from dashboard.charts import concepts as concept_charts
 from dashboard.components import page_words, pictures, progress, scrub
 from dashboard.parts import standing
 from dashboard.state import doors, drawing, visit
@@ -14,8 +18,9 @@ from dashboard.state import faces as face_state
 from dashboard.state import refinement as refinement_state
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
-from img2tab_core.base.records import Edit, Face, Prediction, StyleCode, Target, digest
+from img2tab_core.base.records import Face, Prediction, StyleCode, Target, digest
 from img2tab_core.classifiers.runs import Run
+from img2tab_core.concepts.description import Description, Part, because, channels_of, parts_of
 
 if TYPE_CHECKING:
     from img2tab_core.backbones.refinement import Refined
@@ -331,61 +336,137 @@ def _share(prediction: Prediction, which: int) -> float:
 
 
 def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
-    names, layout = visit.names(), visit.layout()
-
-    def name_of(index: int) -> str:
-        return page_words.concept_text(index, layout, names)
-
+    described = visit.description()
+    parts, rest = parts_of(described, before.contributions) if described is not None else ([], 0.0)
+    name_of = _names(described)
     shown = classifier_charts.strongest(before, 8)
-    picked = visit.concept()
+    picked: visit.Concept | None = visit.chosen_family() or visit.concept()
+    if picked is None and described is not None and parts:
+        picked = described.families[parts[0].number].id
     if picked is None:
         picked = max(shown, key=lambda index: abs(before.contributions[index]), default=0)
     grid = st.grid(2, min_column_width=400, gap="large")
     with grid.cell():
         st.subheader("What drove it", anchor=False)
-        key = f"inspect.bars.{run.id}.{code.key[:12]}.{picked}"
-        st.plotly_chart(
-            classifier_charts.contribution_bars(before, name_of, target.classes, picked=picked),
-            key=key,
-            on_select=lambda: _choose_bar(key),
-            selection_mode="points",
-            config={"displayModeBar": False},
-        )
-        st.caption(
-            "Each bar is how far one concept pushed this decision, in log-odds; all pushes and a fixed starting point "
-            "add up to the probability above. Click a bar to move its concept."
-        )
+        if described is None:
+            _channel_bars(run, target, code, before, picked, name_of)
+        else:
+            _family_bars(run, target, code, before, described, parts, rest, picked, name_of)
     with grid.cell():
         st.subheader("Move it", anchor=False)
         _concept(run, face, picked, shown, name_of)
         pending = _scrubber(run, target, face, code, before, picked)
         _family(face)
         _take_away(run, face, code)
-        _moved(face, visit.edits_of(face.key).single, name_of)
+        _moved(face, visit.edits_of(face.key), name_of)
     _look_again(pending)
 
 
-def _choose_bar(key: str) -> None:
+def _names(described: Description | None) -> Callable[[visit.Concept], str]:
+    """What a channel or a family is called."""
+    names, layout = visit.names(), visit.layout()
+    titles = {} if described is None else {family.id: family.name for family in described.families}
+    return lambda what: (
+        titles.get(what, what) if isinstance(what, str) else page_words.concept_text(what, layout, names)
+    )
+
+
+def _channel_bars(
+    run: Run, target: Target, code: StyleCode, before: Prediction, picked: visit.Concept, name_of: Callable
+) -> None:
+    index = picked if isinstance(picked, int) else None
+    key = f"inspect.bars.{run.id}.{code.key[:12]}.{picked}"
+    st.plotly_chart(
+        classifier_charts.contribution_bars(before, name_of, target.classes, picked=index),
+        key=key,
+        on_select=lambda: _choose_bar(key),
+        selection_mode="points",
+        config={"displayModeBar": False},
+    )
+    st.caption(
+        "Each bar is how far one channel pushed this decision, in log-odds; all pushes and a fixed starting point "
+        "add up to the probability above. Click a bar to move its channel."
+    )
+
+
+def _family_bars(
+    run: Run,
+    target: Target,
+    code: StyleCode,
+    before: Prediction,
+    described: Description,
+    parts: list[Part],
+    rest: float,
+    picked: visit.Concept,
+    name_of: Callable,
+) -> None:
+    """The answer in a sentence, a bar for each family, and behind one more click the channels of the chosen one."""
+    word = page_words.plain(target.classes[before.decided])
+    st.markdown(
+        f"Judged **{word}**, {page_words.percent(_share(before, before.decided))}. "
+        f"{page_words.prose(because(described, parts, before.decided))}"
+    )
+    number = next((n for n, family in enumerate(described.families) if family.id == picked), None)
+    key = f"inspect.families.{run.id}.{code.key[:12]}.{picked}"
+    st.plotly_chart(
+        concept_charts.family_bars(parts, rest, described, target.classes, picked=number),
+        key=key,
+        on_select=lambda: _choose_family_bar(key, described),
+        selection_mode="points",
+        config={"displayModeBar": False},
+    )
+    st.caption(
+        "How far each concept pushed this decision, in log-odds; the bars and a fixed starting point add up to the "
+        "probability. Pale: by channels that do not draw it but go with it. Click a bar to move its concept."
+    )
+    if number is None:
+        return
+    family = described.families[number]
+    mine = sorted(channels_of(described, [number], stand_ins=True))
+    alone = np.zeros_like(before.contributions)
+    alone[mine] = before.contributions[mine]
+    with st.expander(
+        f"{page_words.count(len(family.channels), 'channel')} of {page_words.plain(family.name)}, and "
+        f"{page_words.count(len(mine) - len(family.channels), 'channel')} that go with it"
+    ):
+        st.caption(page_words.prose(family.sentence))
+        _channel_bars(run, target, code, replace(before, contributions=alone), picked, name_of)
+
+
+def _choose_family_bar(key: str, described: Description) -> None:
+    number = _clicked(key)
+    if number >= 0:
+        visit.choose_concept(described.families[number].id)
+
+
+def _clicked(key: str) -> int:
+    """The customdata of the bar that was clicked; -1 where none was."""
     chosen = [point["customdata"] for point in st.session_state[key]["selection"]["points"]]
-    index = chosen[0][0] if chosen and isinstance(chosen[0], list) else chosen[0] if chosen else -1
-    if index >= 0:
-        visit.choose_concept(int(index))
+    return int(chosen[0][0] if chosen and isinstance(chosen[0], list) else chosen[0] if chosen else -1)
 
 
-def _concept(run: Run, face: Face, picked: int, shown: list[int], name_of) -> None:
+def _choose_bar(key: str) -> None:
+    if (index := _clicked(key)) >= 0:
+        visit.choose_concept(index)
+
+
+def _concept(run: Run, face: Face, picked: visit.Concept, shown: list[int], name_of: Callable) -> None:
     """Which concept, and by how much it is moved, as a number that can be typed."""
-    edits = visit.edits_of(face.key)
-    offered = list(dict.fromkeys([picked, *shown, *(edit.index for edit in edits.single), *sorted(visit.names())]))
+    edits, described = visit.edits_of(face.key), visit.description()
+    families = [] if described is None else [family.id for family in described.families]
+    channels = [*shown, *(edit.index for edit in edits.single), *sorted(visit.names())]
+    offered: list[visit.Concept] = list(dict.fromkeys([picked, *sorted(families, key=name_of), *channels]))
     st.session_state["inspect.concept"] = picked
     which, how_far = st.columns([2, 1], gap="small")
     which.selectbox(
         "Concept",
         offered,
         key="inspect.concept",
-        format_func=lambda index: name_of(index) if isinstance(index, int) else index,
+        format_func=name_of,
         accept_new_options=True,
         on_change=_choose_typed,
-        help="Those in the chart, those you edited, those with a name. Or type any index (2871) or place (7:311).",
+        help="All named concepts, the channels of this decision, those you edited. Or type any channel's index (2871) "
+        "or place (7:311).",
     )
     key = f"inspect.shift.{face.key[:12]}.{picked}"
     _hold(key, edits.shift_of(picked))
@@ -400,6 +481,18 @@ def _concept(run: Run, face: Face, picked: int, shown: list[int], name_of) -> No
         help="In standard deviations: one is how much this concept usually differs between faces. "
         "Below 3 little is seen, 8 is clear, beyond 10 the picture breaks.",
     )
+    if isinstance(picked, str):
+        family = visit.thing(picked)
+        excluded = len(run.excluded.intersection(family.channels.tolist()))
+        st.caption(
+            page_words.prose(family.sentence)
+            + (
+                f" {excluded} of its {len(family.channels)} channels are excluded from the active run."
+                if excluded
+                else ""
+            )
+        )
+        return
     score = visit.scores(run)
     st.caption(
         f"Index {picked}. Distance {score.distance[picked]:.2f} SD, "
@@ -408,7 +501,9 @@ def _concept(run: Run, face: Face, picked: int, shown: list[int], name_of) -> No
     )
 
 
-def _scrubber(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction, picked: int) -> list[Job]:
+def _scrubber(
+    run: Run, target: Target, face: Face, code: StyleCode, before: Prediction, picked: visit.Concept
+) -> list[Job]:
     """Before and after, and the strip to move the concept along; the jobs that still draw something better."""
     edits = visit.edits_of(face.key)
     others = edits.with_shift(picked, 0.0)
@@ -492,9 +587,9 @@ def _family(face: Face) -> None:
         )
 
 
-def _move(face: Face, index: int, shift: float) -> None:
-    visit.choose_concept(index)  # it stays here when a refinement ends meanwhile
-    visit.set_edits(face.key, visit.edits_of(face.key).with_shift(index, shift))
+def _move(face: Face, what: visit.Concept, shift: float) -> None:
+    visit.choose_concept(what)  # it stays here when a refinement ends meanwhile
+    visit.set_edits(face.key, visit.edits_of(face.key).with_shift(what, shift))
 
 
 def _hold(key: str, value: float) -> None:
@@ -505,29 +600,29 @@ def _hold(key: str, value: float) -> None:
 
 def _choose_typed() -> None:
     chosen = st.session_state["inspect.concept"]
+    described = visit.description()
     try:
-        visit.choose_concept(
-            page_words.find(chosen, visit.layout(), visit.names()) if isinstance(chosen, str) else chosen
-        )
+        if isinstance(chosen, str) and not (described and any(family.id == chosen for family in described.families)):
+            chosen = page_words.find(chosen, visit.layout(), visit.names())
+        visit.choose_concept(chosen)
     except Img2TabError as error:
         visit.notice(str(error))
 
 
-def _moved(face: Face, edits: tuple[Edit, ...], name_of) -> None:
+def _moved(face: Face, edits: visit.FaceEdits, name_of: Callable) -> None:
     """What is moved, as chips; a click on one takes it back."""
-    if not edits:
+    moves: list[tuple[visit.Concept, float]] = [*edits.families, *((edit.index, edit.shift) for edit in edits.single)]
+    if not moves:
         return
     with st.container(horizontal=True, gap="xsmall"):
-        for edit in edits:
+        for what, shift in moves:
             st.button(
-                f"{page_words.plain(name_of(edit.index))} {page_words.deviations(edit.shift)}",
-                key=f"inspect.chip.{edit.index}",
+                f"{page_words.plain(name_of(what))} {page_words.deviations(shift)}",
+                key=f"inspect.chip.{what}",
                 icon=":material/close:",
                 icon_position="right",
                 help="Take this edit back",
-                on_click=lambda index=edit.index: visit.set_edits(
-                    face.key, visit.edits_of(face.key).with_shift(index, 0.0)
-                ),
+                on_click=lambda what=what: visit.set_edits(face.key, visit.edits_of(face.key).with_shift(what, 0.0)),
             )
 
 

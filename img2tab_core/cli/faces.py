@@ -18,7 +18,7 @@ from img2tab_core.cli.terminal import BackboneName, FaceNumber, Json, TableName,
 if TYPE_CHECKING:
     import numpy as np
 
-    from img2tab_core.base.records import Face
+    from img2tab_core.base.records import Edit, Face
     from img2tab_core.studio import Studio
 
 faces_app = typer.Typer()
@@ -262,7 +262,10 @@ def render(
     row: Annotated[int, typer.Option(min=0, help="Which style code.")] = 0,
     edit: Annotated[
         list[str] | None,
-        typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, standard deviations of the backbone."),
+        typer.Option(
+            metavar="INDEX|FAMILY:+SHIFT",
+            help="Move a channel, or a family (`img2tab concepts`); standard deviations of the backbone.",
+        ),
     ] = None,
     edit_raw: Annotated[
         list[str] | None, typer.Option(metavar="INDEX:+SHIFT", help="Move a channel, style units.")
@@ -284,12 +287,12 @@ def render(
     from PIL import Image
 
     from img2tab_core.backbones.rendering import to_pixels
-    from img2tab_core.base.records import Edit, StyleCode
+    from img2tab_core.base.records import StyleCode
 
     if out.suffix not in (".png", ".npy"):
         raise Img2TabError(f"--out must end in .png or .npy, got {out.name or out}.")
     terminal.check_out(out)
-    raw, moves = [_edit(text) for text in edit_raw or []], [Edit(*_edit(text)) for text in edit or []]
+    raw, moves = [_edit(text) for text in edit_raw or []], [_named_edit(text) for text in edit or []]
     psi, made_with = terminal.style_codes(codes)
     if row >= len(psi):
         raise Img2TabError(f"--row must be below {len(psi)}, the number of style codes in {codes}, got {row}.")
@@ -307,7 +310,8 @@ def render(
     for index, shift in raw:
         layout.locate(index)
         values[index] += shift
-    code = studio.edited(StyleCode.of(values, backbone or made_with), moves)
+    edits = [part for move in moves for part in _edits(studio, backbone or made_with, *move)]
+    code = studio.edited(StyleCode.of(values, backbone or made_with), edits)
     picture = studio.render_raw(code, size=size)
     size = len(picture)
     if out.suffix == ".npy":
@@ -354,12 +358,44 @@ def _several(made: list[dict], number: int) -> None:
         )
 
 
+def _edits(studio: Studio, backbone: str, what: str, shift: float) -> tuple[Edit, ...]:
+    """A channel by its number, or a family by its id or name, moved."""
+    from img2tab_core.base.records import Edit
+
+    if what.lstrip("+-").isdigit():
+        return (Edit(int(what), shift),)
+    described = studio.description(backbone)
+    if described is None:
+        raise Img2TabError(
+            f"An edit is written INDEX:+SHIFT, for instance 2839:+8, got {what!r}; the families of {backbone} are not "
+            "described yet (`img2tab describe-concepts`)."
+        )
+    return described.find(what).edits(shift)
+
+
+def _named_edit(text: str) -> tuple[str, float]:
+    """ "chin-facial-hair:+4" -> the words before the last colon, and the shift."""
+    what, _, shift = text.rpartition(":")
+    try:
+        edit = what.strip(), float(shift)
+    except ValueError as error:
+        raise Img2TabError(
+            f"An edit is written INDEX:+SHIFT or FAMILY:+SHIFT, for instance 2839:+8, got {text!r}."
+        ) from error
+    _check_shift(text, edit[1])
+    return edit
+
+
 def _edit(text: str) -> tuple[int, float]:
     index, _, shift = text.partition(":")
     try:
         edit = int(index), float(shift)
     except ValueError as error:
         raise Img2TabError(f"An edit is written INDEX:+SHIFT, for instance 2839:+8, got {text!r}.") from error
-    if not abs(edit[1]) <= MAX_SHIFT:  # not a number compares as False too
-        raise Img2TabError(f"An edit's shift must be a number between -{MAX_SHIFT:,} and +{MAX_SHIFT:,}, got {text!r}.")
+    _check_shift(text, edit[1])
     return edit
+
+
+def _check_shift(text: str, shift: float) -> None:
+    if not abs(shift) <= MAX_SHIFT:  # not a number compares as False too
+        raise Img2TabError(f"An edit's shift must be a number between -{MAX_SHIFT:,} and +{MAX_SHIFT:,}, got {text!r}.")

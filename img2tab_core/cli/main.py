@@ -13,6 +13,7 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.cli import terminal
 from img2tab_core.cli.audits import audit_app
 from img2tab_core.cli.classifiers import classifiers_app
+from img2tab_core.cli.concepts import concepts_app
 from img2tab_core.cli.faces import faces_app
 from img2tab_core.cli.models import backbone_app, weights_app
 from img2tab_core.cli.sessions import sessions_app
@@ -30,6 +31,7 @@ app.add_typer(weights_app, name="weights")
 app.add_typer(tables_app, name="tables")
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(import_app, name="import")
+app.add_typer(concepts_app)
 app.add_typer(classifiers_app)
 app.add_typer(audit_app)
 app.add_typer(sessions_app)

@@ -125,7 +125,8 @@ def photo_files(source: Path) -> list[Path]:
 
 
 def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> frozenset[int]:
-    """ "2839,1722" -> channel numbers; "@FILE" -> those that a shared list excludes; "" is none.
+    """ "2839,1722" -> channel numbers; "chin-facial-hair" -> those of a family; "@FILE" -> those that a shared list
+    excludes; "" is none.
 
     The list must be of the table's backbone: elsewhere the same numbers are other concepts. Raises Img2TabError where
     it is not, or the text is something else.
@@ -135,12 +136,27 @@ def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> froz
 
         shared = read_exclusions(Path(text[1:]), backbone=table.backbone, channels=table.layout.total)
         return frozenset(shared.excluded)
-    try:
-        return frozenset(int(part) for part in text.split(",") if part.strip())
-    except ValueError as error:
+    chosen: set[int] = set()
+    for part in listed(text):
+        try:
+            chosen.add(int(part))
+        except ValueError:
+            chosen.update(_family_channels(part, table, option))
+    return frozenset(chosen)
+
+
+def _family_channels(words: str, table: StyleTable, option: str) -> list[int]:
+    """The channels of the family that these words name."""
+    from img2tab_core.backbones.registry import backbone_key
+    from img2tab_core.concepts.description import open_description
+
+    described = open_description(table.backbone, backbone_key(table.backbone))
+    if described is None:
         raise Img2TabError(
-            f"{option} must be channel numbers with commas between them, or @FILE with a shared list, got {text!r}."
-        ) from error
+            f"{option} must be channel numbers with commas between them, or @FILE with a shared list, got {words!r}: "
+            f"the families of {table.backbone} are not described yet (`img2tab describe-concepts`)."
+        )
+    return described.find(words).channels.tolist()
 
 
 def listed(text: str) -> list[str]:

@@ -1,0 +1,103 @@
+"""The verbs about concepts: describe those of a backbone, and list them for a classifier."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import DEFAULT_BACKBONE
+from img2tab_core.cli import terminal
+from img2tab_core.cli.terminal import Json, TableName, verb
+
+if TYPE_CHECKING:
+    from img2tab_core.concepts.ranking import RankedFamily
+
+concepts_app = typer.Typer()
+
+
+@verb(concepts_app)
+def concepts(
+    target: Annotated[str, typer.Option(help="For the classifier of this target.")],
+    table: TableName = "default",
+    top: Annotated[int, typer.Option(min=0, help="How many families; 0 for all.")] = 15,
+    as_json: Json = False,
+) -> None:
+    """Families of channels that draw one thing: named, ranked by whether moving them moves the classifier."""
+    studio = terminal.studio()
+    style_table = studio.table(table)
+    run = studio.run(style_table, target, progress=terminal.progress(as_json))
+    families = studio.families(run)
+    shown = families[:top] if top else families
+    if as_json:
+        terminal.print_json({"target": target, "families": [family.to_json() for family in shown]})
+        return
+    typer.echo(
+        f"{len(families)} families. Distance between the classes in standard "
+        "deviations, importance of its channels + of those that go with it, effect: change of the log-odds from 8 down "
+        "to 8 up, drawn and read again, with its 95 % interval."
+    )
+    rows = [("", "distance", "importance", "effect", "", ""), *(_cells(family) for family in shown)]
+    typer.echo(terminal.aligned(rows))
+
+
+def _cells(row: RankedFamily) -> tuple[str, ...]:
+    effect = "" if row.effect is None else row.effect.text()
+    return (
+        f"{row.family.name} ({row.family.id})",
+        f"{row.distance:.2f}",
+        f"{100 * row.importance:.1f} + {100 * row.by_stand_ins:.1f} %",
+        effect,
+        row.verdict,
+        row.family.trust,
+    )
+
+
+@verb(concepts_app, "describe-concepts")
+def describe_concepts(
+    backbone: Annotated[str, typer.Option(help="A backbone (`img2tab backbone list`).")] = DEFAULT_BACKBONE,
+    table: Annotated[
+        str | None, typer.Option(help="Whose faces and labels are used; the backbone's first table if not given.")
+    ] = None,
+    faces: Annotated[int, typer.Option(min=2, max=64, help="How many faces every visible channel is moved on.")] = 16,
+    channels: Annotated[int, typer.Option(min=0, help="Only so many channels, evenly spread; 0 for all.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Another folder than the visitor's, for what is shipped.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Move every channel of a backbone on some faces and say what it draws; go on where it was stopped."""
+    import numpy as np
+
+    from img2tab_core.concepts import describing
+    from img2tab_core.concepts.description import keep
+
+    studio = terminal.studio()
+    model = studio.backbone(backbone)
+    opened = [studio.table(name) for name in ([table] if table else studio.table_names())]
+    of_backbone = next((each for each in opened if each.backbone == model.name), None)
+    if table and of_backbone is None:
+        raise Img2TabError(f"The table {table} is of the backbone {opened[0].backbone}, not of {model.name}.")
+    total = model.layout.total
+    chosen = None if not channels else np.unique(np.linspace(0, total - 1, min(channels, total)).round().astype(int))
+    began = time.monotonic()
+    with terminal.interrupted() as stopped:
+        made = describing.describe(
+            model,
+            of_backbone,
+            faces=faces,
+            channels=chosen,
+            progress=terminal.progress(as_json),
+            cancelled=stopped,
+        )
+    file = keep(made, out)
+    seconds = time.monotonic() - began
+    summary = made.about | {"families": len(made.families), "faces": made.faces, "seconds": round(seconds, 1)}
+    if as_json:
+        terminal.print_json(summary | {"out": str(file)})
+        return
+    typer.echo(
+        f"{len(made.families)} families of {made.about['channels_seen']:,} channels that are seen, of "
+        f"{made.about['of']:,}; on {made.faces} faces, in {seconds / 60:.1f} minutes; in {terminal.shown(file)}."
+    )

@@ -1,0 +1,271 @@
+"""A description of a backbone's concepts is made: families, their names and measures, and where every channel goes.
+
+A description is made from what moving the channels changed (`measuring`); `description` holds, keeps and opens it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from img2tab_core import tables, weights
+from img2tab_core.backbones.cores import on_single_cores
+from img2tab_core.backbones.rendering import placed
+from img2tab_core.base.errors import Cancelled
+from img2tab_core.base.jobs import Cancel, Report
+from img2tab_core.base.records import StyleTable, Target, read_only
+from img2tab_core.concepts import families, measuring, naming, readings
+from img2tab_core.concepts.description import NONE, REGIONS, Description, Family
+from img2tab_core.concepts.moving import SHIFT, SIDE, Direction, Moved, Subject, draw, move_together
+from img2tab_core.concepts.naming import Measures
+
+if TYPE_CHECKING:
+    from img2tab_core.backbones.backbone import Backbone
+
+OTHERS = 24  # faces on which families are moved for the classifiers to answer about
+ROWS = 4_000  # faces of the table over which channels and families are correlated
+GOES_WITH = 0.3  # correlation from which a channel is said to go with a family
+
+
+# --- making ---------------------------------------------------------------------------------------------------------
+
+
+def describe(
+    backbone: Backbone,
+    table: StyleTable | None,
+    *,
+    faces: int = measuring.FACES,
+    channels: np.ndarray | None = None,
+    progress: Report | None = None,
+    cancelled: Cancel = None,
+) -> Description:
+    """Describe a backbone's concepts; hours on a CPU, minutes on a graphics card, resumed where it was stopped.
+
+    table: of that backbone, whose labels are read; None to describe without labels. channels: int64, only these.
+    Raises Cancelled once `cancelled` says so, and Img2TabError where nothing can be kept.
+    """
+    subjects = measuring.varied(backbone, table, count=faces)
+    moved = measuring.measure(backbone, subjects, channels=channels, progress=progress, cancelled=cancelled)
+    return described(backbone, table, subjects, moved, progress=progress, cancelled=cancelled)
+
+
+def described(
+    backbone: Backbone,
+    table: StyleTable | None,
+    subjects: Sequence[Subject],
+    moved: Sequence[Moved],
+    *,
+    progress: Report | None = None,
+    cancelled: Cancel = None,
+) -> Description:
+    """A description from what moving the channels did to these faces; see `describe`."""
+    seen = measuring.visible(list(moved))
+    targets = table.targets if table is not None else ()
+    read = _Reader(backbone, table)
+    pictures = families.mean_pictures(moved, seen)
+    groups = families.grouped(pictures, seen)
+    together = move_families(backbone, subjects, groups, progress=progress, cancelled=cancelled)
+    measured = family_measures(together, read, targets)
+    names = naming.named(measured, targets)
+    made = []
+    for number, (group, what, name) in enumerate(zip(groups, measured, names, strict=True)):
+        made.append(_family(number, group, what, name, together, pictures, seen))
+    codes = _codes(backbone, table)
+    goes_with, correlation = _correlations(made, codes)
+    total = backbone.layout.total
+    change, share = np.zeros(total, np.float32), np.zeros((total, len(REGIONS)), np.float16)
+    count = np.zeros(total, np.int64)
+    for face in moved:
+        change[face.channels] += face.change
+        share[face.channels] += face.share
+        count[face.channels] += 1
+    change /= np.maximum(count, 1)
+    share /= np.maximum(count, 1)[:, None].astype(np.float16)
+    family_of = np.full(total, NONE, np.int16)
+    for number, family in enumerate(made):
+        family_of[family.channels] = number
+    return Description(
+        backbone.name,
+        backbone.key,
+        len(moved),
+        tuple(made),
+        family_of,
+        goes_with,
+        correlation,
+        change,
+        share,
+        _channel_labels(moved, seen, read, total, len(targets)),
+        tuple(target.name for target in targets),
+        read_moved(backbone, others(backbone, table), [Direction(f.channels, f.parts) for f in made]),
+        {"shift": SHIFT, "visible": measuring.VISIBLE, "channels_seen": len(seen), "of": total},
+    )
+
+
+def move_families(
+    backbone: Backbone,
+    subjects: Sequence[Subject],
+    groups: Sequence[Direction],
+    *,
+    progress: Report | None = None,
+    cancelled: Cancel = None,
+) -> list[Moved]:
+    """Every family moved on every face."""
+    together = []
+    for number, face in enumerate(subjects):
+        if progress is not None:
+            progress(0.99, f"Families on face {number + 1} of {len(subjects)}")
+        together.append(move_together(backbone, face, groups, weights.path("landmarks-68"), cancelled=cancelled))
+    return together
+
+
+def others(backbone: Backbone, table: StyleTable | None, *, count: int = OTHERS, seed: int = 7) -> np.ndarray:
+    """Style codes float32 (count, D) of faces no description moves: of the table's validation faces, else nobody's."""
+    if table is None:
+        return backbone.random_codes(count, seed=seed)
+    rows = table.rows("validation")
+    rows = np.sort(np.random.default_rng(seed).choice(rows, min(len(rows), count), replace=False))
+    return np.ascontiguousarray(table.psi[rows])
+
+
+def read_moved(
+    backbone: Backbone,
+    codes: np.ndarray,
+    groups: Sequence[Direction],
+    *,
+    shift: float = SHIFT,
+    progress: Report | None = None,
+    cancelled: Cancel = None,
+) -> np.ndarray:
+    """What the encoder reads in faces whose families were moved: float16 (K, n, 2, ..., 512), down and up.
+
+    codes: float32 (n, D). Empty, (K, 0, 2, 512), for a backbone without an encoder.
+    """
+    if backbone.encoder is None:
+        return np.empty((len(groups), 0, 2, 512), np.float16)
+    std = backbone.stats.std
+
+    def read(number: int) -> np.ndarray:
+        if cancelled is not None and cancelled():
+            raise Cancelled("Stopped; what was measured is kept, and the same command goes on from there.")
+        moved = np.repeat(codes[:, None], 2, axis=1)  # (n, 2, D)
+        by = (shift * groups[number].parts * std[groups[number].channels]).astype(np.float32)
+        moved[:, 0, groups[number].channels] -= by
+        moved[:, 1, groups[number].channels] += by
+        pictures = draw(backbone, moved.reshape(2 * len(codes), -1), size=backbone.fitting(SIDE), precision="draft")
+        w = backbone.invert(pictures)
+        if progress is not None:
+            progress(0.99, f"Families read on {len(codes)} other faces")
+        return w.astype(np.float16).reshape(len(codes), 2, *w.shape[1:])
+
+    if placed(backbone.generator)[1].type == "cpu":
+        read_all = on_single_cores(read, range(len(groups)))
+    else:
+        read_all = [read(number) for number in range(len(groups))]
+    return np.stack(read_all) if read_all else np.empty((0, len(codes), 2, 512), np.float16)
+
+
+def family_measures(together: Sequence[Moved], read: _Reader, targets: Sequence[Target]) -> list[Measures]:
+    """What moving each family did, over the faces."""
+    odds = [read.log_odds(face.w) for face in together]  # of each face (K, 2, T)
+    count = len(together[0].channels) if together else 0
+    return [naming.measures(together, row, [face[row] for face in odds], targets) for row in range(count)]
+
+
+class _Reader:
+    """What the encoder read, as log-odds of the table's labels; nothing where there is no encoder or no table."""
+
+    def __init__(self, backbone: Backbone, table: StyleTable | None) -> None:
+        self._backbone = backbone
+        self.probes = readings.probes(table) if table is not None and backbone.encoder is not None else None
+
+    def log_odds(self, w: np.ndarray) -> np.ndarray:
+        """float (..., 512) -> float32 (..., T), NaN where there is no reading."""
+        if self.probes is None:
+            return np.full((*w.shape[:-1], 0), np.nan, np.float32)
+        flat = w.reshape(-1, w.shape[-1]).astype(np.float32)
+        odds = np.full((len(flat), len(self.probes.names)), np.nan, np.float32)
+        known = np.flatnonzero(np.isfinite(flat).all(axis=1))
+        for part in np.array_split(known, -(-len(known) // 512) or 1):
+            if len(part):
+                odds[part] = self.probes.log_odds(self._backbone.styles(flat[part]))
+        return odds.reshape(*w.shape[:-1], -1)
+
+
+def _family(
+    number: int,
+    group: Direction,
+    what: Measures,
+    name: naming.Named,
+    together: Sequence[Moved],
+    pictures: np.ndarray,
+    seen: np.ndarray,
+) -> Family:
+    change = np.mean([np.abs(face.picture[number].astype(np.float32)).mean(axis=2) for face in together], axis=0)
+    rows = np.searchsorted(seen, group.channels)
+    common = (np.mean([face.picture[number].astype(np.float32) for face in together], axis=0)).ravel()
+    own = pictures[rows]
+    alike = np.abs(own @ common) / np.maximum(np.linalg.norm(own, axis=1) * np.linalg.norm(common), 1e-9)
+    return Family(
+        re.sub(r"[^a-z0-9]+", "-", name.name.lower()).strip("-"),
+        name.name,
+        name.sentence,
+        name.trust,
+        read_only(group.channels),
+        read_only(name.sign * group.parts.astype(np.float64)),
+        what.where,
+        {label: value.turned(name.sign) for label, value in what.labels.items()},
+        {part: value.turned(name.sign) for part, value in what.geometry.items()},
+        (what.colour[0].turned(name.sign), what.colour[1].turned(name.sign), what.colour[2].turned(name.sign)),
+        what.change,
+        naming.shift_of(what, measuring.VISIBLE),
+        float(alike.mean()),
+        read_only(np.round(255 * change / max(float(change.max()), 1e-9)).astype(np.uint8)),
+    )
+
+
+def _codes(backbone: Backbone, table: StyleTable | None) -> np.ndarray:
+    """Style codes (n, D) over which channels and families are correlated: training faces, else nobody's."""
+    if table is None:
+        return backbone.random_codes(ROWS // 4, seed=1)
+    rows = table.rows("train")
+    rows = np.sort(np.random.default_rng(1).choice(rows, min(len(rows), ROWS), replace=False))
+    codes = np.ascontiguousarray(table.psi[rows])
+    tables.let_go(table.psi)
+    return codes
+
+
+def _correlations(made: Sequence[Family], codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The family each channel goes with, int16 (D,), -1 for none, and their correlation, float32 (D,)."""
+    total = codes.shape[1]
+    if not made:
+        return np.full(total, NONE, np.int16), np.zeros(total, np.float32)
+    scaled = codes - codes.mean(axis=0)
+    scaled /= np.maximum(scaled.std(axis=0), 1e-9)
+    scores = np.stack([scaled[:, family.channels] @ family.parts.astype(np.float32) for family in made], axis=1)
+    scores -= scores.mean(axis=0)
+    scores /= np.maximum(scores.std(axis=0), 1e-9)
+    alike = scaled.T @ scores / len(codes)  # (D, K)
+    best = np.abs(alike).argmax(axis=1)
+    correlation = alike[np.arange(total), best]
+    return np.where(np.abs(correlation) >= GOES_WITH, best, NONE).astype(np.int16), correlation.astype(np.float32)
+
+
+def _channel_labels(moved: Sequence[Moved], seen: np.ndarray, read: _Reader, total: int, count: int) -> np.ndarray:
+    """Change of log-odds of every channel that is seen and half its 95 % interval over the faces, float16 (D, T, 2)."""
+    labels = np.full((total, count, 2), np.nan, np.float16)
+    if not count or not len(seen):
+        return labels
+    odds = []
+    for face in moved:
+        rows = np.searchsorted(face.channels, seen)
+        of_face = read.log_odds(face.w[rows])
+        odds.append(of_face[:, 1] - of_face[:, 0])
+    values = np.stack(odds)  # (faces, C, T)
+    if values.shape[2] != count:
+        return labels
+    labels[seen, :, 0] = np.nanmean(values, axis=0)
+    labels[seen, :, 1] = 2.1 * np.nanstd(values, axis=0, ddof=1) / np.sqrt(len(odds))
+    return labels

@@ -1,0 +1,301 @@
+"""What is known of a backbone's concepts: families of channels with names and measures, and where every channel goes.
+
+The default backbone's comes with the program (`assets/concepts`); what `img2tab describe-concepts` made is in the
+visitor's folder. Opening one needs no network and no generator.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import ROOT, home, whole, write_json
+from img2tab_core.base.records import Edit, digest, read_only
+from img2tab_core.base.words import listed, signed
+
+FOLDER = ROOT / "assets" / "concepts"
+FORMAT = 1  # raise it when what is kept changes
+NONE = -1  # of no family
+MAP = 32  # px of the little picture of a change
+SURE = 3.1  # mean over its standard error, from which it is more than chance
+REGIONS = (
+    "background",
+    "hair",
+    "forehead",
+    "brows",
+    "eyes",
+    "nose",
+    "cheeks",
+    "ears",
+    "mouth",
+    "chin and jaw",
+    "neck and clothes",
+)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Over faces, with its 95 % t-interval; of one face the interval is that face."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Mean:
+        """values: float (n,), at least one."""
+        from img2tab_core.base.intervals import estimate  # SciPy: the first page does without it
+
+        found = estimate(values.tolist())
+        mean = found.mean or 0.0
+        return cls(mean, mean if found.low is None else found.low, mean if found.high is None else found.high)
+
+    @property
+    def sure(self) -> bool:
+        """Whether the mean is more than `SURE` standard errors from 0; half the interval is a little over two."""
+        half = self.high - self.mean
+        return half > 0 and abs(self.mean) > SURE / 2.1 * half
+
+    def turned(self, sign: int) -> Mean:
+        """Of the other direction where sign is -1."""
+        return self if sign > 0 else Mean(-self.mean, -self.high, -self.low)
+
+    def text(self) -> str:
+        """ "+2.1 [+1.6, +2.6]" """
+        return f"{signed(self.mean)} [{signed(self.low)}, {signed(self.high)}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Channels that draw one thing.
+
+    id: of letters, digits and dashes, unique in its backbone. channels: int64 (k,); parts: float64 (k,), what each
+    moves where the family moves by 1, standard deviations; their squares add up to 1. where: share of the change by
+    region. labels: log-odds between +8 and -8, by target; geometry: half of it, eye distances; colour: half of it, L,
+    a, b. change: of 255 levels between +8 and -8; visible_from: the strength from which it is seen. agreement: the mean
+    cosine of what its members draw one by one with what they draw together. trust: "clear", "likely" or "unsure". map:
+    uint8 (32, 32), where it changes the picture, 255 the most.
+    """
+
+    id: str
+    name: str
+    sentence: str
+    trust: str
+    channels: np.ndarray
+    parts: np.ndarray
+    where: dict[str, float]
+    labels: dict[str, Mean]
+    geometry: dict[str, Mean]
+    colour: tuple[Mean, Mean, Mean]
+    change: float
+    visible_from: float
+    agreement: float
+    map: np.ndarray
+
+    def edits(self, strength: float) -> tuple[Edit, ...]:
+        """Every member moved in proportion; the whole by `strength` standard deviations."""
+        pairs = zip(self.channels.tolist(), self.parts.tolist(), strict=True)
+        return tuple(Edit(index, strength * part) for index, part in pairs)
+
+    @property
+    def place(self) -> str:
+        """The region with most of the change."""
+        return max(self.where, key=lambda region: self.where[region])
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """Families, most visible first, and of every channel (D,):
+
+    family_of: int16, the family it is a member of, -1 for none. goes_with: int16, the family it goes with over the
+    faces of the table, -1 where it goes with none; correlation: float32, signed, with that family. change: float32, of
+    255 levels; share: float16 (D, R), by `REGIONS`; labels: float16 (D, T, 2), change of log-odds and half its
+    interval, NaN where the channel is not seen. targets: T names. faces: how many were moved. read: float16
+    (K, F, 2, ..., 512), what the encoder reads on F other faces whose families were moved down and up.
+    """
+
+    backbone: str
+    backbone_key: str
+    faces: int
+    families: tuple[Family, ...]
+    family_of: np.ndarray
+    goes_with: np.ndarray
+    correlation: np.ndarray
+    change: np.ndarray
+    share: np.ndarray
+    labels: np.ndarray
+    targets: tuple[str, ...]
+    read: np.ndarray
+    about: dict
+
+    @cached_property
+    def key(self) -> str:
+        """Changes with the weights, the families and where the channels go."""
+        return digest(self.backbone_key.encode(), self.family_of.tobytes(), self.goes_with.tobytes())
+
+    def find(self, words: str) -> Family:
+        """A family by its id or name. Raises Img2TabError where there is none of it."""
+        wanted = " ".join(words.lower().split())
+        for family in self.families:
+            if wanted in (family.id, family.name.lower(), family.name.lower().replace(":", "")):
+                return family
+        near = [family for family in self.families if wanted and wanted in family.name.lower()]
+        if len(near) == 1:
+            return near[0]
+        which = "several families: " + ", ".join(family.id for family in near[:6]) if near else "no family"
+        raise Img2TabError(f"{words!r} names {which} of {self.backbone}. `img2tab concepts` lists them with their ids.")
+
+    def stand_ins(self, number: int) -> np.ndarray:
+        """The channels that go with a family and are in none: int64, most correlated first."""
+        rows = np.flatnonzero((self.goes_with == number) & (self.family_of == NONE))
+        return rows[np.argsort(-np.abs(self.correlation[rows]), kind="stable")]
+
+
+# --- one decision ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a family adds to one decision, log-odds: by its own channels, and by those that go with it."""
+
+    number: int
+    drawn: float
+    by_stand_ins: float
+
+    @property
+    def total(self) -> float:
+        return self.drawn + self.by_stand_ins
+
+
+def parts_of(description: Description, contributions: np.ndarray) -> tuple[list[Part], float]:
+    """What every family adds to one decision, the largest first, and what is left: everything else, log-odds.
+
+    contributions: float (D,), log-odds; all parts and the rest add up to their sum.
+    """
+    stands = np.where(description.family_of == NONE, description.goes_with, NONE)
+    made = []
+    for number in range(len(description.families)):
+        drawn = float(contributions[description.family_of == number].sum())
+        made.append(Part(number, drawn, float(contributions[stands == number].sum())))
+    rest = float(contributions[(description.family_of == NONE) & (stands == NONE)].sum())
+    return sorted(made, key=lambda part: -abs(part.total)), rest
+
+
+def channels_of(description: Description, numbers: Sequence[int], *, stand_ins: bool = False) -> frozenset[int]:
+    """The channels of several families, and those that go with them."""
+    chosen: set[int] = set()
+    for number in numbers:
+        chosen.update(description.families[number].channels.tolist())
+        if stand_ins:
+            chosen.update(description.stand_ins(number).tolist())
+    return frozenset(chosen)
+
+
+def because(description: Description, parts: Sequence[Part], decided: int) -> str:
+    """Why, in a sentence: the two families that spoke most for the decided class, and the one that spoke most against.
+
+    parts: largest first, as `parts_of` gives them.
+    """
+    sign = 1 if decided else -1
+    names = {part.number: description.families[part.number].name for part in parts}
+    spoke_for = [names[part.number] for part in parts if sign * part.total > 0][:2]
+    against = [part for part in parts if sign * part.total < 0]
+    if not spoke_for:
+        return "No family of concepts spoke for it: the starting point decided."
+    text = f"Mostly {listed(spoke_for)}"
+    if against and abs(against[0].total) > 0.1 * abs(parts[0].total):
+        text += f"; {names[against[0].number]} spoke against it"
+    return text + "."
+
+
+# --- keeping --------------------------------------------------------------------------------------------------------
+
+_ARRAYS = ("family_of", "goes_with", "correlation", "change", "share", "labels", "read")
+
+
+def keep(description: Description, folder: Path | None = None) -> Path:
+    """Write a description to the visitor's folder, or another; the path of its JSON file. Raises Img2TabError."""
+    folder = folder or home() / "concepts"
+    file = folder / f"{description.backbone}.json"
+    words = {
+        "format": FORMAT,
+        "backbone": description.backbone,
+        "backbone_key": description.backbone_key,
+        "faces": description.faces,
+        "targets": description.targets,
+        "regions": REGIONS,
+        "about": description.about,
+        "families": [_plain(family) for family in description.families],
+    }
+    arrays = {name: getattr(description, name) for name in _ARRAYS}
+    maps = [family.map for family in description.families]
+    arrays["maps"] = np.stack(maps) if maps else np.empty((0, MAP, MAP), np.uint8)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole(file.with_suffix(".npz")) as part, part.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)
+        write_json(file, words)
+    except OSError as error:
+        raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error
+    return file
+
+
+def _plain(family: Family) -> dict:
+    parts = [round(part, 5) for part in family.parts.tolist()]
+    values = asdict(family) | {"channels": family.channels.tolist(), "parts": parts}
+    del values["map"]
+    return values
+
+
+def open_description(name: str, key: str) -> Description | None:
+    """What was described of a backbone with these weights; None where nothing was, or what is kept cannot be read."""
+    for folder in (home() / "concepts", FOLDER):
+        file = folder / f"{name}.json"
+        try:
+            opened = _opened(str(file), file.stat().st_mtime_ns)
+        except OSError:
+            continue
+        if opened is not None and opened.backbone_key == key:
+            return opened
+    return None
+
+
+@lru_cache(maxsize=4)
+def _opened(path: str, stamp: int) -> Description | None:
+    file = Path(path)
+    try:
+        words = json.loads(file.read_text(encoding="utf-8"))
+        if words["format"] != FORMAT or tuple(words["regions"]) != REGIONS:
+            return None
+        with np.load(file.with_suffix(".npz")) as stored:
+            arrays = {name: read_only(stored[name]) for name in (*_ARRAYS, "maps")}
+        made = [_of_plain(row, arrays["maps"][number]) for number, row in enumerate(words["families"])]
+        del arrays["maps"]
+        return Description(
+            backbone=words["backbone"],
+            backbone_key=words["backbone_key"],
+            faces=words["faces"],
+            families=tuple(made),
+            targets=tuple(words["targets"]),
+            about=words["about"],
+            **arrays,
+        )
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile):
+        return None
+
+
+def _of_plain(row: dict, map_: np.ndarray) -> Family:
+    means = {part: {name: Mean(**value) for name, value in row[part].items()} for part in ("labels", "geometry")}
+    colour = tuple(Mean(**value) for value in row["colour"])
+    numbers = {
+        "channels": read_only(np.array(row["channels"], np.int64)),
+        "parts": read_only(np.array(row["parts"], np.float64)),
+    }
+    return Family(**row | means | numbers | {"colour": colour, "map": map_})

@@ -1,0 +1,102 @@
+"""Families: channels that draw the same thing in the same place, found from what moving each of them changed.
+
+Aligned faces share their geometry, so the signed change of a picture, averaged over faces, says what a channel draws.
+Two channels draw the same where these pictures have the same direction, up to sign. Groups begin from hierarchical
+clustering (average linkage of 0.4 x the cosine of the absolute changes + 0.6 x that of the signed ones) and are then
+tightened as k-means does with lines instead of points: a family's line is the leading singular vector of its members,
+and every channel goes to the line it is nearest to, or to none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from img2tab_core.concepts.description import MAP
+from img2tab_core.concepts.moving import Direction, Moved
+
+START = 0.6  # where the tree of channels is cut
+ALIKE = 0.5  # cosine to the family's line that a member has at least
+LEAST = 3  # members
+MOST = 80  # families, those that change most kept
+SAME = 0.75  # cosine from which two lines are one
+ROUNDS = 12
+
+
+def mean_pictures(moved: Sequence[Moved], channels: np.ndarray) -> np.ndarray:
+    """Signed change of each channel, averaged over the faces that moved it: float32 (C, MAP * MAP * 3), 255 levels."""
+    total = np.zeros((len(channels), MAP * MAP * 3), np.float32)
+    for face in moved:
+        rows = np.searchsorted(face.channels, channels)
+        total += face.picture[rows].astype(np.float32).reshape(len(channels), -1)
+    return total / len(moved)
+
+
+def grouped(pictures: np.ndarray, channels: np.ndarray) -> list[Direction]:
+    """Families of channels by their mean pictures float32 (C, P); those that change the picture most come first.
+
+    A member's part is its share of the common picture, so that parts squared add up to 1 and moving the family by 8
+    moves n equal members by 8 / sqrt(n) each. A channel is in one family at most.
+    """
+    if len(channels) < 2 * LEAST:
+        return []
+    size = np.linalg.norm(pictures, axis=1, keepdims=True)
+    unit = pictures / np.maximum(size, 1e-9)
+    lines = _lines(unit, _start(unit))
+    for _ in range(ROUNDS):
+        lines = _merged(_lines(unit, _nearest(unit, lines)))
+    nearest = _nearest(unit, lines)
+    families = []
+    for number in range(nearest.max() + 1):
+        rows = np.flatnonzero(nearest == number)
+        if len(rows) >= LEAST:
+            parts = pictures[rows] @ lines[number]
+            families.append((np.linalg.norm(parts), Direction(channels[rows], parts / np.linalg.norm(parts))))
+    families.sort(key=lambda family: -family[0])
+    return [family for _, family in families[:MOST]]
+
+
+def _start(unit: np.ndarray) -> np.ndarray:
+    """A first group number for every channel, by hierarchical clustering; int64 (C,)."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    grey = np.abs(unit.reshape(len(unit), -1, 3)).mean(axis=2)
+    grey /= np.maximum(np.linalg.norm(grey, axis=1, keepdims=True), 1e-9)
+    apart = 1 - (0.4 * grey @ grey.T + 0.6 * np.abs(unit @ unit.T))
+    np.fill_diagonal(apart, 0)
+    apart = np.clip((apart + apart.T) / 2, 0, 1)
+    return fcluster(linkage(squareform(apart, checks=False), "average"), START, "distance").astype(np.int64) - 1
+
+
+def _lines(unit: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The leading direction of every group of `LEAST` or more, the largest group first: float32 (K, P), unit length."""
+    lines = []
+    counts = np.bincount(groups[groups >= 0]) if (groups >= 0).any() else np.empty(0, np.int64)
+    for number in np.argsort(-counts, kind="stable"):
+        if counts[number] < LEAST:
+            break
+        rows = unit[groups == number]
+        vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))[1]
+        line = vectors[:, -1].astype(np.float32) @ rows
+        lines.append(line / np.linalg.norm(line))
+    return np.stack(lines) if lines else np.empty((0, unit.shape[1]), np.float32)
+
+
+def _merged(lines: np.ndarray) -> np.ndarray:
+    """Without the lines that are nearly one with an earlier one, and of the others the first ones."""
+    kept: list[int] = []
+    alike = np.abs(lines @ lines.T)
+    for number in range(len(lines)):
+        if all(alike[number, other] < SAME for other in kept):
+            kept.append(number)
+    return lines[kept[: 2 * MOST]]
+
+
+def _nearest(unit: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """The line each channel is nearest to, -1 where it is near none: int64 (C,)."""
+    if not len(lines):
+        return np.full(len(unit), -1)
+    alike = np.abs(unit @ lines.T)
+    return np.where(alike.max(axis=1) >= ALIKE, alike.argmax(axis=1), -1)

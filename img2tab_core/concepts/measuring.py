@@ -1,0 +1,149 @@
+"""The long part of describing a backbone's concepts: every channel moved on some faces, kept face by face.
+
+All channels are moved on two faces, those that may be visible on two more, and those that are visible there on all the
+others. What is finished is kept in the visitor's folder, so that whoever is stopped goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from img2tab_core import weights
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import home, keep_json
+from img2tab_core.base.jobs import Cancel, Report
+from img2tab_core.base.records import StyleTable, digest
+from img2tab_core.concepts.moving import SHIFT, SIDE, Moved, Subject, move, subject
+
+if TYPE_CHECKING:
+    from img2tab_core.backbones.backbone import Backbone
+
+FORMAT = "moved channels 1"  # raise the number when measuring changes
+FACES, FEW = 16, 4
+VISIBLE = 2.0  # of 255 levels on average between the two pictures: what fewer change nobody sees
+ROUNDS = {2: VISIBLE / 2, FEW: VISIBLE}  # after so many faces only channels of so large a change go on
+PIECE = 512  # channels between two looks at the clock
+
+
+def varied(backbone: Backbone, table: StyleTable | None, *, count: int = FACES, seed: int = 0) -> list[Subject]:
+    """Faces that differ from each other, ready to be moved: of the table's training faces, else of nobody.
+
+    Of each of as many groups of alike faces, by all labels and the first style layer, it is the first in whose picture
+    a face is found; where none is found in five, what is drawn there is described without parts of a face.
+    """
+    from sklearn.cluster import KMeans
+
+    landmark_file = weights.path("landmarks-68")
+    rng = np.random.default_rng(seed)
+    if table is None:
+        codes = backbone.random_codes(40 * count, seed=seed)
+        what = np.empty((len(codes), 0))
+    else:
+        rows = np.flatnonzero(table.split == 0)
+        rows = np.sort(rng.choice(rows, min(len(rows), 60 * count), replace=False))
+        codes = np.ascontiguousarray(table.psi[rows])
+        labels = table.labels.iloc[rows][[target.name for target in table.targets]].to_numpy(np.float64)
+        what = np.where(labels < 0, 0.5, labels)
+    first = codes[:, : backbone.layout.sizes[0]]
+    looks = (first - first.mean(axis=0)) / (first.std(axis=0) + 1e-9) / np.sqrt(first.shape[1])
+    groups = KMeans(min(count, len(codes)), n_init=4, random_state=seed).fit_predict(np.hstack([2 * looks, what]))
+    chosen = []
+    for group in range(groups.max() + 1):
+        for row in np.flatnonzero(groups == group)[:5]:
+            face = subject(backbone, codes[row], landmark_file)
+            if face.landmarks is not None:
+                break
+        chosen.append(face)
+    return chosen
+
+
+def measure(
+    backbone: Backbone,
+    faces: list[Subject],
+    *,
+    channels: np.ndarray | None = None,
+    progress: Report | None = None,
+    cancelled: Cancel = None,
+) -> list[Moved]:
+    """What moving each channel does to each face, in order; the first two hold all channels, later ones fewer.
+
+    channels: int64, None for every one. Goes on where it was stopped. Raises Cancelled once `cancelled` says so: what
+    is finished stays; and Img2TabError where nothing can be kept.
+    """
+    landmark_file = weights.path("landmarks-68")
+    every = np.arange(backbone.layout.total) if channels is None else np.asarray(channels, np.int64)
+    key = digest(FORMAT.encode(), backbone.key.encode(), every.tobytes(), *(face.code.tobytes() for face in faces))
+    folder = home() / "concepts" / f"{backbone.name}-{key[:12]}"
+    keep_json(folder / "about.json", {"format": FORMAT, "backbone": backbone.name, "shift": SHIFT, "side": SIDE})
+    done: list[Moved] = []
+    clock = _Clock(len(faces), len(every), progress)
+    for number, face in enumerate(faces):
+        if number in ROUNDS:
+            every = visible(done, ROUNDS[number])
+            clock.fewer(number, len(every))
+        parts = []
+        for start in range(0, len(every), PIECE):
+            piece = every[start : start + PIECE]
+            file = folder / f"face-{number:02d}-{start:05d}.npz"
+            kept = _kept(file, piece)
+            if kept is None:
+                kept = move(backbone, face, piece, landmark_file, always=number > 1, cancelled=cancelled)
+                try:
+                    kept.keep(file)
+                except OSError as error:
+                    raise Img2TabError(
+                        f"{file} could not be written ({error.strerror}). Free some space and run it again."
+                    ) from error
+                clock.did(len(piece))
+            else:
+                clock.had(len(piece))
+            parts.append(kept)
+        done.append(Moved.joined(parts))
+    return done
+
+
+def visible(moved: list[Moved], least: float = VISIBLE) -> np.ndarray:
+    """The channels that all faces moved and that change at least so much on average: int64, ascending."""
+    channels = moved[-1].channels
+    change = np.mean([face.change[np.searchsorted(face.channels, channels)] for face in moved], axis=0)
+    return channels[change >= least]
+
+
+def _kept(file: Path, channels: np.ndarray) -> Moved | None:
+    """What was kept of these channels; None where it is not there or damaged."""
+    try:
+        moved = Moved.kept(file)
+    except (OSError, EOFError, ValueError, KeyError):
+        return None
+    return moved if np.array_equal(moved.channels, channels) else None
+
+
+class _Clock:
+    """How far the work is and how long the rest will take, by what was done since it began."""
+
+    def __init__(self, faces: int, channels: int, report: Report | None) -> None:
+        self._left = channels * (2 + max(0, faces - 2) // 2)  # half of them will be visible, say
+        self._faces, self._report, self._began = faces, report, time.monotonic()
+        self._done = self._timed = 0
+
+    def fewer(self, face: int, channels: int) -> None:
+        self._left = self._done + channels * (self._faces - face)
+
+    def had(self, count: int) -> None:
+        self._done += count
+
+    def did(self, count: int) -> None:
+        self._done += count
+        self._timed += count
+        if self._report is not None:
+            seconds = (time.monotonic() - self._began) / self._timed * max(0, self._left - self._done)
+            share = min(0.99, self._done / max(1, self._left))
+            self._report(share, f"{self._done:,} of about {self._left:,} moves; {_duration(seconds)} left")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,237 @@
+"""Names of families by rule, from what was measured: the part of the face, what changes there, the label it moves.
+
+Nothing is invented: every word of a name stands for a measure whose interval over the faces leaves out 0, and which
+this family moves nearly as far as the families that move it farthest. Where there is none, the name says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from img2tab_core.base.records import Target
+from img2tab_core.concepts.description import REGIONS, Mean
+from img2tab_core.concepts.moving import SHIFT, Moved
+
+GEOMETRY_LEAST = 0.015  # eye distances that are a movement at all
+COLOUR_LEAST = 1.5  # in CIE Lab
+PART_LEAST = 0.10  # of the change, for a part of the face to be named
+NOT_CLEAR = "no clear meaning"
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a measure is called: the part it is about, the words where it rises and where it falls, and the regions in
+    which the change must partly lie; none for a measure of the whole face.
+    """
+
+    part: str
+    up: str
+    down: str
+    regions: tuple[str, ...] = ()
+
+
+GEOMETRY = {
+    "mouth_opens": Word("Mouth", "opens", "closes", ("mouth", "chin and jaw")),
+    "mouth_wider": Word("Mouth", "wider", "narrower", ("mouth", "cheeks")),
+    "corners_lifted": Word("Mouth", "corners lifted", "corners lowered", ("mouth", "cheeks")),
+    "eyes_open": Word("Eyes", "open", "narrow", ("eyes", "brows")),
+    "brows_raised": Word("Brows", "raised", "lowered", ("brows", "eyes", "forehead")),
+    "jaw_wider": Word("Jaw", "wider", "narrower", ("chin and jaw", "cheeks", "ears", "neck and clothes")),
+    "face_longer": Word("Face", "longer", "shorter", ("chin and jaw", "neck and clothes")),
+    "nose_wider": Word("Nose", "wider", "narrower", ("nose",)),
+    "nose_longer": Word("Nose", "longer", "shorter", ("nose",)),
+    "turns": Word("Head", "turns right", "turns left"),
+    "nods": Word("Head", "looks down", "looks up"),
+}
+LABELS = {  # of the default table; others go by their title
+    "smiling": Word("Mouth", "smile", "no smile", ("mouth", "cheeks")),
+    "mouth_open": Word("Mouth", "opens", "closes", ("mouth", "chin and jaw")),
+    "facial_hair": Word("Chin", "facial hair", "shaved", ("chin and jaw", "mouth")),
+    "glasses": Word("Eyes", "glasses", "no glasses", ("eyes", "brows", "nose")),
+    "long_hair": Word("Hair", "long", "short", ("hair", "neck and clothes", "background")),
+    "fringe": Word("Forehead", "fringe", "bare", ("forehead", "hair")),
+    "blond_hair": Word("Hair", "blond", "dark", ("hair", "forehead")),
+    "skin_lighter": Word("Skin", "lighter", "darker", ("cheeks", "forehead", "nose", "chin and jaw")),
+    "young": Word("Face", "younger", "older"),
+    "head_turned": Word("Head", "turned", "frontal"),
+    "perceived_gender": Word("Face", "perceived male", "perceived female"),
+}
+WEIGHT = {"perceived_gender": 0.55, "young": 0.8, "head_turned": 0.8}  # moved by much else, so they tell less
+SHORT = {"chin and jaw": "Jaw", "neck and clothes": "Clothes"}  # of regions, in a name
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What moving a family by `SHIFT` up, against down, changed; every estimate is over the faces.
+
+    labels: log-odds by target; geometry: eye distances, half the difference, by `GEOMETRY`; colour: L, a, b in the part
+    that changes most, half the difference; where: share of the change by region; change: mean of 255 levels; detail:
+    share of what is finer than a thirty-second of the picture.
+    """
+
+    labels: dict[str, Mean]
+    geometry: dict[str, Mean]
+    colour: tuple[Mean, Mean, Mean]
+    where: dict[str, float]
+    change: float
+    detail: float
+
+
+@dataclass(frozen=True)
+class Named:
+    """name: at most three words behind the part; sign: -1 where the family is to be turned round so that it fits;
+    sentence: what was measured; trust: "clear", "likely" or "unsure"."""
+
+    name: str
+    sign: int
+    sentence: str
+    trust: str
+
+
+def geometry_of(landmarks: np.ndarray) -> dict[str, np.ndarray]:
+    """Landmarks (n, 2, 68, 2) in minus and plus, moved by so many eye distances -> each of `GEOMETRY`, float (n,)."""
+    d = (landmarks[:, 1].astype(np.float64) - landmarks[:, 0]) / 2  # (n, 68, 2)
+    x, y = d[..., 0], d[..., 1]
+    eyes = y[:, 36:48].mean(axis=1)
+    return {
+        "mouth_opens": y[:, 65:68].mean(axis=1) - y[:, 61:64].mean(axis=1),
+        "mouth_wider": x[:, 54] - x[:, 48],
+        "corners_lifted": (y[:, 51] + y[:, 57]) / 2 - (y[:, 48] + y[:, 54]) / 2,
+        "eyes_open": y[:, [40, 41, 46, 47]].mean(axis=1) - y[:, [37, 38, 43, 44]].mean(axis=1),
+        "brows_raised": eyes - y[:, 17:27].mean(axis=1),
+        "jaw_wider": x[:, 11:15].mean(axis=1) - x[:, 2:6].mean(axis=1),
+        "face_longer": y[:, 7:10].mean(axis=1) - eyes,
+        "nose_wider": x[:, 35] - x[:, 31],
+        "nose_longer": y[:, 31:36].mean(axis=1) - y[:, 27],
+        "turns": x[:, 30] - x[:, :17].mean(axis=1),
+        "nods": y[:, 30] - (y[:, 0] + y[:, 16]) / 2,
+    }
+
+
+def measures(moved: Sequence[Moved], row: int, log_odds: Sequence[np.ndarray], targets: Sequence[Target]) -> Measures:
+    """What one direction did to several faces.
+
+    row: its place in each of them. log_odds: of each face float (2, T), in minus and plus.
+    """
+    share = np.mean([face.share[row].astype(np.float64) for face in moved], axis=0)
+    top = int(share[1:].argmax()) + 1 if share[1:].max() > PART_LEAST else int(share.argmax())
+    colour = np.stack([face.colour[row, top].astype(np.float64) for face in moved])  # (faces, 3)
+    marks = np.stack([face.landmarks[row] for face in moved])
+    marks = marks[np.isfinite(marks).all(axis=(1, 2, 3))]
+    odds = np.stack([after[1] - after[0] for after in log_odds]) if len(log_odds) else np.empty((0, len(targets)))
+    return Measures(
+        labels={target.name: Mean.of(odds[:, n]) for n, target in enumerate(targets)} if len(odds) else {},
+        geometry={name: Mean.of(values) for name, values in geometry_of(marks).items()} if len(marks) else {},
+        colour=(Mean.of(colour[:, 0]), Mean.of(colour[:, 1]), Mean.of(colour[:, 2])),
+        where={name: float(value) for name, value in zip(REGIONS, share, strict=True)},
+        change=float(np.mean([face.change[row] for face in moved])),
+        detail=float(np.mean([face.detail[row] for face in moved])),
+    )
+
+
+def named(families: Sequence[Measures], targets: Sequence[Target]) -> list[Named]:
+    """A name for each family, no two alike: a number is added to the later ones."""
+    scale = _scales(families)
+    by_name = {target.name: target for target in targets}
+    rows: list[Named] = []
+    taken: dict[str, int] = {}
+    for measured in families:
+        candidates = sorted(_candidates(measured, scale, by_name), reverse=True)
+        place = _places(measured.where)
+        if not candidates:
+            part, change, sign, score = _short(place[0]), NOT_CLEAR, 1, 0.0
+        else:
+            score, part, change, sign = candidates[0]
+        name = f"{part}: {change}"
+        taken[name] = taken.get(name, 0) + 1
+        if taken[name] > 1:
+            name = f"{name} {taken[name]}"
+        trust = "clear" if score >= 0.6 else "likely" if score >= 0.25 else "unsure"
+        rows.append(Named(name, sign, _sentence(measured, sign, place, by_name, scale), trust))
+    return rows
+
+
+def _scales(families: Sequence[Measures]) -> dict[str, float]:
+    """How far each measure is moved by the tenth of the families that move it farthest."""
+    moves: dict[str, list[float]] = {}
+    for measured in families:
+        for name, value in (measured.labels | measured.geometry | {"L": measured.colour[0]}).items():
+            moves.setdefault(name, []).append(abs(value.mean))
+    return {name: max(float(np.quantile(values, 0.95)), 1e-6) for name, values in moves.items()}
+
+
+def _candidates(measured: Measures, scale: dict[str, float], targets: dict[str, Target]) -> Iterator[tuple]:
+    """(score, part, what changes, sign) for every measure that may name this family."""
+    for name, value in measured.labels.items():
+        if value.sure and abs(value.mean) > 0.5:
+            word = LABELS.get(name) or Word(_short(_places(measured.where)[0]), _of_label(targets[name]), "")
+            fits = _share(measured.where, word.regions)
+            score = WEIGHT.get(name, 1.0) * min(1.0, abs(value.mean) / scale[name]) * min(1.0, fits / 0.35)
+            if fits >= PART_LEAST:
+                yield score, word.part, word.up, int(np.sign(value.mean))
+    for name, value in measured.geometry.items():
+        if value.sure and abs(value.mean) >= GEOMETRY_LEAST:
+            word = GEOMETRY[name]
+            fits = _share(measured.where, word.regions)
+            score = 0.85 * min(1.0, abs(value.mean) / scale[name]) * min(1.0, fits / 0.35)
+            if fits >= PART_LEAST:
+                yield score, word.part, word.up, int(np.sign(value.mean))
+    light = measured.colour[0]
+    if light.sure and abs(light.mean) >= COLOUR_LEAST:
+        part = _places(measured.where)[0]
+        score = 0.7 * min(1.0, abs(light.mean) / scale["L"]) * min(1.0, measured.where[part] / 0.35)
+        yield score, _short(part), "lighter", int(np.sign(light.mean))
+
+
+def _share(where: dict[str, float], regions: tuple[str, ...]) -> float:
+    return sum(where[region] for region in regions) if regions else 1.0
+
+
+def _places(where: dict[str, float]) -> list[str]:
+    """The regions that hold most of the change, most first; three at most, each at least a tenth."""
+    order = sorted(where, key=lambda region: -where[region])
+    return [region for region in order if where[region] >= PART_LEAST][:3] or order[:1]
+
+
+def _short(region: str) -> str:
+    return SHORT.get(region, region.capitalize())
+
+
+def _of_label(target: Target) -> str:
+    return " ".join(target.classes[1].split()[:3])
+
+
+def _sentence(
+    measured: Measures, sign: int, place: list[str], targets: dict[str, Target], scale: dict[str, float]
+) -> str:
+    """Where, and the three measures that it moves most of all families', with their intervals."""
+    where = ", ".join(f"{region} {100 * measured.where[region]:.0f} %" for region in place)
+    parts = []
+    light = measured.colour[0]
+    if light.sure and abs(light.mean) >= COLOUR_LEAST:
+        rises = sign * light.mean > 0
+        parts.append(f"{place[0]} {'lighter' if rises else 'darker'} by {abs(light.mean):.1f} L*")
+    moves = []
+    for name, value in measured.geometry.items():
+        if value.sure and abs(value.mean) >= GEOMETRY_LEAST:
+            word = GEOMETRY[name]
+            what = f"{word.part.lower()} {word.up if sign * value.mean > 0 else word.down}"
+            text = f"{what} by {100 * abs(value.mean):.0f} % of the eye distance"
+            moves.append((abs(value.mean) / scale[name], text))
+    parts += [text for _, text in sorted(moves, reverse=True)[:1]]
+    labels = []
+    for name, value in measured.labels.items():
+        if value.sure:
+            text = f"{targets[name].title.lower()} {value.turned(sign).text()}"
+            labels.append((WEIGHT.get(name, 1.0) * abs(value.mean) / scale[name], text))
+    parts += [text for _, text in sorted(labels, reverse=True)[:2]]
+    what = "; ".join(parts) or "no measure moves beyond chance"
+    return f"{where}: {what}."
+
+
+def shift_of(measured: Measures, visible: float) -> float:
+    """The strength from which a family is seen, in standard deviations, in proportion to its change at `SHIFT`."""
+    return SHIFT * visible / max(measured.change, 1e-9)
