@@ -36,6 +36,11 @@ _STYLE = """
 """
 
 
+def sheet(drawn: np.ndarray) -> np.ndarray:
+    """uint8 (faces, shifts, S, S, 3) -> one picture, a row for each face."""
+    return np.vstack([np.hstack(list(row)) for row in drawn])
+
+
 def choose(
     pictures: Sequence[np.ndarray],
     titles: Sequence[str],

@@ -137,26 +137,26 @@ def full_size(run: Run, code: StyleCode, edits: FaceEdits) -> Callable[[], np.nd
     return lambda: door.render(code, moved, size=1024, stats=door.stats_of(run))
 
 
-def contact_sheet(index: int) -> np.ndarray:
+def contact_sheet(what: Concept) -> np.ndarray:
     """uint8 (4 faces, 3 shifts, S, S, 3): −8, 0 and +8 standard deviations of the table."""
-    return _contact_sheet(index, table_name(), _weights())
+    return _contact_sheet(what, table_name(), _weights())
 
 
 @st.cache_data(show_spinner="Drawing the contact sheet…", max_entries=128)
-def _contact_sheet(index: int, name: str, weights: str) -> np.ndarray:
+def _contact_sheet(what: Concept, name: str, weights: str) -> np.ndarray:
     faces = table(name)
-    return studio().contact_sheet(index, backbone=faces.backbone, stats=faces.stats)
+    return studio().contact_sheet(thing(what), backbone=faces.backbone, stats=faces.stats)
 
 
-def concept_picture(index: int) -> np.ndarray:
+def concept_picture(what: Concept) -> np.ndarray:
     """uint8 (2 shifts, S, S, 3): one sample face at −8 and at +8 standard deviations."""
-    return _concept_picture(index, table_name(), _weights())
+    return _concept_picture(what, table_name(), _weights())
 
 
 @st.cache_data(show_spinner=False, max_entries=1024)
-def _concept_picture(index: int, name: str, weights: str) -> np.ndarray:
+def _concept_picture(what: Concept, name: str, weights: str) -> np.ndarray:
     faces = table(name)
-    return studio().contact_sheet(index, backbone=faces.backbone, faces=1, shifts=(-8, 8), stats=faces.stats)[0]
+    return studio().contact_sheet(thing(what), backbone=faces.backbone, faces=1, shifts=(-8, 8), stats=faces.stats)[0]
 
 
 def combined(run: Run, edits: FaceEdits) -> tuple[Edit, ...]:

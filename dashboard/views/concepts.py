@@ -1,6 +1,9 @@
-"""Concepts: every concept of the target, ranked, drawn, and named."""
+"""Concepts: what the classifier of the target looks at, as families that people can see, and channel by channel."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -8,17 +11,134 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words
+from dashboard.parts import families
 from dashboard.state import visit
 from img2tab_core.base.records import ConceptScores, Target
+from img2tab_core.base.words import listed
 from img2tab_core.classifiers.runs import Run
+from img2tab_core.concepts.description import REGIONS, Description
 from img2tab_core.concepts.names import NAME_LENGTH
+
+if TYPE_CHECKING:
+    from img2tab_core.concepts.ranking import RankedFamily
 
 SHIFTS = (-8, 0, 8)
 USED_ONLY = "Used only"
+CONCEPTS, CHANNELS = "Concepts", "Channels"
+PER_PAGE = 12
+ANY = "Any"
+ORDERS: dict[str, Callable[[RankedFamily], float]] = {
+    "Effect": lambda row: -abs(row.effect.mean) if row.effect else 0.0,
+    "Used": lambda row: -(row.importance + row.by_stand_ins),
+    "Distance": lambda row: -row.distance,
+}
 
 
 def page() -> None:
     run, target = visit.active_run(), visit.target()
+    described = visit.description()
+    if described is not None:
+        shown = st.segmented_control(
+            "Show",
+            [CONCEPTS, CHANNELS],
+            key="concepts.view",
+            default=CONCEPTS,
+            required=True,
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+        if shown == CONCEPTS:
+            _gallery(run, target, described)
+            return
+    _channels(run, target)
+
+
+# ---- families
+
+
+def _gallery(run: Run, target: Target, described: Description) -> None:
+    ranked = visit.families(run)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        text = st.text_input(
+            "Find",
+            key="concepts.words",
+            placeholder="Beard, hair, smile…",
+            persist_state="session",
+            width=180,
+            icon=":material/search:",
+        )
+        part = st.selectbox("Part", [ANY, *_parts(ranked)], key="concepts.part", persist_state="session", width=180)
+        order = st.selectbox(
+            "Order", list(ORDERS), key="concepts.order", persist_state="session", width=180, help=families.MEANING
+        )
+        used = st.checkbox(
+            USED_ONLY, key="concepts.families.used", persist_state="session", help="Only concepts the classifier uses."
+        )
+    wanted = text.strip().casefold()
+    kept = [
+        row
+        for row in sorted(ranked, key=ORDERS[order])
+        if (wanted in f"{row.family.name} {row.family.sentence}".casefold())
+        and (part in (ANY, row.family.place))
+        and (not used or row.importance + row.by_stand_ins > 0)
+    ]
+    moving = sum(row.verdict == "moves it" for row in ranked)
+    st.markdown(
+        f"**{moving} of {page_words.count(len(ranked), 'concept')} move {page_words.plain(target.title.lower())}** "
+        "when they alone are changed in a picture. "
+        + (f"First of all {_names(row for row in ranked if row.verdict == 'moves it')}." if moving else "")
+    )
+    st.caption(
+        f"{page_words.count(len(kept), 'concept')} shown; each is a family of channels that draw the same thing, found "
+        f"by moving every channel on {described.faces} faces. Pictures: at −8, as it is, at +8."
+    )
+    if not kept:
+        st.info("No concept passes these filters. Widen one of them.", icon=":material/filter_alt_off:")
+        return
+    pages = -(-len(kept) // PER_PAGE)
+    number = st.pagination(pages, key="concepts.page", max_visible_pages=5) if pages > 1 else 1
+    grid = st.grid(4, min_column_width=220, gap="small")
+    for row in kept[(number - 1) * PER_PAGE : number * PER_PAGE]:
+        with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
+            families.picture(described, row)
+            st.markdown(f"**{page_words.plain(row.family.name)}**")
+            families.facts(row, target.title.lower())
+            st.caption(page_words.prose(row.family.sentence))
+            _actions(row)
+
+
+def _actions(row: RankedFamily) -> None:
+    """Move it on the face of the visit, or tick it to be excluded."""
+    channels = frozenset(row.family.channels.tolist())
+    ticked = channels <= visit.ticked()
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Try on a face", key=f"concepts.try.{row.family.id}", icon=":material/face:"):
+            visit.choose_concept(row.family.id)
+            st.switch_page("views/inspect.py")
+        st.button(
+            "Ticked" if ticked else "Exclude…",
+            key=f"concepts.tick.{row.family.id}",
+            icon=":material/check:" if ticked else ":material/rule:",
+            help=f"Ticks its {page_words.count(len(channels), 'channel')} on the page Exclude and retrain; again takes "
+            "that back.",
+            on_click=lambda: visit.tick(visit.ticked() - channels if ticked else visit.ticked() | channels),
+        )
+
+
+def _parts(ranked: Sequence[RankedFamily]) -> list[str]:
+    """The parts of a face that some family changes most."""
+    places = {row.family.place for row in ranked}
+    return [region for region in REGIONS if region in places]
+
+
+def _names(rows: Iterable[RankedFamily]) -> str:
+    return page_words.prose(listed([row.family.name for row in rows][:3]))
+
+
+# ---- channels
+
+
+def _channels(run: Run, target: Target) -> None:
     scores = visit.scores(run)
     everything = _table(run, scores)
     grid = st.grid(5, min_column_width=130, gap="large")

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures, progress
-from dashboard.parts import same_faces
+from dashboard.parts import families, same_faces
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from dashboard.state import training as training_state
@@ -18,10 +18,12 @@ from img2tab_core.base.records import ConceptScores, Target
 from img2tab_core.classifiers import quick
 from img2tab_core.classifiers.kinds import KINDS
 from img2tab_core.classifiers.runs import Run
+from img2tab_core.concepts.description import Family
 
 PER_PAGE = 12
 RANKED = 240
 IMPORTANCE, DISTANCE = "Importance", "Distance"
+CONCEPTS, CHANNELS = "Concepts", "Channels"
 CHIPS = 16
 
 
@@ -33,7 +35,7 @@ def page() -> None:
     with grid.cell():
         _basket(run, scores)
     with cards:
-        waiting = _cards(run, scores)
+        waiting = _cards(run, target, scores)
     before = visit.before_run(run)
     if before is not None:
         st.divider()
@@ -47,9 +49,22 @@ def page() -> None:
 # ---- the ranked concepts
 
 
-def _cards(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
+def _cards(run: Run, target: Target, scores: ConceptScores) -> list[tuple[int, object]]:
     """Twelve concepts with a check box each; returns the pictures still to be drawn and their places."""
-    st.subheader("Concepts to exclude", anchor=False)
+    st.subheader("What should it not use?", anchor=False)
+    if visit.description() is not None:
+        what = st.segmented_control(
+            "Tick",
+            [CONCEPTS, CHANNELS],
+            key="exclude.what",
+            default=CONCEPTS,
+            required=True,
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+        if what == CONCEPTS:
+            _family_cards(run, target)
+            return []
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         by = st.segmented_control(
             "Rank by",
@@ -91,6 +106,50 @@ def _cards(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
     return [(0, bar), *waiting]
 
 
+def _family_cards(run: Run, target: Target) -> None:
+    """Families with a check box each, those that the run uses most first; and one for what goes with a ticked one."""
+    described = visit.description()
+    assert described is not None
+    ranked = sorted(visit.families(run), key=lambda row: -(row.importance + row.by_stand_ins))
+    pages = -(-len(ranked) // PER_PAGE)
+    number = (
+        st.pagination(pages, key="exclude.families.page", max_visible_pages=5, persist_state="session")
+        if pages > 1
+        else 1
+    )
+    ticked = visit.ticked()
+    grid = st.grid(3, min_column_width=180, gap="small")
+    for rank, row in enumerate(ranked[(number - 1) * PER_PAGE : number * PER_PAGE], (number - 1) * PER_PAGE + 1):
+        with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
+            families.picture(described, row)
+            members = frozenset(row.family.channels.tolist())
+            _family_box(f"exclude.family.{row.family.id}", f"{rank}. {row.family.name}", members, ticked)
+            families.facts(row, target.title.lower())
+            if members <= ticked and len(row.stand_ins):
+                others = page_words.count(len(row.stand_ins), "channel")
+                _family_box(
+                    f"exclude.stand_ins.{row.family.id}",
+                    f"and {others} that go with it",
+                    frozenset(row.stand_ins.tolist()),
+                    ticked,
+                )
+    st.caption(
+        "Each concept is a family of channels that draw the same thing; pictures: three faces at −8, as they are, and "
+        "at +8. Channels that go with it do not draw it, but differ with it from face to face: a classifier that may "
+        "not use the one can use the other."
+    )
+
+
+def _family_box(key: str, title: str, channels: frozenset[int], ticked: frozenset[int]) -> None:
+    """A check box that ticks channels, all or none."""
+    st.session_state[key] = channels <= ticked
+
+    def toggle() -> None:
+        visit.tick(visit.ticked() | channels if st.session_state[key] else visit.ticked() - channels)
+
+    st.checkbox(title, key=key, on_change=toggle)
+
+
 def _ranked(scores: ConceptScores, by: str) -> list[int]:
     keys = (-scores.distance, -scores.importance) if by == IMPORTANCE else (-scores.importance, -scores.distance)
     return np.lexsort(keys)[:RANKED].tolist()
@@ -103,6 +162,8 @@ def _toggle(index: int) -> None:
 
 def _draw(waiting: list[tuple[int, object]]) -> None:
     """Fill the pictures in, one after the other, after everything else on the page is there."""
+    if not waiting:
+        return
     (_, bar), *places = waiting
     for number, (index, place) in enumerate(places):
         bar.progress(number / len(places), text=f"Drawing picture {number + 1} of {len(places)}")
@@ -123,19 +184,22 @@ def _basket(run: Run, scores: ConceptScores) -> None:
     st.subheader("Train without", anchor=False)
     if ticked:
         layout, names = visit.layout(), visit.names()
-        by_importance = sorted(ticked, key=lambda index: (-scores.importance[index], -scores.distance[index]))
+        whole, alone = _in_families(ticked)
+        by_importance = sorted(alone, key=lambda index: (-scores.importance[index], -scores.distance[index]))
+        chips = [(f"{family.name} ({len(channels):,})", family.id, channels) for family, channels in whole]
+        chips += [(page_words.concept_text(i, layout, names), str(i), frozenset({i})) for i in by_importance]
         with st.container(horizontal=True, gap="xsmall"):
-            for index in by_importance[:CHIPS]:
+            for title, key, channels in chips[:CHIPS]:
                 st.button(
-                    page_words.concept(index, layout, names),
-                    key=f"exclude.chip.{index}",
+                    page_words.plain(title),
+                    key=f"exclude.chip.{key}",
                     icon=":material/close:",
                     icon_position="right",
                     help="Keep this concept",
-                    on_click=lambda index=index: visit.tick(visit.ticked() - {index}),
+                    on_click=lambda channels=channels: visit.tick(visit.ticked() - channels),
                 )
-        if len(ticked) > CHIPS:
-            st.caption(f"and {len(ticked) - CHIPS:,} more")
+        if len(chips) > CHIPS:
+            st.caption(f"and {len(chips) - CHIPS:,} more")
         st.button(
             "Clear all",
             key="exclude.clear",
@@ -147,6 +211,21 @@ def _basket(run: Run, scores: ConceptScores) -> None:
         st.caption("Nothing is ticked yet. Tick concepts to exclude, or add them here.")
     _add(scores)
     _train(run, ticked)
+
+
+def _in_families(ticked: frozenset[int]) -> tuple[list[tuple[Family, frozenset[int]]], frozenset[int]]:
+    """The families that are ticked whole, each with its ticked channels and stand-ins; and the channels left over."""
+    described = visit.description()
+    if described is None:
+        return [], ticked
+    whole, left = [], set(ticked)
+    for number, family in enumerate(described.families):
+        members = frozenset(family.channels.tolist())
+        if members <= ticked:
+            mine = members | (ticked & frozenset(described.stand_ins(number).tolist()))
+            whole.append((family, mine))
+            left -= mine
+    return whole, frozenset(left)
 
 
 def _add(scores: ConceptScores) -> None:

@@ -92,6 +92,7 @@ def describe_concepts(
             cancelled=stopped,
         )
     file = keep(made, out)
+    describing.draw_sheets(made, model, describing.others(model, of_backbone, count=3), file.parent)
     seconds = time.monotonic() - began
     summary = made.about | {"families": len(made.families), "faces": made.faces, "seconds": round(seconds, 1)}
     if as_json:

@@ -7,24 +7,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from img2tab_core import tables, weights
 from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.rendering import placed
-from img2tab_core.base.errors import Cancelled
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.files import whole
 from img2tab_core.base.jobs import Cancel, Report
 from img2tab_core.base.records import StyleTable, Target, read_only
 from img2tab_core.concepts import families, measuring, naming, readings
-from img2tab_core.concepts.description import NONE, REGIONS, Description, Family
-from img2tab_core.concepts.moving import SHIFT, SIDE, Direction, Moved, Subject, draw, move_together
+from img2tab_core.concepts.description import MAP, NONE, Description, Family
+from img2tab_core.concepts.moving import (
+    SHIFT,
+    SIDE,
+    Direction,
+    Moved,
+    Subject,
+    draw,
+    move_together,
+    parts_of_map,
+    shares,
+)
 from img2tab_core.concepts.naming import Measures
 
 if TYPE_CHECKING:
     from img2tab_core.backbones.backbone import Backbone
 
+SHEET = 384  # px, width of a family's picture
 OTHERS = 24  # faces on which families are moved for the classifiers to answer about
 ROWS = 4_000  # faces of the table over which channels and families are correlated
 GOES_WITH = 0.3  # correlation from which a channel is said to go with a family
@@ -66,24 +80,24 @@ def described(
     targets = table.targets if table is not None else ()
     read = _Reader(backbone, table)
     pictures = families.mean_pictures(moved, seen)
-    groups = families.grouped(pictures, seen)
+    groups = families.grouped(pictures * families.weights_of([face.regions for face in subjects]), seen)
     together = move_families(backbone, subjects, groups, progress=progress, cancelled=cancelled)
-    measured = family_measures(together, read, targets)
-    names = naming.named(measured, targets)
-    made = []
-    for number, (group, what, name) in enumerate(zip(groups, measured, names, strict=True)):
-        made.append(_family(number, group, what, name, together, pictures, seen))
+    parts = np.mean([parts_of_map(face.regions) for face in subjects], axis=0)
+    measured = family_measures(together, parts, read, targets)
+    made = [
+        _family(number, groups[number], measured[number], name, together, pictures, seen)
+        for number, name in naming.named(measured, targets).items()
+    ]
     codes = _codes(backbone, table)
     goes_with, correlation = _correlations(made, codes)
     total = backbone.layout.total
-    change, share = np.zeros(total, np.float32), np.zeros((total, len(REGIONS)), np.float16)
+    change, picture = np.zeros(total, np.float32), np.zeros((total, MAP, MAP, 3), np.float32)
     count = np.zeros(total, np.int64)
     for face in moved:
         change[face.channels] += face.change
-        share[face.channels] += face.share
+        picture[face.channels] += face.picture
         count[face.channels] += 1
     change /= np.maximum(count, 1)
-    share /= np.maximum(count, 1)[:, None].astype(np.float16)
     family_of = np.full(total, NONE, np.int16)
     for number, family in enumerate(made):
         family_of[family.channels] = number
@@ -96,7 +110,7 @@ def described(
         goes_with,
         correlation,
         change,
-        share,
+        shares(picture, parts).astype(np.float16),
         _channel_labels(moved, seen, read, total, len(targets)),
         tuple(target.name for target in targets),
         read_moved(backbone, others(backbone, table), [Direction(f.channels, f.parts) for f in made]),
@@ -167,11 +181,41 @@ def read_moved(
     return np.stack(read_all) if read_all else np.empty((0, len(codes), 2, 512), np.float16)
 
 
-def family_measures(together: Sequence[Moved], read: _Reader, targets: Sequence[Target]) -> list[Measures]:
-    """What moving each family did, over the faces."""
+def family_measures(
+    together: Sequence[Moved], parts: np.ndarray, read: _Reader, targets: Sequence[Target]
+) -> list[Measures]:
+    """What moving each family did, over the faces; parts: see `naming.measures`."""
     odds = [read.log_odds(face.w) for face in together]  # of each face (K, 2, T)
     count = len(together[0].channels) if together else 0
-    return [naming.measures(together, row, [face[row] for face in odds], targets) for row in range(count)]
+    return [naming.measures(together, row, parts, [face[row] for face in odds], targets) for row in range(count)]
+
+
+def draw_sheets(made: Description, backbone: Backbone, codes: np.ndarray, folder: Path) -> None:
+    """A picture of each family for a gallery, WebP: a row for each code, at -8, as it is, and at +8.
+
+    codes: float32 (n, D). Written to `folder`, in a folder of the backbone's name; what else is in that is removed.
+    Raises Img2TabError where it cannot be written.
+    """
+    place = folder / backbone.name
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for old in place.glob("*.webp"):
+            old.unlink()
+        for family in made.families:
+            by = np.zeros(codes.shape[1], np.float32)
+            by[family.channels] = SHIFT * family.parts * backbone.stats.std[family.channels]
+            moved = np.stack([code + step * by for code in codes for step in (-1, 0, 1)])
+            drawn = draw(backbone, moved, size=backbone.fitting(256), precision="draft")
+            rows = np.vstack([np.hstack(list(row)) for row in drawn.reshape(len(codes), 3, *drawn.shape[1:])])
+            picture = Image.fromarray(rows)
+            if picture.width > SHEET:
+                picture = picture.resize((SHEET, round(SHEET * picture.height / picture.width)), Image.Resampling.BOX)
+            with whole(place / f"{family.id}.webp") as part:
+                picture.save(part, "WEBP", quality=78)
+    except OSError as error:
+        raise Img2TabError(
+            f"{place} could not be written ({error.strerror}). Free some space and try again."
+        ) from error
 
 
 class _Reader:

@@ -77,7 +77,7 @@ class Family:
     """Channels that draw one thing.
 
     id: of letters, digits and dashes, unique in its backbone. channels: int64 (k,); parts: float64 (k,), what each
-    moves where the family moves by 1, standard deviations; their squares add up to 1. where: share of the change by
+    moves where the family moves by 1, standard deviations; their squares add up to 1 at most. where: share of it by
     region. labels: log-odds between +8 and -8, by target; geometry: half of it, eye distances; colour: half of it, L,
     a, b. change: of 255 levels between +8 and -8; visible_from: the strength from which it is seen. agreement: the mean
     cosine of what its members draw one by one with what they draw together. trust: "clear", "likely" or "unsure". map:
@@ -134,6 +134,7 @@ class Description:
     targets: tuple[str, ...]
     read: np.ndarray
     about: dict
+    folder: Path | None = None  # it was opened from
 
     @cached_property
     def key(self) -> str:
@@ -151,6 +152,13 @@ class Description:
             return near[0]
         which = "several families: " + ", ".join(family.id for family in near[:6]) if near else "no family"
         raise Img2TabError(f"{words!r} names {which} of {self.backbone}. `img2tab concepts` lists them with their ids.")
+
+    def sheet(self, family_id: str) -> bytes | None:
+        """The picture of a family that was drawn with the description, WebP; None where there is none."""
+        try:
+            return (self.folder / self.backbone / f"{family_id}.webp").read_bytes() if self.folder else None
+        except OSError:
+            return None
 
     def stand_ins(self, number: int) -> np.ndarray:
         """The channels that go with a family and are in none: int64, most correlated first."""
@@ -285,6 +293,7 @@ def _opened(path: str, stamp: int) -> Description | None:
             families=tuple(made),
             targets=tuple(words["targets"]),
             about=words["about"],
+            folder=file.parent,
             **arrays,
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile):

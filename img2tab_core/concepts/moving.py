@@ -37,10 +37,11 @@ BATCH, BATCH_ON_CARD = 8, 32  # channels measured together; on a CPU each pictur
 class Moved:
     """What moving channels did to one face, plus against minus `SHIFT`; C channels, all arrays read in this order.
 
-    channels: int64 (C,). change: float32 (C,), mean absolute difference of the two pictures at half
-    their size, of 255 levels. share:
-    float16 (C, R), how much of it lies in each of `REGIONS`, adding up to 1. colour: float16 (C, R, 3), half the mean
-    difference in CIE Lab inside each region. detail: float16 (C,), share of the difference's energy finer than 4 px.
+    channels: int64 (C,). change: float32 (C,), mean absolute difference of the two pictures at half their size, of 255
+    levels. share: float16 (C, R), how much of the squared difference, in pictures of MAP px, lies in each of `REGIONS`,
+    adding up to 1: what is changed strongly in a small place counts more than a little everywhere. colour: float16
+    (C, R, 3), half the mean difference in CIE Lab inside each region. detail: float16 (C,), share of the squared
+    difference that is finer than 4 px.
     picture: float16 (C, MAP, MAP, 3), half the signed difference, levels, RGB. landmarks: float16 (C, 2, 68, 2), in
     minus and plus, eye distances from where they are without moving; w: float16 (C, 2, 512), what the encoder reads,
     the mean over its layers. The last two are NaN where the change is below `SEEN`.
@@ -107,7 +108,7 @@ def draw(backbone: Backbone, codes: np.ndarray, *, size: int, precision: Precisi
     low = low_of(generator, device, precision)
     pictures = [
         generator.synthesis(part.to(device), size=size, low=low).permute(0, 2, 3, 1).cpu().numpy()
-        for part in torch.from_numpy(codes).split(1 if device.type == "cpu" else BATCH_ON_CARD)
+        for part in torch.from_numpy(np.array(codes)).split(1 if device.type == "cpu" else BATCH_ON_CARD)
     ]
     return to_pixels(np.concatenate(pictures))
 
@@ -198,6 +199,7 @@ class _Measuring:
         self._low = low_of(generator, self._device, "draft")  # what it rounds is averaged away before pictures meet
         self._styles = torch.from_numpy(face.code.copy())[None].to(self._device)
         self._prefixes: dict[tuple[int, int], Features] = {}
+        self._parts = parts_of_map(face.regions)
         half = face.regions[1::2, 1::2]
         self._of_region = np.stack([(half == number).ravel() for number in range(len(REGIONS))]).astype(np.float32)
         self._sizes = np.maximum(self._of_region.sum(axis=1), 1)
@@ -232,12 +234,11 @@ class _Measuring:
         half = _smaller(pairs, SIDE // 2)  # (C, 2, 64, 64, 3)
         grey = np.abs(half[:, 1] - half[:, 0]).mean(axis=-1).reshape(count, -1)
         change = grey.mean(axis=1)
-        in_region = grey @ self._of_region.T
-        share = in_region / np.maximum(in_region.sum(axis=1, keepdims=True), 1e-9)
         lab = _lab(half)
         lab = ((lab[:, 1] - lab[:, 0]) / 2).reshape(count, -1, 3)
         colour = np.einsum("rp,cpk->crk", self._of_region, lab) / self._sizes[None, :, None]
         small = _smaller(apart, MAP)
+        share = shares(small, self._parts)
         energy = (apart**2).sum(axis=(1, 2, 3))
         coarse = (small**2).sum(axis=(1, 2, 3)) * (SIDE / MAP) ** 2
         detail = 1 - coarse / np.maximum(energy, 1e-9)
@@ -261,6 +262,20 @@ class _Measuring:
     def _read(self, pictures: np.ndarray) -> np.ndarray:
         w = self._backbone.invert(pictures)
         return w if w.ndim == 2 else w.mean(axis=1)
+
+
+def parts_of_map(regions: np.ndarray) -> np.ndarray:
+    """Regions uint8 (S, S) -> how much of every pixel of a little picture is of each: float32 (R, MAP, MAP)."""
+    by = len(regions) // MAP
+    parts = [(regions == number).reshape(MAP, by, MAP, by).mean(axis=(1, 3)) for number in range(len(REGIONS))]
+    return np.stack(parts).astype(np.float32)
+
+
+def shares(pictures: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """How much of the squared change lies in each region: little pictures (C, MAP, MAP, 3) -> float32 (C, R)."""
+    energy = (pictures.astype(np.float32) ** 2).sum(axis=-1).reshape(len(pictures), -1)
+    in_region = energy @ parts.reshape(len(parts), -1).T
+    return in_region / np.maximum(in_region.sum(axis=1, keepdims=True), 1e-9)
 
 
 def _smaller(pictures: np.ndarray, side: int) -> np.ndarray:

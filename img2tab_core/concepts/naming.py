@@ -13,12 +13,13 @@ import numpy as np
 
 from img2tab_core.base.records import Target
 from img2tab_core.concepts.description import REGIONS, Mean
-from img2tab_core.concepts.moving import SHIFT, Moved
+from img2tab_core.concepts.moving import SHIFT, Moved, shares
 
-GEOMETRY_LEAST = 0.015  # eye distances that are a movement at all
+GEOMETRY_LEAST = 0.02  # eye distances that are a movement at all
 COLOUR_LEAST = 1.5  # in CIE Lab
 PART_LEAST = 0.10  # of the change, for a part of the face to be named
-NOT_CLEAR = "no clear meaning"
+SCORE_LEAST = 0.12  # of a name
+NEXT_BEST = 0.6  # of the best score, for another name where that one is taken
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,17 @@ def geometry_of(landmarks: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def measures(moved: Sequence[Moved], row: int, log_odds: Sequence[np.ndarray], targets: Sequence[Target]) -> Measures:
+def measures(
+    moved: Sequence[Moved], row: int, parts: np.ndarray, log_odds: Sequence[np.ndarray], targets: Sequence[Target]
+) -> Measures:
     """What one direction did to several faces.
 
-    row: its place in each of them. log_odds: of each face float (2, T), in minus and plus.
+    row: its place in each of them. parts: float32 (R, MAP, MAP), where the regions lie on average: what all faces have
+    in common counts, in the mean of the signed changes, not what each face's hair or wall does beside it. log_odds: of
+    each face float (2, T), in minus and plus.
     """
-    share = np.mean([face.share[row].astype(np.float64) for face in moved], axis=0)
+    common = np.mean([face.picture[row].astype(np.float32) for face in moved], axis=0)
+    share = shares(common[None], parts)[0]
     top = int(share[1:].argmax()) + 1 if share[1:].max() > PART_LEAST else int(share.argmax())
     colour = np.stack([face.colour[row, top].astype(np.float64) for face in moved])  # (faces, 3)
     marks = np.stack([face.landmarks[row] for face in moved])
@@ -132,26 +138,31 @@ def measures(moved: Sequence[Moved], row: int, log_odds: Sequence[np.ndarray], t
     )
 
 
-def named(families: Sequence[Measures], targets: Sequence[Target]) -> list[Named]:
-    """A name for each family, no two alike: a number is added to the later ones."""
+def named(families: Sequence[Measures], targets: Sequence[Target]) -> dict[int, Named]:
+    """A name for each family that has a clear meaning, by its number; no two alike.
+
+    The family that fits a name best has it; another takes the next of its own measures that fits nearly as well, or a
+    number is added.
+    """
     scale = _scales(families)
     by_name = {target.name: target for target in targets}
-    rows: list[Named] = []
+    found = [sorted(_candidates(measured, scale, by_name), reverse=True) for measured in families]
+    order = sorted(
+        (number for number in range(len(families)) if found[number]), key=lambda number: -found[number][0][0]
+    )
     taken: dict[str, int] = {}
-    for measured in families:
-        candidates = sorted(_candidates(measured, scale, by_name), reverse=True)
-        place = _places(measured.where)
-        if not candidates:
-            part, change, sign, score = _short(place[0]), NOT_CLEAR, 1, 0.0
-        else:
-            score, part, change, sign = candidates[0]
+    rows: dict[int, Named] = {}
+    for number in order:
+        measured, candidates = families[number], found[number]
+        near = [words for words in candidates if words[0] >= NEXT_BEST * candidates[0][0]]
+        score, part, change, sign = next((c for c in near if f"{c[1]}: {c[2]}" not in taken), candidates[0])
         name = f"{part}: {change}"
         taken[name] = taken.get(name, 0) + 1
         if taken[name] > 1:
             name = f"{name} {taken[name]}"
         trust = "clear" if score >= 0.6 else "likely" if score >= 0.25 else "unsure"
-        rows.append(Named(name, sign, _sentence(measured, sign, place, by_name, scale), trust))
-    return rows
+        rows[number] = Named(name, sign, _sentence(measured, sign, _places(measured.where), by_name, scale), trust)
+    return dict(sorted(rows.items()))
 
 
 def _scales(families: Sequence[Measures]) -> dict[str, float]:
@@ -170,20 +181,21 @@ def _candidates(measured: Measures, scale: dict[str, float], targets: dict[str, 
             word = LABELS.get(name) or Word(_short(_places(measured.where)[0]), _of_label(targets[name]), "")
             fits = _share(measured.where, word.regions)
             score = WEIGHT.get(name, 1.0) * min(1.0, abs(value.mean) / scale[name]) * min(1.0, fits / 0.35)
-            if fits >= PART_LEAST:
+            if fits >= PART_LEAST and score >= SCORE_LEAST:
                 yield score, word.part, word.up, int(np.sign(value.mean))
     for name, value in measured.geometry.items():
         if value.sure and abs(value.mean) >= GEOMETRY_LEAST:
             word = GEOMETRY[name]
             fits = _share(measured.where, word.regions)
             score = 0.85 * min(1.0, abs(value.mean) / scale[name]) * min(1.0, fits / 0.35)
-            if fits >= PART_LEAST:
+            if fits >= PART_LEAST and score >= SCORE_LEAST:
                 yield score, word.part, word.up, int(np.sign(value.mean))
     light = measured.colour[0]
     if light.sure and abs(light.mean) >= COLOUR_LEAST:
         part = _places(measured.where)[0]
         score = 0.7 * min(1.0, abs(light.mean) / scale["L"]) * min(1.0, measured.where[part] / 0.35)
-        yield score, _short(part), "lighter", int(np.sign(light.mean))
+        if score >= SCORE_LEAST:
+            yield score, _short(part), "lighter", int(np.sign(light.mean))
 
 
 def _share(where: dict[str, float], regions: tuple[str, ...]) -> float:
