@@ -64,6 +64,9 @@ def describe_concepts(
     ] = None,
     faces: Annotated[int, typer.Option(min=2, max=64, help="How many faces every visible channel is moved on.")] = 16,
     channels: Annotated[int, typer.Option(min=0, help="Only so many channels, evenly spread; 0 for all.")] = 0,
+    finished: Annotated[
+        bool, typer.Option("--finished", help="Describe from the faces that are finished, moving nothing more.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Another folder than the visitor's, for what is shipped.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -88,6 +91,7 @@ def describe_concepts(
             of_backbone,
             faces=faces,
             channels=chosen,
+            only_finished=finished,
             progress=terminal.progress(as_json),
             cancelled=stopped,
         )

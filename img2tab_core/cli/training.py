@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
         ("draw-samples", draw_samples),
         ("evaluate-backbone", evaluate_backbone),
         ("write-model-card", write_model_card),
+        ("check-concepts", check_concepts),
     ):
         verb(app, name)(function)
 
@@ -581,6 +582,44 @@ def write_model_card(
         out.write_text(backbone_card.card(about, portrait_card.report(classifier, heading="## ")))
         kept = about | {"encoder": encoder_record["sha256"], "classifier": classifier, "versions": _versions()}
         out.with_suffix(".json").write_text(json.dumps(kept, indent=1))
+    except OSError as error:
+        raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
+    print(f"{out} and its figures are written.")
+
+
+def check_concepts(
+    backbone: Annotated[str, typer.Option(help="A backbone whose concepts are described.")] = DEFAULT_BACKBONE,
+    table: Annotated[str, typer.Option(help="A table of it.")] = "default",
+    out: Annotated[Path, typer.Option(help="The card, Markdown; its figures go beside it.")] = Path(
+        "assets/concepts/card.md"
+    ),
+) -> None:
+    """Whether the families of a backbone really move what they should, and whether half the faces say the same."""
+    import json
+
+    from img2tab_core.studio import Studio
+    from img2tab_core.training.measuring import concept_check
+
+    studio = Studio()
+    described, style_table = studio.description(backbone), studio.table(table)
+    if described is None:
+        raise Img2TabError(f"The concepts of {backbone} are not described yet. Run: img2tab describe-concepts")
+    made = concept_check.check(
+        studio, style_table, described, progress=lambda share, text: print(f"{share:4.0%} {text}")
+    )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(
+            concept_check.card(
+                made,
+                described,
+                style_table,
+                made_by="img2tab describe-concepts; img2tab check-concepts",
+                day=date.today().isoformat(),
+                machine=_machine(),
+            )
+        )
+        out.with_suffix(".json").write_text(json.dumps(asdict(made), indent=1))
     except OSError as error:
         raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
     print(f"{out} and its figures are written.")

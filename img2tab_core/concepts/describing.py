@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,17 +54,22 @@ def describe(
     *,
     faces: int = measuring.FACES,
     channels: np.ndarray | None = None,
+    only_finished: bool = False,
     progress: Report | None = None,
     cancelled: Cancel = None,
 ) -> Description:
     """Describe a backbone's concepts; hours on a CPU, minutes on a graphics card, resumed where it was stopped.
 
     table: of that backbone, whose labels are read; None to describe without labels. channels: int64, only these.
-    Raises Cancelled once `cancelled` says so, and Img2TabError where nothing can be kept.
+    only_finished: from the faces that are finished, moving nothing more. Raises Cancelled once `cancelled` says so, and
+    Img2TabError where nothing can be kept.
     """
     subjects = measuring.varied(backbone, table, count=faces)
-    moved = measuring.measure(backbone, subjects, channels=channels, progress=progress, cancelled=cancelled)
-    return described(backbone, table, subjects, moved, progress=progress, cancelled=cancelled)
+    moved = measuring.measure(
+        backbone, subjects, channels=channels, only_finished=only_finished, progress=progress, cancelled=cancelled
+    )
+    made = described(backbone, table, subjects[: len(moved)], moved, progress=progress, cancelled=cancelled)
+    return replace(made, about=made.about | {"asked": faces})
 
 
 def described(
@@ -78,7 +84,7 @@ def described(
     """A description from what moving the channels did to these faces; see `describe`."""
     seen = measuring.visible(list(moved))
     targets = table.targets if table is not None else ()
-    read = _Reader(backbone, table)
+    read = Reader(backbone, table)
     pictures = families.mean_pictures(moved, seen)
     groups = families.grouped(pictures * families.weights_of([face.regions for face in subjects]), seen)
     together = move_families(backbone, subjects, groups, progress=progress, cancelled=cancelled)
@@ -182,7 +188,7 @@ def read_moved(
 
 
 def family_measures(
-    together: Sequence[Moved], parts: np.ndarray, read: _Reader, targets: Sequence[Target]
+    together: Sequence[Moved], parts: np.ndarray, read: Reader, targets: Sequence[Target]
 ) -> list[Measures]:
     """What moving each family did, over the faces; parts: see `naming.measures`."""
     odds = [read.log_odds(face.w) for face in together]  # of each face (K, 2, T)
@@ -218,7 +224,7 @@ def draw_sheets(made: Description, backbone: Backbone, codes: np.ndarray, folder
         ) from error
 
 
-class _Reader:
+class Reader:
     """What the encoder read, as log-odds of the table's labels; nothing where there is no encoder or no table."""
 
     def __init__(self, backbone: Backbone, table: StyleTable | None) -> None:
@@ -297,7 +303,7 @@ def _correlations(made: Sequence[Family], codes: np.ndarray) -> tuple[np.ndarray
     return np.where(np.abs(correlation) >= GOES_WITH, best, NONE).astype(np.int16), correlation.astype(np.float32)
 
 
-def _channel_labels(moved: Sequence[Moved], seen: np.ndarray, read: _Reader, total: int, count: int) -> np.ndarray:
+def _channel_labels(moved: Sequence[Moved], seen: np.ndarray, read: Reader, total: int, count: int) -> np.ndarray:
     """Change of log-odds of every channel that is seen and half its 95 % interval over the faces, float16 (D, T, 2)."""
     labels = np.full((total, count, 2), np.nan, np.float16)
     if not count or not len(seen):

@@ -66,12 +66,14 @@ def measure(
     faces: list[Subject],
     *,
     channels: np.ndarray | None = None,
+    only_finished: bool = False,
     progress: Report | None = None,
     cancelled: Cancel = None,
 ) -> list[Moved]:
     """What moving each channel does to each face, in order; the first two hold all channels, later ones fewer.
 
-    channels: int64, None for every one. Goes on where it was stopped. Raises Cancelled once `cancelled` says so: what
+    channels: int64, None for every one. only_finished: move nothing more, and give the first faces that are finished.
+    Goes on where it was stopped. Raises Cancelled once `cancelled` says so: what
     is finished stays; and Img2TabError where nothing can be kept.
     """
     landmark_file = weights.path("landmarks-68")
@@ -90,6 +92,8 @@ def measure(
             piece = every[start : start + PIECE]
             file = folder / f"face-{number:02d}-{start:05d}.npz"
             kept = _kept(file, piece)
+            if kept is None and only_finished:
+                return _enough(done)
             if kept is None:
                 kept = move(backbone, face, piece, landmark_file, always=number > 1, cancelled=cancelled)
                 try:
@@ -103,6 +107,14 @@ def measure(
                 clock.had(len(piece))
             parts.append(kept)
         done.append(Moved.joined(parts))
+    return done
+
+
+def _enough(done: list[Moved]) -> list[Moved]:
+    if len(done) < FEW:
+        raise Img2TabError(
+            f"{len(done)} faces are finished, and {FEW} are needed. Let `img2tab describe-concepts` run longer."
+        )
     return done
 
 
