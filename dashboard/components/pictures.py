@@ -36,6 +36,16 @@ _STYLE = """
 """
 
 
+def lit(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """The picture uint8 (S, S, 3) in grey, in colour and tinted orange where `where`, uint8 (m, m), is high."""
+    side = len(picture)
+    mask = Image.fromarray(where).resize((side, side), Image.Resampling.BICUBIC)
+    share = np.clip(np.asarray(mask, np.float32)[..., None] / 255 * 1.4, 0, 1)
+    grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2) * 0.55 + 70
+    tinted = 0.7 * picture + 0.3 * np.array(MARK, np.float32)
+    return np.clip(grey * (1 - share) + tinted * share, 0, 255).astype(np.uint8)
+
+
 def sheet(drawn: np.ndarray) -> np.ndarray:
     """uint8 (faces, shifts, S, S, 3) -> one picture, a row for each face."""
     return np.vstack([np.hstack(list(row)) for row in drawn])

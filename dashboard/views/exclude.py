@@ -18,7 +18,6 @@ from img2tab_core.base.records import ConceptScores, Target
 from img2tab_core.classifiers import quick
 from img2tab_core.classifiers.kinds import KINDS
 from img2tab_core.classifiers.runs import Run
-from img2tab_core.concepts.description import Family
 
 PER_PAGE = 12
 RANKED = 240
@@ -184,7 +183,8 @@ def _basket(run: Run, scores: ConceptScores) -> None:
     st.subheader("Train without", anchor=False)
     if ticked:
         layout, names = visit.layout(), visit.names()
-        whole, alone = _in_families(ticked)
+        described = visit.description()
+        whole, alone = described.whole(ticked) if described is not None else ([], ticked)
         by_importance = sorted(alone, key=lambda index: (-scores.importance[index], -scores.distance[index]))
         chips = [(f"{family.name} ({len(channels):,})", family.id, channels) for family, channels in whole]
         chips += [(page_words.concept_text(i, layout, names), str(i), frozenset({i})) for i in by_importance]
@@ -211,21 +211,6 @@ def _basket(run: Run, scores: ConceptScores) -> None:
         st.caption("Nothing is ticked yet. Tick concepts to exclude, or add them here.")
     _add(scores)
     _train(run, ticked)
-
-
-def _in_families(ticked: frozenset[int]) -> tuple[list[tuple[Family, frozenset[int]]], frozenset[int]]:
-    """The families that are ticked whole, each with its ticked channels and stand-ins; and the channels left over."""
-    described = visit.description()
-    if described is None:
-        return [], ticked
-    whole, left = [], set(ticked)
-    for number, family in enumerate(described.families):
-        members = frozenset(family.channels.tolist())
-        if members <= ticked:
-            mine = members | (ticked & frozenset(described.stand_ins(number).tolist()))
-            whole.append((family, mine))
-            left -= mine
-    return whole, frozenset(left)
 
 
 def _add(scores: ConceptScores) -> None:
@@ -472,7 +457,10 @@ def _with_interval(difference: Difference) -> str:
 
 
 def _excluded(run: Run) -> str:
-    return page_words.count(len(run.excluded), "concept") if run.excluded else "nothing"
+    described = visit.description()
+    if described is None or not run.excluded:
+        return page_words.count(len(run.excluded), "channel") if run.excluded else "nothing"
+    return page_words.plain(described.in_words(run.excluded))
 
 
 # ---- every run of the target

@@ -484,7 +484,9 @@ def _concept(run: Run, face: Face, picked: visit.Concept, shown: list[int], name
     if isinstance(picked, str):
         family = visit.thing(picked)
         excluded = len(run.excluded.intersection(family.channels.tolist()))
-        st.caption(
+        place, words = st.columns([1, 4], gap="small", vertical_alignment="center")
+        place.image(pictures.lit(face.pixels, family.map), width="stretch", alt="Where it changes the picture")
+        words.caption(
             page_words.prose(family.sentence)
             + (
                 f" {excluded} of its {len(family.channels)} channels are excluded from the active run."

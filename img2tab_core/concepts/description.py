@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,10 +18,11 @@ import numpy as np
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, home, whole, write_json
 from img2tab_core.base.records import Edit, digest, read_only
-from img2tab_core.base.words import listed, signed
+from img2tab_core.base.words import count, listed, signed
 
 FOLDER = ROOT / "assets" / "concepts"
 FORMAT = 1  # raise it when what is kept changes
+MANY = 4  # names in a sentence
 NONE = -1  # of no family
 MAP = 32  # px of the little picture of a change
 SURE = 3.1  # mean over its standard error, from which it is more than chance
@@ -159,6 +160,27 @@ class Description:
             return (self.folder / self.backbone / f"{family_id}.webp").read_bytes() if self.folder else None
         except OSError:
             return None
+
+    def whole(self, channels: Collection[int]) -> tuple[list[tuple[Family, frozenset[int]]], frozenset[int]]:
+        """The families that are whole among these channels, each with its stand-ins there; and the channels left."""
+        chosen = frozenset(channels)
+        families, left = [], set(chosen)
+        for number, family in enumerate(self.families):
+            members = frozenset(family.channels.tolist())
+            if members <= chosen:
+                mine = members | (chosen & frozenset(self.stand_ins(number).tolist()))
+                families.append((family, mine))
+                left -= mine
+        return families, frozenset(left)
+
+    def in_words(self, channels: Collection[int]) -> str:
+        """ "Chin: facial hair, Hair: long and 12 other channels"; of more than four families the first four."""
+        families, left = self.whole(channels)
+        names = [family.name for family, _ in families]
+        parts = names[:MANY] + ([count(len(names) - MANY, "other concept")] if len(names) > MANY else [])
+        if left:
+            parts.append(count(len(left), "other channel" if parts else "channel"))
+        return listed(parts) if parts else "nothing"
 
     def stand_ins(self, number: int) -> np.ndarray:
         """The channels that go with a family and are in none: int64, most correlated first."""
