@@ -213,7 +213,9 @@ KIND = Target("kind", "Kind", ("plain", "special thing here"), "")
 def measured(**changes) -> naming.Measures:
     where = dict.fromkeys(REGIONS, 0.02) | {"mouth": 0.5, "cheeks": 0.3}
     plain = {name: Mean(0.001, -0.01, 0.012) for name in naming.GEOMETRY}
-    base = naming.Measures({"smiling": Mean(0.1, -0.3, 0.5)}, plain, (Mean(0.1, -1, 1.2),) * 3, where, 9.0, 0.2)
+    base = naming.Measures(
+        {"smiling": Mean(0.1, -0.3, 0.5)}, plain, (Mean(0.1, -1, 1.2),) * 3, Mean(0, -1, 1), where, 9.0, 0.2
+    )
     return replace(base, **changes)
 
 

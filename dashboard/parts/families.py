@@ -19,31 +19,31 @@ MEANING = (
     "the classifier changed beyond chance (false discoveries controlled over all concepts). Goes with it: it differs "
     "between the classes, and moving it alone changes nothing. Not seen: neither."
 )
-TRUST = {
-    "clear": "moving it changes the named measure almost as far as anything does",
-    "likely": "moving it changes the named measure, others do so more",
-    "unsure": "the named measure moves beyond chance, but little",
-}
 
 
-def picture(described: Description, row: RankedFamily, place: st.delta_generator.DeltaGenerator | None = None) -> None:
+def picture(described: Description, row: RankedFamily) -> None:
     """Three faces with the family at −8, as they are, and at +8: as it comes with the description, else drawn."""
-    family, where = row.family, place or st
+    family = row.family
     kept = described.sheet(family.id)
     image = kept if kept is not None else pictures.sheet(visit.contact_sheet(family.id))
-    where.image(image, width="stretch", alt=f"{family.name}: three faces at −8, as they are, and at +8")
+    st.image(image, width="stretch", alt=f"{family.name}: three faces at −8, as they are, and at +8")
 
 
 def facts(row: RankedFamily, target: str) -> None:
     """The verdict as a badge, and the three numbers in one line."""
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.badge(page_words.sentence(row.verdict), color=COLOURS[row.verdict], help=MEANING)
-        st.caption(f"name {row.family.trust}", help=page_words.sentence(TRUST[row.family.trust]) + ".")
-    effect = "" if row.effect is None else f"Effect {row.effect.text()} log-odds  \n"
+    effect = "" if row.effect is None else f"effect {row.effect.text()} · "
+    used = f"used {page_words.percent(row.importance, 0)}"
+    if row.by_stand_ins >= 0.005:
+        used += f" + {page_words.percent(row.by_stand_ins, 0)}"
+    st.badge(page_words.sentence(row.verdict), color=COLOURS[row.verdict], help=MEANING)
     st.caption(
-        f"{effect}Used {page_words.percent(row.importance)} + {page_words.percent(row.by_stand_ins)} by stand-ins · "
-        f"distance {row.distance:.2f} SD",
+        page_words.sentence(f"{effect}{used} · {row.distance:.1f} SD apart"),
         help=f"Effect on {page_words.plain(target)}: change of the log-odds when it is moved from −8 to +8, drawn and "
         "read again, with its 95 % interval over faces. Used: share of what the classifier uses, by the channels that "
-        f"draw it and by those that go with it. {page_words.DISTANCE}",
+        f"draw it + by those that only go with it. {page_words.DISTANCE}",
     )
+
+
+def about(row: RankedFamily) -> str:
+    """What was measured, and how well the name fits, for a tooltip."""
+    return page_words.prose(f"{page_words.sentence(row.family.sentence)} The name is {row.family.trust}.")

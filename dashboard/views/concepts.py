@@ -101,9 +101,8 @@ def _gallery(run: Run, target: Target, described: Description) -> None:
     for row in kept[(number - 1) * PER_PAGE : number * PER_PAGE]:
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             families.picture(described, row)
-            st.markdown(f"**{page_words.plain(row.family.name)}**")
+            st.markdown(f"**{page_words.plain(row.family.name)}**", help=families.about(row))
             families.facts(row, target.title.lower())
-            st.caption(page_words.prose(row.family.sentence))
             _actions(row)
 
 
@@ -112,11 +111,18 @@ def _actions(row: RankedFamily) -> None:
     channels = frozenset(row.family.channels.tolist())
     ticked = channels <= visit.ticked()
     with st.container(horizontal=True, gap="small"):
-        if st.button("Try on a face", key=f"concepts.try.{row.family.id}", icon=":material/face:"):
+        if st.button(
+            "Try it",
+            key=f"concepts.try.{row.family.id}",
+            type="tertiary",
+            icon=":material/face:",
+            help="Move it on the face that is open on the page Inspect.",
+        ):
             visit.choose_concept(row.family.id)
             st.switch_page("views/inspect.py")
         st.button(
-            "Ticked" if ticked else "Exclude…",
+            "Ticked" if ticked else "Exclude",
+            type="tertiary",
             key=f"concepts.tick.{row.family.id}",
             icon=":material/check:" if ticked else ":material/rule:",
             help=f"Ticks its {page_words.count(len(channels), 'channel')} on the page Exclude and retrain; again takes "

@@ -122,7 +122,8 @@ def _family_cards(run: Run, target: Target) -> None:
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             families.picture(described, row)
             members = frozenset(row.family.channels.tolist())
-            _family_box(f"exclude.family.{row.family.id}", f"{rank}. {row.family.name}", members, ticked)
+            key, title = f"exclude.family.{row.family.id}", f"{rank}. {row.family.name}"
+            _family_box(key, title, members, ticked, families.about(row))
             families.facts(row, target.title.lower())
             if members <= ticked and len(row.stand_ins):
                 others = page_words.count(len(row.stand_ins), "channel")
@@ -139,14 +140,16 @@ def _family_cards(run: Run, target: Target) -> None:
     )
 
 
-def _family_box(key: str, title: str, channels: frozenset[int], ticked: frozenset[int]) -> None:
+def _family_box(
+    key: str, title: str, channels: frozenset[int], ticked: frozenset[int], about: str | None = None
+) -> None:
     """A check box that ticks channels, all or none."""
     st.session_state[key] = channels <= ticked
 
     def toggle() -> None:
         visit.tick(visit.ticked() | channels if st.session_state[key] else visit.ticked() - channels)
 
-    st.checkbox(title, key=key, on_change=toggle)
+    st.checkbox(page_words.plain(title), key=key, on_change=toggle, help=about)
 
 
 def _ranked(scores: ConceptScores, by: str) -> list[int]:

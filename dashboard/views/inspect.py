@@ -429,7 +429,7 @@ def _family_bars(
         f"{page_words.count(len(family.channels), 'channel')} of {page_words.plain(family.name)}, and "
         f"{page_words.count(len(mine) - len(family.channels), 'channel')} that go with it"
     ):
-        st.caption(page_words.prose(family.sentence))
+        st.caption(page_words.prose(page_words.sentence(family.sentence)))
         _channel_bars(run, target, code, replace(before, contributions=alone), picked, name_of)
 
 
@@ -487,7 +487,7 @@ def _concept(run: Run, face: Face, picked: visit.Concept, shown: list[int], name
         place, words = st.columns([1, 4], gap="small", vertical_alignment="center")
         place.image(pictures.lit(face.pixels, family.map), width="stretch", alt="Where it changes the picture")
         words.caption(
-            page_words.prose(family.sentence)
+            page_words.prose(page_words.sentence(family.sentence))
             + (
                 f" {excluded} of its {len(family.channels)} channels are excluded from the active run."
                 if excluded
@@ -556,24 +556,24 @@ def _look_again(pending: list[Job]) -> None:
 
 
 def _family(face: Face) -> None:
-    """A switch that moves many concepts together."""
+    """A switch that moves the many channels together in which the classes differ."""
     edits = visit.edits_of(face.key)
     family_on = edits.family is not None
     st.session_state["inspect.family"] = family_on
     st.toggle(
-        "Move the whole family",
+        "Add the difference of the classes",
         key="inspect.family",
         on_change=lambda: visit.set_edits(
             face.key, visit.edits_of(face.key).with_family(1.5 if st.session_state["inspect.family"] else None)
         ),
-        help="The 1,500 concepts that set the two classes furthest apart move together, each in proportion to its "
+        help="The 1,500 channels that set the two classes furthest apart move together, each in proportion to its "
         "signed distance between the classes.",
     )
     if family_on:
         _hold("inspect.strength", edits.family)
         classes = visit.target().classes
         st.slider(
-            "Family strength",
+            "Strength of the difference",
             -3.0,
             3.0,
             step=0.25,
@@ -583,7 +583,7 @@ def _family(face: Face) -> None:
                 face.key,
                 visit.edits_of(face.key).with_family(st.session_state["inspect.strength"]),
             ),
-            help="Each concept of the family moves by this number times its signed distance between the classes: "
+            help="Each of these channels moves by this number times its signed distance between the classes: "
             f"below 0 towards {page_words.plain(classes[0])}, above 0 towards {page_words.plain(classes[1])}; 0 moves "
             "none of them.",
         )

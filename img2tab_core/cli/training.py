@@ -593,17 +593,27 @@ def check_concepts(
     out: Annotated[Path, typer.Option(help="The card, Markdown; its figures go beside it.")] = Path(
         "assets/concepts/card.md"
     ),
+    blind: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only write numbered pictures and the names to choose from to this folder, for a blind look."
+        ),
+    ] = None,
 ) -> None:
     """Whether the families of a backbone really move what they should, and whether half the faces say the same."""
     import json
 
     from img2tab_core.studio import Studio
-    from img2tab_core.training.measuring import concept_check
+    from img2tab_core.training.measuring import blind_names, concept_check
 
     studio = Studio()
     described, style_table = studio.description(backbone), studio.table(table)
     if described is None:
         raise Img2TabError(f"The concepts of {backbone} are not described yet. Run: img2tab describe-concepts")
+    if blind is not None:
+        sheets = blind_names.write_sheets(described, blind)
+        print(f"{len(sheets)} sheets and questions.json are in {blind}.")
+        return
     made = concept_check.check(
         studio, style_table, described, progress=lambda share, text: print(f"{share:4.0%} {text}")
     )
@@ -614,6 +624,7 @@ def check_concepts(
                 made,
                 described,
                 style_table,
+                blind=blind_names.sentence(described, out.with_name("blind_names.json")),
                 made_by="img2tab describe-concepts; img2tab check-concepts",
                 day=date.today().isoformat(),
                 machine=_machine(),

@@ -22,6 +22,7 @@ LEAST = 3  # members
 MOST = 80  # families, those that change most kept
 SAME = 0.75  # cosine from which two lines are one
 ROUNDS = 12
+LEVELS = 18.0  # of 255 by which a family changes a picture at most, moved from 8 down to 8 up
 TOGETHER = 2.5  # what a family draws at most, moved by 8, over what one member does
 
 
@@ -69,7 +70,8 @@ def grouped(pictures: np.ndarray, channels: np.ndarray) -> list[Direction]:
             alone = (
                 float((parts**4).sum() / (parts**2).sum()) ** 0.5
             )  # what a member draws, the strong ones counting more
-            by = min(1.0, TOGETHER * alone / size)
+            drawn = 2 * float(np.abs((parts / size) @ pictures[rows]).mean())  # of 255 levels, at 8
+            by = min(1.0, TOGETHER * alone / size, LEVELS / drawn)
             families.append((size, Direction(channels[rows], by * parts / size)))
     families.sort(key=lambda family: -family[0])
     return [family for _, family in families[:MOST]]

@@ -17,7 +17,9 @@ from img2tab_core.concepts.moving import SHIFT, Moved, shares
 
 GEOMETRY_LEAST = 0.02  # eye distances that are a movement at all
 COLOUR_LEAST = 1.5  # in CIE Lab
+SIDE_LEAST = 4.0  # levels between the two halves of a person, half the difference
 PART_LEAST = 0.10  # of the change, for a part of the face to be named
+WIDE = 0.25  # of the change: where no part has as much, the whole picture changes
 SCORE_LEAST = 0.12  # of a name
 NEXT_BEST = 0.6  # of the best score, for another name where that one is taken
 
@@ -25,7 +27,8 @@ NEXT_BEST = 0.6  # of the best score, for another name where that one is taken
 @dataclass(frozen=True)
 class Word:
     """What a measure is called: the part it is about, the words where it rises and where it falls, and the regions in
-    which the change must partly lie; none for a measure of the whole face.
+    which the change must partly lie; none for a measure of the whole face. An empty part is the one of these that
+    changes most.
     """
 
     part: str
@@ -47,6 +50,9 @@ GEOMETRY = {
     "turns": Word("Head", "turns right", "turns left"),
     "nods": Word("Head", "looks down", "looks up"),
 }
+COLOUR = (Word("", "lighter", "darker"), Word("", "redder", "greener"), Word("", "warmer", "colder"))  # L*, a*, b*
+SIDE = Word("Light", "from the right", "from the left")
+OF_A_PERSON = ("forehead", "brows", "eyes", "nose", "cheeks", "mouth", "chin and jaw", "hair")
 LABELS = {  # of the default table; others go by their title
     "smiling": Word("Mouth", "smile", "no smile", ("mouth", "cheeks")),
     "mouth_open": Word("Mouth", "opens", "closes", ("mouth", "chin and jaw")),
@@ -56,9 +62,9 @@ LABELS = {  # of the default table; others go by their title
     "fringe": Word("Forehead", "fringe", "bare", ("forehead", "hair")),
     "blond_hair": Word("Hair", "blond", "dark", ("hair", "forehead")),
     "skin_lighter": Word("Skin", "lighter", "darker", ("cheeks", "forehead", "nose", "chin and jaw")),
-    "young": Word("Face", "younger", "older"),
+    "young": Word("", "younger", "older", OF_A_PERSON),
     "head_turned": Word("Head", "turned", "frontal"),
-    "perceived_gender": Word("Face", "perceived male", "perceived female"),
+    "perceived_gender": Word("", "perceived male", "perceived female", OF_A_PERSON),
 }
 WEIGHT = {"perceived_gender": 0.55, "young": 0.8, "head_turned": 0.8}  # moved by much else, so they tell less
 SHORT = {"chin and jaw": "Jaw", "neck and clothes": "Clothes"}  # of regions, in a name
@@ -69,13 +75,15 @@ class Measures:
     """What moving a family by `SHIFT` up, against down, changed; every estimate is over the faces.
 
     labels: log-odds by target; geometry: eye distances, half the difference, by `GEOMETRY`; colour: L, a, b in the part
-    that changes most, half the difference; where: share of the change by region; change: mean of 255 levels; detail:
+    that changes most, half the difference; side: levels by which the person's right half in the picture gets lighter
+    than the left one, half the difference; where: share of the change by region; change: mean of 255 levels; detail:
     share of what is finer than a thirty-second of the picture.
     """
 
     labels: dict[str, Mean]
     geometry: dict[str, Mean]
     colour: tuple[Mean, Mean, Mean]
+    side: Mean
     where: dict[str, float]
     change: float
     detail: float
@@ -132,10 +140,20 @@ def measures(
         labels={target.name: Mean.of(odds[:, n]) for n, target in enumerate(targets)} if len(odds) else {},
         geometry={name: Mean.of(values) for name, values in geometry_of(marks).items()} if len(marks) else {},
         colour=(Mean.of(colour[:, 0]), Mean.of(colour[:, 1]), Mean.of(colour[:, 2])),
+        side=Mean.of(np.array([_side(face.picture[row], parts) for face in moved])),
         where={name: float(value) for name, value in zip(REGIONS, share, strict=True)},
         change=float(np.mean([face.change[row] for face in moved])),
         detail=float(np.mean([face.detail[row] for face in moved])),
     )
+
+
+def _side(picture: np.ndarray, parts: np.ndarray) -> float:
+    """How much lighter the right half of a person gets than the left one: of a signed change (MAP, MAP, 3), levels."""
+    person = 1 - parts[0]
+    grey = picture.astype(np.float64).mean(axis=2) * person
+    half = len(grey) // 2
+    left, right = (float(grey[:, cut].sum() / person[:, cut].sum()) for cut in (slice(half), slice(half, None)))
+    return right - left
 
 
 def named(families: Sequence[Measures], targets: Sequence[Target]) -> dict[int, Named]:
@@ -169,7 +187,8 @@ def _scales(families: Sequence[Measures]) -> dict[str, float]:
     """How far each measure is moved by the tenth of the families that move it farthest."""
     moves: dict[str, list[float]] = {}
     for measured in families:
-        for name, value in (measured.labels | measured.geometry | {"L": measured.colour[0]}).items():
+        colours = dict(zip("Lab", measured.colour, strict=True))
+        for name, value in (measured.labels | measured.geometry | colours | {"side": measured.side}).items():
             moves.setdefault(name, []).append(abs(value.mean))
     return {name: max(float(np.quantile(values, 0.95)), 1e-6) for name, values in moves.items()}
 
@@ -178,11 +197,12 @@ def _candidates(measured: Measures, scale: dict[str, float], targets: dict[str, 
     """(score, part, what changes, sign) for every measure that may name this family."""
     for name, value in measured.labels.items():
         if value.sure and abs(value.mean) > 0.5:
-            word = LABELS.get(name) or Word(_short(_places(measured.where)[0]), _of_label(targets[name]), "")
+            word = LABELS.get(name) or Word("", _of_label(targets[name]), "", OF_A_PERSON)
             fits = _share(measured.where, word.regions)
             score = WEIGHT.get(name, 1.0) * min(1.0, abs(value.mean) / scale[name]) * min(1.0, fits / 0.35)
             if fits >= PART_LEAST and score >= SCORE_LEAST:
-                yield score, word.part, word.up, int(np.sign(value.mean))
+                part = word.part or _short(max(word.regions, key=lambda region: measured.where[region]))
+                yield score, part, word.up, int(np.sign(value.mean))
     for name, value in measured.geometry.items():
         if value.sure and abs(value.mean) >= GEOMETRY_LEAST:
             word = GEOMETRY[name]
@@ -190,12 +210,17 @@ def _candidates(measured: Measures, scale: dict[str, float], targets: dict[str, 
             score = 0.85 * min(1.0, abs(value.mean) / scale[name]) * min(1.0, fits / 0.35)
             if fits >= PART_LEAST and score >= SCORE_LEAST:
                 yield score, word.part, word.up, int(np.sign(value.mean))
-    light = measured.colour[0]
-    if light.sure and abs(light.mean) >= COLOUR_LEAST:
-        part = _places(measured.where)[0]
-        score = 0.7 * min(1.0, abs(light.mean) / scale["L"]) * min(1.0, measured.where[part] / 0.35)
-        if score >= SCORE_LEAST:
-            yield score, _short(part), "lighter", int(np.sign(light.mean))
+    place = _places(measured.where)[0]
+    wide = measured.where[place] < WIDE
+    for name, value, word in zip("Lab", measured.colour, COLOUR, strict=True):
+        score = (
+            0.7 * min(1.0, abs(value.mean) / scale[name]) * (1.0 if wide else min(1.0, measured.where[place] / 0.35))
+        )
+        if value.sure and abs(value.mean) >= COLOUR_LEAST and score >= SCORE_LEAST:
+            yield score, "Picture" if wide else _short(place), word.up, int(np.sign(value.mean))
+    score = 0.9 * min(1.0, abs(measured.side.mean) / scale["side"])
+    if measured.side.sure and abs(measured.side.mean) >= SIDE_LEAST and score >= SCORE_LEAST:
+        yield score, SIDE.part, SIDE.up if measured.side.mean > 0 else SIDE.down, 1
 
 
 def _share(where: dict[str, float], regions: tuple[str, ...]) -> float:

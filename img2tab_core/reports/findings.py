@@ -138,6 +138,7 @@ class Findings:
     answer: tuple[int, dict[str, Change]] | None
     path: tuple[RunInfo, ...]
     names: dict[int, str]
+    excluded_words: str  # what is excluded as families of channels; "" where none are described
     carried: dict[str, Carried | Missing]
     concepts: tuple[Concept, ...]
     face: np.ndarray | Missing
@@ -205,7 +206,7 @@ def gather(
 
     artist = _Artist(runs, table)
     moving = tuple(_moving(runs, attribute, before, now, artist, steps, share=0.3 / len(about)) for attribute in about)
-    names = runs.studio.concept_names(table.backbone)
+    names, described = runs.studio.concept_names(table.backbone), runs.studio.description(table.backbone)
     concepts = _concepts(before, info, names, carried, artist, steps, share=0.3)
     log = runs.sessions.log(session)
     steps.begin(0.0, "Writing the report")
@@ -224,6 +225,7 @@ def gather(
         answer=_answer(runs, session, before, info),
         path=_path(tree, info),
         names=names,
+        excluded_words=described.in_words(info.excluded) if described is not None and info.excluded else "",
         carried=carried,
         concepts=concepts,
         face=artist.face() if concepts else Missing("Nothing is excluded."),

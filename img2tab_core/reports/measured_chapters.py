@@ -276,6 +276,7 @@ def excluded(findings: Findings, files: Files) -> Chapter:
             f"Run {info.number} was trained without {len(info.excluded):,} of {count(width, 'concept')}; the "
             "classifier was never handed them, so their influence is exactly 0."
         ),
+        *([text(f"As concepts: {findings.excluded_words}.")] if findings.excluded_words else []),
         _reasons(findings),
         element("h3", "By layer"),
         _layer_table(findings, files),

@@ -102,7 +102,9 @@ def check(studio: Studio, table: StyleTable, description: Description, *, progre
     return Check(targets, region, name_share, FACES, description.faces)
 
 
-def card(made: Check, description: Description, table: StyleTable, *, made_by: str, day: str, machine: str) -> str:
+def card(
+    made: Check, description: Description, table: StyleTable, *, blind: str, made_by: str, day: str, machine: str
+) -> str:
     """The card of a description, Markdown."""
     titles = {target.name: target.title for target in table.targets}
     moving = list(made.targets.values())
@@ -137,6 +139,10 @@ def card(made: Check, description: Description, table: StyleTable, *, made_by: s
             f"{of.moved_by_channels:+.2f} | {others} |"
         )
     lines += [
+        "",
+        "## Named rightly",
+        "",
+        blind or "Not looked at by somebody who does not know the names.",
         "",
         "## Half the faces say the same",
         "",

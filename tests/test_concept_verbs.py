@@ -1,0 +1,92 @@
+"""The verbs about concepts, on the families that come with the program; skipped where those are of other weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from img2tab_core.cli.main import app
+from img2tab_core.concepts.description import FOLDER, REGIONS
+
+
+@pytest.fixture(scope="module")
+def described(studio):
+    """The default backbone's families."""
+    described = studio.description()
+    if described is None:
+        pytest.skip("the families that come with the program are of other weights than those that are fetched")
+    return described
+
+
+@pytest.fixture(scope="module")
+def ranked(studio, described):
+    """They, for the classifier of the smile."""
+    return studio.families(studio.run(studio.table(), "smiling"))
+
+
+def run(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_30_to_80_families_are_shipped_in_under_10_mb_and_no_channel_is_in_two(described):
+    assert 30 <= len(described.families) <= 80
+    assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) < 10_000_000
+    members = np.concatenate([family.channels for family in described.families])
+    assert len(members) == len(set(members.tolist())) > 500
+    assert len({family.id for family in described.families}) == len(described.families)
+    for number, family in enumerate(described.families):
+        assert (described.family_of[family.channels] == number).all()
+        assert (family.parts**2).sum() <= 1 + 1e-3 and described.sheet(family.id)[:4] == b"RIFF"
+        part, change = family.name.split(": ")
+        assert part and 1 <= len(change.split()) <= 4
+
+
+def test_every_part_of_an_answer_has_the_names_that_the_documents_promise(ranked):
+    result = run("concepts", "--target", "smiling", "--top", 5, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert answer["target"] == "smiling" and len(answer["families"]) == 5
+    first = answer["families"][0]
+    assert set(first) == {
+        "id", "name", "trust", "where", "sentence", "distance", "direction", "importance", "stand_in_importance",
+        "effect", "effect_interval", "verdict", "channels", "stand_ins",
+    }  # fmt: skip
+    assert set(first["where"]) <= set(REGIONS) and first["verdict"] == "moves it"
+    low, high = first["effect_interval"]
+    assert low <= first["effect"] <= high and low * high > 0
+
+
+def test_importance_of_families_and_stand_ins_adds_up_to_at_most_1_and_a_smile_moves_the_smile(ranked):
+    assert 0.3 < sum(row.importance + row.by_stand_ins for row in ranked) <= 1 + 1e-9
+    moving = [row for row in ranked if row.verdict == "moves it"]
+    assert any("smile" in row.family.name for row in moving[:10])
+
+
+def test_a_smile_drawn_by_its_family_is_the_picture_of_its_channels_moved_one_by_one(tmp_path, studio, described):
+    family = next(family for family in described.families if "smile" in family.name)
+    code = studio.encode(studio.samples()[2])
+    np.savez(tmp_path / "codes.npz", psi=code.values[None], backbone=code.backbone)
+    each = [f"{edit.index}:{edit.shift:+.6f}" for edit in family.edits(4)]
+    for name, edits in (("family", [f"{family.id}:+4"]), ("channels", each)):
+        words = [word for edit in edits for word in ("--edit", edit)]
+        out = tmp_path / f"{name}.png"
+        result = run("render", "--codes", tmp_path / "codes.npz", "--out", out, "--size", 256, *words)
+        assert result.exit_code == 0, result.output
+    first, second = (np.asarray(Image.open(tmp_path / f"{name}.png"), float) for name in ("family", "channels"))
+    assert np.abs(first - second).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "says"),
+    [
+        (["train", "--target", "smiling", "--exclude", "no-such-thing", "--out", "x"], "names no family"),
+        (["concepts", "--target", "nothing"], "nothing"),
+    ],
+)
+def test_a_family_or_target_that_is_not_there_is_a_sentence(described, verb, says):
+    result = run(*verb)
+    assert result.exit_code == 1 and says in result.output and "Traceback" not in result.output
