@@ -99,7 +99,9 @@ def settle(one) -> None:
 def retrain_without_two(one) -> None:
     """From any page: tick the two most important concepts, retrain, wait for before and after."""
     one.get_by_role("link", name="Exclude and retrain").click()
-    one.get_by_role("heading", name="Concepts to exclude").wait_for()
+    one.get_by_role("heading", name="What should it not use?").wait_for()
+    settle(one)
+    one.get_by_test_id("stMain").get_by_text("Channels", exact=True).click()
     settle(one)
     boxes = one.get_by_test_id("stMain").get_by_test_id("stCheckbox")
     for number in (0, 1):

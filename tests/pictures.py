@@ -109,7 +109,7 @@ def _session(page) -> None:
     page.wait_for_timeout(1000)
     page.screenshot(path=OUT / "gap.png")
     page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Exclude and retrain").click()
-    page.get_by_role("heading", name="Concepts to exclude").wait_for()
+    page.get_by_role("heading", name="What should it not use?").wait_for()
     browser.settle(page)
     page.get_by_role("button", name="Suggest", exact=True).click()
     browser.settle(page)

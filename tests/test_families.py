@@ -280,6 +280,14 @@ def test_a_family_moves_all_its_channels_in_proportion_and_excluding_it_can_take
     }  # fmt: skip
 
 
+def test_what_is_excluded_is_told_in_families_with_their_stand_ins_and_the_channels_left_over():
+    described = description()
+    families, left = described.whole({1, 2, 3, 5, 7, 8, 10})
+    assert [(family.id, channels) for family, channels in families] == [("part-0", {1, 2, 3, 7})] and left == {5, 8, 10}
+    assert described.in_words({1, 2, 3, 5, 7, 8, 10}) == "Part: 0 and 3 other channels"
+    assert (described.in_words({5}), described.in_words(())) == ("1 channel", "nothing")
+
+
 @pytest.mark.parametrize("words", ["part-1", "Part: 1", "part 1", " PART:  1 "])
 def test_a_family_is_found_by_its_id_or_name(words):
     assert description().find(words).id == "part-1"

@@ -16,6 +16,7 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from dashboard.charts import concepts as concept_charts
 from dashboard.components import page_words, scrub
 from dashboard.state import faces as face_state
 from dashboard.state import visit as state
@@ -23,6 +24,7 @@ from img2tab_core import studio as service
 from img2tab_core.base import files as weights
 from img2tab_core.base.records import DEFAULT_BACKBONE, Edit
 from img2tab_core.classifiers.trainer import Trainer
+from img2tab_core.concepts.description import because, parts_of
 from img2tab_core.studio import Studio
 from img2tab_core.weights import store
 from tests import app
@@ -167,7 +169,9 @@ def _target(at: AppTest) -> str:
 
 def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and_reset_takes_it_back(visit):
     at = _sample(visit, 1)
-    picked = at.selectbox(key="inspect.concept").value
+    picked = 2839
+    at.session_state["visit.concept"] = picked
+    at = app.well(at.run())
     at = app.well(_shift(at).set_value(8.0).run())
     studio, code = state.studio(), state.encode(face_state.samples()[1])
     run = studio.run(state.table("default"), _target(at))
@@ -177,6 +181,24 @@ def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and
     at = app.well(at.button(key="inspect.reset").click().run())
     assert _metric(at, ", after") == _metric(at, ", before")
     assert _shift(at).value == 0.0
+
+
+def test_moving_a_family_by_4_moves_its_channels_and_the_bars_name_it_first_and_add_up(visit, families):
+    at = _sample(visit, 1)
+    picked = at.selectbox(key="inspect.concept").value
+    family = families.find(picked)
+    studio, code = state.studio(), state.encode(face_state.samples()[1])
+    run = studio.run(state.table("default"), _target(at))
+    before = studio.predict(run, code)
+    parts, rest = parts_of(families, before.contributions)
+    assert families.families[parts[0].number] is family
+    assert any(because(families, parts, before.decided)[:30] in one.value.replace("\\", "") for one in at.markdown)
+    drawn, others = concept_charts.drawn(parts, rest)
+    assert sum(part.total for part in drawn) + others == pytest.approx(before.contributions.sum())
+    at = app.well(_shift(at).set_value(4.0).run())
+    now = studio.predict(run, code, family.edits(4.0)).probability
+    assert _metric(at, ", after") == page_words.percent(now if before.probability >= 0.5 else 1 - now)
+    assert at.button(key=f"inspect.chip.{picked}").label.startswith(family.name)
 
 
 def test_2_edits_are_kept_as_2_chips_and_a_click_takes_1_back(visit):
@@ -484,8 +506,61 @@ def test_a_time_of_refinement_that_is_no_time_is_told_in_a_sentence(refining, se
 # ---- concepts
 
 
-def test_all_concepts_are_listed_with_importances_that_add_up_to_100(visit):
+@pytest.fixture
+def families(studio):
+    """The default backbone's families."""
+    described = studio.description()
+    if described is None:
+        pytest.skip("the families that come with the program are of other weights")
+    return described
+
+
+def _channels(visit: AppTest, name: str) -> AppTest:
+    """A page, showing channels instead of families."""
+    at = _go(visit, name)
+    view = [one for one in at.button_group if one.key in ("concepts.view", "exclude.what")]
+    return app.well(view[0].set_value("Channels").run()) if view else at
+
+
+def test_every_family_has_a_card_with_its_verdict_and_a_search_leaves_those_it_names(visit, families):
     at = _go(visit, CONCEPTS)
+    ranked = state.families(state.studio().run(state.table("default"), _target(at)))
+    tried = [one for one in at.button if one.key and one.key.startswith("concepts.try.")]
+    assert len(tried) == 12 and tried[0].key.endswith(ranked[0].family.id)
+    moving = sum(row.verdict == "moves it" for row in ranked)
+    assert any(one.value.startswith(f"**{moving} of {len(ranked)} concepts move") for one in at.markdown)
+    at.text_input(key="concepts.words").set_value("facial hair")
+    at = app.well(at.run())
+    left = [one.key for one in at.button if one.key and one.key.startswith("concepts.try.")]
+    assert left and all(
+        "facial hair" in f"{row.family.name} {row.family.sentence}".casefold()
+        for row in ranked
+        if f"concepts.try.{row.family.id}" in left
+    )
+    at.text_input(key="concepts.words").set_value("no such thing")
+    assert "No concept passes" in app.well(at.run()).info[0].value
+
+
+def test_a_family_ticked_ticks_its_channels_and_offers_those_that_go_with_it(visit, families):
+    at = _go(visit, EXCLUDE)
+    box = next(one for one in at.checkbox if one.key and one.key.startswith("exclude.family."))
+    family = families.find(box.key.removeprefix("exclude.family."))
+    at = app.well(box.check().run())
+    assert _state(at, "visit.ticked")
+    count = len(family.channels)
+    assert at.button(key="exclude.train").label == f"Retrain without {page_words.count(count, 'concept')}"
+    assert at.button(key=f"exclude.chip.{family.id}").label == f"{family.name} ({count:,})"
+    others = families.stand_ins([one.id for one in families.families].index(family.id))
+    if len(others):
+        at = app.well(at.checkbox(key=f"exclude.stand_ins.{family.id}").check().run())
+        both = page_words.count(count + len(others), "concept")
+        assert at.button(key="exclude.train").label == f"Retrain without {both}"
+    at = app.well(at.button(key=f"exclude.chip.{family.id}").click().run())
+    assert at.button(key="exclude.train").disabled
+
+
+def test_all_concepts_are_listed_with_importances_that_add_up_to_100(visit):
+    at = _channels(visit, CONCEPTS)
     listed = at.dataframe[0].value
     assert len(listed) == state.table("default").layout.total
     assert listed["importance"].sum() == pytest.approx(100)
@@ -493,7 +568,7 @@ def test_all_concepts_are_listed_with_importances_that_add_up_to_100(visit):
 
 
 def test_a_layer_filter_leaves_the_512_concepts_of_layer_0(visit):
-    at = _go(visit, CONCEPTS)
+    at = _channels(visit, CONCEPTS)
     at = app.well(at.multiselect(key="concepts.layers").set_value([0]).run())
     size = state.table("default").layout.sizes[0]
     assert len(at.dataframe[0].value) == size == 512
@@ -502,17 +577,17 @@ def test_a_layer_filter_leaves_the_512_concepts_of_layer_0(visit):
 
 
 def test_a_name_shows_on_all_3_pages_and_an_empty_one_removes_it(visit):
-    at = _go(visit, CONCEPTS)
+    at = _channels(visit, CONCEPTS)
     picked = int(at.dataframe[0].value["index"].iloc[0])
     at.text_input(key=f"concepts.name.{picked}").set_value("goatee")
     at = app.well(_save_button(at).click().run())
     assert at.subheader[0].value == "Goatee"
     assert at.dataframe[0].value["name"].iloc[0] == "goatee"
-    at = _go(at, EXCLUDE)
+    at = _channels(at, EXCLUDE)
     assert at.checkbox(key=f"exclude.tick.{picked}").label == "1. Goatee"
     at = _sample(_go(at, INSPECT), 0)
     assert "Goatee" in at.selectbox(key="inspect.concept").options
-    at = _go(at, CONCEPTS)
+    at = _channels(at, CONCEPTS)
     at.text_input(key="concepts.find").set_value("goat")
     at = app.well(at.run())
     assert at.dataframe[0].value["index"].tolist() == [picked]
@@ -529,18 +604,18 @@ def _save_button(at: AppTest):
 
 
 def test_nothing_ticked_cannot_be_retrained_and_says_so(visit):
-    at = _go(visit, EXCLUDE)
+    at = _channels(visit, EXCLUDE)
     assert at.button(key="exclude.train").disabled
     assert any("Tick at least one" in one.value for one in at.caption)
 
 
 def test_12_concepts_have_a_picture_and_a_check_box(visit):
-    at = _go(visit, EXCLUDE)
+    at = _channels(visit, EXCLUDE)
     assert sum(bool(one.key and one.key.startswith("exclude.tick.")) for one in at.checkbox) == 12
 
 
 def test_a_typed_concept_and_the_top_100_are_ticked_and_cleared(visit):
-    at = _go(visit, EXCLUDE)
+    at = _channels(visit, EXCLUDE)
     at.text_input(key="exclude.add").set_value("0:3")
     at = app.well(next(one for one in at.button if one.label == "Add").click().run())
     assert at.button(key="exclude.train").label == "Retrain without 1 concept"
@@ -568,7 +643,7 @@ def patient(monkeypatch):
 
 
 def test_a_cancelled_training_leaves_the_active_run_as_it_was(visit, patient):
-    at = _tick_2(_go(visit, EXCLUDE))
+    at = _tick_2(_channels(visit, EXCLUDE))
     at = app.well(at.button(key="exclude.train").click().run())
     job = _state(at, "visit.job")
     at = app.well(at.button(key="exclude-cancel").click().run())
@@ -586,7 +661,7 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     first = studio.run(state.table("default"), _target(at))
     contributions = studio.predict(first, code).contributions
     before = _metric(at, ", before")
-    at = _tick_2(_go(at, EXCLUDE))
+    at = _tick_2(_channels(at, EXCLUDE))
     ticked = {int(one.key.rsplit(".", 1)[1]) for one in at.button if one.key and one.key.startswith("exclude.chip.")}
     at = app.well(at.button(key="exclude.train").click().run())
     assert _state(at, "visit.job").wait(300)
@@ -607,22 +682,22 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     at = _go(at, INSPECT)
     assert _metric(at, ", before") == before
 
-    at = _go(at, EXCLUDE)
+    at = _channels(at, EXCLUDE)
     at = app.well(at.button(key=f"exclude.use.{second.id}").click().run())
     assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
 
 
 def test_run_2_is_in_the_history_of_the_next_visit_which_starts_with_run_1(visit):
-    at = _tick_2(_go(visit, EXCLUDE))
+    at = _tick_2(_channels(visit, EXCLUDE))
     at = app.well(at.button(key="exclude.train").click().run())
     assert _state(at, "visit.job").wait(300)
     at = app.well(at.run())
     (second,) = _state(at, "visit.runs")[("default", _target(at))]
     accuracy = _metric(at, "Accuracy")
 
-    at = _go(_visit(), EXCLUDE)
+    at = _channels(_visit(), EXCLUDE)
     assert any("Nothing excluded" in one.value for one in at.sidebar.caption)
-    assert any(one.value.startswith("**Run 2**, CatBoost, excludes 2 concepts") for one in at.markdown)
+    assert any(one.value.startswith("**Run 2**, CatBoost, excludes 2 channels") for one in at.markdown)
     assert not any(one.value.startswith("**Run 3**") for one in at.markdown)
     at = app.well(at.button(key=f"exclude.use.{second.id}").click().run())
     assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
@@ -631,12 +706,12 @@ def test_run_2_is_in_the_history_of_the_next_visit_which_starts_with_run_1(visit
 
 
 def test_a_cancelled_training_is_not_in_the_history_of_the_next_visit(visit, patient):
-    at = _tick_2(_go(visit, EXCLUDE))
+    at = _tick_2(_channels(visit, EXCLUDE))
     at = app.well(at.button(key="exclude.train").click().run())
     job = _state(at, "visit.job")
     at = app.well(at.button(key="exclude-cancel").click().run())
     assert job.wait(300)
-    at = _go(_visit(), EXCLUDE)
+    at = _channels(_visit(), EXCLUDE)
     assert not any(one.value.startswith("**Run 2**") for one in at.markdown)
 
 

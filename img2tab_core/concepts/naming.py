@@ -15,7 +15,7 @@ from img2tab_core.base.records import Target
 from img2tab_core.concepts.description import REGIONS, Mean
 from img2tab_core.concepts.moving import SHIFT, Moved, shares
 
-GEOMETRY_LEAST = 0.02  # eye distances that are a movement at all
+GEOMETRY_LEAST, POSE_LEAST = 0.03, 0.05  # eye distances that are a movement at all; of the whole head
 COLOUR_LEAST = 1.5  # in CIE Lab
 SIDE_LEAST = 4.0  # levels between the two halves of a person, half the difference
 PART_LEAST = 0.10  # of the change, for a part of the face to be named
@@ -52,6 +52,7 @@ GEOMETRY = {
 }
 COLOUR = (Word("", "lighter", "darker"), Word("", "redder", "greener"), Word("", "warmer", "colder"))  # L*, a*, b*
 SIDE = Word("Light", "from the right", "from the left")
+POSE = ("turns", "nods")
 OF_A_PERSON = ("forehead", "brows", "eyes", "nose", "cheeks", "mouth", "chin and jaw", "hair")
 LABELS = {  # of the default table; others go by their title
     "smiling": Word("Mouth", "smile", "no smile", ("mouth", "cheeks")),
@@ -66,7 +67,12 @@ LABELS = {  # of the default table; others go by their title
     "head_turned": Word("Head", "turned", "frontal"),
     "perceived_gender": Word("", "perceived male", "perceived female", OF_A_PERSON),
 }
-WEIGHT = {"perceived_gender": 0.55, "young": 0.8, "head_turned": 0.8}  # moved by much else, so they tell less
+WEIGHT = {
+    "perceived_gender": 0.4,
+    "young": 0.5,
+    "skin_lighter": 0.6,
+    "head_turned": 0.8,
+}  # moved by much else, so they tell less
 SHORT = {"chin and jaw": "Jaw", "neck and clothes": "Clothes"}  # of regions, in a name
 
 
@@ -204,7 +210,7 @@ def _candidates(measured: Measures, scale: dict[str, float], targets: dict[str, 
                 part = word.part or _short(max(word.regions, key=lambda region: measured.where[region]))
                 yield score, part, word.up, int(np.sign(value.mean))
     for name, value in measured.geometry.items():
-        if value.sure and abs(value.mean) >= GEOMETRY_LEAST:
+        if value.sure and abs(value.mean) >= (POSE_LEAST if name in POSE else GEOMETRY_LEAST):
             word = GEOMETRY[name]
             fits = _share(measured.where, word.regions)
             score = 0.85 * min(1.0, abs(value.mean) / scale[name]) * min(1.0, fits / 0.35)
@@ -247,10 +253,15 @@ def _sentence(
     """Where, and the three measures that it moves most of all families', with their intervals."""
     where = ", ".join(f"{region} {100 * measured.where[region]:.0f} %" for region in place)
     parts = []
-    light = measured.colour[0]
-    if light.sure and abs(light.mean) >= COLOUR_LEAST:
-        rises = sign * light.mean > 0
-        parts.append(f"{place[0]} {'lighter' if rises else 'darker'} by {abs(light.mean):.1f} L*")
+    colours = []
+    for name, value, word, axis in zip("Lab", measured.colour, COLOUR, ("L*", "a*", "b*"), strict=True):
+        if value.sure and abs(value.mean) >= COLOUR_LEAST:
+            what = word.up if sign * value.mean > 0 else word.down
+            colours.append((abs(value.mean) / scale[name], f"{place[0]} {what} by {abs(value.mean):.1f} {axis}"))
+    parts += [text for _, text in sorted(colours, reverse=True)[:1]]
+    if measured.side.sure and abs(measured.side.mean) >= SIDE_LEAST:
+        side = "right" if sign * measured.side.mean > 0 else "left"
+        parts.append(f"the {side} half lighter by {2 * abs(measured.side.mean):.0f} levels than the other")
     moves = []
     for name, value in measured.geometry.items():
         if value.sure and abs(value.mean) >= GEOMETRY_LEAST:
