@@ -16,7 +16,6 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from dashboard.charts import concepts as concept_charts
 from dashboard.components import page_words, scrub
 from dashboard.state import faces as face_state
 from dashboard.state import visit as state
@@ -24,7 +23,7 @@ from img2tab_core import studio as service
 from img2tab_core.base import files as weights
 from img2tab_core.base.records import DEFAULT_BACKBONE, Edit
 from img2tab_core.classifiers.trainer import Trainer
-from img2tab_core.concepts.description import because, parts_of
+from img2tab_core.concepts.description import because, leading, parts_of
 from img2tab_core.studio import Studio
 from img2tab_core.weights import store
 from tests import app
@@ -193,7 +192,7 @@ def test_moving_a_family_by_4_moves_its_channels_and_the_bars_name_it_first_and_
     parts, rest = parts_of(families, before.contributions)
     assert families.families[parts[0].number] is family
     assert any(because(families, parts, before.decided)[:30] in one.value.replace("\\", "") for one in at.markdown)
-    drawn, others = concept_charts.drawn(parts, rest)
+    drawn, others = leading(parts, rest)
     assert sum(part.total for part in drawn) + others == pytest.approx(before.contributions.sum())
     at = app.well(_shift(at).set_value(4.0).run())
     now = studio.predict(run, code, family.edits(4.0)).probability

@@ -8,24 +8,9 @@ import plotly.graph_objects as go
 
 from dashboard.charts.classifiers import BLUE, GREY, ORANGE, new_figure
 from dashboard.components.page_words import in_figure, signed
-from img2tab_core.concepts.description import Description, Part
+from img2tab_core.concepts.description import Description, Part, leading
 
-LEAST, MOST = 6, 12  # families drawn
 ELSE = -1  # customdata of the bar of everything else
-
-
-def drawn(parts: Sequence[Part], rest: float) -> tuple[list[Part], float]:
-    """The families that get a bar of their own, largest first, and what everything else adds together, log-odds.
-
-    As many as it takes for everything else to be smaller than the largest of them, between 6 and 12.
-    """
-    count = min(LEAST, len(parts))
-    while True:
-        others = rest + sum(part.total for part in parts[count:])
-        largest = max((abs(part.total) for part in parts[:count]), default=0.0)
-        if abs(others) < largest or count >= min(MOST, len(parts)):
-            return list(parts[:count]), others
-        count += 1
 
 
 def family_bars(
@@ -41,7 +26,7 @@ def family_bars(
     Orange pushes towards class 1, blue towards class 0. customdata of a bar is the family's number, -1 of everything
     else. All bars add up to the sum of the contributions.
     """
-    shown, others = drawn(parts, rest)
+    shown, others = leading(parts, rest)
     names = [in_figure(description.families[part.number].name) for part in shown]
     count = len(description.families) - len(shown)
     texts = [signed(part.total, 2) for part in shown]

@@ -23,6 +23,7 @@ from img2tab_core.base.words import count, listed, signed
 FOLDER = ROOT / "assets" / "concepts"
 FORMAT = 1  # raise it when what is kept changes
 MANY = 4  # names in a sentence
+FEWEST, MOST = 6, 12  # families of a decision that are told one by one
 NONE = -1  # of no family
 MAP = 32  # px of the little picture of a change
 SURE = 3.1  # mean over its standard error, from which it is more than chance
@@ -216,6 +217,20 @@ def parts_of(description: Description, contributions: np.ndarray) -> tuple[list[
         made.append(Part(number, drawn, float(contributions[stands == number].sum())))
     rest = float(contributions[(description.family_of == NONE) & (stands == NONE)].sum())
     return sorted(made, key=lambda part: -abs(part.total)), rest
+
+
+def leading(parts: Sequence[Part], rest: float) -> tuple[list[Part], float]:
+    """The families that are told one by one, largest first, and what everything else adds together, log-odds.
+
+    As many as it takes for everything else to be smaller than the largest of them, between 6 and 12.
+    """
+    count = min(FEWEST, len(parts))
+    while True:
+        others = rest + sum(part.total for part in parts[count:])
+        largest = max((abs(part.total) for part in parts[:count]), default=0.0)
+        if abs(others) < largest or count >= min(MOST, len(parts)):
+            return list(parts[:count]), others
+        count += 1
 
 
 def channels_of(description: Description, numbers: Sequence[int], *, stand_ins: bool = False) -> frozenset[int]:

@@ -14,13 +14,14 @@ import numpy as np
 from img2tab_core.backbones.backbone import Backbone
 from img2tab_core.base.intervals import wilson
 from img2tab_core.base.jobs import Report
-from img2tab_core.base.records import StyleTable
+from img2tab_core.base.records import StyleCode, StyleTable
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts import describing, families, measuring, naming, ranking, readings
-from img2tab_core.concepts.description import REGIONS, SURE, Description
+from img2tab_core.concepts.description import REGIONS, SURE, Description, leading, parts_of
 from img2tab_core.concepts.moving import SHIFT, Direction, Moved, Subject, parts_of_map, shares
 from img2tab_core.studio import Studio
 
+DECISIONS = 300
 FACES, SINGLE_FACES = 48, 16  # test faces on which families and single channels are moved
 LEADING = 10
 
@@ -46,9 +47,14 @@ class OfTarget:
 
 @dataclass(frozen=True)
 class Check:
-    """What was measured; shares are of 1, with the 95 % Wilson interval of how many."""
+    """What was measured; shares are of 1, with the 95 % Wilson interval of how many.
+
+    else_largest: by target, for how many decisions about test faces "everything else" is the largest part, and of how
+    many.
+    """
 
     targets: dict[str, OfTarget]
+    else_largest: dict[str, tuple[int, int]]
     same_region: tuple[float, tuple[float, float], int]
     same_name: tuple[float, tuple[float, float], int]
     faces: int
@@ -93,13 +99,15 @@ def check(studio: Studio, table: StyleTable, description: Description, *, progre
             _dependency([by_difference[number]], number, judge),
             [description.families[n].name for n, _ in leading[name]],
         )
+    report(0.75, "Decisions of the test faces")
+    rest = {name: _else_largest(studio, run, description, table) for name, run in runs.items()}
     report(0.8, "Two halves of the faces")
     subjects = measuring.varied(backbone, table, count=description.about.get("asked", description.faces))
-    subjects = subjects[: description.faces]
-    moved_faces = measuring.measure(backbone, subjects)
+    moved_faces = measuring.measure(backbone, subjects, only_finished=True)[: description.faces]
+    subjects = subjects[: len(moved_faces)]
     region = _same_region(subjects, moved_faces)
     name_share = _same_name(backbone, table, description, subjects)
-    return Check(targets, region, name_share, FACES, description.faces)
+    return Check(targets, rest, region, name_share, FACES, description.faces)
 
 
 def card(
@@ -140,6 +148,11 @@ def card(
         )
     lines += [
         "",
+        "## A decision is told whole",
+        "",
+        f'Bars of a decision add up to it. "Everything else" is the largest of them for {_worst(made, titles)} '
+        "(goal: at most one face in ten).",
+        "",
         "## Named rightly",
         "",
         blind or "Not looked at by somebody who does not know the names.",
@@ -160,6 +173,12 @@ def card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _worst(made: Check, titles: dict[str, str]) -> str:
+    every = sum(count for count, _ in made.else_largest.values()) / sum(of for _, of in made.else_largest.values())
+    name, (count, of) = max(made.else_largest.items(), key=lambda item: item[1][0] / item[1][1])
+    return f"{100 * every:.1f} % of the test faces over all targets, at most {100 * count / of:.1f} % ({titles[name]})"
 
 
 def _of(measured: tuple[float, tuple[float, float], int]) -> str:
@@ -186,6 +205,15 @@ def _leading(ranked: Sequence[ranking.RankedFamily]) -> list[tuple[int, int]]:
     """The families farthest apart: (number, sign towards class 1)."""
     rows = sorted(ranked, key=lambda row: -row.distance)[:LEADING]
     return [(row.number, 1 if row.direction > 0 else -1) for row in rows]
+
+
+def _else_largest(studio: Studio, run: Run, description: Description, table: StyleTable) -> tuple[int, int]:
+    codes = [StyleCode.of(values, table.backbone) for values in _faces(table, DECISIONS)]
+    count = 0
+    for prediction in studio.predict_all(run, codes):
+        told, others = leading(*parts_of(description, prediction.contributions))
+        count += abs(others) > max((abs(part.total) for part in told), default=0.0)
+    return count, len(codes)
 
 
 def _single(studio: Studio, run: Run) -> list[tuple[int, int]]:
