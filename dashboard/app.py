@@ -191,7 +191,7 @@ def _sidebar(title: str) -> None:
                     "share 95 times in 100.",
                 )
                 without = (
-                    page_words.count(len(run.excluded), "concept") + " excluded" if run.excluded else "Nothing excluded"
+                    page_words.count(len(run.excluded), "channel") + " excluded" if run.excluded else "Nothing excluded"
                 )
                 st.caption(
                     f"95\N{NO-BREAK SPACE}% interval {page_words.percent(low)} to {page_words.percent(high)}  "

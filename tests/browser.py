@@ -107,6 +107,6 @@ def retrain_without_two(one) -> None:
     for number in (0, 1):
         boxes.nth(number).locator("label").click()
         settle(one)
-    one.get_by_role("button", name="Retrain without 2 concepts").click()
+    one.get_by_role("button", name="Retrain without 2 channels").click()
     one.get_by_role("heading", name="Before and after: run 1 and run 2").wait_for()
     settle(one)

@@ -144,7 +144,7 @@ def test_a_suggestion_ticks_the_channel_that_carries_the_group_and_states_its_ru
     door = Studio()
     found = Auditor(door).suggest(door.table("toy"), "kind", "group")
     assert found.excluded[0] == 9  # 3 standard deviations apart
-    assert at.button(key="exclude.train").label == f"Retrain without {len(found.excluded):,} concepts"
+    assert at.button(key="exclude.train").label == f"Retrain without {len(found.excluded):,} channels"
 
 
 def test_after_a_retrain_without_1_concept_faces_lost_and_gained_and_the_gaps_stand_before_and_after(visit):
@@ -173,7 +173,7 @@ def test_after_a_retrain_without_1_concept_faces_lost_and_gained_and_the_gaps_st
     assert one.value == page_words.points(odds.value)
     assert one.delta == f"{page_words.signed(100 * odds.low)} to {page_words.signed(100 * odds.high)}"
     assert any(one.value == "Before and after the exclusion" for one in at.subheader)
-    assert any("excludes 1 concept" in one.value for one in at.caption)
+    assert any("excludes 1 channel" in one.value for one in at.caption)
     at = app.ready(at.button(key="audit.repeat").click().run())
     (job,) = at.session_state["visit.repeating"].values()
     assert job.wait(300) and job.state == "done"

@@ -181,7 +181,7 @@ def test_a_suggestion_is_said_with_its_rule_and_written_so_that_train_takes_it(h
     )
     assert made["excluded"] == sorted(excluded)
     text = said("carried", *ABOUT, "--suggest")
-    assert "Suggested: Exclude every channel" in text and f"{len(excluded)} of 60 concepts" in text
+    assert "Suggested: Exclude every channel" in text and f"{len(excluded)} of 60 channels" in text
     wrong = run("carried", *ABOUT, "--suggest", "--out", tmp_path / "x.csv")
     assert wrong.exit_code == 1 and "--out must end in .json" in wrong.stderr
 
@@ -238,7 +238,7 @@ def test_proxies_of_2_excluded_channels_are_among_40_to_59_and_the_group_is_stil
 
 def test_proxies_take_a_run_from_a_folder_too_with_20_excluded(trained):
     text = said("proxies", "--run", trained, "--sensitive", "group")
-    assert text.startswith("20 concepts excluded: accuracy ") and "... (20)." in text
+    assert text.startswith("20 channels excluded: accuracy ") and "... (20)." in text
     paired = as_json("proxies", "--run", trained, "--sensitive", "group")["paired"]
     studio = Studio()
     _, labels, before = studio.trainer.test_answers(studio.run(studio.table("toy"), "kind"))

@@ -219,7 +219,7 @@ def test_a_tick_excludes_1_concept_and_unticking_keeps_it(visit):
     box = next(one for one in visit.checkbox if one.key and one.key.startswith("gap.tick."))
     index = int(box.key.rsplit(".", 1)[1])
     at = _ready(box.check().run())
-    assert _ticked(at) == {index} and _says(at, "**1 concept ticked**")
+    assert _ticked(at) == {index} and _says(at, "**1 channel ticked**")
     at = _ready(at.checkbox(key=box.key).uncheck().run())
     assert _ticked(at) == frozenset() and _says(at, "Nothing is ticked yet")
 
@@ -228,12 +228,12 @@ def test_a_picked_concept_and_its_family_of_2_are_excluded_and_kept_by_a_click(v
     visit.session_state["visit.concept"] = CARRIER
     at = _ready(visit.run())
     assert any(one.value == "Layer 0 · channel 9" for one in at.subheader)
-    assert _says(at, "Its family: 2 concepts")
+    assert _says(at, "Its family: 2 channels")
     at = _ready(at.button(key="gap.exclude").click().run())
     assert _ticked(at) == {CARRIER} and at.button(key="gap.exclude").label == "Keep it"
     at = _ready(at.button(key="gap.exclude_family").click().run())
     assert _ticked(at) == {CARRIER, TWIN}
-    assert at.button(key="gap.exclude_family").label == "Keep its whole family (2 concepts)"
+    assert at.button(key="gap.exclude_family").label == "Keep its whole family (2 channels)"
     at = _ready(at.button(key="gap.exclude").click().run())
     assert _ticked(at) == {TWIN}
     at = _ready(at.button(key="gap.clear").click().run())
@@ -277,7 +277,7 @@ def test_a_curve_of_validation_faces_stands_beside_its_numbers_of_test_faces_and
     at = _ready(at.button(key="gap.tick_line").click().run())
     assert _ticked(at) == set(auditor.suggest(table, "kind", "group").ranking[:1400])
     tick = at.button(key="gap.tick_line")
-    assert tick.label == "Tick these 1,400 concepts" and tick.disabled
+    assert tick.label == "Tick these 1,400 channels" and tick.disabled
     at = _ready(at.main.number_input[0].set_value(0).run())
     assert at.button(key="gap.tick_line").label == "Tick none"
     if best.count:
@@ -343,7 +343,7 @@ def test_the_browser_is_told_every_point_with_its_interval_and_one_seed_has_none
     assert [one["mean"] for one in accuracy["points"]] == pytest.approx([0.81, 0.83, 0.85])
     assert gap["points"][0]["mean"] == pytest.approx(0.32)
     assert gap["points"][0]["low"] < 0.3 and gap["points"][0]["high"] > 0.34
-    assert accuracy["shape"] != gap["shape"] and "10 concepts excluded: accuracy 83.0" in accuracy["points"][1]["title"]
+    assert accuracy["shape"] != gap["shape"] and "10 channels excluded: accuracy 83.0" in accuracy["points"][1]["title"]
     (one, _, _) = drag_line.scene(ONE_SEED, 0, of="toy", turn=0, colours=("blue", "orange"))["lines"][0]["points"]
     assert one["low"] == one["mean"] == one["high"] == 0.8 and one["title"].endswith(
         "accuracy 80.0\N{NO-BREAK SPACE}%, validation faces"
@@ -391,7 +391,7 @@ def test_after_an_exclusion_the_twin_of_channel_9_is_the_closest_and_its_family_
         page_words.signed(links[0].correlation, 2),
     ]
     (box,) = [one for one in at.checkbox if one.label.startswith("All 2 around")]
-    assert not box.value and _says(at, "1 of 2 concepts excluded now")
+    assert not box.value and _says(at, "1 of 2 channels excluded now")
     at = _ready(at.checkbox(key=box.key).check().run())
     assert _ticked(at) == {CARRIER, TWIN}
 
@@ -404,14 +404,14 @@ def test_moved_faces_flip_as_often_as_the_auditor_counts(visit, auditor, first):
     found = auditor.intervene(first, "group", strength=1.5).of(1, 0)
     told = f"{found.flips:,} of {found.faces:,} decisions flip, {page_words.percent(found.share)}"
     assert _says(at, "**Left faces moved towards right:** " + told)
-    assert _says(at, "1,500 concepts moved")
+    assert _says(at, "1,500 channels moved")
 
 
 def test_a_farther_move_and_another_concept_are_asked_of_the_auditor(visit, auditor, first):
     visit.session_state["visit.concept"] = CARRIER
     at = _part(visit, "Move it")
     assert [one.split(" (")[0] for one in at.selectbox(key="gap.what").options] == [
-        "The 1,500 concepts that carry it most",
+        "The 1,500 channels that carry it most",
         "Layer 0 · channel 9",
         "Family of Layer 0 · channel 9",
     ]
@@ -419,7 +419,7 @@ def test_a_farther_move_and_another_concept_are_asked_of_the_auditor(visit, audi
     at = _ready(at.slider(key="gap.strength").set_value(2.5).run())
     found = auditor.intervene(first, "group", channels=(CARRIER, TWIN), strength=2.5).of(0, 1)
     assert _says(at, f"**Right faces moved towards left:** {found.flips:,} of {found.faces:,} decisions flip")
-    assert _says(at, "2 concepts moved")
+    assert _says(at, "2 channels moved")
     at.session_state["visit.concept"] = GIVEN  # a family of one: the choice is no longer there
     at = _ready(at.run())
     assert at.selectbox(key="gap.what").value == "all" and len(at.selectbox(key="gap.what").options) == 2
@@ -447,7 +447,7 @@ def test_where_all_that_is_moved_is_excluded_nothing_can_flip_and_the_check_is_o
     after.session_state["visit.concept"] = CARRIER
     at = _part(after, "Move it")
     at = _ready(at.selectbox(key="gap.what").set_value("concept").run())
-    assert any("does not look at the concept moved here" in one.value for one in at.info)
+    assert any("does not look at the channel moved here" in one.value for one in at.info)
     assert at.button(key="gap.check") and not _says(at, "flip first**")
 
 
@@ -464,7 +464,7 @@ def test_the_table_of_remedies_marks_ours_and_has_the_numbers_of_the_auditor(aft
     assert shown["accuracy"].tolist() == [one.estimate("accuracy").text(100, 1) for one in found.outcomes]
     nothing, ours = (found.outcomes[at].estimate("equalised_odds").mean for at in (0, 2))
     assert shown["closed"].tolist()[::2] == ["", page_words.signed(100 * (1 - ours / nothing), 0).removeprefix("+")]
-    assert _says(at, "With the 1 concept of this run excluded")
+    assert _says(at, "With the 1 channel of this run excluded")
 
 
 def test_a_run_that_excludes_nothing_has_no_row_of_ours_and_says_so(visit):

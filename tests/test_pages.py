@@ -547,12 +547,12 @@ def test_a_family_ticked_ticks_its_channels_and_offers_those_that_go_with_it(vis
     at = app.well(box.check().run())
     assert _state(at, "visit.ticked")
     count = len(family.channels)
-    assert at.button(key="exclude.train").label == f"Retrain without {page_words.count(count, 'concept')}"
+    assert at.button(key="exclude.train").label == f"Retrain without {page_words.count(count, 'channel')}"
     assert at.button(key=f"exclude.chip.{family.id}").label == f"{family.name} ({count:,})"
     others = families.stand_ins([one.id for one in families.families].index(family.id))
     if len(others):
         at = app.well(at.checkbox(key=f"exclude.stand_ins.{family.id}").check().run())
-        both = page_words.count(count + len(others), "concept")
+        both = page_words.count(count + len(others), "channel")
         assert at.button(key="exclude.train").label == f"Retrain without {both}"
     at = app.well(at.button(key=f"exclude.chip.{family.id}").click().run())
     assert at.button(key="exclude.train").disabled
@@ -617,9 +617,9 @@ def test_a_typed_concept_and_the_top_100_are_ticked_and_cleared(visit):
     at = _channels(visit, EXCLUDE)
     at.text_input(key="exclude.add").set_value("0:3")
     at = app.well(next(one for one in at.button if one.label == "Add").click().run())
-    assert at.button(key="exclude.train").label == "Retrain without 1 concept"
+    assert at.button(key="exclude.train").label == "Retrain without 1 channel"
     at = app.well(next(one for one in at.button if one.label == "Add all").click().run())
-    assert at.button(key="exclude.train").label in ("Retrain without 100 concepts", "Retrain without 101 concepts")
+    assert at.button(key="exclude.train").label in ("Retrain without 100 channels", "Retrain without 101 channels")
     at.text_input(key="exclude.add").set_value("no such name")
     at = app.well(next(one for one in at.button if one.label == "Add").click().run())
     assert "got “no such name”" in _errors(at)[0]
@@ -651,7 +651,7 @@ def test_a_cancelled_training_leaves_the_active_run_as_it_was(visit, patient):
     at = app.well(at.run())
     assert any("cancelled" in value for value in [*said, *(one.value for one in at.info)])
     assert _metric(at, "Accuracy")
-    assert at.button(key="exclude.train").label == "Retrain without 2 concepts"
+    assert at.button(key="exclude.train").label == "Retrain without 2 channels"
 
 
 def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(visit):
@@ -671,7 +671,7 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     assert studio.scores(second).importance[sorted(ticked)].tolist() == [0.0, 0.0]
     assert any("Before and after: run 1 and run 2" == one.value for one in at.subheader)
     assert page_words.percent(second.metrics.accuracy) in [one.value for one in at.metric if one.label == "Accuracy"]
-    assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
+    assert any("2 channels excluded" in one.value for one in at.sidebar.caption)
 
     at = app.well(at.button(key="exclude.undo").click().run())
     assert any("Nothing excluded" in one.value for one in at.sidebar.caption)
@@ -683,7 +683,7 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
 
     at = _channels(at, EXCLUDE)
     at = app.well(at.button(key=f"exclude.use.{second.id}").click().run())
-    assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
+    assert any("2 channels excluded" in one.value for one in at.sidebar.caption)
 
 
 def test_run_2_is_in_the_history_of_the_next_visit_which_starts_with_run_1(visit):
@@ -699,7 +699,7 @@ def test_run_2_is_in_the_history_of_the_next_visit_which_starts_with_run_1(visit
     assert any(one.value.startswith("**Run 2**, CatBoost, excludes 2 channels") for one in at.markdown)
     assert not any(one.value.startswith("**Run 3**") for one in at.markdown)
     at = app.well(at.button(key=f"exclude.use.{second.id}").click().run())
-    assert any("2 concepts excluded" in one.value for one in at.sidebar.caption)
+    assert any("2 channels excluded" in one.value for one in at.sidebar.caption)
     assert any("Before and after: run 1 and run 2" == one.value for one in at.subheader)
     assert _metric(at, "Accuracy") == accuracy
 
@@ -718,5 +718,5 @@ def _tick_2(at: AppTest) -> AppTest:
     for number in (0, 1):
         boxes = [one for one in at.checkbox if one.key and one.key.startswith("exclude.tick.")]
         at = app.well(boxes[number].check().run())
-    assert at.button(key="exclude.train").label == "Retrain without 2 concepts"
+    assert at.button(key="exclude.train").label == "Retrain without 2 channels"
     return at

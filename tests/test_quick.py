@@ -112,7 +112,7 @@ def test_the_first_answer_is_marked_quick_and_the_full_run_that_follows_is_that_
     (first,) = seen
     assert (first.quick, full.quick, first.excluded, first.seed) == (True, False, {7}, 1)
     assert first.id != full.id and first.id.startswith("toy-warm-")
-    assert first.note == "Quick answer: 200 concepts; what that costs was not measured yet."
+    assert first.note == "Quick answer: 200 channels; what that costs was not measured yet."
     assert first.classifier.iterations == 24 and full.classifier.iterations == 60
     assert first.metrics.accuracy > 0.7 and full.note == ""
     assert not (first.classifier.screened_ == 7).any()
@@ -419,13 +419,13 @@ def test_a_table_without_validation_faces_has_no_price_to_show(door):
 
 def test_a_screen_says_what_it_costs():
     assert Screen(512, 0.9388, 0.94, 2831, ((128, 0.9), (512, 0.9388))).sentence == (
-        "512 concepts, 93.9 % instead of 94.0 % on the 2,831 validation faces."
+        "512 channels, 93.9 % instead of 94.0 % on the 2,831 validation faces."
     )
     assert Screen(1024, 0.93, 0.94, 2831, ((128, 0.9), (1024, 0.93))).sentence == (
-        "1,024 concepts, 93.0 % instead of 94.0 % on the 2,831 validation faces: 1.00 points less, and no number up to "
+        "1,024 channels, 93.0 % instead of 94.0 % on the 2,831 validation faces: 1.00 points less, and no number up to "
         "1,024 loses at most 0.2."
     )
-    assert Screen(512).sentence == "512 concepts; what that costs was not measured yet."
+    assert Screen(512).sentence == "512 channels; what that costs was not measured yet."
 
 
 def measured(accuracy, half):

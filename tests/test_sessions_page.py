@@ -119,7 +119,7 @@ def test_2_runs_stand_side_by_side_and_5_seeds_say_whether_it_is_real_and_stay_i
     at = _page(_retrain(_begin(visit), "why"), PAGE)
     frame = next(one.value for one in at.dataframe if "Run 1" in one.value.columns)
     assert frame.set_index("").loc["Excludes"].tolist() == ["0", "1"]
-    assert any("Only run 2 excludes 1 concept: Layer 0 · channel 9." in one.value for one in at.caption)
+    assert any("Only run 2 excludes 1 channel: Layer 0 · channel 9." in one.value for one in at.caption)
     first, second = (run for run in at.session_state["visit.session"].models.values())
     assert doors.auditor().compare_runs(first, second).sentence in _said(at)
     at = _ready(at.button(key="sessions.repeat").click().run())

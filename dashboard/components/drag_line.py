@@ -81,7 +81,7 @@ def _point(point: CurvePoint, name: str, title: str) -> dict:
         "low": value.mean if value.low is None else value.low,
         "high": value.mean if value.high is None else value.high,
         "text": page_words.percent(value.mean),
-        "title": f"{page_words.count(point.count, 'concept')} excluded: {title} {_written(value)}, validation faces",
+        "title": f"{page_words.count(point.count, 'channel')} excluded: {title} {_written(value)}, validation faces",
     }
 
 

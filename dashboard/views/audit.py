@@ -215,9 +215,9 @@ def _before(run: Run, before: Run, sensitive: tuple[str, ...], audit: Audit) -> 
     )
     same_faces.show(before, run, sensitive)
     st.caption(
-        f"From the run that excludes {page_words.count(len(before.excluded), 'concept')} to the active one, which "
+        f"From the run that excludes {page_words.count(len(before.excluded), 'channel')} to the active one, which "
         f"excludes "
-        f"{page_words.count(len(run.excluded), 'concept')}. One training each."
+        f"{page_words.count(len(run.excluded), 'channel')}. One training each."
     )
     is_it_real.show(before, run, sensitive, key="audit")
 

@@ -128,7 +128,7 @@ def _sentence(comparison: Comparison, shown: list[Contender], position: int) -> 
         f"**{KINDS[best.kind].title}** judges best, {page_words.percent(accuracy.mean)} of the test faces"
         + (f"; seed by seed it cannot be told from {_list(close)}" if close else "")
         + ". "
-        f"**{finder.title}**’s importance finds most: {page_words.percent(overlap.mean, 0)} of the {k} concepts "
+        f"**{finder.title}**’s importance finds most: {page_words.percent(overlap.mean, 0)} of the {k} channels "
         f"farthest "
         f"apart are among its top {k}; a random ranking would find "
         f"{100 * comparison.chance[position]:.2g}\N{NO-BREAK SPACE}%. "
@@ -195,7 +195,7 @@ def _numbers(comparison: Comparison, position: int) -> None:
     st.caption(
         f"Mean over {page_words.count(len(comparison.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval "
         "over the seeds, all on the same test faces. Each seed "
-        f"trained on {comparison.faces:,} faces with all {comparison.channels:,} concepts on offer, and was "
+        f"trained on {comparison.faces:,} faces with all {comparison.channels:,} channels on offer, and was "
         f"measured on {comparison.test_faces:,} faces. Top: share of the concepts farthest apart that are among the "
         "most important."
     )

@@ -234,7 +234,7 @@ def _filters(everything: pd.DataFrame) -> pd.DataFrame:
 
 def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:
     st.caption(
-        f"{page_words.count(len(shown), 'concept')} of {visit.layout().total:,}. Click a heading to sort, "
+        f"{page_words.count(len(shown), 'channel')} of {visit.layout().total:,}. Click a heading to sort, "
         "the left edge of a row to see the concept."
     )
     if shown.empty:

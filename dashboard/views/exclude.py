@@ -255,7 +255,7 @@ def _suggest() -> None:
             )
     suggestion = audit_state.suggested()
     if suggestion is not None and set(suggestion.excluded) <= visit.ticked():
-        count = page_words.count(len(suggestion.excluded), "concept")
+        count = page_words.count(len(suggestion.excluded), "channel")
         st.caption(f"**{count} suggested.** {page_words.prose(suggestion.rule)}")
 
 
@@ -309,7 +309,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
             help=f"Kept with the run in the session “{page_words.plain(now.session.name)}”, and told in its report.",
         )
     st.button(
-        f"Retrain without {page_words.count(len(ticked), 'concept')}" if ticked else "Retrain",
+        f"Retrain without {page_words.count(len(ticked), 'channel')}" if ticked else "Retrain",
         key="exclude.train",
         type="primary",
         width="stretch",

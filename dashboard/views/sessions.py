@@ -336,7 +336,7 @@ def _side_by_side(now: Opened) -> None:
     models = now.models[first.id], now.models[second.id]
     for number, only, uses in ((first.number, apart.only_one, models[1]), (second.number, apart.only_other, models[0])):
         if only:
-            st.caption(f"Only run {number} excludes {page_words.count(len(only), 'concept')}: {_listed(only, uses)}.")
+            st.caption(f"Only run {number} excludes {page_words.count(len(only), 'channel')}: {_listed(only, uses)}.")
     sensitive = now.session.sensitive
     st.plotly_chart(
         audit_charts.gap_dumbbell(*(audit_state.audit(model, sensitive) for model in models)),
@@ -418,7 +418,7 @@ def _shared(now: Opened, data: bytes) -> None:
     layout = visit.layout()
     shared = read_exclusions(data, backbone=now.session.backbone, channels=layout.total)
     st.caption(
-        f"Excludes {page_words.count(len(shared.excluded), 'concept')}; made for {page_words.plain(shared.target)} "
+        f"Excludes {page_words.count(len(shared.excluded), 'channel')}; made for {page_words.plain(shared.target)} "
         f"on the table "
         f"{page_words.plain(shared.table)}, {page_words.plain(shared.classifier)}, seed {shared.seed}."
     )
@@ -483,7 +483,7 @@ def _kind(run: RunInfo) -> str:
 
 
 def _excludes(run: RunInfo) -> str:
-    return page_words.count(len(run.excluded), "concept") if run.excluded else "nothing"
+    return page_words.count(len(run.excluded), "channel") if run.excluded else "nothing"
 
 
 def _percent(value: float | None) -> str:

@@ -63,9 +63,9 @@ class Screen:
     def sentence(self) -> str:
         """What a person reads beside a quick answer."""
         if self.accuracy is None or self.full is None:
-            return f"{self.count:,} concepts; what that costs was not measured yet."
+            return f"{self.count:,} channels; what that costs was not measured yet."
         text = (
-            f"{self.count:,} concepts, {100 * self.accuracy:.1f} % instead of {100 * self.full:.1f} % on the "
+            f"{self.count:,} channels, {100 * self.accuracy:.1f} % instead of {100 * self.full:.1f} % on the "
             f"{self.faces:,} validation faces"
         )
         if self.full - self.accuracy > MARGIN + 1e-9:
@@ -148,7 +148,7 @@ def choose(
         return Screen(min(UNMEASURED, width))
     whole, measured = accuracy(full, faces, pool=pool), []
     for i, count in enumerate(counts):
-        report(i / len(counts), f"Trying {count:,} concepts")
+        report(i / len(counts), f"Trying {count:,} channels")
         model = classifier(Screen(count))
         train(model, faces, order, pool=pool, cancelled=cancelled)
         measured.append((count, accuracy(model, faces, pool=pool)))

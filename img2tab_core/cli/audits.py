@@ -213,7 +213,7 @@ def carried(
         }
         lines += [
             "Suggested: " + suggested.rule,
-            f"{len(suggested.excluded):,} of {style_table.layout.total:,} concepts, the first first: "
+            f"{len(suggested.excluded):,} of {style_table.layout.total:,} channels, the first first: "
             f"{terminal.first_of(suggested.excluded, names)}.",
         ]
         if out is not None:
@@ -371,7 +371,7 @@ def proxies(
         sizes.append(f"... ({len(excluded):,})")
     text = "\n".join(
         [
-            f"{terminal.count(len(excluded), 'concept')} excluded: accuracy {before.metrics.accuracy:.1%} -> "
+            f"{terminal.count(len(excluded), 'channel')} excluded: accuracy {before.metrics.accuracy:.1%} -> "
             f"{after.metrics.accuracy:.1%} on {after.metrics.count:,} test faces; {taken.freed:.1%} of the "
             "importance was set free.",
             paired.sentence,
@@ -392,7 +392,7 @@ def intervene(
     table: TableOfRun = None,
     count: Annotated[
         int | None,
-        typer.Option(min=1, help="Move so many concepts, those that carry the attribute most; 1500 if none are named."),
+        typer.Option(min=1, help="Move so many channels, those that carry the attribute most; 1500 if none are named."),
     ] = None,
     channels: Annotated[str, typer.Option(metavar="I,J|@FILE", help="Move these.")] = "",
     family_of: Annotated[
@@ -744,7 +744,7 @@ def _moved(intervention: Intervention, judging: Run) -> str:
         else ""
     )
     return (
-        f"{terminal.count(len(intervention.channels), 'concept')} moved by {intervention.strength:g} times what the "
+        f"{terminal.count(len(intervention.channels), 'channel')} moved by {intervention.strength:g} times what the "
         f"groups differ by{seen}{excluded}.{nothing} {len(intervention.rows):,} test faces, 95 % intervals; the move "
         "is of the probability."
     )

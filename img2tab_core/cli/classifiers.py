@@ -148,7 +148,7 @@ def _rows(comparison: Comparison) -> list[list[str]]:
 def _setting(comparison: Comparison) -> str:
     return (
         f"{comparison.target}, table {comparison.table}: {comparison.faces:,} training faces a seed, "
-        f"{comparison.channels:,} concepts, {comparison.test_faces:,} test faces; mean over "
+        f"{comparison.channels:,} channels, {comparison.test_faces:,} test faces; mean over "
         f"{count(len(comparison.seeds), 'seed')}, ± half of the 95 % interval over seeds on the same test faces."
     )
 
@@ -237,6 +237,6 @@ def train(
     low, high = run.metrics.interval
     typer.echo(
         f"Accuracy {run.metrics.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), AUC {run.metrics.auc:.4f}, "
-        f"log-loss {run.metrics.log_loss:.4f} on {run.metrics.count:,} test faces; {len(excluded)} concepts excluded; "
+        f"log-loss {run.metrics.log_loss:.4f} on {run.metrics.count:,} test faces; {len(excluded)} channels excluded; "
         f"{run.seconds:.1f} s; in {out}."
     )

@@ -461,7 +461,7 @@ def share(
     terminal.write(out, lambda file: file.write(json.dumps(content).encode()))
     terminal.answer(
         {"out": str(out), "session": session.name, "run": run.number, "excluded": len(run.excluded)},
-        f"Run {run.number} of {shown(session.name)} in {shown(out)}: {terminal.count(len(run.excluded), 'concept')} "
+        f"Run {run.number} of {shown(session.name)} in {shown(out)}: {terminal.count(len(run.excluded), 'channel')} "
         f"excluded. Take it up: img2tab session repeat NAME {shown(out)}, or --exclude @{shown(out)}",
         as_json=as_json,
     )
@@ -488,7 +488,7 @@ def repeat(
         )
     terminal.answer(
         {"session": session.name, "run": _run(made, _numbers(parent)), **asdict(repetition)},
-        f"Run {made.number} of {shown(session.name)}, {terminal.count(len(made.excluded), 'concept')} excluded, is "
+        f"Run {made.number} of {shown(session.name)}, {terminal.count(len(made.excluded), 'channel')} excluded, is "
         f"{shown(repetition.sentence)}\nIts numbers: {_measured(made)}.",
         as_json=as_json,
     )
@@ -721,7 +721,7 @@ def _tell_trained(
     }
     lines = [f"Suggested: {suggestion.rule}"] if suggestion else []
     child = f", changed from run {parent.number}" if parent else ""
-    excluded = terminal.count(len(made.excluded), "concept") if made.excluded else "nothing"
+    excluded = terminal.count(len(made.excluded), "channel") if made.excluded else "nothing"
     lines.append(
         f"Run {made.number} of {shown(session.name)}{child}: {made.kind}, seed {made.seed}, {excluded} "
         f"excluded; {_measured(made)}."

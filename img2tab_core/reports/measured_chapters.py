@@ -273,7 +273,7 @@ def excluded(findings: Findings, files: Files) -> Chapter:
         "excluded",
         "What was excluded, and why",
         text(
-            f"Run {info.number} was trained without {len(info.excluded):,} of {count(width, 'concept')}; the "
+            f"Run {info.number} was trained without {len(info.excluded):,} of {count(width, 'channel')}; the "
             "classifier was never handed them, so their influence is exactly 0."
         ),
         *([text(f"As concepts: {findings.excluded_words}.")] if findings.excluded_words else []),
@@ -523,7 +523,7 @@ def _moved(findings: Findings, moving: Moving) -> list[Child]:
     earlier = before if isinstance(before, Intervention) else None
     parts: list[Child] = [
         text(
-            f"The {count(len(now.channels), 'concept')} that carry “{about.title}” most were moved by up to "
+            f"The {count(len(now.channels), 'channel')} that carry “{about.title}” most were moved by up to "
             f"{now.strength:g} times what the groups differ by, in {count(len(now.rows), 'test face')}, once towards "
             f"each "
             f"group. {_seen(findings, now)}"

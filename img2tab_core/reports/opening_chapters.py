@@ -80,7 +80,7 @@ def _gap_before(findings: Findings) -> str:
     if before is None:
         return f"; of run {findings.before.info.number} it is not known."
     excludes = (
-        f"excludes {count(len(findings.before.info.excluded), 'concept')}"
+        f"excludes {count(len(findings.before.info.excluded), 'channel')}"
         if findings.before.info.excluded
         else ("excludes nothing")
     )
@@ -125,7 +125,7 @@ def _figures(findings: Findings) -> Markup:
     tiles = [
         ("Equalised odds difference", *_tile(before, gap)),
         ("Accuracy", *_tile(earlier_accuracy(findings.before), accuracy)),
-        ("Excluded", f"{len(findings.excluded):,}", f"of {count(findings.table.layout.total, 'concept')}"),
+        ("Excluded", f"{len(findings.excluded):,}", f"of {count(findings.table.layout.total, 'channel')}"),
         ("Over several seeds", sentence(seeds), "" if findings.answer is None else f"against run {findings.answer[0]}"),
     ]
     return element(
@@ -235,7 +235,7 @@ def model(findings: Findings, files: Files) -> Chapter:
                     "Channels",
                     _channels(len(run.classifier.screened_), findings.table.layout.total - len(info.excluded)),
                 ),
-                ("Excluded", count(len(info.excluded), "concept") if info.excluded else "nothing"),
+                ("Excluded", count(len(info.excluded), "channel") if info.excluded else "nothing"),
                 ("Decides", f"class 1, {findings.target.classes[1]}, above a probability of {STANDARD:g}"),
                 ("Run id", element("code", info.run_id)),
             ]

@@ -88,6 +88,30 @@ def bench_coarse_strip(timed, door, run, code, index, shifts):
     timed(ours, what="the first, coarse strip: 5 frames, 128 px", way="ours", goal=0.3)
 
 
+def bench_family_strip(timed, door, run, code, index, shifts):
+    described = door.description()
+    if described is None:
+        pytest.skip("the families that come with the program are of other weights")
+    family = max(described.families, key=lambda family: len(family.channels))
+
+    def ours():
+        edits = [Edit(index, float(next(shifts)))]
+        door.strip(run, code, family, edits=edits, frames=13, size=256, precision="draft")
+
+    timed(ours, what="strip of a family, 13 frames, 256 px", way="ours", goal=1.2)
+
+
+def bench_ranked_families(timed, door, run):
+    if door.description() is None:
+        pytest.skip("the families that come with the program are of other weights")
+
+    def ours():
+        door._ranked.clear()
+        door.families(run)
+
+    timed(ours, what="all families ranked for a classifier: distance, importance, effect", way="ours", goal=1.0)
+
+
 def bench_card(timed, door, code, index, shifts):
     """On a graphics card: one frame, and sixteen together; nothing without one."""
     if not torch.cuda.is_available():

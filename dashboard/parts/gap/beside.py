@@ -87,7 +87,7 @@ def _compared(run: Run, remedies: Remedies) -> None:
     st.caption(
         "Better is up and left; the dotted line joins those that no other beats in both. Open marks need the group. "
         f"Mean over {page_words.count(len(remedies.seeds), 'seed')}, ± half of the 95\N{NO-BREAK SPACE}% interval. "
-        f"{remedies.base[:1].upper() + remedies.base[1:]} on {remedies.columns:,} of {remedies.channels:,} concepts, "
+        f"{remedies.base[:1].upper() + remedies.base[1:]} on {remedies.columns:,} of {remedies.channels:,} channels, "
         f"{' or '.join(f'{count:,}' for count in faces)} training faces a seed, {remedies.test_faces:,} test faces."
     )
     st.download_button(
@@ -112,7 +112,7 @@ def _verdict(run: Run, remedies: Remedies) -> str:
     verdict = "it cannot be compared" if change is None else change.verdict
     much = f"{page_words.percent(share, 0)} of it closed, " if share is not None and share > 0 else ""
     return (
-        f"{start} With the {page_words.count(len(run.excluded), 'concept')} of this run excluded it is "
+        f"{start} With the {page_words.count(len(run.excluded), 'channel')} of this run excluded it is "
         f"{_reached(ours)}: "
         f"{much}**{verdict}**."
     )

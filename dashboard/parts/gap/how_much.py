@@ -92,7 +92,7 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
         _at(curve, count)
         offered, cost = _offer(curve)
         st.button(
-            f"Least gap: {page_words.count(best.count, 'concept')}",
+            f"Least gap: {page_words.count(best.count, 'channel')}",
             key="gap.least",
             icon=":material/south:",
             on_click=_exclude_so_many,
@@ -104,7 +104,7 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
         ranking = audit_state.suggestion(about.name).ranking
         chosen = frozenset(ranking[:count])
         st.button(
-            f"Tick these {page_words.count(count, 'concept')}" if count else "Tick none",
+            f"Tick these {page_words.count(count, 'channel')}" if count else "Tick none",
             key="gap.tick_line",
             type="primary",
             icon=":material/check:",

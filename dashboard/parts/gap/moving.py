@@ -28,7 +28,7 @@ def show(run: Run, target: Target, about: Target) -> None:
     waiting: shared.Waiting = []
     if moved.seen == 0:
         number = len(moved.channels)
-        which = "does not look at the concept" if number == 1 else f"looks at none of the {number:,} concepts"
+        which = "does not look at the channel" if number == 1 else f"looks at none of the {number:,} channels"
         st.info(
             f"The active run {which} moved here, so on style codes no decision can flip. In a picture, what stands in "
             "moves as well: check on pictures below.",
@@ -49,13 +49,13 @@ def _movers(run: Run, carried: Carried, about: Target) -> tuple[audit_state.Chan
     picked = shared.picked(proxy_charts.corner(carried, visit.scores(run).importance, shared.TOP))
     width = len(carried.shift)
     ways: dict[str, tuple[str, audit_state.Channels]] = {
-        "all": (f"The {min(COUNT, width):,} concepts that carry it most", None)
+        "all": (f"The {min(COUNT, width):,} channels that carry it most", None)
     }
     if picked is not None:
         family = audit_state.families().of(picked)
         ways["concept"] = (shared.name_text(picked), (picked,))
         if family.size > 1:
-            size = page_words.count(family.size, "concept")
+            size = page_words.count(family.size, "channel")
             ways["family"] = (f"Family of {shared.name_text(picked)} ({size})", family.members)
     key = "gap.what"
     if st.session_state.get(key) not in ways:
@@ -96,7 +96,7 @@ def _sentences(moved: Intervention, target: Target, about: Target) -> None:
     st.markdown("  \n".join(lines))
     looks = "" if moved.seen is None else f" The classifier looks at {moved.seen:,} of them."
     st.caption(
-        f"{page_words.count(len(moved.rows), 'test face')}, {page_words.count(len(moved.channels), 'concept')} moved "
+        f"{page_words.count(len(moved.rows), 'test face')}, {page_words.count(len(moved.channels), 'channel')} moved "
         f"and all "
         f"others kept.{looks} In brackets 95\N{NO-BREAK SPACE}% intervals."
     )

@@ -70,7 +70,7 @@ def ticked() -> None:
     count = len(visit.ticked())
     with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(
-            f"**{page_words.count(count, 'concept')} ticked** for the next training"
+            f"**{page_words.count(count, 'channel')} ticked** for the next training"
             if count
             else "Nothing is ticked yet.",
             width="content",

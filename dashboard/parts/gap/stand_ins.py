@@ -108,7 +108,7 @@ def _families(run: Run, indexes: list[int], waiting: shared.Waiting) -> None:
             )
             out = len(run.excluded & set(family.members))
             st.caption(
-                f"{out:,} of {page_words.count(family.size, 'concept')} excluded now  \n"
+                f"{out:,} of {page_words.count(family.size, 'channel')} excluded now  \n"
                 f"Mean correlation {family.likeness:.2f}"
             )
     st.caption(

@@ -106,7 +106,7 @@ def _detail(
     if family.size == 1:
         st.caption("It goes with no other concept: it is a family of its own.")
         return
-    st.markdown(f"**Its family: {page_words.count(family.size, 'concept')} that go together**")
+    st.markdown(f"**Its family: {page_words.count(family.size, 'channel')} that go together**")
     shared.later(waiting, lambda: shared.family_row(family), "Where the first members change the face", width=524)
     st.caption(
         f"Orange: where its first {min(shared.MEMBERS, family.size)} change the face. Mean correlation of its members "
@@ -114,7 +114,7 @@ def _detail(
     )
     whole = set(family.members) <= ticked
     st.button(
-        f"{'Keep' if whole else 'Exclude'} its whole family ({page_words.count(family.size, 'concept')})",
+        f"{'Keep' if whole else 'Exclude'} its whole family ({page_words.count(family.size, 'channel')})",
         key="gap.exclude_family",
         icon=":material/undo:" if whole else ":material/block:",
         on_click=shared.set_ticked,
@@ -175,7 +175,7 @@ def _suggest(about: Target) -> None:
         help="Ticks every concept in which the groups differ, by a rule that is then stated.",
     )
     if shown:
-        ticked = page_words.count(len(suggested.excluded), "concept")
+        ticked = page_words.count(len(suggested.excluded), "channel")
         st.caption(f"**{ticked} suggested and ticked.** {page_words.prose(suggested.rule)}")
     else:
         st.caption("Single concepts have thousands of stand-ins. A stated rule ticks all that carry the attribute.")
