@@ -55,9 +55,11 @@ class Mean:
         """values: float (n,), at least one."""
         from img2tab_core.base.intervals import estimate  # SciPy: the first page does without it
 
-        found = estimate(values.tolist())
-        mean = found.mean or 0.0
-        return cls(mean, mean if found.low is None else found.low, mean if found.high is None else found.high)
+        estimated = estimate(values.tolist())
+        mean = estimated.mean or 0.0
+        return cls(
+            mean, mean if estimated.low is None else estimated.low, mean if estimated.high is None else estimated.high
+        )
 
     @property
     def sure(self) -> bool:

@@ -170,14 +170,15 @@ def named(families: Sequence[Measures], targets: Sequence[Target]) -> dict[int, 
     """
     scale = _scales(families)
     by_name = {target.name: target for target in targets}
-    found = [sorted(_candidates(measured, scale, by_name), reverse=True) for measured in families]
+    candidates_of = [sorted(_candidates(measured, scale, by_name), reverse=True) for measured in families]
     order = sorted(
-        (number for number in range(len(families)) if found[number]), key=lambda number: -found[number][0][0]
+        (number for number in range(len(families)) if candidates_of[number]),
+        key=lambda number: -candidates_of[number][0][0],
     )
     taken: dict[str, int] = {}
     rows: dict[int, Named] = {}
     for number in order:
-        measured, candidates = families[number], found[number]
+        measured, candidates = families[number], candidates_of[number]
         near = [words for words in candidates if words[0] >= NEXT_BEST * candidates[0][0]]
         score, part, change, sign = next((c for c in near if f"{c[1]}: {c[2]}" not in taken), candidates[0])
         name = f"{part}: {change}"

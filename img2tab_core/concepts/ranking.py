@@ -89,9 +89,9 @@ def ranked(
     """
     rows, labels = faces.train
     values = np.asfortranarray(scores(description, faces.table, rows))
-    one = np.ones(values.shape[1])
+    unit = np.ones(values.shape[1])
     distance, direction = (
-        wasserstein.distance_and_direction(values, labels, std=one) if values.shape[1] else (np.empty(0), np.empty(0))
+        wasserstein.distance_and_direction(values, labels, std=unit) if values.shape[1] else (np.empty(0), np.empty(0))
     )
     effects = effect_of(description.read, backbone, log_odds)
     moves = moving(effects)
