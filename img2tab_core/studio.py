@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -446,8 +447,22 @@ class Studio:
     # --- families of channels ---------------------------------------------------------------------
 
     def description(self, backbone: str = DEFAULT_BACKBONE) -> Description | None:
-        """Families of a backbone's channels, what each draws and is called; None where nothing was described."""
-        return open_description(backbone, self.backbone_key(backbone))
+        """Families of a backbone's channels, what each draws and is called; None where nothing was described.
+
+        A name that a person gave stands in the place of the measured one.
+        """
+        described, given = open_description(backbone, self.backbone_key(backbone)), names.given_to_families(backbone)
+        return described.renamed(given) if described is not None and given else described
+
+    def name_family(self, family: str, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
+        """Give a family, by its id, a name; an empty one gives it its measured name back.
+
+        Raises Img2TabError where there is no such family, or the name is too long or cannot be kept.
+        """
+        described = open_description(backbone, self.backbone_key(backbone))
+        if described is None or all(known.id != family for known in described.families):
+            raise Img2TabError(f"{backbone} has no family {family}. `img2tab concepts` lists them with their ids.")
+        names.give_family(family, name, backbone=backbone)
 
     def families(self, run: Run) -> list[RankedFamily]:
         """Every family of a run's backbone for its classifier: distance, importance, effect; the largest effect first.
@@ -471,7 +486,8 @@ class Studio:
             model = self.backbone(table.backbone)
             return ranking.ranked(described, faces_of(table, run.target), importance, model, log_odds)
 
-        return self._ranked.get((run.id, described.key), rank)
+        of_run = self._ranked.get((run.id, described.key), rank)
+        return [replace(row, family=described.families[row.number]) for row in of_run]  # with the names of now
 
     # --- names of concepts ---------------------------------------------------------------------
 

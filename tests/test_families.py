@@ -314,6 +314,27 @@ def test_a_description_is_kept_and_opened_the_same_and_one_of_other_weights_or_d
     assert open_description("hand", "key") is None
 
 
+def test_a_person_s_name_of_a_family_wins_beside_what_was_measured_and_an_empty_one_takes_it_back(
+    studio, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
+    described = studio.description()
+    if described is None:
+        pytest.skip("the families that come with the program are of other weights")
+    family = described.families[3]
+    studio.name_family(family.id, "  Sunset   light ")
+    studio.name_concept(7, "goatee")  # of a channel: both are kept
+    renamed = studio.description().find("sunset light")
+    assert renamed.id == family.id and renamed.sentence.startswith(f"measured “{family.name}”: ")
+    assert studio.concept_names() == {7: "goatee"} and studio.description().key == described.key
+    studio.name_family(family.id, "")
+    assert studio.description().families[3].name == family.name
+    with pytest.raises(Img2TabError, match="has no family nobody"):
+        studio.name_family("nobody", "name")
+    with pytest.raises(Img2TabError, match="at most 60 characters, got 61"):
+        studio.name_family(family.id, "x" * 61)
+
+
 # --- ranked for a classifier --------------------------------------------------------------------------------------
 
 

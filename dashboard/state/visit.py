@@ -187,10 +187,15 @@ def thing(what: Concept) -> int | Family:
     return described.find(what)
 
 
-@st.cache_data(show_spinner="Asking what moves it…", max_entries=32, hash_funcs=_KEYS)
 def families(run: Run) -> tuple[RankedFamily, ...]:
-    """Every family for a run's classifier, the largest effect first."""
-    return tuple(studio().families(run))
+    """Every family for a run's classifier, the largest effect first; kept by the studio."""
+    with st.spinner("Asking what moves it…"):
+        return tuple(studio().families(run))
+
+
+def name_family(family: str, name: str) -> None:
+    """Name a family for everyone; an empty name gives it its measured one back."""
+    studio().name_family(family, name, backbone=backbone_name())
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)

@@ -129,6 +129,21 @@ def _actions(row: RankedFamily) -> None:
             "that back.",
             on_click=lambda: visit.tick(visit.ticked() - channels if ticked else visit.ticked() | channels),
         )
+        _rename(row)
+
+
+def _rename(row: RankedFamily) -> None:
+    """A name of one's own, for everyone who uses this machine."""
+    key = f"concepts.family.{row.family.id}"
+
+    def save() -> None:
+        with visit.noticing():
+            visit.name_family(row.family.id, st.session_state[key].strip())
+
+    with st.popover("Rename", type="tertiary", icon=":material/edit:"), st.form(f"{key}.form", border=False):
+        st.text_input("Name", key=key, max_chars=NAME_LENGTH, placeholder=row.family.name)
+        st.caption("Shows on every page, beside what was measured; save an empty name to take it back.")
+        st.form_submit_button("Save name", on_click=save)
 
 
 def _parts(ranked: Sequence[RankedFamily]) -> list[str]:

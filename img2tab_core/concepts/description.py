@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -144,6 +144,16 @@ class Description:
     def key(self) -> str:
         """Changes with the weights, the families and where the channels go."""
         return digest(self.backbone_key.encode(), self.family_of.tobytes(), self.goes_with.tobytes())
+
+    def renamed(self, given: Mapping[str, str]) -> Description:
+        """The same with other names for some families, by id; what was measured is then told in front."""
+        families = tuple(
+            replace(family, name=given[family.id], sentence=f"measured “{family.name}”: {family.sentence}")
+            if family.id in given
+            else family
+            for family in self.families
+        )
+        return replace(self, families=families)
 
     def find(self, words: str) -> Family:
         """A family by its id or name. Raises Img2TabError where there is none of it."""

@@ -2,7 +2,8 @@
 
 `assets/names/LAYOUT.csv` holds the published ones for every generator of that layout. They were found on one set of
 weights (StyleGAN2 trained on FFHQ), and hold for weights trained anew only by chance: a person decides by looking.
-What people give is kept in `names.json` in the visitor's folder: backbone -> channel index -> name.
+What people give is kept in `names.json` in the visitor's folder: backbone -> channel index -> name, and
+"families of BACKBONE" -> a family's id -> name.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ FOLDER = ROOT / "assets" / "names"
 NAME_LENGTH = 60  # characters that a name may have
 PUBLISHED = {9088: "stylegan2_ffhq_1024.csv"}  # by the number of style channels
 LONGEST = 60  # characters of a name
+_FAMILIES = "families of "  # before the name of a backbone, in names.json
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,34 @@ def given(backbone: str) -> dict[int, str]:
 
 
 def give(index: int, name: str, *, layout: StyleLayout, backbone: str) -> None:
-    """Give a concept of a backbone a name, of at most 60 characters; an empty one removes it.
+    """Give a channel of a backbone a name, of at most 60 characters; an empty one removes it.
 
     Raises Img2TabError where the layout has no such channel, the name is too long, or names.json is damaged or cannot
     be written.
     """
-    name = " ".join(name.split())
     layout.locate(index)
+    _keep(backbone, str(index), name)
+
+
+def given_to_families(backbone: str) -> dict[str, str]:
+    """Names people gave to families of a backbone's channels, by id; {} where there are none, or none can be read."""
+    try:
+        stored = json.loads(_file().read_text(encoding="utf-8"))
+        return {str(family): str(name) for family, name in stored.get(_FAMILIES + backbone, {}).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def give_family(family: str, name: str, *, backbone: str) -> None:
+    """Give a family, by its id, a name of at most 60 characters; an empty one gives it its measured name back.
+
+    Raises Img2TabError as `give` does.
+    """
+    _keep(_FAMILIES + backbone, family, name)
+
+
+def _keep(place: str, key: str, name: str) -> None:
+    name = " ".join(name.split())
     if len(name) > LONGEST:
         raise Img2TabError(f"A concept's name must have at most {LONGEST} characters, got {len(name)}.")
     file = _file()
@@ -58,12 +81,12 @@ def give(index: int, name: str, *, layout: StyleLayout, backbone: str) -> None:
             stored = {}
         except (OSError, ValueError) as error:
             raise Img2TabError(f"The names in {file} are damaged ({error}). Mend or remove the file.") from error
-        of_backbone = stored.setdefault(backbone, {}) if isinstance(stored, dict) else None
-        if not isinstance(of_backbone, dict):
+        of_place = stored.setdefault(place, {}) if isinstance(stored, dict) else None
+        if not isinstance(of_place, dict):
             raise Img2TabError(f"The names in {file} are damaged (they must be an object). Mend or remove the file.")
-        of_backbone.pop(str(index), None)
+        of_place.pop(key, None)
         if name:
-            of_backbone[str(index)] = name
+            of_place[key] = name
         keep_json(file, stored)
 
 
