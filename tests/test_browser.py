@@ -28,6 +28,7 @@ def test_a_photo_goes_through_the_whole_job_in_chromium(home, shared_photos):
         page.locator("input[type=file]").set_input_files(shared_photos / "canada" / "010f.jpg")
         page.get_by_alt_text("Reconstruction").wait_for()
         assert page.get_by_text("010f.jpg").first.is_visible()
+        page.locator("[data-part=before_value]").filter(has_text="%").wait_for()
         before = page.locator("[data-part=before_value]").inner_text()
 
         slider = page.get_by_role("slider", name="Move by, standard deviations")

@@ -107,9 +107,10 @@ def test_dragging_shows_24_pictures_without_1_message_and_letting_go_reports_the
 
         code = studio.encode(studio.samples()[8])
         run = studio.run(studio.table(), "perceived_gender")
-        index = int(page.locator(".scrub").get_attribute("data-of").split(".")[1])
+        moved = page.locator(".scrub").get_attribute("data-of").split(".")[1]  # a channel, or a family by its id
+        edits = [Edit(int(moved), 8.1)] if moved.isdigit() else studio.description().find(moved).edits(8.1)
         was = studio.predict(run, code).probability
-        now = studio.predict(run, code, [Edit(index, 8.1)]).probability
+        now = studio.predict(run, code, edits).probability
         assert scrubber.look()[1] == page_words.percent(now if was >= 0.5 else 1 - now)
 
         page.get_by_role("button", name="Reset").click()  # the page moves the marker, too

@@ -156,7 +156,12 @@ def _family_channels(words: str, table: StyleTable, option: str) -> list[int]:
             f"{option} must be channel numbers with commas between them, or @FILE with a shared list, got {words!r}: "
             f"the families of {table.backbone} are not described yet (`img2tab describe-concepts`)."
         )
-    return described.find(words).channels.tolist()
+    try:
+        return described.find(words).channels.tolist()
+    except Img2TabError as error:
+        raise Img2TabError(
+            f"{option} must be channel numbers with commas between them, families, or @FILE with a shared list: {error}"
+        ) from error
 
 
 def listed(text: str) -> list[str]:
