@@ -98,8 +98,21 @@ def main_options(
         raise typer.Exit()
 
 
+def _keep_memory() -> None:
+    """`MALLOC` for this very process, which has begun without it; nothing where the C library knows no mallopt."""
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    for parameter, value in ((-4, 0), (-1, 256 << 20), (-2, 64 << 20), (-8, 1)):  # map none, trim, pad, arenas
+        mallopt(parameter, value)
+
+
 def main() -> None:
     """The console script."""
+    _keep_memory()
     from img2tab_core.cli.training import register
 
     register(app)
