@@ -110,12 +110,11 @@ def _actions(row: RankedFamily) -> None:
     """Move it on the face of the visit, or tick it to be excluded."""
     channels = frozenset(row.family.channels.tolist())
     ticked = channels <= visit.ticked()
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="xsmall"):
         if st.button(
             "Try it",
             key=f"concepts.try.{row.family.id}",
             type="tertiary",
-            icon=":material/face:",
             help="Move it on the face that is open on the page Inspect.",
         ):
             visit.choose_concept(row.family.id)
@@ -124,7 +123,7 @@ def _actions(row: RankedFamily) -> None:
             "Ticked" if ticked else "Exclude",
             type="tertiary",
             key=f"concepts.tick.{row.family.id}",
-            icon=":material/check:" if ticked else ":material/rule:",
+            icon=":material/check:" if ticked else None,
             help=f"Ticks its {page_words.count(len(channels), 'channel')} on the page Exclude and retrain; again takes "
             "that back.",
             on_click=lambda: visit.tick(visit.ticked() - channels if ticked else visit.ticked() | channels),
@@ -140,7 +139,7 @@ def _rename(row: RankedFamily) -> None:
         with visit.noticing():
             visit.name_family(row.family.id, st.session_state[key].strip())
 
-    with st.popover("Rename", type="tertiary", icon=":material/edit:"), st.form(f"{key}.form", border=False):
+    with st.popover("Name", type="tertiary", help="Give it a name of your own."), st.form(f"{key}.form", border=False):
         st.text_input("Name", key=key, max_chars=NAME_LENGTH, placeholder=row.family.name)
         st.caption("Shows on every page, beside what was measured; save an empty name to take it back.")
         st.form_submit_button("Save name", on_click=save)
