@@ -116,6 +116,12 @@ def contribution_bars(
         text=f"{signed(rest, 2)} together (not drawn)",
         showarrow=False,
     )
+    name_the_ways(figure, classes)
+    return figure
+
+
+def name_the_ways(figure: go.Figure, classes: tuple[str, str]) -> None:
+    """Above bars of pushes: which class the left and which the right side speaks for."""
     for x, anchor, text, colour in (
         (0, "left", f"← {in_figure(classes[0])}", BLUE),
         (1, "right", f"{in_figure(classes[1])} →", ORANGE),
@@ -131,7 +137,6 @@ def contribution_bars(
             showarrow=False,
             font={"color": colour, "size": 13},
         )
-    return figure
 
 
 def strongest(prediction: Prediction, count: int) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.charts.classifiers import BLUE, GREY, ORANGE, new_figure
+from dashboard.charts.classifiers import BLUE, GREY, ORANGE, name_the_ways, new_figure
 from dashboard.components.page_words import in_figure, signed
 from img2tab_core.concepts.description import Description, Part, leading
 
@@ -41,10 +41,7 @@ def family_bars(
             orientation="h",
             customdata=[*(part.number for part in shown), ELSE],
             marker={
-                "color": [
-                    *(ORANGE if value > 0 else BLUE for value in values[:-1]),
-                    GREY,
-                ],
+                "color": [*(ORANGE if value > 0 else BLUE for value in values[:-1]), GREY],
                 "opacity": opacity,
             },
             selected_marker_opacity=opacity,
@@ -86,19 +83,5 @@ def family_bars(
         showgrid=False,
         automargin=True,
     )
-    for x, anchor, text, colour in (
-        (0, "left", f"← {in_figure(classes[0])}", BLUE),
-        (1, "right", f"{in_figure(classes[1])} →", ORANGE),
-    ):
-        figure.add_annotation(
-            x=x,
-            y=1,
-            xref="paper",
-            yref="paper",
-            xanchor=anchor,
-            yanchor="bottom",
-            text=text,
-            showarrow=False,
-            font={"color": colour, "size": 13},
-        )
+    name_the_ways(figure, classes)
     return figure

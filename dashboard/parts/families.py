@@ -21,6 +21,23 @@ MEANING = (
 )
 
 
+CONCEPTS, CHANNELS = "Concepts", "Channels"
+PER_PAGE = 12
+
+
+def shown(label: str, key: str) -> str:
+    """A switch: `CONCEPTS` or `CHANNELS`; which of them a page shows, concepts at first."""
+    return st.segmented_control(
+        label,
+        [CONCEPTS, CHANNELS],
+        key=key,
+        default=CONCEPTS,
+        required=True,
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+
+
 def picture(described: Description, row: RankedFamily) -> None:
     """Three faces with the family at −8, as they are, and at +8: as it comes with the description, else drawn."""
     family = row.family

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 SHIFTS = (-8, 0, 8)
 USED_ONLY = "Used only"
-CONCEPTS, CHANNELS = "Concepts", "Channels"
-PER_PAGE = 12
 ANY = "Any"
 ORDERS: dict[str, Callable[[RankedFamily], float]] = {
     "Effect": lambda row: -abs(row.effect.mean) if row.effect else 0.0,
@@ -38,16 +36,7 @@ def page() -> None:
     run, target = visit.active_run(), visit.target()
     described = visit.description()
     if described is not None:
-        shown = st.segmented_control(
-            "Show",
-            [CONCEPTS, CHANNELS],
-            key="concepts.view",
-            default=CONCEPTS,
-            required=True,
-            persist_state="session",
-            label_visibility="collapsed",
-        )
-        if shown == CONCEPTS:
+        if families.shown("Show", "concepts.view") == families.CONCEPTS:
             _gallery(run, target, described)
             return
     _channels(run, target)
@@ -95,10 +84,10 @@ def _gallery(run: Run, target: Target, described: Description) -> None:
     if not kept:
         st.info("No concept passes these filters. Widen one of them.", icon=":material/filter_alt_off:")
         return
-    pages = -(-len(kept) // PER_PAGE)
+    pages = -(-len(kept) // families.PER_PAGE)
     number = st.pagination(pages, key="concepts.page", max_visible_pages=5) if pages > 1 else 1
     grid = st.grid(4, min_column_width=220, gap="small")
-    for row in kept[(number - 1) * PER_PAGE : number * PER_PAGE]:
+    for row in kept[(number - 1) * families.PER_PAGE : number * families.PER_PAGE]:
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             families.picture(described, row)
             st.markdown(f"**{page_words.plain(row.family.name)}**", help=families.about(row))

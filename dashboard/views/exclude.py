@@ -18,11 +18,11 @@ from img2tab_core.base.records import ConceptScores, Target
 from img2tab_core.classifiers import quick
 from img2tab_core.classifiers.kinds import KINDS
 from img2tab_core.classifiers.runs import Run
+from img2tab_core.concepts.description import Description
 
 PER_PAGE = 12
 RANKED = 240
 IMPORTANCE, DISTANCE = "Importance", "Distance"
-CONCEPTS, CHANNELS = "Concepts", "Channels"
 CHIPS = 16
 
 
@@ -51,19 +51,10 @@ def page() -> None:
 def _cards(run: Run, target: Target, scores: ConceptScores) -> list[tuple[int, object]]:
     """Twelve concepts with a check box each; returns the pictures still to be drawn and their places."""
     st.subheader("What should it not use?", anchor=False)
-    if visit.description() is not None:
-        what = st.segmented_control(
-            "Tick",
-            [CONCEPTS, CHANNELS],
-            key="exclude.what",
-            default=CONCEPTS,
-            required=True,
-            persist_state="session",
-            label_visibility="collapsed",
-        )
-        if what == CONCEPTS:
-            _family_cards(run, target)
-            return []
+    described = visit.description()
+    if described is not None and families.shown("Tick", "exclude.what") == families.CONCEPTS:
+        _family_cards(run, target, described)
+        return []
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         by = st.segmented_control(
             "Rank by",
@@ -105,10 +96,8 @@ def _cards(run: Run, target: Target, scores: ConceptScores) -> list[tuple[int, o
     return [(0, bar), *waiting]
 
 
-def _family_cards(run: Run, target: Target) -> None:
+def _family_cards(run: Run, target: Target, described: Description) -> None:
     """Families with a check box each, those that the run uses most first; and one for what goes with a ticked one."""
-    described = visit.description()
-    assert described is not None
     ranked = sorted(visit.families(run), key=lambda row: -(row.importance + row.by_stand_ins))
     pages = -(-len(ranked) // PER_PAGE)
     number = (

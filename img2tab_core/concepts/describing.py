@@ -119,7 +119,13 @@ def described(
         shares(picture, parts).astype(np.float16),
         _channel_labels(moved, seen, read, total, len(targets)),
         tuple(target.name for target in targets),
-        read_moved(backbone, others(backbone, table), [Direction(f.channels, f.parts) for f in made]),
+        read_moved(
+            backbone,
+            others(backbone, table),
+            [Direction(family.channels, family.parts) for family in made],
+            progress=progress,
+            cancelled=cancelled,
+        ),
         {"shift": SHIFT, "visible": measuring.VISIBLE, "channels_seen": len(seen), "of": total},
     )
 
@@ -143,11 +149,16 @@ def move_families(
 
 def others(backbone: Backbone, table: StyleTable | None, *, count: int = OTHERS, seed: int = 7) -> np.ndarray:
     """Style codes float32 (count, D) of faces no description moves: of the table's validation faces, else nobody's."""
-    if table is None:
-        return backbone.random_codes(count, seed=seed)
-    rows = table.rows("validation")
+    return backbone.random_codes(count, seed=seed) if table is None else sampled(table, "validation", count, seed=seed)
+
+
+def sampled(table: StyleTable, part: str, count: int, *, seed: int) -> np.ndarray:
+    """Style codes float32 (count or fewer, D) of faces of a split, in the order of the table."""
+    rows = table.rows(part)
     rows = np.sort(np.random.default_rng(seed).choice(rows, min(len(rows), count), replace=False))
-    return np.ascontiguousarray(table.psi[rows])
+    codes = np.ascontiguousarray(table.psi[rows])
+    tables.let_go(table.psi)
+    return codes
 
 
 def read_moved(
@@ -278,13 +289,7 @@ def _family(
 
 def _codes(backbone: Backbone, table: StyleTable | None) -> np.ndarray:
     """Style codes (n, D) over which channels and families are correlated: training faces, else nobody's."""
-    if table is None:
-        return backbone.random_codes(ROWS // 4, seed=1)
-    rows = table.rows("train")
-    rows = np.sort(np.random.default_rng(1).choice(rows, min(len(rows), ROWS), replace=False))
-    codes = np.ascontiguousarray(table.psi[rows])
-    tables.let_go(table.psi)
-    return codes
+    return backbone.random_codes(ROWS // 4, seed=1) if table is None else sampled(table, "train", ROWS, seed=1)
 
 
 def _correlations(made: Sequence[Family], codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

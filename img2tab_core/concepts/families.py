@@ -67,9 +67,8 @@ def grouped(pictures: np.ndarray, channels: np.ndarray) -> list[Direction]:
         if len(rows) >= LEAST:
             parts = pictures[rows] @ lines[number]
             size = np.linalg.norm(parts)
-            alone = (
-                float((parts**4).sum() / (parts**2).sum()) ** 0.5
-            )  # what a member draws, the strong ones counting more
+            # what one member draws, the strong ones counting more
+            alone = float((parts**4).sum() / (parts**2).sum()) ** 0.5
             drawn = 2 * float(np.abs((parts / size) @ pictures[rows]).mean())  # of 255 levels, at 8
             by = min(1.0, TOGETHER * alone / size, LEVELS / drawn)
             families.append((size, Direction(channels[rows], by * parts / size)))

@@ -43,7 +43,7 @@ def varied(backbone: Backbone, table: StyleTable | None, *, count: int = FACES, 
         codes = backbone.random_codes(40 * count, seed=seed)
         what = np.empty((len(codes), 0))
     else:
-        rows = np.flatnonzero(table.split == 0)
+        rows = table.rows("train")
         rows = np.sort(rng.choice(rows, min(len(rows), 60 * count), replace=False))
         codes = np.ascontiguousarray(table.psi[rows])
         labels = table.labels.iloc[rows][[target.name for target in table.targets]].to_numpy(np.float64)
@@ -73,8 +73,8 @@ def measure(
     """What moving each channel does to each face, in order; the first two hold all channels, later ones fewer.
 
     channels: int64, None for every one. only_finished: move nothing more, and give the first faces that are finished.
-    Goes on where it was stopped. Raises Cancelled once `cancelled` says so: what
-    is finished stays; and Img2TabError where nothing can be kept.
+    Goes on where it was stopped. Raises Cancelled once `cancelled` says so: what is finished stays; and Img2TabError
+    where nothing can be kept.
     """
     landmark_file = weights.path("landmarks-68")
     every = np.arange(backbone.layout.total) if channels is None else np.asarray(channels, np.int64)

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 import torch
 
+from img2tab_core.backbones import rendering
 from img2tab_core.backbones.cores import on_single_cores
-from img2tab_core.backbones.rendering import Precision, low_of, placed, to_pixels
+from img2tab_core.backbones.rendering import Precision, low_of, placed
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole
+from img2tab_core.base.records import StyleCode
 from img2tab_core.concepts.description import MAP, REGIONS
 from img2tab_core.concepts.regions import regions_of
 from img2tab_core.faces import alignment
@@ -101,16 +103,10 @@ def subject(backbone: Backbone, code: np.ndarray, landmark_file: Path) -> Subjec
     return Subject(code, picture, box, landmarks, regions_of(picture, landmarks))
 
 
-@torch.inference_mode()
 def draw(backbone: Backbone, codes: np.ndarray, *, size: int, precision: Precision = "exact") -> np.ndarray:
-    """Style codes float32 (n, D) -> pictures uint8 (n, size, size, 3); on a CPU one by one."""
-    generator, device = placed(backbone.generator)
-    low = low_of(generator, device, precision)
-    pictures = [
-        generator.synthesis(part.to(device), size=size, low=low).permute(0, 2, 3, 1).cpu().numpy()
-        for part in torch.from_numpy(np.array(codes)).split(1 if device.type == "cpu" else BATCH_ON_CARD)
-    ]
-    return to_pixels(np.concatenate(pictures))
+    """Style codes float32 (n, D) -> pictures uint8 (n, size, size, 3)."""
+    faces = [StyleCode.of(values, backbone.name) for values in codes]
+    return rendering.draw(backbone.generator, faces, size=size, precision=precision)
 
 
 class Direction(NamedTuple):

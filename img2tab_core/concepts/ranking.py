@@ -124,13 +124,17 @@ def effect_of(read: np.ndarray, backbone: Backbone, log_odds: Callable[[np.ndarr
 
     read: float (K, F, 2, ..., 512), what the encoder read in the pictures.
     """
-    count, faces = read.shape[:2]
-    if not count or not faces:
-        return np.zeros((count, 0))
-    flat = read.astype(np.float32).reshape(-1, *read.shape[3:])
-    odds = [log_odds(backbone.styles(part)) for part in np.array_split(flat, -(-len(flat) // 512))]
-    values = np.concatenate(odds).reshape(count, faces, 2)
+    if not read.shape[0] or not read.shape[1]:
+        return np.zeros(read.shape[:2])
+    values = answers(read, backbone, log_odds)
     return np.asarray(values[:, :, 1] - values[:, :, 0], np.float64)
+
+
+def answers(read: np.ndarray, backbone: Backbone, log_odds: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """What is said of every picture that was read: (K, F, 2, ..., 512) -> (K, F, 2), or (K, F, 2, T) of T answers."""
+    flat = read.astype(np.float32).reshape(-1, *read.shape[3:])
+    odds = np.concatenate([log_odds(backbone.styles(part)) for part in np.array_split(flat, -(-len(flat) // 512))])
+    return odds.reshape(*read.shape[:3], *odds.shape[1:])
 
 
 def moving(effects: np.ndarray) -> np.ndarray:

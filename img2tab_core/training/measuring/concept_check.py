@@ -21,7 +21,7 @@ from img2tab_core.concepts.description import REGIONS, SURE, Description, leadin
 from img2tab_core.concepts.moving import SHIFT, Direction, Moved, Subject, parts_of_map, shares
 from img2tab_core.studio import Studio
 
-DECISIONS = 300
+DECISIONS, SEED = 300, 11  # test faces whose decisions are told; of every sample of them
 FACES, SINGLE_FACES = 48, 16  # test faces on which families and single channels are moved
 LEADING = 10
 
@@ -66,7 +66,7 @@ def check(studio: Studio, table: StyleTable, description: Description, *, progre
     report = progress or (lambda share, text: None)
     backbone = studio.backbone(table.backbone)
     judge = readings.probes(table, rows=_unseen(table))
-    codes = _faces(table, FACES)
+    codes = describing.sampled(table, "test", FACES, seed=SEED)
     runs = {target.name: studio.run(table, target.name) for target in table.targets}
     leading = {name: _leading(studio.families(run)) for name, run in runs.items()}
     chosen = sorted({number for rows in leading.values() for number, _ in rows})
@@ -195,12 +195,6 @@ def _unseen(table: StyleTable) -> np.ndarray:
     return np.setdiff1d(rows, seen)
 
 
-def _faces(table: StyleTable, count: int) -> np.ndarray:
-    rows = table.rows("test")
-    rows = np.sort(np.random.default_rng(11).choice(rows, min(count, len(rows)), replace=False))
-    return np.ascontiguousarray(table.psi[rows])
-
-
 def _leading(ranked: Sequence[ranking.RankedFamily]) -> list[tuple[int, int]]:
     """The families farthest apart: (number, sign towards class 1)."""
     rows = sorted(ranked, key=lambda row: -row.distance)[:LEADING]
@@ -208,7 +202,7 @@ def _leading(ranked: Sequence[ranking.RankedFamily]) -> list[tuple[int, int]]:
 
 
 def _else_largest(studio: Studio, run: Run, description: Description, table: StyleTable) -> tuple[int, int]:
-    codes = [StyleCode.of(values, table.backbone) for values in _faces(table, DECISIONS)]
+    codes = [StyleCode.of(values, table.backbone) for values in describing.sampled(table, "test", DECISIONS, seed=SEED)]
     count = 0
     for prediction in studio.predict_all(run, codes):
         told, others = leading(*parts_of(description, prediction.contributions))
@@ -231,10 +225,7 @@ def _odds(
     backbone: Backbone, judge: readings.Probes, codes: np.ndarray, groups: Sequence[Direction], *, shift: float = SHIFT
 ) -> np.ndarray:
     """The judge's log-odds in the drawn pictures, read anew: float (K, F, 2, T)."""
-    read = describing.read_moved(backbone, codes, groups, shift=shift).astype(np.float32)
-    flat = read.reshape(-1, *read.shape[3:])
-    odds = [judge.log_odds(backbone.styles(part)) for part in np.array_split(flat, -(-len(flat) // 512))]
-    return np.concatenate(odds).reshape(*read.shape[:3], -1)
+    return ranking.answers(describing.read_moved(backbone, codes, groups, shift=shift), backbone, judge.log_odds)
 
 
 def _confirmed(
