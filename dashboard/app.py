@@ -9,6 +9,10 @@ import streamlit as st
 from dashboard.components import page_words, progress
 from dashboard.parts import standing
 from dashboard.state import (
+    address,
+    visit,
+)
+from dashboard.state import (
     faces as face_state,
 )
 from dashboard.state import (
@@ -19,9 +23,6 @@ from dashboard.state import (
 )
 from dashboard.state import (
     training as training_state,
-)
-from dashboard.state import (
-    visit,
 )
 from img2tab_core.base.errors import Img2TabError
 
@@ -63,6 +64,8 @@ def main() -> None:
     lost = session_state.refresh()
     refinement_state.collect_refinements()
     try:
+        if visit.table_names():
+            address.read()
         _header(header, page.title)
         _sidebar(page.title)
         if page.title == DATA:
@@ -77,6 +80,7 @@ def main() -> None:
             "Everything from before is kept. `img2tab doctor` in a terminal says whether something is missing "
             "and the command that fixes it."
         )
+    address.write()
     with notices:
         if lost:
             st.error(page_words.prose(lost), icon=":material/error:")

@@ -28,12 +28,14 @@ from img2tab_core.base.records import (
     ConceptScores,
     Edit,
     EditAgreement,
+    EditCheck,
     Face,
     Frame,
     Prediction,
     Quality,
     StyleCode,
     StyleTable,
+    digest,
 )
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run
 from img2tab_core.classifiers.trainer import Trainer
@@ -46,12 +48,13 @@ if TYPE_CHECKING:
     from img2tab_core.backbones import quality, refinement, rendering
     from img2tab_core.backbones.backbone import Backbone
     from img2tab_core.classifiers import measures
-    from img2tab_core.concepts import ranking
-    from img2tab_core.concepts.ranking import RankedFamily
+    from img2tab_core.concepts import describing, ranking
+    from img2tab_core.concepts.ranking import Effect, RankedFamily
     from img2tab_core.networks.face_descriptor import FaceDescriptor
 else:
-    measures, quality, ranking, refinement, rendering = later(
+    measures, describing, quality, ranking, refinement, rendering = later(
         "img2tab_core.classifiers.measures",
+        "img2tab_core.concepts.describing",
         "img2tab_core.backbones.quality",
         "img2tab_core.concepts.ranking",
         "img2tab_core.backbones.refinement",
@@ -78,6 +81,7 @@ class Studio:
         self._line: list[object] = []  # refinements, the running one first
         self._features = FeatureCache()  # of faces that are being edited
         self._ranked: Once[tuple[str, str], list[RankedFamily]] = Once(32)  # by run and description
+        self._effects: Once[tuple[str, str], Effect] = Once(256)  # by run and what is moved
 
     # --- photos and pictures -------------------------------------------------------------------
 
@@ -326,6 +330,48 @@ class Studio:
             float(chance[3] - chance[2]),
         )
 
+    def check_edit(self, run: Run, code: StyleCode, edits: Sequence[Edit]) -> EditCheck:
+        """Draw an edited face and look at it again: is it still this face, and does its picture say what its code says?
+
+        Raises Img2TabError where the backbone cannot read pictures.
+        """
+        model = self.backbone(code.backbone)
+        after = self.edited(code, edits, stats=self.stats_of(run))
+        pictures = self._draw([code, after], edits, edits, FACE_SIZE, "close")
+        read = model.styles(model.invert(pictures))
+        chance = run.classifier.predict_proba(np.stack([code.values, after.values, *read]))[:, 1].tolist()
+        return EditCheck(
+            (chance[0], chance[1]),
+            (chance[2], chance[3]),
+            quality.identity_distance(self.descriptor, pictures[0], pictures[1]),
+            bool(alignment.find_faces(pictures[1], weights.path("landmarks-68"))),
+        )
+
+    def effect(self, run: Run, what: int | Family, *, faces: int = 24) -> Effect:
+        """Whether moving a channel or a family from -8 to +8 moves a run: drawn on other faces, read again, asked.
+
+        Raises Img2TabError where the backbone cannot read pictures or has no such channel.
+        """
+        table = self.table(run.table)
+        model = self.backbone(table.backbone)
+        moving = moves_of(what, 1.0)
+        model.layout.locate(max(edit.index for edit in moving))
+        if model.encoder is None:
+            raise Img2TabError(
+                f"The backbone {model.name} has no encoder, so a picture cannot be read again and no effect measured."
+            )
+        direction = describing.Direction(
+            np.array([edit.index for edit in moving]), np.array([edit.shift for edit in moving])
+        )
+
+        def measure() -> Effect:
+            codes = describing.others(model, table, count=faces)
+            read = describing.read_moved(model, codes, [direction])
+            return ranking.effect(ranking.effect_of(read, model, _log_odds(run))[0])
+
+        key = (run.id, digest(direction.channels.tobytes(), direction.parts.tobytes(), str(faces).encode()))
+        return self._effects.get(key, measure)
+
     # --- tables, classifiers, concepts ---------------------------------------------------------
 
     def table_names(self) -> list[str]:
@@ -478,13 +524,9 @@ class Studio:
             )
 
         def rank() -> list[RankedFamily]:
-            def log_odds(codes: np.ndarray) -> np.ndarray:
-                chance = np.clip(run.classifier.predict_proba(codes)[:, 1].astype(np.float64), 1e-7, 1 - 1e-7)
-                return np.log(chance / (1 - chance))
-
             importance = self.scores(run).importance
             model = self.backbone(table.backbone)
-            return ranking.ranked(described, faces_of(table, run.target), importance, model, log_odds)
+            return ranking.ranked(described, faces_of(table, run.target), importance, model, _log_odds(run))
 
         of_run = self._ranked.get((run.id, described.key), rank)
         return [replace(row, family=described.families[row.number]) for row in of_run]  # with the names of now
@@ -502,6 +544,16 @@ class Studio:
     def name_concept(self, index: int, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
         """Give a concept a name; an empty one removes it."""
         names.give(index, name, layout=self.backbone(backbone).layout, backbone=backbone)
+
+
+def _log_odds(run: Run) -> Callable[[np.ndarray], np.ndarray]:
+    """What a run says of style codes float32 (n, D), as log-odds float64 (n,)."""
+
+    def answer(codes: np.ndarray) -> np.ndarray:
+        chance = np.clip(run.classifier.predict_proba(codes)[:, 1].astype(np.float64), 1e-7, 1 - 1e-7)
+        return np.log(chance / (1 - chance))
+
+    return answer
 
 
 def moves_of(what: int | Family, shift: float) -> tuple[Edit, ...]:

@@ -38,6 +38,11 @@ def shown(label: str, key: str) -> str:
     )
 
 
+def chosen(key: str) -> str:
+    """What that switch stands at, also before it is drawn."""
+    return st.session_state.get(key, CONCEPTS)
+
+
 def picture(described: Description, row: RankedFamily) -> None:
     """Three faces with the family at −8, as they are, and at +8: as it comes with the description, else drawn."""
     family = row.family

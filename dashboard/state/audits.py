@@ -12,6 +12,7 @@ from dashboard.state.doors import auditor
 from img2tab_core.audits.audit_record import Audit
 from img2tab_core.audits.carriers import Carried, Suggestion
 from img2tab_core.audits.changes import Change
+from img2tab_core.audits.concept_steps import ConceptSteps
 from img2tab_core.audits.exclusion_curves import ExclusionCurve
 from img2tab_core.audits.groups import STANDARD
 from img2tab_core.audits.intervention import Checked, Intervention
@@ -170,6 +171,21 @@ def draw_curve(sensitive: str, seeds: int) -> None:
         work=lambda progress, cancelled: door.curve(
             whole, name, sensitive, seeds=range(seeds), progress=progress, cancelled=cancelled
         ),
+    )
+
+
+def stepping(sensitive: str) -> Job[ConceptSteps] | None:
+    """Which concepts to exclude, one after the other, and what each buys."""
+    return _asked("steps", *_pair(sensitive), visit.description().key)
+
+
+def step(sensitive: str) -> None:
+    door, whole, name = auditor(), visit.current_table(), visit.target().name
+    _ask(
+        "steps",
+        *_pair(sensitive),
+        visit.description().key,
+        work=lambda progress, cancelled: door.steps(whole, name, sensitive, progress=progress, cancelled=cancelled),
     )
 
 

@@ -17,7 +17,7 @@ from dashboard.state import visit
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Job
-from img2tab_core.base.records import StyleCode
+from img2tab_core.base.records import EditCheck, StyleCode
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import moves_of
 
@@ -52,6 +52,14 @@ def picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> tuple[bytes | 
     return (None if edits else webp(visit.render(run, code))), job
 
 
+def check(run: Run, code: StyleCode, edits: visit.FaceEdits) -> tuple[EditCheck | None, Job[EditCheck] | None]:
+    """Whether the edited picture still shows this face and says what its code says; while it is asked its job."""
+    if not edits or not visit.has_encoder():
+        return None, None
+    job = _begun("check", _check, run, code, edits)
+    return (job.result, None) if _ended(job, 0) else (None, job)
+
+
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)  # 20 ms
 def curve(run: Run, code: StyleCode, what: visit.Concept, edits: visit.FaceEdits) -> tuple[float, ...]:
     """The probability of class 1 at every shift of `scrub.SHIFTS`, on top of every other edit."""
@@ -81,6 +89,12 @@ def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> Job[bytes]:
     door, moved = studio(), visit.combined(run, edits)
     stats = door.stats_of(run)
     return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, precision="close", stats=stats)))
+
+
+@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+def _check(run: Run, code: StyleCode, edits: visit.FaceEdits) -> Job[EditCheck]:
+    door, moved = studio(), visit.combined(run, edits)
+    return _drawing(FULL, lambda: door.check_edit(run, code, moved))
 
 
 def _drawing(size: int, draw: Callable[[], T]) -> Job[T]:

@@ -35,7 +35,7 @@ from img2tab_core.concepts.names import Suggestion
 from img2tab_core.studio import Studio, moves_of
 
 if TYPE_CHECKING:
-    from img2tab_core.concepts.ranking import RankedFamily
+    from img2tab_core.concepts.ranking import Effect, RankedFamily
 
 Concept = int | str  # a channel by its number, or a family by its id
 _KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
@@ -191,6 +191,11 @@ def families(run: Run) -> tuple[RankedFamily, ...]:
     """Every family for a run's classifier, the largest effect first; kept by the studio."""
     with st.spinner("Asking what moves it…"):
         return tuple(studio().families(run))
+
+
+@st.cache_data(show_spinner="Moving it on other faces, and asking…", max_entries=256, hash_funcs=_KEYS)
+def effect(run: Run, what: Concept) -> Effect:
+    return studio().effect(run, thing(what))
 
 
 def name_family(family: str, name: str) -> None:
@@ -390,10 +395,9 @@ def concept() -> int | None:
 
 def chosen_family() -> str | None:
     """The family the visitor is looking at, by its id; None where it is a channel, or of another backbone."""
-    chosen, described = st.session_state.get("visit.concept"), description()
-    if not isinstance(chosen, str) or described is None:
-        return None
-    return chosen if any(family.id == chosen for family in described.families) else None
+    chosen = st.session_state.get("visit.concept")
+    described = description() if isinstance(chosen, str) else None
+    return chosen if described is not None and any(family.id == chosen for family in described.families) else None
 
 
 def choose_concept(what: Concept | None) -> None:

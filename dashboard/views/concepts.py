@@ -353,6 +353,7 @@ def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.Data
     )
     if picked in run.excluded:
         st.caption("Excluded from the active run, so its importance is 0.")
+    _effect(run, target, picked)
     _name(picked, names)
     st.markdown("**What it draws**")
     sheet = visit.contact_sheet(picked)
@@ -363,6 +364,34 @@ def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.Data
         for shift, pixels in zip(SHIFTS, row, strict=True):
             columns.image(pixels, width="stretch", alt=f"Sample {number + 1} at {page_words.deviations(shift)}")
     st.caption("Each row is one generated face with only this concept moved. A single concept is subtle below 8 SD.")
+
+
+def _effect(run: Run, target: Target, picked: int) -> None:
+    """Where the channel belongs, and on demand whether moving it alone moves the answer."""
+    described = visit.description()
+    if described is not None:
+        st.caption(page_words.prose(described.place_of(picked)))
+    if not visit.has_encoder():
+        return
+    key = f"concepts.asked.{run.id}"
+    asked = st.session_state.setdefault(key, set())
+    if picked not in asked:
+        st.button(
+            "Does it move the answer?",
+            key="concepts.effect",
+            icon=":material/science:",
+            on_click=asked.add,
+            args=(picked,),
+            help="Moves this channel alone on 24 other faces, draws them, lets the encoder read the pictures, and asks "
+            "the classifier; a few seconds.",
+        )
+        return
+    effect = visit.effect(run, picked)
+    st.badge("Moves it" if effect.moves else "Does not move it alone", color="green" if effect.moves else "gray")
+    st.caption(
+        f"Effect on {page_words.plain(target.title.lower())} {effect.change.text()}: change of the log-odds from −8 to "
+        f"+8, drawn on {effect.faces} other faces and read again, with its 95 % interval."
+    )
 
 
 def _name(picked: int, names: dict[int, str]) -> None:

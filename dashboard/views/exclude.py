@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures, progress
-from dashboard.parts import families, same_faces
+from dashboard.parts import families, same_faces, suggestion
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from dashboard.state import training as training_state
@@ -202,6 +202,8 @@ def _basket(run: Run, scores: ConceptScores) -> None:
     else:
         st.caption("Nothing is ticked yet. Tick concepts to exclude, or add them here.")
     _add(scores)
+    described = visit.description()
+    suggestion.show(run, concepts=described is not None and families.chosen("exclude.what") == families.CONCEPTS)
     _train(run, ticked)
 
 
@@ -221,31 +223,6 @@ def _add(scores: ConceptScores) -> None:
                 help="Every concept has stand-ins, so excluding a few changes little; excluding a whole family does.",
             )
             st.form_submit_button("Add all", on_click=lambda: _add_top(scores))
-    _suggest()
-
-
-def _suggest() -> None:
-    """Tick what carries another label: the rule is stated, never silent."""
-    others = {other.name: other.title for other in visit.current_table().targets if other.name != visit.target().name}
-    if not others:
-        return
-    with st.form("exclude.suggesting", border=False):
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            st.selectbox(
-                "Add what carries",
-                list(others),
-                key="exclude.sensitive",
-                format_func=others.get,
-                help="Ticks every concept in which the groups of this attribute differ among faces of the same class: "
-                "a whole family, because each of thousands of stand-ins would take the place of the others.",
-            )
-            st.form_submit_button(
-                "Suggest", on_click=lambda: audit_state.suggest(st.session_state["exclude.sensitive"])
-            )
-    suggestion = audit_state.suggested()
-    if suggestion is not None and set(suggestion.excluded) <= visit.ticked():
-        count = page_words.count(len(suggestion.excluded), "channel")
-        st.caption(f"**{count} suggested.** {page_words.prose(suggestion.rule)}")
 
 
 def _add_typed() -> None:

@@ -18,7 +18,7 @@ from dashboard.state import faces as face_state
 from dashboard.state import refinement as refinement_state
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
-from img2tab_core.base.records import Face, Prediction, StyleCode, Target, digest
+from img2tab_core.base.records import SAME_PERSON, Face, Prediction, StyleCode, Target, digest
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts.description import Description, Part, because, channels_of, parts_of
 
@@ -256,8 +256,6 @@ def _refine_button(face: Face, label: str, kind: str) -> None:
 
 
 def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refined) -> None:
-    from img2tab_core.networks.face_descriptor import SAME_PERSON
-
     key = f"inspect.answer.{face.key[:12]}"
     st.session_state[key] = REFINED if refinement_state.shows_refined(face.key) else ENCODED
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -359,6 +357,7 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
         _family(face)
         _take_away(run, face, code)
         _moved(face, visit.edits_of(face.key), name_of)
+        pending += _check(run, code, visit.edits_of(face.key))
     _look_again(pending)
 
 
@@ -626,6 +625,19 @@ def _moved(face: Face, edits: visit.FaceEdits, name_of: Callable) -> None:
                 help="Take this edit back",
                 on_click=lambda what=what: visit.set_edits(face.key, visit.edits_of(face.key).with_shift(what, 0.0)),
             )
+
+
+def _check(run: Run, code: StyleCode, edits: visit.FaceEdits) -> list[Job]:
+    """Whether the edit left the face whole and its picture says what its code says; the job that still asks."""
+    checked, job = drawing.check(run, code, edits)
+    if checked is None:
+        st.caption("The edited picture is being looked at…" if job is not None else "")
+        return [] if job is None else [job]
+    if checked.broken or not checked.shown:
+        st.warning(page_words.prose(checked.sentence), icon=":material/warning:")
+    else:
+        st.caption(page_words.prose(checked.sentence))
+    return []
 
 
 def _take_away(run: Run, face: Face, code: StyleCode) -> None:

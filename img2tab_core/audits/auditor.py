@@ -8,7 +8,16 @@ from typing import TypeVar, cast
 import numpy as np
 
 from img2tab_core import tables
-from img2tab_core.audits import audit, carriers, exclusion_curves, intervention, linear_probe, remedies, stand_ins
+from img2tab_core.audits import (
+    audit,
+    carriers,
+    concept_steps,
+    exclusion_curves,
+    intervention,
+    linear_probe,
+    remedies,
+    stand_ins,
+)
 from img2tab_core.audits import thresholds as threshold_costs
 from img2tab_core.audits.audit_record import Audit
 from img2tab_core.audits.changes import Change, change
@@ -207,6 +216,34 @@ class Auditor:
             key,
             lambda: exclusion_curves.exclusion_curve(
                 table, target, sensitive, ranking, seeds=seeds, progress=progress, cancelled=cancelled
+            ),
+        )
+
+    def steps(
+        self,
+        table: StyleTable,
+        target: str,
+        sensitive: str,
+        *,
+        seeds: Sequence[int] = (0,),
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> concept_steps.ConceptSteps:
+        """Which concepts to exclude, one after the other, and what each next one buys; a quick retrain each.
+
+        Raises Img2TabError where the concepts of the table's backbone are not described.
+        """
+        described = self.studio.description(table.backbone)
+        if described is None:
+            raise Img2TabError(
+                f"The concepts of {table.backbone} are not described. Run "
+                f"`img2tab describe-concepts --backbone {table.backbone}` first."
+            )
+        key = ("steps", table.key, target, sensitive, tuple(seeds), described.key)
+        return self._made(
+            key,
+            lambda: concept_steps.concept_steps(
+                table, target, sensitive, described, seeds=seeds, progress=progress, cancelled=cancelled
             ),
         )
 

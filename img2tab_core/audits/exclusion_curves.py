@@ -189,7 +189,7 @@ def _check_apart(*rows: np.ndarray) -> None:
 def _checked_ranking(ranking: np.ndarray, width: int) -> np.ndarray:
     ranking = np.asarray(ranking)
     whole = ranking.ndim == 1 and np.issubdtype(ranking.dtype, np.integer)
-    if not whole or len(np.unique(ranking)) != len(ranking) or not (0 <= ranking.min() and ranking.max() < width):
+    if not whole or len(np.unique(ranking)) != len(ranking) or not ((ranking >= 0) & (ranking < width)).all():
         raise Img2TabError(f"The ranking must name channels between 0 and {width - 1}, each at most once.")
     return ranking
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.words import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_BACKBONE = "mobilestylegan-ffhq"
+SAME_PERSON = 0.6  # distance of face descriptors: dlib's own border between one person and two
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -211,3 +213,47 @@ class EditAgreement:
     picture: float
     before: float
     after: float
+
+
+@dataclass(frozen=True)
+class EditCheck:
+    """Whether the picture of an edited face shows what was edited, and still the same face.
+
+    counted: probability of class 1 before and after, by the style codes; read: the same by the codes that the encoder
+    reads in the two pictures. identity: distance of the two faces' descriptors, 0 is the same; found: whether a face is
+    found in the edited picture at all.
+    """
+
+    counted: tuple[float, float]
+    read: tuple[float, float]
+    identity: float
+    found: bool
+
+    @property
+    def broken(self) -> bool:
+        """Whether the edit broke the face: there is none any more, or a face recogniser takes it for another person."""
+        return not self.found or self.identity >= SAME_PERSON
+
+    @property
+    def shown(self) -> bool:
+        """Whether the picture says what the code says: at least a third of the change, where that is a change."""
+        counted, read = (after - before for before, after in (self.counted, self.read))
+        return abs(counted) < 0.1 or read / counted > 1 / 3
+
+    @property
+    def sentence(self) -> str:
+        """What a person reads below an edit."""
+        if not self.found:
+            return "The edit broke the face: none is found in its picture any more. Move less."
+        text = f"Identity distance to the unedited face {self.identity:.2f}"
+        if self.broken:
+            text += f": a face recogniser takes it for another person (from {SAME_PERSON:g}). Move less."
+        else:
+            text += f" (another person from {SAME_PERSON:g})."
+        if not self.shown:
+            text += (
+                " The picture does not show what the code says: read again by the encoder, the probability goes from "
+                f"{percent(self.read[0])} to {percent(self.read[1])}, by the code from {percent(self.counted[0])} to "
+                f"{percent(self.counted[1])}."
+            )
+        return text

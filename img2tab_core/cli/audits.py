@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from img2tab_core.audits.audit_record import Audit, GroupAudit, Measure
     from img2tab_core.audits.carriers import Suggestion
     from img2tab_core.audits.changes import Change
+    from img2tab_core.audits.concept_steps import ConceptSteps
     from img2tab_core.audits.exclusion_curves import ExclusionCurve
     from img2tab_core.audits.intervention import Checked, Flip, Intervention
     from img2tab_core.audits.paired import Difference, PairedComparison
@@ -231,6 +232,9 @@ def exclusion_curve(
     sensitive: Sensitive,
     table: TableName = "default",
     seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds of the quick retrain.")] = 1,
+    concepts: Annotated[
+        bool, typer.Option("--concepts", help="Exclude one concept after the other, and say what each next one buys.")
+    ] = False,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -244,9 +248,14 @@ def exclusion_curve(
     door = terminal.studio()
     style_table, auditor = door.table(table), Auditor(door)
     with terminal.interrupted() as stopped:
-        curve = auditor.curve(
-            style_table, target, sensitive, seeds=range(seeds), progress=terminal.progress(as_json), cancelled=stopped
-        )
+        report = terminal.progress(as_json)
+        if concepts:
+            steps = auditor.steps(
+                style_table, target, sensitive, seeds=range(seeds), progress=report, cancelled=stopped
+            )
+            _answer_steps(steps, out=out, as_json=as_json)
+            return
+        curve = auditor.curve(style_table, target, sensitive, seeds=range(seeds), progress=report, cancelled=stopped)
     suggested, least = len(auditor.suggest(style_table, target, sensitive).excluded), curve.least_gap()
     rows = [
         {
@@ -724,6 +733,36 @@ def _curve_text(curve: ExclusionCurve, suggested: int, seeds: int) -> str:
             f"{curve.how} " + (f"± half of the 95 % interval over {seeds} seeds." if seeds > 1 else "One seed."),
         ]
     )
+
+
+def _answer_steps(steps: ConceptSteps, *, out: Path | None, as_json: bool) -> None:
+    """Concepts in order, each with what excluding it too buys."""
+    import pandas as pd
+
+    content = steps.to_json()
+    frame = pd.DataFrame([{key: value for key, value in row.items() if key != "channels"} for row in content["steps"]])
+    rows = [
+        (
+            f"{number + 1}. {row['name']}",
+            f"{row['difference']:+.2f}",
+            f"{len(row['channels']):,}",
+            *(f"{100 * row[name]:.1f}" for name in ("gap", "buys", "accuracy", "test_gap", "test_accuracy")),
+        )
+        for number, row in enumerate(content["steps"])
+    ]
+    before = content["before"]
+    start = [f"{100 * before[name]:.1f}" for name in ("gap", "accuracy", "test_gap", "test_accuracy")]
+    head = ("", "apart, SD", "channels", "gap, %", "buys", "accuracy, %", "test: gap, %", "test: accuracy, %")
+    text = "\n".join(
+        [
+            terminal.aligned([head, ("nothing excluded", "", "", start[0], "", *start[1:]), *rows]),
+            steps.sentence,
+            steps.how,
+        ]
+    )
+    about = f"{steps.sentence}\n\n{steps.how}"
+    markdown = f"{terminal.as_markdown(frame)}\n\n{about}\n"
+    terminal.answer(content, text, as_json=as_json, out=out, frame=frame, markdown=markdown)
 
 
 # --- an intervention -----------------------------------------------------------------------------------

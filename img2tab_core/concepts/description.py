@@ -186,6 +186,21 @@ class Description:
                 left -= mine
         return families, frozenset(left)
 
+    def place_of(self, channel: int) -> str:
+        """Where a channel stands among the families, in a sentence."""
+        number = int(self.family_of[channel])
+        seen = f"changes a picture by {self.change[channel]:.1f} of 255 levels"
+        if number != NONE:
+            family = self.families[number]
+            return f"One of {count(len(family.channels), 'channel')} of {family.name}; {seen}."
+        number = int(self.goes_with[channel])
+        if number == NONE:
+            return f"In no family and with none; {seen}."
+        return (
+            f"In no family; goes with {self.families[number].name} (correlation {self.correlation[channel]:+.2f} over "
+            f"the table); {seen}."
+        )
+
     def in_words(self, channels: Collection[int]) -> str:
         """ "Chin: facial hair, Hair: long and 12 other channels"; of more than four families the first four."""
         families, left = self.whole(channels)

@@ -24,6 +24,16 @@ LEAST = 0.2  # log-odds between 8 down and 8 up that are an effect at all
 APART = 0.15  # standard deviations between the classes, from which a family goes with the target
 
 
+@dataclass(frozen=True)
+class Effect:
+    """Change of the log-odds when one thing alone is moved from -8 to +8, over faces; moves: beyond chance, and more
+    than `LEAST`."""
+
+    change: Mean
+    moves: bool
+    faces: int
+
+
 @dataclass(frozen=True, eq=False)
 class RankedFamily:
     """A family and one classifier.
@@ -128,6 +138,11 @@ def effect_of(read: np.ndarray, backbone: Backbone, log_odds: Callable[[np.ndarr
         return np.zeros(read.shape[:2])
     values = answers(read, backbone, log_odds)
     return np.asarray(values[:, :, 1] - values[:, :, 0], np.float64)
+
+
+def effect(changes: np.ndarray) -> Effect:
+    """Of one thing: its changes on every face, float (F,)."""
+    return Effect(Mean.of(changes), bool(moving(changes[None])[0]), len(changes))
 
 
 def answers(read: np.ndarray, backbone: Backbone, log_odds: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

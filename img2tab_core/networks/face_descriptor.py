@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 CHIP = 150  # side of the picture it looks at, px
-SAME_PERSON = 0.6  # dlib's own border between one person and two
 MEAN = (122.782, 117.001, 104.298)  # of its training pictures, RGB, 0 to 255
 PLAN = (  # channels and stride of every residual unit, in forward order
     *((32, 1),) * 3,

@@ -20,9 +20,9 @@ from img2tab_core.backbones import quality, rendering
 from img2tab_core.backbones.backbone import Backbone
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.intervals import wilson
-from img2tab_core.base.records import StyleCode
+from img2tab_core.base.records import SAME_PERSON, StyleCode
 from img2tab_core.faces import alignment, photos
-from img2tab_core.networks.face_descriptor import SAME_PERSON, FaceDescriptor
+from img2tab_core.networks.face_descriptor import FaceDescriptor
 from img2tab_core.networks.face_encoder import to_input
 from img2tab_core.networks.lpips import Lpips
 from img2tab_core.training.real_photos import is_held_out
