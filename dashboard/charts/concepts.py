@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import plotly.graph_objects as go
 
 from dashboard.charts.classifiers import BLUE, GREY, ORANGE, name_the_ways, new_figure
 from dashboard.components.page_words import in_figure, signed
 from img2tab_core.concepts.description import Description, Part, leading
 
+if TYPE_CHECKING:
+    from img2tab_core.concepts.ranking import RankedFamily
+
 ELSE = -1  # customdata of the bar of everything else
+THUMBNAIL = 28  # px
+NAMED = 6  # families of a map whose names stand beside them
+VERDICTS = {"moves it": "#2E8B57", "goes with it": ORANGE, "not seen": GREY}
 
 
 def family_bars(
@@ -20,6 +28,7 @@ def family_bars(
     classes: tuple[str, str],
     *,
     picked: int | None = None,
+    thumbnails: Mapping[int, str] | None = None,
 ) -> go.Figure:
     """What the families added to a decision, log-odds: solid by their own channels, pale by those that go with them.
 
@@ -83,5 +92,88 @@ def family_bars(
         showgrid=False,
         automargin=True,
     )
+    for row, part in enumerate(shown):
+        if thumbnails and part.number in thumbnails:
+            figure.add_layout_image(
+                source=thumbnails[part.number], xref="paper", yref="y", x=1.0, y=row, sizex=0.2, sizey=0.92,
+                xanchor="left", yanchor="middle",
+            )  # fmt: skip
+    if thumbnails:
+        figure.update_layout(margin_r=THUMBNAIL + 6)
     name_the_ways(figure, classes)
+    return figure
+
+
+def family_map(
+    rows: Sequence[RankedFamily], across: Sequence[float], *, title: str, picked: str | None = None
+) -> go.Figure:
+    """Families by a number (x) and by how much the classifier uses them, with what goes with them (y, per cent).
+
+    Coloured by whether moving one moves the answer; customdata is the family's number. The names of the most used.
+    """
+    used = np.array([100 * (row.importance + row.by_stand_ins) for row in rows])
+    across = np.asarray(across, float)
+    names = [in_figure(row.family.name) for row in rows]
+    figure = new_figure(height=360)
+    for verdict, colour in VERDICTS.items():
+        at = [number for number, row in enumerate(rows) if row.verdict == verdict]
+        if at:
+            figure.add_scatter(
+                x=across[at],
+                y=used[at],
+                mode="markers",
+                name=verdict,
+                customdata=[rows[number].number for number in at],
+                marker={"color": colour, "size": 10, "opacity": 0.75},
+                unselected_marker_opacity=0.75,
+                hovertext=[f"{names[n]}<br>{across[n]:.2f} SD, used {used[n]:.1f}\N{NO-BREAK SPACE}%" for n in at],
+                hovertemplate="%{hovertext}<extra></extra>",
+            )
+    far = used / max(used.max(initial=0), 1e-9) + across / max(across.max(initial=0), 1e-9)
+    told = [n for n, row in enumerate(rows) if row.family.id == picked]
+    wide, high = max(across.max(initial=0), 1e-9), max(used.max(initial=0), 1e-9)
+    for n in np.argsort(-far).tolist():
+        free = all(abs(used[n] - used[m]) > 0.06 * high or abs(across[n] - across[m]) > 0.5 * wide for m in told)
+        if len(told) < NAMED and n not in told and free:
+            told.append(n)
+    middle = float(across.max(initial=0)) / 2
+    for n in told:
+        figure.add_annotation(
+            x=across[n], y=used[n], text=f"<b>{names[n]}</b>" if rows[n].family.id == picked else names[n],
+            showarrow=False, xanchor="left" if across[n] < middle else "right", xshift=8 if across[n] < middle else -8,
+            font_size=11,
+        )  # fmt: skip
+    figure.update_layout(
+        clickmode="event+select",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 0, "r": 8, "t": 36, "b": 44},
+    )
+    figure.update_xaxes(title_text=title, rangemode="tozero")
+    figure.update_yaxes(title_text="Used, %", rangemode="tozero")
+    return figure
+
+
+def leanings(titles: Sequence[str], names: Sequence[str], shares: np.ndarray) -> go.Figure:
+    """What each of several classifiers leans on: a row for each concept, a column for each classifier, per cent.
+
+    shares: float (concepts, classifiers).
+    """
+    percent = 100 * np.asarray(shares, float)
+    figure = new_figure(height=110 + 26 * len(names))
+    figure.add_heatmap(
+        z=percent,
+        x=[in_figure(title).replace(", ", ",<br>").replace(" · ", "<br>") for title in titles],
+        y=[in_figure(name) for name in names],
+        colorscale=[[0, "rgba(232,119,34,0.04)"], [1, "rgba(232,119,34,0.85)"]],
+        zmin=0,
+        text=np.round(percent).astype(int),
+        texttemplate="%{text}",
+        showscale=False,
+        xgap=2,
+        ygap=2,
+        hovertemplate="%{y}, %{x}: %{z:.0f}\N{NO-BREAK SPACE}%<extra></extra>",
+    )
+    figure.update_layout(margin={"l": 0, "r": 0, "t": 8, "b": 60})
+    figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
+    figure.update_xaxes(showgrid=False, side="bottom", tickangle=0)
     return figure

@@ -46,6 +46,14 @@ def lit(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
     return np.clip(grey * (1 - share) + tinted * share, 0, 255).astype(np.uint8)
 
 
+def thumbnail(picture: np.ndarray, where: np.ndarray, side: int = 56) -> str:
+    """The face with a part of it lit, small, as an address that holds the picture itself."""
+    small = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX))
+    kept = io.BytesIO()
+    Image.fromarray(lit(small, where)).save(kept, "WEBP", quality=80)
+    return f"data:image/webp;base64,{base64.b64encode(kept.getvalue()).decode('ascii')}"
+
+
 def sheet(drawn: np.ndarray) -> np.ndarray:
     """uint8 (faces, shifts, S, S, 3) -> one picture, a row for each face."""
     return np.vstack([np.hstack(list(row)) for row in drawn])

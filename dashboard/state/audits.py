@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from operator import attrgetter
 
+import numpy as np
 import streamlit as st
 
 from dashboard.state import doors, visit
@@ -172,6 +173,19 @@ def draw_curve(sensitive: str, seeds: int) -> None:
             whole, name, sensitive, seeds=range(seeds), progress=progress, cancelled=cancelled
         ),
     )
+
+
+def concept_differences(sensitive: str) -> np.ndarray:
+    """How far the groups differ in every concept within the classes: float64 (K,), signed, standard deviations."""
+    described = visit.description()
+    return _concept_differences(*_pair(sensitive), described.key if described else "")
+
+
+@st.cache_data(show_spinner="Comparing the groups in every concept…", max_entries=32)
+def _concept_differences(
+    table_key: str, table_name: str, target_name: str, sensitive: str, description_key: str
+) -> np.ndarray:
+    return auditor().concept_differences(visit.table(table_name), target_name, sensitive)
 
 
 def stepping(sensitive: str) -> Job[ConceptSteps] | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
+from dashboard.charts import concepts as concept_charts
 from dashboard.components import page_words, progress
 from dashboard.state import training as training_state
+from dashboard.state import visit
 from img2tab_core.classifiers.comparison import Comparison, Contender
 from img2tab_core.classifiers.kinds import KINDS, absent
 
 FACES = (1000, 2000, 4000, None)
+LEANINGS = 12  # concepts that are told
 K = 20  # the number of concepts that the second figure and the sentence are about
 
 
@@ -111,7 +115,33 @@ def _result(comparison: Comparison) -> None:
             classifier_charts.accuracies(comparison), key="compare.accuracies", config={"displayModeBar": False}
         )
         st.caption("Share of the test faces judged as labelled; a classifier that finds more need not judge better.")
+    _leanings(shown)
     _numbers(comparison, position)
+
+
+def _leanings(shown: list[Contender]) -> None:
+    """What each classifier leans on, as concepts; nothing where the backbone's are not described."""
+    described = visit.description()
+    if described is None:
+        return
+    shares = np.array([np.mean([described.leaning(trial.top) for trial in each.trials], axis=0) for each in shown]).T
+    order = np.argsort(-shares[:-1].mean(axis=1), kind="stable")
+    order = [n for n in order[:LEANINGS] if shares[n].max() > 0]
+    names = [described.families[n].name for n in order]
+    st.subheader("What does each lean on?", anchor=False)
+    st.plotly_chart(
+        concept_charts.leanings(
+            [each.title for each in shown],
+            [*names, "Other concepts", "No concept"],
+            np.vstack([shares[order], shares[:-1].sum(axis=0) - shares[order].sum(axis=0), shares[-1]]),
+        ),
+        key="compare.leanings",
+        config={"staticPlot": True},
+    )
+    st.caption(
+        f"Of the {len(shown[0].trials[0].top)} channels that are most important to each classifier, how many in a "
+        "hundred draw a concept or go with it; mean over the seeds."
+    )
 
 
 def _sentence(comparison: Comparison, shown: list[Contender], position: int) -> str:

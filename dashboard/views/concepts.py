@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
+from dashboard.charts import concepts as concept_charts
 from dashboard.components import page_words
 from dashboard.parts import families
 from dashboard.state import visit
@@ -93,6 +94,33 @@ def _gallery(run: Run, target: Target, described: Description) -> None:
             st.markdown(f"**{page_words.plain(row.family.name)}**", help=families.about(row))
             families.facts(row, target.title.lower())
             _actions(row)
+    _map(run, kept, described)
+
+
+def _map(run: Run, kept: Sequence[RankedFamily], described: Description) -> None:
+    """The same concepts by distance and use; a click finds one."""
+    key = f"concepts.map.{run.id}"
+    st.subheader("Which of them sets the classes apart, and which is used?", anchor=False)
+    st.plotly_chart(
+        concept_charts.family_map(kept, [row.distance for row in kept], title="Distance between the classes, SD"),
+        key=key,
+        on_select=lambda: _find(key, described),
+        selection_mode="points",
+        config={"displayModeBar": False},
+    )
+    st.caption(
+        "Each dot is a concept. Right: sets the classes apart. Up: used, by its channels and by those that go with it. "
+        "Click one to find it above."
+    )
+
+
+def _find(key: str, described: Description) -> None:
+    points = st.session_state[key]["selection"]["points"]
+    if points:
+        number = points[0]["customdata"]
+        family = described.families[int(number[0] if isinstance(number, list) else number)]
+        st.session_state["concepts.words"] = family.name
+        visit.choose_concept(family.id)
 
 
 def _actions(row: RankedFamily) -> None:

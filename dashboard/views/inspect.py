@@ -20,7 +20,7 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
 from img2tab_core.base.records import SAME_PERSON, Face, Prediction, StyleCode, Target, digest
 from img2tab_core.classifiers.runs import Run
-from img2tab_core.concepts.description import Description, Part, because, channels_of, parts_of
+from img2tab_core.concepts.description import Description, Part, because, channels_of, leading, parts_of
 
 if TYPE_CHECKING:
     from img2tab_core.backbones.refinement import Refined
@@ -349,7 +349,7 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
         if described is None:
             _channel_bars(run, target, code, before, picked, name_of)
         else:
-            _family_bars(run, target, code, before, described, parts, rest, picked, name_of)
+            _family_bars(run, target, face, code, before, described, parts, rest, picked, name_of)
     with grid.cell():
         st.subheader("Move it", anchor=False)
         _concept(run, face, picked, shown, name_of)
@@ -391,6 +391,7 @@ def _channel_bars(
 def _family_bars(
     run: Run,
     target: Target,
+    face: Face,
     code: StyleCode,
     before: Prediction,
     described: Description,
@@ -408,7 +409,17 @@ def _family_bars(
     number = next((n for n, family in enumerate(described.families) if family.id == picked), None)
     key = f"inspect.families.{run.id}.{code.key[:12]}.{picked}"
     st.plotly_chart(
-        concept_charts.family_bars(parts, rest, described, target.classes, picked=number),
+        concept_charts.family_bars(
+            parts,
+            rest,
+            described,
+            target.classes,
+            picked=number,
+            thumbnails={
+                part.number: pictures.thumbnail(face.pixels, described.families[part.number].map)
+                for part in leading(parts, rest)[0]
+            },
+        ),
         key=key,
         on_select=lambda: _choose_family_bar(key, described),
         selection_mode="points",

@@ -186,6 +186,13 @@ class Description:
                 left -= mine
         return families, frozenset(left)
 
+    def leaning(self, channels: Sequence[int]) -> np.ndarray:
+        """Share of these channels that draw each family or go with it, the last of none: float64 (K + 1,)."""
+        index = np.asarray(channels, np.int64)
+        family = np.where(self.family_of[index] == NONE, self.goes_with[index], self.family_of[index])
+        counts = np.bincount(np.where(family == NONE, len(self.families), family), minlength=len(self.families) + 1)
+        return counts / max(1, len(index))
+
     def place_of(self, channel: int) -> str:
         """Where a channel stands among the families, in a sentence."""
         number = int(self.family_of[channel])

@@ -18,6 +18,7 @@ from img2tab_core.audits import remedies
 from img2tab_core.audits.audit_record import Audit
 from img2tab_core.audits.carriers import Carried
 from img2tab_core.audits.changes import Change
+from img2tab_core.audits.concept_steps import differences
 from img2tab_core.audits.groups import crossed
 from img2tab_core.audits.intervention import Flip, Intervention
 from img2tab_core.audits.linear_probe import Readable
@@ -29,11 +30,13 @@ from img2tab_core.base.jobs import Report
 from img2tab_core.base.records import DEFAULT_BACKBONE, StyleCode, StyleTable, Target
 from img2tab_core.classifiers import kinds, measures
 from img2tab_core.classifiers.runs import Run
+from img2tab_core.concepts.ranking import RankedFamily
 from img2tab_core.sessions.session_records import LogEntry, RunInfo, SessionInfo
 from img2tab_core.sessions.session_runs import SessionRuns
 from img2tab_core.sessions.tree import branches
 
 SHOWN = 12  # concepts and faces with pictures
+LOOKED_AT = 10  # concepts that are told
 SHIFT = 8.0  # standard deviations a concept is moved by in its pictures; 3 are hard to see, 12 break
 FIRST = 10  # of those that took over, and of those that stand in
 SIZE = 256  # px
@@ -88,6 +91,19 @@ class Concept:
 
 
 @dataclass(frozen=True, eq=False)
+class LookedAt:
+    """A concept that the current run uses: a family of channels, and its picture, WebP, where there is one.
+
+    differences: by sensitive attribute, how far group 1 lies from group 0 in it within the classes of the target, in
+    standard deviations.
+    """
+
+    ranked: RankedFamily
+    differences: dict[str, float]
+    sheet: bytes | None
+
+
+@dataclass(frozen=True, eq=False)
 class FlippedFace:
     """A face whose decision flips when only the sensitive concepts move; pictures: before and after, or None."""
 
@@ -118,10 +134,10 @@ class Findings:
     last row those of an unknown group. absent: run id -> why its model is not here. before: the first run that the
     current one came from, None where that is the current one. answer: (number of the run compared with, changes over
     seeds), None where nobody asked. path: from the first run to the current one. carried: by sensitive attribute.
-    concepts: the excluded ones that are shown; face: the one their pictures change, or why there are no pictures.
-    readable: by sensitive attribute, of the earlier run (None: there is none) and of the current one. remedies: the
-    latest of the log. versions: of everything that computes here; trained_with: of what the current run was trained
-    with. made: UTC.
+    looks_at: the concepts that the current run uses most. concepts: the excluded ones that are shown; face: the one
+    their pictures change, or why there are no pictures. readable: by sensitive attribute, of the earlier run (None:
+    there is none) and of the current one. remedies: the latest of the log. versions: of everything that computes here;
+    trained_with: of what the current run was trained with. made: UTC.
     """
 
     session: SessionInfo
@@ -140,6 +156,7 @@ class Findings:
     names: dict[int, str]
     excluded_words: str  # what is excluded as families of channels; "" where none are described
     carried: dict[str, Carried | Missing]
+    looks_at: tuple[LookedAt, ...] | Missing
     concepts: tuple[Concept, ...]
     face: np.ndarray | Missing
     took_over: TookOver | Missing | None
@@ -208,6 +225,8 @@ def gather(
     moving = tuple(_moving(runs, attribute, before, now, artist, steps, share=0.3 / len(about)) for attribute in about)
     names, described = runs.studio.concept_names(table.backbone), runs.studio.description(table.backbone)
     concepts = _concepts(before, info, names, carried, artist, steps, share=0.3)
+    steps.begin(0.0, "Asking what it looks at")
+    looks_at = _or_missing(partial(_looks_at, runs, run, table, tuple(session.sensitive)))
     log = runs.sessions.log(session)
     steps.begin(0.0, "Writing the report")
     return Findings(
@@ -227,6 +246,7 @@ def gather(
         names=names,
         excluded_words=described.in_words(info.excluded) if described is not None and info.excluded else "",
         carried=carried,
+        looks_at=looks_at,
         concepts=concepts,
         face=artist.face() if concepts else Missing("Nothing is excluded."),
         took_over=took_over,
@@ -397,6 +417,26 @@ def _first(moved: Intervention | Missing | None) -> list[tuple[int, Flip]]:
         flips,
         key=lambda pair: (pair[1].strength, -abs(pair[1].probability_after - pair[1].probability_before), pair[1].row),
     )[:SHOWN]
+
+
+# --- what it looks at ----------------------------------------------------------------------------------
+
+
+def _looks_at(runs: SessionRuns, run: Run, table: StyleTable, sensitive: Sequence[str]) -> tuple[LookedAt, ...]:
+    """The families that a run uses most, by their own channels and those that go with them."""
+    described = runs.studio.description(table.backbone)
+    ranked = sorted(runs.studio.families(run), key=lambda row: -(row.importance + row.by_stand_ins))[:LOOKED_AT]
+    if described is None or not ranked:
+        return ()
+    apart = {name: differences(table, run.target, name, described) for name in sensitive}
+    return tuple(
+        LookedAt(
+            row,
+            {name: float(values[row.number]) for name, values in apart.items()},
+            described.sheet(row.family.id),
+        )
+        for row in ranked
+    )
 
 
 # --- excluded concepts and pictures -------------------------------------------------------------------

@@ -10,6 +10,7 @@ from img2tab_core import tables
 from img2tab_core.audits.audit_record import SMALL, Audit, GroupAudit, Measure
 from img2tab_core.audits.groups import STANDARD
 from img2tab_core.audits.metrics import GAPS, MEANINGS, METRICS
+from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import write_text
 from img2tab_core.base.records import StyleTable, Target
 from img2tab_core.base.words import count, listed
@@ -21,6 +22,7 @@ from img2tab_core.sessions.session_records import RunInfo, SessionInfo
 from img2tab_core.sessions.session_runs import SessionRuns
 
 FILE = "model_card.md"
+FAMILIES = 5  # concepts that are named
 HEADINGS = (
     "Model details",
     "Intended use",
@@ -44,7 +46,7 @@ def card_of(runs: SessionRuns, session: SessionInfo, info: RunInfo, *, audit: Au
     sensitive = [tables.target_of(table, name) for name in session.sensitive]
     title = f"# Model card: {plain(target.title)}, run {info.number} of “{plain(session.name)}”"
     parts = {
-        "Model details": _details(session, info, run),
+        "Model details": _details(session, info, run, _looked_at(runs, run)),
         "Intended use": [
             f"- Made for: looking into how a classifier that says of a face whether it is "
             f"{plain(target.classes[1])} or {plain(target.classes[0])} treats groups of faces, and what it looks at.",
@@ -114,7 +116,7 @@ def plain(text: str) -> str:
 # --- the parts ----------------------------------------------------------------------------------------
 
 
-def _details(session: SessionInfo, info: RunInfo, run: Run) -> list[str]:
+def _details(session: SessionInfo, info: RunInfo, run: Run, looked_at: list[str]) -> list[str]:
     kind = kinds.KINDS.get(info.kind)
     lines = [
         f"- Classifier: {plain(kind.title if kind else info.kind)}; its input is "
@@ -136,7 +138,19 @@ def _details(session: SessionInfo, info: RunInfo, run: Run) -> list[str]:
             "- Trained with: " + ", ".join(f"{plain(name)} {plain(number)}" for name, number in with_what.items()) + "."
         )
     lines.append("- Decides: class 1 above a probability of 0.5.")
+    lines += looked_at
     return lines + ([f"- Why it was trained: {plain(info.note)}"] if info.note.strip() else [])
+
+
+def _looked_at(runs: SessionRuns, run: Run) -> list[str]:
+    """The concepts it uses most, where the backbone's are described."""
+    try:
+        ranked = runs.studio.families(run)
+    except Img2TabError:
+        return []
+    used = sorted(ranked, key=lambda row: -(row.importance + row.by_stand_ins))[:FAMILIES]
+    names = [f"{plain(row.family.name)} ({100 * (row.importance + row.by_stand_ins):.0f} %)" for row in used]
+    return [f"- Looks at most: {listed(names)}; shares of its importance, with the channels that go with each."]
 
 
 def _licences(session: SessionInfo) -> list[str]:

@@ -12,7 +12,7 @@ from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import write_text
 from img2tab_core.base.jobs import Report
-from img2tab_core.reports import closing_chapters, measured_chapters, opening_chapters, page
+from img2tab_core.reports import closing_chapters, concept_chapter, measured_chapters, opening_chapters, page
 from img2tab_core.reports.findings import Findings, gather
 from img2tab_core.reports.model_card import FILE as CARD
 from img2tab_core.reports.model_card import card_of, keep_card
@@ -30,6 +30,7 @@ CHAPTERS = (
     opening_chapters.tree,
     measured_chapters.audited,
     measured_chapters.gaps,
+    concept_chapter.looks_at,
     measured_chapters.excluded,
     measured_chapters.stands_in,
     measured_chapters.moved,

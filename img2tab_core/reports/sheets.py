@@ -178,6 +178,27 @@ def _excluded(findings: Findings) -> pd.DataFrame:
     )
 
 
+def _looks_at(findings: Findings) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "id": row.ranked.family.id,
+                "name": row.ranked.family.name,
+                "importance": row.ranked.importance,
+                "importance of stand-ins": row.ranked.by_stand_ins,
+                "distance": row.ranked.distance,
+                "effect": None if row.ranked.effect is None else row.ranked.effect.mean,
+                "effect, low": None if row.ranked.effect is None else row.ranked.effect.low,
+                "effect, high": None if row.ranked.effect is None else row.ranked.effect.high,
+                "verdict": row.ranked.verdict,
+                "channels": len(row.ranked.family.channels),
+            }
+            | {f"apart, {name}": value for name, value in row.differences.items()}
+            for row in _known(findings.looks_at)
+        ]
+    )
+
+
 def _took_over(findings: Findings) -> pd.DataFrame:
     gains = findings.took_over.gains if isinstance(findings.took_over, TookOver) else ()
     return pd.DataFrame(
@@ -320,6 +341,7 @@ _SHEETS = {
     "gaps": _gaps,
     "seeds": _seeds,
     "layers": _layers,
+    "looks_at": _looks_at,
     "excluded": _excluded,
     "took_over": _took_over,
     "stand_ins": _stand_ins,

@@ -6,7 +6,8 @@ import streamlit as st
 
 from dashboard.charts import proxies as proxy_charts
 from dashboard.components import page_words
-from dashboard.parts.gap import shared
+from dashboard.parts import families
+from dashboard.parts.gap import concepts, shared
 from dashboard.state import audits as audit_state
 from dashboard.state import visit
 from img2tab_core.audits.carriers import Carried
@@ -15,6 +16,11 @@ from img2tab_core.classifiers.runs import Run
 
 
 def show(run: Run, target: Target, about: Target) -> None:
+    described = visit.description()
+    if described is not None and families.shown("Look at", "gap.what") == families.CONCEPTS:
+        concepts.show(run, target, about, described)
+        shared.ticked()
+        return
     carried = shared.carried(about)
     if carried is None:
         return
