@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from img2tab_core.base.records import EditCheck
 from img2tab_core.cli.main import app
 from img2tab_core.concepts.description import FOLDER, REGIONS
+from tests.test_families import description as hand_made
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,37 @@ def test_30_to_80_families_are_shipped_in_under_10_mb_and_no_channel_is_in_two(d
         assert (family.parts**2).sum() <= 1 + 1e-3 and described.sheet(family.id)[:4] == b"RIFF"
         part, change = family.name.split(": ")
         assert part and 1 <= len(change.split()) <= 4
+
+
+def test_the_effect_of_a_family_asked_for_alone_is_the_one_of_the_list_of_all(studio, described, ranked):
+    run_ = studio.run(studio.table(), "smiling")
+    row = ranked[0]
+    alone = studio.effect(run_, row.family)
+    assert alone.moves and alone.faces == 24
+    assert alone.change.mean == pytest.approx(row.effect.mean, rel=0.02)  # what was read is kept in 16 bits
+
+
+def test_a_beard_of_6_leaves_the_same_person_and_40_break_the_face_or_make_another(studio, described):
+    run_, beard = studio.run(studio.table(), "facial_hair"), described.find("chin-facial-hair")
+    code = studio.encode(studio.samples()[1])
+    kept, broken = (studio.check_edit(run_, code, beard.edits(by)) for by in (6.0, 40.0))
+    assert kept.found and not kept.broken and kept.shown
+    assert kept.counted[1] == pytest.approx(studio.predict(run_, code, beard.edits(6.0)).probability, abs=1e-6)
+    assert broken.broken and "Move less" in broken.sentence
+
+
+def test_a_code_that_says_0_9_where_the_picture_says_0_2_is_told():
+    told = EditCheck((0.1, 0.9), (0.1, 0.2), 0.3, True)
+    assert not told.broken and not told.shown
+    assert "from 10.0\N{NO-BREAK SPACE}% to 20.0\N{NO-BREAK SPACE}%" in told.sentence
+    assert EditCheck((0.5, 0.55), (0.5, 0.5), 0.3, True).shown  # hardly a change at all
+
+
+def test_of_five_channels_two_draw_the_first_family_and_one_goes_with_the_second():
+    made = hand_made(groups=((1, 2, 3), (5, 6)), stand_ins=((7, 0), (8, 1)), total=12)
+    assert made.leaning([1, 3, 8, 0, 4]).tolist() == [0.4, 0.2, 0.4]
+    assert made.place_of(1).startswith("One of 3 channels of Part: 0") and "goes with Part: 1" in made.place_of(8)
+    assert made.place_of(0).startswith("In no family and with none")
 
 
 def test_every_part_of_an_answer_has_the_names_that_the_documents_promise(ranked):

@@ -124,6 +124,7 @@ def quick(monkeypatch):
 def visit(home, first):
     assert files.home() == home
     at = _ready(AppTest.from_file(str(APP), default_timeout=300).run())
+    at.session_state["gap.what"] = "Channels"
     return _ready(at.switch_page(PAGE).run())
 
 
@@ -213,6 +214,22 @@ def test_the_ten_of_the_corner_are_listed_with_the_numbers_of_the_auditor(visit,
     assert all(importance[index] > 0 for index in listed)
     assert _metric(visit, "Groups, SD") == f"{found.within[listed[0]]:.2f}"
     assert _metric(visit, "Importance") == page_words.percent(importance[listed[0]], 2)
+
+
+def test_concepts_that_differ_and_are_used_come_first_and_a_tick_takes_what_goes_with_them_too(visit, auditor, first):
+    described = auditor.studio.description()
+    if described is None:
+        pytest.skip("the families that come with the program are of other weights")
+    visit.session_state["gap.what"] = "Concepts"
+    at = _ready(visit.run())
+    boxes = [box for box in at.checkbox if box.key and box.key.startswith("gap.family.")]
+    assert len(boxes) == 6
+    apart = auditor.concept_differences(auditor.studio.table("toy"), "kind", "group")
+    number = [family.id for family in described.families].index(boxes[0].key.removeprefix("gap.family."))
+    assert any(f"Groups {abs(apart[number]):.2f} SD apart" in caption.value for caption in at.caption)
+    _ready(boxes[0].check().run())
+    family = described.families[number]
+    assert at.session_state["visit.ticked"]["toy", "kind"] == {*family.channels, *described.stand_ins(number)}
 
 
 def test_a_tick_excludes_1_concept_and_unticking_keeps_it(visit):

@@ -502,6 +502,28 @@ def test_a_time_of_refinement_that_is_no_time_is_told_in_a_sentence(refining, se
     assert r"IMG2TAB\_REFINE\_SECONDS must be a number above 0" in _errors(at)[0]
 
 
+# ---- the address
+
+
+def test_a_link_opens_its_target_and_its_concept_and_the_address_follows_what_is_chosen(home, families):
+    at = AppTest.from_file(str(app.APP), default_timeout=300)
+    at.query_params["target"], at.query_params["concept"] = "smiling", families.families[3].id
+    at = _sample(app.ready(at.run()), 1)
+    assert _target(at) == "smiling" and at.selectbox(key="inspect.concept").value == families.families[3].id
+    at = app.ready(at.selectbox(key="frame.target").select("glasses").run())
+    assert at.query_params == {"target": "glasses", "concept": families.families[3].id}
+
+
+def test_each_of_3_wrong_values_in_an_address_is_dropped_with_a_sentence_and_the_page_stands(home):
+    at = AppTest.from_file(str(app.APP), default_timeout=300)
+    for name, value in (("target", "nothing"), ("concept", "99999"), ("session", "../1")):
+        at.query_params[name] = value
+    at = app.well(at.run())
+    told = _errors(at)
+    assert len(told) == 3 and all(one.startswith("The address names the") for one in told)
+    assert at.query_params == {"target": "perceived_gender"}
+
+
 # ---- concepts
 
 

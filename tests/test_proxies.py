@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from img2tab_core import tables
 from img2tab_core.audits import exclusion_curves
 from img2tab_core.audits.carriers import Carried, carried, suggest
+from img2tab_core.audits.concept_steps import ConceptSteps, Step, concept_steps
 from img2tab_core.audits.exclusion_curves import CurvePoint, CurveTrial, ExclusionCurve, exclusion_curve, joined
 from img2tab_core.audits.linear_probe import probe, readable
 from img2tab_core.audits.metrics import gaps_of
@@ -17,7 +18,8 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
 from img2tab_core.classifiers.catboost import CatBoostConcepts
-from img2tab_core.tables.sampling import balanced_rows, biased_rows
+from img2tab_core.tables.sampling import balanced_rows, biased_rows, known_rows
+from tests.test_families import description
 
 N, D = 1200, 40
 TARGET, GROUP, CONSTANT = (0, 1), (5, 6, 7), 39
@@ -326,6 +328,40 @@ def test_the_least_gap_is_chosen_on_validation_and_its_quoted_gap_of_9_points_is
     best = curve.least_gap()  # 20 would be chosen by the test faces, 10 is by validation
     assert best.count == 10 and best.estimate("gap").mean == 0.02
     assert (best.estimate("test_accuracy").mean, best.estimate("test_gap").mean) == (0.88, 0.09)
+
+
+def test_of_two_concepts_only_the_one_of_the_group_is_suggested_with_the_channel_that_goes_with_it(table):
+    steps = concept_steps(
+        table, "smiling", "gender", description(groups=((5, 6), (0, 1)), stand_ins=((7, 0),), total=D)
+    )
+    (step,) = steps.steps
+    assert step.family == "part-0" and step.channels == (5, 6, 7)
+    rows, labels, groups = known_rows(table, "smiling", "gender", None)
+    score = (table.psi[rows][:, 5:7] / table.stats.std[5:7]).sum(axis=1)
+    apart = [score[(labels == c) & (groups == 1)].mean() - score[(labels == c) & (groups == 0)].mean() for c in (0, 1)]
+    assert step.difference == pytest.approx(np.mean(apart) / score.std(), rel=1e-3)
+    assert step.after.count == 3 and steps.before.count == 0
+    curve = exclusion_curve(table, "smiling", "gender", np.array([5, 6, 7]), counts=(0, 3))
+    assert (steps.before, step.after) == curve.points
+
+
+def test_the_best_of_three_steps_is_chosen_on_validation_and_its_quoted_points_are_those_of_the_test_faces():
+    def point(count, gap, test_gap):
+        return CurvePoint(count, (CurveTrial(0, 0.90, gap, 0.89 - count / 1000, test_gap),))
+
+    def steps(*gaps):
+        made = [
+            Step(f"part-{n}", f"Part: {n}", 1.0, tuple(range(3 * n, 3 * n + 3)), point(3 * n + 3, gap, gap + 0.02))
+            for n, gap in enumerate(gaps)
+        ]
+        return ConceptSteps("smiling", "gender", point(0, 0.20, 0.18), tuple(made), "by hand")
+
+    found = steps(0.15, 0.08, 0.10)
+    assert found.best == 2 and [round(found.bought(n), 2) for n in range(3)] == [0.05, 0.07, -0.02]
+    assert "first 2 concepts (6 channels)" in found.sentence and "−8.0\N{NO-BREAK SPACE}points" in found.sentence
+    nothing = steps(0.195, 0.21)
+    assert nothing.best == 0 and "2 concepts (6 channels) does not make the gap smaller" in nothing.sentence
+    assert "In no concept" in steps().sentence
 
 
 def test_a_curve_stops_when_asked(table, biased, found):
