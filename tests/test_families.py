@@ -82,6 +82,8 @@ def description(groups=((1, 2, 3), (5, 6)), stand_ins=((7, 0), (8, 1)), total=12
         np.zeros(total, np.float32),
         np.zeros((total, len(REGIONS)), np.float16),
         np.zeros((total, 1, 2), np.float16),
+        np.full(total, NONE, np.int8),
+        {},
         ("kind",),
         np.empty((len(groups), 0, 2, 512), np.float16),
         {},

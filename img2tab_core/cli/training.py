@@ -603,6 +603,7 @@ def check_concepts(
     """Whether the families of a backbone really move what they should, and whether half the faces say the same."""
     import json
 
+    from img2tab_core.concepts import describing
     from img2tab_core.studio import Studio
     from img2tab_core.training.measuring import blind_names, concept_check
 
@@ -611,7 +612,10 @@ def check_concepts(
     if described is None:
         raise Img2TabError(f"The concepts of {backbone} are not described yet. Run: img2tab describe-concepts")
     if blind is not None:
-        sheets = blind_names.write_sheets(described, blind)
+        codes = describing.others(studio.backbone(backbone), style_table, count=3)
+        sheets = blind_names.write_sheets(
+            described, lambda channel: describing.sheet_of(studio.backbone(backbone), codes, channel), blind
+        )
         print(f"{len(sheets)} sheets and questions.json are in {blind}.")
         return
     made = concept_check.check(

@@ -22,7 +22,7 @@ from img2tab_core.base.files import whole
 from img2tab_core.base.jobs import Cancel, Report
 from img2tab_core.base.records import StyleTable, Target, read_only
 from img2tab_core.concepts import families, measuring, naming, readings
-from img2tab_core.concepts.description import MAP, NONE, Description, Family
+from img2tab_core.concepts.description import MAP, NONE, ChannelName, Description, Family
 from img2tab_core.concepts.moving import (
     SHIFT,
     SIDE,
@@ -86,7 +86,9 @@ def described(
     targets = table.targets if table is not None else ()
     read = Reader(backbone, table)
     pictures = families.mean_pictures(moved, seen)
-    groups = families.grouped(pictures * families.weights_of([face.regions for face in subjects]), seen)
+    counts = families.weights_of([face.regions for face in subjects])
+    halves = (families.mean_pictures(moved[::2], seen) * counts, families.mean_pictures(moved[1::2], seen) * counts)
+    groups = families.grouped(pictures * counts, seen, halves)
     together = move_families(backbone, subjects, groups, progress=progress, cancelled=cancelled)
     parts = np.mean([parts_of_map(face.regions) for face in subjects], axis=0)
     measured = family_measures(together, parts, read, targets)
@@ -104,6 +106,8 @@ def described(
         picture[face.channels] += face.picture
         count[face.channels] += 1
     change /= np.maximum(count, 1)
+    place = np.full(total, NONE, np.int8)
+    place[seen] = measuring.places(subjects, moved, seen)
     family_of = np.full(total, NONE, np.int16)
     for number, family in enumerate(made):
         family_of[family.channels] = number
@@ -118,6 +122,8 @@ def described(
         change,
         shares(picture, parts).astype(np.float16),
         _channel_labels(moved, seen, read, total, len(targets)),
+        place,
+        _channel_names(moved, seen, halves, parts, read, targets),
         tuple(target.name for target in targets),
         read_moved(
             backbone,
@@ -219,12 +225,7 @@ def draw_sheets(made: Description, backbone: Backbone, codes: np.ndarray, folder
         for old in place.glob("*.webp"):
             old.unlink()
         for family in made.families:
-            by = np.zeros(codes.shape[1], np.float32)
-            by[family.channels] = SHIFT * family.parts * backbone.stats.std[family.channels]
-            moved = np.stack([code + step * by for code in codes for step in (-1, 0, 1)])
-            drawn = draw(backbone, moved, size=backbone.fitting(256), precision="draft")
-            rows = np.vstack([np.hstack(list(row)) for row in drawn.reshape(len(codes), 3, *drawn.shape[1:])])
-            picture = Image.fromarray(rows)
+            picture = Image.fromarray(_rows(backbone, codes, Direction(family.channels, family.parts)))
             if picture.width > SHEET:
                 picture = picture.resize((SHEET, round(SHEET * picture.height / picture.width)), Image.Resampling.BOX)
             with whole(place / f"{family.id}.webp") as part:
@@ -233,6 +234,19 @@ def draw_sheets(made: Description, backbone: Backbone, codes: np.ndarray, folder
         raise Img2TabError(
             f"{place} could not be written ({error.strerror}). Free some space and try again."
         ) from error
+
+
+def sheet_of(backbone: Backbone, codes: np.ndarray, channel: int) -> np.ndarray:
+    """The same picture of a single channel: uint8 (n * S, 3 * S, 3)."""
+    return _rows(backbone, codes, Direction(np.array([channel]), np.ones(1)))
+
+
+def _rows(backbone: Backbone, codes: np.ndarray, direction: Direction) -> np.ndarray:
+    by = np.zeros(codes.shape[1], np.float32)
+    by[direction.channels] = SHIFT * direction.parts * backbone.stats.std[direction.channels]
+    moved = np.stack([code + step * by for code in codes for step in (-1, 0, 1)])
+    drawn = draw(backbone, moved, size=backbone.fitting(256), precision="draft")
+    return np.vstack([np.hstack(list(row)) for row in drawn.reshape(len(codes), 3, *drawn.shape[1:])])
 
 
 class Reader:
@@ -306,6 +320,28 @@ def _correlations(made: Sequence[Family], codes: np.ndarray) -> tuple[np.ndarray
     best = np.abs(alike).argmax(axis=1)
     correlation = alike[np.arange(total), best]
     return np.where(np.abs(correlation) >= GOES_WITH, best, NONE).astype(np.int16), correlation.astype(np.float32)
+
+
+def _channel_names(
+    moved: Sequence[Moved],
+    seen: np.ndarray,
+    halves: tuple[np.ndarray, np.ndarray],
+    parts: np.ndarray,
+    read: Reader,
+    targets: Sequence[Target],
+) -> dict[int, ChannelName]:
+    """Names of the channels that draw the same on both halves of the faces, and something that is clear."""
+    length = np.linalg.norm(halves[0], axis=1) * np.linalg.norm(halves[1], axis=1)
+    again = seen[(halves[0] * halves[1]).sum(axis=1) >= families.AGAIN * np.maximum(length, 1e-9)]
+    if not len(again):
+        return {}
+    alone = [face.of(again) for face in moved]
+    named = naming.named_alone(family_measures(alone, parts, read, targets), targets)
+    return {
+        int(again[number]): ChannelName(name.name, name.sign, name.sentence, name.trust)
+        for number, name in named.items()
+        if name.trust != "unsure"
+    }
 
 
 def _channel_labels(moved: Sequence[Moved], seen: np.ndarray, read: Reader, total: int, count: int) -> np.ndarray:

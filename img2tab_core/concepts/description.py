@@ -21,7 +21,7 @@ from img2tab_core.base.records import Edit, digest, read_only
 from img2tab_core.base.words import count, listed, signed
 
 FOLDER = ROOT / "assets" / "concepts"
-FORMAT = 1  # raise it when what is kept changes
+FORMAT = 2  # raise it when what is kept changes
 MANY = 4  # names in a sentence
 FEWEST, MOST = 6, 12  # families of a decision that are told one by one
 NONE = -1  # of no family
@@ -114,6 +114,17 @@ class Family:
         return max(self.where, key=lambda region: self.where[region])
 
 
+@dataclass(frozen=True)
+class ChannelName:
+    """What one channel draws, measured on its own: named by the rules of families; sign: -1 where it does so moved
+    down; trust: "clear", "likely" or "unsure"."""
+
+    name: str
+    sign: int
+    sentence: str
+    trust: str
+
+
 @dataclass(frozen=True, eq=False)
 class Description:
     """Families, most visible first, and of every channel (D,):
@@ -121,8 +132,10 @@ class Description:
     family_of: int16, the family it is a member of, -1 for none. goes_with: int16, the family it goes with over the
     faces of the table, -1 where it goes with none; correlation: float32, signed, with that family. change: float32, of
     255 levels; share: float16 (D, R), by `REGIONS`; labels: float16 (D, T, 2), change of log-odds and half its
-    interval, NaN where the channel is not seen. targets: T names. faces: how many were moved. read: float16
-    (K, F, 2, ..., 512), what the encoder reads on F other faces whose families were moved down and up.
+    interval, NaN where the channel is not seen. place: int8, the region of `REGIONS` with most of its change, -1 where
+    the faces do not agree. names: of the channels that draw something clear on their own. targets: T names. faces: how
+    many were moved. read: float16 (K, F, 2, ..., 512), what the encoder reads on F other faces whose families were
+    moved down and up.
     """
 
     backbone: str
@@ -135,6 +148,8 @@ class Description:
     change: np.ndarray
     share: np.ndarray
     labels: np.ndarray
+    place: np.ndarray
+    names: Mapping[int, ChannelName]
     targets: tuple[str, ...]
     read: np.ndarray
     about: dict
@@ -195,8 +210,12 @@ class Description:
 
     def place_of(self, channel: int) -> str:
         """Where a channel stands among the families, in a sentence."""
-        number = int(self.family_of[channel])
+        number, place = int(self.family_of[channel]), int(self.place[channel])
         seen = f"changes a picture by {self.change[channel]:.1f} of 255 levels"
+        seen += f", mostly {REGIONS[place]}" if place != NONE else ", in no clear place"
+        if channel in self.names:
+            own = self.names[channel]
+            seen += f"; alone it draws “{own.name}”" + (" moved down" if own.sign < 0 else "") + f" ({own.trust})"
         if number != NONE:
             family = self.families[number]
             return f"One of {count(len(family.channels), 'channel')} of {family.name}; {seen}."
@@ -296,7 +315,7 @@ def because(description: Description, parts: Sequence[Part], decided: int) -> st
 
 # --- keeping --------------------------------------------------------------------------------------------------------
 
-_ARRAYS = ("family_of", "goes_with", "correlation", "change", "share", "labels", "read")
+_ARRAYS = ("family_of", "goes_with", "correlation", "change", "share", "labels", "place", "read")
 
 
 def keep(description: Description, folder: Path | None = None) -> Path:
@@ -312,6 +331,7 @@ def keep(description: Description, folder: Path | None = None) -> Path:
         "regions": REGIONS,
         "about": description.about,
         "families": [_plain(family) for family in description.families],
+        "channels": {str(channel): asdict(name) for channel, name in description.names.items()},
     }
     arrays = {name: getattr(description, name) for name in _ARRAYS}
     maps = [family.map for family in description.families]
@@ -362,6 +382,7 @@ def _opened(path: str, stamp: int) -> Description | None:
             backbone_key=words["backbone_key"],
             faces=words["faces"],
             families=tuple(made),
+            names={int(channel): ChannelName(**name) for channel, name in words["channels"].items()},
             targets=tuple(words["targets"]),
             about=words["about"],
             folder=file.parent,

@@ -16,11 +16,12 @@ import numpy as np
 from img2tab_core.concepts.description import MAP
 from img2tab_core.concepts.moving import Direction, Moved
 
-START = 0.6  # where the tree of channels is cut
-ALIKE = 0.5  # cosine to the family's line that a member has at least
+START = 0.5  # where the tree of channels is cut
+ALIKE = 0.4  # cosine to the family's line that a member has at least
 LEAST = 3  # members
 MOST = 80  # families, those that change most kept
 SAME = 0.75  # cosine from which two lines are one
+AGAIN = 0.7  # cosine of what a family draws on one half of the faces with what it draws on the other
 ROUNDS = 12
 LEVELS = 18.0  # of 255 by which a family changes a picture at most, moved from 8 down to 8 up
 TOGETHER = 2.5  # what a family draws at most, moved by 8, over what one member does
@@ -45,8 +46,13 @@ def weights_of(regions: Sequence[np.ndarray]) -> np.ndarray:
     return np.repeat((1 - 0.67 * behind).astype(np.float32).ravel(), 3)
 
 
-def grouped(pictures: np.ndarray, channels: np.ndarray) -> list[Direction]:
+def grouped(
+    pictures: np.ndarray, channels: np.ndarray, halves: tuple[np.ndarray, np.ndarray] | None = None
+) -> list[Direction]:
     """Families of channels by their mean pictures float32 (C, P), weighted; those that change most come first.
+
+    halves: the same pictures of one half of the faces and of the other. A family that does not draw the same on both
+    draws what these faces happen to have, such as their background, and is left out.
 
     A member's part is its share of the common picture. Up to six equal members move by 8 / sqrt(n) where the family
     moves by 8, and draw together up to 2.5 times what one of them draws moved by 8; more members move less,
@@ -71,9 +77,14 @@ def grouped(pictures: np.ndarray, channels: np.ndarray) -> list[Direction]:
             alone = float((parts**4).sum() / (parts**2).sum()) ** 0.5
             drawn = 2 * float(np.abs((parts / size) @ pictures[rows]).mean())  # of 255 levels, at 8
             by = min(1.0, TOGETHER * alone / size, LEVELS / drawn)
-            families.append((size, Direction(channels[rows], by * parts / size)))
+            if halves is None or _alike(*((parts @ half[rows]) for half in halves)) >= AGAIN:
+                families.append((size, Direction(channels[rows], by * parts / size)))
     families.sort(key=lambda family: -family[0])
     return [family for _, family in families[:MOST]]
+
+
+def _alike(first: np.ndarray, second: np.ndarray) -> float:
+    return float(first @ second / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-9))
 
 
 def _start(unit: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ others. What is finished is kept in the visitor's folder, so that whoever is sto
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json
 from img2tab_core.base.jobs import Cancel, Report
 from img2tab_core.base.records import StyleTable, digest
-from img2tab_core.concepts.moving import SHIFT, SIDE, Moved, Subject, move, subject
+from img2tab_core.concepts.description import NONE
+from img2tab_core.concepts.moving import SHIFT, SIDE, Moved, Subject, move, parts_of_map, shares, subject
 
 if TYPE_CHECKING:
     from img2tab_core.backbones.backbone import Backbone
@@ -26,6 +28,7 @@ FORMAT = "moved channels 1"  # raise the number when measuring changes
 FACES, FEW = 16, 4
 VISIBLE = 2.0  # of 255 levels on average between the two pictures: what fewer change nobody sees
 ROUNDS = {2: VISIBLE / 2, FEW: VISIBLE}  # after so many faces only channels of so large a change go on
+AGREED = 2.0  # standard errors
 PIECE = 512  # channels between two looks at the clock
 
 
@@ -123,6 +126,24 @@ def visible(moved: list[Moved], least: float = VISIBLE) -> np.ndarray:
     channels = moved[-1].channels
     change = np.mean([face.change[np.searchsorted(face.channels, channels)] for face in moved], axis=0)
     return channels[change >= least]
+
+
+def places(subjects: Sequence[Subject], moved: Sequence[Moved], channels: np.ndarray) -> np.ndarray:
+    """The region with most of each channel's change, int8 (C,); -1 where the faces do not agree on one.
+
+    They agree where the region leads the next one by `AGREED` standard errors over the faces.
+    """
+    share = np.stack(
+        [
+            shares(face.picture[np.searchsorted(face.channels, channels)], parts_of_map(subject.regions))
+            for face, subject in zip(moved, subjects, strict=True)
+        ]
+    )  # (faces, C, R)
+    rows = np.arange(len(channels))
+    first, second = np.argsort(-share.mean(axis=0), axis=1, kind="stable")[:, :2].T
+    lead = share[:, rows, first] - share[:, rows, second]
+    error = lead.std(axis=0, ddof=1) / np.sqrt(len(share)) if len(share) > 1 else np.inf
+    return np.where(lead.mean(axis=0) > AGREED * error, first, NONE).astype(np.int8)
 
 
 def _kept(file: Path, channels: np.ndarray) -> Moved | None:

@@ -63,6 +63,11 @@ class Moved:
         with whole(file) as part, part.open("wb") as stream:
             np.savez(stream, **{field.name: getattr(self, field.name) for field in fields(self)})
 
+    def of(self, channels: np.ndarray) -> Moved:
+        """Only these of its channels, int64 (c,), in this order."""
+        rows = np.searchsorted(self.channels, channels)
+        return Moved(*(getattr(self, field.name)[rows] for field in fields(self)))
+
     @staticmethod
     def joined(parts: Sequence[Moved]) -> Moved:
         """Several pieces as one, their channels one after the other."""

@@ -185,9 +185,26 @@ def named(families: Sequence[Measures], targets: Sequence[Target]) -> dict[int, 
         taken[name] = taken.get(name, 0) + 1
         if taken[name] > 1:
             name = f"{name} {taken[name]}"
-        trust = "clear" if score >= 0.6 else "likely" if score >= 0.25 else "unsure"
-        rows[number] = Named(name, sign, _sentence(measured, sign, _places(measured.where), by_name, scale), trust)
+        sentence = _sentence(measured, sign, _places(measured.where), by_name, scale)
+        rows[number] = Named(name, sign, sentence, _trust(score))
     return dict(sorted(rows.items()))
+
+
+def named_alone(channels: Sequence[Measures], targets: Sequence[Target]) -> dict[int, Named]:
+    """The best name of each of several single channels, by its place; several may have the same."""
+    scale = _scales(channels)
+    by_name = {target.name: target for target in targets}
+    rows = {}
+    for number, measured in enumerate(channels):
+        score, part, change, sign = max(_candidates(measured, scale, by_name), default=(0.0, "", "", 1))
+        if part:
+            sentence = _sentence(measured, sign, _places(measured.where), by_name, scale)
+            rows[number] = Named(f"{part}: {change}", sign, sentence, _trust(score))
+    return rows
+
+
+def _trust(score: float) -> str:
+    return "clear" if score >= 0.6 else "likely" if score >= 0.25 else "unsure"
 
 
 def _scales(families: Sequence[Measures]) -> dict[str, float]:

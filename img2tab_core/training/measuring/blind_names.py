@@ -1,9 +1,9 @@
-"""Are families named rightly? Somebody who knows nothing sees the picture of one and four names, and chooses."""
+"""Are families and channels named rightly? Somebody who knows nothing sees a picture and four names, and chooses."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,31 +16,52 @@ from img2tab_core.base.intervals import wilson
 from img2tab_core.concepts.description import Description
 
 NAMES = 4  # to choose from
+CHANNELS = 40  # single ones that are asked about
+GOALS = {"families": 85, "channels": 70}
 ACROSS, DOWN, SIDE = 4, 3, 330  # pictures on a sheet, and their side, px
 
 
 @dataclass(frozen=True)
 class Question:
-    """A family without its name, and the names to choose from."""
+    """A family, or a channel by its index, without its name, and the names to choose from; right: the one it has."""
 
-    family: str
+    what: str | int
     names: tuple[str, ...]
+    right: str
 
 
 def questions(described: Description, *, seed: int = 0) -> list[Question]:
-    """One for every family, in a random order: its own name and three others that say something else, shuffled.
+    """One for every family in a random order, then one for each of `CHANNELS` channels of different names if there are.
 
-    Numbers behind equal names are left out: nobody could tell "Hair: lighter" from "Hair: lighter 2".
+    Each has its own name and three others that say something else, shuffled. Numbers behind equal names are left out:
+    nobody could tell "Hair: lighter" from "Hair: lighter 2".
     """
     rng = np.random.default_rng(seed)
-    plain = {family.id: plain_name(family.name) for family in described.families}
+    plain: dict[str | int, str] = {family.id: plain_name(family.name) for family in described.families}
+    families = [described.families[n].id for n in rng.permutation(len(described.families))]
+    alone: dict[str | int, str] = {channel: own.name for channel, own in described.names.items()}
+    return [*_asked(families, plain, rng), *_asked(_spread(described, rng), alone, rng)]
+
+
+def _asked(what: Sequence[str | int], names: Mapping[str | int, str], rng: np.random.Generator) -> list[Question]:
     asked = []
-    for number in rng.permutation(len(described.families)):
-        own = plain[described.families[number].id]
-        others = sorted(set(plain.values()) - {own})
-        names = [own, *rng.choice(others, min(NAMES - 1, len(others)), replace=False).tolist()]
-        asked.append(Question(described.families[number].id, tuple(rng.permutation(names).tolist())))
+    for each in what:
+        others = sorted(set(names.values()) - {names[each]})
+        offered = [names[each], *rng.choice(others, min(NAMES - 1, len(others)), replace=False).tolist()]
+        asked.append(Question(each, tuple(rng.permutation(offered).tolist()), names[each]))
     return asked
+
+
+def _spread(described: Description, rng: np.random.Generator) -> list[int]:
+    """Channels with a name: one of every name in turn, those that change most first, until there are enough."""
+    order = sorted(described.names, key=lambda channel: -float(described.change[channel]))
+    turn: dict[int, int] = {}
+    seen: dict[str, int] = {}
+    for channel in order:
+        name = described.names[channel].name
+        turn[channel] = seen[name] = seen.get(name, -1) + 1
+    chosen = sorted(order, key=lambda channel: turn[channel])[:CHANNELS]  # stable: the strongest of each name first
+    return [chosen[n] for n in rng.permutation(len(chosen))]
 
 
 def plain_name(name: str) -> str:
@@ -48,10 +69,13 @@ def plain_name(name: str) -> str:
     return name.rstrip("0123456789").strip()
 
 
-def write_sheets(described: Description, folder: Path, *, seed: int = 0) -> list[Path]:
+def write_sheets(
+    described: Description, draw: Callable[[int], np.ndarray], folder: Path, *, seed: int = 0
+) -> list[Path]:
     """Sheets of twelve numbered pictures, PNG, and `questions.json`: the names to choose from, nothing else.
 
-    Raises Img2TabError where a family has no picture, or the folder cannot be written to.
+    draw: a channel -> its picture uint8 (S, S, 3), three faces moved down, as they are, and moved up. Raises
+    Img2TabError where a family has no picture, or the folder cannot be written to.
     """
     asked, files = questions(described, seed=seed), []
     try:
@@ -60,11 +84,15 @@ def write_sheets(described: Description, folder: Path, *, seed: int = 0) -> list
             sheet = Image.new("RGB", (ACROSS * SIDE, DOWN * (SIDE + 20)), "white")
             write = ImageDraw.Draw(sheet)
             for place, question in enumerate(asked[start : start + ACROSS * DOWN]):
-                data = described.sheet(question.family)
-                if data is None:
-                    raise Img2TabError(f"The family {question.family} has no picture. Run: img2tab describe-concepts")
+                if isinstance(question.what, int):
+                    picture = Image.fromarray(draw(question.what))
+                else:
+                    data = described.sheet(question.what)
+                    if data is None:
+                        raise Img2TabError(f"The family {question.what} has no picture. Run: img2tab describe-concepts")
+                    picture = Image.open(io.BytesIO(data)).convert("RGB")
                 x, y = (place % ACROSS) * SIDE, (place // ACROSS) * (SIDE + 20)
-                sheet.paste(Image.open(io.BytesIO(data)).convert("RGB").resize((SIDE - 8, SIDE - 8)), (x, y + 20))
+                sheet.paste(picture.resize((SIDE - 8, SIDE - 8)), (x, y + 20))
                 write.text((x + 4, y + 4), f"{start + place + 1}", fill="black", font_size=15)
             files.append(folder / f"sheet-{start // (ACROSS * DOWN) + 1}.png")
             sheet.save(files[-1])
@@ -74,12 +102,14 @@ def write_sheets(described: Description, folder: Path, *, seed: int = 0) -> list
     return files
 
 
-def right(described: Description, answers: Mapping[str, str], *, seed: int = 0) -> tuple[int, int]:
-    """How many of the answers, number of the question -> name, are right, and of how many."""
-    asked = questions(described, seed=seed)
-    names = {family.id: plain_name(family.name) for family in described.families}
-    good = [answers.get(str(number)) == names[question.family] for number, question in enumerate(asked, 1)]
-    return sum(good), len(good)
+def right(described: Description, answers: Mapping[str, str], *, seed: int = 0) -> dict[str, tuple[int, int]]:
+    """How many of the answers, number of the question -> name, are right and of how many: of "families", "channels"."""
+    counts: dict[str, tuple[int, int]] = {}
+    for number, question in enumerate(questions(described, seed=seed), 1):
+        kind = "channels" if isinstance(question.what, int) else "families"
+        good, count = counts.get(kind, (0, 0))
+        counts[kind] = (good + (answers.get(str(number)) == question.right), count + 1)
+    return counts
 
 
 def sentence(described: Description, file: Path) -> str:
@@ -87,9 +117,11 @@ def sentence(described: Description, file: Path) -> str:
     kept = read_json(file)
     if kept.get("families") != [family.id for family in described.families]:
         return ""
-    good, count = right(described, kept["answers"], seed=kept["seed"])
-    low, high = wilson(good, count)
-    return (
-        f"Shown a family's picture and four names, {kept['by']} chose the right one for {good} of {count} "
-        f"({100 * good / count:.0f} %, 95 % interval {100 * low:.0f} to {100 * high:.0f}; chance 25 %, goal 85 %)."
-    )
+    told = []
+    for kind, (good, count) in right(described, kept["answers"], seed=kept["seed"]).items():
+        low, high = wilson(good, count)
+        told.append(
+            f"{good} of {count} {kind} ({100 * good / count:.0f} %, 95 % interval {100 * low:.0f} to {100 * high:.0f}; "
+            f"goal {GOALS[kind]} %)"
+        )
+    return f"Shown a picture and four names, {kept['by']} chose the right one for {' and '.join(told)}; chance 25 %."

@@ -16,20 +16,22 @@ from img2tab_core.base.intervals import wilson
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.records import StyleCode, StyleTable
 from img2tab_core.classifiers.runs import Run
-from img2tab_core.concepts import describing, families, measuring, naming, ranking, readings
-from img2tab_core.concepts.description import REGIONS, SURE, Description, leading, parts_of
-from img2tab_core.concepts.moving import SHIFT, Direction, Moved, Subject, parts_of_map, shares
+from img2tab_core.concepts import describing, measuring, naming, ranking, readings
+from img2tab_core.concepts.description import NONE, SURE, Description, leading, parts_of
+from img2tab_core.concepts.moving import SHIFT, Direction, Moved, Subject, parts_of_map
 from img2tab_core.studio import Studio
 
 DECISIONS, SEED = 300, 11  # test faces whose decisions are told; of every sample of them
 FACES, SINGLE_FACES = 48, 16  # test faces on which families and single channels are moved
 LEADING = 10
+HALVES = (slice(0, None, 2), slice(1, None, 2))
 
 
 @dataclass(frozen=True)
 class OfTarget:
     """How many of the ten families, and of the ten channels, farthest apart for a target move it; and by how much.
 
+    said: the families of which the product says that they move the classifier, and how many of them the judge confirms.
     moved: mean change of the judge's log-odds towards class 1 when moved there, over its spread in the table.
     dependency: how far the other labels move, on average, for a change of the target by one standard deviation.
     """
@@ -37,6 +39,7 @@ class OfTarget:
     families: int
     channels: int
     of: int
+    said: tuple[int, int]
     moved_by_families: float
     moved_by_channels: float
     dependency_of_families: float | None
@@ -69,9 +72,9 @@ def check(studio: Studio, table: StyleTable, description: Description, *, progre
     codes = describing.sampled(table, "test", FACES, seed=SEED)
     runs = {target.name: studio.run(table, target.name) for target in table.targets}
     leading = {name: _leading(studio.families(run)) for name, run in runs.items()}
-    chosen = sorted({number for rows in leading.values() for number, _ in rows})
-    report(0.05, f"{len(chosen)} families on {FACES} faces")
-    groups = [Direction(description.families[n].channels, description.families[n].parts) for n in chosen]
+    said = {name: _said(studio.families(run)) for name, run in runs.items()}
+    report(0.05, f"{len(description.families)} families on {FACES} faces")
+    groups = [Direction(family.channels, family.parts) for family in description.families]
     by_family = _odds(backbone, judge, codes, groups)  # (K, F, 2, T)
     single = {name: _single(studio, run) for name, run in runs.items()}
     channels = sorted({index for rows in single.values() for index, _ in rows})
@@ -84,7 +87,8 @@ def check(studio: Studio, table: StyleTable, description: Description, *, progre
     by_difference = _odds(backbone, judge, codes[:SINGLE_FACES], list(differences.values()), shift=1.0)
     targets = {}
     for number, name in enumerate(runs):
-        of_families = [(by_family[chosen.index(n)], sign) for n, sign in leading[name]]
+        of_families = [(by_family[n], sign) for n, sign in leading[name]]
+        of_said = [(by_family[n], sign) for n, sign in said[name]]
         of_channels = [(by_channel[channels.index(index)], sign) for index, sign in single[name]]
         confirmed, moved = _confirmed(of_families, number, judge.spread)
         alone, moved_alone = _confirmed(of_channels, number, judge.spread)
@@ -92,6 +96,7 @@ def check(studio: Studio, table: StyleTable, description: Description, *, progre
             int(confirmed.sum()),
             int(alone.sum()),
             len(of_families),
+            (len(of_said), int(_confirmed(of_said, number, judge.spread)[0].sum())),
             float(moved.mean()),
             float(moved_alone.mean()),
             _dependency([rows for (rows, _), yes in zip(of_families, confirmed, strict=True) if yes], number, judge),
@@ -134,8 +139,11 @@ def card(
         "Others: how far the other labels move for one standard deviation of the label (families; channels; the 1,500 "
         f"channels that differ most together). The goal of 8 of 10 is reached for {good} of {len(moving)} targets.",
         "",
-        "| target | families of 10 | channels of 10 | moved | others |",
-        "|---|---|---|---|---|",
+        "Said: the families of which the product says *moves it* for the classifier (asked on other faces), and how "
+        f"many of them the probe confirms on these faces, in the same direction: {_confirmed_of_said(moving)}.",
+        "",
+        "| target | families of 10 | channels of 10 | said, confirmed | moved | others |",
+        "|---|---|---|---|---|---|",
     ]
     for name, of in made.targets.items():
         others = "; ".join(
@@ -143,8 +151,8 @@ def card(
             for value in (of.dependency_of_families, of.dependency_of_channels, of.dependency_of_difference)
         )
         lines.append(
-            f"| {titles[name]} | {of.families} | {of.channels} | {of.moved_by_families:+.2f}; "
-            f"{of.moved_by_channels:+.2f} | {others} |"
+            f"| {titles[name]} | {of.families} | {of.channels} | {of.said[0]}, {of.said[1]} | "
+            f"{of.moved_by_families:+.2f}; {of.moved_by_channels:+.2f} | {others} |"
         )
     lines += [
         "",
@@ -159,7 +167,8 @@ def card(
         "",
         "## Half the faces say the same",
         "",
-        f"- the region with most of the change: {_of(made.same_region)} of the visible channels (goal 95 %)",
+        f"- the region with most of the change, where both halves name one: {_of(made.same_region)} channels "
+        f"(goal 95 %); of the {description.about['channels_seen']:,} visible channels the others have no clear place",
         f"- the name: {_of(made.same_name)} of the families (goal 85 %)",
         "",
         "## The families",
@@ -181,6 +190,11 @@ def _worst(made: Check, titles: dict[str, str]) -> str:
     return f"{100 * every:.1f} % of the test faces over all targets, at most {100 * count / of:.1f} % ({titles[name]})"
 
 
+def _confirmed_of_said(targets: Sequence[OfTarget]) -> str:
+    said, confirmed = (sum(of.said[n] for of in targets) for n in (0, 1))
+    return _of((confirmed / max(1, said), wilson(confirmed, max(1, said)), said)) + " over all targets"
+
+
 def _of(measured: tuple[float, tuple[float, float], int]) -> str:
     share, (low, high), count = measured
     return f"{100 * share:.0f} % (95 % interval {100 * low:.0f} to {100 * high:.0f}) of {count:,}"
@@ -199,6 +213,13 @@ def _leading(ranked: Sequence[ranking.RankedFamily]) -> list[tuple[int, int]]:
     """The families farthest apart: (number, sign towards class 1)."""
     rows = sorted(ranked, key=lambda row: -row.distance)[:LEADING]
     return [(row.number, 1 if row.direction > 0 else -1) for row in rows]
+
+
+def _said(ranked: Sequence[ranking.RankedFamily]) -> list[tuple[int, int]]:
+    """The families that are said to move the classifier: (number, sign towards class 1)."""
+    return [
+        (row.number, 1 if row.effect.mean > 0 else -1) for row in ranked if row.verdict == "moves it" and row.effect
+    ]
 
 
 def _else_largest(studio: Studio, run: Run, description: Description, table: StyleTable) -> tuple[int, int]:
@@ -252,15 +273,12 @@ def _dependency(rows: Sequence[np.ndarray], target: int, judge: readings.Probes)
 
 
 def _same_region(subjects: Sequence[Subject], moved: Sequence[Moved]) -> tuple[float, tuple[float, float], int]:
-    """For how many visible channels two halves of the faces name the same region."""
+    """For how many visible channels two halves of the faces name the same region, of those for which both name one."""
     seen = measuring.visible(list(moved))
-    tops = []
-    for half in (slice(0, None, 2), slice(1, None, 2)):
-        pictures = families.mean_pictures(moved[half], seen).reshape(len(seen), *moved[0].picture.shape[1:])
-        parts = np.mean([parts_of_map(face.regions) for face in subjects[half]], axis=0)
-        tops.append(shares(pictures, parts)[:, : len(REGIONS)].argmax(axis=1))
-    same = int((tops[0] == tops[1]).sum())
-    return same / len(seen), wilson(same, len(seen)), len(seen)
+    first, second = (measuring.places(subjects[half], moved[half], seen) for half in HALVES)
+    named = (first != NONE) & (second != NONE)
+    same, count = int((first == second)[named].sum()), max(1, int(named.sum()))
+    return same / count, wilson(same, count), count
 
 
 def _same_name(
@@ -271,7 +289,7 @@ def _same_name(
     together = describing.move_families(backbone, subjects, groups)
     read = describing.Reader(backbone, table)
     named = []
-    for half in (slice(0, None, 2), slice(1, None, 2)):
+    for half in HALVES:
         parts = np.mean([parts_of_map(face.regions) for face in subjects[half]], axis=0)
         measured = describing.family_measures(together[half], parts, read, table.targets)
         names = naming.named(measured, table.targets)
