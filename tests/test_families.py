@@ -223,7 +223,7 @@ def measured(**changes) -> naming.Measures:
 
 def test_a_family_is_named_by_the_label_it_moves_in_the_part_it_changes_with_its_interval():
     (name,) = naming.named([measured(labels={"smiling": Mean(2.1, 1.6, 2.6)})], [SMILE]).values()
-    assert (name.name, name.sign, name.trust) == ("Mouth: smile", 1, "clear")
+    assert (name.name, name.sign) == ("Mouth: smile", 1)
     assert "perceived smile +2.1 [+1.6, +2.6]" in name.sentence and name.sentence.startswith("mouth 50 %, cheeks 30 %")
 
 
@@ -236,6 +236,45 @@ def test_a_family_that_moves_nothing_beyond_chance_gets_no_name_and_two_of_one_n
     smile = measured(labels={"smiling": Mean(2.1, 1.6, 2.6)})
     names = naming.named([smile, measured(), smile], [SMILE])
     assert {number: name.name for number, name in names.items()} == {0: "Mouth: smile", 2: "Mouth: smile 2"}
+
+
+def test_a_name_that_both_halves_could_give_is_clear_one_of_2_likely_and_of_none_unsure():
+    smile, other = ("Mouth: smile", 1), ("Mouth: wider", 1)
+    (name,) = naming.named([measured(labels={"smiling": Mean(2.1, 1.6, 2.6)})], [SMILE]).values()
+    trust = [name.trust(halves) for halves in ([{smile}, {smile, other}], [{smile}, {other}], [set(), {other}])]
+    assert trust == ["clear", "likely", "unsure"]
+    turned = replace(name, name="Mouth: smile 2", sign=-1)
+    assert turned.plain == ("Mouth: smile", -1) and turned.trust([{smile}, {smile}]) == "unsure"
+    wider = measured(labels={"smiling": Mean(2.1, 1.6, 2.6)}, geometry={"mouth_wider": Mean(0.1, 0.08, 0.12)})
+    assert naming.fitting([wider, measured()], [SMILE]) == [{smile, ("Mouth: wider", 1)}, set()]
+
+
+def test_a_family_of_3_channels_that_draws_otherwise_on_the_other_half_of_the_faces_is_left_out():
+    rng = np.random.default_rng(0)
+    line, other = rng.normal(size=(2, MAP * MAP * 3)).astype(np.float32)
+    both = np.stack([line, 1.1 * line, 0.9 * line, other, 1.2 * other, other * 0.8])
+    again = both.copy()
+    again[3:] = rng.normal(size=(3, MAP * MAP * 3))
+    channels = np.arange(10, 16)
+    assert len(families.grouped(both, channels)) == 2
+    (kept,) = families.grouped(both, channels, (both, again))
+    assert kept.channels.tolist() == [10, 11, 12]
+
+
+def test_a_channel_has_a_place_only_where_the_faces_agree_on_one(subject):
+    at = {part: np.flatnonzero((subject.regions == REGIONS.index(part)).reshape(-1))[20] for part in ("hair", "nose")}
+
+    def face(*parts: str) -> Moved:
+        """One channel for each part, which changes one pixel of the little picture there."""
+        picture = np.zeros((len(parts), MAP, MAP, 3), np.float16)
+        for number, part in enumerate(parts):
+            y, x = np.divmod(at[part], SIDE)
+            picture[number, y * MAP // SIDE, x * MAP // SIDE] = 9
+        blank = np.zeros((len(parts), 1), np.float16)
+        return Moved(np.arange(len(parts)), blank[:, 0], blank, blank, blank[:, 0], picture, blank, blank)
+
+    faces = [face("nose", "nose"), face("nose", "hair"), face("nose", "nose"), face("nose", "hair")]
+    assert measuring.places([subject] * 4, faces, np.arange(2)).tolist() == [REGIONS.index("nose"), NONE]
 
 
 def test_a_label_of_another_table_names_by_its_own_words():

@@ -6,7 +6,7 @@ A description is made from what moving the channels changed (`measuring`); `desc
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,8 +92,18 @@ def described(
     together = move_families(backbone, subjects, groups, progress=progress, cancelled=cancelled)
     parts = np.mean([parts_of_map(face.regions) for face in subjects], axis=0)
     measured = family_measures(together, parts, read, targets)
+    of_halves = [naming.fitting(each, targets) for each in half_measures(together, subjects, read, targets)]
     made = [
-        _family(number, groups[number], measured[number], name, together, pictures, seen)
+        _family(
+            number,
+            groups[number],
+            measured[number],
+            name,
+            [half[number] for half in of_halves],
+            together,
+            pictures,
+            seen,
+        )
         for number, name in naming.named(measured, targets).items()
     ]
     codes = _codes(backbone, table)
@@ -123,7 +133,7 @@ def described(
         shares(picture, parts).astype(np.float16),
         _channel_labels(moved, seen, read, total, len(targets)),
         place,
-        _channel_names(moved, seen, halves, parts, read, targets),
+        _channel_names(moved, seen, halves, subjects, parts, read, targets),
         tuple(target.name for target in targets),
         read_moved(
             backbone,
@@ -213,6 +223,17 @@ def family_measures(
     return [naming.measures(together, row, parts, [face[row] for face in odds], targets) for row in range(count)]
 
 
+def half_measures(
+    together: Sequence[Moved], subjects: Sequence[Subject], read: Reader, targets: Sequence[Target]
+) -> list[list[Measures]]:
+    """The same measures from every second face, and from the others."""
+    made = []
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        parts = np.mean([parts_of_map(face.regions) for face in subjects[half]], axis=0)
+        made.append(family_measures(together[half], parts, read, targets))
+    return made
+
+
 def draw_sheets(made: Description, backbone: Backbone, codes: np.ndarray, folder: Path) -> None:
     """A picture of each family for a gallery, WebP: a row for each code, at -8, as it is, and at +8.
 
@@ -274,6 +295,7 @@ def _family(
     group: Direction,
     what: Measures,
     name: naming.Named,
+    of_halves: Sequence[Collection[tuple[str, int]]],
     together: Sequence[Moved],
     pictures: np.ndarray,
     seen: np.ndarray,
@@ -287,7 +309,7 @@ def _family(
         re.sub(r"[^a-z0-9]+", "-", name.name.lower()).strip("-"),
         name.name,
         name.sentence,
-        name.trust,
+        name.trust(of_halves),
         read_only(group.channels),
         read_only(name.sign * group.parts.astype(np.float64)),
         what.where,
@@ -326,22 +348,24 @@ def _channel_names(
     moved: Sequence[Moved],
     seen: np.ndarray,
     halves: tuple[np.ndarray, np.ndarray],
+    subjects: Sequence[Subject],
     parts: np.ndarray,
     read: Reader,
     targets: Sequence[Target],
 ) -> dict[int, ChannelName]:
-    """Names of the channels that draw the same on both halves of the faces, and something that is clear."""
+    """Names of the channels that draw the same on both halves of the faces, where a half alone gives the same name."""
     length = np.linalg.norm(halves[0], axis=1) * np.linalg.norm(halves[1], axis=1)
     again = seen[(halves[0] * halves[1]).sum(axis=1) >= families.AGAIN * np.maximum(length, 1e-9)]
     if not len(again):
         return {}
     alone = [face.of(again) for face in moved]
-    named = naming.named_alone(family_measures(alone, parts, read, targets), targets)
-    return {
-        int(again[number]): ChannelName(name.name, name.sign, name.sentence, name.trust)
-        for number, name in named.items()
-        if name.trust != "unsure"
-    }
+    of_halves = [naming.fitting(each, targets) for each in half_measures(alone, subjects, read, targets)]
+    names = {}
+    for number, name in naming.named_alone(family_measures(alone, parts, read, targets), targets).items():
+        trust = name.trust([half[number] for half in of_halves])
+        if trust != "unsure":
+            names[int(again[number])] = ChannelName(name.name, name.sign, name.sentence, trust)
+    return names
 
 
 def _channel_labels(moved: Sequence[Moved], seen: np.ndarray, read: Reader, total: int, count: int) -> np.ndarray:

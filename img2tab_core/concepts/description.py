@@ -26,7 +26,7 @@ MANY = 4  # names in a sentence
 FEWEST, MOST = 6, 12  # families of a decision that are told one by one
 NONE = -1  # of no family
 MAP = 32  # px of the little picture of a change
-SURE = 3.1  # mean over its standard error, from which it is more than chance
+SURE = 2.5  # mean over its standard error, from which a measure is told
 REGIONS = (
     "background",
     "hair",

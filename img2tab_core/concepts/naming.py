@@ -6,7 +6,7 @@ this family moves nearly as far as the families that move it farthest. Where the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,7 @@ GEOMETRY = {
     "nods": Word("Head", "looks down", "looks up"),
 }
 COLOUR = (Word("", "lighter", "darker"), Word("", "redder", "greener"), Word("", "warmer", "colder"))  # L*, a*, b*
+ROSY = ("mouth", "eyes")  # where redder says more than warmer
 SIDE = Word("Light", "from the right", "from the left")
 POSE = ("turns", "nods")
 OF_A_PERSON = ("forehead", "brows", "eyes", "nose", "cheeks", "mouth", "chin and jaw", "hair")
@@ -98,12 +99,22 @@ class Measures:
 @dataclass(frozen=True)
 class Named:
     """name: at most three words behind the part; sign: -1 where the family is to be turned round so that it fits;
-    sentence: what was measured; trust: "clear", "likely" or "unsure"."""
+    sentence: what was measured."""
 
     name: str
     sign: int
     sentence: str
-    trust: str
+
+    @property
+    def plain(self) -> tuple[str, int]:
+        """Without the number that tells it from another of the same name, and its sign."""
+        return self.name.rstrip("0123456789").strip(), self.sign
+
+    def trust(self, halves: Sequence[Collection[tuple[str, int]]]) -> str:
+        """ "clear" where each half of the faces, asked alone, could give this name, "likely" where one does, else
+        "unsure"; halves: the names, and signs, that each could give, as `fitting` says."""
+        same = sum(self.plain in half for half in halves)
+        return "clear" if same == len(halves) else "likely" if same else "unsure"
 
 
 def geometry_of(landmarks: np.ndarray) -> dict[str, np.ndarray]:
@@ -180,13 +191,13 @@ def named(families: Sequence[Measures], targets: Sequence[Target]) -> dict[int, 
     for number in order:
         measured, candidates = families[number], candidates_of[number]
         near = [words for words in candidates if words[0] >= NEXT_BEST * candidates[0][0]]
-        score, part, change, sign = next((c for c in near if f"{c[1]}: {c[2]}" not in taken), candidates[0])
+        _, part, change, sign = next((c for c in near if f"{c[1]}: {c[2]}" not in taken), candidates[0])
         name = f"{part}: {change}"
         taken[name] = taken.get(name, 0) + 1
         if taken[name] > 1:
             name = f"{name} {taken[name]}"
         sentence = _sentence(measured, sign, _places(measured.where), by_name, scale)
-        rows[number] = Named(name, sign, sentence, _trust(score))
+        rows[number] = Named(name, sign, sentence)
     return dict(sorted(rows.items()))
 
 
@@ -196,15 +207,23 @@ def named_alone(channels: Sequence[Measures], targets: Sequence[Target]) -> dict
     by_name = {target.name: target for target in targets}
     rows = {}
     for number, measured in enumerate(channels):
-        score, part, change, sign = max(_candidates(measured, scale, by_name), default=(0.0, "", "", 1))
+        _, part, change, sign = max(_candidates(measured, scale, by_name), default=(0.0, "", "", 1))
         if part:
             sentence = _sentence(measured, sign, _places(measured.where), by_name, scale)
-            rows[number] = Named(f"{part}: {change}", sign, sentence, _trust(score))
+            rows[number] = Named(f"{part}: {change}", sign, sentence)
     return rows
 
 
-def _trust(score: float) -> str:
-    return "clear" if score >= 0.6 else "likely" if score >= 0.25 else "unsure"
+def fitting(families: Sequence[Measures], targets: Sequence[Target]) -> list[set[tuple[str, int]]]:
+    """Of each family, or channel, every name and sign that fits it nearly as well as the best one."""
+    scale = _scales(families)
+    by_name = {target.name: target for target in targets}
+    fit = []
+    for measured in families:
+        candidates = list(_candidates(measured, scale, by_name))
+        least = NEXT_BEST * max((score for score, *_ in candidates), default=0.0)
+        fit.append({(f"{part}: {change}", sign) for score, part, change, sign in candidates if score >= least})
+    return fit
 
 
 def _scales(families: Sequence[Measures]) -> dict[str, float]:
@@ -240,6 +259,8 @@ def _candidates(measured: Measures, scale: dict[str, float], targets: dict[str, 
         score = (
             0.7 * min(1.0, abs(value.mean) / scale[name]) * (1.0 if wide else min(1.0, measured.where[place] / 0.35))
         )
+        if name == "a" and place not in ROSY:
+            continue
         if value.sure and abs(value.mean) >= COLOUR_LEAST and score >= SCORE_LEAST:
             yield score, "Picture" if wide else _short(place), word.up, int(np.sign(value.mean))
     score = 0.9 * min(1.0, abs(measured.side.mean) / scale["side"])
