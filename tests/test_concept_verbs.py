@@ -64,6 +64,15 @@ def test_a_beard_of_6_leaves_the_same_person_and_40_break_the_face_or_make_anoth
     assert broken.broken and "Move less" in broken.sentence
 
 
+def test_a_single_channel_is_asked_by_its_number_and_one_of_another_backbone_gets_a_sentence(studio, described):
+    result = run("concepts", "--target", "smiling", "--channel", 2128, "--json")
+    (row,) = json.loads(result.stdout)["channels"]
+    effect = studio.effect(studio.run(studio.table(), "smiling"), 2128)
+    assert (row["index"], row["moves"], row["faces"]) == (2128, True, 24) and row["effect"] == effect.change.mean
+    assert f"effect {effect.change.text()}" in run("concepts", "--target", "smiling", "--channel", 2128).output
+    assert run("concepts", "--target", "smiling", "--channel", 99_999).exit_code == 1
+
+
 def test_a_code_that_says_0_9_where_the_picture_says_0_2_is_told():
     told = EditCheck((0.1, 0.9), (0.1, 0.2), 0.3, True)
     assert not told.broken and not told.shown

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
+from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures
 from dashboard.state import visit
+from img2tab_core.base.records import ConceptScores
+from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts.description import Description
 
 if TYPE_CHECKING:
@@ -64,6 +68,35 @@ def facts(row: RankedFamily, target: str) -> None:
         "read again, with its 95 % interval over faces. Used: share of what the classifier uses, by the channels that "
         f"draw it + by those that only go with it. {page_words.DISTANCE}",
     )
+
+
+def took_over(before: Run, run: Run, *, key: str) -> None:
+    """Which concepts' share of the importance grew from one run to another; channels where none are described."""
+    described, was, now = visit.description(), visit.scores(before), visit.scores(run)
+    layout, names = visit.layout(), visit.names()
+
+    def name_of(index: int) -> str:
+        if described is None:
+            return page_words.concept_text(index, layout, names)
+        return described.families[index].name
+
+    if described is not None:
+        was, now = _of_families(described, was), _of_families(described, now)
+    if not classifier_charts.gains(was, now, 1):
+        st.caption("No concept gained importance.")
+        return
+    st.plotly_chart(classifier_charts.took_over(was, now, name_of), key=key, config={"displayModeBar": False})
+    st.caption(
+        "The concepts whose share of what the classifier uses grew most from before to after"
+        + (", with the channels that go with them." if described is not None else ".")
+    )
+
+
+def _of_families(described: Description, scores: ConceptScores) -> ConceptScores:
+    """Importance added up by family; distances do not add up."""
+    importance = described.by_family(scores.importance)[:-1]
+    none = np.zeros(len(importance))
+    return ConceptScores(none, none, importance)
 
 
 def about(row: RankedFamily) -> str:

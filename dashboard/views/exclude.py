@@ -406,17 +406,7 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
         "Each row is one class as labelled, and how its test faces were judged: share of the row, and number of faces."
     )
     st.markdown("**Which concepts took over**")
-    layout, names = visit.layout(), visit.names()
-    was, now = visit.scores(before), visit.scores(run)
-    if not classifier_charts.gains(was, now, 1):
-        st.caption("No concept gained importance.")
-        return
-    st.plotly_chart(
-        classifier_charts.took_over(was, now, lambda index: page_words.concept_text(index, layout, names)),
-        key="exclude.took_over",
-        config={"displayModeBar": False},
-    )
-    st.caption("The ten concepts whose share of what the classifier uses grew most from before to after.")
+    families.took_over(before, run, key="exclude.took_over")
 
 
 def _with_interval(difference: Difference) -> str:

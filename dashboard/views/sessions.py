@@ -257,7 +257,9 @@ def _tree(now: Opened) -> None:
             title, accuracy, gap, action = st.columns([5, 2, 2, 2], vertical_alignment="center")
             with title:
                 indent = "\N{EM SPACE}" * (depth[run.id] - 1) + ("↳ " if depth[run.id] else "")
-                about = [_kind(run), f"excludes {_excludes(run)}"] + ([f"seed {run.seed}"] if run.seed else [])
+                about = [_kind(run), f"excludes {page_words.plain(_excludes(run))}"] + (
+                    [f"seed {run.seed}"] if run.seed else []
+                )
                 st.markdown(f"{indent}**Run {run.number}** · " + " · ".join(about))
                 lines = [STATES[run.state], page_words.plain(run.reason), page_words.plain(run.note)]
                 lines.append(f"{page_words.plain(run.who)}, {_when(run.started)}")
@@ -362,7 +364,7 @@ def _rows(first: RunInfo, second: RunInfo) -> pd.DataFrame:
     rows = [
         ("Classifier", _kind(first), _kind(second)),
         ("Seed", str(first.seed), str(second.seed)),
-        ("Excludes", f"{len(first.excluded):,}", f"{len(second.excluded):,}"),
+        ("Excludes", _excludes(first), _excludes(second)),
         ("Accuracy", *(_percent(run.metrics.get("accuracy")) for run in (first, second))),
         ("AUC", *(_number(run.metrics.get("auc")) for run in (first, second))),
         ("Log-loss", *(_number(run.metrics.get("log_loss")) for run in (first, second))),
@@ -483,7 +485,11 @@ def _kind(run: RunInfo) -> str:
 
 
 def _excludes(run: RunInfo) -> str:
-    return page_words.count(len(run.excluded), "channel") if run.excluded else "nothing"
+    """As concepts where they are described: "Chin: facial hair and 12 other channels"."""
+    described = visit.description()
+    if described is None or not run.excluded:
+        return page_words.count(len(run.excluded), "channel") if run.excluded else "nothing"
+    return described.in_words(run.excluded)
 
 
 def _percent(value: float | None) -> str:

@@ -14,7 +14,9 @@ from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import Json, TableName, verb
 
 if TYPE_CHECKING:
+    from img2tab_core.classifiers.runs import Run
     from img2tab_core.concepts.ranking import RankedFamily
+    from img2tab_core.studio import Studio
 
 concepts_app = typer.Typer()
 
@@ -24,12 +26,19 @@ def concepts(
     target: Annotated[str, typer.Option(help="For the classifier of this target.")],
     table: TableName = "default",
     top: Annotated[int, typer.Option(min=0, help="How many families; 0 for all.")] = 15,
+    channel: Annotated[
+        list[int] | None,
+        typer.Option(metavar="I", min=0, help="Instead: whether this single channel moves it; may be given again."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Families of channels that draw one thing: named, ranked by whether moving them moves the classifier."""
     studio = terminal.studio()
     style_table = studio.table(table)
     run = studio.run(style_table, target, progress=terminal.progress(as_json))
+    if channel:
+        _single_channels(studio, run, channel, as_json=as_json)
+        return
     families = studio.families(run)
     shown = families[:top] if top else families
     if as_json:
@@ -42,6 +51,29 @@ def concepts(
     )
     rows = [("", "distance", "importance", "effect", "", ""), *(_cells(family) for family in shown)]
     typer.echo(terminal.aligned(rows))
+
+
+def _single_channels(studio: Studio, run: Run, channels: list[int], *, as_json: bool) -> None:
+    """What moving single channels does to a run, and where they stand among the families."""
+    described = studio.description(studio.table(run.table).backbone)
+    effects = [studio.effect(run, index) for index in channels]
+    if as_json:
+        rows = [
+            {
+                "index": index,
+                "effect": effect.change.mean,
+                "effect_interval": [effect.change.low, effect.change.high],
+                "moves": effect.moves,
+                "faces": effect.faces,
+            }
+            for index, effect in zip(channels, effects, strict=True)
+        ]
+        terminal.print_json({"target": run.target, "channels": rows})
+        return
+    for index, effect in zip(channels, effects, strict=True):
+        verdict = "moves it" if effect.moves else "does not move it alone"
+        place = "" if described is None else f" {described.place_of(index)}"
+        typer.echo(f"{index}: effect {effect.change.text()} on {effect.faces} faces, {verdict}.{place}")
 
 
 def _cells(row: RankedFamily) -> tuple[str, ...]:

@@ -201,12 +201,17 @@ class Description:
                 left -= mine
         return families, frozenset(left)
 
+    def by_family(self, values: np.ndarray) -> np.ndarray:
+        """Values of the channels (D,), added up over those that draw each family or go with it, the last over those of
+        none: float64 (K + 1,)."""
+        family = np.where(self.family_of == NONE, self.goes_with, self.family_of)
+        count = len(self.families)
+        return np.bincount(np.where(family == NONE, count, family), np.asarray(values, float), minlength=count + 1)
+
     def leaning(self, channels: Sequence[int]) -> np.ndarray:
         """Share of these channels that draw each family or go with it, the last of none: float64 (K + 1,)."""
-        index = np.asarray(channels, np.int64)
-        family = np.where(self.family_of[index] == NONE, self.goes_with[index], self.family_of[index])
-        counts = np.bincount(np.where(family == NONE, len(self.families), family), minlength=len(self.families) + 1)
-        return counts / max(1, len(index))
+        counts = np.bincount(np.asarray(channels, np.int64), minlength=len(self.family_of))
+        return self.by_family(counts) / max(1, len(channels))
 
     def place_of(self, channel: int) -> str:
         """Where a channel stands among the families, in a sentence."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words
+from dashboard.parts import families
 from dashboard.parts.gap import shared
 from dashboard.state import audits as audit_state
 from dashboard.state import visit
-from img2tab_core.base.records import ConceptScores, Target
+from img2tab_core.base.records import Target
 from img2tab_core.classifiers.runs import Run
 
 
@@ -39,7 +39,8 @@ def show(run: Run, target: Target, about: Target) -> None:
     )
     waiting: shared.Waiting = []
     if before is not None:
-        _took_over(visit.scores(before), scores)
+        st.subheader("Which concepts took over", anchor=False)
+        families.took_over(before, run, key="gap.took_over")
     links = audit_state.stand_ins(run)
     st.subheader("Closest to what was excluded", anchor=False)
     st.dataframe(
@@ -69,17 +70,6 @@ def show(run: Run, target: Target, about: Target) -> None:
     _families(run, [link.index for link in links], waiting)
     shared.ticked()
     shared.draw(waiting)
-
-
-def _took_over(was: ConceptScores, now: ConceptScores) -> None:
-    st.subheader("Which concepts took over", anchor=False)
-    if classifier_charts.gains(was, now, 1):
-        st.plotly_chart(
-            classifier_charts.took_over(was, now, shared.name_text), key="gap.took_over", config=shared.CHARTS
-        )
-        st.caption("The ten concepts whose share of what the classifier uses grew most from before to after.")
-    else:
-        st.caption("No concept gained importance.")
 
 
 def _families(run: Run, indexes: list[int], waiting: shared.Waiting) -> None:
