@@ -86,6 +86,13 @@ def test_predict_gives_a_probability_and_contributions_in_order(sample):
     assert len(sizes) == 3 and sizes == sorted(sizes, reverse=True)
     assert 0 <= result["probability"] <= 1
     assert result["class"] == ("perceived smiling" if result["probability"] > 0.5 else "perceived not smiling")
+    if "families" in result:  # those that come with the program are of these weights
+        told = sum(family["drawn"] + family["by_stand_ins"] for family in result["families"])
+        odds = result["starting_point"] + told + result["everything_else"]
+        assert len(result["families"]) == 3 and 1 / (1 + np.exp(-odds)) == pytest.approx(
+            result["probability"], abs=1e-6
+        )
+        assert result["sentence"].startswith("Mostly ")
 
 
 def test_20_photos_predicted_together_are_as_one_by_one_in_order_with_the_2_that_are_none_named(sample, tmp_path):

@@ -91,8 +91,8 @@ def _metric(at: AppTest, ending: str) -> str:
         if one.proto.component_name == "img2tab_scrub":
             head, _ = scrub.unpack(one.proto.bytes)
             shown |= {
-                head["text"]["before"]: page_words.percent(head["before_share"]),
-                head["text"]["after"]: page_words.percent(head["share"]),
+                head["text"]["before"]: page_words.chance(head["before_share"]),
+                head["text"]["after"]: page_words.chance(head["share"]),
             }
     return next(value for label, value in shown.items() if label.endswith(ending))
 
@@ -159,7 +159,7 @@ def test_a_sample_shows_the_probability_of_the_likelier_class(visit):
     at = _sample(visit, 2)
     run, code = state.studio().run(state.table("default"), _target(at)), state.encode(face_state.samples()[2])
     probability = state.studio().predict(run, code).probability
-    assert _metric(at, ", before") == page_words.percent(max(probability, 1 - probability))
+    assert _metric(at, ", before") == page_words.chance(max(probability, 1 - probability))
 
 
 def _target(at: AppTest) -> str:
@@ -175,7 +175,7 @@ def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and
     studio, code = state.studio(), state.encode(face_state.samples()[1])
     run = studio.run(state.table("default"), _target(at))
     was, now = studio.predict(run, code).probability, studio.predict(run, code, [Edit(picked, 8.0)]).probability
-    assert _metric(at, ", after") == page_words.percent(now if was >= 0.5 else 1 - now)
+    assert _metric(at, ", after") == page_words.chance(now if was >= 0.5 else 1 - now)
     assert at.button(key=f"inspect.chip.{picked}").label.endswith(page_words.deviations(8.0))
     at = app.well(at.button(key="inspect.reset").click().run())
     assert _metric(at, ", after") == _metric(at, ", before")
@@ -196,7 +196,7 @@ def test_moving_a_family_by_4_moves_its_channels_and_the_bars_name_it_first_and_
     assert sum(part.total for part in drawn) + others == pytest.approx(before.contributions.sum())
     at = app.well(_shift(at).set_value(4.0).run())
     now = studio.predict(run, code, family.edits(4.0)).probability
-    assert _metric(at, ", after") == page_words.percent(now if before.probability >= 0.5 else 1 - now)
+    assert _metric(at, ", after") == page_words.chance(now if before.probability >= 0.5 else 1 - now)
     assert at.button(key=f"inspect.chip.{picked}").label.startswith(family.name)
 
 
@@ -231,7 +231,7 @@ def test_the_family_moves_the_probability_further_than_1_concept_at_1_sd(visit):
     strength = -3.0 if was >= 0.5 else 3.0
     at = app.well(at.slider(key="inspect.strength").set_value(strength).run())
     now = studio.predict(run, code, studio.family(run, strength=strength)).probability
-    assert _metric(at, ", after") == page_words.percent(now if was >= 0.5 else 1 - now)
+    assert _metric(at, ", after") == page_words.chance(now if was >= 0.5 else 1 - now)
     assert abs(now - was) > 0.2
 
 
@@ -408,7 +408,7 @@ def _until(job, words_of_it: str) -> None:
 def _share_of(code) -> str:
     studio = state.studio()
     probability = studio.predict(studio.run(state.table("default"), "perceived_gender"), code).probability
-    return page_words.percent(max(probability, 1 - probability))
+    return page_words.chance(max(probability, 1 - probability))
 
 
 def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back(refining):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.components.page_words import in_figure, percent, signed
+from dashboard.components.page_words import chance, in_figure, percent, signed
 from img2tab_core.base.records import ConceptScores, Metrics, Prediction
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def probability_bar(probability: float, classes: tuple[str, str]) -> go.Figure:
             orientation="h",
             marker_color=colour,
             name=name,
-            text=percent(share) if share >= 0.2 else "",
+            text=chance(share) if share >= 0.2 else "",
             textposition="inside",
             insidetextanchor="middle",
             textfont_color="white",
-            hovertemplate=f"{name}: {percent(share)}<extra></extra>",
+            hovertemplate=f"{name}: {chance(share)}<extra></extra>",
         )
     figure.update_layout(barmode="stack", bargap=0, showlegend=False, margin={"l": 0, "r": 0, "t": 0, "b": 0})
     figure.update_xaxes(visible=False, range=[0, 1])

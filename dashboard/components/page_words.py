@@ -13,12 +13,13 @@ from collections.abc import Mapping
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.layout import StyleLayout
+from img2tab_core.base.words import chance, count, percent, place, points, sentence, signed
 from img2tab_core.base.words import concept as concept_text
-from img2tab_core.base.words import count, percent, place, points, sentence, signed
 
 __all__ = [
     "DISTANCE",
     "arrow",
+    "chance",
     "concept",
     "concept_text",
     "count",

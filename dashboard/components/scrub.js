@@ -27,7 +27,8 @@ function signed(number) {
 }
 
 function percent(share) {
-  return `${(100 * share).toFixed(1)}\u00a0%`;
+  if (share > 0.9995) return "over 99.9\u00a0%";
+  return share < 0.0005 ? "under 0.1\u00a0%" : `${(100 * share).toFixed(1)}\u00a0%`;
 }
 
 // Text that stays costs no layout.

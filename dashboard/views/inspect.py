@@ -175,7 +175,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         share = _share(before, likely)
         st.metric(
             page_words.plain(page_words.sentence(target.classes[likely])),
-            page_words.percent(share),
+            page_words.chance(share),
             help=f"How sure the classifier is that this face is {page_words.plain(target.classes[likely])}; 50 % would "
             f"be a coin toss. {page_words.prose(target.how)}",
         )
@@ -186,7 +186,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         )
         st.caption(
             "  \n".join(
-                f":{colour}[■] {page_words.percent(_share(before, which))} {page_words.plain(target.classes[which])}"
+                f":{colour}[■] {page_words.chance(_share(before, which))} {page_words.plain(target.classes[which])}"
                 for which, colour in ((0, "blue"), (1, "orange"))
             )
         )
@@ -306,8 +306,8 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
         ),
         (
             page_words.plain(page_words.sentence(target.classes[likely])),
-            page_words.percent(_share(second, likely)),
-            f"was {page_words.percent(_share(first, likely))}",
+            page_words.chance(_share(second, likely)),
+            f"was {page_words.chance(_share(first, likely))}",
             f"The classifier's probability that the face is {page_words.plain(target.classes[likely])}, from the "
             "refined answer and from the encoder's.",
         ),
@@ -403,7 +403,7 @@ def _family_bars(
     """The answer in a sentence, a bar for each family, and behind one more click the channels of the chosen one."""
     word = page_words.plain(target.classes[before.decided])
     st.markdown(
-        f"Judged **{word}**, {page_words.percent(_share(before, before.decided))}. "
+        f"Judged **{word}**, {page_words.chance(_share(before, before.decided))}. "
         f"{page_words.prose(because(described, parts, before.decided))}"
     )
     number = next((n for n, family in enumerate(described.families) if family.id == picked), None)

@@ -12,6 +12,13 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
+def chance(probability: float) -> str:
+    """A probability as a percentage that is never all or nothing: 0.99996 -> "over 99.9 %", 0.0002 -> "under 0.1 %"."""
+    if probability > 0.9995:
+        return "over 99.9\N{NO-BREAK SPACE}%"
+    return "under 0.1\N{NO-BREAK SPACE}%" if probability < 0.0005 else percent(probability)
+
+
 def points(difference: float) -> str:
     """A difference of two shares of 1 in percentage points: -0.021 -> "−2.1 points"."""
     return f"{signed(100 * difference)}\N{NO-BREAK SPACE}points"

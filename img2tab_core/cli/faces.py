@@ -12,13 +12,15 @@ import typer
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE
+from img2tab_core.base.words import chance
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import BackboneName, FaceNumber, Json, TableName, opened_tables, verb
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from img2tab_core.base.records import Edit, Face
+    from img2tab_core.base.records import Edit, Face, Prediction
+    from img2tab_core.concepts.description import Description
     from img2tab_core.studio import Studio
 
 faces_app = typer.Typer()
@@ -49,7 +51,7 @@ def predict(
     target_record = target_of(style_table, target)
     report = terminal.progress(as_json)
     run = studio.run(style_table, target, progress=report)
-    names = studio.concept_names(style_table.backbone)
+    names, described = studio.concept_names(style_table.backbone), studio.description(style_table.backbone)
     results: list[dict] = []
     skipped: list[dict] = []
     for readings in _read(studio, photos, face_number, aligned=no_align):
@@ -75,6 +77,7 @@ def predict(
                     "class": target_record.classes[prediction.decided],
                     "quality": word,
                     "concepts": concepts,
+                    **_families(described, prediction, top),
                 }
             )
         done = len(results) + len(skipped)
@@ -85,12 +88,39 @@ def predict(
         several = f" ({terminal.which(face_number)} of {result['faces']} faces)" if result["faces"] > 1 else ""
         share = max(result["probability"], 1 - result["probability"])
         inversion = f"; inversion {result['quality']}" if result["quality"] else ""
-        typer.echo(f"{terminal.shown(result['photo'])}{several}: {result['class']}, {share:.1%}{inversion}")
-        for concept in result["concepts"]:
+        why = f". {result['sentence']}" if "sentence" in result else ""
+        typer.echo(f"{terminal.shown(result['photo'])}{several}: {result['class']}, {chance(share)}{inversion}{why}")
+        for family in result.get("families", ()):
+            both = f"{family['drawn']:+.2f} drawn, {family['by_stand_ins']:+.2f} by stand-ins"
+            typer.echo(f"    {family['drawn'] + family['by_stand_ins']:+.3f} log-odds   {family['name']} ({both})")
+        for concept in [] if "families" in result else result["concepts"]:
             typer.echo(f"    {concept['contribution']:+.3f} log-odds   {terminal.title(concept)}")
     terminal.skipped(skipped, quiet=as_json)
     if not results:
         raise typer.Exit(1)
+
+
+def _families(described: Description | None, prediction: Prediction, top: int) -> dict:
+    """Why, in a sentence, and the families that added most; nothing where none are described."""
+    from img2tab_core.concepts.description import because, parts_of
+
+    if described is None:
+        return {}
+    parts, rest = parts_of(described, prediction.contributions)
+    return {
+        "sentence": because(described, parts, prediction.decided),
+        "families": [
+            {
+                "id": described.families[part.number].id,
+                "name": described.families[part.number].name,
+                "drawn": part.drawn,
+                "by_stand_ins": part.by_stand_ins,
+            }
+            for part in parts[:top]
+        ],
+        "everything_else": rest + sum(part.total for part in parts[top:]),
+        "starting_point": prediction.baseline,
+    }
 
 
 @verb(faces_app)
