@@ -614,7 +614,7 @@ def check_concepts(
     if blind is not None:
         codes = describing.others(studio.backbone(backbone), style_table, count=3)
         sheets = blind_names.write_sheets(
-            described, lambda channel: describing.sheet_of(studio.backbone(backbone), codes, channel), blind
+            described, lambda *channel: describing.sheet_of(studio.backbone(backbone), codes, *channel), blind
         )
         print(f"{len(sheets)} sheets and questions.json are in {blind}.")
         return

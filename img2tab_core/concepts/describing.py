@@ -257,9 +257,9 @@ def draw_sheets(made: Description, backbone: Backbone, codes: np.ndarray, folder
         ) from error
 
 
-def sheet_of(backbone: Backbone, codes: np.ndarray, channel: int) -> np.ndarray:
-    """The same picture of a single channel: uint8 (n * S, 3 * S, 3)."""
-    return _rows(backbone, codes, Direction(np.array([channel]), np.ones(1)))
+def sheet_of(backbone: Backbone, codes: np.ndarray, channel: int, sign: int) -> np.ndarray:
+    """The same picture of a single channel, the way its name says: uint8 (n * S, 3 * S, 3)."""
+    return _rows(backbone, codes, Direction(np.array([channel]), np.array([float(sign)])))
 
 
 def _rows(backbone: Backbone, codes: np.ndarray, direction: Direction) -> np.ndarray:

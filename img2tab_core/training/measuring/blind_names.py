@@ -70,11 +70,11 @@ def plain_name(name: str) -> str:
 
 
 def write_sheets(
-    described: Description, draw: Callable[[int], np.ndarray], folder: Path, *, seed: int = 0
+    described: Description, draw: Callable[[int, int], np.ndarray], folder: Path, *, seed: int = 0
 ) -> list[Path]:
     """Sheets of twelve numbered pictures, PNG, and `questions.json`: the names to choose from, nothing else.
 
-    draw: a channel -> its picture uint8 (S, S, 3), three faces moved down, as they are, and moved up. Raises
+    draw: a channel and the sign of its name -> its picture uint8 (S, S, 3), faces moved down, as they are, and up. Raises
     Img2TabError where a family has no picture, or the folder cannot be written to.
     """
     asked, files = questions(described, seed=seed), []
@@ -85,7 +85,7 @@ def write_sheets(
             write = ImageDraw.Draw(sheet)
             for place, question in enumerate(asked[start : start + ACROSS * DOWN]):
                 if isinstance(question.what, int):
-                    picture = Image.fromarray(draw(question.what))
+                    picture = Image.fromarray(draw(question.what, described.names[question.what].sign))
                 else:
                     data = described.sheet(question.what)
                     if data is None:
