@@ -139,7 +139,7 @@ def full_size(run: Run, code: StyleCode, edits: FaceEdits) -> Callable[[], np.nd
 
 def contact_sheet(what: Concept) -> np.ndarray:
     """uint8 (4 faces, 3 shifts, S, S, 3): −8, 0 and +8 standard deviations of the table."""
-    return _contact_sheet(what, table_name(), _weights())
+    return _contact_sheet(what, table_name(), _drawn_with(what))
 
 
 @st.cache_data(show_spinner="Drawing the contact sheet…", max_entries=128)
@@ -148,9 +148,15 @@ def _contact_sheet(what: Concept, name: str, weights: str) -> np.ndarray:
     return studio().contact_sheet(thing(what), backbone=faces.backbone, stats=faces.stats)
 
 
+def _drawn_with(what: Concept) -> str:
+    """Changes with the weights, and for a family with the description that says what it is."""
+    described = description() if isinstance(what, str) else None
+    return _weights() + (described.key if described is not None else "")
+
+
 def concept_picture(what: Concept) -> np.ndarray:
     """uint8 (2 shifts, S, S, 3): one sample face at −8 and at +8 standard deviations."""
-    return _concept_picture(what, table_name(), _weights())
+    return _concept_picture(what, table_name(), _drawn_with(what))
 
 
 @st.cache_data(show_spinner=False, max_entries=1024)

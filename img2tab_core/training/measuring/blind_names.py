@@ -74,8 +74,8 @@ def write_sheets(
 ) -> list[Path]:
     """Sheets of twelve numbered pictures, PNG, and `questions.json`: the names to choose from, nothing else.
 
-    draw: a channel and the sign of its name -> its picture uint8 (S, S, 3), faces moved down, as they are, and up. Raises
-    Img2TabError where a family has no picture, or the folder cannot be written to.
+    draw: a channel and the sign of its name -> its picture uint8 (S, S, 3), faces moved down, as they are, and up.
+    Raises Img2TabError where a family has no picture, or the folder cannot be written to.
     """
     asked, files = questions(described, seed=seed), []
     try:
