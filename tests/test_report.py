@@ -38,6 +38,7 @@ from img2tab_core.sessions.session_runs import REPEATED, SessionRuns
 from img2tab_core.sessions.shared_exclusions import read_exclusions
 from img2tab_core.studio import Studio
 from tests.browser import ARGUMENTS, chromium
+from tests.test_families import description as hand_made
 
 N, SIZES = 800, (12, 20)
 EVIL = "<script>alert('1')</script>"
@@ -46,6 +47,9 @@ VOID = {"br", "img", "meta"}
 
 class Painted(Studio):
     """A studio that draws a plain colour at once: the tests are about what stands around the pictures."""
+
+    def description(self, backbone: str = "toy-ffhq"):
+        return hand_made(groups=((9, 11), (5, 6)), stand_ins=((7, 0),), total=sum(SIZES))
 
     def backbone(self, name: str = "toy-ffhq"):
         return SimpleNamespace(layout=StyleLayout(SIZES))
@@ -269,7 +273,22 @@ def test_every_csv_file_is_the_table_again_and_the_page_carries_the_same_bytes(r
     }
     for file in (*written.tables, written.exclusions, written.card):
         assert carried[file.name] == file.read_bytes()
-    assert len(written.tables) == len(set(NAMES) - {"seeds", "remedies"}) == 14
+    assert len(written.tables) == len(set(NAMES) - {"seeds", "remedies"}) == 15
+
+
+def test_what_it_looks_at_names_2_concepts_with_their_share_and_how_far_the_groups_differ(
+    runs, table, session, written, page
+):
+    run = runs.model(session, runs.sessions.run(session, 2))  # excludes 9 and 11
+    importance = runs.studio.scores(run).importance
+    told = pd.read_csv(written.tables[0].parent / "looks_at.csv").set_index("id")
+    assert told.loc["part-1", "importance"] == pytest.approx(importance[[5, 6]].sum()) and len(told) == 2
+    assert told.loc["part-0", "importance"] == 0
+    assert told.loc["part-0", "importance of stand-ins"] == pytest.approx(importance[7])
+    apart = runs.auditor.concept_differences(table, "kind", "group")
+    assert told["apart, group"].to_dict() == pytest.approx({"part-0": apart[0], "part-1": apart[1]}) and apart[0] > 1
+    assert "What it looks at" in page.source and "Part: 1" in page.source
+    assert "- Looks at most: Part: 1 (" in written.card.read_text()
 
 
 def test_the_list_it_carries_repeats_the_run_to_the_same_model(runs, session, written):
