@@ -330,22 +330,33 @@ class Studio:
             float(chance[3] - chance[2]),
         )
 
-    def check_edit(self, run: Run, code: StyleCode, edits: Sequence[Edit]) -> EditCheck:
+    def check_edit(
+        self, run: Run, code: StyleCode, edits: Sequence[Edit], *, judged: StyleCode | None = None
+    ) -> EditCheck:
         """Draw an edited face and look at it again: is it still this face, and does its picture say what its code says?
 
-        Raises Img2TabError where the backbone cannot read pictures.
+        judged: the code that the run is asked about where that is another one than is drawn. Raises Img2TabError where
+        the backbone cannot read pictures.
         """
         model = self.backbone(code.backbone)
         after = self.edited(code, edits, stats=self.stats_of(run))
         pictures = self._draw([code, after], edits, edits, FACE_SIZE, "close")
         read = model.styles(model.invert(pictures))
-        chance = run.classifier.predict_proba(np.stack([code.values, after.values, *read]))[:, 1].tolist()
+        judged = judged or code
+        counted = [judged.values, self.edited(judged, edits, stats=self.stats_of(run)).values]
+        chance = run.classifier.predict_proba(np.stack([*counted, *read]))[:, 1].tolist()
         return EditCheck(
             (chance[0], chance[1]),
             (chance[2], chance[3]),
             quality.identity_distance(self.descriptor, pictures[0], pictures[1]),
             bool(alignment.find_faces(pictures[1], weights.path("landmarks-68"))),
         )
+
+    def reread(self, code: StyleCode) -> StyleCode:
+        """What the encoder reads in the picture of a style code. Raises Img2TabError for a backbone without one."""
+        model = self.backbone(code.backbone)
+        picture = self.render(code, size=FACE_SIZE, precision="close")
+        return StyleCode.of(model.styles(model.invert(picture[None]))[0], code.backbone)
 
     def effect(self, run: Run, what: int | Family, *, faces: int = 24) -> Effect:
         """Whether moving a channel or a family from -8 to +8 moves a run: drawn on other faces, read again, asked.

@@ -52,11 +52,13 @@ def picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> tuple[bytes | 
     return (None if edits else webp(visit.render(run, code))), job
 
 
-def check(run: Run, code: StyleCode, edits: visit.FaceEdits) -> tuple[EditCheck | None, Job[EditCheck] | None]:
+def check(
+    run: Run, code: StyleCode, judged: StyleCode, edits: visit.FaceEdits
+) -> tuple[EditCheck | None, Job[EditCheck] | None]:
     """Whether the edited picture still shows this face and says what its code says; while it is asked its job."""
     if not edits or not visit.has_encoder():
         return None, None
-    job = _begun("check", _check, run, code, edits)
+    job = _begun("check", _check, run, code, judged, edits)
     return (job.result, None) if _ended(job, 0) else (None, job)
 
 
@@ -92,9 +94,9 @@ def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> Job[bytes]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
-def _check(run: Run, code: StyleCode, edits: visit.FaceEdits) -> Job[EditCheck]:
+def _check(run: Run, code: StyleCode, judged: StyleCode, edits: visit.FaceEdits) -> Job[EditCheck]:
     door, moved = studio(), visit.combined(run, edits)
-    return _drawing(FULL, lambda: door.check_edit(run, code, moved))
+    return _drawing(FULL, lambda: door.check_edit(run, code, moved, judged=judged))
 
 
 def _drawing(size: int, draw: Callable[[], T]) -> Job[T]:

@@ -126,6 +126,12 @@ def render(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits(), size: int 
     return door.render(code, combined(run, edits), size=size, precision="close", stats=door.stats_of(run))
 
 
+@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+def reread(code: StyleCode) -> StyleCode:
+    """What the encoder reads in the picture of a style code."""
+    return studio().reread(code)
+
+
 @st.cache_data(show_spinner="Trying a known edit…", max_entries=64, hash_funcs=_KEYS)
 def edit_agreement(run: Run, before: StyleCode, after: StyleCode) -> EditAgreement:
     return studio().edit_agreement(run, before, after)

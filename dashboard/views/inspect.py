@@ -40,7 +40,7 @@ def page() -> None:
         return
     run, target = visit.active_run(), visit.target()
     code = refinement_state.code_of(face)
-    before = visit.predict(run, code)
+    before = visit.predict(run, visit.encode(face))  # judged is what the encoder reads; a refinement draws it better
     _decision(run, target, face, code, before)
     _refinement(run, target, face)
     st.divider()
@@ -167,8 +167,9 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         st.image(visit.render(run, code), width="stretch", alt="Reconstruction")
         refined = refinement_state.refined(face.key) is not None and refinement_state.shows_refined(face.key)
         st.caption(
-            f"**Reconstruction{', refined' if refined else ''}**  \n"
-            "The face the classifier judges, drawn again from its style code."
+            "**Reconstruction, refined**  \nDrawn nearer to this face; judged is still what the encoder read in it."
+            if refined
+            else "**Reconstruction**  \nThe face the classifier judges, drawn again from its style code."
         )
     with grid.cell(column_span=1 if photo.picture is not None else 2):
         likely = before.decided
@@ -270,7 +271,7 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
         if refined.stopped == "cancelled":
             _refine_button(face, "Refine again", "tertiary")
     encoded = visit.encode(face)
-    first, second = visit.predict(run, encoded), visit.predict(run, code)
+    first, second = visit.predict(run, encoded), visit.predict(run, visit.reread(code))
     likely = first.decided
     agreement = visit.edit_agreement(run, encoded, code)
     grid = st.grid(5, min_column_width=150, gap="medium")
@@ -307,9 +308,10 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
         (
             page_words.plain(page_words.sentence(target.classes[likely])),
             page_words.chance(_share(second, likely)),
-            f"was {page_words.chance(_share(first, likely))}",
-            f"The classifier's probability that the face is {page_words.plain(target.classes[likely])}, from the "
-            "refined answer and from the encoder's.",
+            f"judged {page_words.chance(_share(first, likely))}",
+            f"The classifier's probability that the face is {page_words.plain(target.classes[likely])} when the "
+            "refined picture is read once more by the encoder. The decision on this page stays that about the face itself: a "
+            "refinement changes what is drawn, not what is judged.",
         ),
     ):
         grid.metric(label, value, delta=below, delta_color="off", delta_arrow="off", help=meaning)
@@ -357,7 +359,7 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
         _family(face)
         _take_away(run, face, code)
         _moved(face, visit.edits_of(face.key), name_of)
-        pending += _check(run, code, visit.edits_of(face.key))
+        pending += _check(run, code, visit.encode(face), visit.edits_of(face.key))
     _look_again(pending)
 
 
@@ -519,7 +521,7 @@ def _scrubber(
     """Before and after, and the strip to move the concept along; the jobs that still draw something better."""
     edits = visit.edits_of(face.key)
     others = edits.with_shift(picked, 0.0)
-    likely = before.decided
+    likely, judged = before.decided, visit.encode(face)
     word = target.classes[likely]
     strip, finer = drawing.strip(run, code, picked, edits)
     first, sharper = drawing.picture(run, code, visit.FaceEdits())
@@ -529,8 +531,8 @@ def _scrubber(
             of=f"{face.key[:16]}.{picked}",
             around=digest(repr((run.id, code.key, picked, others)).encode())[:16],
             shift=edits.shift_of(picked),
-            curve=tuple(share if likely else 1 - share for share in drawing.curve(run, code, picked, edits)),
-            share=_share(visit.predict(run, code, edits), likely),
+            curve=tuple(share if likely else 1 - share for share in drawing.curve(run, judged, picked, edits)),
+            share=_share(visit.predict(run, judged, edits), likely),
             before_share=_share(before, likely),
             before=first,
             after=now,
@@ -638,9 +640,9 @@ def _moved(face: Face, edits: visit.FaceEdits, name_of: Callable) -> None:
             )
 
 
-def _check(run: Run, code: StyleCode, edits: visit.FaceEdits) -> list[Job]:
+def _check(run: Run, code: StyleCode, judged: StyleCode, edits: visit.FaceEdits) -> list[Job]:
     """Whether the edit left the face whole and its picture says what its code says; the job that still asks."""
-    checked, job = drawing.check(run, code, edits)
+    checked, job = drawing.check(run, code, judged, edits)
     if checked is None:
         st.caption("The edited picture is being looked at…" if job is not None else "")
         return [] if job is None else [job]
