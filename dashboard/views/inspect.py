@@ -310,8 +310,8 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
             page_words.chance(_share(second, likely)),
             f"judged {page_words.chance(_share(first, likely))}",
             f"The classifier's probability that the face is {page_words.plain(target.classes[likely])} when the "
-            "refined picture is read once more by the encoder. The decision on this page stays that about the face itself: a "
-            "refinement changes what is drawn, not what is judged.",
+            "refined picture is read once more by the encoder. The decision on this page stays that about the face "
+            "itself: a refinement changes what is drawn, not what is judged.",
         ),
     ):
         grid.metric(label, value, delta=below, delta_color="off", delta_arrow="off", help=meaning)
