@@ -88,7 +88,8 @@ def described(
     pictures = families.mean_pictures(moved, seen)
     counts = families.weights_of([face.regions for face in subjects])
     halves = (families.mean_pictures(moved[::2], seen) * counts, families.mean_pictures(moved[1::2], seen) * counts)
-    groups = families.grouped(pictures * counts, seen, halves)
+    odds = _moved_labels(moved, seen, read)  # (faces, C, T)
+    groups = families.grouped(pictures * counts, seen, halves, _sure_labels(odds, read))
     together = move_families(backbone, subjects, groups, progress=progress, cancelled=cancelled)
     parts = np.mean([parts_of_map(face.regions) for face in subjects], axis=0)
     measured = family_measures(together, parts, read, targets)
@@ -131,7 +132,7 @@ def described(
         correlation,
         change,
         shares(picture, parts).astype(np.float16),
-        _channel_labels(moved, seen, read, total, len(targets)),
+        _channel_labels(odds, seen, total, len(targets)),
         place,
         _channel_names(moved, seen, halves, subjects, parts, read, targets),
         tuple(target.name for target in targets),
@@ -368,19 +369,28 @@ def _channel_names(
     return names
 
 
-def _channel_labels(moved: Sequence[Moved], seen: np.ndarray, read: Reader, total: int, count: int) -> np.ndarray:
-    """Change of log-odds of every channel that is seen and half its 95 % interval over the faces, float16 (D, T, 2)."""
-    labels = np.full((total, count, 2), np.nan, np.float16)
-    if not count or not len(seen):
-        return labels
+def _moved_labels(moved: Sequence[Moved], seen: np.ndarray, read: Reader) -> np.ndarray:
+    """Change of the labels' log-odds from down to up, of every channel that is seen: float32 (faces, C, T)."""
     odds = []
     for face in moved:
-        rows = np.searchsorted(face.channels, seen)
-        of_face = read.log_odds(face.w[rows])
+        of_face = read.log_odds(face.w[np.searchsorted(face.channels, seen)])
         odds.append(of_face[:, 1] - of_face[:, 0])
-    values = np.stack(odds)  # (faces, C, T)
-    if values.shape[2] != count:
-        return labels
-    labels[seen, :, 0] = np.nanmean(values, axis=0)
-    labels[seen, :, 1] = 2.1 * np.nanstd(values, axis=0, ddof=1) / np.sqrt(len(odds))
+    return np.stack(odds)
+
+
+def _sure_labels(odds: np.ndarray, read: Reader) -> np.ndarray | None:
+    """The same over the faces, in standard deviations, less what chance may make of it: float64 (C, T)."""
+    if read.probes is None or len(odds) < 2:
+        return None
+    known = np.nan_to_num(odds)
+    mean, error = known.mean(axis=0), known.std(axis=0, ddof=1) / np.sqrt(len(known))
+    return mean * np.clip(1 - 4 * error**2 / np.maximum(mean**2, 1e-9), 0, 1) / read.probes.spread
+
+
+def _channel_labels(odds: np.ndarray, seen: np.ndarray, total: int, count: int) -> np.ndarray:
+    """Change of log-odds of every channel that is seen and half its 95 % interval over the faces, float16 (D, T, 2)."""
+    labels = np.full((total, count, 2), np.nan, np.float16)
+    if count and len(seen) and odds.shape[2] == count:
+        labels[seen, :, 0] = np.nanmean(odds, axis=0)
+        labels[seen, :, 1] = 2.1 * np.nanstd(odds, axis=0, ddof=1) / np.sqrt(len(odds))
     return labels
