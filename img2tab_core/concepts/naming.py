@@ -21,7 +21,8 @@ SIDE_LEAST = 4.0  # levels between the two halves of a person, half the differen
 PART_LEAST = 0.10  # of the change, for a part of the face to be named
 WIDE = 0.25  # of the change: where no part has as much, the whole picture changes
 SCORE_LEAST = 0.12  # of a name
-NEXT_BEST = 0.6  # of the best score, for another name where that one is taken
+NEXT_BEST = 0.6  # of the best score, for a name that fits too
+ANOTHER = 0.85  # of the best score, for another name where that one is taken
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def named(families: Sequence[Measures], targets: Sequence[Target]) -> dict[int, 
     rows: dict[int, Named] = {}
     for number in order:
         measured, candidates = families[number], candidates_of[number]
-        near = [words for words in candidates if words[0] >= NEXT_BEST * candidates[0][0]]
+        near = [words for words in candidates if words[0] >= ANOTHER * candidates[0][0]]
         _, part, change, sign = next((c for c in near if f"{c[1]}: {c[2]}" not in taken), candidates[0])
         name = f"{part}: {change}"
         taken[name] = taken.get(name, 0) + 1
