@@ -23,7 +23,7 @@ from img2tab_core.base.words import count, listed, signed
 FOLDER = ROOT / "assets" / "concepts"
 FORMAT = 2  # raise it when what is kept changes
 MANY = 4  # names in a sentence
-FEWEST, MOST = 6, 12  # families of a decision that are told one by one
+FEWEST, MOST = 6, 24  # families of a decision that are told one by one
 NONE = -1  # of no family
 MAP = 32  # px of the little picture of a change
 SURE = 2.5  # mean over its standard error, from which a measure is told
@@ -280,15 +280,18 @@ def parts_of(description: Description, contributions: np.ndarray) -> tuple[list[
 def leading(parts: Sequence[Part], rest: float) -> tuple[list[Part], float]:
     """The families that are told one by one, largest first, and what everything else adds together, log-odds.
 
-    As many as it takes for everything else to be smaller than the largest of them, between 6 and 12.
+    As many as it takes for everything else to be smaller than the largest of them, between 6 and 24: first the six
+    largest, then always the largest of those that push the way that everything else still does.
     """
-    count = min(FEWEST, len(parts))
+    told, left = list(parts[:FEWEST]), list(parts[FEWEST:])
     while True:
-        others = rest + sum(part.total for part in parts[count:])
-        largest = max((abs(part.total) for part in parts[:count]), default=0.0)
-        if abs(others) < largest or count >= min(MOST, len(parts)):
-            return list(parts[:count]), others
-        count += 1
+        others = rest + sum(part.total for part in left)
+        same_way = next((part for part in left if part.total * others > 0), None)
+        largest = max((abs(part.total) for part in told), default=0.0)
+        if abs(others) < largest or len(told) >= MOST or same_way is None:
+            return sorted(told, key=lambda part: -abs(part.total)), others
+        told.append(same_way)
+        left.remove(same_way)
 
 
 def channels_of(description: Description, numbers: Sequence[int], *, stand_ins: bool = False) -> frozenset[int]:

@@ -218,7 +218,7 @@ class _Measuring:
         styles = self._styles.repeat(2 * len(directions), 1)
         for row, (index, parts) in enumerate(directions):
             by = self._shift * (parts * self._backbone.stats.std[index]).astype(np.float32)
-            at = torch.from_numpy(index).to(self._device)
+            at = torch.from_numpy(index.copy()).to(self._device)
             styles[2 * row].index_add_(0, at, torch.from_numpy(-by).to(self._device))
             styles[2 * row + 1].index_add_(0, at, torch.from_numpy(by).to(self._device))
         alone = 1 if self._device.type == "cpu" else len(styles)

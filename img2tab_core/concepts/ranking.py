@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["moves it", "goes with it", "not seen"]
 FALSE_SHARE = 0.05  # of the families that are said to move it, those that do not, by Benjamini and Hochberg
-LEAST = 0.2  # log-odds between 8 down and 8 up that are an effect at all
+LEAST = 0.8  # log-odds between 8 down and 8 up that are an effect at all: from 50 % to 69 %
 APART = 0.15  # standard deviations between the classes, from which a family goes with the target
 
 
