@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 
 import numpy as np
 import pandas as pd
@@ -136,6 +137,7 @@ def test_every_one_of_7_metrics_can_be_shown(visit):
 
 def test_a_suggestion_ticks_the_channel_that_carries_the_group_and_states_its_rule(home):
     at = app.begun()
+    at.session_state["exclude.what"] = "Channels"
     at = app.ready(at.switch_page("views/exclude.py").run())
     assert at.selectbox(key="exclude.sensitive").options == ["Group", "Rare"]
     at = app.ready(next(one for one in at.button if one.label == "Suggest").click().run())
@@ -145,6 +147,30 @@ def test_a_suggestion_ticks_the_channel_that_carries_the_group_and_states_its_ru
     found = Auditor(door).suggest(door.table("toy"), "kind", "group")
     assert found.excluded[0] == 9  # 3 standard deviations apart
     assert at.button(key="exclude.train").label == f"Retrain without {len(found.excluded):,} channels"
+
+
+def test_concepts_are_suggested_one_after_the_other_with_what_each_buys_and_a_tick_takes_what_goes_with_it(home):
+    door = Studio()
+    if door.description() is None:
+        pytest.skip("the families that come with the program are of other weights")
+    at = app.begun()
+    at = app.ready(at.switch_page("views/exclude.py").run())
+    at = app.ready(next(one for one in at.button if one.label == "Suggest").click().run())
+    if nothing := [one for one in at.button if one.key == "exclude.anyway"]:
+        assert "There is no gap to close" in at.info[0].value
+        at = app.ready(nothing[0].click().run())
+    for _ in range(600):
+        boxes = [one for one in at.checkbox if one.key and one.key.startswith("exclude.step.")]
+        if boxes or any("In no concept" in one.value for one in at.markdown):
+            break
+        time.sleep(0.1)
+        at = app.ready(at.run())
+    steps = Auditor(door).steps(door.table("toy"), "kind", "group")
+    assert [one.key.removeprefix("exclude.step.") for one in boxes] == [step.family for step in steps.steps]
+    assert any(steps.sentence[:40] in one.value for one in at.markdown)
+    for box, step in zip(boxes[:1], steps.steps, strict=False):
+        at = app.ready(box.check().run())
+        assert at.session_state["visit.ticked"]["toy", "kind"] == set(step.channels)
 
 
 def test_after_a_retrain_without_1_concept_faces_lost_and_gained_and_the_gaps_stand_before_and_after(visit):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from img2tab_core import weights
+from img2tab_core.backbones import backbone
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import Target
-from img2tab_core.concepts import families, measuring, moving, naming, ranking, readings
+from img2tab_core.concepts import describing, families, measuring, moving, naming, ranking, readings
 from img2tab_core.concepts.description import (
     MAP,
     NONE,
@@ -288,6 +289,30 @@ def test_landmarks_that_move_apart_open_the_mouth_by_as_much():
     marks[0, 0, 61:64, 1], marks[0, 1, 65:68, 1] = 0.0, 0.2
     geometry = naming.geometry_of(marks)
     assert abs(geometry["mouth_opens"][0] - 0.1) < 1e-9 and abs(geometry["brows_raised"][0]) < 1e-9
+
+
+# --- any backbone -------------------------------------------------------------------------------------------------
+
+
+def test_8_channels_of_a_seeded_stylegan2_are_moved_on_2_faces_described_kept_and_opened_again(
+    seeded_file, other_home, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("IMG2TAB_HOME", str(other_home))
+    model = backbone.open_backbone(str(seeded_file(64)))
+    told = []
+    options = {"faces": 2, "channels": np.arange(8), "progress": lambda share, text: told.append(text)}
+    made = describing.describe(model, None, **options)
+    assert made.faces == 2 and len(made.family_of) == model.layout.total and any("moves" in text for text in told)
+    assert made.read.shape[:3] == (len(made.families), describing.OTHERS, 2)
+    assert (made.change[:8] > 0).all() and not made.change[8:].any()
+    for one in made.families:
+        assert one.channels.max() < 8 and one.name
+    told.clear()
+    again = describing.describe(model, None, **options)  # what was measured is kept
+    assert again.key == made.key and not any("moves" in text for text in told)
+    keep(made, tmp_path)
+    describing.draw_sheets(made, model, describing.others(model, None, count=2), tmp_path)
+    assert len(list((tmp_path / model.name).glob("*.webp"))) == len(made.families)
 
 
 # --- a description ------------------------------------------------------------------------------------------------

@@ -89,7 +89,10 @@ def _listed(steps: ConceptSteps) -> None:
     """A check box for each concept, with what the quick retrain said after it."""
     ticked, before = visit.ticked(), steps.before
     st.markdown(page_words.prose(steps.sentence))
-    st.caption(f"With nothing excluded: gap {_points(before.mean('gap'))}, accuracy {_points(before.mean('accuracy'))}")
+    st.caption(
+        f"With nothing excluded: gap {page_words.percent(before.mean('gap'))}, "
+        f"accuracy {page_words.percent(before.mean('accuracy'))}"
+    )
     for number, step in enumerate(steps.steps):
         channels, key = frozenset(step.channels), f"exclude.step.{step.family}"
         st.session_state[key] = channels <= ticked
@@ -103,8 +106,8 @@ def _listed(steps: ConceptSteps) -> None:
                 f"with it: {page_words.count(len(channels), 'channel')}.",
             )
             st.caption(
-                f"gap {_points(step.after.mean('gap'))}, {page_words.points(-steps.bought(number))}; "
-                f"accuracy {_points(step.after.mean('accuracy'))}"
+                f"gap {page_words.percent(step.after.mean('gap'))}, {page_words.points(-steps.bought(number))}; "
+                f"accuracy {page_words.percent(step.after.mean('accuracy'))}"
             )
     st.caption(
         "Each line is a quick retrain without this concept and all above it, on validation faces as many of each class "
@@ -114,7 +117,3 @@ def _listed(steps: ConceptSteps) -> None:
 
 def _toggle(key: str, channels: frozenset[int]) -> None:
     visit.tick(visit.ticked() | channels if st.session_state[key] else visit.ticked() - channels)
-
-
-def _points(share: float) -> str:
-    return page_words.percent(share)
