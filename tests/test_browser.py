@@ -53,10 +53,10 @@ def test_a_photo_goes_through_the_whole_job_in_chromium(home, shared_photos):
         assert page.get_by_text("010f.jpg").first.is_visible()
 
         page.goto(f"{address}/concepts?target=smiling&concept=2128")  # a link from a colleague
-        page.get_by_text("Perceived smile", exact=True).first.wait_for()
+        page.get_by_text(re.compile("Run 1 · Perceived smile")).wait_for()
         page.get_by_role("combobox", name="Target").click()
         page.get_by_role("option", name="Perceived glasses").click()
         page.wait_for_url(re.compile("target=glasses&concept=2128"))
         page.go_back()
-        page.get_by_text("Perceived smile", exact=True).first.wait_for()
+        page.get_by_text(re.compile("Run 1 · Perceived smile")).wait_for()
         assert "target=smiling" in page.url

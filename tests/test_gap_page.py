@@ -500,7 +500,8 @@ def test_the_line_is_dragged_with_the_mouse_and_moved_with_the_keys_and_the_page
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     with browser.dashboard(home) as address, browser.page(address) as page:
         page.get_by_role("link", name="Behind the gap").click()
-        page.get_by_role("heading", name="Deepest in the corner").wait_for()
+        page.get_by_text("Where to look", exact=True).wait_for()
+        browser.settle(page)
         page.get_by_test_id("stMain").get_by_text("How much", exact=True).click()
         page.get_by_role("button", name="Compute the curve").click()
         line = page.get_by_role("slider", name=drag_line.LABEL)

@@ -163,6 +163,8 @@ def test_nor_in_any_of_5_parts_behind_the_gap_nor_where_a_concept_is_picked_tick
             at.run()
         _harmless(app.well(at))
     at = app.well(at.button_group(key="gap.part").set_value("Where to look").run())
+    if switch := [one for one in at.button_group if one.key == "gap.what"]:  # where concepts are described
+        at = app.well(switch[0].set_value("Channels").run())
     at = app.well(at.button(key="gap.suggest").click().run())
     _harmless(at)
     at = app.ready(at.switch_page("views/exclude.py").run())

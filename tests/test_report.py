@@ -322,7 +322,7 @@ def test_links_within_the_page_lead_somewhere_and_no_id_is_there_twice(page):
     ids = page.attributes("id")
     assert len(ids) == len(set(ids))
     inner = [link[1:] for link in page.attributes("href") if link.startswith("#")]
-    assert len(inner) == 14 and set(inner) <= set(ids)
+    assert len(inner) == 15 and set(inner) <= set(ids)
 
 
 def test_headings_tables_and_pictures_can_be_heard_as_well_as_seen(page):
