@@ -64,6 +64,11 @@ def test_a_beard_of_6_leaves_the_same_person_and_40_break_the_face_or_make_anoth
     assert broken.broken and "Move less" in broken.sentence
 
 
+def test_a_file_is_not_described_before_it_is_added_as_a_backbone(tmp_path):
+    result = run("describe-concepts", "--backbone", tmp_path / "own.pt")
+    assert result.exit_code == 1 and "img2tab backbone add" in result.output
+
+
 def test_a_single_channel_is_asked_by_its_number_and_one_of_another_backbone_gets_a_sentence(studio, described):
     result = run("concepts", "--target", "smiling", "--channel", 2128, "--json")
     (row,) = json.loads(result.stdout)["channels"]

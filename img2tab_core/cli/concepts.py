@@ -109,6 +109,11 @@ def describe_concepts(
     from img2tab_core.concepts.description import keep
 
     studio = terminal.studio()
+    if backbone not in studio.backbone_names():
+        raise Img2TabError(
+            f"There is no backbone {backbone!r} (`img2tab backbone list`). Add a checkpoint first, so that what is "
+            "described of it has a name: img2tab backbone add."
+        )
     model = studio.backbone(backbone)
     opened = [studio.table(name) for name in ([table] if table else studio.table_names())]
     of_backbone = next((each for each in opened if each.backbone == model.name), None)

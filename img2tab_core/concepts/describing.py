@@ -155,7 +155,9 @@ def move_families(
     progress: Report | None = None,
     cancelled: Cancel = None,
 ) -> list[Moved]:
-    """Every family moved on every face."""
+    """Every family moved on every face; nothing where there is none."""
+    if not groups:
+        return []
     together = []
     for number, face in enumerate(subjects):
         if progress is not None:
