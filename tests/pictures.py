@@ -111,6 +111,8 @@ def _session(page) -> None:
     page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Exclude and retrain").click()
     page.get_by_role("heading", name="What should it not use?").wait_for()
     browser.settle(page)
+    page.get_by_text("Channels", exact=True).click()  # there the rule ticks all that carries it
+    browser.settle(page)
     page.get_by_role("button", name="Suggest", exact=True).click()
     browser.settle(page)
     page.get_by_role("textbox", name="Why").fill("The rule's suggestion: all that carries perceived gender.")
