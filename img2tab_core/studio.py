@@ -339,12 +339,11 @@ class Studio:
         the backbone cannot read pictures.
         """
         model = self.backbone(code.backbone)
-        after = self.edited(code, edits, stats=self.stats_of(run))
-        pictures = self._draw([code, after], edits, edits, FACE_SIZE, "close")
+        stats, judged = self.stats_of(run), judged or code
+        drawn, counted = ([face, self.edited(face, edits, stats=stats)] for face in (code, judged))
+        pictures = self._draw(drawn, edits, edits, FACE_SIZE, "close")
         read = model.styles(model.invert(pictures))
-        judged = judged or code
-        counted = [judged.values, self.edited(judged, edits, stats=self.stats_of(run)).values]
-        chance = run.classifier.predict_proba(np.stack([*counted, *read]))[:, 1].tolist()
+        chance = run.classifier.predict_proba(np.stack([*(face.values for face in counted), *read]))[:, 1].tolist()
         return EditCheck(
             (chance[0], chance[1]),
             (chance[2], chance[3]),
@@ -511,6 +510,16 @@ class Studio:
         described, given = open_description(backbone, self.backbone_key(backbone)), names.given_to_families(backbone)
         return described.renamed(given) if described is not None and given else described
 
+    def described(self, backbone: str = DEFAULT_BACKBONE) -> Description:
+        """The same, where it must be there; raises Img2TabError where nothing was described."""
+        found = self.description(backbone)
+        if found is None:
+            raise Img2TabError(
+                f"The concepts of {backbone} are not described yet. Run: img2tab describe-concepts "
+                f"--backbone {backbone}"
+            )
+        return found
+
     def name_family(self, family: str, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
         """Give a family, by its id, a name; an empty one gives it its measured name back.
 
@@ -527,12 +536,7 @@ class Studio:
         Raises Img2TabError where the backbone's concepts are not described.
         """
         table = self.table(run.table)
-        described = self.description(table.backbone)
-        if described is None:
-            raise Img2TabError(
-                f"The concepts of {table.backbone} are not described yet. Run: img2tab describe-concepts "
-                f"--backbone {table.backbone}"
-            )
+        described = self.described(table.backbone)
 
         def rank() -> list[RankedFamily]:
             importance = self.scores(run).importance

@@ -100,7 +100,7 @@ def _listed(steps: ConceptSteps) -> None:
             st.checkbox(
                 f"{number + 1}. {page_words.plain(step.name)}",
                 key=key,
-                on_change=_toggle,
+                on_change=visit.follow_box,
                 args=(key, channels),
                 help=f"The groups differ in it by {page_words.signed(step.difference)} SD. With the channels that go "
                 f"with it: {page_words.count(len(channels), 'channel')}.",
@@ -113,7 +113,3 @@ def _listed(steps: ConceptSteps) -> None:
         "Each line is a quick retrain without this concept and all above it, on validation faces as many of each class "
         f"in each group. {page_words.prose(steps.how)}"
     )
-
-
-def _toggle(key: str, channels: frozenset[int]) -> None:
-    visit.tick(visit.ticked() | channels if st.session_state[key] else visit.ticked() - channels)

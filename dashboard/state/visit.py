@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -382,6 +382,16 @@ def ticked() -> frozenset[int]:
 
 def tick(indexes: frozenset[int]) -> None:
     set_of_target("visit.ticked", indexes)
+
+
+def set_ticked(indexes: Collection[int], wanted: bool) -> None:
+    """Exclude these channels from the next training, or keep them."""
+    tick(ticked() | frozenset(indexes) if wanted else ticked() - frozenset(indexes))
+
+
+def follow_box(key: str, indexes: Collection[int]) -> None:
+    """Tick these channels, or none of them, as the check box of this key says."""
+    set_ticked(indexes, st.session_state[key])
 
 
 Read = tuple[str, str]  # a backbone and the key of a face it read: what is done to a face is done for one backbone

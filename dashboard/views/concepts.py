@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.charts import concepts as concept_charts
-from dashboard.components import page_words
+from dashboard.components import clicks, page_words
 from dashboard.parts import families
 from dashboard.state import visit
 from img2tab_core.base.records import ConceptScores, Target
@@ -115,10 +115,8 @@ def _map(run: Run, kept: Sequence[RankedFamily], described: Description) -> None
 
 
 def _find(key: str, described: Description) -> None:
-    points = st.session_state[key]["selection"]["points"]
-    if points:
-        number = points[0]["customdata"]
-        family = described.families[int(number[0] if isinstance(number, list) else number)]
+    if (number := clicks.clicked(key)) is not None:
+        family = described.families[number]
         st.session_state["concepts.words"] = family.name
         visit.choose_concept(family.id)
 
@@ -143,7 +141,8 @@ def _actions(row: RankedFamily) -> None:
             icon=":material/check:" if ticked else None,
             help=f"Ticks its {page_words.count(len(channels), 'channel')} on the page Exclude and retrain; again takes "
             "that back.",
-            on_click=lambda: visit.tick(visit.ticked() - channels if ticked else visit.ticked() | channels),
+            on_click=visit.set_ticked,
+            args=(channels, not ticked),
         )
         _rename(row)
 
@@ -354,10 +353,8 @@ def _scatter(run: Run, target: Target, scores: ConceptScores, shown: pd.DataFram
 
 
 def _choose_point(key: str) -> None:
-    points = st.session_state[key]["selection"]["points"]
-    if points:
-        chosen = points[0]["customdata"]
-        visit.choose_concept(int(chosen[0] if isinstance(chosen, list) else chosen))
+    if (index := clicks.clicked(key)) is not None:
+        visit.choose_concept(index)
 
 
 def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.DataFrame, picked: int) -> None:

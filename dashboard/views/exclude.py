@@ -81,8 +81,8 @@ def _cards(run: Run, target: Target, scores: ConceptScores) -> list[tuple[int, o
             st.checkbox(
                 f"{rank}. {page_words.concept(index, layout, names)}",
                 key=key,
-                on_change=_toggle,
-                args=(index,),
+                on_change=visit.follow_box,
+                args=(key, (index,)),
             )
             importance = f"Importance {page_words.percent(scores.importance[index], 2)}"
             st.caption(
@@ -134,21 +134,12 @@ def _family_box(
 ) -> None:
     """A check box that ticks channels, all or none."""
     st.session_state[key] = channels <= ticked
-
-    def toggle() -> None:
-        visit.tick(visit.ticked() | channels if st.session_state[key] else visit.ticked() - channels)
-
-    st.checkbox(page_words.plain(title), key=key, on_change=toggle, help=about)
+    st.checkbox(page_words.plain(title), key=key, on_change=visit.follow_box, args=(key, channels), help=about)
 
 
 def _ranked(scores: ConceptScores, by: str) -> list[int]:
     keys = (-scores.distance, -scores.importance) if by == IMPORTANCE else (-scores.importance, -scores.distance)
     return np.lexsort(keys)[:RANKED].tolist()
-
-
-def _toggle(index: int) -> None:
-    chosen = st.session_state[f"exclude.tick.{index}"]
-    visit.tick(visit.ticked() | {index} if chosen else visit.ticked() - {index})
 
 
 def _draw(waiting: list[tuple[int, object]]) -> None:

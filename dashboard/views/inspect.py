@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.charts import concepts as concept_charts
-from dashboard.components import page_words, pictures, progress, scrub
+from dashboard.components import clicks, page_words, pictures, progress, scrub
 from dashboard.parts import standing
 from dashboard.state import doors, drawing, visit
 from dashboard.state import faces as face_state
@@ -446,19 +446,13 @@ def _family_bars(
 
 
 def _choose_family_bar(key: str, described: Description) -> None:
-    number = _clicked(key)
-    if number >= 0:
+    number = clicks.clicked(key)
+    if number is not None and number != concept_charts.ELSE:
         visit.choose_concept(described.families[number].id)
 
 
-def _clicked(key: str) -> int:
-    """The customdata of the bar that was clicked; -1 where none was."""
-    chosen = [point["customdata"] for point in st.session_state[key]["selection"]["points"]]
-    return int(chosen[0][0] if chosen and isinstance(chosen[0], list) else chosen[0] if chosen else -1)
-
-
 def _choose_bar(key: str) -> None:
-    if (index := _clicked(key)) >= 0:
+    if (index := clicks.clicked(key)) is not None:
         visit.choose_concept(index)
 
 

@@ -30,7 +30,6 @@ from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleTable
 from img2tab_core.classifiers.runs import Run
-from img2tab_core.concepts.description import Description
 from img2tab_core.studio import Studio
 
 T = TypeVar("T")
@@ -225,18 +224,9 @@ class Auditor:
 
         Raises Img2TabError where the concepts of the table's backbone are not described.
         """
-        described = self._described(table)
+        described = self.studio.described(table.backbone)
         key = ("differences", table.key, target, sensitive, described.key)
         return self._made(key, lambda: concept_steps.differences(table, target, sensitive, described))
-
-    def _described(self, table: StyleTable) -> Description:
-        described = self.studio.description(table.backbone)
-        if described is None:
-            raise Img2TabError(
-                f"The concepts of {table.backbone} are not described. Run "
-                f"`img2tab describe-concepts --backbone {table.backbone}` first."
-            )
-        return described
 
     def steps(
         self,
@@ -252,7 +242,7 @@ class Auditor:
 
         Raises Img2TabError where the concepts of the table's backbone are not described.
         """
-        described = self._described(table)
+        described = self.studio.described(table.backbone)
         key = ("steps", table.key, target, sensitive, tuple(seeds), described.key)
         return self._made(
             key,

@@ -87,7 +87,8 @@ def described(
     read = Reader(backbone, table)
     pictures = families.mean_pictures(moved, seen)
     counts = families.weights_of([face.regions for face in subjects])
-    halves = (families.mean_pictures(moved[::2], seen) * counts, families.mean_pictures(moved[1::2], seen) * counts)
+    first, second = (families.mean_pictures(moved[half], seen) * counts for half in measuring.HALVES)
+    halves = (first, second)
     odds = _moved_labels(moved, seen, read)  # (faces, C, T)
     groups = families.grouped(pictures * counts, seen, halves, _sure_labels(odds, read))
     together = move_families(backbone, subjects, groups, progress=progress, cancelled=cancelled)
@@ -231,7 +232,7 @@ def half_measures(
 ) -> list[list[Measures]]:
     """The same measures from every second face, and from the others."""
     made = []
-    for half in (slice(0, None, 2), slice(1, None, 2)):
+    for half in measuring.HALVES:
         parts = np.mean([parts_of_map(face.regions) for face in subjects[half]], axis=0)
         made.append(family_measures(together[half], parts, read, targets))
     return made

@@ -28,6 +28,7 @@ FORMAT = "moved channels 1"  # raise the number when measuring changes
 FACES, FEW = 16, 4
 VISIBLE = 2.0  # of 255 levels on average between the two pictures: what fewer change nobody sees
 ROUNDS = {2: VISIBLE / 2, FEW: VISIBLE}  # after so many faces only channels of so large a change go on
+HALVES = (slice(0, None, 2), slice(1, None, 2))  # of the faces, to ask each alone
 AGREED = 2.0  # standard errors
 PIECE = 512  # channels between two looks at the clock
 

@@ -424,10 +424,8 @@ def _first(moved: Intervention | Missing | None) -> list[tuple[int, Flip]]:
 
 def _looks_at(runs: SessionRuns, run: Run, table: StyleTable, sensitive: Sequence[str]) -> tuple[LookedAt, ...]:
     """The families that a run uses most, by their own channels and those that go with them."""
-    described = runs.studio.description(table.backbone)
+    described = runs.studio.described(table.backbone)
     ranked = sorted(runs.studio.families(run), key=lambda row: -(row.importance + row.by_stand_ins))[:LOOKED_AT]
-    if described is None or not ranked:
-        return ()
     apart = {name: differences(table, run.target, name, described) for name in sensitive}
     return tuple(
         LookedAt(

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.charts import concepts as concept_charts
-from dashboard.components import page_words
+from dashboard.components import clicks, page_words
 from dashboard.parts import families
 from dashboard.parts.gap import shared
 from dashboard.state import audits as audit_state
@@ -78,7 +78,7 @@ def _card(row: RankedFamily, target: Target, about: Target, described: Descripti
     st.checkbox(
         page_words.plain(row.family.name),
         key=key,
-        on_change=shared.toggle,
+        on_change=visit.follow_box,
         args=(key, members),
         help=f"{families.about(row)} A tick excludes {page_words.count(len(members), 'channel')}: those that draw it "
         "and those that go with it.",
@@ -89,7 +89,5 @@ def _card(row: RankedFamily, target: Target, about: Target, described: Descripti
 
 
 def _choose(key: str, described: Description) -> None:
-    points = st.session_state[key]["selection"]["points"]
-    if points:
-        number = points[0]["customdata"]
-        visit.choose_concept(described.families[int(number[0] if isinstance(number, list) else number)].id)
+    if (number := clicks.clicked(key)) is not None:
+        visit.choose_concept(described.families[number].id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import streamlit as st
@@ -53,16 +53,6 @@ def picked(listed: list[int]) -> int | None:
     """The concept the visitor looks at; until one was picked anywhere, the first of the corner."""
     looked_at = visit.concept()
     return looked_at if looked_at is not None else next(iter(listed), None)
-
-
-def toggle(key: str, indexes: Sequence[int]) -> None:
-    """Follow a check box."""
-    set_ticked(indexes, st.session_state[key])
-
-
-def set_ticked(indexes: Sequence[int], wanted: bool) -> None:
-    """Exclude these concepts from the next training, or keep them."""
-    visit.tick(visit.ticked() | set(indexes) if wanted else visit.ticked() - set(indexes))
 
 
 def ticked() -> None:

@@ -93,7 +93,7 @@ def _families(run: Run, indexes: list[int], waiting: shared.Waiting) -> None:
             st.checkbox(
                 f"All {family.size:,} around {first}" if family.size > 1 else first,
                 key=key,
-                on_change=shared.toggle,
+                on_change=visit.follow_box,
                 args=(key, family.members),
             )
             out = len(run.excluded & set(family.members))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.charts import proxies as proxy_charts
-from dashboard.components import page_words
+from dashboard.components import clicks, page_words
 from dashboard.parts import families
 from dashboard.parts.gap import concepts, shared
 from dashboard.state import audits as audit_state
@@ -57,10 +57,8 @@ def _scatter(run: Run, about: Target, carried: Carried, scores: ConceptScores, p
 
 
 def _choose_point(key: str) -> None:
-    points = st.session_state[key]["selection"]["points"]
-    if points:
-        chosen = points[0]["customdata"]
-        visit.choose_concept(int(chosen[0] if isinstance(chosen, list) else chosen))
+    if (index := clicks.clicked(key)) is not None:
+        visit.choose_concept(index)
 
 
 def _detail(
@@ -104,7 +102,7 @@ def _detail(
         "Keep it" if picked in ticked else "Exclude it",
         key="gap.exclude",
         icon=":material/undo:" if picked in ticked else ":material/block:",
-        on_click=shared.set_ticked,
+        on_click=visit.set_ticked,
         args=((picked,), picked not in ticked),
         help="Ticks it for the next training; nothing is trained here.",
     )
@@ -123,7 +121,7 @@ def _detail(
         f"{'Keep' if whole else 'Exclude'} its whole family ({page_words.count(family.size, 'channel')})",
         key="gap.exclude_family",
         icon=":material/undo:" if whole else ":material/block:",
-        on_click=shared.set_ticked,
+        on_click=visit.set_ticked,
         args=(family.members, not whole),
         help=page_words.prose(audit_state.families().method),
     )
@@ -152,7 +150,7 @@ def _top(carried: Carried, scores: ConceptScores, listed: list[int], waiting: sh
             with st.container(width="stretch", gap="xsmall"):
                 key = f"gap.tick.{index}"
                 st.session_state[key] = index in ticked
-                st.checkbox(f"{rank}. {shared.name(index)}", key=key, on_change=shared.toggle, args=(key, (index,)))
+                st.checkbox(f"{rank}. {shared.name(index)}", key=key, on_change=visit.follow_box, args=(key, (index,)))
                 st.caption(
                     f"Groups {carried.within[index]:.2f} SD  \nImportance "
                     f"{page_words.percent(scores.importance[index], 2)}"

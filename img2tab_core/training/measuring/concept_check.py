@@ -25,7 +25,6 @@ DECISIONS, SEED = 300, 11  # test faces whose decisions are told; of every sampl
 FACES, SINGLE_FACES = 48, 16  # test faces on which families and single channels are moved
 LEADING = 10
 CONFIRMED = 3.1  # mean over its standard error
-HALVES = (slice(0, None, 2), slice(1, None, 2))
 
 
 @dataclass(frozen=True)
@@ -276,7 +275,7 @@ def _dependency(rows: Sequence[np.ndarray], target: int, judge: readings.Probes)
 def _same_region(subjects: Sequence[Subject], moved: Sequence[Moved]) -> tuple[float, tuple[float, float], int]:
     """For how many visible channels two halves of the faces name the same region, of those for which both name one."""
     seen = measuring.visible(list(moved))
-    first, second = (measuring.places(subjects[half], moved[half], seen) for half in HALVES)
+    first, second = (measuring.places(subjects[half], moved[half], seen) for half in measuring.HALVES)
     named = (first != NONE) & (second != NONE)
     same, count = int((first == second)[named].sum()), max(1, int(named.sum()))
     return same / count, wilson(same, count), count
