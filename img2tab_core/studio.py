@@ -37,12 +37,14 @@ from img2tab_core.base.records import (
     StyleTable,
     digest,
 )
+from img2tab_core.classifiers.calibrated import calibrated
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run
 from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.concepts import names, scores
 from img2tab_core.concepts.description import Description, Family, open_description
 from img2tab_core.faces import alignment, photos
 from img2tab_core.tables import faces_of
+from img2tab_core.tables.calibrations import calibration_of
 
 if TYPE_CHECKING:
     from img2tab_core.backbones import quality, refinement, rendering
@@ -264,15 +266,18 @@ class Studio:
         face: Face,
         *,
         backbone: str = DEFAULT_BACKBONE,
-        seconds: float = 10.0,
         steps: int | None = None,
+        seconds: float | None = None,
+        nearest: bool = False,
         progress: Report | None = None,
         stopped: Callable[[], bool] | None = None,
     ) -> tuple[StyleCode, refinement.Refined]:
         """The style code of a face brought nearer to it than the encoder can, and what that cost.
 
-        One refinement runs at a time, the others wait in the order they came; the time counts from its turn. stopped
-        ends it early: with the best answer so far, or with Cancelled where its turn had not come.
+        steps: how many, None for the usual 50; seconds: end after so long in any case, counted from its turn. nearest:
+        move every layer: nearer still, and edits then do something else. One refinement runs at a time, the others wait
+        in the order they came. stopped ends it early: with the best answer so far, or with Cancelled where its turn had
+        not come.
         """
         report, stopped = progress or silent, stopped or never
         with self._turn(report, stopped):
@@ -281,8 +286,9 @@ class Studio:
                 self.descriptor,
                 face.pixels,
                 self.invert(face, backbone=backbone),
+                steps=steps or refinement.STEPS,
                 seconds=seconds,
-                steps=steps,
+                recipe=refinement.NEAREST if nearest else refinement.RECIPE,
                 progress=report,
                 stopped=stopped,
             )
@@ -415,6 +421,14 @@ class Studio:
     def scores(self, run: Run) -> ConceptScores:
         """Distance, direction and importance of every concept for a run's target."""
         return self.trainer.scores(run)
+
+    def on_photos(self, run: Run) -> Run:
+        """The run as it judges photos: with the calibration of its target, where its table has one; else the run
+        itself.
+
+        What the generator drew is judged by the run as it is, as its test faces are.
+        """
+        return calibrated(run, calibration_of(self.table(run.table), run.target, run.classifier.kind))
 
     def predict(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> Prediction:
         """Probability of the target's second class, and what every concept added to it.

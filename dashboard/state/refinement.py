@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from img2tab_core.backbones.refinement import Refined
 
 
-def refine_seconds() -> float:
-    """The time for one refinement; IMG2TAB_REFINE_SECONDS overrides the 10 seconds."""
-    text = os.environ.get("IMG2TAB_REFINE_SECONDS") or "10"
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise Img2TabError(f"IMG2TAB_REFINE_SECONDS must be a number above 0, up to 3600, got {text!r}. Set it to 10.")
-    return seconds
+def refine_steps() -> int | None:
+    """The steps of one refinement, None for the usual number; IMG2TAB_REFINE_STEPS overrides it."""
+    text = os.environ.get("IMG2TAB_REFINE_STEPS") or ""
+    if text and not (text.isdecimal() and 1 <= int(text) <= 10_000):
+        raise Img2TabError(
+            f"IMG2TAB_REFINE_STEPS must be a whole number from 1 to 10,000, got {text!r}. Leave it out for the usual "
+            f"one."
+        )
+    return int(text) if text else None
 
 
 def code_of(face: Face) -> StyleCode:
@@ -67,11 +66,12 @@ def refining(face_key: str) -> Job[tuple[StyleCode, Refined]] | None:
     return st.session_state.get("visit.refining", {}).get(visit.read_of(face_key))
 
 
-def refine(face: Face) -> None:
-    """Refine a face in the background; cancelling the job keeps its best answer so far."""
+def refine(face: Face, nearest: bool = False) -> None:
+    """Refine a face in the background; cancelling the job keeps its best answer so far. nearest: see
+    `Studio.refine`."""
     if refining(face.key) is not None:
         return
-    door, seconds, backbone = studio(), refine_seconds(), visit.backbone_name()
+    door, steps, backbone = studio(), refine_steps(), visit.backbone_name()
     # Held by the visit alone: once the visit is over nobody can see the answer, and the work ends.
     owner = st.session_state.setdefault("visit.owner", threading.Event())
     here = weakref.ref(owner)
@@ -80,7 +80,8 @@ def refine(face: Face) -> None:
         return door.refine(
             face,
             backbone=backbone,
-            seconds=seconds,
+            steps=steps,
+            nearest=nearest,
             progress=progress,
             stopped=lambda: cancelled() or here() is None,
         )

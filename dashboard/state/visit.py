@@ -33,6 +33,7 @@ from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts.description import Description, Family
 from img2tab_core.concepts.names import Suggestion
 from img2tab_core.studio import Studio, moves_of
+from img2tab_core.tables.calibrations import Calibration, calibration_of
 
 if TYPE_CHECKING:
     from img2tab_core.concepts.ranking import Effect, RankedFamily
@@ -337,6 +338,16 @@ def activate(run_id: str) -> None:
         session_state.restore(now.info(next(run for run in history() if run.id == run_id)))
     set_of_target("visit.active", run_id)
     tick(active_run().excluded)
+
+
+def on_photos(run: Run) -> Run:
+    """The run as it judges photos: calibrated, where its target is."""
+    return studio().on_photos(run)
+
+
+def calibration(run: Run) -> Calibration | None:
+    """What a run judges photos by beside itself; None where it is not calibrated."""
+    return calibration_of(table(run.table), run.target, run.classifier.kind)
 
 
 def before_run(run: Run) -> Run | None:

@@ -16,6 +16,7 @@ from dashboard.parts import standing
 from dashboard.state import doors, drawing, visit
 from dashboard.state import faces as face_state
 from dashboard.state import refinement as refinement_state
+from img2tab_core.base import words
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
 from img2tab_core.base.records import SAME_PERSON, Face, Prediction, StyleCode, Target, digest
@@ -39,6 +40,8 @@ def page() -> None:
     if not standing.ready():
         return
     run, target = visit.active_run(), visit.target()
+    if face_state.photo().picture is not None:
+        run = visit.on_photos(run)  # a sample is judged as the faces of the table are: the generator drew it too
     code = refinement_state.code_of(face)
     before = visit.predict(run, visit.encode(face))  # judged is what the encoder reads; a refinement draws it better
     _decision(run, target, face, code, before)
@@ -91,9 +94,8 @@ def _refine_all() -> None:
         "Refine every photo in the background after upload",
         key="inspect.refine_all",
         on_change=lambda: refinement_state.refine_all(st.session_state["inspect.refine_all"]),
-        help=f"Each photo then keeps this computer busy for about {refinement_state.refine_seconds():.0f} seconds, "
-        "one after the other. The quick answer is there at once and stands meanwhile. Remembered until you close the "
-        "page.",
+        help="Each photo then keeps this computer busy for some ten seconds, one after the other. The quick answer is "
+        "there at once and stands meanwhile. Remembered until you close the page.",
     )
 
 
@@ -167,7 +169,8 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         st.image(visit.render(run, code), width="stretch", alt="Reconstruction")
         refined = refinement_state.refined(face.key) is not None and refinement_state.shows_refined(face.key)
         st.caption(
-            "**Reconstruction, refined**  \nDrawn nearer to this face; judged is still what the encoder read in it."
+            f"**Reconstruction, refined{'' if refinement_state.refined(face.key)[1].finished else ', unfinished'}**  \n"
+            "Drawn nearer to this face; judged is still what the encoder read in it."
             if refined
             else "**Reconstruction**  \nThe face the classifier judges, drawn again from its style code."
         )
@@ -191,6 +194,17 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
                 for which, colour in ((0, "blue"), (1, "orange"))
             )
         )
+        said = words.decision(target.classes, before.probability, poor=quality.word == "poor")
+        st.markdown(page_words.prose(said))
+        if photo.picture is not None:
+            calibration = visit.calibration(run)
+            st.caption(
+                page_words.prose(words.calibrated_on(calibration and calibration.photos)),
+                help="A classifier learns from generated faces where the border between the classes lies. Two numbers, "
+                "fitted to photos whose answer is known, move it to where it lies on photos. Fit them to photos of "
+                "your "
+                "own on the Data page.",
+            )
         measured = quality.measured
         if refinement_state.shows_refined(face.key):
             measured += " The refinement lowers this distance too, so it is no independent proof."
@@ -232,27 +246,32 @@ def _refinement(run: Run, target: Target, face: Face) -> None:
                 help="Ends now and keeps the best answer so far; you can switch back to the encoder's answer.",
             )
         elif refined is None:
-            offer, sentence = st.columns([1, 6], vertical_alignment="center")
-            with offer:
+            offer, sentence = st.columns([1, 4], vertical_alignment="center")
+            with offer, st.container(horizontal=True, gap="small", vertical_alignment="center"):
                 _refine_button(face, "Refine", "primary")
+                _refine_button(face, "Nearest picture", "tertiary", nearest=True)
             sentence.caption(
-                f"Spends about {refinement_state.refine_seconds():.0f} seconds, in the background, on bringing the "
-                "reconstruction nearer to this face. Then it shows what that gained and what it cost, and you can "
-                "switch back."
+                "Brings the reconstruction nearer to this face, in the background: some ten seconds on an idle "
+                "computer. "
+                "Then it shows what that gained and what it cost, and you can switch back."
             )
         else:
             _trade(run, target, face, *refined)
 
 
-def _refine_button(face: Face, label: str, kind: str) -> None:
+def _refine_button(face: Face, label: str, kind: str, *, nearest: bool = False) -> None:
     st.button(
         label,
-        key="inspect.refine",
+        key="inspect.refine_nearest" if nearest else "inspect.refine",
         type=kind,
-        icon=":material/center_focus_strong:",
+        icon=":material/filter_center_focus:" if nearest else ":material/center_focus_strong:",
         on_click=refinement_state.refine,
-        args=(face,),
-        help="Searches, step by step, for the style code whose picture shows this person best.",
+        args=(face, nearest),
+        help="Moves what decides where things in the face lie too: the picture comes nearer still, and an edit then no "
+        "longer does what it did."
+        if nearest
+        else "Searches, step by step, for a style code whose picture shows this person better; edits still do what "
+        "they did.",
     )
 
 
@@ -268,7 +287,7 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
             on_change=lambda: refinement_state.show_refined(face.key, st.session_state[key] == REFINED),
             help="Picture, decision, concepts and edits follow this choice; your edits stay as they are.",
         )
-        if refined.stopped == "cancelled":
+        if not refined.finished:
             _refine_button(face, "Refine again", "tertiary")
     encoded = visit.encode(face)
     first, second = visit.predict(run, encoded), visit.predict(run, visit.reread(code))
@@ -300,7 +319,7 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
             "Known edit",
             f"{agreement.picture:.2f}",
             "1 is the same edit",
-            "Whether edits still do what they did: the five concepts that set the classes furthest apart are moved by "
+            "Whether edits still do what they did: the five channels that set the classes furthest apart are moved by "
             "8 SD, and this is the correlation of what that changes in the two pictures. It changed the probability by "
             f"{page_words.points(_towards(agreement.before, likely))} before and by "
             f"{page_words.points(_towards(agreement.after, likely))} after.",
@@ -315,11 +334,15 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
         ),
     ):
         grid.metric(label, value, delta=below, delta_color="off", delta_arrow="off", help=meaning)
-    ended = {
-        "cancelled": ", stopped early: this is the best answer until then",
-        "converged": ": further ones gained nothing",
-    }.get(refined.stopped, "")
-    st.caption(f"{page_words.count(refined.steps, 'step')} in {refined.seconds:.0f} seconds{ended}.")
+    if refined.finished:
+        ended = ": further ones gained nothing" if refined.stopped == "converged" else ""
+        st.caption(f"{page_words.count(refined.steps, 'step')} in {refined.seconds:.0f} seconds{ended}.")
+    else:
+        st.warning(
+            f"Unfinished: stopped after {refined.steps} of {refined.of} steps. This is the best answer until then; "
+            "refine again for the whole.",
+            icon=":material/timelapse:",
+        )
 
 
 def _towards(change: float, which: int) -> float:
@@ -354,7 +377,7 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
             _family_bars(run, target, face, code, before, described, parts, rest, picked, name_of)
     with grid.cell():
         st.subheader("Move it", anchor=False)
-        _concept(run, face, picked, shown, name_of)
+        _concept(visit.active_run(), face, picked, shown, name_of)
         pending = _scrubber(run, target, face, code, before, picked)
         _family(face)
         _take_away(run, face, code)

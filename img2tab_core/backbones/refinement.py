@@ -2,7 +2,9 @@
 
 One w for every one the generator takes (w+) is optimised by Adam against its 128 px picture. The loss keeps the
 picture (pixels, and their 4x4 means), the person (dlib's face descriptor) and the neighbourhood of the encoder's
-answer (the layers stay close to each other and to where they began), so that edits still do what they did.
+answer (the layers stay close to each other and to where they began). The first half of the layers, which decide where
+everything in the face lies, stay the encoder's, so that edits still do what they did; freed too, the picture comes
+nearer still and edits do something else.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class Recipe:
     """Every constant of the method; distances in w are in units of the spread of w, pictures in [-1, 1]."""
 
     size: int = 128  # px of the preview that is compared with the face
-    rate: float = 0.03  # of Adam, in w; falls to 0 over the second half of the budget
+    rate: float = 0.03  # of Adam, in w; falls to 0 over the second half of the steps
     betas: tuple[float, float] = (0.9, 0.99)
     warm_up: int = 5  # steps over which the rate rises
     pixels: float = 6.0  # weight of the mean square of the pixels' differences
@@ -48,9 +50,12 @@ class Recipe:
     face_weight: float = 3.0  # of pixels inside, against 1 outside
     patience: int = 60  # steps without a gain after which it is as good as it gets
     gain: float = 0.002  # the smallest share of the loss that counts as one, however many steps it takes
+    kept: float = 0.5  # share of the layers, the first ones, that stay the encoder's
 
 
 RECIPE = Recipe()
+NEAREST = Recipe(kept=0.0)
+STEPS = 50  # of one refinement: about 8 seconds on 2 idle cores
 MEASURED = 256  # px of the picture that `Likeness` measures
 
 
@@ -73,8 +78,8 @@ class Refined:
 
     w_plus: float32 (L, 512), one w for every one the generator takes; before and after: of the encoder's w and of
     w_plus; moved: root mean square distance of w_plus to the encoder's w, layers: the same to its own mean over the
-    layers, both in units of the spread of w (1: as far as two features of random faces); steps and seconds it took;
-    stopped: why it ended.
+    layers, both in units of the spread of w (1: as far as two features of random faces); steps and seconds it took, of:
+    the steps that were planned; stopped: why it ended.
     """
 
     w_plus: np.ndarray
@@ -83,8 +88,14 @@ class Refined:
     moved: float
     layers: float
     steps: int
+    of: int
     seconds: float
-    stopped: Literal["budget", "cancelled", "converged"]
+    stopped: Literal["done", "time", "cancelled", "converged"]
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended by itself; another one is only as far as it came, whatever its numbers say."""
+        return self.stopped in ("done", "converged")
 
 
 class Patience:
@@ -112,8 +123,8 @@ def refine(
     face: np.ndarray,
     w: np.ndarray,
     *,
-    seconds: float = 10.0,
-    steps: int | None = None,
+    steps: int = STEPS,
+    seconds: float | None = None,
     progress: Callable[[float, str], None] | None = None,
     stopped: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.perf_counter,
@@ -122,10 +133,10 @@ def refine(
     """Move w until the picture shows this face; the best answer met on the way.
 
     face: uint8 (S, S, 3) RGB, aligned, S a multiple of 128; w: float32, (512,) or (L, 512), the
-    encoder's. The generator must draw 256 px at least. It takes about
-    `seconds`, or exactly `steps` where they are given: then the same input gives the same result every time on one
-    machine without a GPU. progress is called with a share 0..1 and a text. stopped is asked between steps; once it
-    says so, the best answer so far is returned with its numbers.
+    encoder's. The generator must draw 256 px at least. It makes `steps` steps, fewer where none gains any more: the
+    same input gives the same result every time on one machine without a GPU, however busy it is. seconds: end after
+    so long in any case, None for never. progress is called with a share 0..1 and a text. stopped is asked between
+    steps; once it says so, the best answer so far is returned with its numbers.
     """
     _check(face, w, backbone, seconds, steps, recipe)
     began = clock()
@@ -135,18 +146,20 @@ def refine(
         person = desk.descriptor(chips_of(_both(target)))  # (2, 128)
     objective = _Objective(desk, recipe, target, person, torch.from_numpy(np.array(w, np.float32)).to(desk.device))
     before = _likeness(desk, target, person, objective.start)
-    w_plus = objective.start.clone().requires_grad_(True)  # (1, L, 512)
+    moving = objective.start[:, objective.kept :].clone().requires_grad_(True)  # (1, L - kept, 512)
     best, least, patience = objective.start, float("inf"), Patience(recipe.patience, recipe.gain)
-    optimiser = torch.optim.Adam([w_plus], lr=recipe.rate, betas=recipe.betas)
+    optimiser = torch.optim.Adam([moving], lr=recipe.rate, betas=recipe.betas)
     step = 0
-    why: Literal["budget", "cancelled", "converged"] = "budget"
-    while True:
-        share = step / steps if steps is not None else (clock() - began) / seconds if step else 0.0
-        if share >= 1:  # never before the first step
+    why: Literal["done", "time", "cancelled", "converged"] = "done"
+    while step < steps:
+        share = step / steps
+        if seconds is not None and step and clock() - began >= seconds:  # never before the first step
+            why = "time"
             break
         if stopped is not None and stopped():
             why = "cancelled"
             break
+        w_plus = objective.whole(moving)
         loss, identity = objective.loss(w_plus)
         value = float(loss.detach())
         if value < least:
@@ -163,6 +176,7 @@ def refine(
             progress(share, f"Step {step}: identity distance {before.identity:.2f} \N{RIGHTWARDS ARROW} {identity:.2f}")
     if step and why != "converged":
         with torch.no_grad():  # where the last step led is not judged yet
+            w_plus = objective.whole(moving)
             if float(objective.loss(w_plus)[0]) < least:
                 best = w_plus.detach().clone()
     after = _likeness(desk, target, person, best)
@@ -175,13 +189,14 @@ def refine(
         moved=_rms(best - objective.start) / desk.spread,
         layers=_rms(best - best.mean(dim=1, keepdim=True)) / desk.spread,
         steps=step,
+        of=steps,
         seconds=clock() - began,
         stopped=why,
     )
 
 
 def _check(
-    face: np.ndarray, w: np.ndarray, backbone: Backbone, seconds: float, steps: int | None, recipe: Recipe
+    face: np.ndarray, w: np.ndarray, backbone: Backbone, seconds: float | None, steps: int, recipe: Recipe
 ) -> None:
     if MEASURED not in backbone.sizes:
         raise Img2TabError(
@@ -197,10 +212,10 @@ def _check(
         raise Img2TabError(
             f"w must be 512 finite numbers, or {many[0]} times 512, got shape {w.shape}. Encode the face again."
         )
-    if steps is None and not seconds > 0:
+    if seconds is not None and not seconds > 0:
         raise Img2TabError(f"The time for a refinement must be above 0 seconds, got {seconds}. Give 10.")
-    if steps is not None and steps < 1:
-        raise Img2TabError(f"A refinement needs 1 step or more, got {steps}. Give 200.")
+    if steps < 1:
+        raise Img2TabError(f"A refinement needs 1 step or more, got {steps}. Give {STEPS}.")
 
 
 class _Objective:
@@ -212,11 +227,16 @@ class _Objective:
         self.start = w.expand(1, desk.generator.n_latent, -1).clone()  # (1, L, 512)
         self.middle = w if w.shape[1] == 1 else w.mean(dim=1, keepdim=True)  # (1, 1, 512)
         self.own = self.start - self.middle  # what each layer has of its own: kept
+        self.kept = int(recipe.kept * desk.generator.n_latent) + (recipe.kept > 0)  # layers that do not move
         self.small = F.avg_pool2d(target, target.shape[-1] // recipe.size)  # (1, 3, size, size)
         left, top, right, bottom = (round(share * recipe.size) for share in recipe.face)
         mask = torch.ones(1, 1, recipe.size, recipe.size, device=desk.device)
         mask[:, :, top:bottom, left:right] = recipe.face_weight
         self.mask = mask / mask.mean()
+
+    def whole(self, moving: Tensor) -> Tensor:
+        """The layers that move (1, L - kept, 512) after those that do not -> w+ (1, L, 512)."""
+        return torch.cat([self.start[:, : self.kept], moving], dim=1)
 
     def loss(self, w_plus: Tensor) -> tuple[Tensor, float]:
         """w+ (1, L, 512) -> the loss and, for people who wait, the identity distance in it."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from img2tab_core.base.layout import StyleLayout
 
+UNCERTAIN = 0.75  # a decision that is less sure than that is said to be uncertain
+
 
 def percent(share: float, digits: int = 1) -> str:
     """A share of 1 as a percentage: 0.8731 -> "87.3 %", with a space at which no line breaks."""
@@ -17,6 +19,36 @@ def chance(probability: float) -> str:
     if probability > 0.9995:
         return "over 99.9\N{NO-BREAK SPACE}%"
     return "under 0.1\N{NO-BREAK SPACE}%" if probability < 0.0005 else percent(probability)
+
+
+def as_seen(name: str) -> str:
+    """What a class means: "perceived smiling" -> "what a network would see as smiling"; another one stays as it is."""
+    seen = name.removeprefix("perceived ")
+    return name if seen == name else f"what a network would see as {seen}"
+
+
+def decision(classes: tuple[str, str], probability: float, *, poor: bool = False) -> str:
+    """A decision in words, and whether it is uncertain: near the border, or about a poor reconstruction.
+
+    probability: of class 1; poor: whether the reconstruction hardly shows the face.
+    """
+    likely = int(probability > 0.5)
+    said = f"Judged {as_seen(classes[likely])}"
+    if poor:
+        return f"{said}. This is uncertain: the reconstruction is poor, and it is what was judged."
+    if is_uncertain(probability):
+        return f"{said}. This is uncertain: it lies near the border to {as_seen(classes[1 - likely])}."
+    return f"{said}."
+
+
+def is_uncertain(probability: float) -> bool:
+    """Whether a decision lies so near the border that it is said to be uncertain."""
+    return max(probability, 1 - probability) < UNCERTAIN
+
+
+def calibrated_on(photos: int | None) -> str:
+    """Whether a probability was made to fit photos, and on how many; None where it was not."""
+    return "Not calibrated on photos." if photos is None else f"Calibrated on {count(photos, 'photo')}."
 
 
 def points(difference: float) -> str:

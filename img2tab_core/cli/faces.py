@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from img2tab_core.base.records import Edit, Face, Prediction
+    from img2tab_core.classifiers.runs import Run
     from img2tab_core.concepts.description import Description
     from img2tab_core.studio import Studio
 
@@ -39,18 +40,25 @@ def predict(
     no_quality: Annotated[
         bool, typer.Option("--no-quality", help="Do not say how well a reconstruction shows its face: half the time.")
     ] = False,
+    refine: Annotated[
+        bool,
+        typer.Option("--refine", help="Refine every photo too, and read the refined picture once more: some seconds."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Probability of a photo's class, and the concepts that decided it."""
     import numpy as np
 
+    from img2tab_core.base.words import as_seen, decision, is_uncertain
     from img2tab_core.tables import target_of
+    from img2tab_core.tables.calibrations import calibration_of
 
     studio = terminal.studio()
     style_table = studio.table(table)
     target_record = target_of(style_table, target)
     report = terminal.progress(as_json)
-    run = studio.run(style_table, target, progress=report)
+    standing = studio.run(style_table, target, progress=report)
+    run, calibration = studio.on_photos(standing), calibration_of(style_table, target, standing.classifier.kind)
     names, described = studio.concept_names(style_table.backbone), studio.description(style_table.backbone)
     results: list[dict] = []
     skipped: list[dict] = []
@@ -59,8 +67,8 @@ def predict(
         readings = [reading for reading in readings if reading.face]
         faces = [reading.face for reading in readings if reading.face]
         codes = studio.encode_all(faces, backbone=style_table.backbone)
-        words = [None] * len(faces) if no_quality else [badge.word for badge in studio.qualities(faces, codes)]
-        for reading, prediction, word in zip(readings, studio.predict_all(run, codes), words, strict=True):
+        badges = [None] * len(faces) if no_quality else [badge.word for badge in studio.qualities(faces, codes)]
+        for reading, prediction, word in zip(readings, studio.predict_all(run, codes), badges, strict=True):
             order = np.argsort(-np.abs(prediction.contributions))[:top]
             concepts = [
                 terminal.concept(style_table, names, int(index))
@@ -75,9 +83,13 @@ def predict(
                     "target": target,
                     "probability": prediction.probability,
                     "class": target_record.classes[prediction.decided],
+                    "uncertain": is_uncertain(prediction.probability) or word == "poor",
+                    "calibrated_on": calibration and calibration.photos,
+                    "in_words": decision(target_record.classes, prediction.probability, poor=word == "poor"),
                     "quality": word,
                     "concepts": concepts,
                     **_families(described, prediction, top),
+                    **(_refined(studio, run, reading.face, style_table.backbone) if refine and reading.face else {}),
                 }
             )
         done = len(results) + len(skipped)
@@ -89,15 +101,52 @@ def predict(
         share = max(result["probability"], 1 - result["probability"])
         inversion = f"; inversion {result['quality']}" if result["quality"] else ""
         why = f". {result['sentence']}" if "sentence" in result else ""
-        typer.echo(f"{terminal.shown(result['photo'])}{several}: {result['class']}, {chance(share)}{inversion}{why}")
+        unsure = ", uncertain" if result["uncertain"] else ""
+        typer.echo(
+            f"{terminal.shown(result['photo'])}{several}: {result['class']}, {chance(share)}{unsure}{inversion}{why}"
+        )
+        if "refined" in result:
+            again = result["refined"]
+            likely = int(again["probability"] > 0.5)
+            ended = "" if again["finished"] else f", unfinished: {again['steps']} of {again['of']} steps"
+            typer.echo(
+                f"    refined, and its picture read once more: {target_record.classes[likely]}, "
+                f"{chance(max(again['probability'], 1 - again['probability']))}; identity distance "
+                f"{again['identity'][0]:.2f} -> {again['identity'][1]:.2f}{ended}"
+            )
         for family in result.get("families", ()):
             both = f"{family['drawn']:+.2f} drawn, {family['by_stand_ins']:+.2f} by stand-ins"
             typer.echo(f"    {family['drawn'] + family['by_stand_ins']:+.3f} log-odds   {family['name']} ({both})")
         for concept in [] if "families" in result else result["concepts"]:
             typer.echo(f"    {concept['contribution']:+.3f} log-odds   {terminal.title(concept)}")
+    if results and not as_json:
+        said = [as_seen(name) for name in target_record.classes]
+        on = (
+            f"calibrated on {terminal.count(calibration.photos, 'photo')}"
+            if calibration
+            else "not calibrated on photos"
+        )
+        typer.echo(f"What is judged is {said[0]} or {said[1]}; {on}.")
     terminal.skipped(skipped, quiet=as_json)
     if not results:
         raise typer.Exit(1)
+
+
+def _refined(studio: Studio, run: Run, face: Face, backbone: str) -> dict:
+    """What the classifier says of the refined picture, read once more, and how far the refinement came.
+
+    The decision stays that about the face itself: a refinement changes what is drawn, not what is judged.
+    """
+    code, refined = studio.refine(face, backbone=backbone)
+    return {
+        "refined": {
+            "probability": studio.predict(run, studio.reread(code)).probability,
+            "finished": refined.finished,
+            "steps": refined.steps,
+            "of": refined.of,
+            "identity": [refined.before.identity, refined.after.identity],
+        }
+    }
 
 
 def _families(described: Description | None, prediction: Prediction, top: int) -> dict:
@@ -176,10 +225,15 @@ def encode(
 def refine(
     sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
     out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,), backbone.")],
-    seconds: Annotated[float, typer.Option(help="Time for one photo.")] = 10.0,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="So many steps instead of a time: the same result every time.")
+        int | None, typer.Option(min=1, help="Steps for one photo, 50 if not given: the same result every time.")
     ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="End after so long in any case; a photo cut short is said to be unfinished.")
+    ] = None,
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="Nearer still to the photo; edits then do something else.")
+    ] = False,
     picture: Annotated[
         Path | None,
         typer.Option(help="A .png to write: a row per photo with the face, the encoder's answer and the refined one."),
@@ -200,7 +254,7 @@ def refine(
         if picture.suffix != ".png":
             raise Img2TabError(f"--picture must end in .png, got {picture.name or picture}.")
         terminal.check_out(picture, "--picture")
-    if not seconds > 0:
+    if seconds is not None and not seconds > 0:
         raise Img2TabError(f"--seconds must be above 0, got {seconds:g}. Give 10.")
     files = terminal.all_photos(sources)
     studio, report = terminal.studio(), terminal.progress(as_json)
@@ -222,7 +276,13 @@ def refine(
             try:
                 face, count = terminal.face(studio, file, face_number, aligned=no_align)
                 code, refinement = studio.refine(
-                    face, backbone=backbone, seconds=seconds, steps=steps, progress=part, stopped=stopped
+                    face,
+                    backbone=backbone,
+                    steps=steps,
+                    seconds=seconds,
+                    nearest=nearest,
+                    progress=part,
+                    stopped=stopped,
                 )
                 if refinement.steps == 0:
                     break
@@ -240,6 +300,7 @@ def refine(
             refined.append(
                 {"photo": str(file), "faces": count}
                 | {name: value for name, value in asdict(refinement).items() if name != "w_plus"}
+                | {"finished": refinement.finished}
                 | {"known_edit": asdict(studio.edit_agreement(run, quick, code)) if run else None}
             )
         cut = stopped()
@@ -272,7 +333,7 @@ def refine(
             "spread of "
             + (f"w, a known edit agrees {row['known_edit']['picture']:.2f}; " if row["known_edit"] else "w; ")
             + f"{row['steps']} steps in {row['seconds']:.1f} s"
-            + (", cut short" if row["stopped"] == "cancelled" else "")
+            + ("" if row["finished"] else f", unfinished: {row['of']} were planned")
         )
     if not as_json:
         typer.echo(f"{len(refined)} style codes of {len(psi[0])} channels in {terminal.shown(out)}.")

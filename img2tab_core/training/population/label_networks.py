@@ -21,7 +21,8 @@ from img2tab_core.training.population.probes import Probes
 
 FACE_BOX = (45, 78, 194, 228)  # where dlib finds the face in a 256 px FFHQ crop: alignment makes it one for all
 YOUNG_BELOW, OLDER_ABOVE = 29.0, 32.0  # years
-OPEN_ABOVE, CLOSED_BELOW = 0.14, 0.08  # inner lip gap / inner mouth width
+HAPPY_ABOVE, HAPPY_BELOW = 0.9, 0.4  # chance of "happy"; people on photos are parted best at about 0.5
+OPEN_ABOVE, CLOSED_BELOW = 0.10, 0.05  # inner lip gap / inner mouth width; people on photos are parted best at 0.05
 TURNED_ABOVE, FRONTAL_BELOW = 40.0, 20.0  # degrees of yaw as `head_yaw` reads it, which is on the high side
 SURE, SURE_NOT = 0.9, 0.15  # chances of a probe
 
@@ -47,7 +48,9 @@ TARGETS = (
         "smiling",
         "Perceived smile",
         ("perceived not smiling", "perceived smiling"),
-        "Expression network of face-api and the width of the mouth agree; unknown where they do not.",
+        f"Chance of “happy” by the expression network of face-api: smiling above {HAPPY_ABOVE}, not below "
+        f"{HAPPY_BELOW}, "
+        "unknown between.",
     ),
     Target(
         "mouth_open",
@@ -120,7 +123,11 @@ class LabelNetworks:
 
     def labels(self, faces: Sequence[np.ndarray]) -> pd.DataFrame:
         """uint8 (256, 256, 3) FFHQ-aligned faces -> all targets and measures."""
-        return decide(self.labeller.measure(faces), self.network.look(faces), self.probes)
+        return self.decided(self.labeller.measure(faces), self.network.look(faces))
+
+    def decided(self, measured: pd.DataFrame, opinions: Opinions) -> pd.DataFrame:
+        """The same from what was measured and looked at before."""
+        return decide(measured, opinions, self.probes)
 
 
 class Labeller:
@@ -182,21 +189,48 @@ class Labeller:
 def decide(measured: pd.DataFrame, opinions: Opinions, probes: Probes) -> pd.DataFrame:
     """What was found by measure and look -> all targets (int8: 0, 1, -1 unknown), then all measures (float32)."""
     measured = measured.assign(perceived_age=opinions.age, male_chance=opinions.male)
-    happy, width, gap = measured["happy"], measured["mouth_width"], measured["mouth_gap"]
-    smiles = np.where((happy >= 0.97) & ((width >= 0.68) | (gap >= 0.14)), 1, -1)
     gender = measured["perceived_gender"]
     chances = probes.chances(opinions.features)
     decided = {
         "perceived_gender": np.where(gender == (measured["male_chance"] > 0.5), gender, -1),
-        "young": _between(-measured["perceived_age"], -OLDER_ABOVE, -YOUNG_BELOW),
-        "smiling": np.where((smiles < 1) & ((happy < 0.9) | (width < 0.66)), 0, smiles),
-        "mouth_open": _between(gap, CLOSED_BELOW, OPEN_ABOVE),
-        "head_turned": _between(measured["head_yaw"].abs(), FRONTAL_BELOW, TURNED_ABOVE),
+        **_by_measures(measured),
     } | {name: _between(chances[name], SURE_NOT, SURE) for name in PROBED}
     return pd.DataFrame(
         {target.name: np.asarray(decided[target.name], np.int8) for target in TARGETS}
         | {name: measured[name].astype(np.float32) for name in MEASURES}
     )
+
+
+def decide_again(labels: pd.DataFrame) -> pd.DataFrame:
+    """What `decide` gave, decided anew by its own measures: for borders that have moved since.
+
+    Targets that rest on more than a measure (perceived gender, and what probes say) stay as they are.
+    """
+    return labels.assign(**{name: np.asarray(values, np.int8) for name, values in _by_measures(labels).items()})
+
+
+def scores(labels: pd.DataFrame, opinions: Opinions, probes: Probes) -> pd.DataFrame:
+    """The number behind every target, larger where class 1 is likelier; float64 (n, 11). labels: of `decide`."""
+    return pd.DataFrame(
+        {
+            "perceived_gender": labels["male_chance"],
+            "young": -labels["perceived_age"],
+            "smiling": labels["happy"],
+            "mouth_open": labels["mouth_gap"],
+            "head_turned": labels["head_yaw"].abs(),
+            **probes.chances(opinions.features),
+        }
+    )[[target.name for target in TARGETS]].astype(np.float64)
+
+
+def _by_measures(measured: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Targets that one measure decides."""
+    return {
+        "young": _between(-measured["perceived_age"], -OLDER_ABOVE, -YOUNG_BELOW),
+        "smiling": _between(measured["happy"], HAPPY_BELOW, HAPPY_ABOVE),
+        "mouth_open": _between(measured["mouth_gap"], CLOSED_BELOW, OPEN_ABOVE),
+        "head_turned": _between(measured["head_yaw"].abs(), FRONTAL_BELOW, TURNED_ABOVE),
+    }
 
 
 def _between(values: pd.Series, low: float, high: float) -> np.ndarray:

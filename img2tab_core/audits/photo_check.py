@@ -1,0 +1,273 @@
+"""Is it right about these photos? A classifier against what somebody says of each photo: how right, how sure, for
+whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from img2tab_core.audits.metrics import bin_of
+from img2tab_core.backbones.cores import on_single_cores
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.intervals import wilson
+from img2tab_core.base.jobs import Report, never, silent
+from img2tab_core.base.records import Face, StyleTable, decided_classes
+from img2tab_core.classifiers import calibrated
+from img2tab_core.studio import Studio
+from img2tab_core.tables import target_of
+from img2tab_core.tables.calibrations import Calibration, calibration_of
+from img2tab_core.tables.label_files import Answers, rows_for
+
+SMALL = 30  # photos below which a group's share is little more than a guess
+FEW = 100  # photos below which a whole check is said to be small
+RESAMPLES = 2000  # of the bootstrap
+BATCH = 16  # photos read, then encoded, together
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Probabilities against the truth. Shares are 0 to 1, intervals 95 %.
+
+    right of photos: how many decided as the truth has it; auc: None where one class is missing; calibration_error: the
+    mean distance of a bin's mean probability from its share of class 1 (biased upwards, the more the fewer photos);
+    brier: mean square of probability minus truth.
+    """
+
+    photos: int
+    right: int
+    interval: tuple[float, float]
+    auc: float | None
+    auc_interval: tuple[float, float] | None
+    calibration_error: float
+    brier: float
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.photos
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """One group of photos: those of one class of the target, or with one value in another column."""
+
+    column: str
+    value: str
+    photos: int
+    right: int
+    interval: tuple[float, float]
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.photos
+
+    @property
+    def small(self) -> bool:
+        return self.photos < SMALL
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A photo decided otherwise than the truth has it; probability: of class 1."""
+
+    photo: str
+    truth: int
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoCheck:
+    """What a check found.
+
+    table, target, kind (of classifier), photos: names. truth int8 (n,) of 0 and 1; probability float64 (n,) of class 1
+    as the product says it, raw the same without a calibration; as_is: figures of the first; in_use: the calibration
+    in it. groups: by class of the target first, then by column. calibrated: figures of probabilities by two numbers
+    fitted anew without the photo judged, None where there are too few photos. of: photos with an answer in the label
+    file; skipped: (photo, reason) of those without a face; column, meaning: of the label file, and how it was read.
+    """
+
+    table: str
+    target: str
+    kind: str
+    photos: tuple[str, ...]
+    truth: np.ndarray
+    probability: np.ndarray
+    raw: np.ndarray
+    as_is: Figures
+    groups: tuple[GroupFigures, ...]
+    calibrated: Figures | None
+    in_use: Calibration | None
+    of: int
+    skipped: tuple[tuple[str, str], ...]
+    column: str
+    meaning: str
+
+    @property
+    def is_small(self) -> bool:
+        """Whether too few photos of a class are there to say much."""
+        return len(self.truth) < FEW or min((self.truth == 0).sum(), (self.truth == 1).sum()) < SMALL
+
+    def wrong(self) -> list[Wrong]:
+        """The photos decided otherwise than the truth has it, the surest first."""
+        rows = np.flatnonzero(decided_classes(self.probability) != self.truth)
+        rows = rows[np.argsort(-np.abs(self.probability[rows] - 0.5), kind="stable")]
+        return [Wrong(self.photos[row], int(self.truth[row]), float(self.probability[row])) for row in rows]
+
+
+def check_photos(
+    studio: Studio,
+    table: StyleTable,
+    target: str,
+    photos: Mapping[str, Callable[[], bytes]],
+    answers: Answers,
+    *,
+    aligned: bool = False,
+    progress: Report | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> PhotoCheck:
+    """Ask the standing classifier of a target about the biggest face of every photo that has an answer.
+
+    photos: name -> its bytes, read when it is their turn; answers: see `label_files.answers_for`. Raises Img2TabError
+    where no photo has an answer, or none of those a face, and Cancelled once `stopped` says so.
+    """
+    report, stopped, names = progress or silent, stopped or never, list(photos)
+    about, rows = target_of(table, target), rows_for(names, answers.names)
+    asked = [i for i, row in enumerate(rows) if row >= 0 and answers.truth[row] >= 0]
+    if not asked:
+        raise Img2TabError(
+            f"None of {len(names):,} photos has an answer for {target} in the label file. The first photo is "
+            f"{names[0] if names else 'missing'!r}, the first name in the file {answers.names[0]!r}: see whether they "
+            "are written alike."
+        )
+    run = studio.run(table, target)
+
+    def face_of(i: int) -> Face | str:
+        try:
+            data = photos[names[i]]()
+            return studio.aligned_face(data) if aligned else studio.faces(data)[0]
+        except (Img2TabError, OSError) as error:
+            return str(error)
+
+    kept: list[int] = []
+    skipped: list[tuple[str, str]] = []
+    codes: list[np.ndarray] = []
+    for start in range(0, len(asked), BATCH):
+        if stopped():
+            raise Cancelled("The check was stopped; nothing was changed.")
+        part = asked[start : start + BATCH]
+        faces = on_single_cores(face_of, part)
+        skipped += [(names[i], face) for i, face in zip(part, faces, strict=True) if isinstance(face, str)]
+        good = [face for face in faces if isinstance(face, Face)]
+        kept += [i for i, face in zip(part, faces, strict=True) if isinstance(face, Face)]
+        codes += [code.values for code in studio.encode_all(good, backbone=table.backbone)]
+        report(min(1.0, (start + BATCH) / len(asked)), f"{min(start + BATCH, len(asked)):,} of {len(asked):,} photos")
+    if not kept:
+        raise Img2TabError(f"A face was found in none of {len(asked):,} photos. The first: {skipped[0][1]}")
+    at = rows[kept]
+    truth, raw = answers.truth[at], run.classifier.predict_proba(np.stack(codes))[:, 1]
+    in_use = calibration_of(table, target, run.classifier.kind)
+    probability = raw if in_use is None else in_use.chance(raw)
+    people = None if answers.people is None else answers.people[at]
+    try:
+        fitted = figures_of(truth, calibrated.cross_validated(raw, truth, people))
+    except Img2TabError:
+        fitted = None
+    return PhotoCheck(
+        table.name,
+        target,
+        run.classifier.kind,
+        tuple(names[i] for i in kept),
+        truth,
+        probability,
+        raw,
+        figures_of(truth, probability),
+        by_group(truth, probability, about.classes, {name: values[at] for name, values in answers.groups.items()}),
+        fitted,
+        in_use,
+        len(asked),
+        tuple(skipped),
+        answers.column,
+        answers.meaning,
+    )
+
+
+def calibration_from(check: PhotoCheck, *, source: str) -> Calibration:
+    """The two numbers that fit all photos of a check. Raises Img2TabError where there are too few, or none fit."""
+    return calibrated.fit_calibration(
+        check.raw, check.truth, kind=check.kind, source=source, day=date.today().isoformat()
+    )
+
+
+def figures_of(truth: np.ndarray, probability: np.ndarray) -> Figures:
+    """truth (n,) of 0 and 1, probability (n,) of class 1, n at least 1. A tie is decided as class 0.
+
+    The interval of the accuracy is Wilson's, that of the AUC a bootstrap within the classes (2,000 resamples, seed 0).
+    """
+    right = int((decided_classes(probability) == truth).sum())
+    both = 0 < truth.sum() < len(truth)
+    return Figures(
+        len(truth),
+        right,
+        wilson(right, len(truth)),
+        area(truth, probability) if both else None,
+        area_interval(truth, probability) if both else None,
+        calibration_error(truth, probability),
+        float(np.mean(np.square(probability - truth))),
+    )
+
+
+def calibration_error(truth: np.ndarray, probability: np.ndarray) -> float:
+    """Expected calibration error: |share right - mean confidence| of every bin, weighted by its photos.
+
+    Confidence is the probability of the likelier class; 10 bins of equal width over 0 to 1, open below, closed above
+    (Guo et al. 2017, "On calibration of modern neural networks"); with two classes the lower five are empty.
+    """
+    sure, right = np.maximum(probability, 1 - probability), decided_classes(probability) == truth
+    place = bin_of(np.nextafter(sure, 0))  # closed above
+    gaps = [
+        (place == bin_).mean() * abs(right[place == bin_].mean() - sure[place == bin_].mean())
+        for bin_ in np.unique(place)
+    ]
+    return float(sum(gaps))
+
+
+def area(truth: np.ndarray, probability: np.ndarray) -> float:
+    """Area under the ROC curve: how often a photo of class 1 gets the higher probability than one of class 0; a tie is
+    half."""
+    return float(_wins(truth, probability).mean())
+
+
+def area_interval(truth: np.ndarray, probability: np.ndarray) -> tuple[float, float]:
+    """95 % interval of `area`: 2.5 and 97.5 % of 2,000 resamples, drawn within each class, seed 0."""
+    wins, source = _wins(truth, probability), np.random.default_rng(0)
+    ones, zeros = wins.shape
+    first = source.multinomial(ones, np.full(ones, 1 / ones), RESAMPLES)  # (R, n1)
+    second = source.multinomial(zeros, np.full(zeros, 1 / zeros), RESAMPLES)  # (R, n0)
+    areas = ((first @ wins) * second).sum(axis=1) / (ones * zeros)
+    low, high = np.percentile(areas, [2.5, 97.5]).tolist()
+    return low, high
+
+
+def by_group(
+    truth: np.ndarray, probability: np.ndarray, classes: tuple[str, str], groups: dict[str, np.ndarray]
+) -> tuple[GroupFigures, ...]:
+    """How right it is for the photos of each class, and for each value of each column; groups: text (n,), ""
+    unknown."""
+    right = decided_classes(probability) == truth
+    columns = {"": np.array([classes[which] for which in truth], object)} | groups
+    made = []
+    for column, values in columns.items():
+        for value in classes if not column else sorted({value for value in values if value}):
+            rows = values == value
+            if rows.any():
+                count = int(right[rows].sum())
+                made.append(GroupFigures(column, value, int(rows.sum()), count, wilson(count, int(rows.sum()))))
+    return tuple(made)
+
+
+def _wins(truth: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """float64 (n1, n0): 1 where the first has the higher probability, 0.5 where both have the same."""
+    first, second = probability[truth == 1][:, None], probability[truth == 0][None]
+    return (first > second) + 0.5 * (first == second)
