@@ -10,6 +10,7 @@ import typer
 from scipy.special import expit
 from typer.testing import CliRunner
 
+from img2tab_core.audits import photo_check
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.cli import training
@@ -39,18 +40,18 @@ def test_the_calibration_error_of_5_photos_in_3_bins_is_what_paper_gives():
     truth = np.array([1, 0, 1, 0, 0])
     chance = np.array([0.95, 0.05, 0.75, 0.75, 0.45])
     # (0.9, 1]: both right at 0.95, gap 0.05; (0.7, 0.8]: 1 of 2 right at 0.75, gap 0.25; (0.5, 0.6]: right at 0.55
-    assert portraits.calibration_error(truth, chance) == pytest.approx(0.4 * 0.05 + 0.4 * 0.25 + 0.2 * 0.45)
+    assert photo_check.calibration_error(truth, chance) == pytest.approx(0.4 * 0.05 + 0.4 * 0.25 + 0.2 * 0.45)
     # a confidence on a border belongs to the bin below: 0.9 and 0.85 together, mean 0.875, both right
-    assert portraits.calibration_error(np.array([1, 1]), np.array([0.9, 0.85])) == pytest.approx(0.125)
-    assert portraits.calibration_error(np.array([1, 0]), np.array([1.0, 0.0])) == 0
+    assert photo_check.calibration_error(np.array([1, 1]), np.array([0.9, 0.85])) == pytest.approx(0.125)
+    assert photo_check.calibration_error(np.array([1, 0]), np.array([1.0, 0.0])) == 0
 
 
 def test_the_area_counts_5_and_a_half_of_6_pairs_and_its_interval_holds_it():
     truth, chance = np.array([1, 1, 1, 0, 0]), np.array([0.9, 0.8, 0.3, 0.3, 0.1])
-    assert portraits.area(truth, chance) == pytest.approx(5.5 / 6)
-    low, high = portraits.area_interval(truth, chance)
+    assert photo_check.area(truth, chance) == pytest.approx(5.5 / 6)
+    low, high = photo_check.area_interval(truth, chance)
     assert low < 5.5 / 6 <= high <= 1
-    assert portraits.area_interval(np.array([0, 1]), np.array([0.1, 0.9])) == [1, 1]
+    assert photo_check.area_interval(np.array([0, 1]), np.array([0.1, 0.9])) == (1, 1)
 
 
 def test_the_brier_score_of_a_half_is_a_quarter_and_one_gender_alone_has_no_area():

@@ -32,7 +32,7 @@ def eight(refine):
 
 
 def test_8_steps_bring_person_and_picture_nearer(eight):
-    assert eight.steps == STEPS and eight.stopped == "budget"
+    assert eight.steps == STEPS and eight.stopped == "done" and eight.finished
     assert eight.after.identity < eight.before.identity
     assert eight.after.pixels < eight.before.pixels
     assert eight.after.coarse < eight.before.coarse
@@ -65,22 +65,28 @@ def test_2_runs_of_3_steps_are_equal_to_the_last_bit(refine):
     assert (first.before, first.after, first.moved) == (second.before, second.after, second.moved)
 
 
-def test_10_seconds_of_a_clock_that_gains_2_a_step_are_5_steps(refine):
+def test_a_slow_clock_changes_no_step_and_8_seconds_of_one_that_gains_2_a_step_end_it_unfinished_after_4(refine):
     now = [0.0]
-    shares = []
 
     def progress(share, text):
-        shares.append(share)
         now[0] += 2.0
 
-    found = refine(seconds=10.0, clock=lambda: now[0], progress=progress)
-    assert found.steps == 5 and found.stopped == "budget"
-    assert shares == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert found.seconds == 12.0  # the last report moved the clock too
+    whole = refine(steps=6, clock=lambda: now[0], progress=progress)
+    assert whole.steps == whole.of == 6 and whole.finished
+    now[0] = 0.0
+    cut = refine(steps=6, seconds=8.0, clock=lambda: now[0], progress=progress)
+    assert (cut.steps, cut.of, cut.stopped, cut.finished) == (4, 6, "time", False)
 
 
 def test_a_time_too_short_for_a_step_still_makes_1(refine):
     assert refine(seconds=1e-9).steps == 1
+
+
+def test_the_first_12_of_23_layers_stay_the_encoders_and_of_the_nearest_none_does(refine, studio, face):
+    first = studio.invert(face)
+    kept, nearest = refine(steps=2).w_plus, refine(steps=2, recipe=refinement.NEAREST).w_plus
+    moved = [np.abs(found - first).max(axis=1) > 0 for found in (kept, nearest)]
+    assert moved[0].tolist() == [False] * 12 + [True] * 11 and moved[1].all()
 
 
 def test_cancelled_after_3_steps_it_returns_the_best_of_them_with_its_numbers(refine):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import json
 from dataclasses import asdict, replace
 
@@ -359,31 +360,61 @@ def test_a_graph_of_3_nodes_pads_as_tensorflow_does_and_clamps_at_6(tmp_path):
         FaceRes(tmp_path)
 
 
-@pytest.fixture
-def portraits(tmp_path):
-    """4 portraits: recorded female, male, unknown, male."""
-    folder = tmp_path / "portraits"
-    folder.mkdir()
-    (folder / "labels.csv").write_text("image,gender\na.jpg,F\nb.jpg,M\nc.jpg,\nd.jpg,M\n")
-    return folder
+def people_of(answers: dict[str, list[int]], third: list[int], age: list[float]) -> real_photos.People:
+    count = len(third)
+    unknown = np.array([""] * count, object)
+    return real_photos.People(
+        folder=np.array(["here"] * count, object),
+        faces=[np.zeros((8, 8, 3), np.uint8)] * count,
+        third=np.array(third),
+        answers={name: np.array(values, np.int8) for name, values in answers.items()},
+        recorded={"perceived_gender": np.array([True, True, False, True])},
+        age=np.array(age),
+        groups={"gender": unknown, "ethnicity": unknown},
+        of={"here": count},
+    )
 
 
-def test_a_portrait_without_recorded_gender_takes_no_part_in_the_agreement(portraits, monkeypatch):
-    monkeypatch.setattr(agreement, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
-    monkeypatch.setattr(agreement, "is_held_out", lambda photo: photo.stem == "d")
-    everyone, held_out = agreement.measure_labels(stub_networks(), portraits, portraits)
-    assert everyone[2] == "3 of 3 known" and everyone[3].startswith("66.7% agree")
-    assert held_out[2] == "1 of 1 known" and held_out[1].endswith("the third held out")
+def test_what_is_unknown_of_a_person_takes_no_part_in_the_agreement_and_3_ages_are_compared():
+    people = people_of({"perceived_gender": [1, 0, -1, 1]}, [1, 1, 1, 0], [20.0, 40.0, np.nan, 34.0])
+    measured = agreement.measured_on_people(stub_networks(), people)
+    label, of, _area, border, agree, held_out = measured["rows"][0]
+    assert (label, of, border) == ("perceived_gender", "1 / 2, 3 recorded", "")  # too few for a border
+    assert agree.startswith("2 of 3, 66.7%") and held_out.startswith("1 of 1")
+    assert measured["age"][0] == 3
+    assert all(row[1] == "0 / 0" and row[4] == "" for row in measured["rows"][1:])
 
 
-def test_age_is_compared_with_4_recorded_ages_and_with_years_of_birth_by_rank(tmp_path, monkeypatch):
-    monkeypatch.setattr(agreement, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
-    (tmp_path / "labels.csv").write_text("face_id,face_age,face_gender\na,20,male\nb,40,male\nc,50,male\nd,34,male\n")
-    rows = {row[0]: row for row in agreement.measure_labels(stub_networks(), tmp_path, tmp_path)}
-    assert rows["perceived_age"][3] == "mean difference +4.0 years, mean absolute 9.0"
-    assert rows["young"][3].startswith("75.0% agree")
-    (tmp_path / "labels.csv").write_text("image,gender,birthday\na.jpg,M,1950-01-02\nb.jpg,M,1960-01-02\nc.jpg,M,\n")
-    assert real_photos.read_labels(tmp_path)["born"].tolist()[:2] == [1950, 1960]
+def test_the_best_border_parts_4_numbers_and_stands_between_them():
+    truth = np.array([0, 0, 1, 1])
+    assert agreement.best_border(truth, np.array([1.0, 2.0, 4.0, 9.0])) == 3.0
+    # 1 of 3 on the wrong side: both classes weigh the same, however many there are
+    assert agreement.best_border(np.array([0, 0, 0, 1]), np.array([1.0, 2.0, 9.0, 4.0])) == 3.0
+
+
+def test_people_have_what_was_recorded_and_what_was_seen_where_nothing_was(tmp_path, monkeypatch):
+
+    for number, name in enumerate(("neutral_1.jpg", "b.jpg", "c.jpg")):
+        Image.new("RGB", (8, 8), (80 * number, 0, 0)).save(tmp_path / name)
+    digests = [
+        hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()[: real_photos.DIGITS]
+        for name in ("neutral_1.jpg", "b.jpg", "c.jpg")
+    ]
+    (tmp_path / "labels.csv").write_text(
+        "image,gender,smiling,age,ethnicity\nneutral_1.jpg,female,0,30,white\nb.jpg,M,1,20,\nc.jpg,,,,\n"
+    )
+    seen = {"smiling": {"0": [], "1": digests}, "young": {"0": [digests[2]], "1": [digests[0]]}}
+    (tmp_path / "seen.json").write_text(json.dumps({"seen": seen}))
+    monkeypatch.setattr(real_photos, "aligned_faces", lambda table, file: (table, [np.zeros((8, 8, 3))] * len(table)))
+    people = real_photos.read_people([tmp_path], tmp_path / "seen.json", tmp_path)
+    assert people.answers["smiling"].tolist() == [0, 1, 1] and people.recorded["smiling"].tolist() == [1, 1, 0]
+    assert people.answers["young"].tolist() == [-1, 1, 0]  # 30 years are neither, whatever was seen
+    assert people.answers["perceived_gender"].tolist() == [0, 1, -1]
+    assert people.groups["ethnicity"].tolist() == ["white", "", ""]
+    assert people.third[0] == real_photos.third_of("smiling_1.jpg") == real_photos.third_of("1")
+    (tmp_path / "seen.json").write_text("{}")
+    with pytest.raises(Img2TabError, match="must be JSON with, for every label"):
+        real_photos.read_people([tmp_path], tmp_path / "seen.json", tmp_path)
 
 
 def test_a_label_is_unknown_between_its_borders_and_where_2_networks_disagree():
@@ -396,7 +427,7 @@ def test_a_label_is_unknown_between_its_borders_and_where_2_networks_disagree():
         "ita": 50.0,
         "head_yaw": -45.0,
     }
-    middle = {**one, "mouth_gap": 0.1, "mouth_width": 0.67, "head_yaw": 30.0}
+    middle = {**one, "happy": 0.7, "mouth_gap": 0.07, "head_yaw": 30.0}
     other = {**one, "happy": 0.1, "mouth_gap": 0.0, "head_yaw": 3.0}
     probes = stub_probes(1)
     probes.weights[:] = 1.0  # the chance is the logistic function of feature 0

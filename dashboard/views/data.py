@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components import page_words
+from dashboard.parts import photo_check
 from dashboard.state import visit
 from img2tab_core.base.errors import Img2TabError
 
@@ -27,6 +28,7 @@ img2tab import classifier model.json --table celeba --target male
 
 
 def page() -> None:
+    photo_check.show()
     st.subheader("Backbones", anchor=False)
     _backbones()
     st.subheader("Tables", anchor=False)

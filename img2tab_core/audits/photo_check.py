@@ -81,28 +81,43 @@ class Wrong:
 class PhotoCheck:
     """What a check found.
 
-    table, target, kind (of classifier), photos: names. truth int8 (n,) of 0 and 1; probability float64 (n,) of class 1
-    as the product says it, raw the same without a calibration; as_is: figures of the first; in_use: the calibration
-    in it. groups: by class of the target first, then by column. calibrated: figures of probabilities by two numbers
-    fitted anew without the photo judged, None where there are too few photos. of: photos with an answer in the label
-    file; skipped: (photo, reason) of those without a face; column, meaning: of the label file, and how it was read.
+    table, target, kind (of classifier), photos: names; classes: of the target. truth int8 (n,) of 0 and 1; raw float64
+    (n,), the classifier's probability of class 1 without a calibration; in_use: the calibration that photos are judged
+    by. columns: other columns of the label file, text (n,), "" unknown. calibrated: figures of probabilities by two
+    numbers fitted anew without the photo judged, None where there are too few photos. of: photos with an answer in the
+    label file; skipped: (photo, reason) of those without a face; column, meaning: of the label file, and how it was
+    read.
     """
 
     table: str
     target: str
     kind: str
+    classes: tuple[str, str]
     photos: tuple[str, ...]
     truth: np.ndarray
-    probability: np.ndarray
     raw: np.ndarray
-    as_is: Figures
-    groups: tuple[GroupFigures, ...]
-    calibrated: Figures | None
     in_use: Calibration | None
+    columns: dict[str, np.ndarray]
+    calibrated: Figures | None
     of: int
     skipped: tuple[tuple[str, str], ...]
     column: str
     meaning: str
+
+    @property
+    def probability(self) -> np.ndarray:
+        """Of class 1 as the product says it, float64 (n,)."""
+        return self.raw if self.in_use is None else self.in_use.chance(self.raw)
+
+    @property
+    def as_is(self) -> Figures:
+        """How right the product is about these photos."""
+        return figures_of(self.truth, self.probability)
+
+    @property
+    def groups(self) -> tuple[GroupFigures, ...]:
+        """The same for the photos of each class, then for each value of each column."""
+        return by_group(self.truth, self.probability, self.classes, self.columns)
 
     @property
     def is_small(self) -> bool:
@@ -111,9 +126,10 @@ class PhotoCheck:
 
     def wrong(self) -> list[Wrong]:
         """The photos decided otherwise than the truth has it, the surest first."""
-        rows = np.flatnonzero(decided_classes(self.probability) != self.truth)
-        rows = rows[np.argsort(-np.abs(self.probability[rows] - 0.5), kind="stable")]
-        return [Wrong(self.photos[row], int(self.truth[row]), float(self.probability[row])) for row in rows]
+        probability = self.probability
+        rows = np.flatnonzero(decided_classes(probability) != self.truth)
+        rows = rows[np.argsort(-np.abs(probability[rows] - 0.5), kind="stable")]
+        return [Wrong(self.photos[row], int(self.truth[row]), float(probability[row])) for row in rows]
 
 
 def check_photos(
@@ -167,29 +183,26 @@ def check_photos(
         raise Img2TabError(f"A face was found in none of {len(asked):,} photos. The first: {skipped[0][1]}")
     at = rows[kept]
     truth, raw = answers.truth[at], run.classifier.predict_proba(np.stack(codes))[:, 1]
-    in_use = calibration_of(table, target, run.classifier.kind)
-    probability = raw if in_use is None else in_use.chance(raw)
     people = None if answers.people is None else answers.people[at]
     try:
         fitted = figures_of(truth, calibrated.cross_validated(raw, truth, people))
     except Img2TabError:
         fitted = None
     return PhotoCheck(
-        table.name,
-        target,
-        run.classifier.kind,
-        tuple(names[i] for i in kept),
-        truth,
-        probability,
-        raw,
-        figures_of(truth, probability),
-        by_group(truth, probability, about.classes, {name: values[at] for name, values in answers.groups.items()}),
-        fitted,
-        in_use,
-        len(asked),
-        tuple(skipped),
-        answers.column,
-        answers.meaning,
+        table=table.name,
+        target=target,
+        kind=run.classifier.kind,
+        classes=about.classes,
+        photos=tuple(names[i] for i in kept),
+        truth=truth,
+        raw=raw,
+        in_use=calibration_of(table, target, run.classifier.kind),
+        columns={name: values[at] for name, values in answers.groups.items()},
+        calibrated=fitted,
+        of=len(asked),
+        skipped=tuple(skipped),
+        column=answers.column,
+        meaning=answers.meaning,
     )
 
 
