@@ -39,7 +39,7 @@ PURPOSE = {
     "Behind the gap": "What a gap is made of: the concepts that carry an attribute, and what happens without them.",
     "Sessions": "An audit that is kept: its question, every run and why, what was found, and a report to hand over.",
     "Compare": "Train several kinds of classifier on the same faces: which one finds the concepts that matter?",
-    DATA: "The backbones that read and draw faces, the tables classifiers are trained on, and how to bring your own.",
+    DATA: "Whether it is right about photos of yours; which backbones and tables there are, and how to bring your own.",
 }
 
 
@@ -97,7 +97,7 @@ def _header(place, title: str) -> None:
         with st.container(width="stretch", gap="xsmall"):
             st.title(title, anchor=False)
             st.caption(PURPOSE[title])
-        if title == DATA or not visit.table_names():
+        if not visit.table_names():
             return
         targets = {target.name: target for target in visit.current_table().targets}
         st.session_state["frame.target"] = visit.target().name

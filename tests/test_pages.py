@@ -260,6 +260,10 @@ def test_a_portrait_is_found_aligned_and_judged(visit, shared_photos):
     face = _state(at, "visit.photos")[0].faces[0]
     word = state.studio().quality(face, state.encode(face)).word
     assert sum(f"{page_words.sentence(word)} reconstruction" in one.value for one in at.markdown) == 1
+    assert any(one.value.startswith("Judged what a network would see as") for one in at.markdown)
+    assert any("Calibrated on 379 photos" in one.value for one in at.caption)  # a photo; a sample is not calibrated
+    at = app.well(at.button_group(key="inspect.source").set_value("Samples").run())
+    assert not any("Calibrated" in one.value for one in _sample(at, 3).caption)
 
 
 def test_a_bad_upload_is_a_sentence_with_its_name_and_the_face_of_before_stays(visit, shared_photos):
@@ -376,11 +380,11 @@ def test_edits_keep_their_order_and_a_shift_of_0_leaves_1_of_2():
 
 @pytest.fixture
 def refining(visit, monkeypatch):
-    """A visitor whose refinements take this long; whatever still runs afterwards is stopped."""
+    """A visitor whose refinements take so many steps; whatever still runs afterwards is stopped."""
     visits = []
 
-    def begin(seconds: float) -> AppTest:
-        monkeypatch.setenv("IMG2TAB_REFINE_SECONDS", str(seconds))
+    def begin(steps: object) -> AppTest:
+        monkeypatch.setenv("IMG2TAB_REFINE_STEPS", str(steps))
         visits.append(visit)
         return visit
 
@@ -412,7 +416,7 @@ def _share_of(code) -> str:
 
 
 def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back(refining):
-    at, job = _refine(refining(0.5), 3)
+    at, job = _refine(refining(3), 3)
     encoded = state.encode(face_state.samples()[3])
     assert _metric(at, ", before") == _share_of(encoded)  # the quick answer stands meanwhile
     picked = at.selectbox(key="inspect.concept").value
@@ -444,7 +448,7 @@ def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back
 
 
 def test_stop_keeps_the_best_answer_so_far_and_a_second_face_waits_for_the_first(refining):
-    at, first = _refine(refining(900), 3)
+    at, first = _refine(refining(5000), 3)
     _until(first, "Step")
     at, second = _refine(at, 4)
     _until(second, "Waiting")
@@ -458,13 +462,14 @@ def test_stop_keeps_the_best_answer_so_far_and_a_second_face_waits_for_the_first
     at = app.well(at.button(key="refine-cancel").click().run())
     assert first.wait(120)
     at = app.well(at.run())
-    assert any("stopped early" in one.value for one in at.caption)
+    assert any("Unfinished: stopped after" in one.value and "of 5000 steps" in one.value for one in at.warning)
+    assert any("refined, unfinished" in one.value for one in at.caption)
     assert at.button(key="inspect.refine").label == "Refine again"
     assert first.result[1].steps > 0
 
 
 def test_every_photo_is_refined_after_upload_once_it_was_switched_on_and_1_switch_ends_it(refining, shared_photos):
-    at = refining(900)
+    at = refining(5000)
     at.button_group(key="inspect.source").set_value("Upload").run()
     assert at.toggle(key="inspect.refine_all").value is False
     at = app.well(at.toggle(key="inspect.refine_all").set_value(True).run())
@@ -481,14 +486,14 @@ def test_every_photo_is_refined_after_upload_once_it_was_switched_on_and_1_switc
 
 
 def test_a_refinement_ends_by_itself_when_the_visit_that_wanted_it_is_over(refining):
-    at, job = _refine(refining(900), 3)
+    at, job = _refine(refining(5000), 3)
     _until(job, "Step")
     del at.session_state["visit.owner"]
     assert job.wait(120) and job.result[1].stopped == "cancelled"
 
 
 def test_a_refinement_that_fails_is_told_in_a_sentence_and_the_encoders_answer_stands(refining, tmp_path, monkeypatch):
-    at = _sample(refining(0.5), 5)
+    at = _sample(refining(3), 5)
     before = _metric(at, ", before")
     service._descriptors.clear()
     monkeypatch.setattr(store, "MODELS", tmp_path)  # as if the model files were removed meanwhile
@@ -499,10 +504,33 @@ def test_a_refinement_that_fails_is_told_in_a_sentence_and_the_encoders_answer_s
     assert _metric(at, ", before") == before and at.button(key="inspect.refine").label == "Refine"
 
 
-@pytest.mark.parametrize("seconds", ["soon", "0", "nan"])
-def test_a_time_of_refinement_that_is_no_time_is_told_in_a_sentence(refining, seconds):
-    at = _sample(refining(seconds), 3)
-    assert r"IMG2TAB\_REFINE\_SECONDS must be a number above 0" in _errors(at)[0]
+def test_2_photos_with_answers_are_checked_on_the_data_page_and_a_file_without_them_is_a_sentence(visit, shared_photos):
+    at = app.well(app.ready(visit.selectbox(key="frame.target").set_value("perceived_gender").run()))
+    at = _go(at, "views/data.py")
+    photos = [(name, _portrait(shared_photos, name), "image/jpeg") for name in ("003f.jpg", "008f.jpg")]
+    at.file_uploader(key="data.check.photos").set_value(photos)
+    at.file_uploader(key="data.check.labels").set_value(("labels.csv", b"image,team\n003f.jpg,a\n", "text/csv"))
+    check = next(one for one in at.button if one.label == "Check")
+    at = app.well(check.click().run())
+    assert "must have a column perceived" in _errors(at)[0]
+    answers = b"image,gender,team\n003f.jpg,F,a\n008f.jpg,F,b\n"
+    at.file_uploader(key="data.check.labels").set_value(("labels.csv", answers, "text/csv"))
+    at = app.well(next(one for one in at.button if one.label == "Check").click().run())
+    job = next(value for key, value in _state(at, "data.check_job").items())
+    assert job.wait(120) and job.state == "done"
+    at = app.well(at.run())
+    right = job.result.as_is.right
+    assert any(f"Right about {right} of 2 photos" in one.value for one in at.markdown) and not _errors(at)
+    assert any("Few photos" in one.value for one in at.info)
+    groups = next(one.value for one in at.dataframe if "Group" in one.value)
+    assert groups["Photos"].tolist() == [2, 1, 1]
+    assert not any(one.label == "Calibrate on these photos" for one in at.button)  # ten of each class are needed
+
+
+@pytest.mark.parametrize("steps", ["soon", "0", "-3"])
+def test_a_number_of_steps_that_is_none_is_told_in_a_sentence(refining, steps):
+    at = _sample(refining(steps), 3)
+    assert r"IMG2TAB\_REFINE\_STEPS must be a whole number from 1 to 10,000" in _errors(at)[0]
 
 
 # ---- the address

@@ -160,7 +160,7 @@ def _tiles(check: PhotoCheck, as_said: Figures) -> list[tuple[str, str, str, str
         )
         tiles.append(
             (
-                "its calibration error",
+                "Its calibration error",
                 f"{check.calibrated.calibration_error:.3f}",
                 "cross-validated",
                 "The same, of it.",

@@ -28,7 +28,8 @@ img2tab import classifier model.json --table celeba --target male
 
 
 def page() -> None:
-    photo_check.show()
+    if visit.table_names() and visit.has_encoder():
+        photo_check.show()
     st.subheader("Backbones", anchor=False)
     _backbones()
     st.subheader("Tables", anchor=False)

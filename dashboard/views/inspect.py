@@ -231,6 +231,7 @@ def _refinement(run: Run, target: Target, face: Face) -> None:
     """Under the pictures: the offer to refine, the work going on, or what it gained and what it cost."""
     if not refinement_state.can_refine():
         return
+    refinement_state.refine_steps()  # a wrong setting is told here, not after the click
     job, refined = refinement_state.refining(face.key), refinement_state.refined(face.key)
     with st.container(border=True, key="refinement"):
         if job is not None:
@@ -252,8 +253,7 @@ def _refinement(run: Run, target: Target, face: Face) -> None:
                 _refine_button(face, "Nearest picture", "tertiary", nearest=True)
             sentence.caption(
                 "Brings the reconstruction nearer to this face, in the background: some ten seconds on an idle "
-                "computer. "
-                "Then it shows what that gained and what it cost, and you can switch back."
+                "computer. Then it shows what that gained and what it cost, and you can switch back."
             )
         else:
             _trade(run, target, face, *refined)
