@@ -37,7 +37,6 @@ from img2tab_core.base.records import (
     StyleTable,
     digest,
 )
-from img2tab_core.classifiers.calibrated import calibrated
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run
 from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.concepts import names, scores
@@ -49,12 +48,13 @@ from img2tab_core.tables.calibrations import calibration_of
 if TYPE_CHECKING:
     from img2tab_core.backbones import quality, refinement, rendering
     from img2tab_core.backbones.backbone import Backbone
-    from img2tab_core.classifiers import measures
+    from img2tab_core.classifiers import calibrated, measures
     from img2tab_core.concepts import describing, ranking
     from img2tab_core.concepts.ranking import Effect, RankedFamily
     from img2tab_core.networks.face_descriptor import FaceDescriptor
 else:
-    measures, describing, quality, ranking, refinement, rendering = later(
+    calibrated, measures, describing, quality, ranking, refinement, rendering = later(
+        "img2tab_core.classifiers.calibrated",
         "img2tab_core.classifiers.measures",
         "img2tab_core.concepts.describing",
         "img2tab_core.backbones.quality",
@@ -428,7 +428,7 @@ class Studio:
 
         What the generator drew is judged by the run as it is, as its test faces are.
         """
-        return calibrated(run, calibration_of(self.table(run.table), run.target, run.classifier.kind))
+        return calibrated.calibrated(run, calibration_of(self.table(run.table), run.target, run.classifier.kind))
 
     def predict(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> Prediction:
         """Probability of the target's second class, and what every concept added to it.

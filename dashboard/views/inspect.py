@@ -22,6 +22,7 @@ from img2tab_core.base.jobs import Job
 from img2tab_core.base.records import SAME_PERSON, Face, Prediction, StyleCode, Target, digest
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts.description import Description, Part, because, channels_of, leading, parts_of
+from img2tab_core.tables.calibrations import DEFAULT_TABLE
 
 if TYPE_CHECKING:
     from img2tab_core.backbones.refinement import Refined
@@ -196,8 +197,9 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         )
         said = words.decision(target.classes, before.probability, poor=quality.word == "poor")
         st.markdown(page_words.prose(said))
-        if photo.picture is not None:
-            calibration = visit.calibration(run)
+        calibration = visit.calibration(run)
+        # a table of photos teaches where the border lies on photos; that of generated faces does not
+        if photo.picture is not None and (calibration is not None or run.table == DEFAULT_TABLE):
             st.caption(
                 page_words.prose(words.calibrated_on(calibration and calibration.photos)),
                 help="A classifier learns from generated faces where the border between the classes lies. Two numbers, "

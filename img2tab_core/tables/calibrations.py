@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy.special import expit, logit
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import changing, home, keep_json, sha256_of
@@ -55,6 +54,8 @@ class Calibration:
 
     def chance(self, probability: np.ndarray) -> np.ndarray:
         """The classifier's probability of class 1 (n,) -> what it is on photos, float64 (n,)."""
+        from scipy.special import expit, logit  # a studio opens without SciPy
+
         with np.errstate(divide="ignore"):
             return expit(self.slope * logit(np.asarray(probability, np.float64)) + self.offset)
 
