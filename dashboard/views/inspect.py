@@ -195,8 +195,8 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
                 for which, colour in ((0, "blue"), (1, "orange"))
             )
         )
-        said = words.decision(target.classes, before.probability, poor=quality.word == "poor")
-        st.markdown(page_words.prose(said))
+        in_words = words.decision(target.classes, before.probability, poor=quality.word == "poor")
+        st.markdown(page_words.prose(in_words))
         calibration = visit.calibration(run)
         # a table of photos teaches where the border lies on photos; that of generated faces does not
         if photo.picture is not None and (calibration is not None or run.table == DEFAULT_TABLE):

@@ -33,12 +33,12 @@ def decision(classes: tuple[str, str], probability: float, *, poor: bool = False
     probability: of class 1; poor: whether the reconstruction hardly shows the face.
     """
     likely = int(probability > 0.5)
-    said = f"Judged {as_seen(classes[likely])}"
+    judged = f"Judged {as_seen(classes[likely])}"
     if poor:
-        return f"{said}. This is uncertain: the reconstruction is poor, and it is what was judged."
+        return f"{judged}. This is uncertain: the reconstruction is poor, and it is what was judged."
     if is_uncertain(probability):
-        return f"{said}. This is uncertain: it lies near the border to {as_seen(classes[1 - likely])}."
-    return f"{said}."
+        return f"{judged}. This is uncertain: it lies near the border to {as_seen(classes[1 - likely])}."
+    return f"{judged}."
 
 
 def is_uncertain(probability: float) -> bool:

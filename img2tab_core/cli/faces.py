@@ -120,13 +120,13 @@ def predict(
         for concept in [] if "families" in result else result["concepts"]:
             typer.echo(f"    {concept['contribution']:+.3f} log-odds   {terminal.title(concept)}")
     if results and not as_json:
-        said = [as_seen(name) for name in target_record.classes]
+        classes = [as_seen(name) for name in target_record.classes]
         on = (
             f"calibrated on {terminal.count(calibration.photos, 'photo')}"
             if calibration
             else "not calibrated on photos"
         )
-        typer.echo(f"What is judged is {said[0]} or {said[1]}; {on}.")
+        typer.echo(f"What is judged is {classes[0]} or {classes[1]}; {on}.")
     terminal.skipped(skipped, quiet=as_json)
     if not results:
         raise typer.Exit(1)

@@ -635,8 +635,8 @@ def write_model_card(
     }
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        said = on_people.report(measured_people, again) + "\n" + portrait_card.report(classifier, heading="## ")
-        out.write_text(backbone_card.card(about, said))
+        classifiers = on_people.report(measured_people, again) + "\n" + portrait_card.report(classifier, heading="## ")
+        out.write_text(backbone_card.card(about, classifiers))
         kept = about | {
             "encoder": encoder_record["sha256"],
             "classifier": classifier,

@@ -128,7 +128,7 @@ def after_refinement(
     for name in target_names:
         truth = people.answers[name][rows]
         known = truth >= 0
-        right = [(np.array(said)[known] > 0.5) == truth[known] for said in (before[name], after[name])]
+        right = [(np.array(chances)[known] > 0.5) == truth[known] for chances in (before[name], after[name])]
         targets[name] = {
             "of": int(known.sum()),
             "right_before": int(right[0].sum()),
@@ -160,11 +160,18 @@ def report(measured: list[dict], refined: dict | None, *, heading: str = "## ") 
     ]
     for entry in measured:
         raw, figures = entry["raw"], entry["held_out"]
-        said = _share(figures) if entry["calibration"] else "no calibration is kept"
+        calibrated_share = _share(figures) if entry["calibration"] else "no calibration is kept"
         area = "" if figures["auc"] is None else f"{figures['auc']:.3f}"
         lines.append(
             _row(
-                [entry["title"], str(figures["photos"]), _share(raw), said, area, f"{figures['calibration_error']:.3f}"]
+                [
+                    entry["title"],
+                    str(figures["photos"]),
+                    _share(raw),
+                    calibrated_share,
+                    area,
+                    f"{figures['calibration_error']:.3f}",
+                ]
             )
         )
     lines += [
