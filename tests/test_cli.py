@@ -330,13 +330,13 @@ def test_weights_list_says_archive_members_size_and_64_digits_of_sha256(studio):
     assert f"{shipped['size'] / 1e6:.1f} MB, sha256 {shipped['sha256'][:12]}" in text
 
 
-def test_refine_writes_23_w_of_a_photo_11_of_them_its_own_and_says_what_it_gained(sample, tmp_path, studio):
+def test_refine_writes_23_different_w_of_a_photo_and_says_what_it_gained(sample, tmp_path, studio):
     out, picture = tmp_path / "codes.npz", tmp_path / "rows.png"
     found = as_json("refine", "--no-align", sample, "--out", out, "--steps", 3, "--picture", picture)
     stored = np.load(out)
     assert stored["psi"].shape == (1, 6752) and stored["w"].shape == (1, 23, 512)
     assert stored["psi"].dtype == stored["w"].dtype == np.float32
-    assert np.unique(stored["w"][0], axis=0).shape == (12, 512)  # the first 12 are the encoder's
+    assert np.unique(stored["w"][0], axis=0).shape == (23, 512)
     assert np.allclose(studio.backbone().styles(stored["w"]), stored["psi"], atol=1e-5)
     assert stored["photos"].tolist() == [str(sample)]
     (one,) = found["photos"]

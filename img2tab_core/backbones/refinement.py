@@ -2,9 +2,9 @@
 
 One w for every one the generator takes (w+) is optimised by Adam against its 128 px picture. The loss keeps the
 picture (pixels, and their 4x4 means), the person (dlib's face descriptor) and the neighbourhood of the encoder's
-answer (the layers stay close to each other and to where they began). The first half of the layers, which decide where
-everything in the face lies, stay the encoder's, so that edits still do what they did; freed too, the picture comes
-nearer still and edits do something else.
+answer (the layers stay close to each other and to where they began). The first layers, which decide where everything
+in the face lies, are held fast the more the earlier they come, so that edits still do nearly what they did; let go, the
+picture comes nearer still and edits do something else.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ class Recipe:
     face_weight: float = 3.0  # of pixels inside, against 1 outside
     patience: int = 60  # steps without a gain after which it is as good as it gets
     gain: float = 0.002  # the smallest share of the loss that counts as one, however many steps it takes
-    kept: float = 0.5  # share of the layers, the first ones, that stay the encoder's
+    held: float = 100.0  # mean square of how far the first layer moves from the encoder's; falls to 0 at the middle one
+    all_held: float = 3.0  # the same of every layer
 
 
 RECIPE = Recipe()
-NEAREST = Recipe(kept=0.0)
+NEAREST = Recipe(held=0.0, all_held=0.0)
 STEPS = 50  # of one refinement: about 8 seconds on 2 idle cores
 MEASURED = 256  # px of the picture that `Likeness` measures
 
@@ -146,9 +147,9 @@ def refine(
         person = desk.descriptor(chips_of(_both(target)))  # (2, 128)
     objective = _Objective(desk, recipe, target, person, torch.from_numpy(np.array(w, np.float32)).to(desk.device))
     before = _likeness(desk, target, person, objective.start)
-    moving = objective.start[:, objective.kept :].clone().requires_grad_(True)  # (1, L - kept, 512)
+    w_plus = objective.start.clone().requires_grad_(True)  # (1, L, 512)
     best, least, patience = objective.start, float("inf"), Patience(recipe.patience, recipe.gain)
-    optimiser = torch.optim.Adam([moving], lr=recipe.rate, betas=recipe.betas)
+    optimiser = torch.optim.Adam([w_plus], lr=recipe.rate, betas=recipe.betas)
     step = 0
     why: Literal["done", "time", "cancelled", "converged"] = "done"
     while step < steps:
@@ -159,7 +160,6 @@ def refine(
         if stopped is not None and stopped():
             why = "cancelled"
             break
-        w_plus = objective.whole(moving)
         loss, identity = objective.loss(w_plus)
         value = float(loss.detach())
         if value < least:
@@ -176,7 +176,6 @@ def refine(
             progress(share, f"Step {step}: identity distance {before.identity:.2f} \N{RIGHTWARDS ARROW} {identity:.2f}")
     if step and why != "converged":
         with torch.no_grad():  # where the last step led is not judged yet
-            w_plus = objective.whole(moving)
             if float(objective.loss(w_plus)[0]) < least:
                 best = w_plus.detach().clone()
     after = _likeness(desk, target, person, best)
@@ -227,16 +226,13 @@ class _Objective:
         self.start = w.expand(1, desk.generator.n_latent, -1).clone()  # (1, L, 512)
         self.middle = w if w.shape[1] == 1 else w.mean(dim=1, keepdim=True)  # (1, 1, 512)
         self.own = self.start - self.middle  # what each layer has of its own: kept
-        self.kept = int(recipe.kept * desk.generator.n_latent) + (recipe.kept > 0)  # layers that do not move
+        layers = torch.arange(desk.generator.n_latent, device=desk.device) / desk.generator.n_latent
+        self.held = (recipe.all_held + recipe.held * (1 - 2 * layers).clamp(min=0)).view(1, -1, 1)  # (1, L, 1)
         self.small = F.avg_pool2d(target, target.shape[-1] // recipe.size)  # (1, 3, size, size)
         left, top, right, bottom = (round(share * recipe.size) for share in recipe.face)
         mask = torch.ones(1, 1, recipe.size, recipe.size, device=desk.device)
         mask[:, :, top:bottom, left:right] = recipe.face_weight
         self.mask = mask / mask.mean()
-
-    def whole(self, moving: Tensor) -> Tensor:
-        """The layers that move (1, L - kept, 512) after those that do not -> w+ (1, L, 512)."""
-        return torch.cat([self.start[:, : self.kept], moving], dim=1)
 
     def loss(self, w_plus: Tensor) -> tuple[Tensor, float]:
         """w+ (1, L, 512) -> the loss and, for people who wait, the identity distance in it."""
@@ -253,6 +249,7 @@ class _Objective:
             + recipe.identity * F.softplus(identity - recipe.enough, beta=20)
             + recipe.layers * (w_plus - mean - self.own).square().mean() / desk.spread**2
             + recipe.start * (mean - self.middle).square().mean() / desk.spread**2
+            + (self.held * (w_plus - self.start).square()).mean() / desk.spread**2
         )
         return loss, float(identity.detach())
 

@@ -80,9 +80,8 @@ def card(measured: dict, classifier: str) -> str:
         "|---|---|---|---|---|",
         *("| " + " | ".join(row) + " |" for row in rows),
         "",
-        "Refined: the first half of the layers stays the encoder's, so that edits still do what they did. Nearest: "
-        "every "
-        "layer is free.",
+        "Refined: the first layers are held near the encoder's, so that edits still do nearly what they did. Nearest: "
+        "every layer is let go.",
         "",
         "## The encoder",
         "",
