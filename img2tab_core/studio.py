@@ -275,7 +275,7 @@ class Studio:
         """The style code of a face brought nearer to it than the encoder can, and what that cost.
 
         steps: how many, None for the usual 50; seconds: end after so long in any case, counted from its turn. nearest:
-        move every layer: nearer still, and edits then do something else. One refinement runs at a time, the others wait
+        move every layer: nearer still, and edits then change more. One refinement runs at a time, the others wait
         in the order they came. stopped ends it early: with the best answer so far, or with Cancelled where its turn had
         not come.
         """

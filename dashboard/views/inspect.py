@@ -272,8 +272,8 @@ def _refine_button(face: Face, label: str, kind: str, *, nearest: bool = False) 
         help="Moves what decides where things in the face lie too: the picture comes nearer still, and an edit then no "
         "longer does what it did."
         if nearest
-        else "Searches, step by step, for a style code whose picture shows this person better; edits still do nearly "
-        "what they did.",
+        else "Searches, step by step, for a style code whose picture shows this person better; edits change by it, "
+        "see *Known edit*.",
     )
 
 

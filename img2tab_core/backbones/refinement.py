@@ -3,8 +3,8 @@
 One w for every one the generator takes (w+) is optimised by Adam against its 128 px picture. The loss keeps the
 picture (pixels, and their 4x4 means), the person (dlib's face descriptor) and the neighbourhood of the encoder's
 answer (the layers stay close to each other and to where they began). The first layers, which decide where everything
-in the face lies, are held fast the more the earlier they come, so that edits still do nearly what they did; let go, the
-picture comes nearer still and edits do something else.
+in the face lies, are held fast the more the earlier they come, so that edits stay closer to what they did; let go, the
+picture comes nearer still and edits change more.
 """
 
 from __future__ import annotations

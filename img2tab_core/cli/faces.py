@@ -232,7 +232,7 @@ def refine(
         float | None, typer.Option(help="End after so long in any case; a photo cut short is said to be unfinished.")
     ] = None,
     nearest: Annotated[
-        bool, typer.Option("--nearest", help="Nearer still to the photo; edits then do something else.")
+        bool, typer.Option("--nearest", help="Nearer still to the photo; edits then change more.")
     ] = False,
     picture: Annotated[
         Path | None,

@@ -80,7 +80,7 @@ def card(measured: dict, classifier: str) -> str:
         "|---|---|---|---|---|",
         *("| " + " | ".join(row) + " |" for row in rows),
         "",
-        "Refined: the first layers are held near the encoder's, so that edits still do nearly what they did. Nearest: "
+        "Refined: the first layers are held near the encoder's, so that edits stay closer to what they did. Nearest: "
         "every layer is let go.",
         "",
         "## The encoder",
