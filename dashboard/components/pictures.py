@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image, ImageDraw
 
+FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]  # endings of photos that can be brought
 MARK = (232, 119, 34)  # the orange of the charts
 CHANGE_FULL = 24  # mean difference over R, G and B, of 255, that shows as full orange
 

@@ -6,12 +6,11 @@ import pandas as pd
 import streamlit as st
 from PIL import Image, UnidentifiedImageError
 
-from dashboard.components import page_words, progress
+from dashboard.components import page_words, pictures, progress
 from dashboard.state import photo_checks, visit
 from img2tab_core.audits.photo_check import FEW, SMALL, Figures, PhotoCheck, Wrong
 from img2tab_core.base import words
 
-FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
 WRONG_SHOWN = 8
 
 
@@ -23,13 +22,12 @@ def show() -> None:
     st.caption(
         f"Bring photos whose answer for **{page_words.plain(target.title.lower())}** you know, and a CSV file with a "
         "column of file names and a column of answers; other columns form groups. Photos stay in this computer's "
-        "memory "
-        f"and are not stored. {page_words.prose(words.calibrated_on(calibration and calibration.photos))}"
+        f"memory and are not stored. {page_words.prose(words.calibrated_on(calibration and calibration.photos))}"
     )
     with st.form("data.check", border=True):
         left, right = st.columns(2)
         photos = left.file_uploader(
-            "Photos", type=FORMATS, accept_multiple_files=True, key="data.check.photos", max_upload_size=30
+            "Photos", type=pictures.FORMATS, accept_multiple_files=True, key="data.check.photos", max_upload_size=30
         )
         labels = right.file_uploader("Answers", type=["csv", "txt"], key="data.check.labels", max_upload_size=30)
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -88,8 +86,7 @@ def _result(check: PhotoCheck) -> None:
                 and in_use.photos == len(check.raw),
                 help="Two numbers move the border between the classes to where it lies on these photos, and make the "
                 "probabilities fit. Every photo is then judged by them, on Inspect and in the terminal; generated "
-                "faces "
-                "are not.",
+                "faces are not.",
             )
         if photo_checks.can_undo():
             st.button(
@@ -144,8 +141,7 @@ def _tiles(check: PhotoCheck, as_said: Figures) -> list[tuple[str, str, str, str
             f"{as_said.calibration_error:.3f}",
             "0 is honest",
             "Mean distance between how sure it is and how often it is right, over tenths of sureness. Few photos make "
-            "it "
-            "look larger.",
+            "it look larger.",
         ),
     ]
     if check.calibrated is not None:

@@ -27,7 +27,6 @@ from img2tab_core.tables.calibrations import DEFAULT_TABLE
 if TYPE_CHECKING:
     from img2tab_core.backbones.refinement import Refined
 
-FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]
 SAMPLES, UPLOAD, CAMERA = "Samples", "Upload", "Camera"
 ENCODED, REFINED = "Encoder's answer", "Refined"
 
@@ -71,7 +70,7 @@ def _source() -> None:
         elif source == UPLOAD:
             files = st.file_uploader(
                 "One or several photos",
-                type=FORMATS,
+                type=pictures.FORMATS,
                 accept_multiple_files=True,
                 max_upload_size=30,
                 key="inspect.upload",

@@ -4,7 +4,7 @@ whom."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 
 import numpy as np
@@ -48,6 +48,9 @@ class Figures:
     def accuracy(self) -> float:
         return self.right / self.photos
 
+    def to_json(self) -> dict:
+        return asdict(self) | {"accuracy": self.accuracy}
+
 
 @dataclass(frozen=True)
 class GroupFigures:
@@ -66,6 +69,9 @@ class GroupFigures:
     @property
     def small(self) -> bool:
         return self.photos < SMALL
+
+    def to_json(self) -> dict:
+        return asdict(self) | {"accuracy": self.accuracy, "small": self.small}
 
 
 @dataclass(frozen=True)

@@ -117,17 +117,13 @@ def as_document(check: PhotoCheck, calibration: Calibration | None) -> dict:
         "of": check.of,
         "small": check.is_small,
         "calibration_in_use": check.in_use and asdict(check.in_use),
-        "figures": _figures(check.as_is),
-        "calibrated_on_these": check.calibrated and _figures(check.calibrated),
-        "groups": [asdict(group) | {"accuracy": group.accuracy, "small": group.small} for group in check.groups],
+        "figures": check.as_is.to_json(),
+        "calibrated_on_these": check.calibrated and check.calibrated.to_json(),
+        "groups": [group.to_json() for group in check.groups],
         "wrong": [asdict(wrong) for wrong in check.wrong()],
         "kept": calibration and asdict(calibration),
         "skipped": [{"photo": photo, "reason": reason} for photo, reason in check.skipped],
     }
-
-
-def _figures(figures: Figures) -> dict:
-    return asdict(figures) | {"accuracy": figures.accuracy}
 
 
 def _text(check: PhotoCheck, about: Target, calibration: Calibration | None) -> str:

@@ -67,18 +67,10 @@ def read_labels(file: Path, *, names_photos: bool = True) -> Labels:
     no column can be predicted.
     """
     raw = _read(file)
-    called = {name.strip().lower(): name for name in reversed(raw.columns)}
-    photos = [called[word] for word in PHOTO_COLUMNS if word in called]
-    column = photos[0] if photos else raw.columns[0] if names_photos else None
+    column = _photo_column(raw) or (raw.columns[0] if names_photos else None)
     names = None
     if column is not None:
-        names = tuple(raw[column].str.strip().tolist())
-        twice = pd.Series(names)[pd.Series(names).duplicated()]
-        if names_photos and len(twice):
-            raise Img2TabError(
-                f"Every photo must have one row in {file.name}, got {twice.iloc[0]!r} more than once "
-                f"({len(twice):,} rows too many). Remove the extra rows."
-            )
+        names = _photo_names(raw[column], file, once=names_photos)
         raw = raw.drop(columns=column)
     return _labels(names, {name: raw[name] for name in raw.columns}, file.name)
 
@@ -108,9 +100,8 @@ def answers_for(file: Path, target: Target, column: str = "") -> Answers:
     first letter), as these. Raises Img2TabError where there is no such column, or its values are not two.
     """
     raw = _read(file)
-    called = {name.strip().lower(): name for name in reversed(raw.columns)}
-    photos = [called[word] for word in PHOTO_COLUMNS if word in called] or [raw.columns[0]]
-    others = [name for name in raw.columns if name != photos[0]]
+    photos = _photo_column(raw) or raw.columns[0]
+    others = [name for name in raw.columns if name != photos]
     wanted = [column.strip()] if column else [target.name, target.name.removeprefix("perceived_")]
     fitting = [name for word in wanted for name in others if slug(name) == slug(word)]
     if not fitting:
@@ -118,25 +109,37 @@ def answers_for(file: Path, target: Target, column: str = "") -> Answers:
             f"{file.name} must have a column {' or '.join(dict.fromkeys(wanted))} that says it of each photo, got "
             f"{', '.join(others) or 'no column beside the photos'}. Name the column to read."
         )
-    names = tuple(raw[photos[0]].str.strip().tolist())
-    twice = pd.Series(names)[pd.Series(names).duplicated()]
-    if len(twice):
-        raise Img2TabError(
-            f"Every photo must have one row in {file.name}, got {twice.iloc[0]!r} more than once. Remove the extra "
-            f"rows."
-        )
+    names = _photo_names(raw[photos], file, once=True)
     truth, meaning = _truth_of(raw[fitting[0]], target, file.name)
     groups, people = {}, None
     for name in others:
-        cells = raw[name].str.strip().str.casefold().replace(dict.fromkeys(UNKNOWN, ""))
-        values = [value for value in pd.unique(cells) if value]
         if name == fitting[0]:
             continue
+        cells = raw[name].str.strip().str.casefold().replace(dict.fromkeys(UNKNOWN, ""))
+        values = [value for value in pd.unique(cells) if value]
         if slug(name) == "person":
             people = cells.to_numpy(object)
         elif 2 <= len(values) <= MOST_CATEGORIES:
             groups[name.strip()] = cells.to_numpy(object)
     return Answers(names, truth, fitting[0].strip(), meaning, groups, people)
+
+
+def _photo_column(raw: pd.DataFrame) -> str | None:
+    """The column that is called as one that names photos is."""
+    called = {name.strip().lower(): name for name in reversed(raw.columns)}
+    return next((called[word] for word in PHOTO_COLUMNS if word in called), None)
+
+
+def _photo_names(cells: pd.Series, file: Path, *, once: bool) -> tuple[str, ...]:
+    """The photos a column names. once: raise Img2TabError where it names one twice."""
+    names = cells.str.strip()
+    twice = names[names.duplicated()]
+    if once and len(twice):
+        raise Img2TabError(
+            f"Every photo must have one row in {file.name}, got {twice.iloc[0]!r} more than once "
+            f"({len(twice):,} rows too many). Remove the extra rows."
+        )
+    return tuple(names.tolist())
 
 
 def _truth_of(cells: pd.Series, target: Target, file: str) -> tuple[np.ndarray, str]:

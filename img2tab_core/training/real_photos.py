@@ -56,8 +56,8 @@ def third_of(photo: Path | str) -> int:
 
 
 def read_labels(folder: Path) -> pd.DataFrame:
-    """labels.csv of a folder -> columns photo (path), gender (0 female, 1 male), smiling (0 or 1), age, born (year),
-    NaN if unknown, and ethnicity, text, "" if unknown."""
+    """labels.csv of a folder -> columns photo (path), gender (0 female, 1 male), smiling (0 or 1), age, NaN if
+    unknown, and ethnicity, text, "" if unknown."""
     must = "It must be a CSV file with the columns image and gender, or face_id, face_gender and face_age."
     try:
         table = pd.read_csv(folder / "labels.csv")
@@ -78,7 +78,6 @@ def read_labels(folder: Path) -> pd.DataFrame:
             "gender": gender,
             "smiling": pd.to_numeric(table["smiling"], errors="coerce") if "smiling" in table else np.nan,
             "age": np.nan if age is None else pd.to_numeric(age, errors="coerce"),
-            "born": _year(table),
             "ethnicity": table["ethnicity"].fillna("").astype(str) if "ethnicity" in table else "",
         }
     )
@@ -154,8 +153,3 @@ def _read_seen(file: Path) -> dict[str, dict[str, int]]:
         raise Img2TabError(
             f'{file} must be JSON with, for every label under "seen", the photos seen as "1" and as "0" ({error!r}).'
         ) from error
-
-
-def _year(table: pd.DataFrame) -> pd.Series | float:
-    """Year of birth from a column birthday (YYYY-MM-DD), where there is one."""
-    return pd.to_datetime(table["birthday"], errors="coerce").dt.year if "birthday" in table else np.nan

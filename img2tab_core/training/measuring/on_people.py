@@ -9,7 +9,7 @@ from datetime import date
 
 import numpy as np
 
-from img2tab_core.audits.photo_check import Figures, GroupFigures, by_group, figures_of
+from img2tab_core.audits.photo_check import by_group, figures_of
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import Face, StyleTable
 from img2tab_core.base.words import percent
@@ -85,10 +85,10 @@ def measure_people(studio: Studio, people: People, codes: np.ndarray, table: Sty
                 "title": target.title,
                 "recorded": int((people.recorded[target.name] & clear).sum()) if target.name in people.recorded else 0,
                 "calibration": calibration and asdict(calibration),
-                "raw": _figures(figures_of(truth[test], raw[test])),
-                "held_out": _figures(figures_of(truth[test], chance[test])),
-                "not_held_out": _figures(figures_of(truth[rest], chance[rest])) if rest.any() else None,
-                "groups": [_group(group) for group in by_group(truth[clear], chance[clear], target.classes, columns)],
+                "raw": figures_of(truth[test], raw[test]).to_json(),
+                "held_out": figures_of(truth[test], chance[test]).to_json(),
+                "not_held_out": figures_of(truth[rest], chance[rest]).to_json() if rest.any() else None,
+                "groups": [group.to_json() for group in by_group(truth[clear], chance[clear], target.classes, columns)],
             }
         )
     return measured
@@ -203,9 +203,8 @@ def report(measured: list[dict], refined: dict | None, *, heading: str = "## ") 
             "",
             f"After refining {refined['photos']} of the photos held out (at most {refined['steps']} steps each; median "
             f"identity distance {refined['identity'][0]:.2f}, then {refined['identity'][1]:.2f}), the refined picture "
-            f"read "
-            f"once more; what a known edit changes correlates {refined['edit']:.2f} with what it changed before. The "
-            "decision the product shows is the first one.",
+            f"read once more; what a known edit changes correlates {refined['edit']:.2f} with what it changed before. "
+            "The decision the product shows is the first one.",
             "",
             _row(["target", "photos", "right before", "right after", "right still or newly"]),
             _row(["---"] * 5),
@@ -219,14 +218,6 @@ def report(measured: list[dict], refined: dict | None, *, heading: str = "## ") 
 
 def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.array([f"{a}, {b}" if b else "" for a, b in zip(first, second, strict=True)], object)
-
-
-def _figures(figures: Figures) -> dict:
-    return asdict(figures) | {"accuracy": figures.accuracy}
-
-
-def _group(group: GroupFigures) -> dict:
-    return asdict(group) | {"accuracy": group.accuracy, "small": group.small}
 
 
 def _share(figures: dict) -> str:
