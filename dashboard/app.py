@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
 DATA = "Data"  # the one page that needs no table
 INSPECT = "Inspect"
+YOURS = "Your classifier"  # needs no run: it brings its own
 PURPOSE = {
     INSPECT: "See which concepts drove the decision about a face, then move one and watch it change.",
     "Concepts": "Rank every concept of the target, see what it draws, and give it a name.",
     "Exclude and retrain": "Tick concepts, train again without them, and compare before and after.",
     "Audit": "Groups of faces side by side: how often the classifier is right about each, and how far apart they are.",
     "Behind the gap": "What a gap is made of: the concepts that carry an attribute, and what happens without them.",
+    YOURS: "What does a classifier of your own react to? Bring it, and see it proved by moving one concept at a time.",
     "Sessions": "An audit that is kept: its question, every run and why, what was found, and a report to hand over.",
     "Compare": "Train several kinds of classifier on the same faces: which one finds the concepts that matter?",
     DATA: "Whether it is right about photos of yours; which backbones and tables there are, and how to bring your own.",
@@ -53,6 +55,7 @@ def main() -> None:
         st.Page("views/exclude.py", title="Exclude and retrain", icon=":material/rule:", url_path="exclude"),
         st.Page("views/audit.py", title="Audit", icon=":material/balance:", url_path="audit"),
         st.Page("views/gap.py", title="Behind the gap", icon=":material/search_insights:", url_path="gap"),
+        st.Page("views/yours.py", title=YOURS, icon=":material/psychology_alt:", url_path="yours"),
         st.Page("views/sessions.py", title="Sessions", icon=":material/history_edu:", url_path="sessions"),
         st.Page("views/compare.py", title="Compare", icon=":material/leaderboard:", url_path="compare"),
         st.Page("views/data.py", title=DATA, icon=":material/database:", url_path="data"),
@@ -72,7 +75,7 @@ def main() -> None:
             page.run()
         elif not visit.table_names():
             _no_table()
-        elif page.title == INSPECT or standing.ready():  # a face can be chosen before a run is there
+        elif page.title in (INSPECT, YOURS) or standing.ready():  # a face can be chosen before a run is there
             page.run()
     except Img2TabError as error:
         visit.notice(str(error))

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from PIL import Image
@@ -36,6 +37,7 @@ from img2tab_core.base.records import (
     StyleCode,
     StyleTable,
     digest,
+    read_only,
 )
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run
 from img2tab_core.classifiers.trainer import Trainer
@@ -48,15 +50,33 @@ from img2tab_core.tables.calibrations import calibration_of
 if TYPE_CHECKING:
     from img2tab_core.backbones import quality, refinement, rendering
     from img2tab_core.backbones.backbone import Backbone
-    from img2tab_core.classifiers import calibrated, measures
-    from img2tab_core.concepts import describing, ranking
+    from img2tab_core.classifiers import answers, calibrated, measures, models, reactions
+    from img2tab_core.classifiers.pixel_models import PixelModel
+    from img2tab_core.classifiers.pixels import PixelClassifier
+    from img2tab_core.concepts import describing, moved_pictures, ranking
     from img2tab_core.concepts.ranking import Effect, RankedFamily
     from img2tab_core.networks.face_descriptor import FaceDescriptor
 else:
-    calibrated, measures, describing, quality, ranking, refinement, rendering = later(
+    (
+        answers,
+        calibrated,
+        measures,
+        models,
+        reactions,
+        describing,
+        moved_pictures,
+        quality,
+        ranking,
+        refinement,
+        rendering,
+    ) = later(
+        "img2tab_core.classifiers.answers",
         "img2tab_core.classifiers.calibrated",
         "img2tab_core.classifiers.measures",
+        "img2tab_core.classifiers.models",
+        "img2tab_core.classifiers.reactions",
         "img2tab_core.concepts.describing",
+        "img2tab_core.concepts.moved_pictures",
         "img2tab_core.backbones.quality",
         "img2tab_core.concepts.ranking",
         "img2tab_core.backbones.refinement",
@@ -84,6 +104,7 @@ class Studio:
         self._features = FeatureCache()  # of faces that are being edited
         self._ranked: Once[tuple[str, str], list[RankedFamily]] = Once(32)  # by run and description
         self._effects: Once[tuple[str, str], Effect] = Once(256)  # by run and what is moved
+        self._reactions: Once[tuple, reactions.Reactions] = Once(32)  # by classifier, table and how far it was asked
 
     # --- photos and pictures -------------------------------------------------------------------
 
@@ -372,7 +393,7 @@ class Studio:
         model = self.backbone(table.backbone)
         moving = moves_of(what, 1.0)
         model.layout.locate(max(edit.index for edit in moving))
-        if model.encoder is None:
+        if model.encoder is None and not run.own:
             raise Img2TabError(
                 f"The backbone {model.name} has no encoder, so a picture cannot be read again and no effect measured."
             )
@@ -382,6 +403,11 @@ class Studio:
 
         def measure() -> Effect:
             codes = describing.others(model, table, count=faces)
+            if run.own:  # its pictures need not be read again: it reads them itself
+                by = np.zeros(codes.shape[1], np.float32)
+                by[direction.channels] = describing.SHIFT * direction.parts * model.stats.std[direction.channels]
+                odds = _own(run).log_odds(np.concatenate([codes - by, codes + by])).reshape(2, len(codes))
+                return ranking.effect(odds[1] - odds[0])
             read = describing.read_moved(model, codes, [direction])
             return ranking.effect(ranking.effect_of(read, model, _log_odds(run))[0])
 
@@ -439,7 +465,10 @@ class Studio:
         return self.predict_all(run, [self.edited(code, edits, stats=self.stats_of(run))])[0]
 
     def predict_all(self, run: Run, codes: Sequence[StyleCode]) -> list[Prediction]:
-        """`predict` for many style codes at once."""
+        """`predict` for many style codes at once.
+
+        Of a classifier that reads pixels the contributions are measured, see `reasons_by_moving`.
+        """
         expected = self.table(run.table).backbone
         for code in codes:
             if code.backbone != expected:
@@ -447,7 +476,161 @@ class Studio:
                     f"This classifier judges style codes of the backbone {expected}, got one of {code.backbone}. "
                     "Encode the photo with that backbone."
                 )
+        if run.own:
+            return [self.reasons_by_moving(run, code) for code in codes]
         return measures.explain(run.classifier, np.stack([code.values for code in codes])) if codes else []
+
+    def probability(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> float:
+        """`predict` without the reasons."""
+        values = self.edited(code, edits, stats=self.stats_of(run)).values
+        return float(run.classifier.predict_proba(values[None])[0, 1])
+
+    def reasons_by_moving(self, run: Run, code: StyleCode) -> Prediction:
+        """What each family adds to one decision of a classifier that reads pixels: the log-odds it loses when that
+        family alone is set to its average over the table, drawn, and asked.
+
+        A family's share is spread over its channels; the baseline is what no family accounts for. Raises Img2TabError
+        where the backbone's concepts are not described.
+        """
+        described = self.described(code.backbone)
+        stats, classifier = self.stats_of(run), _own(run)
+        neutral = np.repeat(code.values[None], 1 + len(described.families), axis=0)
+        for number, family in enumerate(described.families):
+            channels, parts = family.channels, family.parts
+            std = np.maximum(stats.std[channels], 1e-12)
+            score = ((code.values[channels] - stats.mean[channels]) / std) @ parts
+            neutral[1 + number, channels] -= (score / (parts @ parts) * parts * std).astype(np.float32)
+        odds = classifier.log_odds(neutral)
+        contributions = np.zeros(len(code.values))
+        for number, family in enumerate(described.families):
+            contributions[family.channels] += (
+                (odds[0] - odds[1 + number]) * family.parts**2 / (family.parts @ family.parts)
+            )
+        chance = float(1 / (1 + np.exp(-odds[0])))
+        return Prediction(chance, read_only(contributions), float(odds[0] - contributions.sum()))
+
+    # --- classifiers of somebody's own -------------------------------------------------------------
+
+    def add_model(self, file: Path, name: str, wishes: models.Wishes) -> models.Added:
+        """Check a classifier of somebody's own, an ONNX file, try it on the samples, and keep it under a name.
+
+        Raises Img2TabError with what is wrong; nothing is kept then.
+        """
+        for table in self.trainer.opened_tables():
+            if any(target.name == name for target in table.targets if name not in table.answered):
+                raise Img2TabError(f"{name!r} is a target of the table {table.name!r} already. Choose another name.")
+            if wishes.judges and all(target.name != wishes.judges for target in table.targets):
+                names = ", ".join(target.name for target in table.targets)
+                raise Img2TabError(
+                    f"--judges must be a target of the table {table.name!r}, got {wishes.judges!r}; there are {names}."
+                )
+        return models.add(file, name, wishes, np.stack([face.pixels for face in self.samples()]))
+
+    def question(
+        self,
+        name: str,
+        table: StyleTable,
+        *,
+        faces: int = 2000,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        on_answer: Callable[[reactions.Reactions], None] | None = None,
+    ) -> reactions.Reactions:
+        """Ask a classifier of somebody's own about the faces of a table and about moved ones, until so many are asked.
+
+        on_answer: called with every better answer on the way, the first after a minute. What was asked before is not
+        asked again. Raises Cancelled once `cancelled` says so; what was answered is kept.
+        """
+        report, model = progress or silent, models.open_model(name)
+        backbone, described = self.backbone(table.backbone), self.described(table.backbone)
+        steps = reactions.stages(model, table, faces=faces)
+        for number, stage in enumerate(steps):
+
+            def part(share: float, text: str, begin: float = 0.0, number: int = number) -> None:
+                report((number + begin + share / 2) / len(steps), text)
+
+            rows = answers.order_of(table)[: stage.faces]
+            answers.ask(model, table, backbone, rows, size=stage.size, progress=part, cancelled=cancelled)
+            reactions.ask_moved(
+                model,
+                table,
+                backbone,
+                described,
+                size=stage.size,
+                faces=stage.moved,
+                families=self._leading(model, table, described, stage.families),
+                progress=lambda share, text, part=part: part(share, text, 0.5),  # type: ignore[misc]
+                cancelled=cancelled,
+            )
+            if on_answer is not None:
+                on_answer(self.reactions(name, table))
+        return self.reactions(name, table)
+
+    def asked_so_far(self, name: str, table: StyleTable) -> tuple:
+        """How far a classifier of somebody's own was asked; changes with every better answer."""
+        model, described = models.open_model(name), self.described(table.backbone)
+        known, moved = answers.best(model, table), reactions.moved_so_far(model, table, described)
+        return model.key, table.key, 0 if known is None else (len(known.rows), known.size), moved.faces, moved.size
+
+    def pair(self, made: reactions.Reactions, number: int) -> reactions.Pair:
+        """The face that shows best what moving a family does to a classifier, and what that says of each picture."""
+        table = self.table(made.table)
+        described, places = self.described(table.backbone), [2 * number, 2 * len(made.families), 2 * number + 1]
+        face = made.clearest(number)
+        pictures = moved_pictures.moved_face(
+            self.backbone(table.backbone), table, described, face, places, size=made.moved.size
+        )
+        down, plain, up = made.moved.probability[face, places].tolist()
+        return reactions.Pair(pictures, (down, plain, up))
+
+    def _leading(
+        self, model: PixelModel, table: StyleTable, described: Description, count: int | None
+    ) -> Sequence[int] | None:
+        """Numbers of the families in which the faces of the two classes are furthest apart, or that are seen most; None
+        for all."""
+        if count is None or count >= len(described.families):
+            return None
+        table = self.table(table.name)
+        if model.name not in table.answered:
+            return range(count)
+        rows, labels = faces_of(table, model.name).train
+        apart = np.abs(ranking.directions(described, table, rows, labels))
+        return np.sort(np.argsort(-apart, kind="stable")[:count]).tolist()
+
+    def reactions(self, name: str, table: StyleTable) -> reactions.Reactions:
+        """What a classifier of somebody's own reacts to, as far as it was asked.
+
+        Raises Img2TabError where it was not asked about enough faces yet.
+        """
+        table = self.table(table.name)  # with the answers of now
+        model, described = models.open_model(name), self.described(table.backbone)
+        known, moved = answers.best(model, table), reactions.moved_so_far(model, table, described)
+        if known is None or not moved.faces:
+            raise Img2TabError(
+                f"{model.title} was not asked about the faces of the table {table.name!r} yet. Run: img2tab explain "
+                f"--classifier {name}."
+            )
+
+        def make() -> reactions.Reactions:
+            why, fidelity, importance = "", None, np.zeros(table.layout.total)
+            if name in table.answered:
+                run = self.trainer.own(table, name, name)
+                stand_in = self.trainer.stand_in(run)
+                importance = measures.importance(stand_in.classifier)
+                fidelity = self.trainer.fidelity(run, stand_in)
+                ranked = ranking.ranked(described, faces_of(table, name), importance, moved.effects)
+            else:
+                why = answers.why_no_target(model, table)
+                ranked = ranking.by_effect(described, moved.effects)
+            ones = int((known.log_odds > 0).sum())
+            return reactions.Reactions(
+                model, table.name, len(known.rows), known.size, ones, fidelity, tuple(ranked), moved, why
+            )
+
+        key = (model.key, table.key, len(known.rows), known.size, moved.faces, moved.size, described.key)
+        made = self._reactions.get(key, make)
+        rows = tuple(replace(row, family=described.families[row.number]) for row in made.families)
+        return replace(made, families=rows)  # with the names of now
 
     def strip(
         self,
@@ -469,7 +652,10 @@ class Studio:
         moved = [self.edited(code, [*edits, *moves_of(what, float(shift))], stats=stats) for shift in shifts]
         moving = moves_of(what, reach)
         pictures = self._draw(moved, [*edits, *moving], moving, size, precision)
-        chance = run.classifier.predict_proba(np.stack([frame.values for frame in moved]))[:, 1]
+        if run.own and size >= _own(run).size:  # it is asked about the pictures that are shown
+            chance = _own(run).of_faces(pictures)
+        else:
+            chance = run.classifier.predict_proba(np.stack([frame.values for frame in moved]))[:, 1]
         return tuple(
             Frame(float(shift), picture, float(probability))
             for shift, picture, probability in zip(shifts, pictures, chance, strict=True)
@@ -551,11 +737,14 @@ class Studio:
         """
         table = self.table(run.table)
         described = self.described(table.backbone)
+        if run.own:
+            return list(self.reactions(_own(run).name, table).families)
 
         def rank() -> list[RankedFamily]:
             importance = self.scores(run).importance
             model = self.backbone(table.backbone)
-            return ranking.ranked(described, faces_of(table, run.target), importance, model, _log_odds(run))
+            effects = ranking.effect_of(described.read, model, _log_odds(run))
+            return ranking.ranked(described, faces_of(table, run.target), importance, effects)
 
         of_run = self._ranked.get((run.id, described.key), rank)
         return [replace(row, family=described.families[row.number]) for row in of_run]  # with the names of now
@@ -573,6 +762,11 @@ class Studio:
     def name_concept(self, index: int, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
         """Give a concept a name; an empty one removes it."""
         names.give(index, name, layout=self.backbone(backbone).layout, backbone=backbone)
+
+
+def _own(run: Run) -> PixelClassifier:
+    """The classifier of a run that reads pixels."""
+    return cast("PixelClassifier", run.classifier)
 
 
 def _log_odds(run: Run) -> Callable[[np.ndarray], np.ndarray]:

@@ -177,3 +177,58 @@ def leanings(titles: Sequence[str], names: Sequence[str], shares: np.ndarray) ->
     figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
     figure.update_xaxes(showgrid=False, side="bottom", tickangle=0)
     return figure
+
+
+def effect_rows(
+    rows: Sequence[RankedFamily], classes: tuple[str, str], *, picked: str | None = None, most: int = 16
+) -> go.Figure:
+    """Change of the log-odds when a family is moved from down to up, with its 95 % interval over faces.
+
+    Orange towards class 1, blue towards class 0, grey where it does not move the classifier beyond chance. customdata
+    of a point is the family's number.
+    """
+    shown = [row for row in rows if row.effect is not None][:most]
+    figure = new_figure(height=98 + 26 * max(1, len(shown)))
+    means = [row.effect.mean for row in shown if row.effect is not None]
+    colours = [
+        GREY if row.verdict != "moves it" else ORANGE if mean > 0 else BLUE
+        for row, mean in zip(shown, means, strict=True)
+    ]
+    names = [in_figure(row.family.name) for row in shown]
+    for y, (row, colour) in enumerate(zip(shown, colours, strict=True)):
+        if row.effect is not None:
+            figure.add_shape(
+                type="line", x0=row.effect.low, x1=row.effect.high, y0=y, y1=y, line={"color": colour, "width": 3}
+            )
+    figure.add_scatter(
+        x=means,
+        y=list(range(len(shown))),
+        mode="markers",
+        marker={"color": colours, "size": 11},
+        selected_marker_opacity=1.0,
+        unselected_marker_opacity=1.0,
+        customdata=[row.number for row in shown],
+        hovertext=[
+            f"{name}<br>{row.effect.text() if row.effect else ''} log-odds<br>{row.verdict}"
+            for name, row in zip(names, shown, strict=True)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+    reach = 1.1 * max(
+        (max(abs(row.effect.low), abs(row.effect.high)) for row in shown if row.effect is not None), default=1.0
+    )
+    figure.update_layout(showlegend=False, clickmode="event+select", margin={"l": 0, "r": 8, "t": 26, "b": 44})
+    figure.update_xaxes(
+        title_text="Change of the answer, log-odds", range=[-reach, reach], zeroline=True, zerolinecolor=GREY, nticks=7
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(shown))),
+        ticktext=[
+            f"<b>{name}</b>" if row.family.id == picked else name for row, name in zip(shown, names, strict=True)
+        ],
+        range=[len(shown) - 0.5, -0.5],
+        showgrid=False,
+        automargin=True,
+    )
+    name_the_ways(figure, classes)
+    return figure

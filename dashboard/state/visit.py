@@ -79,8 +79,8 @@ class FaceEdits:
 # ---- caches, shared by all visitors
 
 
-@st.cache_resource(show_spinner="Opening the table…", max_entries=4)
 def table(name: str) -> StyleTable:
+    """A table as it is now: with the answers of a person's own classifiers, which grow."""
     return studio().table(name)
 
 

@@ -16,7 +16,7 @@ from img2tab_core.audits.paired import Difference
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import ConceptScores, Target
 from img2tab_core.classifiers import quick
-from img2tab_core.classifiers.kinds import KINDS
+from img2tab_core.classifiers.kinds import KINDS, title_of
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts.description import Description
 
@@ -431,7 +431,7 @@ def _history(run: Run) -> None:
         with st.container(border=True):
             title, accuracy, auc, action = st.columns([3, 3, 2, 2], vertical_alignment="center")
             title.markdown(
-                f"**Run {visit.number_of(earlier)}**, {KINDS[earlier.classifier.kind].title}, "
+                f"**Run {visit.number_of(earlier)}**, {title_of(earlier.classifier.kind)}, "
                 + (
                     f"published as {page_words.plain(earlier.origin)}"
                     if earlier.origin

@@ -480,8 +480,7 @@ def _details(details: dict) -> str:
 
 
 def _kind(run: RunInfo) -> str:
-    known = kinds.KINDS.get(run.kind)
-    return known.title if known else page_words.plain(run.kind)
+    return page_words.plain(kinds.title_of(run.kind))
 
 
 def _excludes(run: RunInfo) -> str:

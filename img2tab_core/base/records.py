@@ -115,6 +115,7 @@ class StyleTable:
     column per target (0, 1, or -1 where unknown) and further float columns; split: int8 (N,), 0 train,
     1 validation, 2 test; stats: over the training rows; key: sha256 of what the table was built from; backbone_key:
     of the encoder and generator that read the faces, as `registry.backbone_key` gave it then; "" where none was noted.
+    answered: names of the targets that are no labels but what a classifier of somebody's own answers.
     """
 
     name: str
@@ -127,6 +128,13 @@ class StyleTable:
     backbone: str
     key: str
     backbone_key: str = ""
+    answered: frozenset[str] = frozenset()
+
+    def key_for(self, *names: str) -> str:
+        """The key of the table and of these of its targets: answers of a classifier grow, and what was made of fewer of
+        them is another thing."""
+        grown = [self.labels[name].to_numpy().tobytes() for name in sorted(names) if name in self.answered]
+        return digest(self.key.encode(), *grown) if grown else self.key
 
     def rows(self, part: str) -> np.ndarray:
         """Row numbers of "train", "validation" or "test", ascending; int64 (n,)."""

@@ -21,6 +21,7 @@ from img2tab_core.classifiers.catboost import CatBoostConcepts
 from img2tab_core.classifiers.forest import ForestConcepts
 from img2tab_core.classifiers.lightgbm import LightGBMConcepts
 from img2tab_core.classifiers.logistic import LogisticConcepts
+from img2tab_core.classifiers.pixels import PixelClassifier
 from img2tab_core.classifiers.tabnet import TabNetConcepts
 from img2tab_core.classifiers.xgboost import XGBoostConcepts
 
@@ -56,9 +57,14 @@ KINDS: dict[str, Kind] = {
 }
 
 
+OWN = Kind(
+    PixelClassifier.kind, "Your classifier", PixelClassifier, "onnxruntime", "onnxruntime", False
+)  # brought, not trained here
+
+
 def absent(kind: str) -> str | None:
     """The sentence that says how to install what a classifier needs; None where it is there."""
-    about = _about(kind)
+    about = of(kind)
     if importlib.util.find_spec(about.module) is not None:
         return None
     how = "pip install -e .[compare]" if about.extra else "pip install -e ."
@@ -67,11 +73,11 @@ def absent(kind: str) -> str | None:
 
 def library_version(kind: str) -> str:
     """The version of the library that decides the result, whatever package it was installed from."""
-    library = _about(kind).estimator.library
+    library = of(kind).estimator.library
     try:
         return version(library)
     except PackageNotFoundError:  # xgboost instead of xgboost-cpu, for instance
-        return str(getattr(importlib.import_module(_about(kind).module), "__version__", "unknown"))
+        return str(getattr(importlib.import_module(of(kind).module), "__version__", "unknown"))
 
 
 def make(
@@ -162,7 +168,7 @@ def _loaded(folder: Path) -> ConceptClassifier:
 def is_saved(folder: Path) -> bool:
     """Whether the files that `save` writes are in `folder`; they are not opened, but for the word for the kind."""
     try:
-        kind = KINDS.get(str(read_json(folder / RECORD_FILE).get("kind")))
+        kind = (KINDS | {OWN.kind: OWN}).get(str(read_json(folder / RECORD_FILE).get("kind")))
     except OSError:
         return False
     return kind is not None and (folder / kind.estimator.file).is_file()
@@ -170,12 +176,23 @@ def is_saved(folder: Path) -> bool:
 
 def _estimator_in(record: object, folder: Path) -> type[ConceptClassifier]:
     kind = record.get("kind") if isinstance(record, dict) else None
+    if kind == OWN.kind:
+        return PixelClassifier
     if kind not in KINDS:
         raise Img2TabError(f"The classifier in {folder} must be one of {', '.join(KINDS)}, got {kind!r}. {ADVICE}")
     return KINDS[kind].estimator
 
 
-def _about(kind: str) -> Kind:
+def title_of(kind: str) -> str:
+    """What a person reads for a kind of classifier; its word where it is none of these."""
+    about = (KINDS | {OWN.kind: OWN}).get(kind)
+    return about.title if about is not None else kind
+
+
+def of(kind: str) -> Kind:
+    """What is known of a kind. Raises Img2TabError where there is none of this word."""
+    if kind == OWN.kind:
+        return OWN
     if kind not in KINDS:
         raise Img2TabError(f"A classifier's kind must be one of {', '.join(KINDS)}, got {kind!r}.")
     return KINDS[kind]

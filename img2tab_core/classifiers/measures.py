@@ -11,7 +11,7 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.intervals import wilson
 from img2tab_core.base.records import Metrics, Prediction, decided_classes, read_only
 from img2tab_core.classifiers.base import ConceptClassifier, checked_training, matrix
-from img2tab_core.classifiers.kinds import KINDS
+from img2tab_core.classifiers.kinds import KINDS, title_of
 
 
 def importance(model: ConceptClassifier, *, by: str | None = None) -> np.ndarray:
@@ -40,7 +40,7 @@ def explain(model: ConceptClassifier, codes: np.ndarray) -> list[Prediction]:
     if not model.explains:
         able = ", ".join(kind.title for kind in KINDS.values() if kind.estimator.explains)
         raise Img2TabError(
-            f"{KINDS[model.kind].title} cannot say what each concept adds for one face. Choose one of: {able}."
+            f"{title_of(model.kind)} cannot say what each concept adds for one face. Choose one of: {able}."
         )
     seen = model.seen(matrix(codes))
     added = model.contributions(seen)  # (n, k + 1), the last column is the baseline

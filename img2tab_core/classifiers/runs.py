@@ -19,6 +19,7 @@ else:
     catboost, kinds = later("img2tab_core.classifiers.catboost", "img2tab_core.classifiers.kinds")
 
 DEFAULT_KIND = "catboost"  # of classifier
+OWN_KIND = "pixels"  # of a classifier that somebody brought
 RUN_FILE = "run.json"  # beside the classifier's own files
 
 
@@ -42,6 +43,11 @@ class Run:
     table_key: str = ""
     quick: bool = False
     note: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a classifier of somebody's own that reads pixels: asked, never trained here."""
+        return self.classifier.kind == OWN_KIND
 
 
 # --- the folder of runs ------------------------------------------------------------------------------
@@ -86,9 +92,11 @@ def standing_id(table: StyleTable, target: str) -> str:
 def others_kept(table: StyleTable, target: str) -> list[Run]:
     """Every kept run of this very table and target but the standing one, in the order they were trained.
 
+    Where the target is what a classifier answers, that classifier stands; all that was trained on its answers is other.
+
     Those that are damaged are left out: they can only be trained again.
     """
-    standing, kept = standing_id(table, target), []
+    standing, kept = "" if target in table.answered else standing_id(table, target), []
     for file in (home() / "runs").glob(f"{table.name}-{target}-*/{RUN_FILE}"):
         try:
             when = file.stat().st_mtime
@@ -98,7 +106,7 @@ def others_kept(table: StyleTable, target: str) -> list[Run]:
             run = load_run(file.parent)
         except (Img2TabError, OSError):
             continue
-        if run.id != standing and is_of(run, table):
+        if run.id != standing and is_of(run, table) and not run.own:
             kept.append((when, run))
     return [run for _, run in sorted(kept, key=lambda pair: pair[0])]
 
@@ -159,11 +167,12 @@ def load_run(folder: Path) -> Run:
 
 def run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: int, kind: str = DEFAULT_KIND) -> str:
     """The same table, target, exclusions, seed, kind and settings give the same id."""
-    estimator = kinds.KINDS[kind].estimator
+    estimator = kinds.of(kind).estimator
     settings = {name: str(value) for name, value in estimator().get_params().items()}
     recipe = catboost.RECIPE if kind == DEFAULT_KIND else f"{kind} {kinds.library_version(kind)}"
+    labelled = table.key_for(target)
     return id_of(
-        table, target, json.dumps([recipe, settings, table.key, target, sorted(excluded), seed], sort_keys=True)
+        table, target, json.dumps([recipe, settings, labelled, target, sorted(excluded), seed], sort_keys=True)
     )
 
 

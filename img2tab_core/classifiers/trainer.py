@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -24,15 +25,21 @@ from img2tab_core.concepts import scores
 from img2tab_core.tables import TargetFaces
 
 if TYPE_CHECKING:
-    from img2tab_core.classifiers import comparison, kinds, measures, quick, xgboost
+    from img2tab_core.backbones import backbone as backbones
+    from img2tab_core.classifiers import answers, comparison, kinds, measures, models, pixels, quick, reactions, xgboost
     from img2tab_core.classifiers.base import ConceptClassifier
     from img2tab_core.classifiers.catboost import QuantizedPool
 else:
-    comparison, kinds, measures, quick, xgboost = later(
+    answers, backbones, comparison, kinds, measures, models, pixels, quick, reactions, xgboost = later(
+        "img2tab_core.classifiers.answers",
+        "img2tab_core.backbones.backbone",
         "img2tab_core.classifiers.comparison",
         "img2tab_core.classifiers.kinds",
         "img2tab_core.classifiers.measures",
+        "img2tab_core.classifiers.models",
+        "img2tab_core.classifiers.pixels",
         "img2tab_core.classifiers.quick",
+        "img2tab_core.classifiers.reactions",
         "img2tab_core.classifiers.xgboost",
     )
 
@@ -59,6 +66,7 @@ class Trainer:
         self._answers: Once[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = Once(ANSWERED)
         self._pools: Once[str, QuantizedPool] = Once(1)  # of the latest target only: 131 MB
         self._screens: Once[str, quick.Screen] = Once(TARGETS)
+        self._answered: Once[tuple[StyleTable, tuple], StyleTable] = Once(TABLES)  # with the answers of own classifiers
 
     def table_names(self) -> list[str]:
         """Names of the tables that are built, the default first."""
@@ -89,7 +97,9 @@ class Trainer:
         table = self._tables.get((str(folder), stat.st_ino, stat.st_mtime_ns), lambda: self._opened(folder))
         if table.backbone != DEFAULT_BACKBONE:  # people add and remove those while this process runs
             self._check_weights(table)
-        return table
+        if not models.names():  # milliseconds, and nobody's library is imported
+            return table
+        return self._answered.get((table, answers.state_of(table)), lambda: answers.with_answers(table))
 
     def table_of(self, run: Run) -> StyleTable:
         """The very table that a run was trained on. Raises Img2TabError where it was replaced since."""
@@ -289,6 +299,8 @@ class Trainer:
         Raises Img2TabError where the table has no such target, or the run cannot be kept.
         """
         tables.target_of(table, target)
+        if target in table.answered:
+            return self.own(table, target, target)
         run_id = runs.standing_id(table, target)
 
         def opened_or_trained() -> Run:
@@ -307,16 +319,112 @@ class Trainer:
         self._answers.forget((run.id, run.table_key))  # on a graphics card another model may have had the same id
 
     def kept(self, table: StyleTable, target: str) -> list[Run]:
-        """Every kept run of this table and target: the standing one first, then in the order they were trained."""
-        return [self.run(table, target), *runs.others_kept(table, target)]
+        """Every kept run of this table and target: the standing one first, then in the order they were trained.
 
-    def scores(self, run: Run) -> ConceptScores:
+        Behind them the classifiers of somebody's own that are held against the labels of this target.
+        """
+        return [self.run(table, target), *runs.others_kept(table, target), *self.judging(table, target)]
+
+    def judging(self, table: StyleTable, target: str) -> list[Run]:
+        """The classifiers of somebody's own that are held against the labels of a target, where they were asked about
+        all test faces."""
+        judged = []
+        for record in models.records():
+            if record["judges"] == target and record["name"] in table.answered:
+                model = models.open_model(record["name"])
+                known = answers.best(model, table)
+                rows = self._faces_of(table, target).test.rows
+                if known is not None and np.isfinite(known.of(rows)).all():
+                    judged.append(self.own(table, record["name"], target))
+        return judged
+
+    def scores(self, run: Run, *, progress: Report | None = None) -> ConceptScores:
         """Distance, direction and importance of every concept for a run's target.
 
-        Raises Img2TabError where the run's table was replaced.
+        Importance for a classifier that reads pixels is that of its stand-in. Raises Img2TabError where the run's table
+        was replaced.
         """
-        distance, direction = self.distances(self.table_of(run), run.target)
-        return ConceptScores(distance, direction, measures.importance(run.classifier))
+        table = self.table_of(run)
+        distance, direction = self.distances(table, run.target)
+        judge = self.stand_in(run, progress=progress) if run.own else run
+        return ConceptScores(distance, direction, measures.importance(judge.classifier))
+
+    # --- classifiers of somebody's own ---------------------------------------------------------------
+
+    def own(self, table: StyleTable, name: str, target: str) -> Run:
+        """A classifier of somebody's own as a run: of its own answers, or held against the labels of another target.
+
+        Never kept by itself. Raises Img2TabError where there is none of this name, or it was not asked yet.
+        """
+        model = models.open_model(name)
+        known = answers.best(model, table)
+        if known is None or (target == name and name not in table.answered):
+            raise Img2TabError(f"{answers.why_no_target(model, table)} Ask it: img2tab explain --classifier {name}.")
+        key = id_of(table, target, "own", model.key, str(known.size), table.key_for(name))
+
+        def made() -> Run:
+            started = time.perf_counter()
+            classifier = pixels.PixelClassifier.of(model, backbones.open_backbone(table.backbone), size=known.size)
+            rows, labels = self._faces_of(table, target).test
+            metrics = measures.metrics_of(classifier.of_table(table, rows), labels)
+            return Run(
+                id=key,
+                table=table.name,
+                target=target,
+                classifier=classifier,
+                excluded=frozenset(),
+                seed=0,
+                metrics=metrics,
+                seconds=time.perf_counter() - started,
+                origin=model.origin,
+                table_key=table.key,
+            )
+
+        return self._runs.get(key, made)
+
+    def fidelity(self, run: Run, stand_in: Run) -> reactions.Fidelity:
+        """How far a stand-in says the same as the classifier on whose answers it was trained; on test faces."""
+        table = self.table_of(run)
+        faces = self._faces_of(table, stand_in.target)
+
+        def both(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            own = cast("pixels.PixelClassifier", run.classifier).of_table(table, rows)
+            chance = np.stack([own, stand_in.classifier.probabilities(table.psi, rows)[:, 1]])
+            chance = np.clip(chance, 1e-7, 1 - 1e-7)
+            log_odds = np.log(chance / (1 - chance))
+            return log_odds[0], log_odds[1]
+
+        measured = reactions.fidelity(*both(faces.test.rows), both(faces.validation.rows))
+        tables.let_go(table.psi)
+        return measured
+
+    def opened_tables(self) -> list[StyleTable]:
+        """Every table that opens."""
+        opened = []
+        for name in self.table_names():
+            with suppress(Img2TabError):
+                opened.append(self.table(name))
+        return opened
+
+    def stand_in(self, run: Run, *, progress: Report | None = None) -> Run:
+        """A concept classifier trained on the answers of somebody's own: what comes nearest to looking inside it.
+
+        Its accuracy is its fidelity: how often it says the same about test faces. Trained once and kept.
+        """
+        table, name = self.table_of(run), cast("pixels.PixelClassifier", run.classifier).name
+        if name not in table.answered:
+            raise Img2TabError(answers.why_no_target(models.open_model(name), table))
+        run_id = runs.standing_id(table, name)
+
+        def opened_or_trained() -> Run:
+            try:
+                return runs.open_kept(run_id)
+            except Img2TabError:
+                trained = self.train(table, name, progress=progress)
+                self.keep(trained)
+                return trained
+
+        return self._runs.get(run_id, opened_or_trained)
 
     def distances(self, table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
         """Wasserstein-1 and signed mean distance on the training faces; float64 (D,) each, standard deviations.
@@ -335,7 +443,10 @@ class Trainer:
         def answers() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             table = self.table_of(run)
             rows, labels = self._faces_of(table, run.target).test
-            probability = run.classifier.probabilities(table.psi, rows)[:, 1]
+            if run.own:
+                probability = cast("pixels.PixelClassifier", run.classifier).of_table(table, rows)
+            else:
+                probability = run.classifier.probabilities(table.psi, rows)[:, 1]
             tables.let_go(table.psi)
             return rows, labels, read_only(probability)
 

@@ -16,6 +16,7 @@ from img2tab_core.cli.classifiers import classifiers_app
 from img2tab_core.cli.concepts import concepts_app
 from img2tab_core.cli.faces import faces_app
 from img2tab_core.cli.models import backbone_app, weights_app
+from img2tab_core.cli.own_models import explain_app, models_app
 from img2tab_core.cli.photo_check import photo_check_app
 from img2tab_core.cli.sessions import sessions_app
 from img2tab_core.cli.tables import import_app, tables_app
@@ -33,6 +34,8 @@ app.add_typer(weights_app, name="weights")
 app.add_typer(tables_app, name="tables")
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(import_app, name="import")
+app.add_typer(models_app, name="model")
+app.add_typer(explain_app)
 app.add_typer(concepts_app)
 app.add_typer(classifiers_app)
 app.add_typer(audit_app)

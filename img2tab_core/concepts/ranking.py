@@ -86,16 +86,22 @@ def scores(description: Description, table: StyleTable, rows: np.ndarray) -> np.
     return values / np.maximum(values.std(axis=0), 1e-9)
 
 
+def directions(description: Description, table: StyleTable, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean score of class 1 minus that of class 0 in every family, standard deviations: float64 (K,)."""
+    values = scores(description, table, rows)
+    return np.asarray(values[labels == 1].mean(axis=0) - values[labels == 0].mean(axis=0))
+
+
 def ranked(
     description: Description,
     faces: TargetFaces,
     importance: np.ndarray,
-    backbone: Backbone,
-    log_odds: Callable[[np.ndarray], np.ndarray],
+    effects: np.ndarray,
 ) -> list[RankedFamily]:
     """Every family for one classifier, the largest effect first, those that only go with it behind them.
 
-    importance: float (D,), adds up to 1; log_odds: style codes float32 (n, D) -> float (n,).
+    importance: float (D,), adds up to 1; effects: float (K, F), change of the log-odds from down to up on F faces, NaN
+    where a family was not moved on a face.
     """
     rows, labels = faces.train
     values = np.asfortranarray(scores(description, faces.table, rows))
@@ -103,12 +109,11 @@ def ranked(
     distance, direction = (
         wasserstein.distance_and_direction(values, labels, std=unit) if values.shape[1] else (np.empty(0), np.empty(0))
     )
-    effects = effect_of(description.read, backbone, log_odds)
     moves = moving(effects)
     listed = []
     for number, family in enumerate(description.families):
         stand_ins = description.stand_ins(number)
-        effect = Mean.of(effects[number]) if effects.shape[1] else None
+        effect = _mean(effects[number])
         verdict: Verdict = "moves it" if moves[number] else "goes with it" if distance[number] >= APART else "not seen"
         listed.append(
             RankedFamily(
@@ -127,6 +132,21 @@ def ranked(
     return sorted(
         listed, key=lambda row: (order[row.verdict], -abs(row.effect.mean if row.effect else 0), -row.distance)
     )
+
+
+def by_effect(description: Description, effects: np.ndarray) -> list[RankedFamily]:
+    """Every family by its effect alone, the largest first: where there are no two classes to be apart.
+
+    effects: as of `ranked`.
+    """
+    moves = moving(effects)
+    listed = []
+    for number, family in enumerate(description.families):
+        verdict: Verdict = "moves it" if moves[number] else "not seen"
+        stand_ins = read_only(description.stand_ins(number))
+        effect = _mean(effects[number])
+        listed.append(RankedFamily(number, family, 0.0, 0.0, 0.0, 0.0, effect, verdict, stand_ins))
+    return sorted(listed, key=lambda row: (row.verdict != "moves it", -abs(row.effect.mean if row.effect else 0)))
 
 
 def effect_of(read: np.ndarray, backbone: Backbone, log_odds: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -155,12 +175,22 @@ def answers(read: np.ndarray, backbone: Backbone, log_odds: Callable[[np.ndarray
 def moving(effects: np.ndarray) -> np.ndarray:
     """Which families move the answer, bool (K,): beyond chance over the faces, with false discoveries controlled.
 
-    Source: Benjamini and Hochberg 1995, over all families; each by a t-test of its mean effect.
+    Source: Benjamini and Hochberg 1995, over all families that were moved; each by a t-test of its mean effect.
     """
-    if effects.shape[1] < 2:
-        return np.zeros(len(effects), bool)
-    steady = effects.std(axis=1) < 1e-9  # every face alike: no chance to weigh
+    moves = np.zeros(len(effects), bool)
+    asked = np.flatnonzero(np.isfinite(effects).sum(axis=1) >= 2)
+    if not len(asked):
+        return moves
+    effects = effects[asked]
+    steady = np.nanstd(effects, axis=1) < 1e-9  # every face alike: no chance to weigh
     p = np.ones(len(effects))
     if (~steady).any():
-        p[~steady] = ttest_1samp(effects[~steady], 0, axis=1).pvalue
-    return (false_discovery_control(p) <= FALSE_SHARE) & (np.abs(effects.mean(axis=1)) >= LEAST)
+        p[~steady] = ttest_1samp(effects[~steady], 0, axis=1, nan_policy="omit").pvalue
+    moves[asked] = (false_discovery_control(p) <= FALSE_SHARE) & (np.abs(np.nanmean(effects, axis=1)) >= LEAST)
+    return moves
+
+
+def _mean(changes: np.ndarray) -> Mean | None:
+    """Of one family over the faces it was moved on; None where there is none."""
+    changes = changes[np.isfinite(changes)]
+    return Mean.of(changes) if len(changes) else None

@@ -544,7 +544,7 @@ def licences(backbone: str) -> tuple[tuple[str, str], ...]:
 def _versions(kind: str) -> dict[str, str]:
     """What computes here -> its version."""
     versions = {"Python": python_version(), "img2tab": __version__}
-    about = kinds.KINDS.get(kind)
+    about = kinds.KINDS.get(kind) or (kinds.OWN if kind == kinds.OWN.kind else None)
     if about is not None and kinds.absent(kind) is None:
         versions[about.estimator.library] = kinds.library_version(kind)
     for package in PACKAGES:

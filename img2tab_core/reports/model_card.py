@@ -117,9 +117,8 @@ def plain(text: str) -> str:
 
 
 def _details(session: SessionInfo, info: RunInfo, run: Run, looked_at: list[str]) -> list[str]:
-    kind = kinds.KINDS.get(info.kind)
     lines = [
-        f"- Classifier: {plain(kind.title if kind else info.kind)}; its input is "
+        f"- Classifier: {plain(kinds.title_of(info.kind))}; its input is "
         f"{run.classifier.n_features_in_:,} numbers, the style channels of {plain(session.backbone)}.",
         f"- Run: `{info.run_id}`, trained {minute(info.finished or info.started)} UTC by {plain(info.who)}.",
     ]

@@ -294,8 +294,7 @@ def tree(findings: Findings, files: Files) -> Chapter:
 
 
 def _kind(run: RunInfo) -> str:
-    kind = kinds.KINDS.get(run.kind)
-    return kind.title if kind else run.kind
+    return kinds.title_of(run.kind)
 
 
 def _state(run: RunInfo, findings: Findings) -> Markup:

@@ -1,0 +1,117 @@
+"""The faces of a table as pictures: drawn once for every size, kept as WebP under the visitor's folder, resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from img2tab_core import tables
+from img2tab_core.backbones import rendering
+from img2tab_core.backbones.backbone import Backbone
+from img2tab_core.backbones.cores import on_single_cores
+from img2tab_core.backbones.rendering import placed
+from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.files import home, whole
+from img2tab_core.base.jobs import Cancel
+from img2tab_core.base.records import StyleCode, StyleTable
+
+QUALITY = 90  # of WebP: what it loses is less than a level on average
+AT_ONCE = 16  # faces between two looks at whether to stop
+
+
+def folder_of(table: StyleTable, backbone: Backbone, size: int) -> Path:
+    """Where the pictures of a table lie, whether or not they are there."""
+    return home() / "drawn" / f"{table.name}-{table.key[:12]}-{backbone.key[:12]}" / str(size)
+
+
+def folder_without_table(backbone: Backbone) -> Path:
+    """Where pictures lie that are of nobody's table."""
+    return home() / "drawn" / f"no-table-{backbone.key[:12]}"
+
+
+def kept(table: StyleTable, backbone: Backbone, size: int) -> np.ndarray:
+    """Row numbers of the faces that are drawn already, ascending; int64 (n,)."""
+    folder = folder_of(table, backbone, size)
+    numbers = [int(file.stem) for file in folder.glob("*/*.webp") if file.stem.isdigit()]
+    return np.sort(np.array(numbers, np.int64))
+
+
+def drawn(
+    table: StyleTable, backbone: Backbone, rows: Sequence[int] | np.ndarray, *, size: int, cancelled: Cancel = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers int64 (n,) and pictures uint8 (n, size, size, 3), a few at a time, in the order asked for.
+
+    What is not there yet is drawn, from the style codes of the table, and kept. Raises Cancelled once `cancelled` says
+    so, and Img2TabError where a picture cannot be kept.
+    """
+    folder, rows = folder_of(table, backbone, size), np.asarray(rows, np.int64)
+    for start in range(0, len(rows), AT_ONCE):
+        if cancelled is not None and cancelled():
+            raise Cancelled("Stopped; the faces that are drawn are kept.")
+        part = rows[start : start + AT_ONCE]
+        pictures = [_read(folder, row, size) for row in part]
+        missing = [number for number, picture in enumerate(pictures) if picture is None]
+        if missing:
+            codes = np.ascontiguousarray(table.psi[part[missing]])
+            tables.let_go(table.psi)
+            for number, picture in zip(missing, pictures_of(backbone, codes, size=size), strict=True):
+                keep(_file(folder, part[number]), picture)
+                pictures[number] = _read(folder, part[number], size)  # what is kept, so that a second look is the same
+        yield part, np.stack([picture for picture in pictures if picture is not None])
+
+
+def pictures_of(backbone: Backbone, codes: np.ndarray, *, size: int) -> np.ndarray:
+    """Style codes float32 (n, D) -> pictures uint8 (n, size, size, 3), within 8 levels of exact ones (see `Precision`).
+
+    size: one that the backbone draws, or another: drawn at the next larger one and reduced.
+    """
+    sized = min((side for side in backbone.sizes if side >= size), default=backbone.sizes[0])
+    faces = [StyleCode.of(values, backbone.name) for values in codes]
+
+    def draw(which: list[StyleCode]) -> np.ndarray:
+        return rendering.draw(backbone.generator, which, size=sized, precision="draft")
+
+    if placed(backbone.generator)[1].type == "cpu" and len(faces) > 1:
+        pictures = np.concatenate(on_single_cores(draw, [[face] for face in faces]))
+    else:
+        pictures = draw(faces)
+    if sized == size:
+        return pictures
+    return np.stack([np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BOX)) for each in pictures])
+
+
+def keep(file: Path, picture: np.ndarray) -> None:
+    """Write a picture uint8 (S, S, 3) as WebP, whole or not at all. Raises Img2TabError where it cannot be written."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole(file) as part:
+            Image.fromarray(picture).save(part, "WEBP", quality=QUALITY, method=2)
+    except OSError as error:
+        raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error
+
+
+def read_all(files: Sequence[Path]) -> list[np.ndarray | None]:
+    """Kept pictures, uint8 (S, S, 3); None for one that is not there or damaged."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(_picture, files))
+
+
+def _picture(file: Path) -> np.ndarray | None:
+    try:
+        with Image.open(file) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError):
+        return None
+
+
+def _read(folder: Path, row: int, size: int) -> np.ndarray | None:
+    picture = _picture(_file(folder, row))
+    return picture if picture is not None and picture.shape == (size, size, 3) else None
+
+
+def _file(folder: Path, row: int) -> Path:
+    return folder / f"{row // 1000:03d}" / f"{row:06d}.webp"

@@ -1,0 +1,201 @@
+"""The verbs about classifiers of somebody's own: add, list, check, remove, and explain what they react to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from img2tab_core.cli import terminal
+from img2tab_core.cli.terminal import Json, TableName, verb
+
+if TYPE_CHECKING:
+    from img2tab_core.classifiers.models import Added
+    from img2tab_core.classifiers.reactions import Reactions
+    from img2tab_core.concepts.ranking import RankedFamily
+
+models_app = typer.Typer(no_args_is_help=True, help="Classifiers of your own that read pixels: add, list, check.")
+explain_app = typer.Typer()
+
+OwnName = Annotated[str, typer.Option("--classifier", help="A classifier of your own (`img2tab model list`).")]
+
+
+@verb(models_app)
+def add(
+    file: Annotated[Path, typer.Argument(help="An ONNX file.")],
+    name: Annotated[str, typer.Option(help="What it is called from now on: one word.")],
+    size: Annotated[int | None, typer.Option("--input", help="Side of the pictures it takes, px.")] = None,
+    layout: Annotated[str, typer.Option(help="nchw (colours first) or nhwc.")] = "",
+    colour: Annotated[str, typer.Option(help="rgb, bgr or grey.")] = "",
+    normalise: Annotated[
+        str, typer.Option(help="imagenet, 0..1, -1..1, 0..255, or MEAN,STD (three of each: six numbers).")
+    ] = "",
+    crop: Annotated[
+        str,
+        typer.Option(
+            help="Part of the aligned face it is shown: 0.8 (the middle), face (what a face detector finds), or "
+            "LEFT,TOP,RIGHT,BOTTOM in shares."
+        ),
+    ] = "1",
+    output: Annotated[str, typer.Option(help="What it answers with: logits, probabilities, sigmoid or value.")] = "",
+    classes: Annotated[str, typer.Option(metavar="A,B", help="Names of its classes, commas between.")] = "",
+    positive: Annotated[
+        str, typer.Option("--class", metavar="A", help="The class asked about, or several: 30-80. Of two the second.")
+    ] = "",
+    against: Annotated[str, typer.Option(metavar="B", help="Against which; all others if not given.")] = "",
+    threshold: Annotated[
+        float | None, typer.Option(help="For one that answers with a quantity: class 1 is above this.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="What a person reads; the name if not given.")] = "",
+    judges: Annotated[
+        str, typer.Option(metavar="TARGET", help="The target whose labels it is held against, if there is one.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Check a classifier, try it on twelve faces, and keep it; nothing of it leaves this machine."""
+    from img2tab_core.classifiers.models import Wishes
+
+    wishes = Wishes(
+        size,
+        layout,
+        colour,
+        normalise,
+        crop,
+        output,
+        tuple(terminal.listed(classes)),
+        positive,
+        against,
+        threshold,
+        title,
+        judges,
+    )
+    made = terminal.studio().add_model(file, name, wishes)
+    if as_json:
+        terminal.print_json(_about(made) | {"added": True})
+        return
+    typer.echo(_text(made))
+    typer.echo(f"What it reacts to: img2tab explain --classifier {name}")
+
+
+@verb(models_app, "list")
+def list_models(as_json: Json = False) -> None:
+    """Every classifier of your own."""
+    from img2tab_core.classifiers import models
+
+    records = models.records()
+    if as_json:
+        terminal.print_json({"classifiers": records})
+        return
+    if not records:
+        typer.echo("None yet. Add one: img2tab model add FILE.onnx --name NAME")
+    for record in records:
+        model = models.open_model(record["name"])
+        zero, one = model.classes
+        typer.echo(
+            terminal.shown(f"{record['name']}: {zero} or {one}; {model.input.sentence}; from {record['origin']}")
+            + (f"; held against {record['judges']}" if record["judges"] else "")
+        )
+
+
+@verb(models_app)
+def check(
+    name: Annotated[str, typer.Argument(help="A classifier of your own.")],
+    as_json: Json = False,
+) -> None:
+    """Ask it about the twelve sample faces again: whether its file is whole, and its answers are steady."""
+    import numpy as np
+
+    from img2tab_core.classifiers.models import Added, open_model
+    from img2tab_core.classifiers.pixel_models import check_steady
+
+    model = open_model(name)
+    faces = np.stack([face.pixels for face in terminal.studio().samples()])
+    made = Added(model, (), check_steady(model, faces))
+    terminal.print_json(_about(made)) if as_json else typer.echo(_text(made))
+
+
+@verb(models_app)
+def remove(
+    name: Annotated[str, typer.Argument(help="A classifier of your own.")],
+    as_json: Json = False,
+) -> None:
+    """Forget a classifier, its copy and its answers; the file it was added from stays."""
+    from img2tab_core.classifiers import models
+
+    models.remove(name)
+    terminal.print_json({"removed": name}) if as_json else typer.echo(f"{name} is removed.")
+
+
+@verb(explain_app)
+def explain(
+    name: OwnName,
+    table: TableName = "default",
+    faces: Annotated[int, typer.Option(min=200, help="How many faces of the table it is asked about.")] = 2000,
+    top: Annotated[int, typer.Option(min=0, help="How many concepts are printed; 0 for all.")] = 12,
+    as_json: Json = False,
+) -> None:
+    """What a classifier of your own reacts to: every concept moved alone, drawn, and the classifier asked."""
+    studio = terminal.studio()
+    style_table = studio.table(table)
+
+    def better(reactions: Reactions) -> None:
+        if not as_json:
+            typer.echo(
+                f"After {reactions.asked:,} faces, drawn at {reactions.size} px: {reactions.sentence}\n", err=True
+            )
+
+    with terminal.interrupted() as stopped:
+        reactions = studio.question(
+            name, style_table, faces=faces, progress=terminal.progress(as_json), cancelled=stopped, on_answer=better
+        )
+    if as_json:
+        terminal.print_json(reactions.to_json())
+        return
+    typer.echo(terminal.shown(f"{reactions.model.title}: {reactions.sentence}"))
+    typer.echo(reactions.fidelity.sentence if reactions.fidelity else reactions.why)
+    shown = reactions.families[:top] if top else reactions.families
+    heads = ("", "effect, log-odds", "turns", "", "distance", "importance")
+    typer.echo(terminal.aligned([heads, *(_cells(reactions, row) for row in shown)]))
+    typer.echo(reactions.basis)
+
+
+def _cells(reactions: Reactions, row: RankedFamily) -> tuple[str, ...]:
+    return (
+        f"{row.family.name} ({row.family.id})",
+        "" if row.effect is None else row.effect.text(),
+        f"{int(reactions.moved.turned[row.number])} of {reactions.moved.faces}",
+        row.verdict,
+        f"{row.distance:.2f}",
+        f"{100 * row.importance:.1f} + {100 * row.by_stand_ins:.1f} %",
+    )
+
+
+def _about(made: Added) -> dict:
+    from img2tab_core.classifiers.pixel_models import chances
+
+    return made.model.to_json() | {
+        "guessed": list(made.guessed),
+        "samples": [round(float(chance), 6) for chance in chances(made.log_odds)],
+        "warning": made.warning,
+    }
+
+
+def _text(made: Added) -> str:
+    from img2tab_core.base.words import chance
+    from img2tab_core.classifiers.pixel_models import chances
+
+    zero, one = made.model.classes
+    answers = ", ".join(
+        f"{number + 1} {one if value > 0.5 else zero} {chance(max(value, 1 - value))}"
+        for number, value in enumerate(chances(made.log_odds).tolist())
+    )
+    lines = [
+        f"{made.model.title}: {zero} or {one}. It is handed {made.model.input.sentence}.",
+        f"The sample faces: {answers}.",
+    ]
+    if made.guessed:
+        lines.append(f"Guessed, say so if it is otherwise: {'; '.join(made.guessed)}.")
+    if made.warning:
+        lines.append(made.warning)
+    return "\n".join(map(terminal.shown, lines))

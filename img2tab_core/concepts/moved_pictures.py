@@ -1,0 +1,76 @@
+"""Pictures of faces whose families were moved, drawn once for whoever is asked about them, kept and resumable.
+
+A classifier that reads pixels is asked about these: what they show does not depend on who is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from img2tab_core.backbones import drawn_faces
+from img2tab_core.backbones.backbone import Backbone
+from img2tab_core.base.errors import Cancelled
+from img2tab_core.base.jobs import Cancel
+from img2tab_core.base.records import StyleTable
+from img2tab_core.concepts.describing import others
+from img2tab_core.concepts.description import Description
+from img2tab_core.concepts.moving import SHIFT
+
+FACES = 24  # on which every family is moved, in the end
+
+
+def moved_face(
+    backbone: Backbone,
+    table: StyleTable | None,
+    description: Description,
+    face: int,
+    places: Sequence[int],
+    *,
+    size: int,
+    cancelled: Cancel = None,
+) -> np.ndarray:
+    """One of `FACES` faces, the same for everybody, moved: uint8 (p, size, size, 3), p = len(places).
+
+    places: of K families 2 k for family k moved down by `SHIFT` and 2 k + 1 for it moved up; 2 K for the face as it is.
+    Drawn where they are not kept. None, (0, size, size, 3), where the table has no such face. Raises Cancelled once
+    `cancelled` says so; what was drawn is kept.
+    """
+    codes = others(backbone, table, count=FACES)
+    if face >= len(codes):
+        return np.empty((0, size, size, 3), np.uint8)
+    folder = _folder(backbone, table, description, size, face)
+    files = [folder / f"{place}.webp" for place in places]
+    pictures = drawn_faces.read_all(files)
+    missing = [at for at, picture in enumerate(pictures) if picture is None or picture.shape != (size, size, 3)]
+    moved = moved_codes(backbone, description, codes[face])
+    for start in range(0, len(missing), drawn_faces.AT_ONCE):
+        if cancelled is not None and cancelled():
+            raise Cancelled("Stopped; the pictures that are drawn are kept.")
+        part = missing[start : start + drawn_faces.AT_ONCE]
+        drawn = drawn_faces.pictures_of(backbone, moved[[places[at] for at in part]], size=size)
+        for at, picture in zip(part, drawn, strict=True):
+            drawn_faces.keep(files[at], picture)
+    if missing:  # what is kept, so that a second look is the same
+        pictures = drawn_faces.read_all(files)
+    return np.stack([picture for picture in pictures if picture is not None])
+
+
+def moved_codes(backbone: Backbone, description: Description, code: np.ndarray, *, shift: float = SHIFT) -> np.ndarray:
+    """A style code (D,) with each family moved down and up, then as it is: float32 (2 K + 1, D)."""
+    codes = np.repeat(code[None].astype(np.float32), 2 * len(description.families) + 1, axis=0)
+    for number, family in enumerate(description.families):
+        by = (shift * family.parts * backbone.stats.std[family.channels]).astype(np.float32)
+        codes[2 * number, family.channels] -= by
+        codes[2 * number + 1, family.channels] += by
+    return codes
+
+
+def _folder(backbone: Backbone, table: StyleTable | None, description: Description, size: int, number: int) -> Path:
+    if table is not None:
+        place = drawn_faces.folder_of(table, backbone, size).parent
+    else:
+        place = drawn_faces.folder_without_table(backbone)
+    return place / f"moved-{description.key[:12]}" / str(size) / f"{number:02d}"
