@@ -27,6 +27,7 @@ from dashboard.state import (
 from img2tab_core.base.errors import Img2TabError
 
 if TYPE_CHECKING:
+    from img2tab_core.classifiers.runs import Run
     from img2tab_core.sessions.session_records import SessionInfo
 
 DATA = "Data"  # the one page that needs no table
@@ -102,13 +103,14 @@ def _header(place, title: str) -> None:
             st.caption(PURPOSE[title])
         if not visit.table_names():
             return
+        answered = visit.current_table().answered
         targets = {target.name: target for target in visit.current_table().targets}
         st.session_state["frame.target"] = visit.target().name
         st.selectbox(
             "Target",
             list(targets),
             key="frame.target",
-            format_func=lambda name: targets[name].title,
+            format_func=lambda name: targets[name].title + (" (yours)" if name in answered else ""),
             on_change=lambda: visit.choose_target(st.session_state["frame.target"]),
             help=f"The label the classifier predicts. {page_words.prose(visit.target().how)}",
             disabled=session_state.opened() is not None,
@@ -187,30 +189,45 @@ def _sidebar(title: str) -> None:
             with st.container(border=True, gap="small"):
                 standing.wait(job, key="sidebar-standing")
         if job is not None and job.state == "done":
-            run = visit.active_run()
-            low, high = run.metrics.interval
-            with st.container(border=True, gap="small"):
-                st.caption(f"Run {visit.number_of(run)} · {page_words.plain(visit.target().title)}")
-                st.metric(
-                    "Accuracy",
-                    page_words.percent(run.metrics.accuracy),
-                    help=f"Share of {run.metrics.count:,} test faces judged as labelled; the interval holds the true "
-                    "share 95 times in 100.",
-                )
-                without = (
-                    page_words.count(len(run.excluded), "channel") + " excluded" if run.excluded else "Nothing excluded"
-                )
-                st.caption(
-                    f"95\N{NO-BREAK SPACE}% interval {page_words.percent(low)} to {page_words.percent(high)}  "
-                    f"\n{without}  \n"
-                    f"Table “{page_words.plain(run.table)}”, {len(visit.current_table().split):,} faces"
-                )
+            _run_card(visit.active_run())
         job = training_state.retraining()
         if job is not None and title != "Exclude and retrain":
             progress.watch(job, key="sidebar", waiting="Training…")
         st.caption(
             "For non-commercial research only: the face models were trained on FFHQ and 300-W. "
             "Labels say how a face is perceived, not who a person is."
+        )
+
+
+def _run_card(run: Run) -> None:
+    """The run that every page shows, and how right it is; of somebody's own classifier what it answers."""
+    low, high = run.metrics.interval
+    table, target = visit.current_table(), visit.target()
+    answered = target.name in table.answered
+    with st.container(border=True, gap="small"):
+        st.caption(f"Run {visit.number_of(run)} · {page_words.plain(target.title)}")
+        if answered and run.own:
+            labels = table.labels[target.name]
+            asked = int((labels >= 0).sum())
+            st.metric(
+                page_words.plain(page_words.sentence(target.classes[1])),
+                page_words.percent(int((labels == 1).sum()) / asked),
+                help=f"Share of {asked:,} faces of the table that your classifier takes for it.",
+            )
+            st.caption(f"Your classifier  \nTable “{page_words.plain(run.table)}”, asked about {asked:,} faces")
+            return
+        st.metric(
+            "Agreement" if answered else "Accuracy",
+            page_words.percent(run.metrics.accuracy),
+            help=f"Share of {run.metrics.count:,} test faces judged as "
+            + ("your classifier judges them" if answered else "labelled")
+            + "; the interval holds the true share 95 times in 100.",
+        )
+        without = page_words.count(len(run.excluded), "channel") + " excluded" if run.excluded else "Nothing excluded"
+        st.caption(
+            f"95\N{NO-BREAK SPACE}% interval {page_words.percent(low)} to {page_words.percent(high)}  "
+            f"\n{'Your classifier' if run.own else without}  \n"
+            f"Table “{page_words.plain(run.table)}”, {len(table.split):,} faces"
         )
 
 

@@ -36,6 +36,7 @@ from img2tab_core.base.records import (
     Quality,
     StyleCode,
     StyleTable,
+    decided_classes,
     digest,
     read_only,
 )
@@ -48,7 +49,7 @@ from img2tab_core.tables import faces_of
 from img2tab_core.tables.calibrations import calibration_of
 
 if TYPE_CHECKING:
-    from img2tab_core.backbones import quality, refinement, rendering
+    from img2tab_core.backbones import blending, quality, refinement, rendering
     from img2tab_core.backbones.backbone import Backbone
     from img2tab_core.classifiers import answers, calibrated, measures, models, reactions
     from img2tab_core.classifiers.pixel_models import PixelModel
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 else:
     (
         answers,
+        blending,
         calibrated,
         measures,
         models,
@@ -71,6 +73,7 @@ else:
         rendering,
     ) = later(
         "img2tab_core.classifiers.answers",
+        "img2tab_core.backbones.blending",
         "img2tab_core.classifiers.calibrated",
         "img2tab_core.classifiers.measures",
         "img2tab_core.classifiers.models",
@@ -341,7 +344,7 @@ class Studio:
         count, shift = KNOWN_EDIT
         distance, direction = self.trainer.distances(self.table(run.table), run.target)
         chosen = scores.top(distance, count, exclude=run.excluded)
-        if self.predict(run, before).decided == 1:
+        if decided_classes(self.probability(run, before)) == 1:
             shift = -shift
         edits = [Edit(int(i), float(np.copysign(shift, shift * direction[i]))) for i in chosen]
         stats = self.stats_of(run)
@@ -452,8 +455,11 @@ class Studio:
         """The run as it judges photos: with the calibration of its target, where its table has one; else the run
         itself.
 
-        What the generator drew is judged by the run as it is, as its test faces are.
+        What the generator drew is judged by the run as it is, as its test faces are. A classifier of somebody's own is
+        never calibrated.
         """
+        if run.own:
+            return run
         return calibrated.calibrated(run, calibration_of(self.table(run.table), run.target, run.classifier.kind))
 
     def predict(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> Prediction:
@@ -564,6 +570,17 @@ class Studio:
             )
             if on_answer is not None:
                 on_answer(self.reactions(name, table))
+        if model.judges and faces > steps[0].faces:  # to be held against labels it must know every test face
+            rows, text = table.rows("test"), "The test faces, to hold it against their labels"
+            answers.ask(
+                model,
+                table,
+                backbone,
+                rows,
+                size=model.face_size,
+                progress=lambda share, _: report(0.9 + 0.1 * share, text),
+                cancelled=cancelled,
+            )
         return self.reactions(name, table)
 
     def asked_so_far(self, name: str, table: StyleTable) -> tuple:
@@ -643,16 +660,20 @@ class Studio:
         frames: int = 9,
         size: int = 128,
         precision: rendering.Precision = "exact",
+        photo: Face | None = None,
     ) -> tuple[Frame, ...]:
         """Frames with a channel or a family moved from -reach to +reach on top of the edits, in the table's deviations.
 
-        Raises Img2TabError where frames is even or below 3.
+        photo: the face itself, for a classifier that reads pixels: what moves is then blended into it. Raises
+        Img2TabError where frames is even or below 3.
         """
         stats, shifts = self.stats_of(run), rendering.shifts(reach, frames)
         moved = [self.edited(code, [*edits, *moves_of(what, float(shift))], stats=stats) for shift in shifts]
         moving = moves_of(what, reach)
         pictures = self._draw(moved, [*edits, *moving], moving, size, precision)
-        if run.own and size >= _own(run).size:  # it is asked about the pictures that are shown
+        if photo is not None:
+            pictures = self._in_photo(photo, code, pictures, precision)
+        if run.own and (photo is not None or size >= _own(run).size):  # it is asked about the pictures that are shown
             chance = _own(run).of_faces(pictures)
         else:
             chance = run.classifier.predict_proba(np.stack([frame.values for frame in moved]))[:, 1]
@@ -660,6 +681,39 @@ class Studio:
             Frame(float(shift), picture, float(probability))
             for shift, picture, probability in zip(shifts, pictures, chance, strict=True)
         )
+
+    def _in_photo(
+        self, photo: Face, code: StyleCode, pictures: np.ndarray, precision: rendering.Precision = "exact"
+    ) -> np.ndarray:
+        """Pictures of an edited code uint8 (n, S, S, 3), blended into the photo whose code it is; the same shape."""
+        size = pictures.shape[1]
+        face = np.asarray(Image.fromarray(photo.pixels).resize((size, size), Image.Resampling.LANCZOS))
+        plain = self._draw([code], (), (), size, precision)[0]
+        return np.stack([blending.blended(face, plain, picture) for picture in pictures])
+
+    def chances_of(self, run: Run, faces: Sequence[Face]) -> list[float]:
+        """Probability of class 1 for faces of one size: by their style codes, or where the run reads pixels by them."""
+        if not faces:
+            return []
+        if run.own:
+            chance = _own(run).of_faces(np.stack([face.pixels for face in faces]))
+        else:
+            codes = self.encode_all(faces, backbone=self.table(run.table).backbone)
+            chance = run.classifier.predict_proba(np.stack([code.values for code in codes]))[:, 1]
+        return [float(value) for value in chance]
+
+    def ask_face(self, run: Run, face: Face) -> float:
+        """What a classifier that reads pixels says of a face itself, not of its reconstruction: chance of class 1."""
+        return float(_own(run).of_faces(face.pixels[None])[0])
+
+    def edited_photo(
+        self, run: Run, face: Face, code: StyleCode, edits: Sequence[Edit], *, size: int = FACE_SIZE
+    ) -> tuple[np.ndarray, float]:
+        """A face with the edits of its code blended into it, uint8 (s, s, 3), and what a classifier that reads pixels
+        says of it."""
+        moved = self._draw([self.edited(code, edits, stats=self.stats_of(run))], edits, edits, size, "close")
+        picture = self._in_photo(face, code, moved, "close")
+        return picture[0], float(_own(run).of_faces(picture)[0])
 
     def family(self, run: Run, *, count: int = 1500, strength: float = 1.5) -> tuple[Edit, ...]:
         """Many channels, each in proportion to its signed distance between the classes of the run's target."""

@@ -17,7 +17,7 @@ from dashboard.state import visit
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Job
-from img2tab_core.base.records import EditCheck, StyleCode
+from img2tab_core.base.records import EditCheck, Face, StyleCode
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import moves_of
 
@@ -27,26 +27,36 @@ COARSE, FINE = (5, 128), (13, 256)  # frames of a strip and their size, pixels
 FULL = 512  # a picture at rest, pixels: twice as large as it is shown
 PATIENCE = 0.4  # seconds a page waits for a drawing before it goes on without
 
-_KEYS = {StyleCode: attrgetter("key"), Run: attrgetter("id")}
+_KEYS = {StyleCode: attrgetter("key"), Run: attrgetter("id"), Face: attrgetter("key")}
 _TURNS = {size: threading.Lock() for size in (COARSE[1], FINE[1], FULL)}  # two at once would each be half as fast
 _CLOSING = threading.Event()
 
 
 def strip(
-    run: Run, code: StyleCode, what: visit.Concept, edits: visit.FaceEdits
+    run: Run, code: StyleCode, what: visit.Concept, edits: visit.FaceEdits, face: Face | None = None
 ) -> tuple[Strip | None, Job[Strip] | None]:
-    """The concept from −10 to +10 on top of every other edit: the best strip so far, and the job of a better one."""
+    """The concept from −10 to +10 on top of every other edit: the best strip so far, and the job of a better one.
+
+    face: given for a classifier that reads pixels; what moves is blended into it.
+    """
     others = edits.with_shift(what, 0.0)
-    coarse = _begun("coarse", _strip, run, code, what, others, *COARSE)
+    coarse = _begun("coarse", _strip, run, code, what, others, *COARSE, face)
     if not _ended(coarse):
         return None, coarse
-    fine = _begun("fine", _strip, run, code, what, others, *FINE)
+    fine = _begun("fine", _strip, run, code, what, others, *FINE, face)
     return (fine.result, None) if _ended(fine, 0) else (coarse.result, fine)
 
 
-def picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> tuple[bytes | None, Job[bytes] | None]:
-    """The edited face at 512 px as WebP; while it is drawn its job, and of an unedited face a smaller picture."""
-    job = _begun("after" if edits else "before", _picture, run, code, edits)
+def picture(
+    run: Run, code: StyleCode, edits: visit.FaceEdits, face: Face | None = None
+) -> tuple[bytes | None, Job[bytes] | None]:
+    """The edited face at 512 px as WebP; while it is drawn its job, and of an unedited face a smaller picture.
+
+    face: as in `strip`; unedited it is shown as it is.
+    """
+    if face is not None and not edits:
+        return webp(face.pixels), None
+    job = _begun("after" if edits else "before", _picture, run, code, edits, face)
     if _ended(job, PATIENCE if edits else 0):
         return job.result, None
     return (None if edits else webp(visit.render(run, code))), job
@@ -63,9 +73,19 @@ def check(
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)  # 20 ms
-def curve(run: Run, code: StyleCode, what: visit.Concept, edits: visit.FaceEdits) -> tuple[float, ...]:
-    """The probability of class 1 at every shift of `scrub.SHIFTS`, on top of every other edit."""
+def curve(
+    run: Run, code: StyleCode, what: visit.Concept, edits: visit.FaceEdits, face: Face | None = None
+) -> tuple[float, ...]:
+    """The probability of class 1 at every shift of `scrub.SHIFTS`, on top of every other edit.
+
+    Of a classifier that reads pixels at nine of them, the face given, and between them by a line.
+    """
     door = studio()
+    if face is not None:
+        others, thing = visit.combined(run, edits.with_shift(what, 0.0)), visit.thing(what)
+        drawn = door.strip(run, code, thing, edits=others, frames=9, size=COARSE[1], precision="draft", photo=face)
+        known = [frame.shift for frame in drawn], [frame.probability for frame in drawn]
+        return tuple(np.interp(SHIFTS, *known).tolist())
     stats = door.stats_of(run)
     base = door.edited(code, visit.combined(run, edits.with_shift(what, 0.0)), stats=stats)
     thing = visit.thing(what)
@@ -78,17 +98,28 @@ def curve(run: Run, code: StyleCode, what: visit.Concept, edits: visit.FaceEdits
 
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
 def _strip(
-    run: Run, code: StyleCode, what: visit.Concept, others: visit.FaceEdits, frames: int, size: int
+    run: Run,
+    code: StyleCode,
+    what: visit.Concept,
+    others: visit.FaceEdits,
+    frames: int,
+    size: int,
+    face: Face | None = None,
 ) -> Job[Strip]:
     door, edits, thing = studio(), visit.combined(run, others), visit.thing(what)
-    return _drawing(
-        size, lambda: strip_of(door.strip(run, code, thing, edits=edits, frames=frames, size=size, precision="draft"))
-    )
+
+    def draw() -> Strip:
+        drawn = door.strip(run, code, thing, edits=edits, frames=frames, size=size, precision="draft", photo=face)
+        return strip_of(drawn)
+
+    return _drawing(size, draw)
 
 
 @st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
-def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits) -> Job[bytes]:
+def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits, face: Face | None = None) -> Job[bytes]:
     door, moved = studio(), visit.combined(run, edits)
+    if face is not None:
+        return _drawing(FULL, lambda: webp(door.edited_photo(run, face, code, moved, size=FULL)[0]))
     stats = door.stats_of(run)
     return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, precision="close", stats=stats)))
 

@@ -13,7 +13,7 @@ from img2tab_core.audits import photo_check
 from img2tab_core.audits.photo_check import PhotoCheck
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
-from img2tab_core.classifiers.runs import DEFAULT_KIND
+from img2tab_core.classifiers.runs import DEFAULT_KIND, OWN_KIND
 from img2tab_core.tables import calibrations
 from img2tab_core.tables.calibrations import Calibration
 from img2tab_core.tables.label_files import Answers, answers_for
@@ -68,7 +68,7 @@ def in_use() -> Calibration | None:
 
 def now(check: PhotoCheck) -> PhotoCheck:
     """A check as it stands by the calibration that is in use now."""
-    return replace(check, in_use=in_use())
+    return check if check.kind == OWN_KIND else replace(check, in_use=in_use())
 
 
 def open_photo(name: str) -> io.BytesIO:

@@ -11,7 +11,7 @@ from dashboard.state import doors, visit
 from dashboard.state import session as session_state
 from dashboard.state.doors import studio
 from img2tab_core.base.jobs import Job
-from img2tab_core.classifiers.runs import Run
+from img2tab_core.classifiers.runs import DEFAULT_KIND, Run
 
 if TYPE_CHECKING:
     from img2tab_core.classifiers.comparison import Comparison
@@ -34,7 +34,7 @@ def kinds() -> tuple[str, ...]:
 def kind() -> str:
     """The classifier the next run will be: that of the active run, until another is chosen."""
     active = visit.active_run()
-    return visit.of_target("visit.kind", {}).get(active.id, active.classifier.kind)
+    return visit.of_target("visit.kind", {}).get(active.id, DEFAULT_KIND if active.own else active.classifier.kind)
 
 
 def choose_kind(chosen: str) -> None:

@@ -115,9 +115,15 @@ def scores(run: Run) -> ConceptScores:
     return studio().scores(run)
 
 
-@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)  # milliseconds
+@st.cache_data(show_spinner="Asking what decided…", max_entries=256, hash_funcs=_KEYS)  # milliseconds, if not own
 def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Prediction:
     return studio().predict(run, code, combined(run, edits))
+
+
+@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+def probability(run: Run, code: StyleCode) -> float:
+    """`predict` without the reasons."""
+    return studio().probability(run, code)
 
 
 # a tenth of a second: a spinner would only make the page jump at every move of the slider
@@ -131,6 +137,33 @@ def render(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits(), size: int 
 def reread(code: StyleCode) -> StyleCode:
     """What the encoder reads in the picture of a style code."""
     return studio().reread(code)
+
+
+@st.cache_data(show_spinner="Comparing with a concept classifier…", max_entries=64, hash_funcs=_KEYS)
+def fidelity(run: Run) -> str:
+    """How far a concept classifier trained on the answers of a person's own says the same, in a sentence."""
+    door = studio()
+    return door.trainer.fidelity(run, door.trainer.stand_in(run)).sentence
+
+
+def judged_by(name: str) -> Target | None:
+    """The target that a person's own classifier is held against; None where there is none."""
+    from img2tab_core.classifiers import models
+
+    judges = models.record_of(name)["judges"]
+    return next((target for target in current_table().targets if target.name == judges), None)
+
+
+@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+def ask_face(run: Run, face: Face) -> float:
+    """What a person's own classifier says of the face itself: chance of class 1."""
+    return studio().ask_face(run, face)
+
+
+@st.cache_data(show_spinner="Asking about the edited photo…", max_entries=256, hash_funcs=_KEYS)
+def ask_edited(run: Run, face: Face, code: StyleCode, edits: FaceEdits) -> float:
+    """The same of the face with what was moved blended into it."""
+    return studio().edited_photo(run, face, code, combined(run, edits))[1]
 
 
 @st.cache_data(show_spinner="Trying a known edit…", max_entries=64, hash_funcs=_KEYS)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words
-from dashboard.parts import is_it_real, same_faces
+from dashboard.parts import is_it_real, own_run, same_faces
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from dashboard.state import visit
@@ -50,13 +50,14 @@ def page() -> None:
         st.info("Choose one or two attributes above: their classes are the groups.", icon=":material/arrow_upward:")
         return
     audit = audit_state.audit(run, sensitive)
+    own_answers = own_run.about_answers(run, target)
     _counts(audit, target)
-    cuts = _thresholds(run, target, sensitive, audit)
+    cuts = () if own_answers else _thresholds(run, target, sensitive, audit)
     shown = audit_state.audit(run, sensitive, cuts) if cuts else audit
-    _gaps(run, sensitive, shown, bool(cuts))
-    _groups(shown, target)
+    _gaps(run, sensitive, shown, bool(cuts), own_answers=own_answers)
+    _groups(shown, target, own_answers=own_answers)
     before = visit.before_run(run)
-    if before is not None and not cuts:
+    if before is not None and not before.own and not cuts:
         _before(run, before, sensitive, audit)
     st.caption(
         "Groups say how faces are perceived. A small gap on these faces is a finding about these faces and these "
@@ -149,11 +150,13 @@ def _thresholds(run: Run, target: Target, sensitive: tuple[str, ...], audit: Aud
     return cuts
 
 
-def _gaps(run: Run, sensitive: tuple[str, ...], audit: Audit, moved: bool) -> None:
+def _gaps(run: Run, sensitive: tuple[str, ...], audit: Audit, moved: bool, *, own_answers: bool) -> None:
     st.subheader("How far apart the groups are", anchor=False)
-    st.caption("Differences between groups, and the accuracy of the group judged worst.")
+    if not own_answers:
+        st.caption("Differences between groups, and the accuracy of the group judged worst.")
+    shown = {name: title for name, title in SHORT.items() if name == "demographic_parity" or not own_answers}
     grid = st.grid(len(SHORT), min_column_width=150, gap="medium")
-    for name, title in SHORT.items():
+    for name, title in shown.items():
         gap = audit.gaps[name]
         grid.metric(
             title,
@@ -175,26 +178,21 @@ def _interval(measure: Measure) -> str:
     return f"{page_words.percent(measure.low)} to {page_words.percent(measure.high)}"
 
 
-def _groups(audit: Audit, target: Target) -> None:
+def _groups(audit: Audit, target: Target, *, own_answers: bool) -> None:
     st.subheader("Group by group", anchor=False)
     metric = st.segmented_control(
         "Metric",
         list(METRICS),
-        key="audit.metric",
-        default="accuracy",
+        key="audit.metric.own" if own_answers else "audit.metric",
+        default="selection_rate" if own_answers else "accuracy",
         required=True,
         format_func=METRICS.get,
         persist_state="session",
         help=METRIC_HELP,
     )
     st.plotly_chart(audit_charts.group_dots(audit, metric), key="audit.dots", config={"displayModeBar": False})
-    grid = st.grid(2, min_column_width=360, gap="large")
-    with grid.cell():
-        st.markdown("**ROC of each group**")
-        st.plotly_chart(audit_charts.roc_curves(audit), key="audit.roc", config={"displayModeBar": False})
-    with grid.cell():
-        st.markdown("**Are the probabilities true?**")
-        st.plotly_chart(audit_charts.reliability(audit), key="audit.reliability", config={"displayModeBar": False})
+    if not own_answers:  # of answers held against themselves they say nothing
+        _curves(audit)
     st.download_button(
         "Download numbers",
         data=audit.frame().to_csv(index=False),
@@ -204,6 +202,16 @@ def _groups(audit: Audit, target: Target) -> None:
         on_click="ignore",
         key="audit.download",
     )
+
+
+def _curves(audit: Audit) -> None:
+    grid = st.grid(2, min_column_width=360, gap="large")
+    with grid.cell():
+        st.markdown("**ROC of each group**")
+        st.plotly_chart(audit_charts.roc_curves(audit), key="audit.roc", config={"displayModeBar": False})
+    with grid.cell():
+        st.markdown("**Are the probabilities true?**")
+        st.plotly_chart(audit_charts.reliability(audit), key="audit.reliability", config={"displayModeBar": False})
 
 
 def _before(run: Run, before: Run, sensitive: tuple[str, ...], audit: Audit) -> None:

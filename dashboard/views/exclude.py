@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures, progress
-from dashboard.parts import families, same_faces, suggestion
+from dashboard.parts import families, own_run, same_faces, suggestion
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from dashboard.state import training as training_state
@@ -28,6 +28,7 @@ CHIPS = 16
 
 def page() -> None:
     run, target = visit.active_run(), visit.target()
+    own_run.about_training(run)
     scores = visit.scores(run)
     grid = st.grid(3, min_column_width=230, gap="large")
     cards = grid.cell(column_span=2)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from img2tab_core.backbones.refinement import Refined
 
 SAMPLES, UPLOAD, CAMERA = "Samples", "Upload", "Camera"
+FAR = 0.25  # of a chance, between a face and its reconstruction
 ENCODED, REFINED = "Encoder's answer", "Refined"
 
 
@@ -43,11 +44,17 @@ def page() -> None:
     if face_state.photo().picture is not None:
         run = visit.on_photos(run)  # a sample is judged as the faces of the table are: the generator drew it too
     code = refinement_state.code_of(face)
-    before = visit.predict(run, visit.encode(face))  # judged is what the encoder reads; a refinement draws it better
+    if run.own:  # it reads pixels: judged is the face itself, and the reasons are those of what is drawn of it
+        drawn = visit.predict(run, code)
+        before = replace(drawn, probability=visit.ask_face(run, face))
+    else:
+        before = visit.predict(run, visit.encode(face))  # what the encoder reads; a refinement draws it better
     _decision(run, target, face, code, before)
+    if run.own:
+        _about_drawn(target, before, drawn)
     _refinement(run, target, face)
     st.divider()
-    _reasons(run, target, face, code, before)
+    _reasons(run, target, face, code, before, sure=not run.own or not _far(before, drawn))
 
 
 # ---- where the face comes from
@@ -172,6 +179,8 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
             f"**Reconstruction, refined{'' if refinement_state.refined(face.key)[1].finished else ', unfinished'}**  \n"
             "Drawn nearer to this face; judged is still what the encoder read in it."
             if refined
+            else "**Reconstruction**  \nDrawn from its style code; your classifier judges the face itself."
+            if run.own
             else "**Reconstruction**  \nThe face the classifier judges, drawn again from its style code."
         )
     with grid.cell(column_span=1 if photo.picture is not None else 2):
@@ -198,7 +207,7 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         st.markdown(page_words.prose(in_words))
         calibration = visit.calibration(run)
         # a table of photos teaches where the border lies on photos; that of generated faces does not
-        if photo.picture is not None and (calibration is not None or run.table == DEFAULT_TABLE):
+        if not run.own and photo.picture is not None and (calibration is not None or run.table == DEFAULT_TABLE):
             st.caption(
                 page_words.prose(words.calibrated_on(calibration and calibration.photos)),
                 help="A classifier learns from generated faces where the border between the classes lies. Two numbers, "
@@ -223,6 +232,30 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
             st.caption(page_words.prose(quality.sentence))
     if quality.word == "poor":
         st.warning(page_words.prose(quality.sentence), icon=":material/warning:")
+
+
+def _far(before: Prediction, drawn: Prediction) -> bool:
+    """Whether a classifier answers so differently about the face and its reconstruction that the latter's reasons say
+    nothing about the former."""
+    return before.decided != drawn.decided or abs(before.probability - drawn.probability) > FAR
+
+
+def _about_drawn(target: Target, before: Prediction, drawn: Prediction) -> None:
+    """How far the answer about the reconstruction is from that about the face."""
+    which = before.decided
+    text = (
+        f"About the face itself it says {page_words.plain(target.classes[which])} "
+        f"{page_words.chance(_share(before, which))}, about the reconstruction "
+        f"{page_words.chance(_share(drawn, which))}"
+    )
+    if _far(before, drawn):
+        st.warning(
+            f"{text}: too far apart for a claim about why. Refine the reconstruction; moving a concept below works "
+            "all the same, it is blended into the face itself.",
+            icon=":material/warning:",
+        )
+    else:
+        st.caption(f"{text}.")
 
 
 # ---- refining the reconstruction
@@ -291,8 +324,14 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
         if not refined.finished:
             _refine_button(face, "Refine again", "tertiary")
     encoded = visit.encode(face)
-    first, second = visit.predict(run, encoded), visit.predict(run, visit.reread(code))
-    likely = first.decided
+    if run.own:
+        chances = visit.ask_face(run, face), visit.probability(run, code)
+        reading = "the refined picture, beside the face itself", "about the face"
+    else:
+        chances = visit.predict(run, encoded).probability, visit.predict(run, visit.reread(code)).probability
+        reading = "the refined picture when it is read once more by the encoder", "judged"
+    likely = int(chances[0] > 0.5)
+    first, second = (chance if likely else 1 - chance for chance in chances)
     agreement = visit.edit_agreement(run, encoded, code)
     grid = st.grid(5, min_column_width=150, gap="medium")
     for label, value, below, meaning in (
@@ -327,11 +366,11 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
         ),
         (
             page_words.plain(page_words.sentence(target.classes[likely])),
-            page_words.chance(_share(second, likely)),
-            f"judged {page_words.chance(_share(first, likely))}",
-            f"The classifier's probability that the face is {page_words.plain(target.classes[likely])} when the "
-            "refined picture is read once more by the encoder. The decision on this page stays that about the face "
-            "itself: a refinement changes what is drawn, not what is judged.",
+            page_words.chance(second),
+            f"{reading[1]} {page_words.chance(first)}",
+            f"The classifier's probability of {page_words.plain(target.classes[likely])} for {reading[0]}. The "
+            "decision on this page stays that about the face itself: a refinement changes what is drawn, not what is "
+            "judged.",
         ),
     ):
         grid.metric(label, value, delta=below, delta_color="off", delta_arrow="off", help=meaning)
@@ -359,7 +398,8 @@ def _share(prediction: Prediction, which: int) -> float:
 # ---- why, and moving a concept
 
 
-def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction) -> None:
+def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Prediction, *, sure: bool = True) -> None:
+    """sure: whether what is known of the reconstruction may be told of the face."""
     described = visit.description()
     parts, rest = parts_of(described, before.contributions) if described is not None else ([], 0.0)
     name_of = _names(described)
@@ -372,7 +412,9 @@ def _reasons(run: Run, target: Target, face: Face, code: StyleCode, before: Pred
     grid = st.grid(2, min_column_width=400, gap="large")
     with grid.cell():
         st.subheader("What drove it", anchor=False)
-        if described is None:
+        if not sure:
+            st.caption("Not told: the classifier answers otherwise about the reconstruction than about the face.")
+        elif described is None:
             _channel_bars(run, target, code, before, picked, name_of)
         else:
             _family_bars(run, target, face, code, before, described, parts, rest, picked, name_of)
@@ -451,6 +493,12 @@ def _family_bars(
         selection_mode="points",
         config={"displayModeBar": False},
     )
+    if run.own:
+        st.caption(
+            "Measured: what the answer about the reconstruction loses, in log-odds, when this concept alone is set to "
+            "the average face's, drawn, and the classifier asked. Click a bar to move its concept."
+        )
+        return
     st.caption(
         "How far each concept pushed this decision, in log-odds; the bars and a fixed starting point add up to the "
         "probability. Pale: by channels that do not draw it but go with it. Click a bar to move its concept."
@@ -541,16 +589,22 @@ def _scrubber(
     others = edits.with_shift(picked, 0.0)
     likely, judged = before.decided, visit.encode(face)
     word = target.classes[likely]
-    strip, finer = drawing.strip(run, code, picked, edits)
-    first, sharper = drawing.picture(run, code, visit.FaceEdits())
-    now, sharp = drawing.picture(run, code, edits) if edits else (first, None)
+    itself = face if run.own else None  # what a classifier sees that reads pixels
+    strip, finer = drawing.strip(run, code, picked, edits, itself)
+    first, sharper = drawing.picture(run, code, visit.FaceEdits(), itself)
+    now, sharp = drawing.picture(run, code, edits, itself) if edits else (first, None)
+    if not run.own:
+        share = visit.predict(run, judged, edits).probability
+    else:
+        share = visit.ask_edited(run, face, code, edits) if edits else before.probability
+    curve = drawing.curve(run, code if run.own else judged, picked, edits, itself)
     scrub.scrub(
         scrub.Scene(
             of=f"{face.key[:16]}.{picked}",
             around=digest(repr((run.id, code.key, picked, others)).encode())[:16],
             shift=edits.shift_of(picked),
-            curve=tuple(share if likely else 1 - share for share in drawing.curve(run, judged, picked, edits)),
-            share=_share(visit.predict(run, judged, edits), likely),
+            curve=tuple(chance if likely else 1 - chance for chance in curve),
+            share=share if likely else 1 - share,
             before_share=_share(before, likely),
             before=first,
             after=now,

@@ -17,6 +17,7 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import StyleCode, StyleTable, read_only
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+DRAWN = 64  # faces that are moved where each has to be drawn
 COUNT = 1500  # channels of a family that turns perceived gender and keeps pose, light and background
 FIRST = 12
 SIZE = 256  # px, what the encoder is shown

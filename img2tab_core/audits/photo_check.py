@@ -4,6 +4,7 @@ whom."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -151,6 +152,7 @@ def check_photos(
 ) -> PhotoCheck:
     """Ask the standing classifier of a target about the biggest face of every photo that has an answer.
 
+    A classifier of somebody's own is asked about the face itself, and never calibrated.
     photos: name -> its bytes, read when it is their turn; answers: see `label_files.answers_for`. Raises Img2TabError
     where no photo has an answer, or none of those a face, and Cancelled once `stopped` says so.
     """
@@ -174,7 +176,7 @@ def check_photos(
 
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
-    codes: list[np.ndarray] = []
+    chances: list[float] = []
     for start in range(0, len(asked), BATCH):
         if stopped():
             raise Cancelled("The check was stopped; nothing was changed.")
@@ -183,17 +185,17 @@ def check_photos(
         skipped += [(names[i], face) for i, face in zip(part, faces, strict=True) if isinstance(face, str)]
         good = [face for face in faces if isinstance(face, Face)]
         kept += [i for i, face in zip(part, faces, strict=True) if isinstance(face, Face)]
-        codes += [code.values for code in studio.encode_all(good, backbone=table.backbone)]
+        chances += studio.chances_of(run, good)
         report(min(1.0, (start + BATCH) / len(asked)), f"{min(start + BATCH, len(asked)):,} of {len(asked):,} photos")
     if not kept:
         raise Img2TabError(f"A face was found in none of {len(asked):,} photos. The first: {skipped[0][1]}")
     at = rows[kept]
-    truth, raw = answers.truth[at], run.classifier.predict_proba(np.stack(codes))[:, 1]
+    truth, raw = answers.truth[at], np.array(chances)
     people = None if answers.people is None else answers.people[at]
-    try:
-        fitted = figures_of(truth, calibrated.cross_validated(raw, truth, people))
-    except Img2TabError:
-        fitted = None
+    fitted = None
+    if not run.own:  # somebody's own classifier is asked as it is
+        with suppress(Img2TabError):
+            fitted = figures_of(truth, calibrated.cross_validated(raw, truth, people))
     return PhotoCheck(
         table=table.name,
         target=target,
@@ -202,7 +204,7 @@ def check_photos(
         photos=tuple(names[i] for i in kept),
         truth=truth,
         raw=raw,
-        in_use=calibration_of(table, target, run.classifier.kind),
+        in_use=None if run.own else calibration_of(table, target, run.classifier.kind),
         columns={name: values[at] for name, values in answers.groups.items()},
         calibrated=fitted,
         of=len(asked),

@@ -234,6 +234,8 @@ def _input_of(about: onnx_files.OnnxFile, name: str, wishes: Wishes, guessed: li
 
 
 def _answer_of(about: onnx_files.OnnxFile, name: str, wishes: Wishes, count: int, guessed: list[str]) -> PixelAnswer:
+    if not count:
+        raise Img2TabError(f"{name} answers with no number at all about a face. Export it with its last layer.")
     output = wishes.output or ("value" if wishes.threshold is not None else onnx_models.guessed_output(about))
     if not wishes.output:
         guessed.append(f"--output {output}")

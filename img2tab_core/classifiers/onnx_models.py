@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import io
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -222,5 +223,6 @@ def _shape(value: Value) -> str:
 
 def _first_line(text: str | bytes) -> str:
     words = text.decode(errors="replace") if isinstance(text, bytes) else text
+    words = re.sub(r"/onnxruntime_src/\S+ [^()]*\([^()]*\)(?: const)? ", "", words)  # where in its source it says so
     line = next((line.strip() for line in words.splitlines() if line.strip()), "no reason was given")
     return (line[:240] + "…" if len(line) > 240 else line).rstrip(".") + "."

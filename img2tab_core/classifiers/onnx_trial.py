@@ -38,9 +38,8 @@ def main(file: str, most: int, at_once: int) -> int:
         for start in range(0, len(tensor), at_once):
             parts.append(np.asarray(session.run([output], {name: tensor[start : start + at_once]})[0]))
             if not parts[-1].ndim or parts[-1].dtype.kind not in "biuf":
-                raise ValueError(
-                    f"it must answer with numbers for every face, got {parts[-1].dtype} without a row each"
-                )
+                what = "something else" if parts[-1].ndim else "a single number"
+                raise ValueError(f"its first output must be a row of numbers for every face, got {what}")
             if sum(part.size for part in parts) > MOST_NUMBERS:
                 raise ValueError(f"its answers about {len(tensor)} faces are more than {MOST_NUMBERS:,} numbers")
         stream = io.BytesIO()

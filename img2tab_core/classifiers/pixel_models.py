@@ -323,7 +323,7 @@ def checked_name(name: str) -> str:
 def checked_answer(numbers: object, count: int, classes: int, name: str) -> np.ndarray:
     """An answer as float64 (count, classes), read-only. Raises Img2TabError where it is not that, or not finite."""
     try:
-        values = np.array(numbers, np.float64)  # a copy: a function may fill the same array again
+        values = np.asarray(numbers, np.float64).copy()  # a function may fill the same array again
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: of a torch tensor with a gradient
         raise Img2TabError(f"{name} must answer with numbers, got {type(numbers).__name__}.") from error
     if values.ndim == 1 and classes == 1:

@@ -332,9 +332,8 @@ class Trainer:
         for record in models.records():
             if record["judges"] == target and record["name"] in table.answered:
                 model = models.open_model(record["name"])
-                known = answers.best(model, table)
                 rows = self._faces_of(table, target).test.rows
-                if known is not None and np.isfinite(known.of(rows)).all():
+                if np.isfinite(answers.asked(model, table, model.face_size).of(rows)).all():
                     judged.append(self.own(table, record["name"], target))
         return judged
 
@@ -360,11 +359,12 @@ class Trainer:
         known = answers.best(model, table)
         if known is None or (target == name and name not in table.answered):
             raise Img2TabError(f"{answers.why_no_target(model, table)} Ask it: img2tab explain --classifier {name}.")
-        key = id_of(table, target, "own", model.key, str(known.size), table.key_for(name))
+        size = known.size if target == name else model.face_size
+        key = id_of(table, target, "own", model.key, str(size), table.key_for(name))
 
         def made() -> Run:
             started = time.perf_counter()
-            classifier = pixels.PixelClassifier.of(model, backbones.open_backbone(table.backbone), size=known.size)
+            classifier = pixels.PixelClassifier.of(model, backbones.open_backbone(table.backbone), size=size)
             rows, labels = self._faces_of(table, target).test
             metrics = measures.metrics_of(classifier.of_table(table, rows), labels)
             return Run(

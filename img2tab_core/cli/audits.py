@@ -13,7 +13,7 @@ import typer
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import StyleTable
 from img2tab_core.cli import terminal
-from img2tab_core.cli.terminal import Json, verb
+from img2tab_core.cli.terminal import Json, OwnClassifier, verb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +67,7 @@ def audit(
     target: TargetOfRun = "",
     table: TableOfRun = None,
     run: RunFolder = None,
+    own: OwnClassifier = "",
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Above it a face is given class 1.")] = 0.5,
     exclude: Annotated[
         str,
@@ -86,7 +87,7 @@ def audit(
     changes: dict[str, Change] = {}
     paired: PairedComparison | None = None
     with terminal.interrupted() as stopped:
-        style_table, before = _run(door, run, target, table, sensitive, report=report, stopped=stopped)
+        style_table, before = _run(door, run, target, table, sensitive, own=own, report=report, stopped=stopped)
         auditor = Auditor(door)
         audited = auditor.audit(before, names, thresholds=threshold)
         if exclude.strip():
@@ -410,6 +411,7 @@ def intervene(
     strength: Annotated[float, typer.Option(help="Largest of six, in multiples of what the groups differ by.")] = 1.5,
     exclude: Exclude = "",
     run: RunFolder = None,
+    own: OwnClassifier = "",
     faces: Annotated[
         Path | None, typer.Option(help="A .png to write: the twelve faces that flip first, each before and after.")
     ] = None,
@@ -436,7 +438,9 @@ def intervene(
     door, report = terminal.studio(), terminal.progress(as_json)
     auditor, checked, picture = Auditor(door), [], None
     with terminal.interrupted() as stopped:
-        style_table, judging = _run(door, run, target, table, sensitive, exclude, report=report, stopped=stopped)
+        style_table, judging = _run(
+            door, run, target, table, sensitive, exclude, own=own, report=report, stopped=stopped
+        )
         moved = terminal.channels(channels, style_table, option="--channels") or None
         if family_of is not None:
             moved = frozenset(auditor.families(style_table).of(family_of).members)
@@ -544,15 +548,27 @@ def _run(
     sensitive: str,
     exclude: str = "",
     *,
+    own: str = "",
     report: Report,
     stopped: Callable[[], bool],
 ) -> tuple[StyleTable, Run]:
     """A run and its table: the one in the folder, or one trained without `exclude`, or the target's standing one.
 
+    own: a classifier of the person's own instead.
+
     That the table has the sensitive attribute is asked before a training that leads to it.
     """
     from img2tab_core.classifiers.runs import load_run
 
+    if own:
+        if folder is not None or exclude.strip():
+            raise Img2TabError(
+                f"{own} is a classifier of your own: nothing is trained, so --run and --exclude do not go with it. "
+                "Leave them out, or name what it answers with --target to train on that."
+            )
+        style_table = door.table(table or "default")
+        _check_attributes(style_table, sensitive)
+        return style_table, terminal.run_of(door, style_table, target, own, quiet=True)
     if folder is None:
         if not target:
             raise Img2TabError("Name what is predicted with --target, or a trained run with --run.")

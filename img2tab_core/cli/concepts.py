@@ -11,7 +11,7 @@ import typer
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.cli import terminal
-from img2tab_core.cli.terminal import Json, TableName, verb
+from img2tab_core.cli.terminal import Json, OwnClassifier, TableName, verb
 
 if TYPE_CHECKING:
     from img2tab_core.classifiers.runs import Run
@@ -23,7 +23,8 @@ concepts_app = typer.Typer()
 
 @verb(concepts_app)
 def concepts(
-    target: Annotated[str, typer.Option(help="For the classifier of this target.")],
+    target: Annotated[str, typer.Option(help="For the classifier of this target.")] = "",
+    own: OwnClassifier = "",
     table: TableName = "default",
     top: Annotated[int, typer.Option(min=0, help="How many families; 0 for all.")] = 15,
     channel: Annotated[
@@ -35,14 +36,14 @@ def concepts(
     """Families of channels that draw one thing: named, ranked by whether moving them moves the classifier."""
     studio = terminal.studio()
     style_table = studio.table(table)
-    run = studio.run(style_table, target, progress=terminal.progress(as_json))
+    run = terminal.run_of(studio, style_table, target, own, quiet=as_json)
     if channel:
         _single_channels(studio, run, channel, as_json=as_json)
         return
     families = studio.families(run)
     shown = families[:top] if top else families
     if as_json:
-        terminal.print_json({"target": target, "families": [family.to_json() for family in shown]})
+        terminal.print_json({"target": run.target, "families": [family.to_json() for family in shown]})
         return
     typer.echo(
         f"{len(families)} families. Distance between the classes in standard "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.base.words import chance
 from img2tab_core.cli import terminal
-from img2tab_core.cli.terminal import BackboneName, FaceNumber, Json, TableName, opened_tables, verb
+from img2tab_core.cli.terminal import BackboneName, FaceNumber, Json, OwnClassifier, TableName, opened_tables, verb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
 faces_app = typer.Typer()
 BATCH = 16  # photos that are read, then encoded, together
+FAR = 0.25  # of a chance, between a face and its reconstruction
 MAX_SHIFT = 1_000_000  # beyond it no picture is left, and squares overflow
 
 
 @verb(faces_app)
 def predict(
     photos: Annotated[list[Path], typer.Argument(help="Photos; one face of each is used.")],
-    target: Annotated[str, typer.Option(help="What to predict, for instance perceived_gender.")],
+    target: Annotated[str, typer.Option(help="What to predict, for instance perceived_gender.")] = "",
+    own: OwnClassifier = "",
     table: TableName = "default",
     top: Annotated[int, typer.Option(min=1, help="How many concepts to show.")] = 5,
     face_number: FaceNumber = 1,
@@ -55,9 +57,10 @@ def predict(
 
     studio = terminal.studio()
     style_table = studio.table(table)
-    target_record = target_of(style_table, target)
     report = terminal.progress(as_json)
-    standing = studio.run(style_table, target, progress=report)
+    standing = terminal.run_of(studio, style_table, target, own, quiet=as_json)
+    target = standing.target
+    target_record = target_of(style_table, target)
     run, calibration = studio.on_photos(standing), calibration_of(style_table, target, standing.classifier.kind)
     names, described = studio.concept_names(style_table.backbone), studio.description(style_table.backbone)
     results: list[dict] = []
@@ -68,7 +71,13 @@ def predict(
         faces = [reading.face for reading in readings if reading.face]
         codes = studio.encode_all(faces, backbone=style_table.backbone)
         badges = [None] * len(faces) if no_quality else [badge.word for badge in studio.qualities(faces, codes)]
-        for reading, prediction, word in zip(readings, studio.predict_all(run, codes), badges, strict=True):
+        chances = studio.chances_of(run, faces) if run.own else []  # of the faces themselves
+        for number, (reading, prediction, word) in enumerate(
+            zip(readings, studio.predict_all(run, codes), badges, strict=True)
+        ):
+            drawn = prediction.probability
+            if run.own:
+                prediction = replace(prediction, probability=chances[number])
             order = np.argsort(-np.abs(prediction.contributions))[:top]
             concepts = [
                 terminal.concept(style_table, names, int(index))
@@ -87,6 +96,7 @@ def predict(
                     "calibrated_on": calibration and calibration.photos,
                     "in_words": decision(target_record.classes, prediction.probability, poor=word == "poor"),
                     "quality": word,
+                    **({"of_reconstruction": drawn} if run.own else {}),
                     "concepts": concepts,
                     **_families(described, prediction, top),
                     **(_refined(studio, run, reading.face, style_table.backbone) if refine and reading.face else {}),
@@ -103,7 +113,8 @@ def predict(
         why = f". {result['sentence']}" if "sentence" in result else ""
         unsure = ", uncertain" if result["uncertain"] else ""
         typer.echo(
-            f"{terminal.shown(result['photo'])}{several}: {result['class']}, {chance(share)}{unsure}{inversion}{why}"
+            f"{terminal.shown(result['photo'])}{several}: {result['class']}, {chance(share)}{unsure}{inversion}"
+            f"{_drawn(result) if run.own else ''}{why}"
         )
         if "refined" in result:
             again = result["refined"]
@@ -147,6 +158,13 @@ def _refined(studio: Studio, run: Run, face: Face, backbone: str) -> dict:
             "identity": [refined.before.identity, refined.after.identity],
         }
     }
+
+
+def _drawn(result: dict) -> str:
+    """What a classifier that reads pixels says of the reconstruction, which is what the reasons are about."""
+    of_class = result["of_reconstruction"] if result["probability"] > 0.5 else 1 - result["of_reconstruction"]
+    far = abs(result["of_reconstruction"] - result["probability"]) > FAR
+    return f"; its reconstruction {chance(of_class)}" + (": too far apart for the reasons to hold" if far else "")
 
 
 def _families(described: Description | None, prediction: Prediction, top: int) -> dict:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from img2tab_core.base.records import Face
+    from img2tab_core.classifiers.runs import Run
     from img2tab_core.studio import Studio
 
 BackboneName = Annotated[
@@ -37,6 +38,15 @@ BackboneName = Annotated[
     ),
 ]
 TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2tab tables`).")]
+OwnClassifier = Annotated[
+    str,
+    typer.Option(
+        "--classifier",
+        metavar="NAME",
+        help="A classifier of your own (`img2tab model list`): by itself its own answers are the target; with --target "
+        "it is held against those labels.",
+    ),
+]
 FaceNumber = Annotated[int, typer.Option("--face", min=1, help="Which face of a photo, 1 is the biggest.")]
 
 TABLES = (".csv", ".json", ".md")  # what a table is written as
@@ -74,6 +84,15 @@ def studio() -> Studio:
     from img2tab_core.studio import Studio
 
     return Studio()
+
+
+def run_of(studio: Studio, table: StyleTable, target: str, classifier: str, *, quiet: bool) -> Run:
+    """The standing run of a target, or a classifier of the person's own. Raises Img2TabError where neither is named."""
+    if classifier:
+        return studio.trainer.own(table, classifier, target or classifier)
+    if not target:
+        raise Img2TabError("Name what is predicted with --target, or a classifier of your own with --classifier.")
+    return studio.run(table, target, progress=progress(quiet))
 
 
 def face(studio: Studio, photo: Path, number: int, *, aligned: bool) -> tuple[Face, int]:
