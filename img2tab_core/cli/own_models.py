@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from img2tab_core.classifiers.reactions import Reactions
     from img2tab_core.concepts.ranking import RankedFamily
 
+NARROW = "\N{NO-BREAK SPACE}"
 models_app = typer.Typer(no_args_is_help=True, help="Classifiers of your own that read pixels: add, list, check.")
 explain_app = typer.Typer()
 
@@ -39,7 +40,7 @@ def add(
         ),
     ] = "1",
     output: Annotated[str, typer.Option(help="What it answers with: logits, probabilities, sigmoid or value.")] = "",
-    classes: Annotated[str, typer.Option(metavar="A,B", help="Names of its classes, commas between.")] = "",
+    classes: Annotated[str, typer.Option(metavar="A,B|0-80", help="Names of its classes.")] = "",
     positive: Annotated[
         str, typer.Option("--class", metavar="A", help="The class asked about, or several: 30-80. Of two the second.")
     ] = "",
@@ -63,7 +64,7 @@ def add(
         normalise,
         crop,
         output,
-        tuple(terminal.listed(classes)),
+        _named(classes),
         positive,
         against,
         threshold,
@@ -171,6 +172,14 @@ def _cells(reactions: Reactions, row: RankedFamily) -> tuple[str, ...]:
     )
 
 
+def _named(classes: str) -> tuple[str, ...]:
+    """ "a,b" -> names; "0-80" -> 81 of them."""
+    first, _, last = classes.partition("-")
+    if first.isdecimal() and last.isdecimal() and int(first) < int(last) <= 10_000:
+        return tuple(map(str, range(int(first), int(last) + 1)))
+    return tuple(terminal.listed(classes))
+
+
 def _about(made: Added) -> dict:
     from img2tab_core.classifiers.pixel_models import chances
 
@@ -198,4 +207,4 @@ def _text(made: Added) -> str:
         lines.append(f"Guessed, say so if it is otherwise: {'; '.join(made.guessed)}.")
     if made.warning:
         lines.append(made.warning)
-    return "\n".join(map(terminal.shown, lines))
+    return "\n".join(terminal.shown(line.replace(NARROW, " ")) for line in lines)

@@ -15,7 +15,7 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleTable
-from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, has_model, open_kept
+from img2tab_core.classifiers.runs import DEFAULT_KIND, OWN_KIND, Run, card_run_id_of, has_model, open_kept
 from img2tab_core.sessions import nearness
 from img2tab_core.sessions.nearness import Nearness, Repetition
 from img2tab_core.sessions.session_records import RunInfo, SessionInfo
@@ -51,14 +51,18 @@ class SessionRuns:
         *,
         progress: Report | None = None,
     ) -> SessionInfo:
-        """A new session whose first run is the target's standing one: nothing excluded.
+        """A new session whose first run is the target's standing one: nothing excluded; or the person's own classifier.
 
         Raises Img2TabError where the name is taken, or a label is none of the table's; see `Sessions.create`.
         """
         session = self.sessions.create(name, owner, table, target, sensitive, notes)
-        started = self.sessions.start_run(session, None, DEFAULT_KIND, 0, ())
+        kind = OWN_KIND if target in table.answered else DEFAULT_KIND
+        started = self.sessions.start_run(session, None, kind, 0, ())
         with self.sessions.holding(started):
-            self._finished(session, started, self.studio.run(table, target, progress=progress))
+            run = self.studio.run(table, target, progress=progress)
+            if run.own:  # others are kept as they are trained
+                self.studio.trainer.keep(run)
+            self._finished(session, started, run)
         return self.sessions.open(session.id)
 
     def train(
