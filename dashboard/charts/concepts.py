@@ -66,7 +66,7 @@ def family_bars(
         for part in shown
     ]
     ends.append((max(0.0, others), min(0.0, others)))
-    reach = 1.3 * max((max(high, -low) for high, low in ends), default=1.0)
+    reach = 1.45 * max((max(high, -low) for high, low in ends), default=1.0)  # room for the number before the picture
     for row, (text, value, (high, low)) in enumerate(
         zip([*texts, signed(others, 2)], [*(part.total for part in shown), others], ends, strict=True)
     ):

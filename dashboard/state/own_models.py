@@ -140,6 +140,13 @@ def pair(reactions: Reactions, number: int) -> Pair:
     return _pair(reactions, number, visit.table_name())
 
 
+def report(reactions: Reactions) -> str:
+    """All of it as one HTML file; may be called later, from any thread."""
+    from img2tab_core.reports.explanation import explanation_html
+
+    return explanation_html(studio(), reactions)
+
+
 @st.cache_data(
     show_spinner=False, max_entries=512, hash_funcs={"img2tab_core.classifiers.reactions.Reactions": attrgetter("key")}
 )

@@ -12,7 +12,7 @@ import streamlit as st
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import clicks, page_words, pictures, progress, scrub
-from dashboard.parts import standing
+from dashboard.parts import standing, turn_it
 from dashboard.state import doors, drawing, visit
 from dashboard.state import faces as face_state
 from dashboard.state import refinement as refinement_state
@@ -54,7 +54,10 @@ def page() -> None:
         _about_drawn(target, before, drawn)
     _refinement(run, target, face)
     st.divider()
-    _reasons(run, target, face, code, before, sure=not run.own or not _far(before, drawn))
+    sure = not run.own or not _far(before, drawn)
+    _reasons(run, target, face, code, before, sure=sure)
+    if sure:
+        turn_it.show(run, target, face, code if run.own else visit.encode(face), before.decided)
 
 
 # ---- where the face comes from

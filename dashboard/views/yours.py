@@ -381,6 +381,16 @@ def _further(model: PixelModel, known: Reactions, *, running: bool) -> None:
             f"two "
             "cores; it can be stopped and goes on from there.",
         )
+        st.download_button(
+            "Report",
+            data=lambda: own_models.report(known).encode(),
+            file_name=f"what-{model.name}-reacts-to.html",
+            mime="text/html",
+            icon=":material/description:",
+            on_click="ignore",
+            key="yours.report",
+            help="Everything here and more in one HTML file, to hand over.",
+        )
     if visit.target().name == model.name:
         st.caption("Its answers are the chosen target now: the other pages are about this classifier.")
 

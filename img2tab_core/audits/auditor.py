@@ -16,6 +16,7 @@ from img2tab_core.audits import (
     intervention,
     linear_probe,
     remedies,
+    smallest_change,
     stand_ins,
 )
 from img2tab_core.audits import thresholds as threshold_costs
@@ -28,7 +29,7 @@ from img2tab_core.audits.thresholds import ThresholdCost
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.once import Once
-from img2tab_core.base.records import StyleTable
+from img2tab_core.base.records import StyleCode, StyleTable
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import Studio
 
@@ -190,7 +191,7 @@ class Auditor:
             tables.let_go(table.psi)
             return shifts
 
-        return self._made(("carried", table.key, target, sensitive), make)
+        return self._made(("carried", table.key_for(target, sensitive), target, sensitive), make)
 
     def suggest(self, table: StyleTable, target: str, sensitive: str) -> carriers.Suggestion:
         """What to exclude so that a classifier of the target no longer leans on an attribute, by a stated rule."""
@@ -211,7 +212,7 @@ class Auditor:
         Ranked on training faces, measured on validation faces to choose by and on test faces to quote.
         """
         ranking = np.array(self.suggest(table, target, sensitive).ranking)
-        key = ("curve", table.key, target, sensitive, tuple(seeds))
+        key = ("curve", table.key_for(target, sensitive), target, sensitive, tuple(seeds))
         return self._made(
             key,
             lambda: exclusion_curves.exclusion_curve(
@@ -225,7 +226,7 @@ class Auditor:
         Raises Img2TabError where the concepts of the table's backbone are not described.
         """
         described = self.studio.described(table.backbone)
-        key = ("differences", table.key, target, sensitive, described.key)
+        key = ("differences", table.key_for(target, sensitive), target, sensitive, described.key)
         return self._made(key, lambda: concept_steps.differences(table, target, sensitive, described))
 
     def steps(
@@ -243,7 +244,7 @@ class Auditor:
         Raises Img2TabError where the concepts of the table's backbone are not described.
         """
         described = self.studio.described(table.backbone)
-        key = ("steps", table.key, target, sensitive, tuple(seeds), described.key)
+        key = ("steps", table.key_for(target, sensitive), target, sensitive, tuple(seeds), described.key)
         return self._made(
             key,
             lambda: concept_steps.concept_steps(
@@ -280,11 +281,19 @@ class Auditor:
         """Move only the concepts that carry an attribute, of every test face, and see which decisions flip.
 
         channels: those to move, None for the `count` that carry it most. strength: the largest of six, in multiples of
-        what the groups differ by.
+        what the groups differ by. For a classifier that reads pixels, every face of which is drawn, three strengths and
+        a sample of the test faces.
         """
         table = self.studio.table(run.table)
         shift = self.carried(table, run.target, sensitive).shift
-        steps = [strength * step / intervention.STRENGTHS[-1] for step in intervention.STRENGTHS]
+        tried = intervention.STRENGTHS[1::2] if run.own else intervention.STRENGTHS
+        steps = [strength * step / intervention.STRENGTHS[-1] for step in tried]
+        rows = None
+        if run.own:
+            known = table.rows("test")
+            known = known[table.labels[sensitive].to_numpy()[known] >= 0] if sensitive in table.labels else known
+            chosen = np.random.default_rng(0).permutation(len(known))[: intervention.DRAWN]
+            rows = np.sort(known[chosen])
         return intervention.intervene(
             run.classifier,
             table,
@@ -293,6 +302,7 @@ class Auditor:
             channels=channels,
             count=count,
             strengths=steps,
+            rows=rows,
             progress=progress,
             cancelled=cancelled,
         )
@@ -309,7 +319,8 @@ class Auditor:
     ) -> intervention.Checked:
         """The same edit of a sample of faces through pictures: drawn, encoded again, and read by a probe."""
         table = self.studio.table(run.table)
-        reads = self._made(("probe", table.key, moved.sensitive), lambda: linear_probe.probe(table, moved.sensitive))
+        key = ("probe", table.key_for(moved.sensitive), moved.sensitive)
+        reads = self._made(key, lambda: linear_probe.probe(table, moved.sensitive))
         return intervention.checked(
             moved,
             table,
@@ -318,6 +329,33 @@ class Auditor:
             model=run.classifier,
             towards=towards,
             count=count,
+            progress=progress,
+            cancelled=cancelled,
+        )
+
+    def smallest_changes(
+        self,
+        run: Run,
+        code: StyleCode,
+        *,
+        keep: Collection[str] = (),
+        answers: int = 3,
+        most: int = smallest_change.LARGEST,
+        reach: float = 10.0,
+        drawn: bool = True,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> smallest_change.SmallestChanges:
+        """What would turn the decision about one face, with as little as possible; as `smallest_change` has it."""
+        return smallest_change.smallest_changes(
+            self.studio,
+            run,
+            code,
+            keep=keep,
+            answers=answers,
+            most=most,
+            reach=reach,
+            drawn=drawn,
             progress=progress,
             cancelled=cancelled,
         )

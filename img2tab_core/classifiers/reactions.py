@@ -163,11 +163,12 @@ class Reactions:
         """What comes behind the strongest: how many more move it, and what only goes with it; "" where nothing does."""
         more = len(self.movers) - TELLS
         text = f"{count(more, 'other concept')} {'moves' if more == 1 else 'move'} it too." if more > 0 else ""
-        goes = sorted((row for row in self.families if row.verdict == "goes with it"), key=lambda row: -row.distance)
+        goes = [row for row in self.families if row.verdict == "goes with it" and row.effect is not None]
+        goes.sort(key=lambda row: -row.distance)
         if goes:
             names = [row.family.name for row in goes[:TELLS]]
             verb, them = ("goes", "it") if len(names) == 1 else ("go", "them")
-            text += f" {listed(names)} only {verb} with it: moving {them} alone changes little."
+            text += f" {listed(names)} only {verb} with it: moving {them} alone does not move it beyond chance."
         return text.strip()
 
     def in_words(self, row: RankedFamily) -> str:

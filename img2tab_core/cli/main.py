@@ -12,6 +12,7 @@ from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.cli import terminal
 from img2tab_core.cli.audits import audit_app
+from img2tab_core.cli.changes import changes_app
 from img2tab_core.cli.classifiers import classifiers_app
 from img2tab_core.cli.concepts import concepts_app
 from img2tab_core.cli.faces import faces_app
@@ -36,6 +37,7 @@ app.add_typer(backbone_app, name="backbone")
 app.add_typer(import_app, name="import")
 app.add_typer(models_app, name="model")
 app.add_typer(explain_app)
+app.add_typer(changes_app)
 app.add_typer(concepts_app)
 app.add_typer(classifiers_app)
 app.add_typer(audit_app)

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from img2tab_core.base.errors import Img2TabError
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import Json, TableName, verb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from img2tab_core.audits.own_photos import OnPhotos
+    from img2tab_core.base.records import StyleTable
     from img2tab_core.classifiers.models import Added
     from img2tab_core.classifiers.reactions import Reactions
     from img2tab_core.concepts.ranking import RankedFamily
+    from img2tab_core.studio import Studio
 
+ON_PHOTOS = 8  # concepts that are moved on a person's own photos
 NARROW = "\N{NO-BREAK SPACE}"
 models_app = typer.Typer(no_args_is_help=True, help="Classifiers of your own that read pixels: add, list, check.")
 explain_app = typer.Typer()
@@ -133,10 +140,22 @@ def explain(
     name: OwnName,
     table: TableName = "default",
     faces: Annotated[int, typer.Option(min=200, help="How many faces of the table it is asked about.")] = 2000,
+    photos: Annotated[
+        Path | None, typer.Option(help="A folder of photos, or one: what it reacts to on these as well.")
+    ] = None,
+    refine: Annotated[
+        int, typer.Option(min=0, help="Steps of refinement for every photo first; some ten seconds for 50.")
+    ] = 0,
+    html: Annotated[Path | None, typer.Option(help="An .html to write: everything in one file.")] = None,
     top: Annotated[int, typer.Option(min=0, help="How many concepts are printed; 0 for all.")] = 12,
     as_json: Json = False,
 ) -> None:
     """What a classifier of your own reacts to: every concept moved alone, drawn, and the classifier asked."""
+    if html is not None:
+        if html.suffix not in (".html", ".htm"):
+            raise Img2TabError(f"--html must end in .html, got {html.name or html}.")
+        terminal.check_out(html, "--html")
+    files = terminal.all_photos([photos]) if photos is not None else []
     studio = terminal.studio()
     style_table = studio.table(table)
 
@@ -150,8 +169,16 @@ def explain(
         reactions = studio.question(
             name, style_table, faces=faces, progress=terminal.progress(as_json), cancelled=stopped, on_answer=better
         )
+        on_photos = _on_photos(studio, style_table, name, reactions, files, refine, stopped) if files else None
+    if html is not None:
+        from img2tab_core.reports.explanation import explanation_html
+
+        page = explanation_html(studio, reactions, photos=on_photos)
+        terminal.write(html, lambda file: file.write(page.encode()))
     if as_json:
-        terminal.print_json(reactions.to_json())
+        terminal.print_json(
+            reactions.to_json() | {"photos": on_photos and on_photos.to_json(), "html": html and str(html)}
+        )
         return
     typer.echo(terminal.shown(f"{reactions.model.title}: {reactions.sentence}"))
     typer.echo(reactions.fidelity.sentence if reactions.fidelity else reactions.why)
@@ -159,6 +186,36 @@ def explain(
     heads = ("", "effect, log-odds", "turns", "", "distance", "importance")
     typer.echo(terminal.aligned([heads, *(_cells(reactions, row) for row in shown)]))
     typer.echo(reactions.basis)
+    if on_photos is not None:
+        typer.echo(terminal.shown(on_photos.sentence))
+    if html is not None:
+        typer.echo(f"All of it in one file: {terminal.shown(html)}")
+
+
+def _on_photos(
+    studio: Studio,
+    table: StyleTable,
+    name: str,
+    reactions: Reactions,
+    files: list[Path],
+    refine: int,
+    stopped: Callable[[], bool],
+) -> OnPhotos:
+    """The strongest concepts moved on a person's own photos; a photo without a face is left out, and said."""
+    from img2tab_core.audits.own_photos import on_photos
+
+    faces, skipped = [], []
+    for file in files:
+        try:
+            faces.append((file.name, studio.faces(file.read_bytes())[0]))
+        except (Img2TabError, OSError) as error:
+            skipped.append({"photo": str(file), "reason": str(error)})
+    terminal.skipped(skipped, quiet=False)
+    if not faces:
+        raise Img2TabError(f"A face was found in none of {len(files)} photos.")
+    run = studio.trainer.own(studio.table(table.name), name, name)
+    families = [row for row in reactions.families if row.effect is not None][:ON_PHOTOS]
+    return on_photos(studio, run, faces, families=families, refine_steps=refine, cancelled=stopped)
 
 
 def _cells(reactions: Reactions, row: RankedFamily) -> tuple[str, ...]:
