@@ -672,7 +672,7 @@ class Studio:
         moving = moves_of(what, reach)
         pictures = self._draw(moved, [*edits, *moving], moving, size, precision)
         if photo is not None:
-            pictures = self._in_photo(photo, code, pictures, precision)
+            pictures = self._in_photo(photo, code, pictures, [*edits, *moving], precision)
         if run.own and (photo is not None or size >= _own(run).size):  # it is asked about the pictures that are shown
             chance = _own(run).of_faces(pictures)
         else:
@@ -683,13 +683,21 @@ class Studio:
         )
 
     def _in_photo(
-        self, photo: Face, code: StyleCode, pictures: np.ndarray, precision: rendering.Precision = "exact"
+        self,
+        photo: Face,
+        code: StyleCode,
+        pictures: np.ndarray,
+        edits: Sequence[Edit],
+        precision: rendering.Precision = "exact",
     ) -> np.ndarray:
-        """Pictures of an edited code uint8 (n, S, S, 3), blended into the photo whose code it is; the same shape."""
+        """Pictures of an edited code uint8 (n, S, S, 3), blended into the photo whose code it is; the same shape.
+
+        edits: all that is in the pictures, so that the reconstruction is drawn as large as they were.
+        """
         size = pictures.shape[1]
         face = np.asarray(Image.fromarray(photo.pixels).resize((size, size), Image.Resampling.LANCZOS))
-        plain = self._draw([code], (), (), size, precision)[0]
-        return np.stack([blending.blended(face, plain, picture) for picture in pictures])
+        plain = self._draw([code], edits, (), size, precision)[0]
+        return blending.all_blended(face, plain, pictures)
 
     def chances_of(self, run: Run, faces: Sequence[Face]) -> list[float]:
         """Probability of class 1 for faces of one size: by their style codes, or where the run reads pixels by them."""
@@ -712,7 +720,7 @@ class Studio:
         """A face with the edits of its code blended into it, uint8 (s, s, 3), and what a classifier that reads pixels
         says of it."""
         moved = self._draw([self.edited(code, edits, stats=self.stats_of(run))], edits, edits, size, "close")
-        picture = self._in_photo(face, code, moved, "close")
+        picture = self._in_photo(face, code, moved, edits, "close")
         return picture[0], float(_own(run).of_faces(picture)[0])
 
     def family(self, run: Run, *, count: int = 1500, strength: float = 1.5) -> tuple[Edit, ...]:

@@ -78,7 +78,8 @@ def _way(face: Face, target: Target, change: Change, frames: tuple[Frame, ...], 
             icon=":material/tune:",
             on_click=turning.use,
             args=(face.key, change),
-            help="Make it your edits: then move each concept on from there.",
+            help="Make it your edits: then move each concept on from there. Above, a trained classifier is asked about "
+            "style codes, which follow less than what the encoder reads in the picture.",
         )
     columns = st.columns(len(frames), gap="small")
     for column, frame in zip(columns, frames, strict=True):

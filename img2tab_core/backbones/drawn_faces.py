@@ -57,30 +57,36 @@ def drawn(
         if missing:
             codes = np.ascontiguousarray(table.psi[part[missing]])
             tables.let_go(table.psi)
-            for number, picture in zip(missing, pictures_of(backbone, codes, size=size), strict=True):
-                keep(_file(folder, part[number]), picture)
-                pictures[number] = _read(folder, part[number], size)  # what is kept, so that a second look is the same
+            files = [_file(folder, row) for row in part[missing]]
+            for number, picture in zip(missing, pictures_of(backbone, codes, size=size, files=files), strict=True):
+                pictures[number] = picture
         yield part, np.stack([picture for picture in pictures if picture is not None])
 
 
-def pictures_of(backbone: Backbone, codes: np.ndarray, *, size: int) -> np.ndarray:
+def pictures_of(
+    backbone: Backbone, codes: np.ndarray, *, size: int, files: Sequence[Path] | None = None
+) -> np.ndarray:
     """Style codes float32 (n, D) -> pictures uint8 (n, size, size, 3), within 8 levels of exact ones (see `Precision`).
 
-    size: one that the backbone draws, or another: drawn at the next larger one and reduced.
+    size: one that the backbone draws, or another: drawn at the next larger one and reduced. files: where each is kept,
+    None to keep none.
     """
     sized = min((side for side in backbone.sizes if side >= size), default=backbone.sizes[0])
     faces = [StyleCode.of(values, backbone.name) for values in codes]
 
-    def draw(which: list[StyleCode]) -> np.ndarray:
-        return rendering.draw(backbone.generator, which, size=sized, precision="draft")
+    def draw(which: Sequence[int]) -> np.ndarray:
+        drawn = rendering.draw(backbone.generator, [faces[n] for n in which], size=sized, precision="draft")
+        if sized != size:
+            box = Image.Resampling.BOX
+            drawn = np.stack([np.asarray(Image.fromarray(each).resize((size, size), box)) for each in drawn])
+        for number, picture in zip(which, drawn, strict=True):
+            if files is not None:
+                keep(files[number], picture)
+        return drawn
 
     if placed(backbone.generator)[1].type == "cpu" and len(faces) > 1:
-        pictures = np.concatenate(on_single_cores(draw, [[face] for face in faces]))
-    else:
-        pictures = draw(faces)
-    if sized == size:
-        return pictures
-    return np.stack([np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BOX)) for each in pictures])
+        return np.concatenate(on_single_cores(draw, [[number] for number in range(len(faces))]))
+    return draw(range(len(faces)))
 
 
 def keep(file: Path, picture: np.ndarray) -> None:

@@ -27,7 +27,7 @@ from img2tab_core.concepts.moved_pictures import FACES, moved_face
 from img2tab_core.concepts.moving import SHIFT
 from img2tab_core.concepts.ranking import RankedFamily
 
-FIRST_FACES, LEADING = 10, 40  # on so many faces so many families are moved before anything is said
+FIRST_FACES, LEADING = 8, 40  # on so many faces so many families are moved before anything is said
 TELLS = 3  # families in a sentence
 _memory: dict[tuple[str, str], np.ndarray] = {}  # of functions
 

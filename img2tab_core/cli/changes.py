@@ -100,7 +100,7 @@ def flip(
     for number, change in enumerate(result.changes, 1):
         typer.echo(f"    {number}. {change.sentence}")
     typer.echo(
-        f"Turned means: taken for {other} by just more than half. Asked about "
+        f"Strengths are standard deviations. Turned: taken for {other} by just more than half. Asked about "
         f"{terminal.count(result.asked, 'face')} in {result.seconds:.1f} s."
     )
     if out is not None:
@@ -122,7 +122,8 @@ def _sheet(result: SmallestChanges, changes: Sequence[Change], ways: Sequence[Se
     row = TITLE + side + CAPTION + 4 * MARGIN
     sheet = images.new("RGB", (FRAMES * (side + MARGIN) + MARGIN, row * len(ways) + TITLE + 3 * MARGIN), "white")
     write, large, small = ImageDraw.Draw(sheet), ImageFont.load_default(TITLE), ImageFont.load_default(CAPTION)
-    heading = f"From {decided}, the face as it is drawn, to {other}. Below each picture: the chance of {decided}."
+    heading = f"From {decided}, the face as it is drawn, to {other}; strengths in standard deviations."
+    heading += f" Below each picture: the chance of {decided}."
     write.text((MARGIN, MARGIN), heading, fill="black", font=large)
     for number, (change, frames) in enumerate(zip(changes, ways, strict=True), 1):
         top = TITLE + 3 * MARGIN + (number - 1) * row

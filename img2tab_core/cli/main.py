@@ -15,6 +15,7 @@ from img2tab_core.cli.audits import audit_app
 from img2tab_core.cli.changes import changes_app
 from img2tab_core.cli.classifiers import classifiers_app
 from img2tab_core.cli.concepts import concepts_app
+from img2tab_core.cli.disagree import disagree_app
 from img2tab_core.cli.faces import faces_app
 from img2tab_core.cli.models import backbone_app, weights_app
 from img2tab_core.cli.own_models import explain_app, models_app
@@ -38,6 +39,7 @@ app.add_typer(import_app, name="import")
 app.add_typer(models_app, name="model")
 app.add_typer(explain_app)
 app.add_typer(changes_app)
+app.add_typer(disagree_app)
 app.add_typer(concepts_app)
 app.add_typer(classifiers_app)
 app.add_typer(audit_app)

@@ -50,11 +50,10 @@ def moved_face(
         if cancelled is not None and cancelled():
             raise Cancelled("Stopped; the pictures that are drawn are kept.")
         part = missing[start : start + drawn_faces.AT_ONCE]
-        drawn = drawn_faces.pictures_of(backbone, moved[[places[at] for at in part]], size=size)
+        codes_of_part, kept_in = moved[[places[at] for at in part]], [files[at] for at in part]
+        drawn = drawn_faces.pictures_of(backbone, codes_of_part, size=size, files=kept_in)
         for at, picture in zip(part, drawn, strict=True):
-            drawn_faces.keep(files[at], picture)
-    if missing:  # what is kept, so that a second look is the same
-        pictures = drawn_faces.read_all(files)
+            pictures[at] = picture
     return np.stack([picture for picture in pictures if picture is not None])
 
 
