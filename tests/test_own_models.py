@@ -618,7 +618,7 @@ def test_a_quantity_above_its_threshold_counts_in_standard_deviations_of_2_faces
 
 
 def test_a_network_that_takes_all_12_faces_for_1_class_or_answers_alike_is_warned_of(examined):
-    assert "It takes all 12 sample faces for b" in examined(network(bias=(0, 9)), classes=("a", "b")).warning
+    assert "It takes 12 of 12 sample faces for b" in examined(network(bias=(0, 9)), classes=("a", "b")).warning
     weak = network(0.001 * RED, bias=(-0.0004, 0))
     assert "nearly the same about every sample face" in examined(weak, normalise="0..1").warning
     assert examined(network(bias=(-0.4, 0)), normalise="0..1").warning == ""

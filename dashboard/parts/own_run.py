@@ -11,28 +11,34 @@ from img2tab_core.classifiers.runs import Run
 
 
 def about_answers(run: Run, target: Target) -> bool:
-    """Whether the labels are a classifier's own answers, and what that means for an audit, said above it."""
+    """Whether a classifier is audited against its own answers, and what then says anything, said above the audit."""
     if target.name not in visit.current_table().answered:
+        return False
+    if not run.own:
+        about_agreement(target)
         return False
     judged = visit.judged_by(target.name)
     held = (
-        f" Once it was asked about every test face it stands among the runs of *{page_words.plain(judged.title)}* too, "
+        f"Once it was asked about every test face it stands among the runs of *{page_words.plain(judged.title)}* too, "
         "held against those labels."
         if judged is not None
-        else " To hold it against labels, add it with the target that it judges."
+        else "To hold it against labels, add it with the target that it judges."
     )
-    if run.own:
-        text = (
-            "The labels here are this classifier's own answers, so it is always right; what says something is how "
-            "often each group gets which answer, the selection rate." + held
+    st.info(
+        "The labels here are this classifier's own answers, so it is always right; what says something is how often "
+        f"each group gets which answer, the selection rate. {held}",
+        icon=":material/psychology_alt:",
+    )
+    return True
+
+
+def about_agreement(target: Target) -> None:
+    """That what is called accuracy is agreement, where the labels are a classifier's answers."""
+    if target.name in visit.current_table().answered:
+        st.info(
+            "The labels here are the answers of your classifier: accuracy is how often each kind says the same.",
+            icon=":material/psychology_alt:",
         )
-    else:
-        text = (
-            "The labels here are the answers of your classifier: what is called accuracy is how often this concept "
-            "classifier says the same."
-        )
-    st.info(text, icon=":material/psychology_alt:")
-    return run.own
 
 
 def about_training(run: Run) -> None:

@@ -81,11 +81,12 @@ def _way(face: Face, target: Target, change: Change, frames: tuple[Frame, ...], 
             help="Make it your edits: then move each concept on from there. Above, a trained classifier is asked about "
             "style codes, which follow less than what the encoder reads in the picture.",
         )
-    columns = st.columns(len(frames), gap="small")
-    for column, frame in zip(columns, frames, strict=True):
+    grid = st.grid(len(frames), min_column_width=84, gap="small")
+    for frame in frames:
         which = int(frame.probability > 0.5)
-        column.image(frame.pixels, width="stretch", alt="The face on its way")
-        column.caption(
-            f":{'orange' if which else 'blue'}[■] {page_words.plain(target.classes[which])} "
-            f"{chance(max(frame.probability, 1 - frame.probability))}"
-        )
+        with grid.cell():
+            st.image(frame.pixels, width="stretch", alt="The face on its way")
+            st.caption(
+                f":{'orange' if which else 'blue'}[■] {page_words.plain(target.classes[which])} "
+                f"{chance(max(frame.probability, 1 - frame.probability))}"
+            )

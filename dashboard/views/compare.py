@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import page_words, progress
+from dashboard.parts import own_run
 from dashboard.state import training as training_state
 from dashboard.state import visit
 from img2tab_core.classifiers.comparison import Comparison, Contender
@@ -21,7 +22,8 @@ K = 20  # the number of concepts that the second figure and the sentence are abo
 
 def page() -> None:
     with st.container(border=True):
-        _choices()
+        own_run.about_agreement(visit.target())
+    _choices()
     comparison = training_state.compared()
     if comparison is None:
         st.info(

@@ -14,12 +14,13 @@ from dashboard.components import clicks, page_words, progress
 from dashboard.state import faces as face_state
 from dashboard.state import own_models, visit
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.jobs import Job
 from img2tab_core.base.words import chance, listed
 
 if TYPE_CHECKING:
     from img2tab_core.classifiers.models import Added, Wishes
     from img2tab_core.classifiers.pixel_models import PixelModel
-    from img2tab_core.classifiers.reactions import Reactions
+    from img2tab_core.classifiers.reactions import Pair, Reactions
     from img2tab_core.concepts.ranking import RankedFamily
 
 GALLERY = 6  # families whose before and after are shown
@@ -259,7 +260,7 @@ def _reactions(model: PixelModel) -> None:
     _all(known)
 
 
-def _watch(job, model: PixelModel, known: Reactions | None) -> None:
+def _watch(job: Job[Reactions], model: PixelModel, known: Reactions | None) -> None:
     """The asking as it goes on; the page runs again at every better answer."""
     before = own_models.state(model.name)
 
@@ -326,17 +327,18 @@ def _pair(known: Reactions, row: RankedFamily) -> None:
     )
 
 
-def _three(pair, classes: tuple[str, str]) -> None:
-    columns = st.columns(3, gap="small")
-    for column, picture, value, word in zip(
-        columns, pair.pictures, pair.probability, ("moved down", "as it is", "moved up"), strict=True
+def _three(pair: Pair, classes: tuple[str, str]) -> None:
+    grid = st.grid(3, min_column_width=84, gap="small")
+    for picture, value, word in zip(
+        pair.pictures, pair.probability, ("moved down", "as it is", "moved up"), strict=True
     ):
         decided = int(value > 0.5)
-        column.image(picture, width="stretch", alt=f"The face {word}")
-        column.caption(
-            f"{word}  \n:{'orange' if decided else 'blue'}[■] {page_words.plain(classes[decided])} "
-            f"{chance(max(value, 1 - value))}"
-        )
+        with grid.cell():
+            st.image(picture, width="stretch", alt=f"The face {word}")
+            st.caption(
+                f"{word}  \n:{'orange' if decided else 'blue'}[■] {page_words.plain(classes[decided])} "
+                f"{chance(max(value, 1 - value))}"
+            )
 
 
 def _gallery(known: Reactions) -> None:

@@ -32,7 +32,6 @@ from img2tab_core.classifiers.pixel_models import (
 
 FILE = "models.json"
 OPEN_AT_ONCE = 4
-LOPSIDED = 0.02  # share of a class among the faces below which one looks twice
 _sessions: Once[tuple[str, str], Ask] = Once(OPEN_AT_ONCE)  # of files, by the visitor's folder and key
 _functions: dict[str, PixelModel] = {}  # of this process, by name
 
@@ -72,11 +71,13 @@ class Added:
     def warning(self) -> str:
         """A sentence where its answers look as if it saw something else than it should; "" where they do not."""
         spread = float(self.log_odds.std())
-        if self.ones in (0, len(self.log_odds)):
-            which = self.model.classes[int(self.ones > 0)]
+        count = len(self.log_odds)
+        if min(self.ones, count - self.ones) <= 1:
+            which = self.model.classes[int(2 * self.ones > count)]
             return (
-                f"It takes all {len(self.log_odds)} sample faces for {which}. Where that cannot be, it is handed its "
-                "pictures in another form than in training: try another --normalise, --colour or --crop."
+                f"It takes {max(self.ones, count - self.ones)} of {count} sample faces for {which}. Where that cannot "
+                "be, it is handed its pictures in another form than in training: try another --normalise, --colour or "
+                "--crop."
             )
         if spread < 0.05:
             return "It answers nearly the same about every sample face: see whether --normalise and --output are right."

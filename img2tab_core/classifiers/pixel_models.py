@@ -80,10 +80,16 @@ class PixelInput:
         order = "channels first" if self.layout == "nchw" else "channels last"
         left, top, right, bottom = self.crop
         cut = "the whole aligned face"
-        if self.crop != WHOLE:
+        if self.crop == FACE:
+            cut = "the part of the aligned face that a face detector finds"
+        elif self.crop != WHOLE:
             cut = f"of the aligned face {left:.0%} to {right:.0%} across and {top:.0%} to {bottom:.0%} down"
         colour = self.colour.upper() if self.colour != "grey" else "grey"
-        return f"{self.size} px, {order}, {colour}, normalised {self.normalisation}, {cut}"
+        scale = self.normalisation
+        if scale not in NORMALISATIONS:
+            means, deviations = (", ".join(f"{number:.3g}" for number in part) for part in (self.mean, self.std))
+            scale = f"by means {means} and deviations {deviations}"
+        return f"{self.size} px, {order}, {colour}, normalised {scale}, {cut}"
 
     def squares(self, faces: np.ndarray) -> np.ndarray:
         """Aligned faces uint8 (n, P, P, 3) -> what the classifier sees of them, uint8 (n, size, size, 3) RGB."""

@@ -378,6 +378,13 @@ class Trainer:
                 seconds=time.perf_counter() - started,
                 origin=model.origin,
                 table_key=table.key,
+                note="A classifier of somebody's own that reads pixels, asked about faces as they are drawn."
+                + (
+                    " The labels are its own answers, so it is always right: what says something is how often each "
+                    "group gets which answer."
+                    if target == name
+                    else ""
+                ),
             )
 
         return self._runs.get(key, made)

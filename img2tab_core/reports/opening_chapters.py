@@ -219,16 +219,16 @@ def _origin(findings: Findings) -> str:
 def model(findings: Findings, files: Files) -> Chapter:
     """The classifier of the current run and its settings."""
     info, run = findings.info, findings.now.run
-    kind = kinds.KINDS.get(info.kind)
     library = ", ".join(f"{name} {number}" for name, number in findings.trained_with.items())
     return chapter(
         "model",
         "The model",
         facts(
             [
-                ("Classifier", kind.title if kind else info.kind),
+                ("Classifier", kinds.title_of(info.kind)),
                 ("Trained with", library or None),
                 ("Trained elsewhere", run.origin or None),
+                ("What it is", run.note or None),
                 ("Seed", str(info.seed)),
                 ("Settings", settings(run) or None),
                 (
