@@ -10,7 +10,7 @@ import pytest
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.concepts.description import REGIONS
-from img2tab_core.training.measuring import planted, planted_causes, planted_networks, planted_score
+from img2tab_core.training.measuring import planted, planted_causes, planted_methods, planted_networks, planted_score
 from img2tab_core.training.measuring.planted_causes import CONTROL, PLANTS
 from img2tab_core.training.measuring.planted_methods import chance_of_hit, methods, region_vote
 from img2tab_core.training.measuring.planted_networks import Learnt, Pool, has_learnt, held_out, lesson, planted_in
@@ -178,6 +178,8 @@ def test_a_method_that_is_not_installed_is_said_to_be_and_counts_for_nothing():
     page = planted_score.page(RECORDS, about)
     assert "| Grad-CAM | not installed | | | | |" in page
     assert "| ours: effect | 1 of 3, 33 % (6 to 79) |" in page
+    assert "all plants: not reached" in page and "ahead of every rival: reached" in page
+    assert planted_score.told(RECORDS[1])["methods"][planted_score.OURS]["place"] == 4
 
 
 def test_both_plants_that_were_missed_are_listed_with_what_stood_in_front():
@@ -191,6 +193,12 @@ def test_one_plant_is_found_by_another_method_alone_and_none_by_ours_alone():
     both = [record | {"methods": record["methods"] | {"other": other}} for record in RECORDS]
     assert planted_score.against_ours(both, "other", "plants the generator can draw") == (0, 1)
     assert planted_score.against_ours(both, "Grad-CAM", "all plants") == (0, 0)
+
+
+def test_without_captum_two_of_eight_methods_are_left_out(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert [name for name, method in methods().items() if method is None] == ["Grad-CAM", "integrated gradients"]
+    assert len(methods()) == 8
 
 
 def test_a_rank_does_not_count_the_places_that_are_left_out():
@@ -266,7 +274,9 @@ def test_a_background_planted_in_800_faces_is_learnt_and_found_among_the_first_t
     from threadpoolctl import threadpool_limits
 
     monkeypatch.setattr(planted_networks, "FACES", 10_000)  # none of the rare ones
-    made = planted.bench(studio, faces=800, asked=200, moved=8)
+    for name, number in (("MASKS", 100), ("CAVS", 3), ("RANDOM_CAVS", 10)):
+        monkeypatch.setattr(planted_methods, name, number)
+    made = planted.bench(studio, faces=800, asked=200, moved=6)
     assert made.subjects.regions.shape == (len(REGIONS), 32, 32)
     assert np.allclose(made.subjects.regions.sum(axis=0), 1)
     with threadpool_limits(1):

@@ -168,6 +168,8 @@ def opened(file: Path, about: OnnxFile, handed: PixelInput, name: str) -> Ask:
     value = only_input(about, name)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    # its threads would else go round while the next faces are drawn, and take half of the cores from that
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its own for every mishap

@@ -122,9 +122,11 @@ def _keep_memory() -> None:
 def main() -> None:
     """The console script."""
     _keep_memory()
+    from img2tab_core.cli.planted import planted_app
     from img2tab_core.cli.training import register
 
     register(app)
+    app.add_typer(planted_app)
     app()
 
 
