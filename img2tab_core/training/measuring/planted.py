@@ -33,9 +33,9 @@ from img2tab_core.training.measuring.planted_causes import CONTROL, PLANTS, Plan
 from img2tab_core.training.measuring.planted_methods import Question, Subjects
 from img2tab_core.training.measuring.planted_networks import SIZE, Pool
 
-FORMAT = "planted 1"  # raise the number when what is kept means something else
+FORMAT = "planted 2"  # raise the number when what is kept means something else
 DRAWN_AT = 128  # px
-FINAL_SEED = 100  # first seed of the networks that are quoted; all that was chosen was chosen on smaller ones
+FINAL_SEED = 200  # first seed of the networks that are quoted; all that was chosen was chosen on smaller ones
 LOOKED_AT = 12  # faces held out of each kind that methods look at which explain single pictures
 SPLIT = (
     "All that could be chosen was chosen on networks with other seeds, below {final}; these have the seeds from "

@@ -84,7 +84,8 @@ def methods() -> dict[str, Method | None]:
     """Every method by its name; None where its package is not installed (`pip install -e .[rivals]`)."""
     has_captum = importlib.util.find_spec("captum") is not None
     return {
-        "ours: effect": by_effect,
+        "ours": by_weight,
+        "ours: effect alone": by_effect,
         "ours: first answer": by_first_answer,
         "ours: distance alone": by_distance,
         "ours: importance alone": by_importance,
@@ -106,17 +107,19 @@ def ask(method: Method, question: Question, subjects: Subjects) -> Ranking:
 # --- ours ------------------------------------------------------------------------------------------------------------
 
 
+def by_weight(question: Question, subjects: Subjects) -> Answer:
+    """As the product has it: families moved on every face, drawn, and the network asked; ranked by effect times
+    distance, then by effect; reported: those with a weight, see `ranking.weights`."""
+    moved = _moved(question, subjects)
+    taken = question.network.log_odds(subjects.pictures)[:, 0] > 0
+    order, reported = _by_weights(moved, subjects, taken)
+    return order, reported, int(np.isfinite(moved.log_odds).sum()) + len(taken)
+
+
 def by_effect(question: Question, subjects: Subjects) -> Answer:
-    """Families moved on every face, drawn, and the network asked; reported: those of verdict "moves it"."""
-    moved = reactions.ask_moved(
-        question.model,
-        subjects.table,
-        subjects.backbone,
-        subjects.description,
-        size=question.model.face_size,
-        faces=len(subjects.moved),
-    )
-    order, reported = _by_effects(moved.log_odds)
+    """The same by the effect alone; reported: those of verdict "moves it"."""
+    moved = _moved(question, subjects)
+    order, reported = _by_effects(moved)
     return order, reported, int(np.isfinite(moved.log_odds).sum())
 
 
@@ -132,7 +135,7 @@ def by_first_answer(question: Question, subjects: Subjects) -> Answer:
     places = np.concatenate([2 * leading, 2 * leading + 1, [moved.shape[1] - 1]])
     known = np.full(moved.shape, np.nan)
     known[:, places] = moved[:, places]
-    order, reported = _by_effects(known)
+    order, reported = _by_weights(reactions.Moved(SIZE, known), subjects, log_odds > 0)
     asked = [number for number in order if number in set(leading.tolist())]
     rest = [number for number in np.argsort(-distance, kind="stable").tolist() if number not in set(asked)]
     return asked + rest, reported, FIRST_FACES + FIRST_MOVED * len(places)
@@ -160,10 +163,21 @@ def by_importance(question: Question, subjects: Subjects) -> Answer:
     return order, order[:NAMED], len(taken)
 
 
-def _by_effects(log_odds: np.ndarray) -> tuple[list[int], list[int]]:
-    """The order, and what moves it, from log-odds float (F, 2 K + 1): what moves it first, the largest effect first,
-    where equal the largest change of the chance."""
-    moved = reactions.Moved(SIZE, log_odds)
+def _moved(question: Question, subjects: Subjects) -> reactions.Moved:
+    """What the network answers about every face with its families moved; asked once for both methods that need it."""
+    return reactions.ask_moved(
+        question.model,
+        subjects.table,
+        subjects.backbone,
+        subjects.description,
+        size=question.model.face_size,
+        faces=len(subjects.moved),
+    )
+
+
+def _by_effects(moved: reactions.Moved) -> tuple[list[int], list[int]]:
+    """The order, and what moves it: what moves it first, the largest effect first, where equal the largest change of
+    the chance."""
     effects = moved.effects  # (K, F)
     moves = ranking.moving(effects)
     known = np.isfinite(effects).any(axis=1)
@@ -173,6 +187,19 @@ def _by_effects(log_odds: np.ndarray) -> tuple[list[int], list[int]]:
     change[known] = np.abs(np.nanmean((chance[:, 1:-1:2] - chance[:, 0:-1:2]).T[known], axis=1))
     order = np.lexsort((-change, -effect.round(6), ~moves)).tolist()
     return order, [number for number in order if moves[number]]
+
+
+def _by_weights(moved: reactions.Moved, subjects: Subjects, taken: np.ndarray) -> tuple[list[int], list[int]]:
+    """The order, families with a weight first, the others as by effect; and those with one. taken: bool (n,), whether
+    each of the first n faces is taken for class 1."""
+    by_effects, _ = _by_effects(moved)
+    if taken.all() or not taken.any():
+        return by_effects, []
+    values = np.asfortranarray(ranking.scores(subjects.description, subjects.table, subjects.rows[: len(taken)]))
+    apart = wasserstein.distance_and_direction(values, taken.astype(np.int8), std=np.ones(values.shape[1]))
+    weight = ranking.weights(moved.effects, *apart)
+    order = sorted(by_effects, key=lambda number: -weight[number])
+    return order, [number for number in order if weight[number] > 0]
 
 
 def _moved_answers(question: Question, subjects: Subjects, faces: int) -> np.ndarray:
