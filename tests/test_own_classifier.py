@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import streamlit as st
 from scipy.stats import false_discovery_control, ttest_1samp
+from sklearn.metrics import roc_auc_score
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
 from img2tab_core.audits.auditor import Auditor
-from img2tab_core.backbones import blending
+from img2tab_core.backbones import blending, drawn_faces
 from img2tab_core.base import files
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.classifiers import answers, kinds, models, pixel_models, reactions, runs
@@ -78,6 +79,18 @@ def test_it_agrees_with_the_labels_of_perceived_gender_on_more_than_95_in_100_fa
     labels = studio.table().labels[[NAME, "perceived_gender"]]
     known = labels[(labels >= 0).all(axis=1)]
     assert len(known) > 150 and (known[NAME] == known["perceived_gender"]).mean() > 0.95
+
+
+def test_the_age_network_asked_about_classes_31_to_80_puts_6_in_7_older_faces_before_a_younger_one(studio, home):
+    faces = np.stack([face.pixels for face in studio.samples()])
+    wishes = Wishes(normalise=WISHES.normalise, crop="face", classes=tuple(map(str, range(81))), positive="31-80")
+    model = models.examined(network().with_name("age-v1.onnx"), "over-30", wishes, faces).model
+    assert model.classes == ("0 to 30", "31 to 80") and model.face_size == 128
+    table = studio.table()
+    rows = np.sort(answers.order_of(table)[:ASKED])
+    drawn = np.concatenate([pictures for _, pictures in drawn_faces.drawn(table, studio.backbone(), rows, size=128)])
+    young = table.labels["young"].to_numpy()[rows]
+    assert roc_auc_score(young[young >= 0] == 0, model.log_odds(drawn)[young >= 0]) > 6 / 7
 
 
 def test_0_faces_are_drawn_or_asked_a_second_time(studio, home, monkeypatch):
@@ -189,6 +202,13 @@ def test_of_5_families_those_that_move_it_are_those_of_a_t_test_by_hand_and_an_u
     p = [ttest_1samp(row[np.isfinite(row)], 0).pvalue for row in effects[:3]] + [1.0]
     wanted = (false_discovery_control(p) <= 0.05) & (np.abs(np.nanmean(effects[:4], axis=1)) >= 0.8)
     assert moves.tolist() == [*wanted.tolist(), False] == [True, False, True, False, False]
+
+
+def test_of_4_families_the_1_that_moves_it_the_way_the_faces_differ_has_a_weight_its_effect_times_the_distance():
+    effects = np.array([3.0, 4.0, 5.0, 0.1])[:, None] + np.random.default_rng(0).normal(0, 0.1, (4, 10))
+    distance, direction = np.array([1.5, 0.05, 1.0, 2.0]), np.array([1.5, 0.05, -1.0, 2.0])
+    weight = ranking.weights(effects, distance, direction)
+    assert weight[0] == pytest.approx(effects[0].mean() * 1.5) and (weight[1:] == 0).all()
 
 
 def test_its_reasons_and_the_starting_point_add_up_to_the_log_odds_of_1_face(studio, own_run):

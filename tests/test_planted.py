@@ -195,10 +195,10 @@ def test_one_plant_is_found_by_another_method_alone_and_none_by_ours_alone():
     assert planted_score.against_ours(both, "Grad-CAM", "all plants") == (0, 0)
 
 
-def test_without_captum_two_of_eight_methods_are_left_out(monkeypatch):
+def test_without_captum_two_of_nine_methods_are_left_out(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert [name for name, method in methods().items() if method is None] == ["Grad-CAM", "integrated gradients"]
-    assert len(methods()) == 8
+    assert len(methods()) == 9
 
 
 def test_a_rank_does_not_count_the_places_that_are_left_out():
@@ -216,7 +216,7 @@ def test_twenty_plants_are_all_and_the_next_one_is_the_first_with_another_seed()
 
 
 def test_the_smallest_sample_names_seeds_of_development_and_of_the_final_set():
-    assert "development" in planted.split_text(3) and "run once" in planted.split_text(100)
+    assert "development" in planted.split_text(3) and "run once" in planted.split_text(200)
 
 
 def _verb(monkeypatch, *options: str, records: list[dict] = RECORDS):
@@ -236,7 +236,7 @@ def test_the_verb_writes_the_page_beside_six_records_and_says_how_it_was_made(mo
     assert done.exit_code == 0, done.output
     figures = json.loads((tmp_path / "planted.json").read_text())
     assert json.loads(done.stdout) == figures and len(figures["networks"]) == 6
-    assert "`img2tab planted --count 4 --controls 2 --seed 100`" in (tmp_path / "planted.md").read_text()
+    assert "`img2tab planted --count 4 --controls 2 --seed 200`" in (tmp_path / "planted.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,12 @@ from img2tab_core.base.jobs import Job
 from img2tab_core.base.records import digest
 
 if TYPE_CHECKING:
+    from img2tab_core.audits.disagreement import Disagreement
     from img2tab_core.classifiers.models import Added, Wishes
     from img2tab_core.classifiers.pixel_models import PixelModel
     from img2tab_core.classifiers.reactions import Pair, Reactions
 
+Compared = tuple["Disagreement", tuple[np.ndarray, ...]]  # and the faces they disagree most about
 SAMPLE = 2000  # faces it is asked about before a person asks for more
 
 
@@ -138,6 +140,30 @@ def state(name: str) -> tuple:
 def pair(reactions: Reactions, number: int) -> Pair:
     """A face with a family moved down and up, and what the classifier says of each."""
     return _pair(reactions, number, visit.table_name())
+
+
+def disagreement(name: str, other: str) -> Job[Compared] | None:
+    """The comparison of a classifier with the one of a target; None before it was asked for."""
+    return st.session_state.get("visit.disagreement", {}).get((name, other, visit.table_name()))
+
+
+def compare(name: str, other: str) -> None:
+    """Compare a classifier with the standing one of a target, in the background."""
+    from img2tab_core.audits.disagreement import disagreement as between
+    from img2tab_core.backbones import drawn_faces
+
+    door, table = studio(), visit.current_table()
+
+    def work(progress, cancelled) -> Compared:
+        progress(0.1, "Asking both about the same faces")
+        made = between(door, door.trainer.own(table, name, name), door.run(table, other), top=8)
+        progress(0.8, "Drawing the faces")
+        rows = [face.row for face in made.top]
+        parts = drawn_faces.drawn(table, door.backbone(table.backbone), rows, size=128)
+        return made, tuple(picture for _, pictures in parts for picture in pictures)
+
+    known = st.session_state.get("visit.disagreement", {})
+    st.session_state["visit.disagreement"] = {**known, (name, other, visit.table_name()): Job.start(work)}
 
 
 def report(reactions: Reactions) -> str:

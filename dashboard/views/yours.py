@@ -11,6 +11,7 @@ import streamlit as st
 
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import clicks, page_words, progress
+from dashboard.parts import disagree
 from dashboard.state import faces as face_state
 from dashboard.state import own_models, visit
 from img2tab_core.base.errors import Img2TabError
@@ -258,6 +259,8 @@ def _reactions(model: PixelModel) -> None:
     _gallery(known)
     _further(model, known, running=running)
     _all(known)
+    if known.fidelity is not None:
+        disagree.show(model.name)
 
 
 def _watch(job: Job[Reactions], model: PixelModel, known: Reactions | None) -> None:
