@@ -137,6 +137,13 @@ def state(name: str) -> tuple:
     return studio().asked_so_far(name, visit.current_table())
 
 
+def blind() -> str:
+    """What such an answer cannot see, in a sentence."""
+    from img2tab_core.classifiers.reactions import BLIND
+
+    return BLIND
+
+
 def pair(reactions: Reactions, number: int) -> Pair:
     """A face with a family moved down and up, and what the classifier says of each."""
     return _pair(reactions, number, visit.table_name())

@@ -252,7 +252,9 @@ def _reactions(model: PixelModel) -> None:
         )
         st.caption(
             "Each concept alone moved from 8 standard deviations down to 8 up, drawn, and the classifier asked; lines "
-            "are 95 % intervals over faces. Grey: no change beyond chance. Click a point to see it."
+            "are 95 % intervals over faces. First what moves it and differs between the faces it tells apart. Grey: no "
+            "change beyond chance. Click a point to see it.",
+            help=page_words.prose(own_models.blind()),
         )
     with right:
         _pair(known, picked)

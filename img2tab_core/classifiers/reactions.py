@@ -29,6 +29,11 @@ from img2tab_core.concepts.ranking import RankedFamily
 
 FIRST_FACES, LEADING = 8, 40  # on so many faces so many families are moved before anything is said
 TELLS = 3  # families in a sentence
+BLIND = (
+    "What the generator cannot draw cannot be found, and nothing here says that it is there: a red patch at the "
+    "collar, a white mark in a corner, a blue frame and grain were not found where networks went by them (img2tab "
+    "planted)."
+)
 _memory: dict[tuple[str, str], np.ndarray] = {}  # of functions
 
 

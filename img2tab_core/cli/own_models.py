@@ -151,6 +151,8 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """What a classifier of your own reacts to: every concept moved alone, drawn, and the classifier asked."""
+    from img2tab_core.classifiers.reactions import BLIND
+
     if html is not None:
         if html.suffix not in (".html", ".htm"):
             raise Img2TabError(f"--html must end in .html, got {html.name or html}.")
@@ -185,7 +187,7 @@ def explain(
     shown = reactions.families[:top] if top else reactions.families
     heads = ("", "effect, log-odds", "turns", "", "distance", "importance")
     typer.echo(terminal.aligned([heads, *(_cells(reactions, row) for row in shown)]))
-    typer.echo(reactions.basis)
+    typer.echo(f"{reactions.basis} {BLIND}")
     if on_photos is not None:
         typer.echo(terminal.shown(on_photos.sentence))
     if html is not None:
