@@ -333,7 +333,7 @@ def _pair(known: Reactions, row: RankedFamily) -> None:
 
 
 def _three(pair: Pair, classes: tuple[str, str]) -> None:
-    grid = st.grid(3, min_column_width=84, gap="small")
+    grid = st.grid(3, min_column_width=60, gap="small")
     for picture, value, word in zip(
         pair.pictures, pair.probability, ("moved down", "as it is", "moved up"), strict=True
     ):
