@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from img2tab_core.backbones.refinement import Refined
 
 SAMPLES, UPLOAD, CAMERA = "Samples", "Upload", "Camera"
-FAR = 0.25  # of a chance, between a face and its reconstruction
 ENCODED, REFINED = "Encoder's answer", "Refined"
 
 
@@ -54,7 +53,7 @@ def page() -> None:
         _about_drawn(target, before, drawn)
     _refinement(run, target, face)
     st.divider()
-    sure = not run.own or not _far(before, drawn)
+    sure = not run.own or not words.too_far(before.probability, drawn.probability)
     _reasons(run, target, face, code, before, sure=sure)
     if sure:
         turn_it.show(run, target, face, code if run.own else visit.encode(face), before.decided)
@@ -237,12 +236,6 @@ def _decision(run: Run, target: Target, face: Face, code: StyleCode, before: Pre
         st.warning(page_words.prose(quality.sentence), icon=":material/warning:")
 
 
-def _far(before: Prediction, drawn: Prediction) -> bool:
-    """Whether a classifier answers so differently about the face and its reconstruction that the latter's reasons say
-    nothing about the former."""
-    return before.decided != drawn.decided or abs(before.probability - drawn.probability) > FAR
-
-
 def _about_drawn(target: Target, before: Prediction, drawn: Prediction) -> None:
     """How far the answer about the reconstruction is from that about the face."""
     which = before.decided
@@ -251,7 +244,7 @@ def _about_drawn(target: Target, before: Prediction, drawn: Prediction) -> None:
         f"{page_words.chance(_share(before, which))}, about the reconstruction "
         f"{page_words.chance(_share(drawn, which))}"
     )
-    if _far(before, drawn):
+    if words.too_far(before.probability, drawn.probability):
         st.warning(
             f"{text}: too far apart for a claim about why. Refine the reconstruction; moving a concept below works "
             "all the same, it is blended into the face itself.",

@@ -19,7 +19,7 @@ from img2tab_core.backbones.drawn_faces import pictures_of
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.records import Face, StyleCode, read_only
-from img2tab_core.base.words import count, listed, signed
+from img2tab_core.base.words import FAR, count, listed, signed, too_far
 from img2tab_core.classifiers.pixel_models import PixelModel, chances
 from img2tab_core.classifiers.pixels import PixelClassifier
 from img2tab_core.classifiers.runs import Run
@@ -28,7 +28,6 @@ from img2tab_core.concepts.description import Family, Mean
 from img2tab_core.concepts.ranking import RankedFamily
 from img2tab_core.studio import FACE_SIZE, Studio
 
-FAR = 0.25  # chance between a photo and its reconstruction, above which nothing is told of it
 FEWEST = 2  # photos from which something is told
 TOLD = 3  # concepts in a sentence
 
@@ -128,7 +127,7 @@ def on_photos(
         )
         plain = pictures_of(backbone, code.values[None], size=size)  # (1, S, S, 3)
         probability, drawn = studio.ask_face(run, face), float(chances(model.log_odds(plain))[0])
-        far = (probability > 0.5) != (drawn > 0.5) or abs(probability - drawn) > FAR
+        far = too_far(probability, drawn)
         rows.append(PhotoRow(name, probability, drawn, far, face.pixels))
         if far:
             continue

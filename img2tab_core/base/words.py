@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from img2tab_core.base.layout import StyleLayout
 
+FAR = 0.25  # of a chance, between a face and its reconstruction
 UNCERTAIN = 0.75  # a decision that is less sure than that is said to be uncertain
 
 
@@ -39,6 +40,12 @@ def decision(classes: tuple[str, str], probability: float, *, poor: bool = False
     if is_uncertain(probability):
         return f"{judged}. This is uncertain: it lies near the border to {as_seen(classes[1 - likely])}."
     return f"{judged}."
+
+
+def too_far(of_face: float, of_drawn: float) -> bool:
+    """Whether a classifier that reads pixels answers so differently about a face and about its reconstruction that what
+    is found out about the latter says nothing about the former. Both: the chance of class 1."""
+    return (of_face > 0.5) != (of_drawn > 0.5) or abs(of_face - of_drawn) > FAR
 
 
 def is_uncertain(probability: float) -> bool:

@@ -12,7 +12,7 @@ import typer
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE
-from img2tab_core.base.words import chance
+from img2tab_core.base.words import chance, too_far
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import BackboneName, FaceNumber, Json, OwnClassifier, TableName, opened_tables, verb
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 faces_app = typer.Typer()
 BATCH = 16  # photos that are read, then encoded, together
-FAR = 0.25  # of a chance, between a face and its reconstruction
 MAX_SHIFT = 1_000_000  # beyond it no picture is left, and squares overflow
 
 
@@ -163,7 +162,7 @@ def _refined(studio: Studio, run: Run, face: Face, backbone: str) -> dict:
 def _drawn(result: dict) -> str:
     """What a classifier that reads pixels says of the reconstruction, which is what the reasons are about."""
     of_class = result["of_reconstruction"] if result["probability"] > 0.5 else 1 - result["of_reconstruction"]
-    far = abs(result["of_reconstruction"] - result["probability"]) > FAR
+    far = too_far(result["probability"], result["of_reconstruction"])
     return f"; its reconstruction {chance(of_class)}" + (": too far apart for the reasons to hold" if far else "")
 
 
