@@ -55,6 +55,13 @@ def arrow(difference: float) -> str:
     return "off" if abs(difference) < 0.0005 else "up" if difference > 0 else "down"
 
 
+def decided(classes: tuple[str, str], probability: float, *, between: str = " ") -> str:
+    """A decision under a picture, as Markdown: a square in the class's colour, its name and how sure it is."""
+    which = int(probability > 0.5)
+    colour = "orange" if which else "blue"
+    return f":{colour}[■] {plain(classes[which])}{between}{chance(max(probability, 1 - probability))}"
+
+
 def deviations(shift: float) -> str:
     """A shift in standard deviations: 4 -> "+4.0 SD"."""
     return f"{signed(shift)}\N{NO-BREAK SPACE}SD"

@@ -9,7 +9,6 @@ import streamlit as st
 from dashboard.components import page_words, progress
 from dashboard.state import turning, visit
 from img2tab_core.base.records import Face, Frame, StyleCode, Target
-from img2tab_core.base.words import chance
 from img2tab_core.classifiers.runs import Run
 
 if TYPE_CHECKING:
@@ -83,10 +82,6 @@ def _way(face: Face, target: Target, change: Change, frames: tuple[Frame, ...], 
         )
     grid = st.grid(len(frames), min_column_width=84, gap="small")
     for frame in frames:
-        which = int(frame.probability > 0.5)
         with grid.cell():
             st.image(frame.pixels, width="stretch", alt="The face on its way")
-            st.caption(
-                f":{'orange' if which else 'blue'}[■] {page_words.plain(target.classes[which])} "
-                f"{chance(max(frame.probability, 1 - frame.probability))}"
-            )
+            st.caption(page_words.decided(target.classes, frame.probability))

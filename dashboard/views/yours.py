@@ -16,7 +16,7 @@ from dashboard.state import faces as face_state
 from dashboard.state import own_models, visit
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
-from img2tab_core.base.words import chance, listed
+from img2tab_core.base.words import listed
 
 if TYPE_CHECKING:
     from img2tab_core.classifiers.models import Added, Wishes
@@ -181,11 +181,7 @@ def _faces(faces: list[np.ndarray], probability: np.ndarray, classes: tuple[str,
     for face, value in zip(faces, probability.tolist(), strict=True):
         with grid.cell():
             st.image(face, width="stretch", alt="Sample face")
-            decided = int(value > 0.5)
-            st.caption(
-                f":{'orange' if decided else 'blue'}[■] {page_words.plain(classes[decided])}  \n"
-                f"{chance(max(value, 1 - value))}"
-            )
+            st.caption(page_words.decided(classes, value, between="  \n"))
 
 
 # ---- the one that is looked at
@@ -337,13 +333,9 @@ def _three(pair: Pair, classes: tuple[str, str]) -> None:
     for picture, value, word in zip(
         pair.pictures, pair.probability, ("moved down", "as it is", "moved up"), strict=True
     ):
-        decided = int(value > 0.5)
         with grid.cell():
             st.image(picture, width="stretch", alt=f"The face {word}")
-            st.caption(
-                f"{word}  \n:{'orange' if decided else 'blue'}[■] {page_words.plain(classes[decided])} "
-                f"{chance(max(value, 1 - value))}"
-            )
+            st.caption(f"{word}  \n{page_words.decided(classes, value)}")
 
 
 def _gallery(known: Reactions) -> None:
