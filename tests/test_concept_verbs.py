@@ -100,7 +100,7 @@ def test_every_part_of_an_answer_has_the_names_that_the_documents_promise(ranked
     first = answer["families"][0]
     assert set(first) == {
         "id", "name", "trust", "where", "sentence", "distance", "direction", "importance", "stand_in_importance",
-        "effect", "effect_interval", "verdict", "channels", "stand_ins",
+        "effect", "effect_interval", "verdict", "weight", "channels", "stand_ins",
     }  # fmt: skip
     assert set(first["where"]) <= set(REGIONS) and first["verdict"] == "moves it"
     low, high = first["effect_interval"]

@@ -271,7 +271,7 @@ def test_where_none_of_20_moves_it_the_largest_changes_are_shown_and_where_nothi
 def test_a_classifier_that_takes_12_faces_for_1_class_is_warned_of_and_one_that_is_gone_is_told(home):
     always = of_function(lambda squares: np.tile([0.1, 0.9], (len(squares), 1)), "always", size=32)
     page = Page(explanation_html(Painted(), measured(always)))
-    assert "It takes all 12 sample faces for yes." in page.text
+    assert "It takes 12 of 12 sample faces for yes." in page.text
     gone = of_function(broken, "gone", size=32)
     page = Page(explanation_html(Painted(), measured(gone)))
     assert f"It cannot be asked any more: {EVIL} is gone." in page.text and "Sample face 1" not in page.source

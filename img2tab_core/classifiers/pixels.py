@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from img2tab_core.backbones.backbone import Backbone, open_backbone
-from img2tab_core.backbones.drawn_faces import pictures_of
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import read_json, write_json
 from img2tab_core.base.jobs import Cancel, Report
+from img2tab_core.base.later import later
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleTable, digest, read_only
-from img2tab_core.classifiers import answers, models
+from img2tab_core.classifiers import models
 from img2tab_core.classifiers.base import ConceptClassifier, two_columns
 from img2tab_core.classifiers.pixel_models import TOGETHER, PixelModel, chances
+
+if TYPE_CHECKING:
+    from img2tab_core.backbones import backbone as backbones
+    from img2tab_core.backbones import drawn_faces
+    from img2tab_core.backbones.backbone import Backbone
+    from img2tab_core.classifiers import answers
+else:  # the other kinds do without PyTorch
+    backbones, drawn_faces, answers = later(
+        "img2tab_core.backbones.backbone", "img2tab_core.backbones.drawn_faces", "img2tab_core.classifiers.answers"
+    )
 
 REMEMBERED = 50_000  # style codes whose answer is known
 
@@ -68,7 +77,7 @@ class PixelClassifier(ConceptClassifier):
         missing = [number for number, key in enumerate(keys) if key not in known]
         for start in range(0, len(missing), TOGETHER):
             part = missing[start : start + TOGETHER]
-            pictures = pictures_of(open_backbone(self.backbone), codes[part], size=self.size)
+            pictures = drawn_faces.pictures_of(backbones.open_backbone(self.backbone), codes[part], size=self.size)
             for number, value in zip(part, self.model_.log_odds(pictures).tolist(), strict=True):
                 known[keys[number]] = value
                 self._known.put(keys[number], value)
@@ -80,7 +89,7 @@ class PixelClassifier(ConceptClassifier):
 
     def of_table(self, table: StyleTable, rows: np.ndarray) -> np.ndarray:
         """Probability of class 1 for faces of a table, float64 (n,): as asked before, those not asked drawn now."""
-        return chances(answers.ask(self.model_, table, open_backbone(self.backbone), rows, size=self.size))
+        return chances(answers.ask(self.model_, table, backbones.open_backbone(self.backbone), rows, size=self.size))
 
     def _train(
         self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
