@@ -522,14 +522,15 @@ class Studio:
 
         Raises Img2TabError with what is wrong; nothing is kept then.
         """
+        labels: dict[str, None] = {}  # targets that are no answers, of every table
         for table in self.trainer.opened_tables():
-            if any(target.name == name for target in table.targets if name not in table.answered):
-                raise Img2TabError(f"{name!r} is a target of the table {table.name!r} already. Choose another name.")
-            if wishes.judges and all(target.name != wishes.judges for target in table.targets):
-                names = ", ".join(target.name for target in table.targets)
-                raise Img2TabError(
-                    f"--judges must be a target of the table {table.name!r}, got {wishes.judges!r}; there are {names}."
-                )
+            if name in table.labels.columns and name not in table.answered:
+                raise Img2TabError(f"{name!r} is a label of the table {table.name!r} already. Choose another name.")
+            labels |= dict.fromkeys(target.name for target in table.targets if target.name not in table.answered)
+        if wishes.judges and wishes.judges not in labels:
+            raise Img2TabError(
+                f"--judges must be a target of a table, got {wishes.judges!r}; there are {', '.join(labels) or 'none'}."
+            )
         return models.add(file, name, wishes, np.stack([face.pixels for face in self.samples()]))
 
     def question(

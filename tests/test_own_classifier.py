@@ -154,6 +154,19 @@ def test_a_concept_classifier_trained_on_140_answers_stands_beside_it_and_its_ac
     )  # what it uses inside is not known
 
 
+def test_a_classifier_named_like_a_target_and_2_adds_no_run_to_that_target(studio, own_run, monkeypatch):
+    kept = runs.Run(
+        **{
+            **vars(studio.trainer.stand_in(own_run)),
+            "id": f"default-{NAME}-2-abc",
+            "target": f"{NAME}-2",
+            "note": "another",
+        }
+    )
+    runs.keep(kept)
+    assert kept.id not in [run.id for run in studio.trainer.kept(studio.table(), NAME)]
+
+
 def test_4_faces_of_fidelity_worked_by_hand():
     own, stand_in = np.array([2.0, -2.0, 4.0, -4.0]), np.array([1.0, -1.0, 2.0, 1.0])
     scale = np.array([-3.0, 0.0, 3.0]), np.array([-1.5, 0.0, 1.5])  # twice as sure

@@ -7,6 +7,7 @@ was not asked yet.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ STEPS = (200, 500, 1000, 2000, 5000, 10_000)  # faces asked, from which labels a
 FIRST, SAMPLE = STEPS[0], STEPS[3]  # that answer at once; that a person waits for
 KEPT_EVERY = 200  # faces
 _asked: Once[tuple[str, int], Asked] = Once(64)  # by file and when it was written
+_best: Once[tuple, Asked | None] = Once(64)  # by classifier, table and when its answers were written
 _memory: dict[tuple[str, str, int], Asked] = {}  # of functions: nobody knows them again in another process
 
 
@@ -61,7 +63,7 @@ class Asked:
 
 def order_of(table: StyleTable) -> np.ndarray:
     """All rows of a table in the order in which they are asked about: int64 (N,), the same for every classifier."""
-    return np.random.default_rng(0).permutation(len(table.split))
+    return _order(len(table.split))
 
 
 def asked(model: PixelModel, table: StyleTable, size: int) -> Asked:
@@ -90,6 +92,13 @@ def best(model: PixelModel, table: StyleTable) -> Asked | None:
 
     As many as the last of `STEPS` that is reached, in the order of `order_of`; None before the first.
     """
+    sizes = sorted({model.face_size, min(PREVIEW, model.face_size)})
+    marks = tuple(_mark(model, table, size) for size in sizes)
+    # a table is opened with its answers again and again: what did not change is not looked through anew
+    return _best.get((model.key, table.key, marks), lambda: _best_of(model, table))
+
+
+def _best_of(model: PixelModel, table: StyleTable) -> Asked | None:
     order = order_of(table)
     for size in dict.fromkeys((model.face_size, min(PREVIEW, model.face_size))):
         answers = asked(model, table, size)
@@ -100,6 +109,23 @@ def best(model: PixelModel, table: StyleTable) -> Asked | None:
             rows = np.sort(order[:step])
             return Asked(size, read_only(rows), read_only(answers.of(rows)))
     return None
+
+
+def _mark(model: PixelModel, table: StyleTable, size: int) -> tuple[str, int]:
+    """Changes with the answers that are kept."""
+    if is_function(model):
+        known = _memory.get((model.key, table.key, size))
+        return "", 0 if known is None else len(known.rows)
+    file = _file(model, table, size)
+    try:
+        return str(file), file.stat().st_mtime_ns
+    except OSError:
+        return str(file), 0
+
+
+@lru_cache(maxsize=8)
+def _order(count: int) -> np.ndarray:
+    return read_only(np.random.default_rng(0).permutation(count))
 
 
 def ask(

@@ -101,8 +101,9 @@ def others_kept(table: StyleTable, target: str) -> list[Run]:
         try:
             when = file.stat().st_mtime
             # a run of another table of this name need not be loaded to be known as such
-            if read_json(file).get("table_key", "") not in ("", table.key):
-                continue
+            about = read_json(file)
+            if about.get("table_key", "") not in ("", table.key) or about.get("target", target) != target:
+                continue  # the files of a target "smiling-2" begin as those of "smiling" do
             run = load_run(file.parent)
         except (Img2TabError, OSError):
             continue
