@@ -588,7 +588,7 @@ class Studio:
         """How far a classifier of somebody's own was asked; changes with every better answer."""
         model, described = models.open_model(name), self.described(table.backbone)
         known, moved = answers.best(model, table), reactions.moved_so_far(model, table, described)
-        return model.key, table.key, 0 if known is None else (len(known.rows), known.size), moved.faces, moved.size
+        return model.key, *_how_far(table, described, known, moved)
 
     def pair(self, made: reactions.Reactions, number: int) -> reactions.Pair:
         """The face that shows best what moving a family does to a classifier, and what that says of each picture."""
@@ -646,8 +646,7 @@ class Studio:
                 model, table.name, len(known.rows), known.size, ones, fidelity, tuple(ranked), moved, why
             )
 
-        key = (model.key, table.key, len(known.rows), known.size, moved.faces, moved.size, described.key)
-        made = self._reactions.get(key, make)
+        made = self._reactions.get((model.key, *_how_far(table, described, known, moved)), make)
         rows = tuple(replace(row, family=described.families[row.number]) for row in made.families)
         return replace(made, families=rows)  # with the names of now
 
@@ -826,6 +825,12 @@ class Studio:
     def name_concept(self, index: int, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
         """Give a concept a name; an empty one removes it."""
         names.give(index, name, layout=self.backbone(backbone).layout, backbone=backbone)
+
+
+def _how_far(table: StyleTable, described: Description, known: answers.Asked | None, moved: reactions.Moved) -> tuple:
+    """Changes with what was asked: about faces of a table, and about moved ones."""
+    answered = (0, 0) if known is None else (len(known.rows), known.size)
+    return table.key, described.key, answered, moved.faces, moved.families, moved.size
 
 
 def _own(run: Run) -> PixelClassifier:

@@ -33,7 +33,6 @@ def test_a_photo_goes_through_the_whole_job_in_chromium(home, shared_photos):
         page.locator("[data-part=before_value]").filter(has_text="%").wait_for()
         before = page.locator("[data-part=before_value]").inner_text()
 
-        browser.settle(page)  # keys pressed while the page still grows below were lost once, on a busy machine
         slider = page.get_by_role("slider", name="Move by, standard deviations")
         slider.focus()
         for _ in range(16):

@@ -115,7 +115,7 @@ def scores(run: Run) -> ConceptScores:
     return studio().scores(run)
 
 
-@st.cache_data(show_spinner="Asking what decided…", max_entries=256, hash_funcs=_KEYS)  # milliseconds, if not own
+@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)  # milliseconds; of one's own seconds
 def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Prediction:
     return studio().predict(run, code, combined(run, edits))
 
@@ -160,7 +160,7 @@ def ask_face(run: Run, face: Face) -> float:
     return studio().ask_face(run, face)
 
 
-@st.cache_data(show_spinner="Asking about the edited photo…", max_entries=256, hash_funcs=_KEYS)
+@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def ask_edited(run: Run, face: Face, code: StyleCode, edits: FaceEdits) -> float:
     """The same of the face with what was moved blended into it."""
     return studio().edited_photo(run, face, code, combined(run, edits))[1]

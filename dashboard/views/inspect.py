@@ -44,7 +44,8 @@ def page() -> None:
         run = visit.on_photos(run)  # a sample is judged as the faces of the table are: the generator drew it too
     code = refinement_state.code_of(face)
     if run.own:  # it reads pixels: judged is the face itself, and the reasons are those of what is drawn of it
-        drawn = visit.predict(run, code)
+        with st.spinner("Asking what decided…"):
+            drawn = visit.predict(run, code)
         before = replace(drawn, probability=visit.ask_face(run, face))
     else:
         before = visit.predict(run, visit.encode(face))  # what the encoder reads; a refinement draws it better

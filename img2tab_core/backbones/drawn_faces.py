@@ -14,8 +14,8 @@ from img2tab_core.backbones import rendering
 from img2tab_core.backbones.backbone import Backbone
 from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.rendering import placed
-from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.files import home, whole
+from img2tab_core.base.errors import Cancelled
+from img2tab_core.base.files import home, keeping
 from img2tab_core.base.jobs import Cancel
 from img2tab_core.base.records import StyleCode, StyleTable
 
@@ -25,18 +25,6 @@ AT_ONCE = 16  # faces between two looks at whether to stop
 def folder_of(table: StyleTable, backbone: Backbone, size: int) -> Path:
     """Where the pictures of a table lie, whether or not they are there."""
     return home() / "drawn" / f"{table.name}-{table.key[:12]}-{backbone.key[:12]}" / str(size)
-
-
-def folder_without_table(backbone: Backbone) -> Path:
-    """Where pictures lie that are of nobody's table."""
-    return home() / "drawn" / f"no-table-{backbone.key[:12]}"
-
-
-def kept(table: StyleTable, backbone: Backbone, size: int) -> np.ndarray:
-    """Row numbers of the faces that are drawn already, ascending; int64 (n,)."""
-    folder = folder_of(table, backbone, size)
-    numbers = [int(file.stem) for file in folder.glob("*/*.webp") if file.stem.isdigit()]
-    return np.sort(np.array(numbers, np.int64))
 
 
 def drawn(
@@ -93,12 +81,8 @@ def keep(file: Path, picture: np.ndarray) -> None:
     Lossy files are a fifth of that, and a network that sees 32 px answered 0.3 log-odds otherwise about them: they keep
     colour at half the size. Raises Img2TabError where it cannot be written.
     """
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as part:
-            Image.fromarray(picture).save(part, "WEBP", lossless=True, quality=20, method=1)
-    except OSError as error:
-        raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error
+    with keeping(file) as part:
+        Image.fromarray(picture).save(part, "WEBP", lossless=True, quality=20, method=1)
 
 
 def read_all(files: Sequence[Path]) -> list[np.ndarray | None]:

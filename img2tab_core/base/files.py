@@ -114,9 +114,17 @@ def write_json(file: Path, content: dict) -> None:
 
 def keep_json(file: Path, content: dict) -> None:
     """`write_json`, the folder made. Raises Img2TabError where the file cannot be written."""
+    with keeping(file) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def keeping(file: Path) -> Iterator[Path]:
+    """`whole`, the folder made. Raises Img2TabError where the file cannot be written."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, content)
+        with whole(file) as part:
+            yield part
     except OSError as error:
         raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error
 

@@ -15,13 +15,13 @@ import numpy as np
 from img2tab_core.backbones import drawn_faces
 from img2tab_core.backbones.backbone import Backbone
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import whole
+from img2tab_core.base.files import keeping
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleTable, Target, read_only
 from img2tab_core.base.words import count
 from img2tab_core.classifiers import models
-from img2tab_core.classifiers.pixel_models import PixelModel, chances
+from img2tab_core.classifiers.pixel_models import PixelModel
 from img2tab_core.tables.store import usable_targets
 
 PREVIEW = 128  # px at which is asked first: faces are drawn twice as fast
@@ -42,10 +42,11 @@ class Asked:
     rows: np.ndarray
     log_odds: np.ndarray
 
-    @property
-    def probability(self) -> np.ndarray:
-        """Chance of class 1, float64 (n,)."""
-        return chances(self.log_odds)
+    def labels(self, count: int) -> np.ndarray:
+        """The class each of so many faces was taken for, int8 (count,); -1 where it was not asked about."""
+        column = np.full(count, -1, np.int8)
+        column[self.rows] = self.log_odds > 0
+        return column
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Log-odds of these rows, float64; NaN where a face was not asked about."""
@@ -87,20 +88,24 @@ def asked(model: PixelModel, table: StyleTable, size: int) -> Asked:
     return _asked.get((str(file), written), read)
 
 
+def sizes_of(model: PixelModel) -> tuple[int, ...]:
+    """px at which it is asked: its own first, then the preview's where that is smaller."""
+    return (model.face_size,) if model.face_size <= PREVIEW else (model.face_size, PREVIEW)
+
+
 def best(model: PixelModel, table: StyleTable) -> Asked | None:
     """The answers that a target is made of: those at the classifier's own size, the preview's until there are enough.
 
     As many as the last of `STEPS` that is reached, in the order of `order_of`; None before the first.
     """
-    sizes = sorted({model.face_size, min(PREVIEW, model.face_size)})
-    marks = tuple(_mark(model, table, size) for size in sizes)
+    marks = tuple(_mark(model, table, size) for size in sizes_of(model))
     # a table is opened with its answers again and again: what did not change is not looked through anew
     return _best.get((model.key, table.key, marks), lambda: _best_of(model, table))
 
 
 def _best_of(model: PixelModel, table: StyleTable) -> Asked | None:
     order = order_of(table)
-    for size in dict.fromkeys((model.face_size, min(PREVIEW, model.face_size))):
+    for size in sizes_of(model):
         answers = asked(model, table, size)
         known = np.isfinite(answers.of(order))
         reached = len(order) if known.all() else int(known.argmin())
@@ -189,9 +194,7 @@ def with_answers(table: StyleTable) -> StyleTable:
     for model, answers in _models_asked(table):
         if model.name in own or model.name in table.labels.columns:
             continue
-        column = np.full(len(table.split), -1, np.int8)
-        column[answers.rows] = answers.log_odds > 0
-        labels[model.name] = column
+        labels[model.name] = answers.labels(len(table.split))
         targets.append(target_of(model, answers))
     if not targets:
         return table
@@ -212,18 +215,15 @@ def why_no_target(model: PixelModel, table: StyleTable) -> str:
     answers = best(model, table)
     if answers is None:
         return f"{model.title} was not asked about the faces of the table {table.name!r} yet."
-    column = np.full(len(table.split), -1, np.int8)
-    column[answers.rows] = answers.log_odds > 0
-    target = target_of(model, answers)
-    _, dropped = usable_targets(table.labels.assign(**{model.name: column}), [target], table.split)
+    labels = table.labels.assign(**{model.name: answers.labels(len(table.split))})
+    _, dropped = usable_targets(labels, [target_of(model, answers)], table.split)
     if model.name not in dropped:
         return ""
     ones = int((answers.log_odds > 0).sum())
     which = model.classes[int(2 * ones > len(answers.rows))]
     return (
         f"{model.title} takes {max(ones, len(answers.rows) - ones):,} of {len(answers.rows):,} faces for {which}: "
-        f"there "
-        "is nothing to tell apart. See whether it is handed its pictures as in training (--normalise, --colour, "
+        "there is nothing to tell apart. See whether it is handed its pictures as in training (--normalise, --colour, "
         "--crop)."
     )
 
@@ -255,12 +255,8 @@ def _keep(model: PixelModel, table: StyleTable, size: int, rows: np.ndarray, log
     if is_function(model):
         _memory[model.key, table.key, size] = asked(model, table, size).joined(rows, log_odds)
         return
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        answers = asked(model, table, size)
-        fresh = ~np.isfinite(answers.of(rows))  # another process may have asked the same meanwhile
-        answers = answers.joined(rows[fresh], log_odds[fresh])
-        with whole(file) as part, part.open("wb") as stream:
-            np.savez(stream, rows=answers.rows, log_odds=answers.log_odds)
-    except OSError as error:
-        raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error
+    answers = asked(model, table, size)
+    fresh = ~np.isfinite(answers.of(rows))  # another process may have asked the same meanwhile
+    answers = answers.joined(rows[fresh], log_odds[fresh])
+    with keeping(file) as part, part.open("wb") as stream:
+        np.savez(stream, rows=answers.rows, log_odds=answers.log_odds)

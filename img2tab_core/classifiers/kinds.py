@@ -57,9 +57,9 @@ KINDS: dict[str, Kind] = {
 }
 
 
-OWN = Kind(
-    PixelClassifier.kind, "Your classifier", PixelClassifier, "onnxruntime", "onnxruntime", False
-)  # brought, not trained here
+# brought, not trained here: no choice where a kind is chosen
+OWN = Kind(PixelClassifier.kind, "Your classifier", PixelClassifier, "onnxruntime", "onnxruntime", False)
+_KNOWN = KINDS | {OWN.kind: OWN}
 
 
 def absent(kind: str) -> str | None:
@@ -168,7 +168,7 @@ def _loaded(folder: Path) -> ConceptClassifier:
 def is_saved(folder: Path) -> bool:
     """Whether the files that `save` writes are in `folder`; they are not opened, but for the word for the kind."""
     try:
-        kind = (KINDS | {OWN.kind: OWN}).get(str(read_json(folder / RECORD_FILE).get("kind")))
+        kind = _KNOWN.get(str(read_json(folder / RECORD_FILE).get("kind")))
     except OSError:
         return False
     return kind is not None and (folder / kind.estimator.file).is_file()
@@ -176,26 +176,22 @@ def is_saved(folder: Path) -> bool:
 
 def _estimator_in(record: object, folder: Path) -> type[ConceptClassifier]:
     kind = record.get("kind") if isinstance(record, dict) else None
-    if kind == OWN.kind:
-        return PixelClassifier
-    if kind not in KINDS:
+    if kind not in _KNOWN:
         raise Img2TabError(f"The classifier in {folder} must be one of {', '.join(KINDS)}, got {kind!r}. {ADVICE}")
-    return KINDS[kind].estimator
+    return _KNOWN[kind].estimator
 
 
 def title_of(kind: str) -> str:
     """What a person reads for a kind of classifier; its word where it is none of these."""
-    about = (KINDS | {OWN.kind: OWN}).get(kind)
+    about = _KNOWN.get(kind)
     return about.title if about is not None else kind
 
 
 def of(kind: str) -> Kind:
     """What is known of a kind. Raises Img2TabError where there is none of this word."""
-    if kind == OWN.kind:
-        return OWN
-    if kind not in KINDS:
+    if kind not in _KNOWN:
         raise Img2TabError(f"A classifier's kind must be one of {', '.join(KINDS)}, got {kind!r}.")
-    return KINDS[kind]
+    return _KNOWN[kind]
 
 
 def _plain(value):

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import changing, home, keep_json, read_json, sha256_of, whole
+from img2tab_core.base.files import changing, home, keep_json, keeping, read_json, sha256_of
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import digest
 from img2tab_core.classifiers import onnx_files, onnx_models
@@ -282,14 +282,8 @@ def _copy(file: Path, sha: str) -> None:
     place = home() / "models" / f"{sha}.onnx"
     if place.is_file() and sha256_of(place) == sha:
         return
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with whole(place) as part:
-            shutil.copyfile(file, part)
-    except OSError as error:
-        raise Img2TabError(
-            f"{place} could not be written ({error.strerror}). Free some space and try again."
-        ) from error
+    with keeping(place) as part:
+        shutil.copyfile(file, part)
 
 
 def _tuples(value: Any) -> Any:

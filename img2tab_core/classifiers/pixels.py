@@ -96,8 +96,7 @@ class PixelClassifier(ConceptClassifier):
     ) -> None:
         raise Img2TabError(
             f"{self.name} is a classifier of your own: it cannot be trained again here, and no concept be excluded "
-            f"from "
-            "it. Train a concept classifier on its answers instead: choose one of the other kinds."
+            "from it. Train a concept classifier on its answers instead: choose one of the other kinds."
         )
 
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:

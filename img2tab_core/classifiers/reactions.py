@@ -14,13 +14,13 @@ import numpy as np
 
 from img2tab_core.backbones.backbone import Backbone
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import whole
+from img2tab_core.base.files import keeping
 from img2tab_core.base.intervals import wilson
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.records import StyleTable, read_only
 from img2tab_core.base.words import count, listed, signed
 from img2tab_core.classifiers import models
-from img2tab_core.classifiers.answers import FIRST, PREVIEW, SAMPLE, is_function
+from img2tab_core.classifiers.answers import FIRST, SAMPLE, is_function, sizes_of
 from img2tab_core.classifiers.pixel_models import PixelModel, chances
 from img2tab_core.concepts.description import Description
 from img2tab_core.concepts.moved_pictures import FACES, moved_face
@@ -64,8 +64,7 @@ class Fidelity:
         text = (
             f"A concept classifier trained on its answers says the same about {self.agree:,} of {self.faces:,} faces "
             f"it was not trained on, {self.share:.1%} (95 % interval {low:.1%} to {high:.1%}; always saying the "
-            f"commoner "
-            f"class would reach {self.common:.1%}), and explains {max(self.r2, 0):.0%} of how sure it is."
+            f"commoner class would reach {self.common:.1%}), and explains {max(self.r2, 0):.0%} of how sure it is."
         )
         if low <= self.common:
             return text + " That is no better than a guess: what it uses inside cannot be told by concepts."
@@ -265,10 +264,7 @@ class Stage:
 def stages(model: PixelModel, table: StyleTable, *, faces: int = SAMPLE) -> list[Stage]:
     """From the first answer to that of so many faces: small pictures first, where its own are larger."""
     total = len(table.split)
-    preview = min(PREVIEW, model.face_size)
-    steps = [Stage(preview, min(FIRST, total), FIRST_FACES, LEADING)]
-    if preview < model.face_size:
-        steps.append(Stage(model.face_size, min(FIRST, total), FIRST_FACES, LEADING))
+    steps = [Stage(size, min(FIRST, total), FIRST_FACES, LEADING) for size in reversed(sizes_of(model))]
     if faces > FIRST:
         steps.append(Stage(model.face_size, min(faces, total), FACES))
     return steps
@@ -276,8 +272,7 @@ def stages(model: PixelModel, table: StyleTable, *, faces: int = SAMPLE) -> list
 
 def moved_so_far(model: PixelModel, table: StyleTable, description: Description) -> Moved:
     """What was answered about moved faces: at the classifier's own size, the preview's until there are enough."""
-    sizes = dict.fromkeys((model.face_size, min(PREVIEW, model.face_size)))
-    at_sizes = [Moved(size, _kept(model, table, description, size)) for size in sizes]
+    at_sizes = [Moved(size, _kept(model, table, description, size)) for size in sizes_of(model)]
     return next(
         (moved for moved in at_sizes if moved.faces >= FIRST_FACES), max(at_sizes, key=lambda moved: moved.faces)
     )
@@ -336,12 +331,8 @@ def _keep(model: PixelModel, table: StyleTable, description: Description, size: 
     if is_function(model):
         _memory[model.key, file.name] = log_odds
         return
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as part, part.open("wb") as stream:
-            np.save(stream, log_odds)
-    except OSError as error:
-        raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error
+    with keeping(file) as part, part.open("wb") as stream:
+        np.save(stream, log_odds)
 
 
 def _file(model: PixelModel, table: StyleTable, description: Description, size: int) -> Path:

@@ -301,17 +301,7 @@ class Trainer:
         tables.target_of(table, target)
         if target in table.answered:
             return self.own(table, target, target)
-        run_id = runs.standing_id(table, target)
-
-        def opened_or_trained() -> Run:
-            try:
-                return runs.open_kept(run_id)
-            except Img2TabError:  # never trained here, or its files are damaged
-                run = self.train(table, target, progress=progress)
-                self.keep(run)
-                return run
-
-        return self._runs.get(run_id, opened_or_trained)
+        return self._trained_on_all(table, target, progress)
 
     def keep(self, run: Run) -> None:
         """Write a run under the visitor's folder, so that `kept` finds it again; see `runs.keep`."""
@@ -421,17 +411,7 @@ class Trainer:
         table, name = self.table_of(run), cast("pixels.PixelClassifier", run.classifier).name
         if name not in table.answered:
             raise Img2TabError(answers.why_no_target(models.open_model(name), table))
-        run_id = runs.standing_id(table, name)
-
-        def opened_or_trained() -> Run:
-            try:
-                return runs.open_kept(run_id)
-            except Img2TabError:
-                trained = self.train(table, name, progress=progress)
-                self.keep(trained)
-                return trained
-
-        return self._runs.get(run_id, opened_or_trained)
+        return self._trained_on_all(table, name, progress)
 
     def distances(self, table: StyleTable, target: str) -> tuple[np.ndarray, np.ndarray]:
         """Wasserstein-1 and signed mean distance on the training faces; float64 (D,) each, standard deviations.
@@ -460,6 +440,20 @@ class Trainer:
         return self._answers.get((run.id, run.table_key), answers)
 
     # --- inside --------------------------------------------------------------------------------
+
+    def _trained_on_all(self, table: StyleTable, target: str, progress: Report | None) -> Run:
+        """The run of the default kind with nothing excluded: opened where it is kept, else trained and kept."""
+        run_id = runs.standing_id(table, target)
+
+        def opened_or_trained() -> Run:
+            try:
+                return runs.open_kept(run_id)
+            except Img2TabError:  # never trained here, or its files are damaged
+                run = self.train(table, target, progress=progress)
+                self.keep(run)
+                return run
+
+        return self._runs.get(run_id, opened_or_trained)
 
     def _opened(self, folder: Path) -> StyleTable:
         table = tables.open_table(folder)

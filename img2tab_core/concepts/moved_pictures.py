@@ -6,7 +6,6 @@ A classifier that reads pixels is asked about these: what they show does not dep
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +23,7 @@ FACES = 24  # on which every family is moved, in the end
 
 def moved_face(
     backbone: Backbone,
-    table: StyleTable | None,
+    table: StyleTable,
     description: Description,
     face: int,
     places: Sequence[int],
@@ -41,11 +40,12 @@ def moved_face(
     codes = others(backbone, table, count=FACES)
     if face >= len(codes):
         return np.empty((0, size, size, 3), np.uint8)
-    folder = _folder(backbone, table, description, size, face)
+    of_table = drawn_faces.folder_of(table, backbone, size).parent
+    folder = of_table / f"moved-{description.key[:12]}" / str(size) / f"{face:02d}"
     files = [folder / f"{place}.webp" for place in places]
     pictures = drawn_faces.read_all(files)
     missing = [at for at, picture in enumerate(pictures) if picture is None or picture.shape != (size, size, 3)]
-    moved = moved_codes(backbone, description, codes[face])
+    moved = moved_codes(backbone, description, codes[face]) if missing else codes
     for start in range(0, len(missing), drawn_faces.AT_ONCE):
         if cancelled is not None and cancelled():
             raise Cancelled("Stopped; the pictures that are drawn are kept.")
@@ -65,11 +65,3 @@ def moved_codes(backbone: Backbone, description: Description, code: np.ndarray, 
         codes[2 * number, family.channels] -= by
         codes[2 * number + 1, family.channels] += by
     return codes
-
-
-def _folder(backbone: Backbone, table: StyleTable | None, description: Description, size: int, number: int) -> Path:
-    if table is not None:
-        place = drawn_faces.folder_of(table, backbone, size).parent
-    else:
-        place = drawn_faces.folder_without_table(backbone)
-    return place / f"moved-{description.key[:12]}" / str(size) / f"{number:02d}"
