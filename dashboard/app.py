@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.components import page_words, progress
+from dashboard.components.held import held
 from dashboard.parts import standing
 from dashboard.state import (
     address,
@@ -105,13 +106,14 @@ def _header(place, title: str) -> None:
             return
         answered = visit.current_table().answered
         targets = {target.name: target for target in visit.current_table().targets}
-        st.session_state["frame.target"] = visit.target().name
+        key = held("frame.target", visit.target().name)
         st.selectbox(
             "Target",
             list(targets),
-            key="frame.target",
+            index=list(targets).index(visit.target().name),
+            key=key,
             format_func=lambda name: targets[name].title + (" (yours)" if name in answered else ""),
-            on_change=lambda: visit.choose_target(st.session_state["frame.target"]),
+            on_change=lambda: visit.choose_target(st.session_state[key]),
             help=f"The label the classifier predicts. {page_words.prose(visit.target().how)}",
             disabled=session_state.opened() is not None,
             width=260,
@@ -165,22 +167,24 @@ def _sidebar(title: str) -> None:
             _session(now.session)
         backbones, tables = visit.backbone_names(), visit.table_names()
         if len(backbones) > 1:
-            st.session_state["frame.backbone"] = visit.backbone_name()
+            backbone_key = held("frame.backbone", visit.backbone_name())
             st.selectbox(
                 "Backbone",
                 backbones,
-                key="frame.backbone",
-                on_change=lambda: visit.choose_backbone(st.session_state["frame.backbone"]),
+                index=backbones.index(visit.backbone_name()),
+                key=backbone_key,
+                on_change=lambda: visit.choose_backbone(st.session_state[backbone_key]),
                 disabled=now is not None,
                 help="The generator and encoder that read and draw every face. Each has its own concepts and tables.",
             )
         if len(tables) > 1:
-            st.session_state["frame.table"] = visit.table_name()
+            table_key = held("frame.table", visit.table_name())
             st.selectbox(
                 "Table",
                 tables,
-                key="frame.table",
-                on_change=lambda: visit.choose_table(st.session_state["frame.table"]),
+                index=tables.index(visit.table_name()),
+                key=table_key,
+                on_change=lambda: visit.choose_table(st.session_state[table_key]),
                 disabled=now is not None,
                 help="The style codes of many faces, with labels, that classifiers are trained on.",
             )

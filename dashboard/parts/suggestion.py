@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import page_words, progress
+from dashboard.parts import ticking
 from dashboard.state import audits as audit_state
 from dashboard.state import visit
 from img2tab_core.audits.concept_steps import ConceptSteps
@@ -87,21 +88,19 @@ def _steps(run: Run, sensitive: str) -> None:
 
 def _listed(steps: ConceptSteps) -> None:
     """A check box for each concept, with what the quick retrain said after it."""
-    ticked, before = visit.ticked(), steps.before
+    before = steps.before
     st.markdown(page_words.prose(steps.sentence))
     st.caption(
         f"With nothing excluded: gap {page_words.percent(before.mean('gap'))}, "
         f"accuracy {page_words.percent(before.mean('accuracy'))}"
     )
     for number, step in enumerate(steps.steps):
-        channels, key = frozenset(step.channels), f"exclude.step.{step.family}"
-        st.session_state[key] = channels <= ticked
+        channels = frozenset(step.channels)
         with st.container(gap=None):
-            st.checkbox(
+            ticking.box(
                 f"{number + 1}. {page_words.plain(step.name)}",
-                key=key,
-                on_change=visit.follow_box,
-                args=(key, channels),
+                channels,
+                key=f"exclude.step.{step.family}",
                 help=f"The groups differ in it by {page_words.signed(step.difference)} SD. With the channels that go "
                 f"with it: {page_words.count(len(channels), 'channel')}.",
             )

@@ -7,9 +7,9 @@ import streamlit as st
 
 from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words
+from dashboard.components.held import held
 from dashboard.parts import is_it_real, own_run, same_faces
 from dashboard.state import audits as audit_state
-from dashboard.state import session as session_state
 from dashboard.state import visit
 from img2tab_core.audits.audit_record import SMALL, Audit, Measure
 from img2tab_core.audits.groups import STANDARD
@@ -66,20 +66,20 @@ def page() -> None:
 
 
 def _choose(others: list[Target]) -> tuple[str, ...]:
-    titles, now = {other.name: other.title for other in others}, session_state.opened()
-    return tuple(
-        st.multiselect(
-            "Groups by",
-            list(titles),
-            default=list(now.session.sensitive) if now else [next(iter(titles))],
-            max_selections=2,
-            key=f"audit.sensitive.{visit.target().name}" + (f".{now.session.id}" if now else ""),
-            format_func=titles.get,
-            persist_state="session",
-            width=420,
-            help="One attribute, or two that are crossed: every pair of classes is then a group.",
-        )
+    titles, chosen = {other.name: other.title for other in others}, audit_state.attributes()
+    key = held(f"audit.sensitive.{visit.target().name}", list(chosen))
+    st.multiselect(
+        "Groups by",
+        list(titles),
+        default=chosen,
+        max_selections=2,
+        key=key,
+        on_change=lambda: audit_state.choose_attributes(st.session_state[key]),
+        format_func=titles.get,
+        width=420,
+        help="One attribute, or two that are crossed: every pair of classes is then a group.",
     )
+    return chosen
 
 
 def _counts(audit: Audit, target: Target) -> None:

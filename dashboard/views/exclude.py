@@ -7,7 +7,8 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures, progress
-from dashboard.parts import families, own_run, same_faces, suggestion
+from dashboard.components.held import held
+from dashboard.parts import families, own_run, same_faces, suggestion, ticking
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from dashboard.state import training as training_state
@@ -69,7 +70,7 @@ def _cards(run: Run, target: Target, scores: ConceptScores) -> list[tuple[int, o
         number = st.pagination(RANKED // PER_PAGE, key="exclude.page", max_visible_pages=5, persist_state="session")
     ranked = _ranked(scores, by)
     first = (number - 1) * PER_PAGE
-    layout, names, ticked = visit.layout(), visit.names(), visit.ticked()
+    layout, names = visit.layout(), visit.names()
     waiting = []
     bar = st.empty()
     grid = st.grid(3, min_column_width=180, gap="small")
@@ -77,14 +78,7 @@ def _cards(run: Run, target: Target, scores: ConceptScores) -> list[tuple[int, o
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             waiting.append((index, st.empty()))
             waiting[-1][1].image(pictures.placeholder(392, 128), width="stretch", alt="Being drawn")
-            key = f"exclude.tick.{index}"
-            st.session_state[key] = index in ticked
-            st.checkbox(
-                f"{rank}. {page_words.concept(index, layout, names)}",
-                key=key,
-                on_change=visit.follow_box,
-                args=(key, (index,)),
-            )
+            ticking.box(f"{rank}. {page_words.concept(index, layout, names)}", (index,), key=f"exclude.tick.{index}")
             importance = f"Importance {page_words.percent(scores.importance[index], 2)}"
             st.caption(
                 f"Distance {scores.distance[index]:.2f} SD  \n"
@@ -112,30 +106,25 @@ def _family_cards(run: Run, target: Target, described: Description) -> None:
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             families.picture(described, row)
             members = frozenset(row.family.channels.tolist())
-            key, title = f"exclude.family.{row.family.id}", f"{rank}. {row.family.name}"
-            _family_box(key, title, members, ticked, families.about(row))
+            ticking.box(
+                page_words.plain(f"{rank}. {row.family.name}"),
+                members,
+                key=f"exclude.family.{row.family.id}",
+                help=families.about(row),
+            )
             families.facts(row, target.title.lower())
             if members <= ticked and len(row.stand_ins):
                 others = page_words.count(len(row.stand_ins), "channel")
-                _family_box(
-                    f"exclude.stand_ins.{row.family.id}",
+                ticking.box(
                     f"and {others} that go with it",
                     frozenset(row.stand_ins.tolist()),
-                    ticked,
+                    key=f"exclude.stand_ins.{row.family.id}",
                 )
     st.caption(
         "Each concept is a family of channels that draw the same thing; pictures: three faces at −8, as they are, and "
         "at +8. Channels that go with it do not draw it, but differ with it from face to face: a classifier that may "
         "not use the one can use the other."
     )
-
-
-def _family_box(
-    key: str, title: str, channels: frozenset[int], ticked: frozenset[int], about: str | None = None
-) -> None:
-    """A check box that ticks channels, all or none."""
-    st.session_state[key] = channels <= ticked
-    st.checkbox(page_words.plain(title), key=key, on_change=visit.follow_box, args=(key, channels), help=about)
 
 
 def _ranked(scores: ConceptScores, by: str) -> list[int]:
@@ -314,13 +303,14 @@ def _choose_kind() -> None:
     kinds = training_state.kinds()
     if len(kinds) < 2:
         return
-    st.session_state["exclude.kind"] = training_state.kind()
+    key = held("exclude.kind", training_state.kind())
     st.selectbox(
         "Classifier",
         kinds,
-        key="exclude.kind",
+        index=kinds.index(training_state.kind()),
+        key=key,
         format_func=lambda kind: KINDS[kind].title,
-        on_change=lambda: training_state.choose_kind(st.session_state["exclude.kind"]),
+        on_change=lambda: training_state.choose_kind(st.session_state[key]),
         help="Those that can say what each concept adds for one face. The Compare page sets all of them side by side.",
     )
 

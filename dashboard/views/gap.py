@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboard.components.held import held
 from dashboard.parts.gap import beside, how_much, moving, stand_ins, where
-from dashboard.state import session as session_state
+from dashboard.state import audits as audit_state
 from dashboard.state import visit
 
 WHERE, HOW_MUCH, STAND_INS, MOVE, REMEDIES = (
@@ -56,21 +57,20 @@ def page() -> None:
 
 
 def _choose(titles: dict[str, str]) -> str:
-    """The one attribute: until another is chosen, the first one of the Audit page."""
-    now = session_state.opened()
-    place = visit.target().name + (f".{now.session.id}" if now else "")
-    audited = [*st.session_state.get(f"audit.sensitive.{place}", ()), *(now.session.sensitive if now else ())]
-    default = next((name for name in audited if name in titles), next(iter(titles)))
-    return st.selectbox(
+    """The one attribute: the first one of the Audit page, and the other way round."""
+    chosen = next(iter(audit_state.attributes()), next(iter(titles)))
+    key = held(f"gap.sensitive.{visit.target().name}", chosen)
+    st.selectbox(
         "Attribute",
         list(titles),
-        index=list(titles).index(default),
-        key=f"gap.sensitive.{place}",
+        index=list(titles).index(chosen),
+        key=key,
+        on_change=lambda: audit_state.choose_attributes([st.session_state[key]]),
         format_func=titles.get,
-        persist_state="session",
         width=320,
         help="Its two classes are the groups. The target is chosen at the top of the page.",
     )
+    return chosen
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import clicks, page_words, pictures, progress, scrub
+from dashboard.components.held import held
 from dashboard.parts import standing, turn_it
 from dashboard.state import doors, drawing, visit
 from dashboard.state import faces as face_state
@@ -99,11 +100,12 @@ def _source() -> None:
 
 
 def _refine_all() -> None:
-    st.session_state["inspect.refine_all"] = refinement_state.refines_all()
+    key = held("inspect.refine_all", refinement_state.refines_all())
     st.toggle(
         "Refine every photo in the background after upload",
-        key="inspect.refine_all",
-        on_change=lambda: refinement_state.refine_all(st.session_state["inspect.refine_all"]),
+        value=refinement_state.refines_all(),
+        key=key,
+        on_change=lambda: refinement_state.refine_all(st.session_state[key]),
         help="Each photo then keeps this computer busy for some ten seconds, one after the other. The quick answer is "
         "there at once and stands meanwhile. Remembered until you close the page.",
     )
@@ -128,13 +130,14 @@ def _choose_photo() -> None:
     brought = face_state.visit_photos()
     if len(brought) < 2:
         return
-    st.session_state["inspect.photo"] = face_state.photo_number()
+    key = held("inspect.photo", face_state.photo_number())
     st.selectbox(
         "Photo",
         range(len(brought)),
-        key="inspect.photo",
+        index=face_state.photo_number(),
+        key=key,
         format_func=lambda number: brought[number].name,
-        on_change=lambda: face_state.choose_photo(st.session_state["inspect.photo"]),
+        on_change=lambda: face_state.choose_photo(st.session_state[key]),
         width=360,
     )
 
@@ -307,12 +310,13 @@ def _refine_button(face: Face, label: str, kind: str, *, nearest: bool = False) 
 
 
 def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refined) -> None:
-    key = f"inspect.answer.{face.key[:12]}"
-    st.session_state[key] = REFINED if refinement_state.shows_refined(face.key) else ENCODED
+    answer = REFINED if refinement_state.shows_refined(face.key) else ENCODED
+    key = held(f"inspect.answer.{face.key[:12]}", answer)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.segmented_control(
             "Answer shown on this page",
             [ENCODED, REFINED],
+            default=answer,
             key=key,
             required=True,
             on_change=lambda: refinement_state.show_refined(face.key, st.session_state[key] == REFINED),
@@ -531,24 +535,25 @@ def _concept(run: Run, face: Face, picked: visit.Concept, shown: list[int], name
     families = [] if described is None else [family.id for family in described.families]
     channels = [*shown, *(edit.index for edit in edits.single), *sorted(visit.names())]
     offered: list[visit.Concept] = list(dict.fromkeys([picked, *sorted(families, key=name_of), *channels]))
-    st.session_state["inspect.concept"] = picked
+    chosen = held("inspect.concept", picked)
     which, how_far = st.columns([2, 1], gap="small")
     which.selectbox(
         "Concept",
         offered,
-        key="inspect.concept",
+        index=offered.index(picked),
+        key=chosen,
         format_func=name_of,
         accept_new_options=True,
-        on_change=_choose_typed,
+        on_change=lambda: _choose_typed(st.session_state[chosen]),
         help="All named concepts, the channels of this decision, those you edited. Or type any channel's index (2871) "
         "or place (7:311).",
     )
-    key = f"inspect.shift.{face.key[:12]}.{picked}"
-    _hold(key, edits.shift_of(picked))
+    key = held(f"inspect.shift.{face.key[:12]}.{picked}", edits.shift_of(picked))
     how_far.number_input(
         "Move by, SD",
         -scrub.REACH,
         scrub.REACH,
+        edits.shift_of(picked),
         step=scrub.STRIDE,
         format="%.1f",
         key=key,
@@ -640,29 +645,31 @@ def _family(face: Face) -> None:
     """A switch that moves the many channels together in which the classes differ."""
     edits = visit.edits_of(face.key)
     family_on = edits.family is not None
-    st.session_state["inspect.family"] = family_on
+    key = held("inspect.family", family_on)
     st.toggle(
         "Add the difference of the classes",
-        key="inspect.family",
+        value=family_on,
+        key=key,
         on_change=lambda: visit.set_edits(
-            face.key, visit.edits_of(face.key).with_family(1.5 if st.session_state["inspect.family"] else None)
+            face.key, visit.edits_of(face.key).with_family(1.5 if st.session_state[key] else None)
         ),
         help="The 1,500 channels that set the two classes furthest apart move together, each in proportion to its "
         "signed distance between the classes.",
     )
     if family_on:
-        _hold("inspect.strength", edits.family)
+        strength = held("inspect.strength", edits.family)
         classes = visit.target().classes
         st.slider(
             "Strength of the difference",
             -3.0,
             3.0,
+            edits.family,
             step=0.25,
             format="%+.2f",
-            key="inspect.strength",
+            key=strength,
             on_change=lambda: visit.set_edits(
                 face.key,
-                visit.edits_of(face.key).with_family(st.session_state["inspect.strength"]),
+                visit.edits_of(face.key).with_family(st.session_state[strength]),
             ),
             help="Each of these channels moves by this number times its signed distance between the classes: "
             f"below 0 towards {page_words.plain(classes[0])}, above 0 towards {page_words.plain(classes[1])}; 0 moves "
@@ -675,14 +682,7 @@ def _move(face: Face, what: visit.Concept, shift: float) -> None:
     visit.set_edits(face.key, visit.edits_of(face.key).with_shift(what, shift))
 
 
-def _hold(key: str, value: float) -> None:
-    """Set a number, unless it is there already: setting it anew would take back what a person does meanwhile."""
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
-
-
-def _choose_typed() -> None:
-    chosen = st.session_state["inspect.concept"]
+def _choose_typed(chosen: visit.Concept) -> None:
     described = visit.description()
     try:
         if isinstance(chosen, str) and not (described and any(family.id == chosen for family in described.families)):

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import clicks, page_words, progress
+from dashboard.components.held import held
 from dashboard.parts import bring, disagree
 from dashboard.state import own_models, visit
 from img2tab_core.base.errors import Img2TabError
@@ -44,12 +45,13 @@ def page() -> None:
 def _choose(model: PixelModel) -> None:
     names = own_models.names()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.session_state["yours.which"] = model.name
+        key = held("yours.which", model.name)
         st.selectbox(
             "Classifier",
             names,
-            key="yours.which",
-            on_change=lambda: own_models.choose(st.session_state["yours.which"]),
+            index=names.index(model.name),
+            key=key,
+            on_change=lambda: own_models.choose(st.session_state[key]),
             width=320,
         )
         st.button(

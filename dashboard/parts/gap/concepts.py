@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import clicks, page_words
-from dashboard.parts import families
+from dashboard.parts import families, ticking
 from dashboard.parts.gap import shared
 from dashboard.state import audits as audit_state
 from dashboard.state import visit
@@ -73,13 +73,10 @@ def _corner(ranked: tuple[RankedFamily, ...], apart: np.ndarray) -> list[RankedF
 def _card(row: RankedFamily, target: Target, about: Target, described: Description, apart: float) -> None:
     families.picture(described, row)
     members = frozenset(row.family.channels.tolist()) | frozenset(row.stand_ins.tolist())
-    key = f"gap.family.{row.family.id}"
-    st.session_state[key] = members <= visit.ticked()
-    st.checkbox(
+    ticking.box(
         page_words.plain(row.family.name),
-        key=key,
-        on_change=visit.follow_box,
-        args=(key, members),
+        members,
+        key=f"gap.family.{row.family.id}",
         help=f"{families.about(row)} A tick excludes {page_words.count(len(members), 'channel')}: those that draw it "
         "and those that go with it.",
     )

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import drag_line, page_words
+from dashboard.components.held import held
 from dashboard.parts.gap import shared
 from dashboard.state import audits as audit_state
 from dashboard.state import visit
@@ -62,17 +63,17 @@ def _minutes(seeds: int) -> str:
 def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
     best = curve.least_gap(lost=LOST)
     place = f"{visit.current_table().key[:16]}.{visit.target().name}.{about.name}"
-    key = f"gap.count.{place}"
-    st.session_state.setdefault(key, best.count)
+    chosen = f"gap.line.{place}"
+    count = st.session_state.setdefault(chosen, best.count)
     grid = st.grid(3, min_column_width=230, gap=("small", "large"))
     with grid.cell(column_span=2):
         drag_line.drag_line(
             curve,
-            st.session_state[key],
+            count,
             key="gap.line",
             of=f"{place}.{seeds}",
             colours=(classifier_charts.BLUE, classifier_charts.ORANGE),
-            on_move=lambda count: _exclude_so_many(key, count),
+            on_move=lambda count: _exclude_so_many(chosen, count),
         )
         st.caption(
             "Drag the line, or use the arrow keys; page keys go from one measured point to the next. Excluded first is "
@@ -80,13 +81,15 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
             f"numbers beside are of {curve.test_faces:,} test faces, which took no part in the choice."
         )
     with grid.cell():
-        count = st.number_input(
+        key = held(f"gap.count.{place}", count)
+        st.number_input(
             "Concepts to exclude",
             0,
             curve.points[-1].count,
+            count,
             step=10,
             key=key,
-            persist_state="session",
+            on_change=lambda: _exclude_so_many(chosen, st.session_state[key]),
             help="The line stands here; type a number or drag it.",
         )
         _at(curve, count)
@@ -96,7 +99,7 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
             key="gap.least",
             icon=":material/south:",
             on_click=_exclude_so_many,
-            args=(key, best.count),
+            args=(chosen, best.count),
             disabled=best.count == count,
             width="stretch",
             help=offered,

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components import page_words
-from dashboard.parts import families
+from dashboard.parts import families, ticking
 from dashboard.parts.gap import shared
 from dashboard.state import audits as audit_state
 from dashboard.state import visit
@@ -77,7 +77,6 @@ def _families(run: Run, indexes: list[int], waiting: shared.Waiting) -> None:
     st.subheader("Their families", anchor=False)
     every = audit_state.families()
     names = list(dict.fromkeys(every.of(index) for index in indexes))
-    ticked = visit.ticked()
     grid = st.grid(3, min_column_width=220, gap="small")
     for family in names:
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
@@ -87,14 +86,11 @@ def _families(run: Run, indexes: list[int], waiting: shared.Waiting) -> None:
                 "Where the first members change the face",
                 width=524,
             )
-            key = f"gap.family.{family.members[0]}"
-            st.session_state[key] = set(family.members) <= ticked
             first = shared.name(family.members[0])
-            st.checkbox(
+            ticking.box(
                 f"All {family.size:,} around {first}" if family.size > 1 else first,
-                key=key,
-                on_change=visit.follow_box,
-                args=(key, family.members),
+                family.members,
+                key=f"gap.family.{family.members[0]}",
             )
             out = len(run.excluded & set(family.members))
             st.caption(

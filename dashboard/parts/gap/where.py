@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.charts import proxies as proxy_charts
 from dashboard.components import clicks, page_words
-from dashboard.parts import families
+from dashboard.parts import families, ticking
 from dashboard.parts.gap import concepts, shared
 from dashboard.state import audits as audit_state
 from dashboard.state import visit
@@ -141,16 +141,13 @@ def _top(carried: Carried, scores: ConceptScores, listed: list[int], waiting: sh
     st.caption(
         "Ranked by the lower of two places: among the used concepts by how much the groups differ, and by importance."
     )
-    ticked = visit.ticked()
     grid = st.grid(2, min_column_width=320, gap="small")
     for rank, index in enumerate(listed, 1):
         with grid.cell(), st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
             with st.container(width=210):
                 _row(waiting, index)
             with st.container(width="stretch", gap="xsmall"):
-                key = f"gap.tick.{index}"
-                st.session_state[key] = index in ticked
-                st.checkbox(f"{rank}. {shared.name(index)}", key=key, on_change=visit.follow_box, args=(key, (index,)))
+                ticking.box(f"{rank}. {shared.name(index)}", (index,), key=f"gap.tick.{index}")
                 st.caption(
                     f"Groups {carried.within[index]:.2f} SD  \nImportance "
                     f"{page_words.percent(scores.importance[index], 2)}"
