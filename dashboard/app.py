@@ -106,14 +106,12 @@ def _header(place, title: str) -> None:
             return
         answered = visit.current_table().answered
         targets = {target.name: target for target in visit.current_table().targets}
-        key = held("frame.target", visit.target().name)
         st.selectbox(
             "Target",
             list(targets),
             index=list(targets).index(visit.target().name),
-            key=key,
             format_func=lambda name: targets[name].title + (" (yours)" if name in answered else ""),
-            on_change=lambda: visit.choose_target(st.session_state[key]),
+            **held("frame.target", visit.target().name, visit.choose_target),
             help=f"The label the classifier predicts. {page_words.prose(visit.target().how)}",
             disabled=session_state.opened() is not None,
             width=260,
@@ -167,24 +165,20 @@ def _sidebar(title: str) -> None:
             _session(now.session)
         backbones, tables = visit.backbone_names(), visit.table_names()
         if len(backbones) > 1:
-            backbone_key = held("frame.backbone", visit.backbone_name())
             st.selectbox(
                 "Backbone",
                 backbones,
                 index=backbones.index(visit.backbone_name()),
-                key=backbone_key,
-                on_change=lambda: visit.choose_backbone(st.session_state[backbone_key]),
+                **held("frame.backbone", visit.backbone_name(), visit.choose_backbone),
                 disabled=now is not None,
                 help="The generator and encoder that read and draw every face. Each has its own concepts and tables.",
             )
         if len(tables) > 1:
-            table_key = held("frame.table", visit.table_name())
             st.selectbox(
                 "Table",
                 tables,
                 index=tables.index(visit.table_name()),
-                key=table_key,
-                on_change=lambda: visit.choose_table(st.session_state[table_key]),
+                **held("frame.table", visit.table_name(), visit.choose_table),
                 disabled=now is not None,
                 help="The style codes of many faces, with labels, that classifiers are trained on.",
             )

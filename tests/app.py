@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -33,3 +34,13 @@ def well(at: AppTest) -> AppTest:
     """The same visit, which must not have met an exception."""
     assert not at.exception, at.exception[0].value
     return at
+
+
+def held(widgets, key: str):
+    """The widget that shows what the page set last, of those whose keys begin with this one (`components/held.py`)."""
+    return max((each for each in widgets if re.fullmatch(rf"{re.escape(key)}(\.\d+)?", each.key or "")), key=_turn)
+
+
+def _turn(widget) -> int:
+    last = widget.key.rpartition(".")[2]
+    return int(last) if last.isdecimal() else 0

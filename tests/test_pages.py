@@ -141,10 +141,10 @@ def test_a_fresh_machine_is_told_the_command_and_shows_no_traceback(home, tmp_pa
 
 def test_the_target_chosen_on_1_page_is_the_target_of_all_3(visit):
     last = state.table("default").targets[-1]
-    at = app.ready(visit.selectbox(key="frame.target").set_value(last.name).run())
+    at = app.ready(app.held(visit.selectbox, "frame.target").set_value(last.name).run())
     for page in (CONCEPTS, EXCLUDE):
         at = _go(at, page)
-        assert at.selectbox(key="frame.target").value == last.name
+        assert app.held(at.selectbox, "frame.target").value == last.name
 
 
 # ---- inspect
@@ -163,7 +163,7 @@ def test_a_sample_shows_the_probability_of_the_likelier_class(visit):
 
 
 def _target(at: AppTest) -> str:
-    return at.selectbox(key="frame.target").value
+    return app.held(at.selectbox, "frame.target").value
 
 
 def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and_reset_takes_it_back(visit):
@@ -184,7 +184,7 @@ def test_moving_a_concept_by_8_sd_shows_the_probability_the_classifier_gives_and
 
 def test_moving_a_family_by_4_moves_its_channels_and_the_bars_name_it_first_and_add_up(visit, families):
     at = _sample(visit, 1)
-    picked = at.selectbox(key="inspect.concept").value
+    picked = app.held(at.selectbox, "inspect.concept").value
     family = families.find(picked)
     studio, code = state.studio(), state.encode(face_state.samples()[1])
     run = studio.run(state.table("default"), _target(at))
@@ -202,9 +202,9 @@ def test_moving_a_family_by_4_moves_its_channels_and_the_bars_name_it_first_and_
 
 def test_2_edits_are_kept_as_2_chips_and_a_click_takes_1_back(visit):
     at = _sample(visit, 1)
-    second = at.selectbox(key="inspect.concept").options[1]
+    second = app.held(at.selectbox, "inspect.concept").options[1]
     at = app.well(_shift(at).set_value(8.0).run())
-    at = app.well(at.selectbox(key="inspect.concept").select(second).run())
+    at = app.well(app.held(at.selectbox, "inspect.concept").select(second).run())
     at = app.well(_shift(at).set_value(-8.0).run())
     chips = [one for one in at.button if one.key and one.key.startswith("inspect.chip.")]
     assert [one.label.split("\N{NO-BREAK SPACE}")[0][-4:] for one in chips] == ["+8.0", "\N{MINUS SIGN}8.0"]
@@ -215,9 +215,9 @@ def test_2_edits_are_kept_as_2_chips_and_a_click_takes_1_back(visit):
 def test_a_face_a_concept_and_an_edit_survive_2_page_changes(visit):
     at = _sample(visit, 3)
     at = app.well(_shift(at).set_value(6.0).run())
-    picked, before = at.selectbox(key="inspect.concept").value, _metric(at, ", before")
+    picked, before = app.held(at.selectbox, "inspect.concept").value, _metric(at, ", before")
     at = _go(_go(at, CONCEPTS), INSPECT)
-    assert at.selectbox(key="inspect.concept").value == picked
+    assert app.held(at.selectbox, "inspect.concept").value == picked
     assert _shift(at).value == 6.0
     assert _metric(at, ", before") == before
 
@@ -227,9 +227,9 @@ def test_the_family_moves_the_probability_further_than_1_concept_at_1_sd(visit):
     studio, code = state.studio(), state.encode(face_state.samples()[4])
     run = studio.run(state.table("default"), _target(at))
     was = studio.predict(run, code).probability
-    at = app.well(at.toggle(key="inspect.family").set_value(True).run())
+    at = app.well(app.held(at.toggle, "inspect.family").set_value(True).run())
     strength = -3.0 if was >= 0.5 else 3.0
-    at = app.well(at.slider(key="inspect.strength").set_value(strength).run())
+    at = app.well(app.held(at.slider, "inspect.strength").set_value(strength).run())
     now = studio.predict(run, code, studio.family(run, strength=strength)).probability
     assert _metric(at, ", after") == page_words.chance(now if was >= 0.5 else 1 - now)
     assert abs(now - was) > 0.2
@@ -237,15 +237,15 @@ def test_the_family_moves_the_probability_further_than_1_concept_at_1_sd(visit):
 
 def test_the_family_at_strength_0_is_on_and_moves_nothing(visit):
     at = _sample(visit, 4)
-    at = app.well(at.toggle(key="inspect.family").set_value(True).run())
-    assert at.slider(key="inspect.strength").value == 1.5
+    at = app.well(app.held(at.toggle, "inspect.family").set_value(True).run())
+    assert app.held(at.slider, "inspect.strength").value == 1.5
     assert _metric(at, ", after") != _metric(at, ", before")
-    at = app.well(at.slider(key="inspect.strength").set_value(0.0).run())
-    assert at.slider(key="inspect.strength").value == 0.0
-    assert at.toggle(key="inspect.family").value
+    at = app.well(app.held(at.slider, "inspect.strength").set_value(0.0).run())
+    assert app.held(at.slider, "inspect.strength").value == 0.0
+    assert app.held(at.toggle, "inspect.family").value
     assert _metric(at, ", after") == _metric(at, ", before")
     at = app.well(at.button(key="inspect.reset").click().run())
-    assert not at.toggle(key="inspect.family").value
+    assert not app.held(at.toggle, "inspect.family").value
 
 
 def _state(at: AppTest, key: str):
@@ -317,8 +317,8 @@ def test_of_2_faces_in_a_photo_the_person_chooses(visit, shared_photos):
 
 def test_of_2_photos_the_second_can_be_chosen(visit, shared_photos):
     at = _upload(visit, ("one.jpg", _portrait(shared_photos)), ("two.jpg", _portrait(shared_photos, "008f.jpg")))
-    assert at.selectbox(key="inspect.photo").options == ["one.jpg", "two.jpg"]
-    at = app.well(at.selectbox(key="inspect.photo").set_value(1).run())
+    assert app.held(at.selectbox, "inspect.photo").options == ["one.jpg", "two.jpg"]
+    at = app.well(app.held(at.selectbox, "inspect.photo").set_value(1).run())
     assert any("two.jpg" in one.value for one in at.caption)
 
 
@@ -341,20 +341,20 @@ def test_of_5_faces_in_a_photo_each_can_be_inspected(visit, shared_photos):
 def test_2_photos_of_1_name_are_told_apart_as_number_2(visit, shared_photos):
     first, second = _portrait(shared_photos), _portrait(shared_photos, "008f.jpg")
     at = _upload(visit, ("image.jpg", first), ("image.jpg", second))
-    assert at.selectbox(key="inspect.photo").options == ["image.jpg", "image.jpg (2)"]
+    assert app.held(at.selectbox, "inspect.photo").options == ["image.jpg", "image.jpg (2)"]
     before = _metric(at, ", before")
-    at = app.well(at.selectbox(key="inspect.photo").set_value(1).run())
+    at = app.well(app.held(at.selectbox, "inspect.photo").set_value(1).run())
     assert any("image.jpg (2)" in one.value for one in at.caption)
     assert _metric(at, ", before") != before
-    at = app.well(at.selectbox(key="inspect.photo").set_value(0).run())
+    at = app.well(app.held(at.selectbox, "inspect.photo").set_value(0).run())
     assert _metric(at, ", before") == before
 
 
 def test_1_file_brought_2_times_is_2_photos_and_the_page_lives(visit, shared_photos):
     at = _upload(visit, ("image.jpg", _portrait(shared_photos)), ("image.jpg", _portrait(shared_photos)))
-    assert at.selectbox(key="inspect.photo").options == ["image.jpg", "image.jpg (2)"]
-    at = app.well(at.selectbox(key="inspect.photo").set_value(1).run())
-    assert at.selectbox(key="inspect.photo").value == 1
+    assert app.held(at.selectbox, "inspect.photo").options == ["image.jpg", "image.jpg (2)"]
+    at = app.well(app.held(at.selectbox, "inspect.photo").set_value(1).run())
+    assert app.held(at.selectbox, "inspect.photo").value == 1
 
 
 def test_a_camera_shot_is_judged_like_an_upload(visit, shared_photos):
@@ -419,7 +419,7 @@ def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back
     at, job = _refine(refining(3), 3)
     encoded = state.encode(face_state.samples()[3])
     assert _metric(at, ", before") == _share_of(encoded)  # the quick answer stands meanwhile
-    picked = at.selectbox(key="inspect.concept").value
+    picked = app.held(at.selectbox, "inspect.concept").value
     at = app.well(_shift(at).set_value(6.0).run())
     assert job.wait(300)
     at = app.well(at.run())
@@ -433,7 +433,7 @@ def test_a_refined_answer_replaces_the_encoders_with_5_numbers_and_1_switch_back
     assert _metric(at, ", before") == _share_of(encoded)  # a refinement changes what is drawn, not what is judged
     read = next(one for one in at.metric if one.delta == f"judged {_share_of(encoded)}")
     assert read.label.startswith("Perceived") and float(read.value.split("\N{NO-BREAK SPACE}")[0].split()[-1]) > 50
-    assert at.selectbox(key="inspect.concept").value == picked and _shift(at).value == 6.0
+    assert app.held(at.selectbox, "inspect.concept").value == picked and _shift(at).value == 6.0
 
     answer = next(one for one in at.button_group if one.key.startswith("inspect.answer."))
     at = app.well(answer.set_value("Encoder's answer").run())
@@ -505,7 +505,7 @@ def test_a_refinement_that_fails_is_told_in_a_sentence_and_the_encoders_answer_s
 
 
 def test_2_photos_with_answers_are_checked_on_the_data_page_and_a_file_without_them_is_a_sentence(visit, shared_photos):
-    at = app.well(app.ready(visit.selectbox(key="frame.target").set_value("perceived_gender").run()))
+    at = app.well(app.ready(app.held(visit.selectbox, "frame.target").set_value("perceived_gender").run()))
     at = _go(at, "views/data.py")
     photos = [(name, _portrait(shared_photos, name), "image/jpeg") for name in ("003f.jpg", "008f.jpg")]
     at.file_uploader(key="data.check.photos").set_value(photos)
@@ -540,8 +540,8 @@ def test_a_link_opens_its_target_and_its_concept_and_the_address_follows_what_is
     at = AppTest.from_file(str(app.APP), default_timeout=300)
     at.query_params["target"], at.query_params["concept"] = "smiling", families.families[3].id
     at = _sample(app.ready(at.run()), 1)
-    assert _target(at) == "smiling" and at.selectbox(key="inspect.concept").value == families.families[3].id
-    at = app.ready(at.selectbox(key="frame.target").select("glasses").run())
+    assert _target(at) == "smiling" and app.held(at.selectbox, "inspect.concept").value == families.families[3].id
+    at = app.ready(app.held(at.selectbox, "frame.target").select("glasses").run())
     assert at.query_params == {"target": "glasses", "concept": families.families[3].id}
 
 
@@ -638,7 +638,7 @@ def test_a_name_shows_on_all_3_pages_and_an_empty_one_removes_it(visit):
     at = _channels(at, EXCLUDE)
     assert at.checkbox(key=f"exclude.tick.{picked}").label == "1. Goatee"
     at = _sample(_go(at, INSPECT), 0)
-    assert "Goatee" in at.selectbox(key="inspect.concept").options
+    assert "Goatee" in app.held(at.selectbox, "inspect.concept").options
     at = _channels(at, CONCEPTS)
     at.text_input(key="concepts.find").set_value("goat")
     at = app.well(at.run())

@@ -268,7 +268,7 @@ def test_with_2_concepts_moved_the_strip_is_around_the_first(visit):
     at.session_state["visit.concept"] = second
     at = _well(at.run())
     head, _ = _sent(at)
-    index = at.selectbox(key="inspect.concept").value
+    index = app.held(at.selectbox, "inspect.concept").value
     assert head["of"] != alone["of"] and head["shift"] == 0.0
     studio, code = state.studio(), state.encode(face_state.samples()[8])
     run = studio.run(state.table("default"), "perceived_gender")

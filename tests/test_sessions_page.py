@@ -71,7 +71,7 @@ def test_without_sessions_the_page_says_so_and_a_begun_one_has_1_run_and_the_que
     assert run.metrics["equalised_odds"] > 0.2  # the label follows the group
     gap = f"{100 * run.metrics['equalised_odds']:.1f}\u00a0%"
     assert any(one.value == f"Gap {gap}" for one in at.markdown)
-    assert at.selectbox(key="frame.target").disabled
+    assert app.held(at.selectbox, "frame.target").disabled
 
 
 def test_the_report_is_written_in_the_background_and_offered_as_1_file(visit):

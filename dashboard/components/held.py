@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypedDict, TypeVar
+
 import streamlit as st
 
+T = TypeVar("T")
 
-def held(key: str, value: object) -> str:
-    """The key of a widget that shows this value; give the widget the same value as its own.
+
+class Held(TypedDict):
+    """What a widget is handed beside its value."""
+
+    key: str
+    on_change: Callable[[], None]
+
+
+def held(key: str, value: T, choose: Callable[[T], object]) -> Held:
+    """Key and callback of a widget that shows this value; give the widget the same value as its own.
 
     A browser sends what all its widgets say with whatever it asks for, the timer of a progress bar included. What it
     sends of a widget whose value the page has just changed is old, and Streamlit takes it for the person's choice: a
-    moved concept sprang back, a ticked box came off. So a value that the page changed makes another widget, of which
-    nothing old can be said; one that the person changed stays the same widget, and keeps the focus.
+    moved concept sprang back, a ticked box came off. So a value that the page changed makes another widget, and what is
+    still said of the one before is not heard; one that the person changed stays the same widget, and keeps the focus.
+
+    choose: called with what the person chose.
     """
-    turn = st.session_state.get(f"{key}.turn", 0)
+    turns = f"{key}.turn"
+    turn = st.session_state.get(turns, 0)
+    if st.session_state.get(_named(key, turn), value) != value:
+        turn += 1
+        st.session_state[turns] = turn
     now = _named(key, turn)
-    if now in st.session_state and st.session_state[now] != value:
-        st.session_state[f"{key}.turn"] = turn + 1
-        now = _named(key, turn + 1)
-    return now
+
+    def changed() -> None:
+        if st.session_state.get(turns, 0) == turn:
+            choose(st.session_state[now])
+
+    return {"key": now, "on_change": changed}
 
 
 def _named(key: str, turn: int) -> str:

@@ -13,5 +13,4 @@ from dashboard.state import visit
 def box(title: str, channels: Collection[int], *, key: str, help: str | None = None) -> None:
     """title: Markdown. Ticked where all of the channels are."""
     ticked = visit.ticked().issuperset(channels)
-    key = held(key, ticked)
-    st.checkbox(title, value=ticked, key=key, on_change=visit.follow_box, args=(key, channels), help=help)
+    st.checkbox(title, value=ticked, help=help, **held(key, ticked, lambda wanted: visit.set_ticked(channels, wanted)))

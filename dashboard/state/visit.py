@@ -433,11 +433,6 @@ def set_ticked(indexes: Collection[int], wanted: bool) -> None:
     tick(ticked() | frozenset(indexes) if wanted else ticked() - frozenset(indexes))
 
 
-def follow_box(key: str, indexes: Collection[int]) -> None:
-    """Tick these channels, or none of them, as the check box of this key says."""
-    set_ticked(indexes, st.session_state[key])
-
-
 Read = tuple[str, str]  # a backbone and the key of a face it read: what is done to a face is done for one backbone
 
 

@@ -67,14 +67,12 @@ def page() -> None:
 
 def _choose(others: list[Target]) -> tuple[str, ...]:
     titles, chosen = {other.name: other.title for other in others}, audit_state.attributes()
-    key = held(f"audit.sensitive.{visit.target().name}", list(chosen))
     st.multiselect(
         "Groups by",
         list(titles),
         default=chosen,
         max_selections=2,
-        key=key,
-        on_change=lambda: audit_state.choose_attributes(st.session_state[key]),
+        **held(f"audit.sensitive.{visit.target().name}", list(chosen), audit_state.choose_attributes),
         format_func=titles.get,
         width=420,
         help="One attribute, or two that are crossed: every pair of classes is then a group.",

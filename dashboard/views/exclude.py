@@ -303,14 +303,12 @@ def _choose_kind() -> None:
     kinds = training_state.kinds()
     if len(kinds) < 2:
         return
-    key = held("exclude.kind", training_state.kind())
     st.selectbox(
         "Classifier",
         kinds,
         index=kinds.index(training_state.kind()),
-        key=key,
         format_func=lambda kind: KINDS[kind].title,
-        on_change=lambda: training_state.choose_kind(st.session_state[key]),
+        **held("exclude.kind", training_state.kind(), training_state.choose_kind),
         help="Those that can say what each concept adds for one face. The Compare page sets all of them side by side.",
     )
 

@@ -59,13 +59,11 @@ def page() -> None:
 def _choose(titles: dict[str, str]) -> str:
     """The one attribute: the first one of the Audit page, and the other way round."""
     chosen = next(iter(audit_state.attributes()), next(iter(titles)))
-    key = held(f"gap.sensitive.{visit.target().name}", chosen)
     st.selectbox(
         "Attribute",
         list(titles),
         index=list(titles).index(chosen),
-        key=key,
-        on_change=lambda: audit_state.choose_attributes([st.session_state[key]]),
+        **held(f"gap.sensitive.{visit.target().name}", chosen, lambda name: audit_state.choose_attributes([name])),
         format_func=titles.get,
         width=320,
         help="Its two classes are the groups. The target is chosen at the top of the page.",

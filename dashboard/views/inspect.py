@@ -100,12 +100,10 @@ def _source() -> None:
 
 
 def _refine_all() -> None:
-    key = held("inspect.refine_all", refinement_state.refines_all())
     st.toggle(
         "Refine every photo in the background after upload",
         value=refinement_state.refines_all(),
-        key=key,
-        on_change=lambda: refinement_state.refine_all(st.session_state[key]),
+        **held("inspect.refine_all", refinement_state.refines_all(), refinement_state.refine_all),
         help="Each photo then keeps this computer busy for some ten seconds, one after the other. The quick answer is "
         "there at once and stands meanwhile. Remembered until you close the page.",
     )
@@ -130,14 +128,12 @@ def _choose_photo() -> None:
     brought = face_state.visit_photos()
     if len(brought) < 2:
         return
-    key = held("inspect.photo", face_state.photo_number())
     st.selectbox(
         "Photo",
         range(len(brought)),
         index=face_state.photo_number(),
-        key=key,
         format_func=lambda number: brought[number].name,
-        on_change=lambda: face_state.choose_photo(st.session_state[key]),
+        **held("inspect.photo", face_state.photo_number(), face_state.choose_photo),
         width=360,
     )
 
@@ -311,15 +307,17 @@ def _refine_button(face: Face, label: str, kind: str, *, nearest: bool = False) 
 
 def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refined) -> None:
     answer = REFINED if refinement_state.shows_refined(face.key) else ENCODED
-    key = held(f"inspect.answer.{face.key[:12]}", answer)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.segmented_control(
             "Answer shown on this page",
             [ENCODED, REFINED],
             default=answer,
-            key=key,
             required=True,
-            on_change=lambda: refinement_state.show_refined(face.key, st.session_state[key] == REFINED),
+            **held(
+                f"inspect.answer.{face.key[:12]}",
+                answer,
+                lambda wanted: refinement_state.show_refined(face.key, wanted == REFINED),
+            ),
             help="Picture, decision, concepts and edits follow this choice; your edits stay as they are.",
         )
         if not refined.finished:
@@ -535,20 +533,17 @@ def _concept(run: Run, face: Face, picked: visit.Concept, shown: list[int], name
     families = [] if described is None else [family.id for family in described.families]
     channels = [*shown, *(edit.index for edit in edits.single), *sorted(visit.names())]
     offered: list[visit.Concept] = list(dict.fromkeys([picked, *sorted(families, key=name_of), *channels]))
-    chosen = held("inspect.concept", picked)
     which, how_far = st.columns([2, 1], gap="small")
     which.selectbox(
         "Concept",
         offered,
         index=offered.index(picked),
-        key=chosen,
         format_func=name_of,
         accept_new_options=True,
-        on_change=lambda: _choose_typed(st.session_state[chosen]),
+        **held("inspect.concept", picked, _choose_typed),
         help="All named concepts, the channels of this decision, those you edited. Or type any channel's index (2871) "
         "or place (7:311).",
     )
-    key = held(f"inspect.shift.{face.key[:12]}.{picked}", edits.shift_of(picked))
     how_far.number_input(
         "Move by, SD",
         -scrub.REACH,
@@ -556,8 +551,11 @@ def _concept(run: Run, face: Face, picked: visit.Concept, shown: list[int], name
         edits.shift_of(picked),
         step=scrub.STRIDE,
         format="%.1f",
-        key=key,
-        on_change=lambda: _move(face, picked, st.session_state[key]),
+        **held(
+            f"inspect.shift.{face.key[:12]}.{picked}",
+            edits.shift_of(picked),
+            lambda shift: _move(face, picked, shift),
+        ),
         help="In standard deviations: one is how much this concept usually differs between faces. "
         "Below 3 little is seen, 8 is clear, beyond 10 the picture breaks.",
     )
@@ -645,19 +643,18 @@ def _family(face: Face) -> None:
     """A switch that moves the many channels together in which the classes differ."""
     edits = visit.edits_of(face.key)
     family_on = edits.family is not None
-    key = held("inspect.family", family_on)
     st.toggle(
         "Add the difference of the classes",
         value=family_on,
-        key=key,
-        on_change=lambda: visit.set_edits(
-            face.key, visit.edits_of(face.key).with_family(1.5 if st.session_state[key] else None)
+        **held(
+            f"inspect.family.{face.key[:12]}",
+            family_on,
+            lambda wanted: visit.set_edits(face.key, visit.edits_of(face.key).with_family(1.5 if wanted else None)),
         ),
         help="The 1,500 channels that set the two classes furthest apart move together, each in proportion to its "
         "signed distance between the classes.",
     )
     if family_on:
-        strength = held("inspect.strength", edits.family)
         classes = visit.target().classes
         st.slider(
             "Strength of the difference",
@@ -666,10 +663,10 @@ def _family(face: Face) -> None:
             edits.family,
             step=0.25,
             format="%+.2f",
-            key=strength,
-            on_change=lambda: visit.set_edits(
-                face.key,
-                visit.edits_of(face.key).with_family(st.session_state[strength]),
+            **held(
+                f"inspect.strength.{face.key[:12]}",
+                edits.family,
+                lambda strength: visit.set_edits(face.key, visit.edits_of(face.key).with_family(strength)),
             ),
             help="Each of these channels moves by this number times its signed distance between the classes: "
             f"below 0 towards {page_words.plain(classes[0])}, above 0 towards {page_words.plain(classes[1])}; 0 moves "

@@ -45,13 +45,11 @@ def page() -> None:
 def _choose(model: PixelModel) -> None:
     names = own_models.names()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        key = held("yours.which", model.name)
         st.selectbox(
             "Classifier",
             names,
             index=names.index(model.name),
-            key=key,
-            on_change=lambda: own_models.choose(st.session_state[key]),
+            **held("yours.which", model.name, own_models.choose),
             width=320,
         )
         st.button(

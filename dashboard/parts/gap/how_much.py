@@ -81,15 +81,13 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
             f"numbers beside are of {curve.test_faces:,} test faces, which took no part in the choice."
         )
     with grid.cell():
-        key = held(f"gap.count.{place}", count)
         st.number_input(
             "Concepts to exclude",
             0,
             curve.points[-1].count,
             count,
             step=10,
-            key=key,
-            on_change=lambda: _exclude_so_many(chosen, st.session_state[key]),
+            **held(f"gap.count.{place}", count, lambda wanted: _exclude_so_many(chosen, wanted)),
             help="The line stands here; type a number or drag it.",
         )
         _at(curve, count)
