@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 
@@ -37,10 +36,6 @@ def well(at: AppTest) -> AppTest:
 
 
 def held(widgets, key: str):
-    """The widget that shows what the page set last, of those whose keys begin with this one (`components/held.py`)."""
-    return max((each for each in widgets if re.fullmatch(rf"{re.escape(key)}(\.\d+)?", each.key or "")), key=_turn)
-
-
-def _turn(widget) -> int:
-    last = widget.key.rpartition(".")[2]
-    return int(last) if last.isdecimal() else 0
+    """The widget whose key begins with this one: it changes when the page sets its value (`components/held.py`)."""
+    (widget,) = (each for each in widgets if f"{each.key}.".startswith(f"{key}."))
+    return widget
