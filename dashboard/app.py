@@ -62,7 +62,8 @@ def main() -> None:
         st.Page("views/compare.py", title="Compare", icon=":material/leaderboard:", url_path="compare"),
         st.Page("views/data.py", title=DATA, icon=":material/database:", url_path="data"),
     ]
-    page = st.navigation({"Img2Tab Studio": pages})
+    page = st.navigation(pages, position="hidden")
+    links = st.sidebar.empty()
     header = st.container()
     notices = st.container()
     ended = training_state.collect()
@@ -71,6 +72,7 @@ def main() -> None:
     try:
         if visit.table_names():
             address.read()
+        _links(links, pages)
         _header(header, page.title)
         _sidebar(page.title)
         if page.title == DATA:
@@ -85,7 +87,8 @@ def main() -> None:
             "Everything from before is kept. `img2tab doctor` in a terminal says whether something is missing "
             "and the command that fixes it."
         )
-    address.write()
+    if address.write():
+        _links(links, pages)
     with notices:
         if lost:
             st.error(page_words.prose(lost), icon=":material/error:")
@@ -95,6 +98,14 @@ def main() -> None:
             st.info("The training was cancelled. The active run is unchanged.", icon=":material/info:")
         for sentence in visit.take_notices():
             st.error(sentence, icon=":material/error:")
+
+
+def _links(place, pages: list) -> None:
+    """The pages, each by a link that keeps the view: Streamlit's own menu drops it, and Back then needs two presses."""
+    with place.container(gap="small"):
+        st.caption("**Img2Tab Studio**")
+        for page in pages:
+            st.page_link(page, query_params=address.view(), width="stretch")
 
 
 def _header(place, title: str) -> None:

@@ -542,17 +542,26 @@ def test_a_link_opens_its_target_and_its_concept_and_the_address_follows_what_is
     at = _sample(app.ready(at.run()), 1)
     assert _target(at) == "smiling" and app.held(at.selectbox, "inspect.concept").value == families.families[3].id
     at = app.ready(app.held(at.selectbox, "frame.target").select("glasses").run())
-    assert at.query_params == {"target": "glasses", "concept": families.families[3].id}
+    assert at.query_params == {
+        "target": "glasses",
+        "by": "perceived_gender",
+        "concept": families.families[3].id,
+        "sample": "2",
+    }
 
 
-def test_each_of_3_wrong_values_in_an_address_is_dropped_with_a_sentence_and_the_page_stands(home):
+def test_each_of_6_wrong_values_in_an_address_is_dropped_with_a_sentence_and_the_page_stands(home):
     at = AppTest.from_file(str(app.APP), default_timeout=300)
-    for name, value in (("target", "nothing"), ("concept", "99999"), ("session", "../1")):
+    wrong = {"target": "nothing", "concept": "99999", "session": "../1", "by": "a,b,c", "sample": "0", "run": "x"}
+    for name, value in wrong.items():
         at.query_params[name] = value
     at = app.well(at.run())
-    told = _errors(at)
-    assert len(told) == 3 and all(one.startswith("The address names the") for one in told)
-    assert at.query_params == {"target": "perceived_gender"}
+    told = list(_errors(at))
+    while app.opening(at):
+        at.run()
+        told += _errors(at)
+    assert len(told) == len(wrong) and all(sentence.startswith("The address ") for sentence in told)
+    assert at.query_params["target"] == "perceived_gender" and not set(at.query_params) & {"session", "sample", "run"}
 
 
 # ---- concepts

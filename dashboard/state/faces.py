@@ -89,6 +89,14 @@ def face() -> Face | None:
     return None if chosen is None else face_of(chosen)
 
 
+def sample_number() -> int | None:
+    """Which of the samples is being inspected; None where it is a photo, or nothing."""
+    chosen = photo()
+    if chosen is None or chosen.picture is not None:
+        return None
+    return next((number for number, sample in enumerate(samples()) if sample.key == chosen.key), None)
+
+
 def choose_sample(number: int) -> None:
     sample = samples()[number]
     st.session_state["visit.photos"] = (Photo(f"Sample {number + 1}", None, 1.0, (sample,), sample.key),)
