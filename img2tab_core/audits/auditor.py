@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import replace
 from typing import TypeVar, cast
 
 import numpy as np
@@ -13,12 +14,14 @@ from img2tab_core.audits import (
     carriers,
     concept_steps,
     exclusion_curves,
+    exclusion_estimate,
     intervention,
     linear_probe,
     remedies,
     smallest_change,
     stand_ins,
 )
+from img2tab_core.audits import matrix as matrices
 from img2tab_core.audits import thresholds as threshold_costs
 from img2tab_core.audits.audit_record import Audit
 from img2tab_core.audits.changes import Change, change
@@ -26,11 +29,13 @@ from img2tab_core.audits.groups import STANDARD, Groups, Thresholds, crossed
 from img2tab_core.audits.metrics import gaps_of
 from img2tab_core.audits.paired import REPEATS, PairedComparison, paired_comparison, paired_gaps
 from img2tab_core.audits.thresholds import ThresholdCost
-from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base import words
+from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleCode, StyleTable
-from img2tab_core.classifiers.runs import Run
+from img2tab_core.classifiers.runs import Run, has_model, standing_id
+from img2tab_core.concepts.description import channels_of
 from img2tab_core.studio import Studio
 
 T = TypeVar("T")
@@ -82,6 +87,43 @@ class Auditor:
         return audit.audit(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats
         )
+
+    def matrix(
+        self,
+        table: StyleTable,
+        *,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> matrices.Matrix:
+        """Every target of a table by every attribute: the standing runs' gaps, and which of them are beyond chance.
+
+        Kept row by row, a row for each target, so that a stopped one goes on where it was. Rows whose run is kept come
+        first, as training one takes longest. Raises Img2TabError where the table has fewer than two labels or a row
+        cannot be kept; Cancelled once `cancelled` says so.
+        """
+        report, targets = progress or silent, matrices.labelled_targets(table)
+        missing = [target for target in targets if self._matrix_row(table, target.name) is None]
+        missing.sort(key=lambda target: not has_model(standing_id(table, target.name)))
+        for number, target in enumerate(missing):
+            done, share = (len(targets) - len(missing) + number) / len(targets), 1 / len(targets)
+            title = f"{matrices.short_title(target)}, {len(targets) - len(missing) + number + 1} of {len(targets)}"
+            report(done, f"Measuring {title}")
+            if cancelled is not None and cancelled():
+                raise Cancelled("The matrix was stopped; the rows measured so far are kept, and it goes on from there.")
+
+            def training(part: float, text: str, done: float = done, share: float = share, title: str = title) -> None:
+                report(done + 0.9 * share * part, f"Training the classifier of {title}")
+
+            run = self.studio.trainer.run(table, target.name, progress=training, cancelled=cancelled)
+            rows, labels, probability = self.studio.trainer.test_answers(run)
+            matrices.keep_row(table, matrices.row_of(table, target.name, run.id, rows, labels, probability))
+        report(1.0, "Measured")
+        return self.matrix_so_far(table)
+
+    def matrix_so_far(self, table: StyleTable) -> matrices.Matrix:
+        """The rows of the matrix that are measured and kept, at once; nothing is opened or trained."""
+        rows = (self._matrix_row(table, target.name) for target in matrices.labelled_targets(table))
+        return matrices.matrix_of(table, [row for row in rows if row is not None])
 
     def threshold_cost(self, run: Run, sensitive: Sequence[str], thresholds: Thresholds) -> ThresholdCost:
         """What thresholds, one for all or one per group, cost against 0.5."""
@@ -252,6 +294,78 @@ class Auditor:
             ),
         )
 
+    def estimate(
+        self,
+        before: Run,
+        excluded: frozenset[int],
+        sensitive: Sequence[str] = (),
+        *,
+        on_first: Callable[[exclusion_estimate.ExclusionEstimate], None] | None = None,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> exclusion_estimate.ExclusionEstimate:
+        """What training a run without other channels would mean: seconds, quick retrains, on validation faces.
+
+        before: what it is compared with, by what that run excludes. sensitive: none, one or two names. on_first: called
+        with the estimate before the attribute was read from what is left. Raises Img2TabError where the validation
+        faces are of one class, and Cancelled once `cancelled` says so.
+        """
+        table, report, excluded = self.studio.trainer.table_of(before), progress or silent, frozenset(excluded)
+        key = ("estimate", table.key_for(before.target, *sensitive), before.target, tuple(sensitive))
+
+        def compared() -> exclusion_estimate.ExclusionEstimate:
+            report(0.0, "A quick classifier of before")
+            old = quick(before.excluded)
+            report(0.4, "A quick classifier without what is ticked")
+            new = quick(excluded)
+            rows, labels, old_answers = self.studio.trainer.validation_answers(old)
+            grew = self.studio.scores(new).importance - self.studio.scores(old).importance
+            return exclusion_estimate.exclusion_estimate(
+                labels,
+                old_answers,
+                self.studio.trainer.validation_answers(new)[2],
+                self.groups(before, sensitive, rows) if sensitive else (),
+                self._took_over(table, grew, excluded),
+            )
+
+        def quick(without: frozenset[int]) -> Run:
+            return self._made(
+                (*key, "quick", without),
+                lambda: self.studio.trainer.train_quick(table, before.target, excluded=without, cancelled=cancelled),
+            )
+
+        estimate = self._made((*key, before.excluded, excluded), compared)
+        if not sensitive:
+            return estimate
+        if on_first is not None:
+            on_first(estimate)
+        report(0.8, "Reading the attribute from what is left")
+        readable = self._made(
+            (*key, "readable", excluded),
+            lambda: linear_probe.readable(table, sensitive[0], excluded=excluded, test_rows=table.rows("validation")),
+        )
+        return replace(estimate, readable=readable)
+
+    def _took_over(
+        self, table: StyleTable, grew: np.ndarray, excluded: frozenset[int]
+    ) -> list[exclusion_estimate.TookOver]:
+        """Concepts whose share of the importance grew most, by float64 (D,); channels where none are described."""
+        described = self.studio.description(table.backbone)
+        if described is not None:
+            grew = described.by_family(grew)[:-1]
+        listed = []
+        for number in np.argsort(-grew, kind="stable")[: exclusion_estimate.MOST].tolist():
+            if grew[number] < exclusion_estimate.GREW:
+                break
+            if described is None:
+                name, channels = words.place(number, table.layout), frozenset({number})
+            else:
+                name, channels = described.families[number].name, channels_of(described, [number], stand_ins=True)
+            left = tuple(sorted(channels - excluded))
+            if left:
+                listed.append(exclusion_estimate.TookOver(name, left, float(grew[number])))
+        return listed
+
     def families(self, table: StyleTable) -> stand_ins.Families:
         """Concepts that go together; once per table."""
         return self._made(("families", table.key), lambda: stand_ins.families(table))
@@ -396,6 +510,10 @@ class Auditor:
         )
 
     # --- inside --------------------------------------------------------------------------------
+
+    def _matrix_row(self, table: StyleTable, target: str) -> matrices.Row | None:
+        """The kept row of a target's standing run."""
+        return matrices.kept_row(table, target, standing_id(table, target))
 
     def _made(self, key: Hashable, make: Callable[[], T]) -> T:
         """Made once; who wants the same thing meanwhile waits for it."""

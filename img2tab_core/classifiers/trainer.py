@@ -293,15 +293,23 @@ class Trainer:
             return None
         return latest if latest.table_key == table.key else None
 
-    def run(self, table: StyleTable, target: str, *, progress: Report | None = None) -> Run:
+    def run(
+        self,
+        table: StyleTable,
+        target: str,
+        *,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Run:
         """The standing run of a target, nothing excluded: loaded if it was trained before, else trained and kept.
 
-        Raises Img2TabError where the table has no such target, or the run cannot be kept.
+        Raises Img2TabError where the table has no such target, or the run cannot be kept; Cancelled once `cancelled`
+        says so while it is trained.
         """
         tables.target_of(table, target)
         if target in table.answered:
             return self.own(table, target, target)
-        return self._trained_on_all(table, target, progress)
+        return self._trained_on_all(table, target, progress, cancelled)
 
     def keep(self, run: Run) -> None:
         """Write a run under the visitor's folder, so that `kept` finds it again; see `runs.keep`."""
@@ -439,9 +447,31 @@ class Trainer:
 
         return self._answers.get((run.id, run.table_key), answers)
 
+    def validation_answers(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same of the validation faces, by which an exclusion may be chosen.
+
+        Raises Img2TabError where they are of one class, or the run's table was replaced.
+        """
+        table = self.table_of(run)
+        rows, labels = self._faces_of(table, run.target).validation
+        if len(np.unique(labels)) < 2:
+            raise Img2TabError(
+                f"The validation faces of {run.target!r} must be of both classes, got {len(rows):,} faces. An estimate "
+                "needs more of them; train and compare instead."
+            )
+        probability = run.classifier.probabilities(table.psi, rows)[:, 1]
+        tables.let_go(table.psi)
+        return rows, labels, read_only(probability)
+
     # --- inside --------------------------------------------------------------------------------
 
-    def _trained_on_all(self, table: StyleTable, target: str, progress: Report | None) -> Run:
+    def _trained_on_all(
+        self,
+        table: StyleTable,
+        target: str,
+        progress: Report | None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Run:
         """The run of the default kind with nothing excluded: opened where it is kept, else trained and kept."""
         run_id = runs.standing_id(table, target)
 
@@ -449,7 +479,7 @@ class Trainer:
             try:
                 return runs.open_kept(run_id)
             except Img2TabError:  # never trained here, or its files are damaged
-                run = self.train(table, target, progress=progress)
+                run = self.train(table, target, progress=progress, cancelled=cancelled)
                 self.keep(run)
                 return run
 
