@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
 from img2tab_core.audits.audit_record import SMALL, GroupAudit, Measure
 from img2tab_core.audits.groups import Faces, faces_in
-from img2tab_core.audits.metrics import BINS, GAPS, METRICS, NEEDS, RATES, RATES_OF_GAP, bin_of, rate_of
+from img2tab_core.audits.metrics import BINS, GAPS, METRICS, NEEDS, RATES, RATES_OF_GAP, bin_of, gap_values, rate_of
 from img2tab_core.base.errors import Cancelled
 from img2tab_core.base.intervals import CONFIDENCE
+from img2tab_core.base.jobs import silent
 
 _CHUNK = 1_000_000  # resampled faces at once: 8 MB, and a moment
 _TAIL = (1 - CONFIDENCE) / 2
@@ -24,10 +25,12 @@ def resampled(
     seed: int,
     report: Callable[[float, str], None],
     cancelled: Callable[[], bool] | None,
+    metrics: Collection[str] = tuple(METRICS),
 ) -> list[dict[str, np.ndarray]]:
     """Every metric of every resample, for each group and last for everyone; float64 (repeats,), NaN where undefined.
 
-    Raises Cancelled once `cancelled` says so.
+    metrics: those that are wanted; the resamples are the same ones whichever they are. Raises Cancelled once
+    `cancelled` says so.
     """
     rng, n = np.random.default_rng(seed), len(faces.labels)
     whole = slice(0, n)
@@ -42,9 +45,9 @@ def resampled(
         for part in faces.parts:
             times[:, part] = times_sampled(rng, size, faces_in(part))
         for counter, part, results in zip(counted, (*faces.parts, whole), chunks_of, strict=True):
-            results.append(counter.measured(times[:, part]))
+            results.append(counter.measured(times[:, part], metrics))
         report(0.98 * (start + size) / repeats, f"{start + size:,} of {repeats:,} resamples")
-    return [{name: np.concatenate([chunk[name] for chunk in chunks]) for name in METRICS} for chunks in chunks_of]
+    return [{name: np.concatenate([chunk[name] for chunk in chunks]) for name in metrics} for chunks in chunks_of]
 
 
 def with_interval(value: float, resamples: np.ndarray, *, why: str, reflected: bool) -> Measure:
@@ -70,6 +73,42 @@ def gaps_with_intervals(
 ) -> dict[str, Measure]:
     """Every gap; values: of each by its name; resamples: the metrics' resamples of each group."""
     return {name: _gap(name, by_group, values[name], resamples) for name in GAPS}
+
+
+def gap_alone(faces: Faces, name: str, *, repeats: int = 1000, seed: int = 0) -> Measure:
+    """One gap with its interval, to the bit what an audit of the same faces says, without what it is not made of.
+
+    name: one of `RATES_OF_GAP`.
+    """
+    rates, counts = RATES_OF_GAP[name], confusions_of(faces)
+    resamples = resampled(faces, repeats=repeats, seed=seed, report=silent, cancelled=None, metrics=rates)
+    by_group = tuple(
+        GroupAudit(
+            name=group,
+            count=int(confusion.sum()),
+            by_class=(int(confusion[:2].sum()), int(confusion[2:].sum())),
+            threshold=faces.cuts[group],
+            measures={
+                rate: with_interval(
+                    float(rate_of(confusion, rate)),
+                    resampled_rates[rate],
+                    why=NEEDS[rate] if confusion.any() else "no faces",
+                    reflected=False,
+                )
+                for rate in rates
+            },
+            roc=None,
+            reliability=(),
+        )
+        for group, confusion, resampled_rates in zip(faces.names, counts, resamples, strict=False)
+    )
+    return _gap(name, by_group, float(gap_values(counts)[name]), resamples[:-1])
+
+
+def confusions_of(faces: Faces) -> np.ndarray:
+    """Faces of each group by label and decision: int64 (groups, 4) of tn, fp, fn, tp."""
+    kinds = 2 * faces.labels + faces.decisions
+    return np.stack([np.bincount(kinds[part], minlength=4) for part in faces.parts])
 
 
 def times_sampled(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
@@ -117,14 +156,16 @@ class _Counted:
         self.columns[np.arange(n), 4 + at] = probability - labels
         self.ranked = Ranked(labels, probability)
 
-    def measured(self, times: np.ndarray) -> dict[str, np.ndarray]:
-        """times float64 (b, n) -> every metric, float64 (b,)."""
+    def measured(self, times: np.ndarray, metrics: Collection[str]) -> dict[str, np.ndarray]:
+        """times float64 (b, n) -> the metrics of these names, float64 (b,)."""
         sums = times @ self.columns  # (b, 4 + bins)
-        metrics = {name: rate_of(sums[:, :4], name) for name in RATES}
-        far = np.abs(sums[:, 4:]).sum(axis=1)
-        metrics["calibration_error"] = far / self.n if self.n else np.full(len(times), np.nan)
-        metrics["auc"] = self.ranked.auc(times)
-        return metrics
+        measured = {name: rate_of(sums[:, :4], name) for name in RATES if name in metrics}
+        if "calibration_error" in metrics:
+            far = np.abs(sums[:, 4:]).sum(axis=1)
+            measured["calibration_error"] = far / self.n if self.n else np.full(len(times), np.nan)
+        if "auc" in metrics:
+            measured["auc"] = self.ranked.auc(times)
+        return measured
 
 
 def _gap(name: str, by_group: tuple[GroupAudit, ...], value: float, resamples: list[dict[str, np.ndarray]]) -> Measure:

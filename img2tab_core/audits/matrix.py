@@ -1,0 +1,408 @@
+"""The audit matrix: how far every target's classifier sets the groups of every other label apart, and what is luck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import false_discovery_control, fisher_exact
+
+from img2tab_core.audits.audit_record import SMALL, Measure
+from img2tab_core.audits.bootstrap import confusions_of, gap_alone
+from img2tab_core.audits.groups import STANDARD, Groups, faces_of
+from img2tab_core.audits.metrics import rate_of
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import home, keep_json, plain, read_json
+from img2tab_core.base.records import StyleTable, Target
+from img2tab_core.base.words import percent
+
+GAP = "equalised_odds"  # the figure of a cell
+LEVEL = 0.05  # share of the pairs called beyond chance that may be luck
+REPEATS = 1000  # as `Auditor.audit` takes, so that a cell says what the page of its pair says
+METHOD = (
+    "equalised odds, 1000 resamples, Fisher in each class; 1"  # rows that were measured otherwise are measured anew
+)
+
+Confusion = tuple[int, int, int, int]  # faces: tn, fp, fn, tp
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A target's classifier and the two groups of one attribute, on the test faces whose label and group are known.
+
+    confusions: of each group. gap: the equalised odds difference with its 95 % interval, to the bit that of
+    `Auditor.audit`. chance: probability of so clear a difference, in true or false positive rate, where the groups are
+    equal; controlled: the same with false discoveries controlled over all pairs of a matrix. Both are None where there
+    are too few faces to say.
+    """
+
+    target: str
+    attribute: str
+    confusions: tuple[Confusion, Confusion]
+    gap: Measure
+    chance: float | None
+    controlled: float | None = None
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Faces of each group."""
+        return sum(self.confusions[0]), sum(self.confusions[1])
+
+    @property
+    def smallest(self) -> int:
+        """Faces in the smallest of the four cells of group and class: the gap rests on all of them."""
+        return min(min(tn + fp, fn + tp) for tn, fp, fn, tp in self.confusions)
+
+    @property
+    def too_small(self) -> bool:
+        """Whether a cell of group and class has too few faces to say anything of the pair."""
+        return self.smallest < SMALL
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the groups differ: the interval is above 0 and the pair passes the control of false discoveries."""
+        return self.controlled is not None and self.controlled <= LEVEL and bool(self.gap.low)
+
+    @property
+    def rate(self) -> str:
+        """The rate that makes the gap: true_positive_rate or false_positive_rate, whichever differs more."""
+        true, false = (
+            abs(float(np.diff(self.rates(name))[0])) for name in ("true_positive_rate", "false_positive_rate")
+        )
+        return "true_positive_rate" if true > false else "false_positive_rate"
+
+    @property
+    def worse(self) -> int:
+        """The group, 0 or 1, that is worse off in that rate: the higher false, the lower true positive rate."""
+        first, second = self.rates(self.rate)
+        return int(second > first) if self.rate == "false_positive_rate" else int(second < first)
+
+    def rates(self, name: str) -> tuple[float, float]:
+        """A rate of `metrics.RATES` in each group; NaN where it has no faces."""
+        first, second = rate_of(np.array(self.confusions), name)
+        return float(first), float(second)
+
+    @property
+    def base_rates(self) -> tuple[float, float]:
+        """How often the label itself is the second class, in each group; NaN where it has no faces."""
+        shares = [
+            (fn + tp) / (tn + fp + fn + tp) if tn + fp + fn + tp else np.nan for tn, fp, fn, tp in self.confusions
+        ]
+        return shares[0], shares[1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A target by every attribute; run: the id of its standing run, which was measured."""
+
+    target: str
+    run: str
+    pairs: tuple[Pair, ...]
+
+    def to_json(self) -> dict:
+        """As `row_from_json` reads it."""
+        return plain(asdict(self))
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Every target of a table by every attribute, as far as it is measured; made by `matrix_of`.
+
+    targets: all of them, in the table's order; the attributes are the same ones. rows: of the targets measured so far,
+    in that order.
+    """
+
+    table: str
+    table_key: str
+    targets: tuple[Target, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every target is measured."""
+        return len(self.rows) == len(self.targets)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every pair that is measured: those beyond chance first, then by the size of the gap."""
+        return tuple(
+            sorted(
+                (pair for row in self.rows for pair in row.pairs),
+                key=lambda pair: (not pair.beyond_chance, pair.too_small, -(pair.gap.value or 0.0)),
+            )
+        )
+
+    @property
+    def beyond_chance(self) -> tuple[Pair, ...]:
+        """Those that differ beyond chance, the largest gap first."""
+        return tuple(pair for pair in self.pairs if pair.beyond_chance)
+
+    def pair(self, target: str, attribute: str) -> Pair | None:
+        """The pair of these names; None where it is not measured yet."""
+        named = (pair for pair in self.pairs if (pair.target, pair.attribute) == (target, attribute))
+        return next(named, None)
+
+    def about(self, name: str) -> Target:
+        """The target of this name. Raises Img2TabError where the matrix has none."""
+        for target in self.targets:
+            if target.name == name:
+                return target
+        raise Img2TabError(f"A target must be one of {', '.join(each.name for each in self.targets)}, got {name!r}.")
+
+    def title(self, pair: Pair) -> str:
+        """ "young by gender"."""
+        return f"{short_title(self.about(pair.target))} by {short_title(self.about(pair.attribute))}"
+
+    def direction(self, pair: Pair) -> str:
+        """Which group is worse off and in what, in a sentence with both shares."""
+        if pair.gap.value is None:
+            return f"Not measured: {pair.gap.note}."
+        wrong, better = pair.rate, 1 - pair.worse
+        labelled, called = map(short, self.about(pair.target).classes)
+        shares = pair.rates(wrong)
+        if wrong == "true_positive_rate":
+            labelled, called, shares = called, labelled, (1 - shares[0], 1 - shares[1])
+        groups = [short(name) for name in self.about(pair.attribute).classes]
+        return (
+            f"{percent(shares[pair.worse])} of the faces labelled {labelled} and {groups[pair.worse]} are called "
+            f"{called}, against {percent(shares[better])} of those labelled {labelled} and {groups[better]}."
+        )
+
+    def labels(self, pair: Pair) -> str:
+        """How often the label itself is the second class in each group, in a sentence."""
+        groups, (first, second) = [short(name) for name in self.about(pair.attribute).classes], pair.base_rates
+        if np.isnan(first) or np.isnan(second):
+            return f"No face is labelled {groups[int(np.isnan(second))]}."
+        return (
+            f"Labelled {short(self.about(pair.target).classes[1])}: {percent(first)} of the faces labelled "
+            f"{groups[0]}, {percent(second)} of those labelled {groups[1]}."
+        )
+
+    @property
+    def sentence(self) -> str:
+        """How many pairs differ beyond chance and which differs most, first; then what was left out."""
+        wanted = len(self.targets) * (len(self.targets) - 1)
+        if not self.rows:
+            return f"None of {wanted} pairs of a target and an attribute is measured yet."
+        beyond, few = self.beyond_chance, sum(pair.too_small for pair in self.pairs)
+        whole = "" if self.complete else " measured so far"
+        text = (
+            f"Of {len(self.pairs)} pairs of a target and an attribute{whole}, {len(beyond) or 'none'} "
+            f"{'differs' if len(beyond) == 1 else 'differ'} beyond chance"
+        )
+        if beyond:
+            text += f"; most: {self.title(beyond[0])}, {in_points(beyond[0].gap)}. {self.direction(beyond[0])}"
+        else:
+            text += "."
+        if few:
+            text += f" {few} {'has' if few == 1 else 'have'} too few faces to say."
+        return text
+
+    def to_json(self) -> dict:
+        """As `matrix_from_json` reads it, with the sentences."""
+        return {
+            "table": self.table,
+            "table_key": self.table_key,
+            "sentence": self.sentence,
+            "complete": self.complete,
+            "targets": [plain(asdict(target)) for target in self.targets],
+            "rows": [row.to_json() for row in self.rows],
+            "pairs": [
+                {
+                    "target": pair.target,
+                    "attribute": pair.attribute,
+                    "points": None if pair.gap.value is None else 100 * pair.gap.value,
+                    "beyond_chance": pair.beyond_chance,
+                    "too_small": pair.too_small,
+                    "smallest": pair.smallest,
+                    "direction": self.direction(pair),
+                    "labels": self.labels(pair),
+                }
+                for pair in self.pairs
+            ],
+        }
+
+
+def matrix_of(table: StyleTable, rows: Iterable[Row]) -> Matrix:
+    """The matrix of a table with the rows measured so far, false discoveries controlled over all of their pairs.
+
+    Source: Benjamini and Hochberg 1995, "Controlling the false discovery rate". Pairs with too few faces take no part;
+    that is decided by counts of labels, which know nothing of the decisions. A matrix with fewer rows controls over
+    fewer pairs, so a pair near the border may change sides as it fills.
+    """
+    return _controlled(table.name, table.key, labelled_targets(table), rows)
+
+
+def matrix_from_json(content: dict) -> Matrix:
+    """The matrix that `Matrix.to_json` wrote. Raises Img2TabError where it is none."""
+    try:
+        targets = tuple(Target(**{**about, "classes": tuple(about["classes"])}) for about in content["targets"])
+        rows = [row_from_json(row) for row in content["rows"]]
+        return _controlled(str(content["table"]), str(content["table_key"]), targets, rows)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Img2TabError(f"This is no audit matrix ({error!r}). Write one: img2tab matrix --json.") from error
+
+
+def row_from_json(content: dict) -> Row:
+    """The row that `Row.to_json` wrote. Raises KeyError, TypeError or ValueError where it is none."""
+    pairs = []
+    for pair in content["pairs"]:
+        first, second = (tuple(int(count) for count in confusion) for confusion in pair["confusions"])
+        if len(first) != 4 or len(second) != 4:
+            raise ValueError(f"a confusion has 4 counts, got {first} and {second}")
+        chance = pair["chance"]
+        pairs.append(
+            Pair(
+                target=str(pair["target"]),
+                attribute=str(pair["attribute"]),
+                confusions=(first, second),
+                gap=Measure(**pair["gap"]),
+                chance=None if chance is None else float(chance),
+            )
+        )
+    return Row(str(content["target"]), str(content["run"]), tuple(pairs))
+
+
+def labelled_targets(table: StyleTable) -> tuple[Target, ...]:
+    """The targets of a matrix: a table's labels, not what a classifier of somebody's own answers.
+
+    Raises Img2TabError where there are fewer than two.
+    """
+    targets = tuple(target for target in table.targets if target.name not in table.answered)
+    if len(targets) < 2:
+        raise Img2TabError(
+            "A matrix needs two labels, a target and what forms the groups; the table "
+            f"{table.name!r} has {len(targets)}. Choose another table."
+        )
+    return targets
+
+
+def row_of(
+    table: StyleTable, target: str, run_id: str, rows: np.ndarray, labels: np.ndarray, probability: np.ndarray
+) -> Row:
+    """One target by every attribute.
+
+    rows: int64 (n,), row numbers of the faces; labels: (n,) of 0 and 1; probability: float64 (n,) of class 1, what the
+    run of this id says of them. Raises Img2TabError where they do not go together.
+    """
+    return Row(
+        target,
+        run_id,
+        tuple(
+            pair_of(
+                target,
+                attribute.name,
+                labels,
+                probability,
+                Groups(attribute.title, attribute.classes, table.labels[attribute.name].to_numpy()[rows]),
+            )
+            for attribute in labelled_targets(table)
+            if attribute.name != target
+        ),
+    )
+
+
+def pair_of(target: str, attribute: str, labels: np.ndarray, probability: np.ndarray, groups: Groups) -> Pair:
+    """One cell: labels (n,) of 0 and 1, probability float64 (n,) of class 1, and two groups of the n faces.
+
+    Its chance: within each class of the label the groups are exchangeable where there is no gap (DiCiccio et al. 2020,
+    "Evaluating fairness using permutation tests"); with two groups and two decisions all permutations are known, which
+    is Fisher's exact test. The clearer of the two classes counts, doubled for the choice (Bonferroni), as the interval
+    is corrected for it. Raises Img2TabError where there are not two groups, or the arrays do not go together.
+    """
+    if len(groups.names) != 2:
+        raise Img2TabError(f"An attribute of the matrix must form two groups, got {'; '.join(groups.names)}.")
+    if not (groups.codes >= 0).any():
+        return Pair(
+            target, attribute, ((0, 0, 0, 0), (0, 0, 0, 0)), Measure(None, None, None, "no face has a group"), None
+        )
+    faces = faces_of(labels, probability, [groups], STANDARD)
+    counts = confusions_of(faces)  # (2, 4)
+    first, second = (tuple(int(count) for count in confusion) for confusion in counts)
+    pair = Pair(target, attribute, (first, second), gap_alone(faces, GAP, repeats=REPEATS), None)  # type: ignore[arg-type]
+    if pair.too_small:
+        return pair
+    by_class = [float(fisher_exact(counts[:, columns]).pvalue) for columns in ((0, 1), (2, 3))]  # negatives, positives
+    return replace(pair, chance=min(1.0, 2 * min(by_class)))
+
+
+# --- kept --------------------------------------------------------------------------------------------------
+
+
+def keep_row(table: StyleTable, row: Row) -> None:
+    """Write a row under the visitor's folder. Raises Img2TabError where it cannot be written."""
+    keep_json(_file(table, row.run), row.to_json() | _made_of(table))
+
+
+def kept_row(table: StyleTable, target: str, run_id: str) -> Row | None:
+    """The row that was kept of this run; None where there is none, or it was measured otherwise."""
+    content = read_json(_file(table, run_id))
+    try:
+        row = row_from_json(content)
+    except (KeyError, TypeError, ValueError):
+        return None
+    of_this = {name: content.get(name) for name in _made_of(table)} == _made_of(table)
+    return row if of_this and (row.target, row.run) == (target, run_id) else None
+
+
+def _file(table: StyleTable, run_id: str) -> Path:
+    return home() / "matrices" / f"{table.name}-{table.key[:12]}" / f"{run_id}.json"
+
+
+def _made_of(table: StyleTable) -> dict[str, object]:
+    return {
+        "method": METHOD,
+        "table_key": table.key,
+        "attributes": [target.name for target in labelled_targets(table)],
+    }
+
+
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def short(name: str) -> str:
+    """A class as it is written where all of them are perceived ones: "perceived beard" -> "beard"."""
+    return name.removeprefix("perceived ")
+
+
+def short_title(target: Target) -> str:
+    """ "Perceived as young" -> "young", "Perceived hair length" -> "hair length"; another one as it is."""
+    title = target.title
+    for start in ("Perceived as ", "Perceived "):
+        if title.startswith(start):
+            return title.removeprefix(start)
+    return title
+
+
+def in_points(gap: Measure) -> str:
+    """ "11.9 points (6.3 to 17.0)": a gap has no sign, the sentence beside it names the group."""
+    if gap.value is None:
+        return "not measured"
+    text = f"{100 * gap.value:.1f}\N{NO-BREAK SPACE}points"
+    return text if gap.low is None or gap.high is None else f"{text} ({100 * gap.low:.1f} to {100 * gap.high:.1f})"
+
+
+# --- inside ------------------------------------------------------------------------------------------------
+
+
+def _controlled(table: str, table_key: str, targets: Sequence[Target], rows: Iterable[Row]) -> Matrix:
+    rows = tuple(rows)
+    tested = [pair.chance for row in rows for pair in row.pairs if pair.chance is not None]
+    controlled = iter(false_discovery_control(tested, method="bh").tolist() if tested else [])
+    return Matrix(
+        table,
+        table_key,
+        tuple(targets),
+        tuple(
+            replace(
+                row,
+                pairs=tuple(
+                    pair if pair.chance is None else replace(pair, controlled=next(controlled)) for pair in row.pairs
+                ),
+            )
+            for row in rows
+        ),
+    )
