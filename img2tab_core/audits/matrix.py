@@ -23,7 +23,7 @@ GAP = "equalised_odds"  # the figure of a cell
 LEVEL = 0.05  # share of the pairs called beyond chance that may be luck
 REPEATS = 1000  # as `Auditor.audit` takes, so that a cell says what the page of its pair says
 METHOD = (
-    "equalised odds, 1000 resamples, Fisher in each class; 1"  # rows that were measured otherwise are measured anew
+    "equalised odds, 1000 resamples, Fisher in each class; 2"  # rows that were measured otherwise are measured anew
 )
 
 Confusion = tuple[int, int, int, int]  # faces: tn, fp, fn, tp
@@ -34,16 +34,16 @@ class Pair:
     """A target's classifier and the two groups of one attribute, on the test faces whose label and group are known.
 
     confusions: of each group. gap: the equalised odds difference with its 95 % interval, to the bit that of
-    `Auditor.audit`. chance: probability of so clear a difference, in true or false positive rate, where the groups are
-    equal; controlled: the same with false discoveries controlled over all pairs of a matrix. Both are None where there
-    are too few faces to say.
+    `Auditor.audit`. chances: probability of so clear a difference in false and in true positive rate where the groups
+    are equal; controlled: that of the clearer one, with false discoveries controlled over all pairs of a matrix. Both
+    are None where there are too few faces to say.
     """
 
     target: str
     attribute: str
     confusions: tuple[Confusion, Confusion]
     gap: Measure
-    chance: float | None
+    chances: tuple[float, float] | None
     controlled: float | None = None
 
     @property
@@ -62,27 +62,33 @@ class Pair:
         return self.smallest < SMALL
 
     @property
+    def chance(self) -> float | None:
+        """Probability of so clear a difference where the groups are equal: the smaller of the two, doubled as either of
+        them may be the clearer one (Bonferroni)."""
+        return None if self.chances is None else min(1.0, 2 * min(self.chances))
+
+    @property
     def beyond_chance(self) -> bool:
         """Whether the groups differ: the interval is above 0 and the pair passes the control of false discoveries."""
         return self.controlled is not None and self.controlled <= LEVEL and bool(self.gap.low)
 
     @property
-    def rate(self) -> str:
-        """The rate that makes the gap: true_positive_rate or false_positive_rate, whichever differs more."""
-        true, false = (
-            abs(float(np.diff(self.rates(name))[0])) for name in ("true_positive_rate", "false_positive_rate")
-        )
-        return "true_positive_rate" if true > false else "false_positive_rate"
+    def wider(self) -> int:
+        """The class, 0 or 1, whose faces are judged wrongly most unequally: the gap is the difference in it."""
+        return int(abs(float(np.diff(self.wrong(1))[0])) > abs(float(np.diff(self.wrong(0))[0])))
 
     @property
-    def worse(self) -> int:
-        """The group, 0 or 1, that is worse off in that rate: the higher false, the lower true positive rate."""
-        first, second = self.rates(self.rate)
-        return int(second > first) if self.rate == "false_positive_rate" else int(second < first)
+    def clearer(self) -> int:
+        """The class, 0 or 1, in which the difference is least likely luck; mostly the wider one."""
+        return self.wider if self.chances is None else int(self.chances[1] < self.chances[0])
 
-    def rates(self, name: str) -> tuple[float, float]:
-        """A rate of `metrics.RATES` in each group; NaN where it has no faces."""
-        first, second = rate_of(np.array(self.confusions), name)
+    def wrong(self, label: int) -> tuple[float, float]:
+        """Share of the faces of a class that are given the other one, in each group; NaN where it has no faces.
+
+        Of class 0 that is the false positive rate, of class 1 what the true positive rate lacks.
+        """
+        rates = rate_of(np.array(self.confusions), "true_positive_rate" if label else "false_positive_rate")  # (2,)
+        first, second = 1 - rates if label else rates
         return float(first), float(second)
 
     @property
@@ -103,7 +109,7 @@ class Row:
     pairs: tuple[Pair, ...]
 
     def to_json(self) -> dict:
-        """As `row_from_json` reads it."""
+        """As `row_from_json` reads it; what is controlled rests on the other rows and is found anew from them."""
         return plain(asdict(self))
 
 
@@ -157,19 +163,16 @@ class Matrix:
         return f"{short_title(self.about(pair.target))} by {short_title(self.about(pair.attribute))}"
 
     def direction(self, pair: Pair) -> str:
-        """Which group is worse off and in what, in a sentence with both shares."""
+        """Which group is judged wrongly more often and in what, in a sentence with both shares.
+
+        A second sentence where the difference beyond chance is not the widest.
+        """
         if pair.gap.value is None:
             return f"Not measured: {pair.gap.note}."
-        wrong, better = pair.rate, 1 - pair.worse
-        labelled, called = map(short, self.about(pair.target).classes)
-        shares = pair.rates(wrong)
-        if wrong == "true_positive_rate":
-            labelled, called, shares = called, labelled, (1 - shares[0], 1 - shares[1])
-        groups = [short(name) for name in self.about(pair.attribute).classes]
-        return (
-            f"{percent(shares[pair.worse])} of the faces labelled {labelled} and {groups[pair.worse]} are called "
-            f"{called}, against {percent(shares[better])} of those labelled {labelled} and {groups[better]}."
-        )
+        text = self._wrong(pair, pair.wider)
+        if pair.beyond_chance and pair.clearer != pair.wider:
+            text += f" That may be luck, this is not: {self._wrong(pair, pair.clearer)}"
+        return text
 
     def labels(self, pair: Pair) -> str:
         """How often the label itself is the second class in each group, in a sentence."""
@@ -200,6 +203,16 @@ class Matrix:
         if few:
             text += f" {few} {'has' if few == 1 else 'have'} too few faces to say."
         return text
+
+    def _wrong(self, pair: Pair, label: int) -> str:
+        shares, classes = pair.wrong(label), [short(name) for name in self.about(pair.target).classes]
+        groups = [short(name) for name in self.about(pair.attribute).classes]
+        worse = int(shares[1] > shares[0])
+        return (
+            f"{percent(shares[worse])} of the faces labelled {classes[label]} and {groups[worse]} are called "
+            f"{classes[1 - label]}, against {percent(shares[1 - worse])} of those labelled {classes[label]} and "
+            f"{groups[1 - worse]}."
+        )
 
     def to_json(self) -> dict:
         """As `matrix_from_json` reads it, with the sentences."""
@@ -253,14 +266,17 @@ def row_from_json(content: dict) -> Row:
         first, second = (tuple(int(count) for count in confusion) for confusion in pair["confusions"])
         if len(first) != 4 or len(second) != 4:
             raise ValueError(f"a confusion has 4 counts, got {first} and {second}")
-        chance = pair["chance"]
+        chances = pair["chances"]
+        if chances is not None:
+            negatives, positives = map(float, chances)
+            chances = negatives, positives
         pairs.append(
             Pair(
                 target=str(pair["target"]),
                 attribute=str(pair["attribute"]),
                 confusions=(first, second),
                 gap=Measure(**pair["gap"]),
-                chance=None if chance is None else float(chance),
+                chances=chances,
             )
         )
     return Row(str(content["target"]), str(content["run"]), tuple(pairs))
@@ -308,10 +324,9 @@ def row_of(
 def pair_of(target: str, attribute: str, labels: np.ndarray, probability: np.ndarray, groups: Groups) -> Pair:
     """One cell: labels (n,) of 0 and 1, probability float64 (n,) of class 1, and two groups of the n faces.
 
-    Its chance: within each class of the label the groups are exchangeable where there is no gap (DiCiccio et al. 2020,
+    Its chances: within each class of the label the groups are exchangeable where there is no gap (DiCiccio et al. 2020,
     "Evaluating fairness using permutation tests"); with two groups and two decisions all permutations are known, which
-    is Fisher's exact test. The clearer of the two classes counts, doubled for the choice (Bonferroni), as the interval
-    is corrected for it. Raises Img2TabError where there are not two groups, or the arrays do not go together.
+    is Fisher's exact test. Raises Img2TabError where there are not two groups, or the arrays do not go together.
     """
     if len(groups.names) != 2:
         raise Img2TabError(f"An attribute of the matrix must form two groups, got {'; '.join(groups.names)}.")
@@ -325,8 +340,8 @@ def pair_of(target: str, attribute: str, labels: np.ndarray, probability: np.nda
     pair = Pair(target, attribute, (first, second), gap_alone(faces, GAP, repeats=REPEATS), None)  # type: ignore[arg-type]
     if pair.too_small:
         return pair
-    by_class = [float(fisher_exact(counts[:, columns]).pvalue) for columns in ((0, 1), (2, 3))]  # negatives, positives
-    return replace(pair, chance=min(1.0, 2 * min(by_class)))
+    negatives, positives = (float(fisher_exact(counts[:, columns]).pvalue) for columns in ((0, 1), (2, 3)))
+    return replace(pair, chances=(negatives, positives))
 
 
 # --- kept --------------------------------------------------------------------------------------------------
