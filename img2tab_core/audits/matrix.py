@@ -26,6 +26,12 @@ METHOD = (
     "equalised odds, 1000 resamples, Fisher in each class; 2"  # rows that were measured otherwise are measured anew
 )
 
+HOW = (
+    "Gap: the larger of the differences between the two groups in true and in false positive rate, on test faces, with "
+    f"its 95 % interval. Beyond chance: the interval is above 0, and of all pairs called so about {percent(LEVEL, 0)} at "
+    f"most are luck. Too few: under {SMALL} faces in a group and class."
+)
+
 Confusion = tuple[int, int, int, int]  # faces: tn, fp, fn, tp
 
 
@@ -78,9 +84,10 @@ class Pair:
         return int(abs(float(np.diff(self.wrong(1))[0])) > abs(float(np.diff(self.wrong(0))[0])))
 
     @property
-    def clearer(self) -> int:
-        """The class, 0 or 1, in which the difference is least likely luck; mostly the wider one."""
-        return self.wider if self.chances is None else int(self.chances[1] < self.chances[0])
+    def clear(self) -> tuple[bool, bool]:
+        """Of each class whether the difference in it is unlikely to be luck, before false discoveries are controlled."""
+        first, second = (2 * chance <= LEVEL for chance in self.chances or (1.0, 1.0))
+        return first, second
 
     def wrong(self, label: int) -> tuple[float, float]:
         """Share of the faces of a class that are given the other one, in each group; NaN where it has no faces.
@@ -165,13 +172,13 @@ class Matrix:
     def direction(self, pair: Pair) -> str:
         """Which group is judged wrongly more often and in what, in a sentence with both shares.
 
-        A second sentence where the difference beyond chance is not the widest.
+        A second sentence where the widest difference may be luck and the other one is not.
         """
         if pair.gap.value is None:
             return f"Not measured: {pair.gap.note}."
         text = self._wrong(pair, pair.wider)
-        if pair.beyond_chance and pair.clearer != pair.wider:
-            text += f" That may be luck, this is not: {self._wrong(pair, pair.clearer)}"
+        if pair.beyond_chance and not pair.clear[pair.wider]:
+            text += f" That may be luck, this is not: {self._wrong(pair, 1 - pair.wider)}"
         return text
 
     def labels(self, pair: Pair) -> str:

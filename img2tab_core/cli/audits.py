@@ -120,6 +120,64 @@ def audit(
     )
 
 
+@verb(audit_app)
+def matrix(
+    table: TableName = "default",
+    top: Annotated[int, typer.Option(min=1, help="How many pairs to list, what stands out first.")] = 20,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Every target by every other label: where the groups differ beyond chance. Trains what is missing; goes on."""
+    import pandas as pd
+
+    from img2tab_core.audits import matrix as matrices
+    from img2tab_core.audits.auditor import Auditor
+
+    terminal.check_table(out)
+    door = terminal.studio()
+    with terminal.interrupted() as stopped:
+        measured = Auditor(door).matrix(door.table(table), progress=terminal.progress(as_json), cancelled=stopped)
+    content = measured.to_json()
+    listed, left_out = measured.pairs[:top], len(measured.pairs[top:])
+    cells = [
+        (
+            measured.title(pair),
+            *(
+                f"{100 * value:.1f}" if value is not None else ""
+                for value in (pair.gap.value, pair.gap.low, pair.gap.high)
+            ),
+            f"{pair.smallest:,}",
+            "too few" if pair.too_small else "yes" if pair.beyond_chance else "no",
+        )
+        for pair in listed
+    ]
+    text = "\n".join(
+        [
+            measured.sentence,
+            terminal.aligned([("pair", "points", "from", "to", "faces", "beyond chance"), *cells]),
+            *([f"{left_out} more: --top {len(measured.pairs)}."] if left_out else []),
+            *(f"{measured.title(pair)}: {measured.direction(pair)}" for pair in listed if pair.beyond_chance),
+            f"{matrices.HOW} Faces: of the smallest group and class.",
+        ]
+    )
+    frame = pd.DataFrame(
+        [
+            {"target": pair.target, "attribute": pair.attribute}
+            | {name: getattr(pair.gap, name) for name in ("value", "low", "high")}
+            | {
+                "smallest": pair.smallest,
+                "chance": pair.chance,
+                "controlled": pair.controlled,
+                "beyond_chance": pair.beyond_chance,
+                "direction": measured.direction(pair),
+                "labels": measured.labels(pair),
+            }
+            for pair in measured.pairs
+        ]
+    )
+    terminal.answer(content, text, as_json=as_json, out=out, frame=frame)
+
+
 @verb(audit_app, "worked-example")
 def worked_example(
     target: Annotated[str, typer.Option(help="What is predicted.")] = "smiling",
