@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from dashboard.components import page_words, progress
 from dashboard.components.held import held
-from dashboard.parts import standing
+from dashboard.parts import standing, try_it
 from dashboard.state import (
     address,
     visit,
+)
+from dashboard.state import (
+    audits as audit_state,
 )
 from dashboard.state import (
     faces as face_state,
@@ -28,6 +32,7 @@ from dashboard.state import (
 from img2tab_core.base.errors import Img2TabError
 
 if TYPE_CHECKING:
+    from img2tab_core.base.records import Target
     from img2tab_core.classifiers.runs import Run
     from img2tab_core.sessions.session_records import SessionInfo
 
@@ -63,6 +68,7 @@ def main() -> None:
         st.Page("views/data.py", title=DATA, icon=":material/database:", url_path="data"),
     ]
     page = st.navigation(pages, position="hidden")
+    st.html(Path(__file__).parent / "components" / "frame.css")
     links = st.sidebar.empty()
     header = st.container()
     notices = st.container()
@@ -112,7 +118,8 @@ def _header(place, title: str) -> None:
     with place, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         with st.container(width="stretch", gap="xsmall"):
             st.title(title, anchor=False)
-            st.caption(PURPOSE[title])
+            if title != INSPECT or not visit.table_names():
+                st.caption(PURPOSE[title])
         if not visit.table_names():
             return
         answered = visit.current_table().answered
@@ -127,6 +134,53 @@ def _header(place, title: str) -> None:
             disabled=session_state.opened() is not None,
             width=260,
         )
+    if title == INSPECT:
+        with place:
+            _questions()
+
+
+def _questions() -> None:
+    """What a stranger asks first; each goes to where it is answered."""
+    with st.container(horizontal=True, gap="medium", key="questions"):
+        st.button(
+            "Why this decision?",
+            key="frame.why",
+            type="tertiary",
+            icon=":material/touch_app:",
+            on_click=try_it.turn_over,
+            help="Moves the concept that pushed most until the decision turns.",
+        )
+        gender = next((target for target in visit.current_table().targets if _tells_men(target)), None)
+        if st.button(
+            "Is it the same for women and men?" if gender else "Is it the same for every group?",
+            key="frame.same",
+            type="tertiary",
+            icon=":material/balance:",
+            help="Opens the Audit: how often the classifier is right about each group, and how far apart they are.",
+        ):
+            _compare(gender)
+        if st.button(
+            "What does my own classifier look at?",
+            key="frame.own",
+            type="tertiary",
+            icon=":material/psychology_alt:",
+            help="Opens the page where you bring an image classifier of your own.",
+        ):
+            st.switch_page("views/yours.py")
+
+
+def _tells_men(target: Target) -> bool:
+    return any("male" in name.split() for name in target.classes)
+
+
+def _compare(gender: Target | None) -> None:
+    """Go to the Audit with women and men as the groups; a classifier that tells them apart is not the one asked for."""
+    if gender is not None:
+        if visit.target().name == gender.name and session_state.opened() is None:
+            others = [target.name for target in visit.current_table().targets if target.name != gender.name]
+            visit.choose_target("young" if "young" in others else others[0])
+        audit_state.choose_attributes([gender.name])
+    st.switch_page("views/audit.py")
 
 
 def _no_table() -> None:

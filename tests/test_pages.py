@@ -101,6 +101,10 @@ def _errors(at: AppTest) -> list[str]:
     return [one.value for one in at.error]
 
 
+def _photos(at: AppTest) -> list[str]:
+    return [each.label for each in at.button if each.key and each.key.startswith("photo-")]
+
+
 def _shift(at: AppTest):
     return next(one for one in at.number_input if one.label.startswith("Move by"))
 
@@ -150,9 +154,27 @@ def test_the_target_chosen_on_1_page_is_the_target_of_all_3(visit):
 # ---- inspect
 
 
-def test_an_empty_visit_says_what_to_do_and_offers_12_samples(visit):
-    assert "Click a sample" in visit.info[0].value
-    assert sum(one.key.startswith("sample-") for one in visit.button if one.key) == 12
+def test_a_first_visit_opens_on_the_1_of_12_samples_nearest_to_the_border_with_its_answer(visit):
+    assert sum(each.key.startswith("sample-") for each in visit.button if each.key) == 12
+    run = state.studio().run(state.table("default"), _target(visit))
+    chances = [state.studio().predict(run, state.encode(sample)).probability for sample in face_state.samples()]
+    nearest = min(chances, key=lambda chance: abs(chance - 0.5))
+    assert _metric(visit, ", before") == page_words.chance(max(nearest, 1 - nearest))
+    assert any(each.value.startswith("Judged what a network would see as") for each in visit.markdown)
+
+
+def test_why_this_decision_moves_1_concept_until_the_decision_turns_or_as_far_as_it_goes(visit):
+    at = app.well(visit.button(key="frame.why").click().run())
+    (edits,) = at.session_state["visit.edits"].values()
+    ((family, shift),) = edits.families
+    assert app.held(at.selectbox, "inspect.concept").value == family and _shift(at).value == shift != 0
+    studio = state.studio()
+    run = studio.run(state.table("default"), _target(at))
+    code = state.encode(face_state.samples()[face_state.nearest_the_border(run)])
+    before = studio.predict(run, code)
+    now = studio.predict(run, code, studio.description(DEFAULT_BACKBONE).find(family).edits(shift)).probability
+    assert (now > 0.5) != (before.probability > 0.5) or abs(shift) > 3
+    assert (now < before.probability) if before.decided else (now > before.probability)
 
 
 def test_a_sample_shows_the_probability_of_the_likelier_class(visit):
@@ -317,8 +339,8 @@ def test_of_2_faces_in_a_photo_the_person_chooses(visit, shared_photos):
 
 def test_of_2_photos_the_second_can_be_chosen(visit, shared_photos):
     at = _upload(visit, ("one.jpg", _portrait(shared_photos)), ("two.jpg", _portrait(shared_photos, "008f.jpg")))
-    assert app.held(at.selectbox, "inspect.photo").options == ["one.jpg", "two.jpg"]
-    at = app.well(app.held(at.selectbox, "inspect.photo").set_value(1).run())
+    assert _photos(at) == ["one.jpg", "two.jpg"]
+    at = app.well(at.button(key="photo-1").click().run())
     assert any("two.jpg" in one.value for one in at.caption)
 
 
@@ -341,20 +363,20 @@ def test_of_5_faces_in_a_photo_each_can_be_inspected(visit, shared_photos):
 def test_2_photos_of_1_name_are_told_apart_as_number_2(visit, shared_photos):
     first, second = _portrait(shared_photos), _portrait(shared_photos, "008f.jpg")
     at = _upload(visit, ("image.jpg", first), ("image.jpg", second))
-    assert app.held(at.selectbox, "inspect.photo").options == ["image.jpg", "image.jpg (2)"]
+    assert _photos(at) == ["image.jpg", "image.jpg (2)"]
     before = _metric(at, ", before")
-    at = app.well(app.held(at.selectbox, "inspect.photo").set_value(1).run())
+    at = app.well(at.button(key="photo-1").click().run())
     assert any("image.jpg (2)" in one.value for one in at.caption)
     assert _metric(at, ", before") != before
-    at = app.well(app.held(at.selectbox, "inspect.photo").set_value(0).run())
+    at = app.well(at.button(key="photo-0").click().run())
     assert _metric(at, ", before") == before
 
 
 def test_1_file_brought_2_times_is_2_photos_and_the_page_lives(visit, shared_photos):
     at = _upload(visit, ("image.jpg", _portrait(shared_photos)), ("image.jpg", _portrait(shared_photos)))
-    assert app.held(at.selectbox, "inspect.photo").options == ["image.jpg", "image.jpg (2)"]
-    at = app.well(app.held(at.selectbox, "inspect.photo").set_value(1).run())
-    assert app.held(at.selectbox, "inspect.photo").value == 1
+    assert _photos(at) == ["image.jpg", "image.jpg (2)"]
+    at = app.well(at.button(key="photo-1").click().run())
+    assert at.session_state["visit.photo"] == 1
 
 
 def test_a_camera_shot_is_judged_like_an_upload(visit, shared_photos):
@@ -613,7 +635,7 @@ def test_a_family_ticked_ticks_its_channels_and_offers_those_that_go_with_it(vis
     assert at.button(key=f"exclude.chip.{family.id}").label == f"{family.name} ({count:,})"
     others = families.stand_ins([one.id for one in families.families].index(family.id))
     if len(others):
-        at = app.well(at.checkbox(key=f"exclude.stand_ins.{family.id}").check().run())
+        at = app.well(at.button(key="exclude.stand_ins").click().run())
         both = page_words.count(count + len(others), "channel")
         assert at.button(key="exclude.train").label == f"Retrain without {both}"
     at = app.well(at.button(key=f"exclude.chip.{family.id}").click().run())

@@ -36,7 +36,7 @@ NameOf = Callable[[int], str]
 
 def probability_bar(probability: float, classes: tuple[str, str]) -> go.Figure:
     """The two classes share one bar; probability is that of class 1."""
-    figure = new_figure(height=36)
+    figure = new_figure(height=14)
     first, second = map(in_figure, classes)
     for share, name, colour in ((1 - probability, first, BLUE), (probability, second, ORANGE)):
         figure.add_bar(
@@ -45,10 +45,6 @@ def probability_bar(probability: float, classes: tuple[str, str]) -> go.Figure:
             orientation="h",
             marker_color=colour,
             name=name,
-            text=chance(share) if share >= 0.2 else "",
-            textposition="inside",
-            insidetextanchor="middle",
-            textfont_color="white",
             hovertemplate=f"{name}: {chance(share)}<extra></extra>",
         )
     figure.update_layout(barmode="stack", bargap=0, showlegend=False, margin={"l": 0, "r": 0, "t": 0, "b": 0})

@@ -69,10 +69,11 @@ def choose(
     on_choose: Callable[[int], None],
     width: int = 96,
     across: int = 12,
+    under: Sequence[str] = (),
 ) -> None:
     """A grid of pictures, uint8 (S, S, 3) RGB, at least `width` pixels wide and at most `across` in a row.
 
-    A click on one calls on_choose with its number.
+    A click on one calls on_choose with its number. under: a caption for each, as Markdown.
     """
     st.html(_STYLE)
     grid = st.grid(across, min_column_width=width, gap="small", key=f"{key}-grid")
@@ -81,6 +82,8 @@ def choose(
         with grid.cell(), st.container(key=f"{state}-{key}-{number}"):
             st.image(picture, width="stretch", alt=title)
             st.button(title, key=f"{key}-{number}", on_click=on_choose, args=(number,))
+            if under:
+                st.caption(under[number])
 
 
 def in_square(

@@ -4,6 +4,7 @@
 
 const AT_REST = 0.005;                    // standard deviations that nobody sees
 const GLIDE = 45;                         // milliseconds in which a keyboard step loses two thirds of its distance
+const LEAST_ODDS = 2, MOST_ODDS = 12;     // log-odds at the plot's upper edge: 88 % to certainty
 const CELL = 56;                          // the least width and the height of a picture in the film, CSS pixels
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -31,6 +32,12 @@ function percent(share) {
   return share < 0.0005 ? "under 0.1\u00a0%" : `${(100 * share).toFixed(1)}\u00a0%`;
 }
 
+// The height of a probability, 0 to 1: by log-odds, so that a concept's push shows near certainty too.
+function height(share, reach) {
+  const odds = Math.log(share / (1 - share));
+  return 0.5 + Math.max(-reach, Math.min(reach, odds)) / (2 * reach);
+}
+
 // Text that stays costs no layout.
 function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -45,6 +52,7 @@ class Scrubber extends Slider {
     this.shifts = [];
     this.ticking = 0;
     this.urls = {};
+    this.odds = LEAST_ODDS;               // log-odds at the upper edge of the plot
   }
 
   close() {
@@ -228,7 +236,7 @@ class Scrubber extends Slider {
     write(part.pill, `${signed(shift)}\u00a0SD`);
     const x = this.width * (shift / scene.reach + 1) / 2;
     part.needle.style.transform = `translateX(${x}px)`;
-    part.dot.style.transform = `translate(${x}px, ${(1 - share) * this.height}px)`;
+    part.dot.style.transform = `translate(${x}px, ${(1 - height(share, this.odds)) * this.height}px)`;
     const half = this.pill / 2;
     for (const tick of part.ticks.children) {
       const near = Math.abs(tick.dataset.at - shift / scene.reach) * this.width / 2 < half + 20;
@@ -270,7 +278,10 @@ class Scrubber extends Slider {
 
   trace() {
     const { curve } = this.scene, last = curve.length - 1;
-    const line = curve.map((share, i) => `${(200 * i / last).toFixed(2)},${(100 - 100 * share).toFixed(2)}`).join("L");
+    const least = Math.min(...curve, ...curve.map((share) => 1 - share));
+    this.odds = Math.max(LEAST_ODDS, Math.min(MOST_ODDS, 1.1 * Math.log((1 - least) / least)));
+    const points = curve.map((share, i) => [200 * i / last, 100 - 100 * height(share, this.odds)]);
+    const line = points.map(([x, y]) => `${x.toFixed(2)},${y.toFixed(2)}`).join("L");
     this.part.line.setAttribute("d", `M${line}`);
     this.part.moved_line.setAttribute("d", `M${line}`);
     this.part.area.setAttribute("d", `M0,100L${line}L200,100Z`);

@@ -93,6 +93,20 @@ def curve(
     return tuple(run.classifier.predict_proba(np.stack(moved))[:, 1].tolist())
 
 
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
+def moves_most(run: Run, code: StyleCode, decided: int) -> str:
+    """The family, by its id, that takes most from the decided class when it alone is moved by 8 SD either way."""
+    door, described = studio(), visit.description()
+    stats = door.stats_of(run)
+    moved = [
+        door.edited(code, family.edits(shift), stats=stats).values
+        for family in described.families
+        for shift in (-8.0, 8.0)
+    ]
+    chances = run.classifier.predict_proba(np.stack(moved))[:, decided].reshape(-1, 2)
+    return described.families[int(chances.min(axis=1).argmin())].id
+
+
 # The jobs are shared by all visitors, so that what one has seen another need not wait for.
 
 

@@ -12,6 +12,7 @@ from dashboard.state import visit
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import Face, digest
+from img2tab_core.classifiers.runs import Run
 
 _SHOWN = 768  # the longest side of a photo as shown, pixels
 
@@ -95,6 +96,12 @@ def sample_number() -> int | None:
     if chosen is None or chosen.picture is not None:
         return None
     return next((number for number, sample in enumerate(samples()) if sample.key == chosen.key), None)
+
+
+def nearest_the_border(run: Run) -> int:
+    """Which sample is nearest to the border between the classes: the one on which a moved concept shows most."""
+    judged = [visit.probability(run, visit.encode(sample)) for sample in samples()]
+    return min(range(len(judged)), key=lambda number: abs(judged[number] - 0.5))
 
 
 def choose_sample(number: int) -> None:

@@ -463,6 +463,13 @@ def chosen_family() -> str | None:
 
 def choose_concept(what: Concept | None) -> None:
     st.session_state["visit.concept"] = what
+    st.session_state["visit.concept_of"] = target().name if what is not None else None
+
+
+def concept_here() -> Concept | None:
+    """The concept the visitor looks at, where it was chosen for this target: of another one, the strongest is shown."""
+    here = st.session_state.get("visit.concept_of") in (None, target().name)
+    return (chosen_family() or concept()) if here else None
 
 
 def edits_of(face_key: str) -> FaceEdits:

@@ -171,6 +171,10 @@ class Prediction:
         """The class that the probability stands for, 0 or 1."""
         return int(decided_classes(self.probability))
 
+    def chance_of(self, which: int) -> float:
+        """The probability of class 0 or class 1."""
+        return self.probability if which else 1 - self.probability
+
 
 @dataclass(frozen=True)
 class Metrics:
