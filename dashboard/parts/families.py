@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures
-from dashboard.state import visit
+from dashboard.state import address, visit
 from img2tab_core.base.records import ConceptScores
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts.description import Description
@@ -31,20 +31,11 @@ PER_PAGE = 12
 
 def shown(label: str, key: str) -> str:
     """A switch: `CONCEPTS` or `CHANNELS`; which of them a page shows, concepts at first."""
-    return st.segmented_control(
-        label,
-        [CONCEPTS, CHANNELS],
-        key=key,
-        default=CONCEPTS,
-        required=True,
-        persist_state="session",
-        label_visibility="collapsed",
+    value, handed = address.choice(key, address.among((CONCEPTS, CHANNELS)), CONCEPTS)
+    st.segmented_control(
+        label, [CONCEPTS, CHANNELS], default=value, required=True, label_visibility="collapsed", **handed
     )
-
-
-def chosen(key: str) -> str:
-    """What that switch stands at, also before it is drawn."""
-    return st.session_state.get(key, CONCEPTS)
+    return value
 
 
 def picture(described: Description, row: RankedFamily) -> None:
@@ -68,6 +59,17 @@ def facts(row: RankedFamily, target: str) -> None:
         "read again, with its 95 % interval over faces. Used: share of what the classifier uses, by the channels that "
         f"draw it + by those that only go with it. {page_words.DISTANCE}",
     )
+
+
+def brief(row: RankedFamily) -> None:
+    """The verdict and what the classifier uses, in one line that is as high for every family."""
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+        st.badge(page_words.sentence(row.verdict), color=COLOURS[row.verdict], help=MEANING)
+        st.caption(
+            page_words.percent(row.importance + row.by_stand_ins, 0),
+            width="content",
+            help="Share of what the classifier uses, by the channels that draw it and those that go with it.",
+        )
 
 
 def took_over(before: Run, run: Run, *, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Exclude and retrain: tick concepts, train without them, compare before and after, go back."""
+"""Exclude and retrain, in three steps: tick concepts, read at once what that would mean, train and prove it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ import streamlit as st
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures, progress
 from dashboard.components.held import held
-from dashboard.parts import families, own_run, same_faces, suggestion, ticking
+from dashboard.parts import (
+    families,
+    is_it_real,
+    outcome,
+    own_run,
+    same_faces,
+    suggestion,
+    ticking,
+    what_it_means,
+)
+from dashboard.state import address, visit
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from dashboard.state import training as training_state
-from dashboard.state import visit
 from img2tab_core.audits.paired import Difference
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import ConceptScores, Target
@@ -21,9 +30,11 @@ from img2tab_core.classifiers.kinds import KINDS, title_of
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts.description import Description
 
-PER_PAGE = 12
+PER_PAGE = 12  # channels
+FAMILIES = 6  # concepts: two rows of three, or three of two
 RANKED = 240
 IMPORTANCE, DISTANCE = "Importance", "Distance"
+CONCEPTS, SUGGESTED, CHANNELS = families.CONCEPTS, "Suggested", families.CHANNELS
 CHIPS = 16
 
 
@@ -31,49 +42,65 @@ def page() -> None:
     run, target = visit.active_run(), visit.target()
     own_run.about_training(run)
     scores = visit.scores(run)
-    grid = st.grid(3, min_column_width=230, gap="large")
-    cards = grid.cell(column_span=2)
-    with grid.cell():
-        _basket(run, scores)
-    with cards:
-        waiting = _cards(run, target, scores)
+    choose, mean, prove = st.columns([4, 3, 3], gap="medium")
+    with mean:
+        what_it_means.show(run, target)
+    with prove:
+        _prove(run, scores)
+    with choose:
+        waiting = _choose(run, scores)
     before = visit.before_run(run)
     if before is not None:
         st.divider()
         _comparison(run, before, target)
     if len(visit.history()) > 1:
         _history(run)
-    with cards:
-        _draw(waiting)
+    _draw(waiting)
 
 
-# ---- the ranked concepts
+# ---- 1: what it should not use
 
 
-def _cards(run: Run, target: Target, scores: ConceptScores) -> list[tuple[int, object]]:
-    """Twelve concepts with a check box each; returns the pictures still to be drawn and their places."""
-    st.subheader("What should it not use?", anchor=False)
+def _choose(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
+    """Concepts to tick, the most used first, or those suggested; single channels are the details. Returns the pictures
+    still to be drawn and their places."""
+    st.subheader("1 What should it not use?", anchor=False)
     described = visit.description()
-    if described is not None and families.shown("Tick", "exclude.what") == families.CONCEPTS:
-        _family_cards(run, target, described)
-        return []
-    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        by = st.segmented_control(
-            "Rank by",
-            [IMPORTANCE, DISTANCE],
-            key="exclude.by",
-            default=IMPORTANCE,
-            required=True,
-            persist_state="session",
-            help=f"Importance: share of what the active run uses.  \nDistance: {page_words.DISTANCE}",
-        )
-        number = st.pagination(RANKED // PER_PAGE, key="exclude.page", max_visible_pages=5, persist_state="session")
+    view = CHANNELS
+    if described is not None:
+        views = [CONCEPTS, SUGGESTED, CHANNELS]
+        view, handed = address.choice("exclude.what", address.among(views), CONCEPTS)
+        st.segmented_control("Tick", views, default=view, required=True, label_visibility="collapsed", **handed)
+    waiting: list[tuple[int, object]] = []
+    if view == CHANNELS:
+        waiting = _channel_cards(run, scores)
+        suggestion.of_channels()
+    elif view == SUGGESTED:
+        suggestion.of_concepts(run)
+    else:
+        _family_cards(run, described)
+    with st.expander("Details: add single channels", icon=":material/tune:"):
+        _add(scores)
+    return waiting
+
+
+def _channel_cards(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
+    """Twelve channels with a check box each; returns the pictures still to be drawn and their places."""
+    by, handed = address.choice("exclude.by", address.among((IMPORTANCE, DISTANCE)), IMPORTANCE)
+    st.segmented_control(
+        "Rank by",
+        [IMPORTANCE, DISTANCE],
+        default=by,
+        required=True,
+        help=f"Importance: share of what the active run uses.  \nDistance: {page_words.DISTANCE}",
+        **handed,
+    )
+    number = address.page_number("exclude.page", RANKED // PER_PAGE)
     ranked = _ranked(scores, by)
     first = (number - 1) * PER_PAGE
     layout, names = visit.layout(), visit.names()
     waiting = []
-    bar = st.empty()
-    grid = st.grid(3, min_column_width=180, gap="small")
+    grid = st.grid(3, min_column_width=160, gap="small")
     for rank, index in enumerate(ranked[first : first + PER_PAGE], first + 1):
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             waiting.append((index, st.empty()))
@@ -85,46 +112,33 @@ def _cards(run: Run, target: Target, scores: ConceptScores) -> list[tuple[int, o
                 + ("Excluded now" if index in run.excluded else importance)
             )
     st.caption(
-        "Pictures: one face with the concept at −8 and at +8 standard deviations, and in orange where the two differ. "
+        "Pictures: one face with the channel at −8 and at +8 standard deviations, and in orange where the two differ. "
         "Distance: how far it sets the classes apart. Importance: share of what the active run uses."
     )
-    return [(0, bar), *waiting]
+    return waiting
 
 
-def _family_cards(run: Run, target: Target, described: Description) -> None:
-    """Families with a check box each, those that the run uses most first; and one for what goes with a ticked one."""
-    ranked = sorted(visit.families(run), key=lambda row: -(row.importance + row.by_stand_ins))
-    pages = -(-len(ranked) // PER_PAGE)
-    number = (
-        st.pagination(pages, key="exclude.families.page", max_visible_pages=5, persist_state="session")
-        if pages > 1
-        else 1
-    )
-    ticked = visit.ticked()
-    grid = st.grid(3, min_column_width=180, gap="small")
-    for rank, row in enumerate(ranked[(number - 1) * PER_PAGE : number * PER_PAGE], (number - 1) * PER_PAGE + 1):
+def _family_cards(run: Run, described: Description) -> None:
+    """Concepts with a check box each, those that the run uses most first; a tick changes no card's size."""
+    cards, pages = st.container(), st.container()
+    with pages:  # what is waited for is told below the cards, so that they keep their place
+        ranked = sorted(visit.families(run), key=lambda row: -(row.importance + row.by_stand_ins))
+        number = address.page_number("exclude.families.page", -(-len(ranked) // FAMILIES))
+        st.caption(
+            "What the classifier uses most comes first. Each concept is a family of channels that draw the same thing; "
+            "pictures: three faces at −8, as they are, and at +8."
+        )
+    grid = cards.grid(3, min_column_width=150, gap="small")
+    for row in ranked[(number - 1) * FAMILIES : number * FAMILIES]:
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
             families.picture(described, row)
-            members = frozenset(row.family.channels.tolist())
             ticking.box(
-                page_words.plain(f"{rank}. {row.family.name}"),
-                members,
+                page_words.plain(row.family.name),
+                frozenset(row.family.channels.tolist()),
                 key=f"exclude.family.{row.family.id}",
                 help=families.about(row),
             )
-            families.facts(row, target.title.lower())
-            if members <= ticked and len(row.stand_ins):
-                others = page_words.count(len(row.stand_ins), "channel")
-                ticking.box(
-                    f"and {others} that go with it",
-                    frozenset(row.stand_ins.tolist()),
-                    key=f"exclude.stand_ins.{row.family.id}",
-                )
-    st.caption(
-        "Each concept is a family of channels that draw the same thing; pictures: three faces at −8, as they are, and "
-        "at +8. Channels that go with it do not draw it, but differ with it from face to face: a classifier that may "
-        "not use the one can use the other."
-    )
+            families.brief(row)
 
 
 def _ranked(scores: ConceptScores, by: str) -> list[int]:
@@ -133,59 +147,59 @@ def _ranked(scores: ConceptScores, by: str) -> list[int]:
 
 
 def _draw(waiting: list[tuple[int, object]]) -> None:
-    """Fill the pictures in, one after the other, after everything else on the page is there."""
-    if not waiting:
-        return
-    (_, bar), *places = waiting
-    for number, (index, place) in enumerate(places):
-        bar.progress(number / len(places), text=f"Drawing picture {number + 1} of {len(places)}")
+    """Fill the pictures in, one after the other, after everything else on the page is there; each into its place."""
+    for index, place in waiting:
         low, high = visit.concept_picture(index)
         place.image(
             pictures.side_by_side([low, high, pictures.change(low, high)]),
             width="stretch",
-            alt=f"Concept {index} at −8 and +8 standard deviations, and where the two differ",
+            alt=f"Channel {index} at −8 and +8 standard deviations, and where the two differ",
         )
-    bar.empty()
 
 
-# ---- what is ticked, and the training
+# ---- 3: the training, and what it did
 
 
-def _basket(run: Run, scores: ConceptScores) -> None:
+def _prove(run: Run, scores: ConceptScores) -> None:
     ticked = visit.ticked()
-    st.subheader("Train without", anchor=False)
-    if ticked:
-        layout, names = visit.layout(), visit.names()
-        described = visit.description()
-        whole, alone = described.whole(ticked) if described is not None else ([], ticked)
-        by_importance = sorted(alone, key=lambda index: (-scores.importance[index], -scores.distance[index]))
-        chips = [(f"{family.name} ({len(channels):,})", family.id, channels) for family, channels in whole]
-        chips += [(page_words.concept_text(i, layout, names), str(i), frozenset({i})) for i in by_importance]
-        with st.container(horizontal=True, gap="xsmall"):
-            for title, key, channels in chips[:CHIPS]:
-                st.button(
-                    page_words.plain(title),
-                    key=f"exclude.chip.{key}",
-                    icon=":material/close:",
-                    icon_position="right",
-                    help="Keep this concept",
-                    on_click=lambda channels=channels: visit.tick(visit.ticked() - channels),
-                )
-        if len(chips) > CHIPS:
-            st.caption(f"and {len(chips) - CHIPS:,} more")
-        st.button(
-            "Clear all",
-            key="exclude.clear",
-            type="tertiary",
-            icon=":material/clear_all:",
-            on_click=lambda: visit.tick(frozenset()),
-        )
-    else:
-        st.caption("Nothing is ticked yet. Tick concepts to exclude, or add them here.")
-    _add(scores)
-    described = visit.description()
-    suggestion.show(run, concepts=described is not None and families.chosen("exclude.what") == families.CONCEPTS)
+    st.subheader("3 Train and prove", anchor=False)
     _train(run, ticked)
+    before = visit.before_run(run)
+    if before is not None and ticked == run.excluded and training_state.retraining() is None:
+        outcome.show(before, run)
+    _basket(ticked, scores)
+
+
+def _basket(ticked: frozenset[int], scores: ConceptScores) -> None:
+    """What is ticked, as chips that take it back."""
+    if not ticked:
+        return
+    layout, names = visit.layout(), visit.names()
+    described = visit.description()
+    whole, alone = described.whole(ticked) if described is not None else ([], ticked)
+    by_importance = sorted(alone, key=lambda index: (-scores.importance[index], -scores.distance[index]))
+    chips = [(f"{family.name} ({len(channels):,})", family.id, channels) for family, channels in whole]
+    chips += [(page_words.concept_text(i, layout, names), str(i), frozenset({i})) for i in by_importance]
+    st.markdown(f"**Ticked: {page_words.count(len(ticked), 'channel')}**")
+    with st.container(horizontal=True, gap="xsmall"):
+        for title, key, channels in chips[:CHIPS]:
+            st.button(
+                page_words.plain(title),
+                key=f"exclude.chip.{key}",
+                icon=":material/close:",
+                icon_position="right",
+                help="Untick it",
+                on_click=lambda channels=channels: visit.tick(visit.ticked() - channels),
+            )
+    if len(chips) > CHIPS:
+        st.caption(f"and {len(chips) - CHIPS:,} more")
+    st.button(
+        "Clear all",
+        key="exclude.clear",
+        type="tertiary",
+        icon=":material/clear_all:",
+        on_click=lambda: visit.tick(frozenset()),
+    )
 
 
 def _add(scores: ConceptScores) -> None:
@@ -267,9 +281,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
     )
     if same is not None:
         st.caption(
-            "The active run already excludes exactly these. Tick or untick a concept to train again."
-            if ticked
-            else "Tick at least one concept to train again."
+            "Tick or untick a concept to train again." if ticked else "Tick at least one concept to train again."
         )
 
 
@@ -387,6 +399,9 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
     )
     st.markdown("**Which concepts took over**")
     families.took_over(before, run, key="exclude.took_over")
+    sensitive = audit_state.attributes()
+    if sensitive and not (before.own or run.own):
+        is_it_real.show(before, run, sensitive, key="exclude")
 
 
 def _with_interval(difference: Difference) -> str:
@@ -408,14 +423,6 @@ def _excluded(run: Run) -> str:
 def _history(run: Run) -> None:
     st.subheader("Runs of this target", anchor=False)
     st.caption("Every run is kept for the next visit too. Use an earlier one to undo: all pages then show it again.")
-    before = visit.before_run(run)
-    if before is not None:
-        st.button(
-            f"Undo: back to run {visit.number_of(before)}",
-            key="exclude.undo",
-            icon=":material/undo:",
-            on_click=lambda: visit.activate(before.id),
-        )
     for earlier in reversed(visit.history()):
         with st.container(border=True):
             title, accuracy, auc, action = st.columns([3, 3, 2, 2], vertical_alignment="center")

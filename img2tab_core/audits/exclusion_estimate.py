@@ -17,6 +17,7 @@ from img2tab_core.audits.linear_probe import Readable
 from img2tab_core.audits.metrics import gaps_of
 from img2tab_core.audits.paired import Difference, PairedComparison, paired_comparison
 from img2tab_core.base.words import listed, percent, sentence, signed
+from img2tab_core.base.words import points as points_of
 
 GAP = "equalised_odds"  # the gap an exclusion is judged by, of `metrics.GAPS`
 GREW = 0.01  # share of the importance by which a concept must grow to be named as one that takes over
@@ -123,10 +124,10 @@ def errors_of(labels: np.ndarray, decisions: np.ndarray, groups: Groups) -> Erro
 
 
 def in_words(errors: Errors, classes: tuple[str, str]) -> str:
-    """ "Of perceived older, perceived female are judged wrongly 19.1 % of the time, perceived male 6.0 %." """
+    """ "Of those labelled perceived older it is wrong about 19 % of perceived female and 6 % of perceived male." """
     return (
-        f"Of {classes[errors.decided]}, {errors.worse} are judged wrongly {percent(errors.of_worse)} of the time, "
-        f"{errors.better} {percent(errors.of_better)}."
+        f"Of those labelled {classes[errors.decided]} it is wrong about {percent(errors.of_worse)} of {errors.worse} "
+        f"and {percent(errors.of_better)} of {errors.better}."
     )
 
 
@@ -143,7 +144,7 @@ def outcome(before: Audit, after: Audit, compared: PairedComparison) -> str:
     ]
     if worse:
         parts.append(f"the probabilities of {listed(worse)} fit worse")
-    return sentence(", ".join(parts)) + "."
+    return sentence("; ".join(parts)) + "."
 
 
 def outcome_alone(compared: PairedComparison) -> str:
@@ -169,7 +170,11 @@ def _of_gap(before: Audit, after: Audit, change: Difference | None) -> str:
 def _of_accuracy(compared: PairedComparison) -> str:
     points = f"{abs(100 * compared.accuracy.value):.1f} points of accuracy"
     if not compared.beyond_chance:
-        return f"accuracy stays, within chance ({compared.accuracy.in_points})"
+        change = compared.accuracy
+        return (
+            f"accuracy stays within chance ({points_of(change.value)}, "
+            f"{signed(100 * change.low)} to {signed(100 * change.high)})"
+        )
     return f"costs {points}" if compared.accuracy.value < 0 else f"gains {points}"
 
 
