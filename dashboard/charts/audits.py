@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
 from dashboard.charts.classifiers import BLUE, GREY, ORANGE, new_figure
-from dashboard.components.page_words import count, in_figure, percent
+from dashboard.components.page_words import count, in_figure, percent, sentence
 from img2tab_core.audits.audit_record import SMALL, Audit, GroupAudit, Measure
 from img2tab_core.audits.changes import Change
+from img2tab_core.audits.matrix import Matrix, Pair, in_points, short_title
 from img2tab_core.audits.metrics import GAPS, METRICS
 from img2tab_core.audits.remedies import Outcome, Remedies
 from img2tab_core.audits.thresholds import ThresholdCost
@@ -21,6 +23,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _LINE = "rgba(128,132,149,0.35)"
 _ROW = 34  # px
+_INK = {False: "#1f2529", True: "#e6e9ea"}  # text of the light and of the dark theme
 
 
 def group_dots(audit: Audit, metric: str) -> go.Figure:
@@ -247,6 +250,67 @@ def threshold_curve(cost: ThresholdCost, gap: str = "equalised_odds") -> go.Figu
     return figure
 
 
+def gap_matrix(matrix: Matrix, *, chosen: tuple[str, str] | None = None, dark: bool = False) -> go.Figure:
+    """Targets as rows by attributes as columns, in whole points; customdata of a cell: its row times columns + column.
+
+    Orange, the stronger the larger, and bold: differs beyond chance. Grey: may be chance; a dash: too few faces.
+    chosen: the target and attribute that are framed. What is not measured yet is empty. dark: the theme, as what
+    Streamlit takes for text of charts on light is too pale for small figures on colour.
+    """
+    names = [target.name for target in matrix.targets]
+    titles = [in_figure(sentence(short_title(target))) for target in matrix.targets]
+    cells = [(names.index(pair.target), names.index(pair.attribute), pair) for pair in matrix.pairs]
+    figure = new_figure(height=124 + _ROW * len(names))
+    for clear, scale in (
+        (False, [[0, "rgba(128,132,149,0.13)"], [1, "rgba(128,132,149,0.13)"]]),
+        (True, [[0, "rgba(232,119,34,0.22)"], [1, "rgba(232,119,34,0.72)"]]),
+    ):
+        values: list[list[float | None]] = [[None] * len(names) for _ in names]
+        for row, column, pair in cells:
+            if pair.beyond_chance == clear and not pair.too_small:
+                values[row][column] = pair.gap.value
+        figure.add_heatmap(
+            z=values, zmin=0, zmax=0.25, colorscale=scale, showscale=False, xgap=2, ygap=2, hoverinfo="skip"
+        )
+    # of its own trace: a heat map can neither be clicked nor take the theme's colour for its text
+    figure.add_scatter(
+        x=[column for _, column, _ in cells],
+        y=[row for row, _, _ in cells],
+        mode="markers+text",
+        marker={"size": 24, "symbol": "square", "opacity": 0},
+        text=[_cell(pair) for _, _, pair in cells],
+        customdata=[row * len(names) + column for row, column, _ in cells],
+        hovertext=[_pair_hover(matrix, pair) for _, _, pair in cells],
+        hovertemplate="%{hovertext}<extra></extra>",
+        selected_marker_opacity=0,
+        unselected_marker_opacity=0,
+        showlegend=False,
+    )
+    for row, name in enumerate(names):
+        if chosen is not None and name == chosen[0] and chosen[1] in names:
+            column = names.index(chosen[1])
+            figure.add_shape(
+                type="rect",
+                x0=column - 0.48,
+                x1=column + 0.48,
+                y0=row - 0.47,
+                y1=row + 0.47,
+                line={"color": BLUE, "width": 2},
+            )
+    ink = _INK[dark]
+    figure.update_traces(textfont_color=ink, selector={"type": "scatter"})
+    figure.update_layout(clickmode="event+select", margin={"l": 0, "r": 40, "t": 84, "b": 0}, hoverdistance=24)
+    places = list(range(len(names)))
+    figure.update_xaxes(
+        tickvals=places, ticktext=titles, side="top", tickangle=-45, range=[-0.5, len(names) - 0.5],
+        showgrid=False, zeroline=False,
+    )  # fmt: skip
+    _rows(figure, titles)
+    figure.update_xaxes(tickfont_color=ink)
+    figure.update_yaxes(tickfont_color=ink)
+    return figure
+
+
 def pareto(remedies: Remedies) -> go.Figure:
     """Every remedy by its equalised odds gap (x) and its accuracy (y), means with 95 % intervals over the seeds.
 
@@ -459,6 +523,25 @@ def _written(measure: Measure, *, as_share: bool = True) -> str:
     if measure.low is not None:
         text += f" ({write(measure.low)} to {write(measure.high)})"
     return f"{text}<br>{in_figure(measure.note)}" if measure.note else text
+
+
+def _cell(pair: Pair) -> str:
+    """A gap in whole points, bold where it is beyond chance; a dash where too few faces say anything."""
+    if pair.too_small or pair.gap.value is None:
+        return "–"
+    points = f"{100 * pair.gap.value:.0f}"
+    return f"<b>{points}</b>" if pair.beyond_chance else points
+
+
+def _pair_hover(matrix: Matrix, pair: Pair) -> str:
+    lines = [f"<b>{in_figure(sentence(matrix.title(pair)))}: {in_figure(in_points(pair.gap))}</b>"]
+    if pair.too_small:
+        lines.append(f"too few faces to say: {pair.smallest} in the smallest group and class")
+    else:
+        lines.append("differs beyond chance" if pair.beyond_chance else "may be chance")
+    for text in (matrix.direction(pair), matrix.labels(pair)):
+        lines += map(in_figure, textwrap.wrap(text, 64))
+    return "<br>".join(lines)
 
 
 def _remedy_hover(outcome: Outcome, remedies: Remedies) -> str:

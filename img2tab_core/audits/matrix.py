@@ -28,8 +28,8 @@ METHOD = (
 
 HOW = (
     "Gap: the larger of the differences between the two groups in true and in false positive rate, on test faces, with "
-    f"its 95 % interval. Beyond chance: the interval is above 0, and of all pairs called so about {percent(LEVEL, 0)} at "
-    f"most are luck. Too few: under {SMALL} faces in a group and class."
+    f"its 95 % interval. Beyond chance: the interval is above 0, and of all pairs called so at most about "
+    f"{percent(LEVEL, 0)} are luck. Too few: under {SMALL} faces in a group and class."
 )
 
 Confusion = tuple[int, int, int, int]  # faces: tn, fp, fn, tp
@@ -85,7 +85,7 @@ class Pair:
 
     @property
     def clear(self) -> tuple[bool, bool]:
-        """Of each class whether the difference in it is unlikely to be luck, before false discoveries are controlled."""
+        """Of each class whether the difference in it is hardly luck, before false discoveries are controlled."""
         first, second = (2 * chance <= LEVEL for chance in self.chances or (1.0, 1.0))
         return first, second
 
