@@ -14,9 +14,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components import drag_line, page_words
+from dashboard.parts.gap import how_much
 from dashboard.state import audits as audit_state
 from dashboard.state import doors
 from dashboard.state import visit as state
+from dashboard.views import gap
 from img2tab_core import tables
 from img2tab_core.audits import exclusion_curves, remedies
 from img2tab_core.audits.auditor import Auditor
@@ -26,7 +28,7 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, Target
 from img2tab_core.studio import Studio
-from tests import browser
+from tests import app, browser
 
 APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 PAGE = "views/gap.py"
@@ -124,8 +126,13 @@ def quick(monkeypatch):
 def visit(home, first):
     assert files.home() == home
     at = _ready(AppTest.from_file(str(APP), default_timeout=300).run())
-    at.session_state["gap.what"] = "Channels"
     return _ready(at.switch_page(PAGE).run())
+
+
+@pytest.fixture
+def corner(visit):
+    """A visitor who looks at the channels that differ."""
+    return _part(visit, "differ")
 
 
 @pytest.fixture
@@ -152,7 +159,8 @@ def _waited(at: AppTest) -> AppTest:
 
 
 def _part(at: AppTest, name: str) -> AppTest:
-    return _ready(at.button_group(key="gap.part").set_value(name).run())
+    at = _ready(app.held(at.button_group, "gap.part").set_value(name).run())
+    return _ready(app.held(at.button_group, "gap.what").set_value("Channels").run()) if name == "differ" else at
 
 
 def _metric(at: AppTest, title: str) -> str:
@@ -179,18 +187,18 @@ def test_1_attribute_is_asked_for_and_none_of_the_5_parts_fails(visit):
     assert [one.value for one in visit.title] == ["Behind the gap"]
     assert visit.selectbox(key="gap.sensitive.kind").options == ["Group", "Rare"]
     assert visit.selectbox(key="gap.sensitive.kind").value == "group"
-    for part in visit.button_group(key="gap.part").options:
+    parts = app.held(visit.button_group, "gap.part")
+    assert parts.value == "move" and parts.options[0] == "What if it alone changes?" and len(parts.options) == 5
+    for part in gap.PARTS:
         at = _part(visit, part)
         assert all(one.proto.help for one in at.main.metric)
 
 
 def test_the_first_attribute_of_the_audit_page_is_the_first_one_here(visit):
     at = _ready(visit.switch_page("views/audit.py").run())
-    at = _ready(at.multiselect(key="audit.sensitive.kind").set_value(["rare"]).run())
-    fresh = AppTest.from_file(str(APP), default_timeout=300)
-    fresh.session_state["audit.sensitive.kind"] = at.session_state["audit.sensitive.kind"]
-    fresh = _ready(_ready(fresh.run()).switch_page(PAGE).run())
-    assert fresh.selectbox(key="gap.sensitive.kind").value == "rare"
+    at = _ready(app.held(at.multiselect, "audit.sensitive.kind").set_value(["rare"]).run())
+    at = _ready(at.switch_page(PAGE).run())
+    assert app.held(at.selectbox, "gap.sensitive.kind").value == "rare" and at.query_params["by"] == "rare"
 
 
 def test_in_a_session_its_first_attribute_is_the_one_here(visit, auditor):
@@ -199,29 +207,28 @@ def test_in_a_session_its_first_attribute_is_the_one_here(visit, auditor):
     at = _ready(visit.switch_page("views/sessions.py").run())
     at = _ready(at.button(key=f"sessions.open.{session.id}").click().run())
     at = _ready(at.switch_page(PAGE).run())
-    assert at.selectbox(key=f"gap.sensitive.kind.{session.id}").value == "rare"
+    assert app.held(at.selectbox, "gap.sensitive.kind").value == "rare"
 
 
-# ---- where to look
+# ---- which concepts differ
 
 
-def test_the_ten_of_the_corner_are_listed_with_the_numbers_of_the_auditor(visit, auditor, first):
+def test_the_ten_of_the_corner_are_listed_with_the_numbers_of_the_auditor(corner, auditor, first):
     found = auditor.carried(auditor.studio.table("toy"), "kind", "group")
     importance = auditor.studio.scores(first).importance
-    boxes = [one for one in visit.checkbox if one.key and one.key.startswith("gap.tick.")]
+    boxes = [one for one in corner.checkbox if one.key and one.key.startswith("gap.tick.")]
     listed = [int(one.key.rsplit(".", 1)[1]) for one in boxes]
     assert len(listed) == 10 and {CARRIER, TWIN} & set(listed[:3])
     assert all(importance[index] > 0 for index in listed)
-    assert _metric(visit, "Groups, SD") == f"{found.within[listed[0]]:.2f}"
-    assert _metric(visit, "Importance") == page_words.percent(importance[listed[0]], 2)
+    assert _metric(corner, "Groups, SD") == f"{found.within[listed[0]]:.2f}"
+    assert _metric(corner, "Importance") == page_words.percent(importance[listed[0]], 2)
 
 
-def test_concepts_that_differ_and_are_used_come_first_and_a_tick_takes_what_goes_with_them_too(visit, auditor, first):
+def test_concepts_that_differ_and_are_used_come_first_and_a_tick_takes_what_goes_with_them_too(corner, auditor, first):
     described = auditor.studio.description()
     if described is None:
         pytest.skip("the families that come with the program are of other weights")
-    visit.session_state["gap.what"] = "Concepts"
-    at = _ready(visit.run())
+    at = _ready(app.held(corner.button_group, "gap.what").set_value("Concepts").run())
     boxes = [box for box in at.checkbox if box.key and box.key.startswith("gap.family.")]
     assert len(boxes) == 6
     apart = auditor.concept_differences(auditor.studio.table("toy"), "kind", "group")
@@ -232,8 +239,8 @@ def test_concepts_that_differ_and_are_used_come_first_and_a_tick_takes_what_goes
     assert at.session_state["visit.ticked"]["toy", "kind"] == {*family.channels, *described.stand_ins(number)}
 
 
-def test_a_tick_excludes_1_concept_and_unticking_keeps_it(visit):
-    box = next(one for one in visit.checkbox if one.key and one.key.startswith("gap.tick."))
+def test_a_tick_excludes_1_concept_and_unticking_keeps_it(corner):
+    box = next(one for one in corner.checkbox if one.key and one.key.startswith("gap.tick."))
     index = int(box.key.rsplit(".", 1)[1])
     at = _ready(box.check().run())
     assert _ticked(at) == {index} and _says(at, "**1 channel ticked**")
@@ -241,9 +248,9 @@ def test_a_tick_excludes_1_concept_and_unticking_keeps_it(visit):
     assert _ticked(at) == frozenset() and _says(at, "Nothing is ticked yet")
 
 
-def test_a_picked_concept_and_its_family_of_2_are_excluded_and_kept_by_a_click(visit):
-    visit.session_state["visit.concept"] = CARRIER
-    at = _ready(visit.run())
+def test_a_picked_concept_and_its_family_of_2_are_excluded_and_kept_by_a_click(corner):
+    corner.session_state["visit.concept"] = CARRIER
+    at = _ready(corner.run())
     assert any(one.value == "Layer 0 · channel 9" for one in at.subheader)
     assert _says(at, "Its family: 2 channels")
     at = _ready(at.button(key="gap.exclude").click().run())
@@ -257,13 +264,13 @@ def test_a_picked_concept_and_its_family_of_2_are_excluded_and_kept_by_a_click(v
     assert _ticked(at) == frozenset()
 
 
-def test_a_concept_of_no_family_says_so(visit):
-    visit.session_state["visit.concept"] = GIVEN
-    assert _says(_ready(visit.run()), "it is a family of its own")
+def test_a_concept_of_no_family_says_so(corner):
+    corner.session_state["visit.concept"] = GIVEN
+    assert _says(_ready(corner.run()), "it is a family of its own")
 
 
-def test_a_suggestion_states_its_rule_and_ticks_what_the_auditor_suggests(visit, auditor):
-    at = _ready(visit.button(key="gap.suggest").click().run())
+def test_a_suggestion_states_its_rule_and_ticks_what_the_auditor_suggests(corner, auditor):
+    at = _ready(corner.button(key="gap.suggest").click().run())
     found = auditor.suggest(auditor.studio.table("toy"), "kind", "group")
     assert _ticked(at) == set(found.excluded) and _says(at, found.rule)
     assert at.button(key="gap.suggest").disabled
@@ -271,11 +278,11 @@ def test_a_suggestion_states_its_rule_and_ticks_what_the_auditor_suggests(visit,
     assert not at.button(key="gap.suggest").disabled  # the rule shown is of the other attribute
 
 
-# ---- how much
+# ---- how much must go
 
 
 def test_a_curve_of_validation_faces_stands_beside_its_numbers_of_test_faces_and_ticks_1400(visit, auditor):
-    at = _part(visit, "How much")
+    at = _part(visit, "amount")
     assert "about a minute" in at.info[0].value
     at = _ready(at.button(key="gap.curve").click().run())
     table = auditor.studio.table("toy")
@@ -288,9 +295,7 @@ def test_a_curve_of_validation_faces_stands_beside_its_numbers_of_test_faces_and
     assert _metric(at, "Gap") == page_words.percent(curve.at(1500).estimate("test_gap").mean)
     assert _says(at, "As measured on test faces with 1,500 excluded, the nearest measured point.")
     assert _says(at, f"are of {curve.test_faces} test faces, which took no part in the choice.")
-    if best.count:
-        on_test = [page_words.percent(point.estimate("test_gap").mean) for point in (best, curve.points[0])]
-        assert _says(at, f"On the test faces the gap is then {on_test[0]}, and {on_test[1]} with none.")
+    assert best.count or _says(at, "**No amount closes it cheaply:**")
     at = _ready(at.button(key="gap.tick_line").click().run())
     assert _ticked(at) == set(auditor.suggest(table, "kind", "group").ranking[:1400])
     tick = at.button(key="gap.tick_line")
@@ -302,9 +307,16 @@ def test_a_curve_of_validation_faces_stands_beside_its_numbers_of_test_faces_and
         assert at.main.number_input[0].value == best.count
 
 
+def test_the_answer_names_the_cheap_count_and_what_it_reaches_on_test_faces():
+    points = ((0, CurveTrial(0, 0.9, 0.3, 0.88, 0.31)), (500, CurveTrial(0, 0.895, 0.1, 0.87, 0.12)))
+    curve = ExclusionCurve(tuple(CurvePoint(count, (trial,)) for count, trial in points), (100, 50), "by hand")
+    reached = f"and accuracy changes by {page_words.points(-0.01)}, on test faces."
+    assert f"**Without 500 channels the gap goes from 31.0 to 12.0 points**, {reached}" in how_much.answer(curve)
+
+
 def test_3_seeds_are_another_curve_with_intervals(visit, auditor):
-    at = _part(visit, "How much")
-    at = _ready(at.selectbox(key="gap.seeds").set_value(3).run())
+    at = _part(visit, "amount")
+    at = _ready(app.held(at.selectbox, "gap.seeds").set_value(3).run())
     assert "about 3 minutes" in at.info[0].value
     at = _ready(at.button(key="gap.curve").click().run())
     curve = auditor.curve(auditor.studio.table("toy"), "kind", "group", seeds=range(3))
@@ -321,7 +333,7 @@ def test_a_cancelled_curve_can_be_computed_again(visit, monkeypatch):
         raise Cancelled("The curve was stopped; nothing was changed.")
 
     monkeypatch.setattr(Auditor, "curve", waiting)
-    at = _part(visit, "How much").selectbox(key="gap.seeds").set_value(5).run()
+    at = app.held(_part(visit, "amount").selectbox, "gap.seeds").set_value(5).run()
     at = at.button(key="gap.curve").click().run()
     at = at.button(key="gap-curve-cancel").click().run()
     at = _ready(at)
@@ -333,20 +345,20 @@ def test_a_failure_is_told_in_its_sentence_and_can_be_tried_again(visit, monkeyp
         raise Img2TabError("A curve needs a count, got none. Choose one.")
 
     monkeypatch.setattr(Auditor, "curve", failing)
-    at = _part(visit, "How much").selectbox(key="gap.seeds").set_value(5).run()
+    at = app.held(_part(visit, "amount").selectbox, "gap.seeds").set_value(5).run()
     at = _waited(at.button(key="gap.curve").click().run())
     assert [one.value for one in at.error] == ["A curve needs a count, got none. Choose one."]
     assert at.button(key="gap.curve")
 
 
-def test_where_the_groups_cannot_be_compared_it_is_tried_again_by_a_click(visit, monkeypatch):
+def test_where_the_groups_cannot_be_compared_it_is_tried_again_by_a_click(corner, monkeypatch):
     def failing(*args, **options):
         raise ValueError("no such thing")
 
     carried = Auditor.carried
     monkeypatch.setattr(Auditor, "carried", failing)
     audit_state.carry_again("rare")
-    at = _waited(visit.selectbox(key="gap.sensitive.kind").set_value("rare").run())
+    at = _waited(corner.selectbox(key="gap.sensitive.kind").set_value("rare").run())
     assert [one.value for one in at.error] == ["It stopped: ValueError: no such thing"]
     monkeypatch.setattr(Auditor, "carried", carried)
     at = _ready(at.button(key="gap.again").click().run())
@@ -385,11 +397,11 @@ def test_what_a_browser_reports_is_a_count_of_this_curve_or_nothing():
         assert answer(said) is None
 
 
-# ---- what stands in
+# ---- what takes its place
 
 
 def test_before_an_exclusion_nothing_stands_in_and_the_auditor_says_what_can_be_read(visit, auditor, first):
-    at = _part(visit, "What stands in")
+    at = _part(visit, "instead")
     assert _says(at, auditor.readable(first, "group").sentence)
     assert "excludes nothing" in at.info[0].value
 
@@ -397,7 +409,7 @@ def test_before_an_exclusion_nothing_stands_in_and_the_auditor_says_what_can_be_
 def test_after_an_exclusion_the_twin_of_channel_9_is_the_closest_and_its_family_is_excluded_by_1_tick(
     after, auditor, first, second
 ):
-    at = _part(after, "What stands in")
+    at = _part(after, "instead")
     assert all(_says(at, auditor.readable(run, "group").sentence) for run in (first, second))
     links = auditor.stand_ins(second)
     shown = at.dataframe[0].value
@@ -413,40 +425,41 @@ def test_after_an_exclusion_the_twin_of_channel_9_is_the_closest_and_its_family_
     assert _ticked(at) == {CARRIER, TWIN}
 
 
-# ---- move it
+# ---- what if it alone changes
 
 
 def test_moved_faces_flip_as_often_as_the_auditor_counts(visit, auditor, first):
-    at = _part(visit, "Move it")
+    at = _part(visit, "move")
     found = auditor.intervene(first, "group", strength=1.5).of(1, 0)
     told = f"{found.flips:,} of {found.faces:,} decisions flip, {page_words.percent(found.share)}"
+    assert _says(at, f"{page_words.percent(found.share)} of the left faces, ")  # in the first sentence
     assert _says(at, "**Left faces moved towards right:** " + told)
     assert _says(at, "1,500 channels moved")
 
 
 def test_a_farther_move_and_another_concept_are_asked_of_the_auditor(visit, auditor, first):
     visit.session_state["visit.concept"] = CARRIER
-    at = _part(visit, "Move it")
-    assert [one.split(" (")[0] for one in at.selectbox(key="gap.what").options] == [
+    at = _part(visit, "move")
+    assert [one.split(" (")[0] for one in app.held(at.selectbox, "gap.move").options] == [
         "The 1,500 channels that carry it most",
         "Layer 0 · channel 9",
         "Family of Layer 0 · channel 9",
     ]
-    at = _ready(at.selectbox(key="gap.what").set_value("family").run())
-    at = _ready(at.slider(key="gap.strength").set_value(2.5).run())
+    at = _ready(app.held(at.selectbox, "gap.move").set_value("family").run())
+    at = _ready(app.held(at.slider, "gap.strength").set_value(2.5).run())
     found = auditor.intervene(first, "group", channels=(CARRIER, TWIN), strength=2.5).of(0, 1)
     assert _says(at, f"**Right faces moved towards left:** {found.flips:,} of {found.faces:,} decisions flip")
     assert _says(at, "2 channels moved")
     at.session_state["visit.concept"] = GIVEN  # a family of one: the choice is no longer there
     at = _ready(at.run())
-    assert at.selectbox(key="gap.what").value == "all" and len(at.selectbox(key="gap.what").options) == 2
+    assert app.held(at.selectbox, "gap.move").value == "all" and len(app.held(at.selectbox, "gap.move").options) == 2
 
 
 def test_the_first_12_to_flip_are_shown_in_the_direction_asked_for(visit, auditor, first):
-    at = _part(visit, "Move it")
+    at = _part(visit, "move")
     found = auditor.intervene(first, "group", strength=1.5)
     for towards in (1, 0):
-        at = _ready(at.button_group(key="gap.towards").set_value(towards).run())
+        at = _ready(app.held(at.button_group, "gap.towards").set_value(towards).run())
         flips = found.first[towards]
         assert _says(at, f"**The {len(flips)} that flip first**") and len(flips) > 1
         assert sum(" → **" in one.value for one in at.markdown) == len(flips)
@@ -454,7 +467,7 @@ def test_the_first_12_to_flip_are_shown_in_the_direction_asked_for(visit, audito
 
 @pytest.mark.slow
 def test_1_face_is_checked_on_its_picture_with_the_sentence_of_the_auditor(visit, auditor, first):
-    at = _part(visit, "Move it")
+    at = _part(visit, "move")
     at = _ready(at.button(key="gap.check").click().run())
     found = auditor.checked(first, auditor.intervene(first, "group", strength=1.5), towards=1, count=1)
     assert _says(at, found.sentence) and _says(at, "of 1 decisions about the pictures flip")
@@ -462,17 +475,17 @@ def test_1_face_is_checked_on_its_picture_with_the_sentence_of_the_auditor(visit
 
 def test_where_all_that_is_moved_is_excluded_nothing_can_flip_and_the_check_is_offered(after):
     after.session_state["visit.concept"] = CARRIER
-    at = _part(after, "Move it")
-    at = _ready(at.selectbox(key="gap.what").set_value("concept").run())
+    at = _part(after, "move")
+    at = _ready(app.held(at.selectbox, "gap.move").set_value("channel").run())
     assert any("does not look at the channel moved here" in one.value for one in at.info)
     assert at.button(key="gap.check") and not _says(at, "flip first**")
 
 
-# ---- other remedies
+# ---- what else helps
 
 
 def test_the_table_of_remedies_marks_ours_and_has_the_numbers_of_the_auditor(after, auditor, second):
-    at = _part(after, "Other remedies")
+    at = _part(after, "else")
     at = _ready(at.button(key="gap.remedies").click().run())
     found = auditor.remedies(second, "group")
     shown = at.dataframe[0].value
@@ -485,7 +498,7 @@ def test_the_table_of_remedies_marks_ours_and_has_the_numbers_of_the_auditor(aft
 
 
 def test_a_run_that_excludes_nothing_has_no_row_of_ours_and_says_so(visit):
-    at = _part(visit, "Other remedies")
+    at = _part(visit, "else")
     assert "none of the rows would be ours" in at.info[0].value
     at = _ready(at.button(key="gap.remedies").click().run())
     assert at.dataframe[0].value["remedy"].tolist() == ["Nothing", "Reweighing"]
@@ -500,9 +513,9 @@ def test_the_line_is_dragged_with_the_mouse_and_moved_with_the_keys_and_the_page
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     with browser.dashboard(home) as address, browser.page(address) as page:
         page.get_by_role("link", name="Behind the gap").click()
-        page.get_by_text("Where to look", exact=True).wait_for()
+        page.get_by_text("What if it alone changes?", exact=True).wait_for()
         browser.settle(page)
-        page.get_by_test_id("stMain").get_by_text("How much", exact=True).click()
+        page.get_by_test_id("stMain").get_by_text("How much must go?", exact=True).click()
         page.get_by_role("button", name="Compute the curve").click()
         line = page.get_by_role("slider", name=drag_line.LABEL)
         line.wait_for()

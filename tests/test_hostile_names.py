@@ -37,7 +37,7 @@ PICTURE, ELEMENT = "![x](http://evil.test/a.png)", "<img src=x onerror=alert(1)>
 LINK, FORMULA, ICON, BOLD, CODE = "[l](javascript:alert(1))", "$x$", ":material/home:", "**b**", "a`b`c"
 HOSTILE = (PICTURE, ELEMENT, LINK, FORMULA, ICON, BOLD, CODE)
 PAGES = ("inspect", "concepts", "exclude", "audit", "gap", "sessions", "compare", "data")
-PARTS = ("Where to look", "How much", "What stands in", "Move it", "Other remedies")
+PARTS = ("move", "differ", "amount", "instead", "else")
 TABLE = "t [l](javascript:alert(1)) $x$ a`b`c"  # a folder, so it has no slash
 # what Streamlit shows as it is: choices in a list, what stands in a field, a table, a figure, a picture
 AS_IT_IS = {
@@ -162,7 +162,7 @@ def test_nor_in_any_of_5_parts_behind_the_gap_nor_where_a_concept_is_picked_tick
             time.sleep(0.2)
             at.run()
         _harmless(app.well(at))
-    at = app.well(at.button_group(key="gap.part").set_value("Where to look").run())
+    at = app.well(at.button_group(key="gap.part").set_value("differ").run())
     if switch := [one for one in at.button_group if one.key == "gap.what"]:  # where concepts are described
         at = app.well(switch[0].set_value("Channels").run())
     at = app.well(at.button(key="gap.suggest").click().run())

@@ -77,14 +77,12 @@ def choice(name: str, parse: Callable[[str], T], first: T) -> tuple[T, Held]:
     name: the widget's key, and the parameter's name; parse: from text, raises ValueError for a wrong one;
     first: what it is until a person chooses.
     """
-    choices, arrived = st.session_state.get(_CHOICES, {}), st.session_state.get(_ARRIVED)
-    text = choices.get(name) if arrived is None else arrived.get(name)
-    value = first
+    text, value = chosen(name), first
     if text:
         try:
             value = parse(text)
         except ValueError:
-            if arrived is not None:
+            if _ARRIVED in st.session_state:
                 visit.notice(f"The address says {name}={text[:40]!r}, which cannot be shown here.")
     _choose(name, value)
     st.session_state[_SHOWN] = {
@@ -92,6 +90,12 @@ def choice(name: str, parse: Callable[[str], T], first: T) -> tuple[T, Held]:
         name: None if value == first else _text(value),
     }
     return value, held(name, value, lambda chosen: _choose(name, chosen))
+
+
+def chosen(name: str) -> str | None:
+    """The same as text, for what is drawn before its widget; None where nothing was chosen."""
+    arrived = st.session_state.get(_ARRIVED)
+    return (st.session_state.get(_CHOICES, {}) if arrived is None else arrived).get(name)
 
 
 def among(options: Collection[T]) -> Callable[[str], T]:
@@ -104,6 +108,15 @@ def among(options: Collection[T]) -> Callable[[str], T]:
         raise ValueError(text)
 
     return parse
+
+
+def page_number(name: str, pages: int) -> int:
+    """A row of page numbers, and the chosen one; none is drawn for a single page."""
+    if pages < 2:
+        return 1
+    number, handed = choice(name, among(range(1, pages + 1)), 1)
+    st.pagination(pages, default=number, max_visible_pages=5, **handed)
+    return number
 
 
 def _choose(name: str, value: object) -> None:

@@ -13,7 +13,7 @@ from dashboard.charts import classifiers as classifier_charts
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import clicks, page_words
 from dashboard.parts import families
-from dashboard.state import visit
+from dashboard.state import address, visit
 from img2tab_core.base.records import ConceptScores, Target
 from img2tab_core.base.words import listed
 from img2tab_core.classifiers.runs import Run
@@ -49,21 +49,15 @@ def page() -> None:
 def _gallery(run: Run, target: Target, described: Description) -> None:
     ranked = visit.families(run)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        text = st.text_input(
-            "Find",
-            key="concepts.words",
-            placeholder="Beard, hair, smile…",
-            persist_state="session",
-            width=180,
-            icon=":material/search:",
-        )
-        part = st.selectbox("Part", [ANY, *_parts(ranked)], key="concepts.part", persist_state="session", width=180)
-        order = st.selectbox(
-            "Order", list(ORDERS), key="concepts.order", persist_state="session", width=180, help=families.MEANING
-        )
-        used = st.checkbox(
-            USED_ONLY, key="concepts.families.used", persist_state="session", help="Only concepts the classifier uses."
-        )
+        text, handed = address.choice("concepts.words", str, "")
+        st.text_input("Find", text, placeholder="Beard, hair, smile…", width=180, icon=":material/search:", **handed)
+        parts, orders = [ANY, *_parts(ranked)], list(ORDERS)
+        part, handed = address.choice("concepts.part", address.among(parts), ANY)
+        st.selectbox("Part", parts, parts.index(part), width=180, **handed)
+        order, handed = address.choice("concepts.order", address.among(orders), orders[0])
+        st.selectbox("Order", orders, orders.index(order), width=180, help=families.MEANING, **handed)
+        used, handed = address.choice("concepts.families.used", address.among((False, True)), False)
+        st.checkbox(USED_ONLY, used, help="Only concepts the classifier uses.", **handed)
     wanted = text.strip().casefold()
     kept = [
         row
@@ -85,8 +79,7 @@ def _gallery(run: Run, target: Target, described: Description) -> None:
     if not kept:
         st.info("No concept passes these filters. Widen one of them.", icon=":material/filter_alt_off:")
         return
-    pages = -(-len(kept) // families.PER_PAGE)
-    number = st.pagination(pages, key="concepts.page", max_visible_pages=5) if pages > 1 else 1
+    number = address.page_number("concepts.page", -(-len(kept) // families.PER_PAGE))
     grid = st.grid(4, min_column_width=220, gap="small")
     for row in kept[(number - 1) * families.PER_PAGE : number * families.PER_PAGE]:
         with grid.cell(), st.container(border=True, gap="xsmall", height="stretch"):
@@ -215,39 +208,33 @@ def _table(run: Run, scores: ConceptScores) -> pd.DataFrame:
 def _filters(everything: pd.DataFrame) -> pd.DataFrame:
     layout = visit.layout()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        text = st.text_input(
-            "Find",
-            key="concepts.find",
-            placeholder="Name or index",
-            persist_state="session",
-            width=134,
-            icon=":material/search:",
-        )
-        layers = st.multiselect(
+        text, handed = address.choice("concepts.find", str, "")
+        st.text_input("Find", text, placeholder="Name or index", width=134, icon=":material/search:", **handed)
+        layer = address.among(range(layout.layers))
+        layers, handed = address.choice("concepts.layers", lambda text: [layer(part) for part in text.split(",")], [])
+        st.multiselect(
             "Layers",
             range(layout.layers),
-            key="concepts.layers",
+            layers,
             placeholder="All",
-            persist_state="session",
             width=134,
             help="Early layers draw shape and pose, late layers draw colour and texture.",
+            **handed,
         )
-        least = st.number_input(
+        least, handed = address.choice("concepts.distance", _distance, 0.0)
+        st.number_input(
             "Least distance",
             min_value=0.0,
-            value=0.0,
+            value=least,
             step=0.1,
             format="%.1f",
-            key="concepts.distance",
-            persist_state="session",
             width=134,
             help="Show only concepts that set the two classes at least this many standard deviations apart.",
+            **handed,
         )
-        used = st.checkbox(
-            USED_ONLY,
-            key="concepts.used",
-            persist_state="session",
-            help="Show only concepts that the classifier uses: importance above zero.",
+        used, handed = address.choice("concepts.used", address.among((False, True)), False)
+        st.checkbox(
+            USED_ONLY, used, help="Show only concepts that the classifier uses: importance above zero.", **handed
         )
     keep = everything["distance"] >= least
     if used:
@@ -260,6 +247,12 @@ def _filters(everything: pd.DataFrame) -> pd.DataFrame:
             [everything[column].str.casefold().str.contains(wanted, regex=False) for column in ("name", "published")]
         )
     return everything[keep].reset_index(drop=True)
+
+
+def _distance(text: str) -> float:
+    if not 0 <= (distance := float(text)) < np.inf:
+        raise ValueError(text)
+    return distance
 
 
 def _list(run: Run, shown: pd.DataFrame, picked: int | None) -> None:

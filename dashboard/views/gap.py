@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import streamlit as st
 
 from dashboard.components.held import held
 from dashboard.parts.gap import beside, how_much, moving, stand_ins, where
+from dashboard.state import address, visit
 from dashboard.state import audits as audit_state
-from dashboard.state import visit
+from img2tab_core.base.records import Target
+from img2tab_core.classifiers.runs import Run
 
-WHERE, HOW_MUCH, STAND_INS, MOVE, REMEDIES = (
-    "Where to look",
-    "How much",
-    "What stands in",
-    "Move it",
-    "Other remedies",
-)
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page: the question it answers, how it goes about it, and what draws it."""
+
+    question: str
+    about: str
+    show: Callable[[Run, Target, Target], None]
+
+
+MOVE = "move"  # the names stand in the address
 PARTS = {
-    WHERE: where.show,
-    HOW_MUCH: how_much.show,
-    STAND_INS: stand_ins.show,
-    MOVE: moving.show,
-    REMEDIES: beside.show,
-}
-ABOUT = {
-    WHERE: "A concept can add to a gap where it does both: it differs between the groups, and the classifier uses it.",
-    HOW_MUCH: "Every concept has stand-ins, so excluding ten changes little and excluding thousands can change much. "
-    "The curve says what it costs.",
-    STAND_INS: "What the classifier uses instead after an exclusion, and whether the attribute can still be read.",
-    MOVE: "Move only the concepts that carry the attribute, keep everything else of a face, and count the decisions "
-    "that flip.",
-    REMEDIES: "What others do about a gap, trained on the same faces, beside what this run excludes.",
+    MOVE: Part(
+        "What if it alone changes?",
+        "Every test face is moved only in what carries the attribute, all else of it kept, and asked again.",
+        moving.show,
+    ),
+    "differ": Part(
+        "Which concepts differ?",
+        "A concept can add to a gap where it does both: it differs between the groups, and the classifier uses it.",
+        where.show,
+    ),
+    "amount": Part(
+        "How much must go?",
+        "Every concept has stand-ins, so excluding ten changes little and excluding thousands can change much. The "
+        "curve says what it costs.",
+        how_much.show,
+    ),
+    "instead": Part(
+        "What takes its place?",
+        "What the classifier uses instead after an exclusion, and whether the attribute can still be read.",
+        stand_ins.show,
+    ),
+    "else": Part(
+        "What else helps?",
+        "What others do about a gap, trained on the same faces, beside what this run excludes.",
+        beside.show,
+    ),
 }
 
 
@@ -42,18 +63,19 @@ def page() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         about = others[_choose({name: other.title for name, other in others.items()})]
-        part = st.segmented_control(
+        name, handed = address.choice("gap.part", address.among(PARTS), MOVE)
+        st.segmented_control(
             "Question",
             list(PARTS),
-            key="gap.part",
-            default=WHERE,
+            default=name,
             required=True,
-            persist_state="session",
+            format_func=lambda name: PARTS[name].question,
             label_visibility="collapsed",
             wrap=True,
+            **handed,
         )
-    st.caption(ABOUT[part])
-    PARTS[part](run, target, about)
+    st.caption(PARTS[name].about)
+    PARTS[name].show(run, target, about)
 
 
 def _choose(titles: dict[str, str]) -> str:
@@ -65,7 +87,7 @@ def _choose(titles: dict[str, str]) -> str:
         index=list(titles).index(chosen),
         **held(f"gap.sensitive.{visit.target().name}", chosen, lambda name: audit_state.choose_attributes([name])),
         format_func=titles.get,
-        width=320,
+        width=260,
         help="Its two classes are the groups. The target is chosen at the top of the page.",
     )
     return chosen

@@ -9,8 +9,8 @@ from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import drag_line, page_words
 from dashboard.components.held import held
 from dashboard.parts.gap import shared
+from dashboard.state import address, visit
 from dashboard.state import audits as audit_state
-from dashboard.state import visit
 from img2tab_core.audits.exclusion_curves import ExclusionCurve
 from img2tab_core.base.records import Target
 from img2tab_core.classifiers.runs import Run
@@ -23,12 +23,13 @@ def show(run: Run, target: Target, about: Target) -> None:
     if shared.carried(about) is None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        seeds = st.selectbox(
+        seeds, handed = address.choice("gap.seeds", address.among(SEEDS), SEEDS[0])
+        st.selectbox(
             "Seeds",
             SEEDS,
-            key="gap.seeds",
-            persist_state="session",
+            SEEDS.index(seeds),
             width=110,
+            **handed,
             help="With several seeds every point is trained several times and has an interval. The faces stay the "
             "same, so it says how much the training's chance matters.",
         )
@@ -45,8 +46,9 @@ def show(run: Run, target: Target, about: Target) -> None:
             )
     if job is None:
         st.info(
-            f"Trains quickly with nothing excluded, with 10, with 100, and so on to thousands: about {_minutes(seeds)} "
-            "on two cores. Then drag a line over the curve to choose how much to exclude.",
+            f"Not measured yet for {page_words.plain(about.title.lower())}. The curve trains quickly with nothing "
+            f"excluded, with 10, with 100, and so on to thousands: about {_minutes(seeds)} on two cores. Then drag "
+            "a line over it to choose how much to exclude.",
             icon=":material/show_chart:",
         )
         return
@@ -62,6 +64,7 @@ def _minutes(seeds: int) -> str:
 
 def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
     best = curve.least_gap(lost=LOST)
+    st.markdown(answer(curve))
     place = f"{visit.current_table().key[:16]}.{visit.target().name}.{about.name}"
     chosen = f"gap.line.{place}"
     count = st.session_state.setdefault(chosen, best.count)
@@ -82,7 +85,7 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
         )
     with grid.cell():
         st.number_input(
-            "Concepts to exclude",
+            "Channels to exclude",
             0,
             curve.points[-1].count,
             count,
@@ -91,7 +94,6 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
             help="The line stands here; type a number or drag it.",
         )
         _at(curve, count)
-        offered, cost = _offer(curve)
         st.button(
             f"Least gap: {page_words.count(best.count, 'channel')}",
             key="gap.least",
@@ -100,22 +102,22 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
             args=(chosen, best.count),
             disabled=best.count == count,
             width="stretch",
-            help=offered,
+            help="The smallest gap on validation faces among the points that cost at most 1 point of accuracy there "
+            "against nothing excluded.",
         )
         ranking = audit_state.suggestion(about.name).ranking
-        chosen = frozenset(ranking[:count])
+        channels = frozenset(ranking[:count])
         st.button(
             f"Tick these {page_words.count(count, 'channel')}" if count else "Tick none",
             key="gap.tick_line",
             type="primary",
             icon=":material/check:",
             on_click=visit.tick,
-            args=(chosen,),
-            disabled=chosen == visit.ticked(),
+            args=(channels,),
+            disabled=channels == visit.ticked(),
             width="stretch",
             help="Replaces what is ticked now.",
         )
-        st.caption(cost)
     st.caption(
         f"A quick retrain for every point, not the full training: {page_words.prose(curve.how)} Of those, each class "
         "has as many in each group. A full training, on the Exclude page, gives other numbers."
@@ -169,21 +171,20 @@ def _at(curve: ExclusionCurve, count: int) -> None:
     )
 
 
-def _offer(curve: ExclusionCurve) -> tuple[str, str]:
-    """What the offered count is, and what it reaches."""
+def answer(curve: ExclusionCurve) -> str:
+    """What excluding more and more reaches on test faces, in a sentence; the count was chosen by validation faces."""
     first, best = curve.points[0], curve.least_gap(lost=LOST)
-    gap, was = best.mean("test_gap"), first.mean("test_gap")
-    offered = (
-        "The smallest gap on validation faces among the points that cost at most 1 point of accuracy there against "
-        "nothing excluded."
-    )
+    was, gap = first.mean("test_gap"), best.mean("test_gap")
     if best.count == 0:
-        return offered, (
-            "On validation faces no point has a smaller gap for at most 1 point of accuracy than nothing excluded."
+        return (
+            f"**No amount closes it cheaply:** on validation faces no point has a smaller gap for at most 1 point of "
+            f"accuracy than nothing excluded, {page_words.percent(was)} on test faces."
         )
-    return offered, (
-        f"Least gap for at most 1 point of accuracy, chosen by validation faces: {best.count:,} excluded. On the test "
-        f"faces the gap is then {page_words.percent(gap)}, and {page_words.percent(was)} with none."
+    cost = best.mean("test_accuracy") - first.mean("test_accuracy")
+    return (
+        f"**Without {page_words.count(best.count, 'channel')} the gap goes from {100 * was:.1f} to {100 * gap:.1f} "
+        f"points**, and accuracy changes by {page_words.points(cost)}, on test faces. The smallest gap for at most 1 "
+        "point of accuracy, chosen by validation faces."
     )
 
 

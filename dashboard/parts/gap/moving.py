@@ -8,8 +8,8 @@ from PIL import Image
 from dashboard.charts import proxies as proxy_charts
 from dashboard.components import page_words, pictures
 from dashboard.parts.gap import shared
+from dashboard.state import address, visit
 from dashboard.state import audits as audit_state
-from dashboard.state import visit
 from img2tab_core.audits.carriers import Carried
 from img2tab_core.audits.intervention import COUNT, STRENGTHS, Checked, Flip, Intervention, Moved
 from img2tab_core.base.intervals import wilson
@@ -23,18 +23,13 @@ def show(run: Run, target: Target, about: Target) -> None:
     carried = shared.carried(about)
     if carried is None:
         return
+    answer = st.container()
     channels, strength = _movers(run, carried, about)
     moved = audit_state.intervention(run, about.name, channels, strength)
     waiting: shared.Waiting = []
-    if moved.seen == 0:
-        number = len(moved.channels)
-        which = "does not look at the channel" if number == 1 else f"looks at none of the {number:,} channels"
-        st.info(
-            f"The active run {which} moved here, so on style codes no decision can flip. In a picture, what stands in "
-            "moves as well: check on pictures below.",
-            icon=":material/info:",
-        )
-    else:
+    with answer:
+        _answer(moved, target, about)
+    if moved.seen != 0:
         _sentences(moved, target, about)
         _moves(moved, target, about)
     towards = _direction(about)
@@ -53,37 +48,75 @@ def _movers(run: Run, carried: Carried, about: Target) -> tuple[audit_state.Chan
     }
     if picked is not None:
         family = audit_state.families().of(picked)
-        ways["concept"] = (shared.name_text(picked), (picked,))
+        ways["channel"] = (shared.name_text(picked), (picked,))
         if family.size > 1:
             size = page_words.count(family.size, "channel")
             ways["family"] = (f"Family of {shared.name_text(picked)} ({size})", family.members)
-    key = "gap.what"
-    if st.session_state.get(key) not in ways:
-        st.session_state.pop(key, None)
     grid = st.grid(2, min_column_width=300, gap=("small", "large"))
     with grid.cell():
-        what = st.selectbox(
+        what, handed = address.choice("gap.move", address.among(ways), "all")
+        st.selectbox(
             "What to move",
             list(ways),
-            key=key,
+            list(ways).index(what),
             format_func=lambda way: ways[way][0],
-            persist_state="session",
-            help="A single concept is the one you picked under “Where to look” or on the Concepts page.",
+            help="A single channel is the one you picked under “Which concepts differ?” or on the Concepts page.",
+            **handed,
         )
     with grid.cell():
-        strength = st.slider(
+        far = [quarter / 4 for quarter in range(1, round(4 * STRONGEST) + 1)]
+        strength, handed = address.choice("gap.strength", address.among(far), STRENGTHS[-1])
+        st.slider(
             "How far",
-            0.25,
-            STRONGEST,
-            STRENGTHS[-1],
-            0.25,
-            key="gap.strength",
-            persist_state="session",
+            far[0],
+            far[-1],
+            strength,
+            far[0],
             format="%.2f×",
             help=f"In multiples of what {' and '.join(map(page_words.plain, about.classes))} differ by in each concept "
             "among faces of the same class. 1 moves a face as far as the other group is away; 1.5, a bit beyond it.",
+            **handed,
         )
     return ways[what][1], strength
+
+
+def _answer(moved: Intervention, target: Target, about: Target) -> None:
+    """Whether the decision hangs on what is moved, in one sentence."""
+    if moved.seen == 0:
+        number = len(moved.channels)
+        which = "does not look at the channel" if number == 1 else f"looks at none of the {number:,} channels"
+        st.info(
+            f"The active run {which} moved here, so on style codes no decision can flip. In a picture, what stands in "
+            "moves as well: check on pictures below.",
+            icon=":material/info:",
+        )
+        return
+    across = [row for row in moved.by if row.towards != row.group]
+    flips, faces = sum(row.flips for row in across), sum(row.faces for row in across)
+    low, high = wilson(flips, faces)
+    what, decided = page_words.plain(about.title.lower()), page_words.plain(target.title.lower())
+    if flips == 0:
+        st.markdown(f"**Moving {what} alone changes none of {faces:,} decisions about {decided}.**")
+        return
+    st.markdown(
+        f"**Moving {what} alone changes {page_words.percent(flips / faces)} of the decisions about {decided}** "
+        f"({page_words.percent(low)} to {page_words.percent(high)}): "
+        + ", and ".join(_flipped(row, target, about) for row in sorted(across, key=lambda row: -row.share))
+        + "."
+    )
+
+
+def _flipped(row: Moved, target: Target, about: Target) -> str:
+    """ "18.2 % of the perceived male faces, most of them to perceived young"."""
+    group = page_words.plain(about.classes[row.group])
+    if row.flips == 0:
+        return f"none of the {group} faces"
+    to_one = 2 * row.to_one >= row.flips
+    whole = row.to_one in (0, row.flips)
+    return (
+        f"{page_words.percent(row.share)} of the {group} faces, {'all' if whole else 'most'} of them to "
+        f"{page_words.plain(target.classes[int(to_one)])}"
+    )
 
 
 def _sentences(moved: Intervention, target: Target, about: Target) -> None:
@@ -139,16 +172,17 @@ def _moves(moved: Intervention, target: Target, about: Target) -> None:
 
 def _direction(about: Target) -> int:
     st.subheader("Faces, before and after", anchor=False)
-    return st.segmented_control(
+    towards, handed = address.choice("gap.towards", address.among((1, 0)), 1)
+    st.segmented_control(
         "Direction",
         [1, 0],
-        key="gap.towards",
-        default=1,
+        default=towards,
         required=True,
-        persist_state="session",
         format_func=lambda value: f"Towards {page_words.plain(about.classes[value])}",
         label_visibility="collapsed",
+        **handed,
     )
+    return towards
 
 
 def _first(run: Run, target: Target, about: Target, moved: Intervention, towards: int, waiting: shared.Waiting) -> None:

@@ -9,8 +9,8 @@ import streamlit as st
 from PIL import Image
 
 from dashboard.components import page_words, pictures, progress
+from dashboard.state import address, visit
 from dashboard.state import audits as audit_state
-from dashboard.state import visit
 from img2tab_core.audits.carriers import Carried
 from img2tab_core.audits.stand_ins import Family
 from img2tab_core.base.errors import Img2TabError
@@ -85,7 +85,11 @@ def only_after(sentence: str) -> None:
 
 def to_training() -> None:
     st.page_link(
-        "views/exclude.py", label="Go to Exclude and retrain", icon=":material/arrow_forward:", icon_position="right"
+        "views/exclude.py",
+        label="Go to Exclude and retrain",
+        icon=":material/arrow_forward:",
+        icon_position="right",
+        query_params=address.view(),
     )
 
 
