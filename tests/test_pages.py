@@ -281,7 +281,7 @@ def test_a_portrait_is_found_aligned_and_judged(visit, shared_photos):
     assert _metric(at, ", before").endswith("%")
     face = _state(at, "visit.photos")[0].faces[0]
     word = state.studio().quality(face, state.encode(face)).word
-    assert sum(f"{page_words.sentence(word)} reconstruction" in one.value for one in at.markdown) == 1
+    assert sum(f"{page_words.sentence(word)} likeness" in one.value for one in at.markdown) == 1
     assert any(one.value.startswith("Judged what a network would see as") for one in at.markdown)
     assert any("Calibrated on 379 photos" in one.value for one in at.caption)  # a photo; a sample is not calibrated
     at = app.well(at.button_group(key="inspect.source").set_value("Samples").run())

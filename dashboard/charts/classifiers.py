@@ -119,8 +119,8 @@ def contribution_bars(
 def name_the_ways(figure: go.Figure, classes: tuple[str, str]) -> None:
     """Above bars of pushes: which class the left and which the right side speaks for."""
     for x, anchor, text, colour in (
-        (0, "left", f"← {in_figure(classes[0])}", BLUE),
-        (1, "right", f"{in_figure(classes[1])} →", ORANGE),
+        (0, "left", f"← {in_figure(classes[0].removeprefix('perceived '))}", BLUE),
+        (1, "right", f"{in_figure(classes[1].removeprefix('perceived '))} →", ORANGE),
     ):
         figure.add_annotation(
             x=x,

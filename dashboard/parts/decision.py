@@ -53,8 +53,8 @@ def show(
 def _pictures(run: Run, face: Face, code: StyleCode, quality: Quality) -> None:
     photo, refined = face_state.photo(), refinement_state.refined(face.key)
     shows_refined = refined is not None and refinement_state.shows_refined(face.key)
-    left, right, about = st.columns([4, 4, 5], gap="small")
-    with left:
+    grid = st.grid(3, min_column_width=96, gap="small")
+    with grid.cell():
         st.image(face.pixels, width="stretch", alt="Aligned face")
         st.caption(
             f"**{page_words.plain(photo.name)}**",
@@ -62,7 +62,7 @@ def _pictures(run: Run, face: Face, code: StyleCode, quality: Quality) -> None:
             if photo.picture is None
             else "Turned and cropped: eyes and mouth sit where the generator expects them.",
         )
-    with right:
+    with grid.cell():
         st.image(visit.render(run, code), width="stretch", alt="Reconstruction")
         st.caption(
             f"**{'Drawn again' if run.own else 'What it saw'}**"
@@ -73,13 +73,13 @@ def _pictures(run: Run, face: Face, code: StyleCode, quality: Quality) -> None:
             if run.own
             else "The reconstruction: the face the classifier judges, drawn again from its style code.",
         )
-    with about:
+    with grid.cell():
         measured = quality.measured
         if refinement_state.shows_refined(face.key):
             measured += " The refinement lowers this distance too, so it is no independent proof."
         icon, colour = _BADGES.get(quality.word, (":material/warning:", "red"))
         st.badge(
-            f"{page_words.sentence(quality.word)} reconstruction",
+            f"{page_words.sentence(quality.word)} likeness",
             icon=icon,
             color=colour,
             help=page_words.prose(measured),

@@ -28,18 +28,7 @@ def show(
     name_of: Callable[[visit.Concept], str],
 ) -> list[Job]:
     """strongest: what is offered first, what pushed this decision most before the rest. The jobs that still draw."""
-    turn = st.session_state.pop("inspect.turn_it_over", False)
-    if turn and not run.own and visit.description() is not None:
-        picked = drawing.moves_most(run, visit.encode(face), before.decided)
-    curve = drawing.curve(
-        run,
-        code if run.own else visit.encode(face),
-        picked,
-        visit.edits_of(face.key),
-        face if run.own else None,
-    )
-    if turn:
-        _move(face, picked, _turning(curve) or _farthest(curve, before.decided))
+    curve = _curve(run, face, code, picked)
     _concept(face, picked, strongest, name_of)
     pending = _scrubber(run, target, face, code, before, picked, curve)
     _where_it_turns(target, curve, picked, name_of)
@@ -51,6 +40,23 @@ def show(
     return pending
 
 
+def _curve(run: Run, face: Face, code: StyleCode, picked: visit.Concept) -> tuple[float, ...]:
+    """The probability of class 1 along the strip."""
+    judged, photo = (code, face) if run.own else (visit.encode(face), None)
+    return drawing.curve(run, judged, picked, visit.edits_of(face.key), photo)
+
+
+def turned(run: Run, face: Face, code: StyleCode, before: Prediction, picked: visit.Concept) -> visit.Concept:
+    """The concept to show: the picked one, or the one that was moved because the decision shall be turned over."""
+    if not st.session_state.pop("inspect.turn_it_over", False):
+        return picked
+    if not run.own and visit.description() is not None:
+        picked = drawing.moves_most(run, visit.encode(face), before.decided)
+    curve = _curve(run, face, code, picked)
+    _move(face, picked, _turning(curve) or _farthest(curve, before.decided))
+    return picked
+
+
 def turn_over() -> None:
     """When the page runs next, move the concept that moves the decision most until it turns, or as far as it goes."""
     st.session_state["inspect.turn_it_over"] = True
@@ -59,8 +65,8 @@ def turn_over() -> None:
 def _turning(curve: Sequence[float]) -> float | None:
     """The shift nearest to none at which the decision is another one; None where there is none."""
     here = curve[len(curve) // 2] > 0.5
-    turned = [shift for shift, chance in zip(scrub.SHIFTS.tolist(), curve, strict=True) if (chance > 0.5) != here]
-    return round(min(turned, key=abs), 1) if turned else None
+    others = [shift for shift, chance in zip(scrub.SHIFTS.tolist(), curve, strict=True) if (chance > 0.5) != here]
+    return round(min(others, key=abs), 1) if others else None
 
 
 def _farthest(curve: Sequence[float], decided: int) -> float:

@@ -57,9 +57,10 @@ def _face(run: Run, target: Target, face: Face) -> None:
         picked = described.families[parts[0].number].id
     if picked is None:
         picked = max(shown, key=lambda index: abs(before.contributions[index]), default=0)
+    picked = try_it.turned(run, face, code, before, picked)
 
-    left, right = st.columns([9, 10], gap="large")
-    with left:
+    grid = st.grid(2, min_column_width=360, gap="large")
+    with grid.cell():
         decision.show(run, target, face, code, before, described, parts if sure else ())
         if run.own:
             decision.about_drawn(target, before, drawn)
@@ -70,7 +71,7 @@ def _face(run: Run, target: Target, face: Face) -> None:
             why.channels(run, target, code, before, picked, name_of)
         else:
             why.families(run, target, face, code, before, described, parts, rest, picked, name_of)
-    with right:
+    with grid.cell():
         offered = [described.families[part.number].id for part in parts] if described is not None else []
         pending = try_it.show(run, target, face, code, before, picked, [*offered, *shown], name_of)
     try_it.look_again(pending)
