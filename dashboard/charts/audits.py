@@ -11,7 +11,8 @@ from dashboard.charts.classifiers import BLUE, GREY, ORANGE, new_figure
 from dashboard.components.page_words import count, in_figure, percent, sentence
 from img2tab_core.audits.audit_record import SMALL, Audit, GroupAudit, Measure
 from img2tab_core.audits.changes import Change
-from img2tab_core.audits.matrix import Matrix, Pair, in_points, short_title
+from img2tab_core.audits.group_differences import FALSE_ALARMS, MISSES, group_words
+from img2tab_core.audits.matrix import Matrix, Pair, in_points, short, short_title
 from img2tab_core.audits.metrics import GAPS, METRICS
 from img2tab_core.audits.remedies import Outcome, Remedies
 from img2tab_core.audits.thresholds import ThresholdCost
@@ -79,6 +80,49 @@ def group_dots(audit: Audit, metric: str) -> go.Figure:
         nticks=6,
     )
     _rows(figure, [_label(group) for group in groups])
+    return figure
+
+
+def group_bars(audit: Audit, classes: tuple[str, str], rates: Sequence[str]) -> go.Figure:
+    """Some rates of every group as bars with their 95 % intervals, each in the colour of the class that is called.
+
+    rates: of `group_differences.RATES_TOLD`, misses among them as what the true positive rate lacks. classes: names of
+    class 0 and 1. Groups of fewer than 30 faces are hatched; a rate that cannot be measured says so.
+    """
+    groups = audit.by_group
+    figure = _figure(height=max(76 + (14 + 26 * len(rates)) * len(groups), 300 if len(rates) > 1 else 0))
+    for place, rate in enumerate(rates):
+        measures = [_as_told(group, rate) for group in groups]
+        figure.add_bar(
+            x=[0 if measure.value is None else measure.value for measure in measures],
+            y=list(range(len(groups))),
+            orientation="h",
+            name=_bar_title(rate, classes),
+            marker={
+                "color": BLUE if rate == MISSES else ORANGE,
+                "pattern_shape": ["/" if group.small else "" for group in groups],
+            },
+            error_x=_bars([Measure(0, None, None) if each.value is None else each for each in measures], GREY),
+            hovertext=[
+                f"{_named(group)}<br>{_bar_title(rate, classes)}: {_written(measure)}"
+                for group, measure in zip(groups, measures, strict=True)
+            ],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+        for row, measure in enumerate(measures):
+            if measure.value is None:
+                figure.add_annotation(
+                    x=0,
+                    xanchor="left",
+                    xshift=4,
+                    y=row,
+                    yshift=0 if len(rates) == 1 else 13 * (1 - 2 * place),
+                    showarrow=False,
+                    text=in_figure(measure.note),
+                )
+    figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.1, legend_traceorder="normal", showlegend=True)
+    figure.update_xaxes(tickformat=".0%", rangemode="tozero", gridcolor=_LINE, zeroline=False, nticks=6)
+    _rows(figure, [f"{sentence(in_figure(group_words(group.name)))} ({group.count:,})" for group in groups])
     return figure
 
 
@@ -492,6 +536,20 @@ def _as_measure(value: Estimate) -> Measure:
 def _label(group: GroupAudit) -> str:
     """ "perceived male (1,234)", with a warning where the group is small."""
     return f"{in_figure(group.name)} ({group.count:,}{f', under {SMALL}' if group.small else ''})"
+
+
+def _bar_title(rate: str, classes: tuple[str, str]) -> str:
+    first, second = (in_figure(short(name)) for name in classes)
+    titles = {FALSE_ALARMS: f"Labelled {first}, called {second}", MISSES: f"Labelled {second}, called {first}"}
+    return titles.get(rate, f"Called {second}")
+
+
+def _as_told(group: GroupAudit, rate: str) -> Measure:
+    """A rate of a group with its interval; misses as what the true positive rate lacks."""
+    measure = group.measures[rate]
+    if measure.value is None or measure.low is None or measure.high is None or rate != MISSES:
+        return measure
+    return Measure(1 - measure.value, 1 - measure.high, 1 - measure.low, measure.note)
 
 
 def _named(group: GroupAudit) -> str:

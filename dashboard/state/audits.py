@@ -16,6 +16,7 @@ from img2tab_core.audits.carriers import Carried, Suggestion
 from img2tab_core.audits.changes import Change
 from img2tab_core.audits.concept_steps import ConceptSteps
 from img2tab_core.audits.exclusion_curves import ExclusionCurve
+from img2tab_core.audits.group_differences import GroupDifference
 from img2tab_core.audits.groups import STANDARD
 from img2tab_core.audits.intervention import Checked, Intervention
 from img2tab_core.audits.linear_probe import Readable
@@ -89,6 +90,12 @@ def _suggestion(table_key: str, table_name: str, target_name: str, sensitive: st
 @st.cache_data(show_spinner="Auditing…", max_entries=64, hash_funcs=_KEYS)
 def audit(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> Audit:
     return auditor().audit(run, sensitive, thresholds=dict(thresholds) or STANDARD)
+
+
+@st.cache_data(show_spinner="Auditing…", max_entries=64, hash_funcs=_KEYS)
+def differences(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> tuple[GroupDifference, ...]:
+    """Each difference of the audit with the group that is worse off."""
+    return auditor().differences(run, sensitive, audit(run, sensitive, thresholds))
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)

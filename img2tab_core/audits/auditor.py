@@ -15,17 +15,21 @@ from img2tab_core.audits import (
     concept_steps,
     exclusion_curves,
     exclusion_estimate,
+    group_differences,
     intervention,
     linear_probe,
+    misjudged,
     remedies,
     smallest_change,
     stand_ins,
+    threshold_search,
 )
 from img2tab_core.audits import matrix as matrices
 from img2tab_core.audits import thresholds as threshold_costs
 from img2tab_core.audits.audit_record import Audit
+from img2tab_core.audits.bootstrap import gap_alone
 from img2tab_core.audits.changes import Change, change
-from img2tab_core.audits.groups import STANDARD, Groups, Thresholds, crossed
+from img2tab_core.audits.groups import STANDARD, Groups, Thresholds, crossed, faces_of
 from img2tab_core.audits.metrics import gaps_of
 from img2tab_core.audits.paired import REPEATS, PairedComparison, paired_comparison, paired_gaps
 from img2tab_core.audits.thresholds import ThresholdCost
@@ -130,6 +134,69 @@ class Auditor:
         rows, labels, probability = self.studio.trainer.test_answers(run)
         return threshold_costs.threshold_cost(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds
+        )
+
+    def differences(
+        self, run: Run, sensitive: Sequence[str], audited: Audit
+    ) -> tuple[group_differences.GroupDifference, ...]:
+        """Of an audit of this run by these groups: each difference with the group that is worse off named."""
+        rows, labels, probability = self.studio.trainer.test_answers(run)
+        cuts = {group.name: STANDARD if group.threshold is None else group.threshold for group in audited.by_group}
+        faces = faces_of(labels, probability, self.groups(run, sensitive, rows), cuts)
+        rate = group_differences.FALSE_ALARMS
+        return group_differences.group_differences(
+            audited, gap_alone(faces, rate, repeats=audited.repeats, seed=audited.seed)
+        )
+
+    def misjudged(
+        self, run: Run, sensitive: Sequence[str], group: str, label: int, *, most: int = 12
+    ) -> misjudged.Misjudged:
+        """The test faces of a group with this label, 0 or 1, that are called the other class, the surest first.
+
+        With what spoke for each, but of a classifier that reads pixels, where that takes seconds a face, and where the
+        concepts of the table's backbone are not described. Raises Img2TabError where there is no such group.
+        """
+        rows, labels, probability = self.studio.trainer.test_answers(run)
+        formed = crossed(self.groups(run, sensitive, rows))
+        if group not in formed.names:
+            raise Img2TabError(f"A group must be one of {'; '.join(formed.names)}, got {group!r}.")
+        inside = formed.codes == formed.names.index(group)
+        wrong = misjudged.misjudged(rows, labels, probability, inside, group=group, label=label, most=most)
+        table = self.studio.table(run.table)
+        described = self.studio.description(table.backbone)
+        if run.own or described is None or not wrong.faces:
+            return wrong
+        codes = [StyleCode.of(table.psi[face.row], table.backbone) for face in wrong.faces]
+        return replace(
+            wrong,
+            faces=tuple(
+                replace(face, reasons=misjudged.reasons(described, prediction))
+                for face, prediction in zip(wrong.faces, self.studio.predict_all(run, codes), strict=True)
+            ),
+        )
+
+    def find_thresholds(
+        self,
+        run: Run,
+        sensitive: Sequence[str],
+        *,
+        gap: str = "equalised_odds",
+        each: bool = True,
+        most_lost: float = 0.02,
+    ) -> threshold_search.ThresholdSearch:
+        """The thresholds that bring a gap closest, chosen on validation faces; as `threshold_search.find_thresholds`.
+
+        Raises Img2TabError as that does, and for a classifier that reads pixels: it would have to be asked about every
+        validation face first.
+        """
+        if run.own:
+            raise Img2TabError(
+                "Thresholds are sought on validation faces, and a classifier that reads pixels would have to be asked "
+                "about all of them first. Set them by hand, or train a concept classifier on its answers."
+            )
+        rows, labels, probability = self.studio.trainer.validation_answers(run)
+        return threshold_search.find_thresholds(
+            labels, probability, self.groups(run, sensitive, rows), gap=gap, each=each, most_lost=most_lost
         )
 
     def gaps(self, run: Run, sensitive: Sequence[str]) -> dict[str, float | None]:

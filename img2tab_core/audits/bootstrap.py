@@ -78,9 +78,9 @@ def gaps_with_intervals(
 def gap_alone(faces: Faces, name: str, *, repeats: int = 1000, seed: int = 0) -> Measure:
     """One gap with its interval, to the bit what an audit of the same faces says, without what it is not made of.
 
-    name: one of `RATES_OF_GAP`.
+    name: one of `RATES_OF_GAP`, or of RATES for the largest difference in that rate by itself.
     """
-    rates, counts = RATES_OF_GAP[name], confusions_of(faces)
+    rates, counts = RATES_OF_GAP.get(name, (name,)), confusions_of(faces)
     resamples = resampled(faces, repeats=repeats, seed=seed, report=silent, cancelled=None, metrics=rates)
     by_group = tuple(
         GroupAudit(
@@ -102,7 +102,13 @@ def gap_alone(faces: Faces, name: str, *, repeats: int = 1000, seed: int = 0) ->
         )
         for group, confusion, resampled_rates in zip(faces.names, counts, resamples, strict=False)
     )
-    return _gap(name, by_group, float(gap_values(counts)[name]), resamples[:-1])
+    if name in RATES_OF_GAP:
+        value = float(gap_values(counts)[name])
+    else:
+        known = rate_of(counts, name)
+        known = known[~np.isnan(known)]
+        value = float(np.ptp(known)) if len(known) > 1 else np.nan
+    return _gap(name, by_group, value, resamples[:-1])
 
 
 def confusions_of(faces: Faces) -> np.ndarray:
@@ -156,7 +162,7 @@ class _Counted:
         self.columns[np.arange(n), 4 + at] = probability - labels
         self.ranked = Ranked(labels, probability)
 
-    def measured(self, times: np.ndarray, metrics: Collection[str]) -> dict[str, np.ndarray]:
+    def measured(self, times: np.ndarray, metrics: Collection[str] = tuple(METRICS)) -> dict[str, np.ndarray]:
         """times float64 (b, n) -> the metrics of these names, float64 (b,)."""
         sums = times @ self.columns  # (b, 4 + bins)
         measured = {name: rate_of(sums[:, :4], name) for name in RATES if name in metrics}
@@ -170,7 +176,7 @@ class _Counted:
 
 def _gap(name: str, by_group: tuple[GroupAudit, ...], value: float, resamples: list[dict[str, np.ndarray]]) -> Measure:
     """One gap; resamples: the metrics' resamples of each group."""
-    rates = RATES_OF_GAP.get(name, ("accuracy",))
+    rates = ("accuracy",) if name == "worst_accuracy" else RATES_OF_GAP.get(name, (name,))
     known = {
         rate: [code for code, group in enumerate(by_group) if group.measures[rate].value is not None] for rate in rates
     }

@@ -96,7 +96,7 @@ def threshold_cost(
     grid = tuple(float(cut) for cut in grid)
     if not grid or not all(0 <= cut <= 1 for cut in grid):
         raise Img2TabError(f"Thresholds of a grid must be between 0 and 1, got {grid[:5]}.")
-    curves = [_confusions(faces, code, grid) for code in range(len(faces.names))]  # each (cuts, 4)
+    curves = [confusions_at(faces, code, grid) for code in range(len(faces.names))]  # each (cuts, 4)
     rates = [{name: rate_of(counts, name) for name in _RATES} for counts in curves]
 
     def cost(cuts: Mapping[str, float], counts: np.ndarray) -> Cost:  # counts (groups, 4)
@@ -106,7 +106,7 @@ def threshold_cost(
 
     def at(cuts: Mapping[str, float]) -> Cost:
         return cost(
-            cuts, np.concatenate([_confusions(faces, code, (cuts[name],)) for code, name in enumerate(faces.names)])
+            cuts, np.concatenate([confusions_at(faces, code, (cuts[name],)) for code, name in enumerate(faces.names)])
         )
 
     return ThresholdCost(
@@ -125,7 +125,7 @@ def threshold_cost(
     )
 
 
-def _confusions(faces: Faces, code: int, cuts: Sequence[float]) -> np.ndarray:
+def confusions_at(faces: Faces, code: int, cuts: Sequence[float]) -> np.ndarray:
     """Of one group at each threshold: tn, fp, fn, tp; int64 (cuts, 4)."""
     part = faces.parts[code]
     counts = []
