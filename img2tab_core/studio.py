@@ -175,6 +175,18 @@ class Studio:
         square = photo.crop((left, top, left + side, top + side))
         return Face.of(np.asarray(square.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.LANCZOS)))
 
+    def aligner(self, *, aligned: bool = False) -> Callable[[bytes], tuple[np.ndarray, int]]:
+        """What makes faces of an import's photos: bytes -> the biggest face, uint8 (256, 256, 3), and how many.
+
+        aligned: the photos are aligned faces already.
+        """
+
+        def align(data: bytes) -> tuple[np.ndarray, int]:
+            faces = [self.aligned_face(data)] if aligned else self.faces(data)
+            return faces[0].pixels, len(faces)
+
+        return align
+
     def samples(self) -> list[Face]:
         """A dozen generated faces to start with."""
         files = sorted((ROOT / "assets" / "samples").glob("*.jpg"))

@@ -1,4 +1,4 @@
-"""Data: the backbones and tables there are, where they came from, and how to bring your own."""
+"""Data: what the chosen table holds and cannot say, own photos, the tables and backbones there are."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components import page_words
-from dashboard.parts import photo_check
-from dashboard.state import visit
+from dashboard.parts import bring_photos, photo_check, table_look
+from dashboard.state import imports, visit
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import StyleTable, Target
 
 OWN = """\
 # a StyleGAN2 or e4e checkpoint becomes a backbone
 img2tab backbone add e4e_ffhq_encode.pt --name e4e-ffhq
 
-# photos with labels become a table (CSV: a column of file names, then labels)
+# photos with labels become a table, as above (CSV: a column of file names, then labels)
 img2tab import folder PHOTOS --labels labels.csv --name mine
 
 # CelebA as published, or style codes that were encoded before
@@ -28,19 +29,37 @@ img2tab import classifier model.json --table celeba --target male
 
 
 def page() -> None:
+    if imports.take_up():
+        st.rerun()  # the frame has drawn the table chosen before
+    waiting: table_look.Waiting = []
+    if visit.table_names():
+        waiting = _chosen(visit.current_table(), visit.target())
+    bring_photos.show()
     if visit.table_names() and visit.has_encoder():
         photo_check.show()
-    st.subheader("Backbones", anchor=False)
-    _backbones()
     st.subheader("Tables", anchor=False)
     for name in visit.studio().table_names():
         _table(name)
-    st.subheader("Bring your own", anchor=False)
+    st.subheader("Backbones", anchor=False)
+    _backbones()
+    st.subheader("In a terminal", anchor=False)
     st.caption(
-        "In a terminal, since photos and checkpoints are large and take their time; every import goes on where it was "
-        "stopped. What was made shows here after a reload."
+        "What is too large for a page: checkpoints, and whole data sets. Every import goes on where it was stopped. "
+        "What was made shows here after a reload."
     )
     st.code(OWN, language="bash")
+    if waiting:
+        table_look.draw(waiting, visit.current_table(), visit.target())
+
+
+def _chosen(table: StyleTable, target: Target) -> table_look.Waiting:
+    """The chosen table's faces, and beside them what an audit on it could not say."""
+    st.subheader(f"Table “{page_words.plain(table.name)}”", anchor=False)
+    waiting: table_look.Waiting = []
+    if table.backbone in visit.backbone_names():
+        waiting = table_look.faces(table, target)
+    table_look.small_groups(table)
+    return waiting
 
 
 def _table(name: str) -> None:
@@ -58,8 +77,12 @@ def _table(name: str) -> None:
             f"{page_words.plain(table.backbone)}. "
             + (_origin(about) if about else "Generated faces that come with Img2Tab Studio; nobody in it exists.")
         )
+        told = table_look.checked(table)
+        rows = pd.DataFrame([_row(table, target) | {"Checked": told(target)} for target in table.targets])
+        if not rows["Checked"].any():
+            rows = rows.drop(columns="Checked")
         st.dataframe(
-            pd.DataFrame([_row(table, target) for target in table.targets]),
+            rows,
             key=f"data.targets.{name}",
             hide_index=True,
             height="content" if len(table.targets) <= 12 else 420,
@@ -74,6 +97,11 @@ def _table(name: str) -> None:
                     min_value=0,
                     max_value=100,
                     help="Share of the faces of the second class; far from 50 the accuracy of a coin is high too.",
+                ),
+                "Checked": st.column_config.TextColumn(
+                    "Label right",
+                    help="How often the label is what one reviewer, an AI model, saw in generated faces sampled at "
+                    "random and looked at blind; of those that were clear to it.",
                 ),
             },
         )

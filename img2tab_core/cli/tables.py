@@ -49,10 +49,10 @@ def import_folder(
     as_json: Json = False,
 ) -> None:
     """A folder of photos and a CSV file of labels; run it again to go on where it was stopped."""
-    from img2tab_core.tables.sources import folder_source
+    from img2tab_core.tables.sources import folder_source, how_aligned
 
     open_studio = studio()
-    source = folder_source(folder, labels, align=_align(open_studio, no_align), how=_how(no_align))
+    source = folder_source(folder, labels, align=open_studio.aligner(aligned=no_align), how=how_aligned(no_align))
     _import(open_studio, source, _name(name, folder), backbone, limit=limit, anew=anew, as_json=as_json)
 
 
@@ -69,10 +69,10 @@ def import_celeba(
     as_json: Json = False,
 ) -> None:
     """CelebA with its 40 attributes and its own split; run it again to go on where it was stopped."""
-    from img2tab_core.tables.sources import celeba_source
+    from img2tab_core.tables.sources import celeba_source, how_aligned
 
     open_studio = studio()
-    source = celeba_source(folder, align=_align(open_studio, no_align), how=_how(no_align))
+    source = celeba_source(folder, align=open_studio.aligner(aligned=no_align), how=how_aligned(no_align))
     _import(open_studio, source, _name(name, folder), backbone, limit=limit, anew=anew, as_json=as_json)
 
 
@@ -219,16 +219,6 @@ def _tell(imported: Imported, *, as_json: bool) -> None:
     typer.echo("\n".join(shown(line) for line in lines))
 
 
-def _align(open_studio: Studio, no_align: bool) -> Callable[[bytes], tuple[np.ndarray, int]]:
-    """A photo's bytes -> its biggest face, uint8 (256, 256, 3), and how many faces it has."""
-
-    def align(data: bytes) -> tuple[np.ndarray, int]:
-        faces = [open_studio.aligned_face(data)] if no_align else open_studio.faces(data)
-        return faces[0].pixels, len(faces)
-
-    return align
-
-
 def _drawn_by(open_studio: Studio) -> Callable[[np.ndarray], np.ndarray]:
     """w float32 (512,) of the default backbone -> its picture, uint8 (256, 256, 3)."""
     from img2tab_core.backbones.rendering import draw
@@ -236,10 +226,6 @@ def _drawn_by(open_studio: Studio) -> Callable[[np.ndarray], np.ndarray]:
 
     default = open_studio.backbone(DEFAULT_BACKBONE)
     return lambda w: draw(default.generator, [StyleCode.of(default.styles(w[None])[0])], size=256)[0]
-
-
-def _how(no_align: bool) -> str:
-    return "taken as aligned" if no_align else "aligned by 68 landmarks"
 
 
 def _name(name: str | None, place: Path) -> str:

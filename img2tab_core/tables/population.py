@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 
 from img2tab_core import weights
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import ROOT, hold, home
+from img2tab_core.base.files import ROOT, hold, home, read_json
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.records import StyleTable, Target, digest
 from img2tab_core.tables import store
@@ -47,6 +48,28 @@ def is_current(folder: Path | None = None) -> bool:
         return store.open_table(folder or home() / "tables" / "default").key == _key()
     except Img2TabError:
         return False
+
+
+@dataclass(frozen=True)
+class LabelCheck:
+    """How often a label of the bundled population is what a reviewer saw, blind, on faces sampled at random.
+
+    known: faces that were clear to the reviewer and have the label; agree: of these. by: the reviewer.
+    """
+
+    known: int
+    agree: int
+    by: str
+
+
+def label_checks() -> dict[str, LabelCheck]:
+    """The check of every label that was checked, by the target's name; {} where the population says nothing of it."""
+    checked = read_json(FOLDER / "population.json").get("checked", [])
+    return {
+        row["label"]: LabelCheck(row["known"], row["agree"], check["by"])
+        for check in reversed(checked)  # the first one is of faces sampled at random, the others look for rare classes
+        for row in check["labels"]
+    }
 
 
 def build_default_table(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,11 @@ class Source:
     no_target: dict[str, str] = field(default_factory=dict)
 
 
+def how_aligned(aligned: bool) -> str:
+    """What is done to photos before they are encoded, in words: a part of what tells two imports apart."""
+    return "taken as aligned" if aligned else "aligned by 68 landmarks"
+
+
 def folder_source(folder: Path, labels_file: Path, *, align: Align, how: str = "aligned") -> Source:
     """The photos of a folder and the folders in it, with a CSV file of labels. how: names `align`, part of the mark.
 
@@ -56,6 +61,25 @@ def folder_source(folder: Path, labels_file: Path, *, align: Align, how: str = "
     if not files:
         raise Img2TabError(f"There is no photo in {folder}. Name a folder that holds some.")
     return _photos("folder", folder, files, labels_file, align=align, how=how)
+
+
+def uploaded_source(folder: Path, names: Sequence[str], labels_file: Path, *, align: Align, how: str) -> Source:
+    """Photos that were uploaded: `names` as their owner calls them, stored in the folder as `stored_name` says.
+
+    The names are only matched with the labels; none is ever used as a path. Raises Img2TabError as `folder_source`.
+    """
+    _check_folder(folder)
+    stored = {name: stored_name(number, name) for number, name in enumerate(names)}
+    if len(stored) != len(names):
+        raise Img2TabError("Every uploaded photo needs a name of its own, got one twice. Rename it.")
+    source = _photos("folder", folder, sorted(names), labels_file, align=align, how=how, stored=stored)
+    return replace(source, origin="photos uploaded to the Data page")
+
+
+def stored_name(number: int, name: str) -> str:
+    """What an uploaded photo is called on the disk: its place among them, and its ending where that is a photo's."""
+    ending = PurePath(name).suffix.lower()
+    return f"{number:06d}{ending if ending in PHOTO_ENDINGS else ''}"
 
 
 def celeba_source(folder: Path, *, align: Align, how: str = "aligned") -> Source:
@@ -135,7 +159,18 @@ def limited(source: Source, count: int | None) -> Source:
     )
 
 
-def _photos(kind: str, folder: Path, files: list[str], labels_file: Path, *, align: Align, how: str) -> Source:
+def _photos(
+    kind: str,
+    folder: Path,
+    files: list[str],
+    labels_file: Path,
+    *,
+    align: Align,
+    how: str,
+    stored: Mapping[str, str] | None = None,
+) -> Source:
+    """stored: of every photo, the file in the folder that holds it; None where it is the photo's own name."""
+    stored = stored or {name: name for name in files}
     labels = label_files.read_labels(labels_file)
     names = labels.names or ()  # a file that names photos
     rows = label_files.rows_for(files, names)
@@ -146,10 +181,10 @@ def _photos(kind: str, folder: Path, files: list[str], labels_file: Path, *, ali
             f"that fits ({files[0]!r} is there). Mend that column."
         )
     used = set(rows.tolist())
-    sizes = "\n".join(f"{name} {_size(folder / name)}" for name in files)
+    sizes = "\n".join(f"{name} {_size(folder / stored[name])}" for name in files)
 
     def load(i: int) -> tuple[np.ndarray, int]:
-        return align((folder / files[i]).read_bytes())
+        return align((folder / stored[files[i]]).read_bytes())
 
     return Source(
         kind=kind,
