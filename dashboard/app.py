@@ -67,6 +67,7 @@ def main() -> None:
         st.Page("views/compare.py", title="Compare", icon=":material/leaderboard:", url_path="compare"),
         st.Page("views/data.py", title=DATA, icon=":material/database:", url_path="data"),
     ]
+    visit.begin_run()
     page = st.navigation(pages, position="hidden")
     st.html(Path(__file__).parent / "components" / "frame.css")
     links = st.sidebar.empty()

@@ -61,19 +61,13 @@ def test_the_picked_bar_stands_out_and_without_a_pick_all_4_are_full():
 def test_bars_carry_a_concept_s_name_and_the_class_names_a_person_reads():
     figure = _bars(count=1, picked=3)
     assert list(figure.layout.yaxis.ticktext) == ["<b>Goatee</b>", "Layer 1 · channel 2", "3 others"]
-    assert [note.text for note in figure.layout.annotations[1:]] == ["← perceived male", "perceived female →"]
+    assert [note.text for note in figure.layout.annotations[1:]] == ["← male", "female →"]
 
 
 def test_a_prediction_without_any_push_draws_0_bars():
     figure = classifier_charts.contribution_bars(Prediction(0.5, np.zeros(6), 0.0), _name, CLASSES)
     assert list(figure.data[0].x) == []
     assert figure.layout.annotations[0].text == "0.00 together (not drawn)"
-
-
-def test_the_probability_bar_splits_0_873_into_0_127_and_0_873():
-    figure = classifier_charts.probability_bar(0.873, CLASSES)
-    assert [bar.x[0] for bar in figure.data] == pytest.approx([0.127, 0.873])
-    assert [bar.text for bar in figure.data] == ["", "87.3\N{NO-BREAK SPACE}%"]
 
 
 def _scores():
@@ -141,7 +135,6 @@ def test_the_concept_that_gained_20_points_comes_first_and_losers_are_left_out()
 
 def test_all_5_figures_are_see_through():
     figures = [
-        classifier_charts.probability_bar(0.5, CLASSES),
         _bars(),
         classifier_charts.concept_scatter(_scores(), _name, range(6), {}, CLASSES),
         classifier_charts.confusion(Metrics(0.5, (0.4, 0.6), 0.5, 0.7, ((1, 1), (1, 1)), 4), CLASSES),

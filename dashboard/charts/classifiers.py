@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.components.page_words import chance, in_figure, percent, signed
+from dashboard.components.page_words import in_figure, percent, signed
+from img2tab_core.base.intervals import Estimate
 from img2tab_core.base.records import ConceptScores, Metrics, Prediction
 
 if TYPE_CHECKING:
-    from img2tab_core.classifiers.comparison import Comparison
+    from img2tab_core.classifiers.comparison import Comparison, Contender
 
 BLUE, ORANGE, GREY = (
     "#3B86C8",
@@ -32,25 +33,6 @@ _LINE = "rgba(128,132,149,0.35)"
 _FLOOR = 0.3  # where "not used" sits on a logarithmic axis: this share of the smallest value above zero
 
 NameOf = Callable[[int], str]
-
-
-def probability_bar(probability: float, classes: tuple[str, str]) -> go.Figure:
-    """The two classes share one bar; probability is that of class 1."""
-    figure = new_figure(height=14)
-    first, second = map(in_figure, classes)
-    for share, name, colour in ((1 - probability, first, BLUE), (probability, second, ORANGE)):
-        figure.add_bar(
-            x=[share],
-            y=[""],
-            orientation="h",
-            marker_color=colour,
-            name=name,
-            hovertemplate=f"{name}: {chance(share)}<extra></extra>",
-        )
-    figure.update_layout(barmode="stack", bargap=0, showlegend=False, margin={"l": 0, "r": 0, "t": 0, "b": 0})
-    figure.update_xaxes(visible=False, range=[0, 1])
-    figure.update_yaxes(visible=False)
-    return figure
 
 
 def contribution_bars(
@@ -325,12 +307,20 @@ def overlaps(comparison: Comparison) -> go.Figure:
     for number, contender in enumerate(shown):
         values = [contender.estimate_at("overlap", position) for position in range(len(comparison.ks))]
         halves = [100 * (value.half or 0) for value in values]
+        means = [100 * value.mean for value in values]
         colour, offset = _colour_of(contender.kind), 0.08 * (number - (len(shown) - 1) / 2)
         again = contender.kind in {before.kind for before in shown[:number]}  # the same classifier, another importance
         figure.add_scatter(
             x=at + offset,
-            y=[100 * value.mean for value in values],
-            error_y={"type": "data", "array": halves, "thickness": 1.5, "width": 3},
+            y=means,
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [min(half, 100 - mean) for mean, half in zip(means, halves, strict=True)],
+                "arrayminus": [min(half, mean) for mean, half in zip(means, halves, strict=True)],
+                "thickness": 1.5,
+                "width": 3,
+            },
             mode="lines+markers",
             name=contender.title,
             line={"color": colour, "width": 2, "dash": "dash" if again else "solid"},
@@ -367,33 +357,72 @@ def overlaps(comparison: Comparison) -> go.Figure:
 
 def accuracies(comparison: Comparison) -> go.Figure:
     """How well each kind of classifier judges the test faces: a dot and its 95 % interval over the seeds."""
-    # one of a kind: it judges the same, whatever its importance
+    kinds = by_accuracy(comparison)
+    return _dots(
+        [(kind, title, contender.estimate("accuracy")) for kind, title, contender in kinds], "Accuracy, %", "%"
+    )
+
+
+def gaps(comparison: Comparison, gap_of: Mapping[str, Estimate]) -> go.Figure:
+    """How far apart the groups are for each kind of classifier, by kind, share of 1; in the order of `accuracies`."""
+    none = Estimate(None, None, None)
+    return _dots(
+        [(kind, title, gap_of.get(kind, none)) for kind, title, _ in by_accuracy(comparison)], "Gap, points", "points"
+    )
+
+
+def by_accuracy(comparison: Comparison) -> list[tuple[str, str, Contender]]:
+    """Kind, title and contender of every kind that was trained, the most accurate first; one of a kind: it judges the
+    same, whatever its importance."""
     shown = {contender.kind: contender for contender in comparison.contenders if contender.trials}
     rows = sorted(shown.values(), key=lambda contender: -contender.estimate("accuracy").mean)
-    figure = new_figure(height=360)
-    for row, contender in enumerate(rows):
-        value, colour = contender.estimate("accuracy"), _colour_of(contender.kind)
+    return [(contender.kind, contender.title.split(",")[0], contender) for contender in rows]
+
+
+def _dots(rows: Sequence[tuple[str, str, Estimate]], title: str, unit: str) -> go.Figure:
+    """A row for each kind: the mean of a share of 1, in per cent, with a whisker that stays between 0 and 100."""
+    figure, edges = new_figure(height=92 + 34 * len(rows)), []
+    for row, (kind, name, value) in enumerate(rows):
+        if value.mean is None:
+            continue
+        mean, half = 100 * value.mean, 100 * (value.half or 0)
+        low, high = max(0.0, mean - half), min(100.0, mean + half)
+        edges += [low, high]
         figure.add_scatter(
-            x=[100 * value.mean],
+            x=[mean],
             y=[row],
-            error_x={"type": "data", "array": [100 * (value.half or 0)], "thickness": 2, "width": 5},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - mean],
+                "arrayminus": [mean - low],
+                "thickness": 2,
+                "width": 5,
+            },
             mode="markers",
-            marker={"color": colour, "size": 11},
-            hovertext=[f"{contender.title.split(',')[0]}: {value.text(100, 1)}\N{NO-BREAK SPACE}%"],
+            marker={"color": _colour_of(kind), "size": 11},
+            hovertext=[f"{name}: {value.text(100, 1)}\N{NO-BREAK SPACE}{unit}"],
             hovertemplate="%{hovertext}<extra></extra>",
             showlegend=False,
         )
-    figure.update_layout(margin={"l": 0, "r": 8, "t": 64, "b": 44})
-    figure.update_xaxes(title_text="Accuracy, %", gridcolor=_LINE, zeroline=False, nticks=6)
+    figure.update_layout(margin={"l": 0, "r": 8, "t": 8, "b": 44})
+    figure.update_xaxes(title_text=title, gridcolor=_LINE, zeroline=False, nticks=6, range=_span(edges))
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[contender.title.split(",")[0] for contender in rows],
+        ticktext=[name for _, name, _ in rows],
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
         zeroline=False,
         automargin=True,
     )
     return figure
+
+
+def _span(values: Sequence[float]) -> list[float]:
+    """What an axis of per cent shows: all values with some room, at least two points wide, nothing that cannot be."""
+    low, high = min(values, default=0.0), max(values, default=100.0)
+    room = max(0.08 * (high - low), (2 - (high - low)) / 2, 0.1)
+    return [max(-0.5, low - room), min(100.5, high + room)]
 
 
 def _colour_of(kind: str) -> str:

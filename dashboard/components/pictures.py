@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Callable, Sequence
 
@@ -55,6 +56,19 @@ def thumbnail(picture: np.ndarray, where: np.ndarray, side: int = 56) -> str:
     return f"data:image/webp;base64,{base64.b64encode(kept.getvalue()).decode('ascii')}"
 
 
+def _small(picture: np.ndarray, side: int) -> str:
+    """A picture uint8 (S, S, 3), small, as an address that holds it; made once: every click draws the page anew."""
+    return _small_file(picture.tobytes(), picture.shape, side)
+
+
+@functools.lru_cache(maxsize=512)
+def _small_file(pixels: bytes, shape: tuple[int, ...], side: int) -> str:
+    kept = io.BytesIO()
+    picture = Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape))
+    picture.resize((side, side), Image.Resampling.LANCZOS).save(kept, "WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(kept.getvalue()).decode('ascii')}"
+
+
 def sheet(drawn: np.ndarray) -> np.ndarray:
     """uint8 (faces, shifts, S, S, 3) -> one picture, a row for each face."""
     return np.vstack([np.hstack(list(row)) for row in drawn])
@@ -80,7 +94,7 @@ def choose(
     for number, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         state = "picked" if number == chosen else "pick"
         with grid.cell(), st.container(key=f"{state}-{key}-{number}"):
-            st.image(picture, width="stretch", alt=title)
+            st.image(_small(picture, 2 * width), width="stretch", alt=title)
             st.button(title, key=f"{key}-{number}", on_click=on_choose, args=(number,))
             if under:
                 st.caption(under[number])

@@ -40,10 +40,9 @@ def show(
     judged = page_words.prose(words.decision(target.classes, before.probability, poor=quality.word == "poor"))
     reason = page_words.prose(because(described, parts, likely)) if described is not None and parts else ""
     st.markdown(f"{judged} {reason}".strip())
-    st.plotly_chart(
-        classifier_charts.probability_bar(before.probability, target.classes),
-        key="inspect.share",
-        config={"staticPlot": True},
+    st.html(
+        f'<div class="share" style="--share: {100 * (1 - before.probability):.1f}%; '
+        f'--first: {classifier_charts.BLUE}; --second: {classifier_charts.ORANGE}"></div>'
     )
     _pictures(run, face, code, quality)
     if quality.word == "poor":

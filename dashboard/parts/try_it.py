@@ -129,7 +129,7 @@ def _about(run: Run, face: Face, picked: visit.Concept) -> None:
         family = visit.thing(picked)
         excluded = len(run.excluded.intersection(family.channels.tolist()))
         place, text = st.columns([1, 6], gap="small", vertical_alignment="center")
-        place.image(pictures.lit(face.pixels, family.map), width="stretch", alt="Where it changes the picture")
+        place.image(_lit(face.key, family.id, face.pixels, family.map), alt="Where it changes the picture")
         text.caption(
             page_words.prose(page_words.sentence(family.sentence))
             + (
@@ -145,6 +145,12 @@ def _about(run: Run, face: Face, picked: visit.Concept) -> None:
         f"importance {page_words.percent(score.importance[picked], 2)}."
         + (" Excluded from the active run: moving it cannot change the answer." if picked in run.excluded else "")
     )
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _lit(face_key: str, family_id: str, _pixels: np.ndarray, _where: np.ndarray) -> str:
+    """The face with the place of a family lit, small."""
+    return pictures.thumbnail(_pixels, _where, side=128)
 
 
 def _scrubber(

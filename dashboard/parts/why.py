@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
@@ -51,16 +52,19 @@ def families(
     number = next((n for n, family in enumerate(described.families) if family.id == picked), None)
     key = f"inspect.families.{run.id}.{code.key[:12]}.{picked}"
     st.plotly_chart(
-        concept_charts.family_bars(
-            parts,
-            rest,
-            described,
-            target.classes,
-            picked=number,
-            thumbnails={
-                part.number: pictures.thumbnail(face.pixels, described.families[part.number].map)
-                for part in leading(parts, rest)[0]
-            },
+        _family_figure(
+            (run.id, face.key, code.key, described.key, number),
+            lambda: concept_charts.family_bars(
+                parts,
+                rest,
+                described,
+                target.classes,
+                picked=number,
+                thumbnails={
+                    part.number: pictures.thumbnail(face.pixels, described.families[part.number].map)
+                    for part in leading(parts, rest)[0]
+                },
+            ),
         ),
         key=key,
         on_select=lambda: _choose_family_bar(key, described),
@@ -83,12 +87,23 @@ def families(
     mine = sorted(channels_of(described, [number], stand_ins=True))
     alone = np.zeros_like(before.contributions)
     alone[mine] = before.contributions[mine]
-    with st.expander(
+    more = st.expander(
         f"{page_words.count(len(family.channels), 'channel')} of {page_words.plain(family.name)}, and "
-        f"{page_words.count(len(mine) - len(family.channels), 'channel')} that go with it"
-    ):
+        f"{page_words.count(len(mine) - len(family.channels), 'channel')} that go with it",
+        key="inspect.channels",
+        on_change="rerun",
+    )
+    if not more.open:  # another chart costs a tenth of a second at every click
+        return
+    with more:
         st.caption(page_words.prose(page_words.sentence(family.sentence)))
         channels(run, target, code, replace(before, contributions=alone), picked, name_of)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _family_figure(what: tuple, _make: Callable[[], go.Figure]) -> go.Figure:
+    """The bars of one decision, drawn once."""
+    return _make()
 
 
 def _choose_family_bar(key: str, described: Description) -> None:

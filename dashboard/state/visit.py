@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -32,12 +32,13 @@ from img2tab_core.base.records import (
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts.description import Description, Family
 from img2tab_core.concepts.names import Suggestion
-from img2tab_core.studio import Studio, moves_of
+from img2tab_core.studio import moves_of
 from img2tab_core.tables.calibrations import Calibration, calibration_of
 
 if TYPE_CHECKING:
     from img2tab_core.concepts.ranking import Effect, RankedFamily
 
+T = TypeVar("T")
 Concept = int | str  # a channel by its number, or a family by its id
 _KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
 
@@ -79,9 +80,24 @@ class FaceEdits:
 # ---- caches, shared by all visitors
 
 
+def begin_run() -> None:
+    """A page begins to run: in one run tables and backbones on disk are looked at once, not two hundred times."""
+    st.session_state["visit.read"] = {}
+
+
+def _once(what: object, read: Callable[[], T]) -> T:
+    """What was read in this run of the page; read where it was not, and outside of one."""
+    known = st.session_state.get("visit.read")
+    if known is None:
+        return read()
+    if what not in known:
+        known[what] = read()
+    return known[what]
+
+
 def table(name: str) -> StyleTable:
     """A table as it is now: with the answers of a person's own classifiers, which grow."""
-    return studio().table(name)
+    return _once(("table", name), lambda: studio().table(name))
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -98,7 +114,8 @@ def encode(face: Face) -> StyleCode:
 
 def _weights() -> str:
     """Changes with the weights of the chosen backbone: a name may be given to another checkpoint."""
-    return studio().backbone_key(backbone_name())
+    name = backbone_name()
+    return _once(("weights", name), lambda: studio().backbone_key(name))
 
 
 @st.cache_data(show_spinner="Reading the face…", max_entries=256, hash_funcs=_KEYS)
@@ -259,7 +276,7 @@ def _family(run: Run, strength: float) -> tuple[Edit, ...]:
 
 
 def backbone_names() -> list[str]:
-    return studio().backbone_names()
+    return _once("backbones", studio().backbone_names)
 
 
 def backbone_name() -> str:
@@ -276,13 +293,14 @@ def choose_backbone(name: str) -> None:
 
 def table_names() -> list[str]:
     """The tables of the chosen backbone; none right after it was added."""
-    door, backbone = studio(), backbone_name()
-    return [name for name in door.table_names() if _backbone_of(door, name) == backbone]
+    backbone = backbone_name()
+    names = _once("tables", studio().table_names)
+    return _once(("tables", backbone), lambda: [name for name in names if _backbone_of(name) == backbone])
 
 
-def _backbone_of(door: Studio, name: str) -> str | None:
+def _backbone_of(name: str) -> str | None:
     try:
-        return door.table(name).backbone
+        return table(name).backbone
     except Img2TabError:  # a damaged table; `img2tab tables` names it
         return None
 

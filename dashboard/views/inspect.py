@@ -146,7 +146,7 @@ def _samples() -> None:
     current = face_state.face()
     pictures.choose(
         [face.pixels for face in faces],
-        [f"Sample {number + 1}, drawn by the generator" for number in range(len(faces))],
+        [f"Sample {number + 1}" for number in range(len(faces))],
         key="sample",
         chosen=keys.index(current.key) if current is not None and current.key in keys else None,
         on_choose=face_state.choose_sample,
