@@ -23,11 +23,10 @@ PAUSE = 3.0  # seconds between two drawings of a matrix that fills
 
 
 def show() -> None:
-    """Nothing where the table has fewer than two labels."""
+    """Below a heading of the page's; nothing where the table has fewer than two labels."""
     if len(visit.current_table().targets) - len(visit.current_table().answered) < 2:
         return
     job, matrix = matrix_state.measuring(), matrix_state.so_far()
-    st.subheader("Every target, every group", anchor=False)
     st.markdown(page_words.prose(matrix.sentence))
     if matrix.rows:
         beside = len(matrix.targets) <= WIDE
