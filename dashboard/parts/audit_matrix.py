@@ -56,6 +56,15 @@ def show() -> None:
             failed = job.state == "failed"
             st.markdown(page_words.prose(f"The matrix was not finished: {job.error}" if failed else "Stopped."))
             st.button("Try again" if failed else "Go on", key="audit.matrix.again", on_click=matrix_state.go_on)
+    elif not matrix.complete:
+        left = len(matrix.targets) - len(matrix.rows)
+        st.button(
+            f"Measure {page_words.count(left, 'more target')}",
+            key="audit.matrix.train",
+            icon=":material/model_training:",
+            on_click=matrix_state.train,
+            help="Their classifiers are trained first, in the background: about half a minute each on two cores.",
+        )
     _notes(matrix)
     if matrix.rows:
         _all(matrix)

@@ -17,13 +17,27 @@ if TYPE_CHECKING:
 
 
 def measuring() -> Job[Matrix]:
-    """The job that measures the matrix of the chosen table, begun where nobody did; the same one for every visitor."""
-    return _measuring(visit.current_table().key, visit.table_name())
+    """The job that measures the matrix of the chosen table, begun where nobody did; the same one for every visitor.
+
+    By itself it measures the targets whose run is kept; those that must be trained first take minutes, and are asked
+    for.
+    """
+    return _measuring(*_which())
+
+
+def train() -> None:
+    """Train the targets that have no run yet, and measure them too."""
+    st.session_state["visit.matrix_trains"] = visit.current_table().key
 
 
 def go_on() -> None:
     """Begin again where it was stopped, or what failed."""
-    _measuring.clear(visit.current_table().key, visit.table_name())
+    _measuring.clear(*_which())
+
+
+def _which() -> tuple[str, str, bool]:
+    table = visit.current_table()
+    return table.key, visit.table_name(), st.session_state.get("visit.matrix_trains") == table.key
 
 
 def so_far() -> Matrix:
@@ -33,9 +47,9 @@ def so_far() -> Matrix:
 
 
 @st.cache_resource(show_spinner=False, max_entries=8, on_release=lambda job: job.cancel())
-def _measuring(table_key: str, table_name: str) -> Job[Matrix]:
+def _measuring(table_key: str, table_name: str, train: bool) -> Job[Matrix]:
     door, whole = auditor(), visit.table(table_name)
-    job = Job.start(lambda progress, cancelled: door.matrix(whole, progress=progress, cancelled=cancelled))
+    job = Job.start(lambda progress, cancelled: door.matrix(whole, train=train, progress=progress, cancelled=cancelled))
     job.wait(0.4)  # where it is kept already: no progress bar that only flashes
     return job
 

@@ -35,9 +35,11 @@ from img2tab_core.audits.paired import REPEATS, PairedComparison, paired_compari
 from img2tab_core.audits.thresholds import ThresholdCost
 from img2tab_core.base import words
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.intervals import Estimate, estimate
 from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleCode, StyleTable
+from img2tab_core.classifiers.comparison import Comparison
 from img2tab_core.classifiers.runs import Run, has_model, standing_id
 from img2tab_core.concepts.description import channels_of
 from img2tab_core.studio import Studio
@@ -72,11 +74,7 @@ class Auditor:
                 f"The groups of an audit are formed by something else than what is predicted, got {run.target} for "
                 "both. Choose another attribute."
             )
-        attributes = [tables.target_of(table, name) for name in sensitive]
-        return [
-            Groups(attribute.title, attribute.classes, table.labels[attribute.name].to_numpy()[rows])
-            for attribute in attributes
-        ]
+        return _groups_of(table, sensitive, rows)
 
     def audit(
         self,
@@ -96,18 +94,21 @@ class Auditor:
         self,
         table: StyleTable,
         *,
+        train: bool = True,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> matrices.Matrix:
         """Every target of a table by every attribute: the standing runs' gaps, and which of them are beyond chance.
 
         Kept row by row, a row for each target, so that a stopped one goes on where it was. Rows whose run is kept come
-        first, as training one takes longest. Raises Img2TabError where the table has fewer than two labels or a row
-        cannot be kept; Cancelled once `cancelled` says so.
+        first, as training one takes longest; without `train` they are the only ones. Raises Img2TabError where the
+        table has fewer than two labels or a row cannot be kept; Cancelled once `cancelled` says so.
         """
         report, targets = progress or silent, matrices.labelled_targets(table)
         missing = [target for target in targets if self._matrix_row(table, target.name) is None]
         missing.sort(key=lambda target: not has_model(standing_id(table, target.name)))
+        if not train:
+            missing = [target for target in missing if has_model(standing_id(table, target.name))]
         for number, target in enumerate(missing):
             done, share = (len(targets) - len(missing) + number) / len(targets), 1 / len(targets)
             title = f"{matrices.short_title(target)}, {len(targets) - len(missing) + number + 1} of {len(targets)}"
@@ -228,6 +229,28 @@ class Auditor:
         _, _, new = self.studio.trainer.test_answers(after)
         groups = self.groups(after, sensitive, rows) if sensitive else ()
         return paired_comparison(labels, old, new, groups=groups, repeats=repeats, seed=seed)
+
+    def gaps_compared(self, compared: Comparison, sensitive: Sequence[str]) -> dict[str, Estimate]:
+        """The gap of equalised odds of every kind that a comparison trained, over its seeds, share of 1.
+
+        By kind; a kind is left out where the comparison did not keep what was decided, and the estimate is of None
+        where the gap cannot be measured. Raises Img2TabError where the table has no such attribute.
+        """
+        table = self.studio.table(compared.table)
+        rows, labels = tables.labelled(table, compared.target, "test")
+        groups = crossed(_groups_of(table, sensitive, rows))
+        known, gaps = groups.codes >= 0, {}
+        for contender in compared.contenders:
+            decided = [trial.decisions(len(rows)) for trial in contender.trials]
+            if decided and all(decisions is not None for decisions in decided):
+                gaps[contender.kind] = estimate(
+                    [
+                        gaps_of(labels[known], decisions[known], groups.codes[known])[exclusion_estimate.GAP]
+                        for decisions in decided
+                        if decisions is not None
+                    ]
+                )
+        return gaps
 
     def repeated(
         self,
@@ -401,17 +424,17 @@ class Auditor:
                 lambda: self.studio.trainer.train_quick(table, before.target, excluded=without, cancelled=cancelled),
             )
 
-        estimate = self._made((*key, before.excluded, excluded), compared)
+        first = self._made((*key, before.excluded, excluded), compared)
         if not sensitive:
-            return estimate
+            return first
         if on_first is not None:
-            on_first(estimate)
+            on_first(first)
         report(0.8, "Reading the attribute from what is left")
         readable = self._made(
             (*key, "readable", excluded),
             lambda: linear_probe.readable(table, sensitive[0], excluded=excluded, test_rows=table.rows("validation")),
         )
-        return replace(estimate, readable=readable)
+        return replace(first, readable=readable)
 
     def _took_over(
         self, table: StyleTable, grew: np.ndarray, excluded: frozenset[int]
@@ -585,3 +608,12 @@ class Auditor:
     def _made(self, key: Hashable, make: Callable[[], T]) -> T:
         """Made once; who wants the same thing meanwhile waits for it."""
         return cast(T, self._kept.get(key, make))  # a key names what is made, and so its type
+
+
+def _groups_of(table: StyleTable, sensitive: Sequence[str], rows: np.ndarray) -> list[Groups]:
+    """The groups that labels of a table form among these rows, int64 (n,)."""
+    attributes = [tables.target_of(table, name) for name in sensitive]
+    return [
+        Groups(attribute.title, attribute.classes, table.labels[attribute.name].to_numpy()[rows])
+        for attribute in attributes
+    ]
