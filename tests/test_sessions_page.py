@@ -66,11 +66,12 @@ def test_without_sessions_the_page_says_so_and_a_begun_one_has_1_run_and_the_que
     door = doors.session_runs().sessions
     (session,) = door.list()
     assert (session.name, session.owner, session.sensitive, session.current) == ("Kinds", "Ada", ("group",), 1)
-    assert at.text_area(key=f"sessions.notes.{session.id}").value == "Are the groups treated alike?"
+    assert app.held(at.text_area, f"sessions.notes.{session.id}").value == "Are the groups treated alike?"
     (run,) = door.runs(session)
     assert run.metrics["equalised_odds"] > 0.2  # the label follows the group
-    gap = f"{100 * run.metrics['equalised_odds']:.1f}\u00a0%"
+    gap = f"{100 * run.metrics['equalised_odds']:.1f} points"
     assert any(one.value == f"Gap {gap}" for one in at.markdown)
+    assert f"The gap is {gap} at" in _said(at)  # answered first
     assert app.held(at.selectbox, "frame.target").disabled
 
 
@@ -90,8 +91,12 @@ def test_a_name_that_is_taken_and_an_empty_one_are_1_sentence_each(visit):
     at = _ready(at.button(key="frame.close").click().run())
     at = _begin(at)
     assert [one.value for one in at.error] == ["There is already a session named 'Kinds'. Choose another name."]
-    at = _begin(at, name="")
-    assert "A session's name must be one line of text" in at.error[0].value
+    at.multiselect(key="sessions.sensitive.kind.group").set_value([])
+    at = _begin(at, name=" ")
+    assert [error.value for error in at.error] == [
+        "Give the session a name.",
+        "Choose the attribute whose classes are the groups.",
+    ]
 
 
 def test_a_retrain_in_a_session_is_a_child_with_its_reason_and_going_back_branches(visit):
@@ -176,7 +181,7 @@ def test_notes_a_new_name_and_deleting_reach_the_database_and_the_log(visit):
     at = _begin(visit)
     door = doors.session_runs().sessions
     session = door.open("Kinds")
-    at = _ready(at.text_area(key=f"sessions.notes.{session.id}").set_value("No.").run())
+    at = _ready(app.held(at.text_area, f"sessions.notes.{session.id}").set_value("No.").run())
     at.text_input(key="sessions.rename.name").set_value("Groups")
     at = _ready(next(one for one in at.button if one.label == "Rename").click().run())
     assert door.open("Groups").notes == "No."
@@ -201,3 +206,47 @@ def test_a_session_deleted_elsewhere_is_closed_with_1_sentence_and_the_page_goes
     at = _ready(at.run())
     assert at.error[0].value.startswith("The session 'Kinds' was closed:")
     assert any(one.value == "Begin a session" for one in at.subheader)
+
+
+def test_a_session_begins_with_the_attributes_that_the_audit_page_has_open(visit):
+    at = _page(visit, "views/audit.py")
+    at = _ready(app.held(at.multiselect, "audit.sensitive.kind").set_value(["rare", "group"]).run())
+    at = _begin(_page(at, PAGE))
+    assert doors.session_runs().sessions.open("Kinds").sensitive == ("rare", "group")
+
+
+def test_what_was_trained_before_is_kept_as_an_audit_of_2_runs_by_a_name_and_a_click(visit):
+    at = _page(visit, "views/exclude.py")
+    assert not [field for field in at.text_input if field.key == "keep_as_audit.name"]  # nothing is retrained yet
+    at = _tick_9_and_train(at)
+    at = _ready(_begin_kept(at, name="", owner=""))
+    assert "A session's name must be one line of text" in at.error[0].value
+    at = _ready(_begin_kept(at, name="Kept", owner="Ada"))
+    door = doors.session_runs().sessions
+    session = door.open("Kept")
+    first, second = door.runs(session)
+    assert (first.excluded, second.excluded, second.parent, second.note) == ((), (9,), first.id, "9 is the group.")
+    assert second.metrics["equalised_odds"] != first.metrics["equalised_odds"] and session.current == 2
+    assert [entry.what for entry in door.log(session)][-2:] == [
+        "taken in, trained before the session was begun",
+        "run done",
+    ]
+    assert at.session_state["visit.session"].current.number == 2  # and it is open
+    assert not [field for field in at.text_input if field.key == "keep_as_audit.name"]
+    at = _page(at, PAGE)
+    before, after = (f"{100 * run.metrics['equalised_odds']:.1f}" for run in (first, second))
+    assert f"The gap went from {before} points (run 1) to {after} (run 2, without 1 channel)" in _said(at)
+
+
+def _tick_9_and_train(at: AppTest) -> AppTest:
+    at.text_input(key="exclude.add").set_value("9")
+    at = _ready(next(one for one in at.button if one.label == "Add").click().run())
+    train = next(button for button in at.button if button.key in ("exclude.train", "exclude.back"))  # it may be kept
+    return _ready(train.click().run())
+
+
+def _begin_kept(at: AppTest, name: str, owner: str) -> AppTest:
+    at.text_input(key="keep_as_audit.name").set_value(name)
+    at.text_input(key="keep_as_audit.owner").set_value(owner)
+    at.text_input(key="keep_as_audit.why").set_value("9 is the group.")
+    return next(button for button in at.button if button.label == "Begin the session").click().run()

@@ -84,7 +84,8 @@ def choice(name: str, parse: Callable[[str], T], first: T) -> tuple[T, Held]:
         except ValueError:
             if _ARRIVED in st.session_state:
                 visit.notice(f"The address says {name}={text[:40]!r}, which cannot be shown here.")
-    _choose(name, value)
+    if _ARRIVED in st.session_state:
+        _choose(name, value)
     st.session_state[_SHOWN] = {
         **st.session_state.get(_SHOWN, {}),
         name: None if value == first else _text(value),

@@ -11,6 +11,7 @@ from dashboard.components.held import held
 from dashboard.parts import (
     families,
     is_it_real,
+    keep_as_audit,
     outcome,
     own_run,
     same_faces,
@@ -52,6 +53,7 @@ def page() -> None:
     before = visit.before_run(run)
     if before is not None:
         st.divider()
+        keep_as_audit.offer(run)
         _comparison(run, before, target)
     if len(visit.history()) > 1:
         _history(run)

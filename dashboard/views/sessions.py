@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import pandas as pd
@@ -10,9 +12,10 @@ import streamlit as st
 
 from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words, progress
+from dashboard.components.held import held
 from dashboard.parts import is_it_real, same_faces
+from dashboard.state import address, doors, visit
 from dashboard.state import audits as audit_state
-from dashboard.state import doors, visit
 from dashboard.state import session as session_state
 from dashboard.state import training as training_state
 from dashboard.state.session import Opened
@@ -26,6 +29,8 @@ from img2tab_core.sessions.shared_exclusions import exclusions_json, read_exclus
 from img2tab_core.sessions.tree import difference
 
 SHOWN = 12
+GAP = "equalised_odds"  # the one of several gaps that a tree and a list name
+INDENT, DEEPEST = 28, 5  # pixels a generation, and how many are indented further
 STATES = {
     "running": "Training now",
     "failed": "Failed",
@@ -61,10 +66,38 @@ def _list() -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             with st.container(gap="xsmall", width="stretch"):
                 st.markdown(f"**{page_words.plain(session.name)}**")
+                st.markdown(_finding(session, doors.session_runs().sessions.runs(session)))
                 st.caption(_facts(session) + f" · changed {_when(session.changed)}")
             st.button(
                 "Open", key=f"sessions.open.{session.id}", on_click=_enter, args=(session.id,), icon=":material/login:"
             )
+
+
+def _finding(session: SessionInfo, runs: tuple[RunInfo, ...]) -> str:
+    """What a session found last, in a sentence: whether a change is real where somebody asked, else the gap."""
+    answers = doors.session_runs().answers(session)
+    if answers:
+        before, after = list(answers)[-1]
+        change = answers[before, after].get(GAP)
+        if change is not None:
+            return page_words.prose(f"From run {before} to run {after}: {change.sentence}")
+    measured = [run for run in runs if run.state == "done" and run.metrics.get(GAP) is not None]
+    if not measured:
+        return "Nothing is measured yet."
+    first = min(measured, key=lambda run: run.number)
+    last = next((run for run in measured if run.number == session.current), first)
+    gap, accuracy = 100 * last.metrics[GAP], _percent(last.metrics.get("accuracy"))
+    if last.id == first.id:
+        return f"The gap is {gap:.1f} points at {accuracy} accuracy, with {_without(last)} excluded."
+    return (
+        f"The gap went from {100 * first.metrics[GAP]:.1f} points (run {first.number}) to {gap:.1f} "
+        f"(run {last.number}, without {_without(last)}), at {accuracy} accuracy; whether that is beyond chance was not "
+        "asked yet."
+    )
+
+
+def _without(run: RunInfo) -> str:
+    return page_words.count(len(run.excluded), "channel") if run.excluded else "nothing"
 
 
 def _facts(session: SessionInfo) -> str:
@@ -89,30 +122,37 @@ def _begin() -> None:
     if not others:
         st.caption("This table has one target only; an audit needs a second label that forms the groups.")
         return
+    open_on_audit = [name for name in audit_state.attributes() if name in others]
     with st.form("sessions.new", border=True):
         st.caption(
             f"About **{page_words.plain(target.title.lower())}** (the target chosen above) on the table "
             f"“{page_words.plain(visit.table_name())}”. The "
-            "classifier trained on everything becomes its first run."
+            "classifier trained on everything becomes its first run. Fields marked with * must be filled in."
         )
         left, right = st.columns(2, gap="large")
-        left.text_input("Name", key="sessions.name", max_chars=NAME_LENGTH, placeholder="Smile detector, May")
-        right.text_input(
-            "Your name",
-            key="sessions.owner",
-            value=session_state.who(),
-            max_chars=NAME_LENGTH,
-            help="Stands beside what you do in the session's log.",
-        )
+        with left:
+            st.text_input("Name \\*", key="sessions.name", max_chars=NAME_LENGTH, placeholder="Smile detector, May")
+            _problem("name")
+        with right:
+            st.text_input(
+                "Your name \\*",
+                key="sessions.owner",
+                value=session_state.who(),
+                max_chars=NAME_LENGTH,
+                help="Stands beside what you do in the session's log.",
+            )
+            _problem("owner")
         st.multiselect(
-            "Groups by",
+            "Groups by \\*",
             list(others),
-            default=[next(iter(others))],
+            default=open_on_audit or [next(iter(others))],
             max_selections=2,
-            key="sessions.sensitive",
+            key=f"sessions.sensitive.{target.name}.{','.join(open_on_audit)}",
             format_func=others.get,
-            help="One attribute, or two that are crossed: every pair of classes is then a group.",
+            help="One attribute, or two that are crossed: every pair of classes is then a group. At first what the "
+            "Audit page has open.",
         )
+        _problem("sensitive")
         st.text_area(
             "Question",
             key="sessions.notes",
@@ -120,21 +160,41 @@ def _begin() -> None:
             placeholder="What do you want to know, for whom, and what would you count as an answer?",
         )
         if st.form_submit_button("Begin", type="primary", icon=":material/play_arrow:"):
-            _create()
+            _create(f"sessions.sensitive.{target.name}.{','.join(open_on_audit)}")
 
 
-def _create() -> None:
+def _problem(field: str) -> None:
+    """What is wrong with a field, under it."""
+    if problem := st.session_state.get("sessions.problems", {}).get(field):
+        st.error(page_words.prose(problem), icon=":material/error:")
+
+
+def _missing(name: str, owner: str, sensitive: list[str]) -> dict[str, str]:
+    """Field -> what is wrong with it; the database would say one of them at a time."""
+    problems = {}
+    if not name.strip():
+        problems["name"] = "Give the session a name."
+    elif " ".join(name.split()) in {session.name for session in doors.session_runs().sessions.list()}:
+        problems["name"] = f"There is already a session named {name!r}. Choose another name."
+    if not owner.strip():
+        problems["owner"] = "Say who you are: the log names who did what."
+    if not sensitive:
+        problems["sensitive"] = "Choose the attribute whose classes are the groups."
+    return problems
+
+
+def _create(sensitive: str) -> None:
     values = st.session_state
+    filled = values["sessions.name"], values["sessions.owner"], values[sensitive]
+    values["sessions.problems"] = _missing(*filled)
+    if values["sessions.problems"]:
+        st.rerun()
     with st.spinner("Measuring the first run…"):
+        name, owner, groups = filled
         made = doors.session_runs().begin(
-            values["sessions.name"],
-            values["sessions.owner"],
-            visit.current_table(),
-            visit.target().name,
-            values["sessions.sensitive"],
-            values["sessions.notes"],
+            name, owner, visit.current_table(), visit.target().name, groups, values["sessions.notes"]
         )
-    session_state.say_who(values["sessions.owner"])
+    session_state.say_who(owner)
     visit.enter(made.id)
     st.rerun()
 
@@ -147,20 +207,18 @@ def _head(now: Opened) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         with st.container(gap="xsmall", width="stretch"):
             st.subheader(page_words.plain(session.name), anchor=False)
+            st.markdown(_finding(session, now.runs))
             st.caption(_facts(session) + f" · begun {_when(session.created)}")
         with st.container(horizontal=True, gap="small", width="content"):
             _report(now)
             with st.popover("More", icon=":material/more_horiz:"):
                 _manage(session)
     _writing(now)
-    key = f"sessions.notes.{session.id}"
-    st.session_state[key] = session.notes
     st.text_area(
         "Question and notes",
-        key=key,
+        session.notes,
         height=120,
-        on_change=_set_notes,
-        args=(session, key),
+        **held(f"sessions.notes.{session.id}", session.notes, lambda notes: _set_notes(session, notes)),
         help="Saved when you leave the field; every version stays in the log, and the last one is in the report.",
     )
 
@@ -232,9 +290,9 @@ def _rename(session: SessionInfo) -> None:
         doors.session_runs().sessions.rename(session, st.session_state["sessions.rename.name"], who=session_state.who())
 
 
-def _set_notes(session: SessionInfo, key: str) -> None:
+def _set_notes(session: SessionInfo, notes: str) -> None:
     with visit.noticing():
-        doors.session_runs().sessions.set_notes(session, st.session_state[key], who=session_state.who())
+        doors.session_runs().sessions.set_notes(session, notes, who=session_state.who())
 
 
 def _delete(session: SessionInfo) -> None:
@@ -253,25 +311,36 @@ def _tree(now: Opened) -> None:
         progress.watch(job, key="sessions", waiting="Training…", cancel=True)
     depth = _depths(now.runs)
     for run in now.runs:
-        with st.container(border=True):
+        with _branch(depth[run.id]):
             title, accuracy, gap, action = st.columns([5, 2, 2, 2], vertical_alignment="center")
             with title:
-                indent = "\N{EM SPACE}" * (depth[run.id] - 1) + ("↳ " if depth[run.id] else "")
                 about = [_kind(run), f"excludes {page_words.plain(_excludes(run))}"] + (
                     [f"seed {run.seed}"] if run.seed else []
                 )
-                st.markdown(f"{indent}**Run {run.number}** · " + " · ".join(about))
+                st.markdown(f"**Run {run.number}** · " + " · ".join(about))
                 lines = [STATES[run.state], page_words.plain(run.reason), page_words.plain(run.note)]
                 lines.append(f"{page_words.plain(run.who)}, {_when(run.started)}")
                 st.caption("  \n".join(part for part in lines if part))
             if run.state == "done":
                 accuracy.markdown(f"Accuracy {_percent(run.metrics.get('accuracy'))}")
-                gap.markdown(f"Gap {_percent(run.metrics.get('equalised_odds'))}")
+                gap.markdown(f"Gap {_in_points(run.metrics.get(GAP))}")
             _action(now, run, action)
     st.caption(
         "Gap: equalised odds difference between the session's groups of test faces. The next training is a "
-        "child of the current run: go back to an earlier one to branch from it."
+        "child of the current run: go back to an earlier one to branch from it. Runs are numbered within the session, "
+        "here, on every page while it is open, in its report and on the command line; outside it a run counts among "
+        "all that are kept of its target."
     )
+
+
+@contextmanager
+def _branch(depth: int) -> Iterator[None]:
+    """A run's card, further to the right the further down the tree."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
+        if depth:
+            st.markdown("↳", width=INDENT * min(depth, DEEPEST), text_alignment="right")
+        with st.container(border=True, width="stretch"):
+            yield
 
 
 def _depths(runs: tuple[RunInfo, ...]) -> dict[int, int]:
@@ -327,9 +396,9 @@ def _side_by_side(now: Opened) -> None:
     parent = now.parent(done[current])
     other = parent.number if parent and parent.number in done else next(number for number in done if number != current)
     with left:
-        first = done[_pick("One", done, min(other, current))]
+        first = done[_pick(now, "One", done, min(other, current))]
     with right:
-        second = done[_pick("The other", done, max(other, current))]
+        second = done[_pick(now, "The other", done, max(other, current))]
     if first.id == second.id:
         st.caption("Choose two different runs.")
         return
@@ -350,13 +419,18 @@ def _side_by_side(now: Opened) -> None:
     is_it_real.show(*models, sensitive, key="sessions")
 
 
-def _pick(label: str, done: dict[int, RunInfo], default: int) -> int:
-    key = f"sessions.pick.{label}"
-    if st.session_state.get(key) not in done:
-        st.session_state[key] = default
-    return st.selectbox(
-        label, list(done), key=key, format_func=lambda number: f"Run {number}: excludes {_excludes(done[number])}"
+def _pick(now: Opened, label: str, done: dict[int, RunInfo], first: int) -> int:
+    numbers = list(done)
+    name = f"sessions.{now.session.id}.{label.split()[-1].lower()}"
+    number, handed = address.choice(name, address.among(numbers), first)
+    st.selectbox(
+        label,
+        numbers,
+        numbers.index(number),
+        format_func=lambda number: f"Run {number}: excludes {_excludes(done[number])}",
+        **handed,
     )
+    return number
 
 
 def _rows(first: RunInfo, second: RunInfo) -> pd.DataFrame:
@@ -489,6 +563,10 @@ def _excludes(run: RunInfo) -> str:
     if described is None or not run.excluded:
         return page_words.count(len(run.excluded), "channel") if run.excluded else "nothing"
     return described.in_words(run.excluded)
+
+
+def _in_points(value: float | None) -> str:
+    return "not measured" if value is None else f"{100 * value:.1f} points"
 
 
 def _percent(value: float | None) -> str:

@@ -23,6 +23,7 @@ from img2tab_core.sessions.shared_exclusions import Exclusions
 from img2tab_core.sessions.store import Sessions
 
 REPEATED = "repeated with seeds"  # what the log calls an answer to "is it real?"
+TAKEN_IN = "taken in, trained before the session was begun"
 AGAIN = "trained again"  # and a run of a graphics card that was compared with the first
 MODELS = 32  # that stay open; the default kind takes 1.4 MB each, and 6 ms to open
 NOTHING = "There is nothing to compare it with: neither the first model is here, nor what was measured of it."
@@ -113,6 +114,26 @@ class SessionRuns:
                 raise Cancelled("The training was cancelled; the session's other runs are unchanged.")
             self.studio.trainer.keep(run)
             return self._finished(session, started, run), run
+
+    def take_in(
+        self, session: SessionInfo, parent: RunInfo | None, run: Run, *, note: str = "", who: str = ""
+    ) -> RunInfo:
+        """A run that was trained before the session was begun, as a child of another.
+
+        Nothing is trained: it is measured for the session's groups, and the log says that it was taken in.
+
+        Raises Img2TabError where it is of another table or target.
+        """
+        if (run.table_key, run.target) != (session.table_key, session.target):
+            raise Img2TabError(
+                f"The run {run.id} predicts {run.target} on the table {run.table}; the session {session.name!r} is "
+                f"about {session.target} on {session.table}. Take in a run of that."
+            )
+        started = self.sessions.start_run(session, parent, run.classifier.kind, run.seed, run.excluded, note, who=who)
+        with self.sessions.holding(started):
+            self.studio.trainer.keep(run)
+            self.sessions.record(session, who, TAKEN_IN, {"run": started.number, "run_id": run.id})
+            return self._finished(session, started, run)
 
     def table(self, session: SessionInfo) -> StyleTable:
         """The table of a session, the very one it was begun with.
