@@ -86,6 +86,15 @@ def test_the_same_call_gives_the_same_numbers_but_for_the_seconds(found, table, 
         assert [_timeless(trial) for trial in one.trials] == [_timeless(trial) for trial in other.trials]
 
 
+def test_the_decisions_kept_of_60_test_faces_are_right_as_often_as_the_accuracy_says(found, table):
+    labels = faces_of(table, "smiling").test.labels
+    for contender in found.contenders:
+        for trial in contender.trials:
+            assert (trial.decisions(60) == labels).mean() == trial.accuracy
+            assert trial.decisions(69) is None  # of another number of faces
+    assert Trial(0, 1, 1, 0, 1, 0, 4, (1,), (1.0,), (1.0,)).decisions(60) is None
+
+
 def _timeless(trial):
     return {name: value for name, value in vars(trial).items() if name != "seconds"}
 

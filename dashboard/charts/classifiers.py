@@ -20,6 +20,7 @@ BLUE, ORANGE, GREY = (
     "#E87722",
     "#8A8F98",
 )  # told apart with every common colour blindness, on white and black
+INK = "#000037"  # what Streamlit's browser part replaces by the strong text of its theme, light or dark
 _KIND_COLOURS = {  # Okabe and Ito 2008, without yellow, which is lost on white
     "catboost": "#E69F00",
     "xgboost": "#0072B2",
@@ -100,10 +101,11 @@ def contribution_bars(
 
 def name_the_ways(figure: go.Figure, classes: tuple[str, str]) -> None:
     """Above bars of pushes: which class the left and which the right side speaks for."""
-    for x, anchor, text, colour in (
-        (0, "left", f"← {in_figure(classes[0].removeprefix('perceived '))}", BLUE),
-        (1, "right", f"{in_figure(classes[1].removeprefix('perceived '))} →", ORANGE),
-    ):
+    first, second = (in_figure(name.removeprefix("perceived ")) for name in classes)
+    for x, anchor, text in (
+        (0, "left", f'<span style="color:{BLUE}">◀</span> {first}'),
+        (1, "right", f'{second} <span style="color:{ORANGE}">▶</span>'),
+    ):  # the words in the colour of text: no blue and no orange can be read on light and on dark
         figure.add_annotation(
             x=x,
             y=1,
@@ -113,7 +115,7 @@ def name_the_ways(figure: go.Figure, classes: tuple[str, str]) -> None:
             yanchor="bottom",
             text=text,
             showarrow=False,
-            font={"color": colour, "size": 13},
+            font={"size": 13},
         )
 
 
@@ -443,7 +445,10 @@ def new_figure(*, height: int) -> go.Figure:
         height=height,
         paper_bgcolor=_CLEAR,
         plot_bgcolor=_CLEAR,
-        font={"size": 13},
+        font={"size": 13, "color": INK},
+        legend={"font": {"color": INK}, "title": {"font": {"color": INK}}},
+        xaxis={"tickfont": {"color": INK}, "title": {"font": {"color": INK}}},
+        yaxis={"tickfont": {"color": INK}, "title": {"font": {"color": INK}}},
         hoverlabel={"align": "left"},
         separators=". ",
     )

@@ -24,7 +24,9 @@ from img2tab_core.audits.paired import PairedComparison
 from img2tab_core.audits.remedies import Remedies
 from img2tab_core.audits.stand_ins import Families, Link
 from img2tab_core.audits.thresholds import ThresholdCost
+from img2tab_core.base.intervals import Estimate
 from img2tab_core.base.jobs import Job
+from img2tab_core.classifiers.comparison import Comparison
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.reports.report import report_html
 from img2tab_core.sessions.session_records import SessionInfo
@@ -107,6 +109,11 @@ def threshold_cost(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds 
 def compared(before: Run, after: Run, sensitive: tuple[str, ...] = ()) -> PairedComparison:
     """Two runs on the same test faces, face by face; the differences of the gaps where `sensitive` forms groups."""
     return auditor().compare_runs(before, after, sensitive)
+
+
+def gaps_compared(comparison: Comparison, sensitive: tuple[str, ...]) -> dict[str, Estimate]:
+    """The gap of every kind of classifier that a comparison trained, by kind."""
+    return auditor().gaps_compared(comparison, sensitive)
 
 
 def repeating(before: Run, after: Run, sensitive: tuple[str, ...]) -> Job[dict[str, Change]] | None:

@@ -10,6 +10,7 @@ from dashboard.charts import classifiers as classifier_charts
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import page_words, progress
 from dashboard.parts import own_run
+from dashboard.state import audits as audit_state
 from dashboard.state import training as training_state
 from dashboard.state import visit
 from img2tab_core.classifiers.comparison import Comparison, Contender
@@ -101,24 +102,50 @@ def _result(comparison: Comparison) -> None:
         return
     position = comparison.ks.index(K) if K in comparison.ks else len(comparison.ks) - 1
     st.markdown(_sentence(comparison, shown, position))
-    grid = st.grid(2, min_column_width=400, gap="large")
+    _side_by_side(comparison)
+    st.subheader("Does importance find the concepts?", anchor=False)
+    st.plotly_chart(classifier_charts.overlaps(comparison), key="compare.overlaps", config={"displayModeBar": False})
+    st.caption(
+        "Of the concepts that set the classes farthest apart (Wasserstein-1), how many are among the most important "
+        "ones of each classifier."
+    )
+    _leanings(shown)
+    _numbers(comparison, position)
+
+
+def _side_by_side(comparison: Comparison) -> None:
+    """How right each kind is, and beside it, on an axis of its own, how far apart it sets the groups."""
+    grid = st.grid(2, min_column_width=380, gap="large")
     with grid.cell():
-        st.subheader("Does importance find the concepts?", anchor=False)
-        st.plotly_chart(
-            classifier_charts.overlaps(comparison), key="compare.overlaps", config={"displayModeBar": False}
-        )
-        st.caption(
-            "Of the concepts that set the classes farthest apart (Wasserstein-1), how many are among the most "
-            "important ones of each classifier."
-        )
-    with grid.cell():
-        st.subheader("And does it judge well?", anchor=False)
+        st.subheader("How often is it right?", anchor=False)
         st.plotly_chart(
             classifier_charts.accuracies(comparison), key="compare.accuracies", config={"displayModeBar": False}
         )
-        st.caption("Share of the test faces judged as labelled; a classifier that finds more need not judge better.")
-    _leanings(shown)
-    _numbers(comparison, position)
+        st.caption(
+            "Share of the test faces judged as labelled, with its 95\N{NO-BREAK SPACE}% interval over the seeds."
+        )
+    sensitive = audit_state.attributes()
+    if not sensitive:
+        return
+    titles = {target.name: target.title for target in visit.current_table().targets}
+    by = page_words.plain(" × ".join(titles[name] for name in sensitive).lower())
+    with grid.cell():
+        st.subheader(f"How far apart are the groups by {by}?", anchor=False)
+        gap_of = audit_state.gaps_compared(comparison, sensitive)
+        if not gap_of:
+            st.info("This comparison kept no decisions, so there is no gap. Compare again.", icon=":material/info:")
+            return
+        if all(gap.mean is None for gap in gap_of.values()):
+            st.info("The gap cannot be measured: both groups need test faces of both classes.", icon=":material/info:")
+            return
+        st.plotly_chart(
+            classifier_charts.gaps(comparison, gap_of), key="compare.gaps", config={"displayModeBar": False}
+        )
+        st.caption(
+            "The larger of the differences in true and in false positive rate, on the same test faces and in the same "
+            "order; the intervals say what the seed changes, not what other faces would. Choose the groups on the "
+            "Audit page."
+        )
 
 
 def _leanings(shown: list[Contender]) -> None:

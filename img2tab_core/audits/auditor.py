@@ -404,7 +404,9 @@ class Auditor:
         key = ("estimate", table.key_for(before.target, *sensitive), before.target, tuple(sensitive))
 
         def compared() -> exclusion_estimate.ExclusionEstimate:
-            report(0.0, "A quick classifier of before")
+            report(0.0, "Quantizing the style codes, once for this target")
+            self.studio.trainer.prepare(table, before.target, cancelled=cancelled)  # else the two may differ in more
+            report(0.2, "A quick classifier of before")
             old = quick(before.excluded)
             report(0.4, "A quick classifier without what is ticked")
             new = quick(excluded)

@@ -18,7 +18,7 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import plain
 from img2tab_core.base.intervals import Estimate, estimate
 from img2tab_core.base.jobs import silent
-from img2tab_core.base.records import Metrics, StyleTable
+from img2tab_core.base.records import Metrics, StyleTable, decided_classes
 from img2tab_core.classifiers import kinds as classifiers
 from img2tab_core.classifiers import measures as classifiers_measures
 from img2tab_core.concepts import scores
@@ -35,7 +35,8 @@ class Trial:
     over all channels that are not excluded; None where all importances are the same. used: channels with an importance
     above 0. top: the first of these, as many as the largest k, by importance, ties by the lower index. For each k:
     overlap, the share of k that is among the first k by importance and by distance; top_distance, the mean distance of
-    the first k by importance, in standard deviations (of those there are; None where there is none).
+    the first k by importance, in standard deviations (of those there are; None where there is none). decided: the class
+    given to every test face, in their order, one bit each, as hexadecimal digits; "" of a comparison that kept none.
     """
 
     seed: int
@@ -48,6 +49,12 @@ class Trial:
     top: tuple[int, ...]
     overlap: tuple[float, ...]
     top_distance: tuple[float | None, ...]
+    decided: str = ""
+
+    def decisions(self, faces: int) -> np.ndarray | None:
+        """The class given to each of so many test faces, uint8 (faces,) of 0 and 1; None where it was not kept."""
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(self.decided), np.uint8))
+        return bits[:faces] if self.decided and 0 <= len(bits) - faces < 8 else None
 
 
 @dataclass(frozen=True)
@@ -296,11 +303,15 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class _Trained:
-    """What a classifier reached on the test faces, the seconds of training, importance float64 (D,) by each measure."""
+    """What a classifier reached on the test faces, the seconds of training, importance float64 (D,) by each measure.
+
+    decided: as of `Trial`.
+    """
 
     metrics: Metrics
     seconds: float
     importance: dict[str, np.ndarray]
+    decided: str = ""
 
 
 def _title(kind: str, by: str) -> str:
@@ -328,7 +339,9 @@ def _trial(
     seconds = time.perf_counter() - started
     progress(0.9, "measuring")
     importance = {by: classifiers_measures.importance(model, by=by) for by in model.measures}
-    return _Trained(classifiers_measures.measure(model, test_codes, test_labels), seconds, importance)
+    probability = model.probabilities(test_codes)[:, 1]
+    decided = np.packbits(decided_classes(probability).astype(np.uint8)).tobytes().hex()
+    return _Trained(classifiers_measures.metrics_of(probability, test_labels), seconds, importance, decided)
 
 
 def _questioned(
@@ -355,6 +368,7 @@ def _questioned(
         top=tuple(map(int, first)),
         overlap=tuple(float(np.isin(head, furthest[:k]).sum() / k) for k, head in zip(ks, heads, strict=True)),
         top_distance=tuple(float(distance[head].mean()) if len(head) else None for head in heads),
+        decided=trained.decided,
     )
 
 
