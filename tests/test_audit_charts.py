@@ -8,6 +8,7 @@ from dashboard.charts import classifiers as classifier_charts
 from img2tab_core.audits import remedies
 from img2tab_core.audits.audit import audit
 from img2tab_core.audits.changes import change
+from img2tab_core.audits.group_differences import FALSE_ALARMS, MISSES
 from img2tab_core.audits.groups import Groups
 from img2tab_core.audits.metrics import GAPS, METRICS
 from img2tab_core.audits.remedies import Outcome, Remedies, Trial
@@ -225,3 +226,17 @@ def test_an_audit_in_which_nothing_can_be_measured_still_draws():
 def test_the_record_of_remedies_without_any_that_worked_draws_nothing():
     failed = Remedies("G", "b", 1, 1, (0,), (1,), 1, (remedies.Outcome("a", "A", "", False, False, False, (), "no"),))
     assert list(audit_charts.pareto(failed).data[0].x) == []
+
+
+def test_bars_of_false_alarms_and_misses_end_at_the_rates_and_name_a_group_that_has_none(before):
+    figure = audit_charts.group_bars(before, ("perceived old", "perceived new"), (FALSE_ALARMS, MISSES))
+    alarms, misses = figure.data
+    assert (alarms.name, misses.name) == ("Labelled old, called new", "Labelled new, called old")
+    for number, group in enumerate(before.by_group[:2]):
+        measures = group.measures
+        assert alarms.x[number] == measures[FALSE_ALARMS].value
+        assert misses.x[number] == pytest.approx(1 - measures[MISSES].value)
+        assert misses.x[number] + misses.error_x.array[number] == pytest.approx(1 - measures[MISSES].low)
+    assert misses.x[2] == 0 and [text.text for text in figure.layout.annotations] == ["no faces of class 1"]
+    assert alarms.marker.pattern.shape == ("", "", "/")  # 20 faces
+    assert figure.layout.yaxis.ticktext[2] == "Other (20)"

@@ -1,7 +1,8 @@
-"""The Audit page: groups counted first, gaps with intervals, a threshold that costs something, before and after."""
+"""The Audit page: the answer first, groups counted, misjudged faces, what thresholds cost, before and after."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 
@@ -15,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.components import page_words
 from img2tab_core import tables
 from img2tab_core.audits.auditor import Auditor
+from img2tab_core.audits.group_differences import gap_sentence, label_sentence
 from img2tab_core.base import files
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, Target
@@ -71,54 +73,113 @@ def visit(home):
     return app.ready(at.switch_page(PAGE).run())
 
 
-def _gap(at: AppTest, title: str) -> str:
-    return next(one.value for one in at.metric if one.label == title)
+def _said(at: AppTest, beginning: str) -> str:
+    """The one Markdown text or caption that begins so."""
+    (text,) = [each.value for each in (*at.markdown, *at.caption) if each.value.startswith(beginning)]
+    return text
 
 
-def test_groups_are_counted_first_and_every_gap_is_that_of_the_service(visit):
-    counts = visit.dataframe[0].value
-    assert counts["Group"].tolist() == ["Left", "Right", "Everyone"] and counts["Faces"].sum() == 2 * 135
+def _groups(at: AppTest) -> pd.DataFrame:
+    return next(each.value for each in at.dataframe if "Group" in each.value.columns)
+
+
+def _sensitive(at: AppTest, names: list[str]) -> AppTest:
+    return app.ready(app.held(at.multiselect, "audit.sensitive.kind").set_value(names).run())
+
+
+def test_the_page_answers_in_the_sentence_of_the_core_first_and_says_how_the_labels_differ(visit):
     door = Studio()
-    found = Auditor(door).audit(door.run(door.table("toy"), "kind"), ["group"])
-    assert _gap(visit, "Equalised odds") == f"{100 * found.gaps['equalised_odds'].value:.1f}\u00a0%"
-    assert found.gaps["demographic_parity"].value > 0.3  # the label follows the group
-    assert all(one.proto.help for one in visit.metric)
+    run = door.run(door.table("toy"), "kind")
+    audited = Auditor(door).audit(run, ["group"])
+    differences = Auditor(door).differences(run, ["group"], audited)
+    sentence = gap_sentence(audited, ("plain", "special"), differences)
+    texts = [each.value for each in visit.markdown]
+    answer = next(number for number, text in enumerate(texts) if page_words.prose(sentence) == text)
+    assert not any("Faces it judges wrongly" in text for text in texts[:answer])
+    assert page_words.prose(label_sentence(audited, ("plain", "special"))) in _said(visit, "Labelled special: ")
+    called = next(each for each in differences if each.rate == "selection_rate")
+    assert called.worse == "right" and called.difference.value > 0.3  # the label follows the group
+    assert f"**Right +{100 * called.difference.value:.1f}\u00a0points**" in texts
+    table = _groups(visit)
+    assert table["Group"].tolist() == ["Left", "Right", "Everyone"] and table["Faces"].sum() == 2 * 135
+    right = audited.group("right").measures
+    assert table["False alarms"][1] == pytest.approx(100 * right["false_positive_rate"].value)
+    assert table["Misses"][1] == pytest.approx(100 - 100 * right["true_positive_rate"].value)
 
 
-def test_a_group_of_fewer_than_30_faces_is_flagged_and_shown(visit):
-    at = app.ready(visit.multiselect(key="audit.sensitive.kind").set_value(["rare"]).run())
-    counts = at.dataframe[0].value
-    few = counts[counts["Group"] == "Seldom"].iloc[0]
+def test_a_group_of_fewer_than_30_faces_is_flagged_and_gets_no_number(visit):
+    at = _sensitive(visit, ["rare"])
+    few = _groups(at).query("Group == 'Seldom'").iloc[0]
     assert few["Faces"] < 30 and "Fewer than 30" in few["Note"]
+    assert "it takes 30" in _said(at, "Cannot be told: only")
+    assert any(each.value == "**Too few faces**" for each in at.markdown)
 
 
 def test_2_attributes_are_crossed_into_4_groups_and_none_is_a_hint(visit):
-    at = app.ready(visit.multiselect(key="audit.sensitive.kind").set_value(["group", "rare"]).run())
-    assert at.dataframe[0].value["Group"].tolist()[:4] == [
-        "Left, common",
-        "Left, seldom",
-        "Right, common",
-        "Right, seldom",
+    at = _sensitive(visit, ["group", "rare"])
+    assert _groups(at)["Group"].tolist()[:4] == [
+        "Left and common",
+        "Left and seldom",
+        "Right and common",
+        "Right and seldom",
     ]
-    at = app.ready(at.multiselect(key="audit.sensitive.kind").set_value([]).run())
+    at = _sensitive(at, [])
     assert any("Choose one or two attributes" in one.value for one in at.info)
 
 
+def test_misjudged_faces_are_the_surest_mistakes_and_inspect_opens_one_with_the_same_answer(visit):
+    door = Studio()
+    table = door.table("toy")
+    run = door.run(table, "kind")
+    at = visit
+    for group, label in itertools.product(("left", "right"), (0, 1)):
+        at = app.ready(app.held(at.selectbox, "audit.misjudged.group.kind.group").set_value(group).run())
+        at = app.ready(app.held(at.selectbox, "audit.misjudged.label.kind.group").set_value(label).run())
+        wrong = Auditor(door).misjudged(run, ["group"], group, label)
+        buttons = [each.key for each in at.button if each.key and each.key.startswith("audit.inspect.")]
+        assert buttons == [f"audit.inspect.{face.row}" for face in wrong.faces]
+        rows, labels, probability = door.trainer.test_answers(run)
+        inside = (table.labels["group"].to_numpy()[rows] == ("left", "right").index(group)) & (labels == label)
+        assert wrong.wrong == int(((probability > 0.5) != (labels == 1))[inside].sum()) and wrong.of == inside.sum()
+        if wrong.faces:
+            last = wrong.faces[0], label
+    face, label = last
+    assert face.reasons or door.description() is None
+    group = "left" if table.labels["group"][face.row] == 0 else "right"
+    at = app.ready(app.held(at.selectbox, "audit.misjudged.group.kind.group").set_value(group).run())
+    at = app.ready(app.held(at.selectbox, "audit.misjudged.label.kind.group").set_value(label).run())
+    at = app.ready(at.button(key=f"audit.inspect.{face.row}").click().run())
+    assert any(each.value == "Inspect" for each in at.title)
+    called = ("Special", "Plain")[label]
+    assert any(each.value == f"### {called}, {page_words.chance(face.probability)}" for each in at.markdown)
+    assert any(f"Test face {face.row:,}, labelled {('plain', 'special')[label]}" in each.value for each in at.caption)
+
+
 def test_a_threshold_moves_the_gaps_and_says_what_it_costs(visit):
-    before = _gap(visit, "Selection rate")
-    at = app.ready(visit.slider(key="audit.threshold").set_value(0.95).run())
-    assert _gap(at, "Selection rate") != before
+    def moved(at):
+        return [each.value for each in at.markdown if each.value.startswith("With these thresholds: ")]
+
+    assert not moved(visit)
+    at = app.ready(app.held(visit.slider, "audit.threshold.kind.group").set_value(0.95).run())
+    assert len(moved(at)) == 1
     assert any(one.value.startswith("Against 0.5 for every group") for one in at.caption)
-    at = app.ready(at.slider(key="audit.threshold").set_value(0.5).run())
-    assert _gap(at, "Selection rate") == before
+    at = app.ready(app.held(at.slider, "audit.threshold.kind.group").set_value(0.5).run())
+    assert not moved(at) and any("standard threshold" in one.value for one in at.caption)
 
 
-def test_1_threshold_per_group_changes_that_group(visit):
+def test_thresholds_are_found_on_validation_faces_set_on_the_sliders_and_let_go_once_one_is_moved(visit):
     at = app.ready(visit.button_group(key="audit.kind").set_value("One per group").run())
     assert [one.label for one in at.slider] == ["Left", "Right"]
-    before = _gap(at, "Selection rate")
-    at = app.ready(at.slider(key="audit.threshold.group.1").set_value(0.9).run())
-    assert _gap(at, "Selection rate") != before
+    at = app.ready(at.selectbox(key="audit.find.lost").set_value(0.05).run())
+    at = app.ready(at.button(key="audit.find").click().run())
+    door = Studio()
+    search = Auditor(door).find_thresholds(door.run(door.table("toy"), "kind"), ["group"], most_lost=0.05)
+    assert search.moved and search.faces == int((door.table("toy").split == 1).sum())
+    (told,) = [each.value for each in at.success]
+    assert page_words.prose(search.sentence) in told and "On the test faces, which took no part in the choice" in told
+    assert [one.value for one in at.slider] == pytest.approx(list(search.thresholds.values()))
+    at = app.ready(app.held(at.slider, "audit.threshold.kind.group.1").set_value(0.9).run())
+    assert at.slider[1].value == 0.9 and not at.success
 
 
 def test_every_one_of_7_metrics_can_be_shown(visit):
@@ -208,5 +269,6 @@ def test_after_a_retrain_without_1_concept_faces_lost_and_gained_and_the_gaps_st
     sentences = [one.value for one in at.markdown if "**Equalised odds.**" in one.value]
     assert len(sentences) == 1 and job.result["equalised_odds"].sentence in sentences[0]
     assert len(job.result["accuracy"].pairs) == 5
-    shown = Auditor(door).audit(second, ["group"]).gaps["equalised_odds"].value
-    assert _gap(at, "Equalised odds") == f"{100 * shown:.1f}\u00a0%"
+    shown = Auditor(door).audit(second, ["group"])
+    sentence = gap_sentence(shown, ("plain", "special"), Auditor(door).differences(second, ["group"], shown))
+    assert any(each.value == page_words.prose(sentence) for each in at.markdown)

@@ -84,14 +84,14 @@ def _choice(
             width=260,
             **held(f"audit.misjudged.group.{place}", group, lambda name: choose(name, label)),
         )
-        st.segmented_control(
+        st.selectbox(  # not segments: on a phone the second would be cut
             "Mistake",
             [0, 1],
-            default=label,
-            required=True,
+            index=label,
             format_func=lambda number: (
                 f"Labelled {zero}, called {one}" if number == 0 else f"Labelled {one}, called {zero}"
             ),
+            width=320,
             **held(f"audit.misjudged.label.{place}", label, lambda number: choose(group, number)),
         )
     return group, label

@@ -52,7 +52,8 @@ def show(run: Run, target: Target, sensitive: tuple[str, ...], audited: Audit) -
         return cuts
     moved = audit_state.audit(run, sensitive, cuts)
     st.markdown(page_words.prose(f"With these thresholds: {_inside(gap_sentence(moved, target.classes))}"))
-    st.caption(page_words.prose(cost.sentence))
+    if threshold_state.found(run, sensitive, each) is None:  # which says the same, and more
+        st.caption(page_words.prose(cost.sentence))
     group_tiles.show(audit_state.differences(run, sensitive, cuts), target.classes, key="moved", across=4)
     return cuts
 

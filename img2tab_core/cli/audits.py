@@ -80,7 +80,9 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """How a classifier does on each group of the test faces, and the gaps between groups, with intervals."""
+    from img2tab_core import tables
     from img2tab_core.audits.auditor import Auditor
+    from img2tab_core.audits.group_differences import gap_sentence, label_sentence
 
     terminal.check_table(out)
     door, report, names = terminal.studio(), terminal.progress(as_json), terminal.listed(sensitive)
@@ -106,13 +108,16 @@ def audit(
                 cancelled=stopped,
             )
             paired = auditor.compare_runs(before, after, names)
-    content = audited.to_json() | {"run": before.id}
+    classes = tables.target_of(style_table, before.target).classes
+    sentence = gap_sentence(audited, classes, auditor.differences(before, names, audited))
+    sentences = f"{sentence} {label_sentence(audited, classes)}"
+    content = audited.to_json() | {"run": before.id, "sentence": sentence}
     content["changes"] = {name: change.to_json() for name, change in changes.items()}
     content["paired"] = None if paired is None else paired.to_json()
     compared = _compared(paired, changes)
     terminal.answer(
         content,
-        _audit_text(audited, compared, style_table.name),
+        f"{sentences}\n{_audit_text(audited, compared, style_table.name)}",
         as_json=as_json,
         out=out,
         frame=_audit_frame(audited),
