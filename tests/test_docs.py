@@ -1,18 +1,27 @@
-"""The documents for people: the README stays short, and every link and picture leads somewhere."""
+"""The documents for people: the README stays short, links lead somewhere, commands exist, and the site stands alone."""
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
+from docs.make import reference, site
+from tests import documented
 from tests.benchmarks.table import MARKS, PAGE
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
 README_LINES = 200
+VERBS = dict(reference.verbs())
+GROUPS = {words[:depth] for words in VERBS for depth in range(1, len(words))}
+COMMANDS = [command for page in documented.PAGES for command in documented.commands(page)]
+NAMED_BY_A_READER = {"male", "lamp", "smile"}  # a target of CelebA, a column of labels.csv, a classifier of one's own
 
 _CODE = re.compile(r"^(```|~~~).*?^\1[^\n]*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
@@ -53,7 +62,7 @@ def broken(page: Path) -> list[str]:
     return wrong
 
 
-def test_the_readme_has_at_most_200_lines_and_names_the_two_commands_2_pictures_and_every_page_of_the_docs():
+def test_the_readme_has_at_most_200_lines_and_names_the_two_commands_and_2_pictures():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= README_LINES
     assert "make run" in text and "make test" in text
@@ -61,8 +70,16 @@ def test_the_readme_has_at_most_200_lines_and_names_the_two_commands_2_pictures_
         "assets/pictures/inspect.png",
         "assets/pictures/yours.png",
     ]
-    linked = {link.partition("#")[0] for link in links_of(text)}
-    assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= linked
+
+
+def test_the_first_page_of_the_docs_and_the_navigation_of_the_site_name_every_page_of_the_docs():
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in DOCS} - {"README.md"}
+    assert pages <= {link.partition("#")[0] for link in links_of((ROOT / "docs" / "README.md").read_text())}
+    nav = re.findall(r'"([^"]+\.md)"', json.dumps(tomllib.loads((ROOT / "docs" / "zensical.toml").read_text())))
+    made = {f"reference/{name}" for name in reference.pages()}
+    of_the_repository = {name.removeprefix("project/") for name in nav if name.startswith("project/")}
+    assert {name for name in nav if not name.startswith("project/")} - made == pages | {"index.md"}
+    assert all((ROOT / name).is_file() for name in of_the_repository)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -95,3 +112,142 @@ def test_a_missing_file_a_missing_heading_and_a_file_outside_the_repository_are_
     )
     (tmp_path.parent / "etc.md").write_text("")
     assert broken(page) == ["not.md: no such file", "there.md#two: no such heading", "../../etc.md: no such file"]
+
+
+# --- what a reader types -----------------------------------------------------------------------------------
+
+
+def understood(words: tuple[str, ...], *, whole: bool) -> str:
+    """What is wrong with a command of img2tab, "" for nothing.
+
+    whole: it has all it needs, and is parsed as the program would; else its verb and options must exist.
+    """
+    path = ("img2tab",)
+    rest = list(words[1:])
+    while rest and ((*path, rest[0]) in GROUPS or (*path, rest[0]) in VERBS):
+        path = (*path, rest.pop(0))
+        if path in VERBS:
+            break
+    if rest[:1] == ["--help"] and not whole:
+        return ""
+    if path not in VERBS:
+        return "" if path in GROUPS and not rest else f"no verb {' '.join([*path, *rest[:1]])}"
+    verb = VERBS[path]
+    if not whole:
+        known = {option for param in verb.params for option in (*param.opts, *param.secondary_opts)} | {"--help"}
+        return next((f"no option {word}" for word in rest if word.startswith("--") and word not in known), "")
+    try:
+        given = verb.make_context(path[-1], rest).params
+    except Exception as error:  # noqa: BLE001 (whatever the parser says of a command is what is wrong with it)
+        return str(error)
+    return _values(given)
+
+
+def _values(given: dict) -> str:
+    """What is wrong with the names of targets, channels and families among a verb's values."""
+    targets = {target["name"] for target in population()["targets"]} | NAMED_BY_A_READER
+    for name in ("target", "sensitive", "suggest", "also_target"):
+        value = given.get(name)
+        if isinstance(value, str) and (unknown := set(filter(None, value.split(","))) - targets):
+            return f"no target {unknown}"
+    moved = [*(given.get("edit") or ()), *(given.get("edits") or ())]
+    parts = [part for part in (given.get("exclude") or "").split(",") if part] + [part.split(":")[0] for part in moved]
+    ids = {family["id"] for family in families()}
+    unknown = {part for part in parts if not (part.isdigit() and int(part) < 6752) and part[0] != "@"} - ids
+    return f"no family {unknown}" if unknown else ""
+
+
+def population() -> dict:
+    return json.loads((ROOT / "assets" / "population" / "population.json").read_text())
+
+
+def families() -> list[dict]:
+    return json.loads((ROOT / "assets" / "concepts" / "mobilestylegan-ffhq.json").read_text())["families"]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.page}: {command.line[:60]}")
+def test_every_command_of_a_block_is_one_that_the_program_the_makefile_or_the_package_knows(command):
+    if command.program == "img2tab":
+        assert understood(command.words, whole=True) == ""
+    elif command.program == "make":
+        goals = [word for word in command.words[1:] if "=" not in word]
+        rules = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert goals and set(goals) <= set(rules)
+    else:
+        assert command.words[:3] == ("pip", "install", "-e")
+        extra = re.fullmatch(r"\.\[(\w+)\]", command.words[3])[1]
+        assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
+@pytest.mark.parametrize("page", documented.PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_verb_and_option_that_a_sentence_names_is_there_and_every_block_says_what_it_is(page):
+    wrong = {command.line: understood(command.words, whole=False) for command in documented.inline(page)}
+    assert {line: reason for line, reason in wrong.items() if reason} == {}
+    languages = {fence["language"].strip() for fence in documented.FENCE.finditer(page.read_text())}
+    assert languages <= {"bash", "python", "text"} or page.name == "CONTRIBUTING.md"
+
+
+def test_a_command_with_a_wrong_verb_option_value_target_or_family_is_told():
+    def told(line: str, whole: bool = True) -> str:
+        return understood(tuple(line.split()), whole=whole)
+
+    assert told("img2tab audit --target smiling --sensitive young --exclude 2839,hair-long") == ""
+    assert "no verb" in told("img2tab judge a.jpg")
+    assert "no verb" in told("img2tab session begin")
+    assert "--sensitiv" in told("img2tab audit --target smiling --sensitiv young")
+    assert told("img2tab audit --target smiling") != ""  # --sensitive is needed
+    assert told("img2tab audit --target smiling --sensitive young --seeds 500") != ""
+    assert "no target" in told("img2tab audit --target smilling --sensitive young")
+    assert "no family" in told("img2tab train --target smiling --out run --exclude hair-longer")
+    assert told("img2tab weights list", whole=False) == ""
+    assert told("img2tab weights", whole=False) == ""
+    assert "no option --seed" in told("img2tab audit --seed 3", whole=False)
+
+
+# --- the site ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The folder of the site, built as `make docs` builds it."""
+    pytest.importorskip("zensical")
+    return site.build(tmp_path_factory.mktemp("docs")).parent
+
+
+def test_the_site_has_every_page_and_asks_no_other_host_for_a_script_a_style_a_font_or_a_picture(built):
+    for page in DOCS:
+        assert (built / site.place(page)).with_suffix(".html").is_file()
+    asked = re.compile(r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(https?:)?//|<link\b[^>]*\bhref="(https?:)?//')
+    assert [page for page in built.rglob("*.html") if asked.search(page.read_text())] == []
+    styles = [style.read_text() for style in built.rglob("*.css")]
+    assert styles and not any(re.search(r"@import|url\([\"']?(https?:)?//", style) for style in styles)
+
+
+def test_the_reference_has_every_verb_with_every_option_that_its_help_has(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    text = "\n".join(text for name, text in reference.pages().items() if name.startswith("cli/"))
+    names = re.split(r"^## img2tab (.+)$", text, flags=re.MULTILINE)[1:]
+    parts = dict(zip(names[::2], names[1::2], strict=True))
+    assert set(parts) == {" ".join(words[1:]) for words in VERBS}
+    for name, part in parts.items():
+        reference.command().main([*name.split(), "--help"], prog_name="img2tab", standalone_mode=False)
+        shown = capsys.readouterr().out.partition("Options")[2]
+        options = set(re.findall(r"^│[* ]*(--[a-z][a-z0-9-]+)", shown, re.MULTILINE)) - {"--help"}
+        assert set(re.findall(r"^\| `(--[a-z0-9-]+)", part, re.MULTILINE)) == options, name
+        assert options, name
+
+
+def test_a_link_to_no_page_and_an_anchor_to_no_heading_stop_the_site(tmp_path, monkeypatch):
+    pytest.importorskip("zensical")
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "zensical.toml").write_text((ROOT / "docs" / "zensical.toml").read_text())
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    monkeypatch.setattr(site, "DOCS", docs)
+    monkeypatch.setattr(reference, "pages", dict)
+    (docs / "README.md").write_text("# Home\n\n[here](#home)\n")
+    (docs / "zensical.toml").write_text(re.sub(r"nav = \[.*?^\]", "", site.settings(), flags=re.S | re.M))
+    assert site.build(tmp_path / "good").is_file()
+    (docs / "README.md").write_text("# Home\n\n[a](nowhere.md) [b](#no-such-heading)\n")
+    with pytest.raises(RuntimeError, match="does not exist"):
+        site.build(tmp_path / "bad")
