@@ -129,7 +129,7 @@ def _begin() -> None:
             f"“{page_words.plain(visit.table_name())}”. The "
             "classifier trained on everything becomes its first run. Fields marked with * must be filled in."
         )
-        left, right = st.columns(2, gap="large")
+        left, right = st.columns(2, gap="small")
         with left:
             st.text_input("Name \\*", key="sessions.name", max_chars=NAME_LENGTH, placeholder="Smile detector, May")
             _problem("name")
