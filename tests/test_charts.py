@@ -61,7 +61,10 @@ def test_the_picked_bar_stands_out_and_without_a_pick_all_4_are_full():
 def test_bars_carry_a_concept_s_name_and_the_class_names_a_person_reads():
     figure = _bars(count=1, picked=3)
     assert list(figure.layout.yaxis.ticktext) == ["<b>Goatee</b>", "Layer 1 · channel 2", "3 others"]
-    assert [note.text for note in figure.layout.annotations[1:]] == ["← male", "female →"]
+    assert [note.text for note in figure.layout.annotations[1:]] == [
+        f'<span style="color:{classifier_charts.BLUE}">◀</span> male',
+        f'female <span style="color:{classifier_charts.ORANGE}">▶</span>',
+    ]
 
 
 def test_a_prediction_without_any_push_draws_0_bars():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dashboard.charts import proxies as proxy_charts
+from dashboard.charts.classifiers import INK
 from img2tab_core.audits.carriers import Carried
 from img2tab_core.audits.intervention import Intervention, Moved
 from img2tab_core.base.intervals import estimate
@@ -64,10 +65,10 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_see_through_and_chooses_no_text_colour_of_its_own(name):
+def test_a_figure_is_see_through_and_its_text_takes_the_colour_of_the_theme(name):
     layout = FIGURES[name]().layout
     assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"
-    assert layout.font.color is None and layout.height
+    assert {layout.font.color, layout.xaxis.tickfont.color, layout.yaxis.title.font.color} == {INK} and layout.height
 
 
 def test_concepts_lie_at_their_distance_and_importance_and_the_unused_one_on_a_line_below():

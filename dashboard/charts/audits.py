@@ -24,7 +24,6 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _LINE = "rgba(128,132,149,0.35)"
 _ROW = 34  # px
-_INK = {False: "#1f2529", True: "#e6e9ea"}  # text of the light and of the dark theme
 
 
 def group_dots(audit: Audit, metric: str) -> go.Figure:
@@ -294,12 +293,11 @@ def threshold_curve(cost: ThresholdCost, gap: str = "equalised_odds") -> go.Figu
     return figure
 
 
-def gap_matrix(matrix: Matrix, *, chosen: tuple[str, str] | None = None, dark: bool = False) -> go.Figure:
+def gap_matrix(matrix: Matrix, *, chosen: tuple[str, str] | None = None) -> go.Figure:
     """Targets as rows by attributes as columns, in whole points; customdata of a cell: its row times columns + column.
 
     Orange, the stronger the larger, and bold: differs beyond chance. Grey: may be chance; a dash: too few faces.
-    chosen: the target and attribute that are framed. What is not measured yet is empty. dark: the theme, as what
-    Streamlit takes for text of charts on light is too pale for small figures on colour.
+    chosen: the target and attribute that are framed. What is not measured yet is empty.
     """
     names = [target.name for target in matrix.targets]
     titles = [in_figure(sentence(short_title(target))) for target in matrix.targets]
@@ -341,8 +339,6 @@ def gap_matrix(matrix: Matrix, *, chosen: tuple[str, str] | None = None, dark: b
                 y1=row + 0.47,
                 line={"color": BLUE, "width": 2},
             )
-    ink = _INK[dark]
-    figure.update_traces(textfont_color=ink, selector={"type": "scatter"})
     figure.update_layout(clickmode="event+select", margin={"l": 0, "r": 40, "t": 84, "b": 0}, hoverdistance=24)
     places = list(range(len(names)))
     figure.update_xaxes(
@@ -350,8 +346,6 @@ def gap_matrix(matrix: Matrix, *, chosen: tuple[str, str] | None = None, dark: b
         showgrid=False, zeroline=False,
     )  # fmt: skip
     _rows(figure, titles)
-    figure.update_xaxes(tickfont_color=ink)
-    figure.update_yaxes(tickfont_color=ink)
     return figure
 
 

@@ -79,7 +79,6 @@ def carried_scatter(
             yanchor="bottom",
             text="where to look",
             showarrow=False,
-            font_color=ORANGE,
         )
     out = np.isin(shown, list(excluded))
     for mask, name, symbol, colour in (

@@ -81,7 +81,7 @@ def _chart(matrix: Matrix) -> None:
             matrix_state.choose(matrix.targets[row].name, matrix.targets[column].name)
 
     st.plotly_chart(
-        audit_charts.gap_matrix(matrix, chosen=chosen, dark=st.context.theme.type == "dark"),
+        audit_charts.gap_matrix(matrix, chosen=chosen),
         key=key,
         on_select=click,
         selection_mode="points",
