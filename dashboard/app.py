@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from img2tab_core.classifiers.runs import Run
     from img2tab_core.sessions.session_records import SessionInfo
 
+ICON = Path(__file__).parents[1] / "assets" / "icon.svg"  # a named one would be fetched from a font host
 DATA = "Data"  # the one page that needs no table
 INSPECT = "Inspect"
 YOURS = "Your classifier"  # needs no run: it brings its own
@@ -53,9 +54,7 @@ PURPOSE = {
 
 
 def main() -> None:
-    st.set_page_config(
-        page_title="Img2Tab Studio", page_icon=":material/face:", layout="wide", initial_sidebar_state=272
-    )
+    st.set_page_config(page_title="Img2Tab Studio", page_icon=str(ICON), layout="wide", initial_sidebar_state=272)
     pages = [
         st.Page("views/inspect.py", title=INSPECT, icon=":material/face:", url_path="inspect", default=True),
         st.Page("views/concepts.py", title="Concepts", icon=":material/scatter_plot:", url_path="concepts"),
