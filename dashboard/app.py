@@ -268,7 +268,8 @@ def _run_card(run: Run) -> None:
     table, target = visit.current_table(), visit.target()
     answered = target.name in table.answered
     with st.container(border=True, gap="small"):
-        st.caption(f"Run {visit.number_of(run)} · {page_words.plain(target.title)}")
+        of = " of this session" if session_state.opened() is not None else ""
+        st.caption(f"Run {visit.number_of(run)}{of} · {page_words.plain(target.title)}")
         if answered and run.own:
             labels = table.labels[target.name]
             asked = int((labels >= 0).sum())

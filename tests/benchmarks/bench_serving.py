@@ -85,6 +85,70 @@ def bench_memory(benchmark, home):
     ]
 
 
+# from a click until the page stands again: how long the app says that it runs, from the very event on
+TIMED = """element => new Promise((resolve) => {
+  const app = document.querySelector("[data-testid=stApp]"), begun = performance.now();
+  let ran = false;
+  const watch = new MutationObserver(() => {
+    if (app.getAttribute("data-test-script-state") === "running") ran = true;
+    else if (ran) { watch.disconnect(); resolve((performance.now() - begun) / 1000); }
+  });
+  watch.observe(app, { attributes: true, attributeFilter: ["data-test-script-state"] });
+  element.click();
+})"""
+
+
+@pytest.mark.parametrize("visitors", [1, 5])
+def bench_clicks(benchmark, home, visitors):
+    """Ten usual clicks that compute nothing, each once it is answered; several visitors click the same at once."""
+
+    def link(name):
+        return lambda page: page.get_by_test_id("stSidebar").get_by_role("link", name=name)
+
+    def button(key):
+        return lambda page: page.locator(f".st-key-{key} button")
+
+    clicks = [
+        button("sample-2"),
+        button("sample-5"),
+        lambda page: page.get_by_test_id("stMain").get_by_text("Add the difference of the classes"),
+        button("inspect-reset"),
+        link("Exclude and retrain"),
+        link("Concepts"),
+        lambda page: page.get_by_text("Used", exact=False).first,
+        lambda page: page.get_by_text("Used", exact=False).first,
+        link("Audit"),
+        link("Inspect"),
+    ]
+
+    def round_of_clicks(pages) -> None:
+        for click in clicks:
+            for page in pages:
+                click(page).wait_for()
+                page.evaluate(f"element => {{ window.answered = ({TIMED})(element); }}", click(page).element_handle())
+            for page in pages:
+                page.evaluate("() => window.answered")
+
+    with browser.dashboard(home) as address, ExitStack() as left, browser.opened() as chromium:
+        pages = []
+        for _ in range(visitors):
+            context = left.enter_context(closing(chromium.new_context()))
+            pages.append(context.new_page())
+            pages[-1].set_default_timeout(120_000)
+            pages[-1].goto(address)
+            _slider(pages[-1])
+            browser.settle(pages[-1])
+        for _ in range(2):  # what is drawn and measured once is there
+            round_of_clicks(pages)
+            for page in pages:
+                browser.settle(page)
+        several = f", {visitors} visitors at once" if visitors > 1 else ""
+        benchmark.extra_info.update(
+            what=f"ten usual clicks that compute nothing, one after the other{several}", way="ours", goal=1.5
+        )
+        benchmark.pedantic(round_of_clicks, args=(pages,), rounds=5)
+
+
 def _slider(page):
     found = page.get_by_role("slider", name="Move by, standard deviations")
     found.wait_for()
