@@ -229,7 +229,7 @@ def test_the_gap_of_2_kinds_of_classifier_stands_beside_their_accuracy(home):
     door = Studio()
     compared = door.trainer.compare(door.table("toy"), "kind", kinds=["catboost", "logistic"], seeds=(0, 1), faces=300)
     at = app.ready(app.begun().switch_page("views/compare.py").run())
-    assert "How far apart are the groups by group?" in [each.value for each in at.subheader]
+    assert "How far apart are the groups by group?" in [each.value for each in at.header]
     gaps = Auditor(door).gaps_compared(compared, ("group",))
     assert set(gaps) == {"catboost", "logistic"} and all(0 < gap.mean < 1 for gap in gaps.values())
     chart = classifier_charts.gaps(compared, gaps)

@@ -251,7 +251,7 @@ def test_a_tick_excludes_1_concept_and_unticking_keeps_it(corner):
 def test_a_picked_concept_and_its_family_of_2_are_excluded_and_kept_by_a_click(corner):
     corner.session_state["visit.concept"] = CARRIER
     at = _ready(corner.run())
-    assert any(one.value == "Layer 0 · channel 9" for one in at.subheader)
+    assert any(one.value == "Layer 0 · channel 9" for one in at.header)
     assert _says(at, "Its family: 2 channels")
     at = _ready(at.button(key="gap.exclude").click().run())
     assert _ticked(at) == {CARRIER} and at.button(key="gap.exclude").label == "Keep it"
@@ -362,7 +362,7 @@ def test_where_the_groups_cannot_be_compared_it_is_tried_again_by_a_click(corner
     assert [one.value for one in at.error] == ["It stopped: ValueError: no such thing"]
     monkeypatch.setattr(Auditor, "carried", carried)
     at = _ready(at.button(key="gap.again").click().run())
-    assert any(one.value == "Deepest in the corner" for one in at.subheader)
+    assert any(one.value == "Deepest in the corner" for one in at.header)
 
 
 def test_the_browser_is_told_every_point_with_its_interval_and_one_seed_has_none():

@@ -664,7 +664,7 @@ def test_a_name_shows_on_all_3_pages_and_an_empty_one_removes_it(visit):
     picked = int(at.dataframe[0].value["index"].iloc[0])
     at.text_input(key=f"concepts.name.{picked}").set_value("goatee")
     at = app.well(_save_button(at).click().run())
-    assert at.subheader[0].value == "Goatee"
+    assert at.header[0].value == "Goatee"
     assert at.dataframe[0].value["name"].iloc[0] == "goatee"
     at = _channels(at, EXCLUDE)
     assert at.checkbox(key=f"exclude.tick.{picked}").label == "1. Goatee"
@@ -753,7 +753,7 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
     (second,) = _state(at, "visit.runs")[("default", _target(at))]
     assert second.excluded == ticked and len(ticked) == 2
     assert studio.scores(second).importance[sorted(ticked)].tolist() == [0.0, 0.0]
-    assert any("Before and after: run 1 and run 2" == one.value for one in at.subheader)
+    assert any("Before and after: run 1 and run 2" == one.value for one in at.header)
     assert page_words.percent(second.metrics.accuracy) in [one.value for one in at.metric if one.label == "Accuracy"]
     assert any("2 channels excluded" in one.value for one in at.sidebar.caption)
 
@@ -784,7 +784,7 @@ def test_run_2_is_in_the_history_of_the_next_visit_which_starts_with_run_1(visit
     assert not any(one.value.startswith("**Run 3**") for one in at.markdown)
     at = app.well(at.button(key=f"exclude.use.{second.id}").click().run())
     assert any("2 channels excluded" in one.value for one in at.sidebar.caption)
-    assert any("Before and after: run 1 and run 2" == one.value for one in at.subheader)
+    assert any("Before and after: run 1 and run 2" == one.value for one in at.header)
     assert _metric(at, "Accuracy") == accuracy
 
 

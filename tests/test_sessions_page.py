@@ -57,7 +57,7 @@ def _retrain(at: AppTest, why: str) -> AppTest:
 
 
 def _said(at: AppTest) -> str:
-    return "\n".join(one.value for kind in (at.markdown, at.caption, at.subheader, at.success) for one in kind)
+    return "\n".join(one.value for kind in (at.markdown, at.caption, at.header, at.success) for one in kind)
 
 
 def test_without_sessions_the_page_says_so_and_a_begun_one_has_1_run_and_the_question(visit):
@@ -185,7 +185,7 @@ def test_notes_a_new_name_and_deleting_reach_the_database_and_the_log(visit):
     at.text_input(key="sessions.rename.name").set_value("Groups")
     at = _ready(next(one for one in at.button if one.label == "Rename").click().run())
     assert door.open("Groups").notes == "No."
-    assert any("Groups" in one.value for one in at.subheader)
+    assert any("Groups" in one.value for one in at.header)
     at = _ready(at.checkbox(key="sessions.delete.sure").check().run())
     at = _ready(at.button(key="sessions.delete").click().run())
     assert door.list() == () and "visit.session" not in at.session_state
@@ -205,7 +205,7 @@ def test_a_session_deleted_elsewhere_is_closed_with_1_sentence_and_the_page_goes
     door.delete(door.open("Kinds"))
     at = _ready(at.run())
     assert at.error[0].value.startswith("The session 'Kinds' was closed:")
-    assert any(one.value == "Begin a session" for one in at.subheader)
+    assert any(one.value == "Begin a session" for one in at.header)
 
 
 def test_a_session_begins_with_the_attributes_that_the_audit_page_has_open(visit):

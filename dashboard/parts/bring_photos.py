@@ -17,7 +17,7 @@ LISTED = 8  # skipped photos that are named
 
 def show() -> None:
     """What is running or has ended, what waits, and the form."""
-    st.subheader("Bring your own photos", anchor=False)
+    st.header("Bring your own photos", anchor=False)
     st.caption(
         f"At least {LEAST_FACES} photos and a CSV file: a column of file names, then a column for each label (0 and 1, "
         "no and yes, or two words). They become a table to train and audit on. Photos stay on the computer this page "

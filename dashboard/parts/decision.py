@@ -32,7 +32,7 @@ def show(
     """parts: what each family pushed, largest first; () where no reason may be told."""
     quality, likely = visit.quality(run, face, code), before.decided
     st.markdown(
-        f"### {page_words.plain(page_words.sentence(target.classes[likely]))}, "
+        f"## {page_words.plain(page_words.sentence(target.classes[likely]))}, "
         f"{page_words.chance(before.chance_of(likely))}",
         help=f"How sure the classifier is that this face is {page_words.plain(target.classes[likely])}; 50 % would be "
         f"a coin toss. {page_words.prose(target.how)}",

@@ -25,7 +25,7 @@ def show(
     run: Run, target: Target, sensitive: tuple[str, ...], audited: Audit, differences: tuple[GroupDifference, ...]
 ) -> Callable[[], None]:
     """The faces with grey places for their pictures; what is returned draws them, so that the page stands first."""
-    st.subheader("Faces it judges wrongly", anchor=False)
+    st.header("Faces it judges wrongly", anchor=False)
     group, label = _choice(target, sensitive, audited, differences)
     wrong = misjudged_state.misjudged(run, sensitive, group, label)
     st.markdown(page_words.prose(_sentence(wrong, target)))

@@ -17,7 +17,7 @@ WRONG_SHOWN = 8
 def show() -> None:
     """The form, and under it the answer of the chosen target's standing classifier."""
     target = visit.target()
-    st.subheader("Is it right about your photos?", anchor=False)
+    st.header("Is it right about your photos?", anchor=False)
     calibration = photo_checks.in_use()
     st.caption(
         f"Bring photos whose answer for **{page_words.plain(target.title.lower())}** you know, and a CSV file with a "

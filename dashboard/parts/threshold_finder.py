@@ -25,7 +25,7 @@ LOSSES = (0.01, 0.02, 0.05)  # of accuracy
 
 def show(run: Run, target: Target, sensitive: tuple[str, ...], audited: Audit) -> audit_state.Thresholds:
     """The thresholds that are chosen, of each group; () is the standard one."""
-    st.subheader("Where to draw the line", anchor=False)
+    st.header("Where to draw the line", anchor=False)
     kind = st.segmented_control(
         "Threshold",
         [ONE, EACH],

@@ -20,7 +20,7 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 def show(run: Run, target: Target) -> None:
     """The step's choice of groups, and under it the estimate, empty, on its way or whole; always at the same place."""
-    st.subheader("2 What would that mean?", anchor=False)
+    st.header("2 What would that mean?", anchor=False)
     sensitive = groups_by(target)
     asked = estimates.estimate(run, sensitive)
     if asked is None:

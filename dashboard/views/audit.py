@@ -159,7 +159,7 @@ def _table(audited: Audit, target: Target, rates: tuple[str, ...]) -> None:
 
 
 def _calibration(audited: Audit) -> None:
-    st.subheader("Are its probabilities true?", anchor=False)
+    st.header("Are its probabilities true?", anchor=False)
     grid = st.grid(2, min_column_width=340, gap="large")
     with grid.cell():
         st.markdown("**How often what it says comes true, by group**")
@@ -196,7 +196,7 @@ def _numbers(audited: Audit, *, moved: bool = False, own_answers: bool = False) 
 
 
 def _before(run: Run, before: Run, sensitive: tuple[str, ...], audited: Audit) -> None:
-    st.subheader("Before and after the exclusion", anchor=False)
+    st.header("Before and after the exclusion", anchor=False)
     st.plotly_chart(
         audit_charts.gap_dumbbell(audit_state.audit(before, sensitive), audited),
         key="audit.before",

@@ -22,8 +22,7 @@ K = 20  # the number of concepts that the second figure and the sentence are abo
 
 
 def page() -> None:
-    with st.container(border=True):
-        own_run.about_agreement(visit.target())
+    own_run.about_agreement(visit.target())
     _choices()
     comparison = training_state.compared()
     if comparison is None:
@@ -46,6 +45,7 @@ def _choices() -> None:
             key="compare.kinds",
             format_func=lambda kind: KINDS[kind].title,
             persist_state="session",
+            wrap=True,
         )
         seeds = st.number_input(
             "Seeds",
@@ -103,7 +103,7 @@ def _result(comparison: Comparison) -> None:
     position = comparison.ks.index(K) if K in comparison.ks else len(comparison.ks) - 1
     st.markdown(_sentence(comparison, shown, position))
     _side_by_side(comparison)
-    st.subheader("Does importance find the concepts?", anchor=False)
+    st.header("Does importance find the concepts?", anchor=False)
     st.plotly_chart(classifier_charts.overlaps(comparison), key="compare.overlaps", config={"displayModeBar": False})
     st.caption(
         "Of the concepts that set the classes farthest apart (Wasserstein-1), how many are among the most important "
@@ -117,7 +117,7 @@ def _side_by_side(comparison: Comparison) -> None:
     """How right each kind is, and beside it, on an axis of its own, how far apart it sets the groups."""
     grid = st.grid(2, min_column_width=380, gap="large")
     with grid.cell():
-        st.subheader("How often is it right?", anchor=False)
+        st.header("How often is it right?", anchor=False)
         st.plotly_chart(
             classifier_charts.accuracies(comparison), key="compare.accuracies", config={"displayModeBar": False}
         )
@@ -130,7 +130,7 @@ def _side_by_side(comparison: Comparison) -> None:
     titles = {target.name: target.title for target in visit.current_table().targets}
     by = page_words.plain(" × ".join(titles[name] for name in sensitive).lower())
     with grid.cell():
-        st.subheader(f"How far apart are the groups by {by}?", anchor=False)
+        st.header(f"How far apart are the groups by {by}?", anchor=False)
         gap_of = audit_state.gaps_compared(comparison, sensitive)
         if not gap_of:
             st.info("This comparison kept no decisions, so there is no gap. Compare again.", icon=":material/info:")
@@ -157,7 +157,7 @@ def _leanings(shown: list[Contender]) -> None:
     order = np.argsort(-shares[:-1].mean(axis=1), kind="stable")
     order = [n for n in order[:LEANINGS] if shares[n].max() > 0]
     names = [described.families[n].name for n in order]
-    st.subheader("What does each lean on?", anchor=False)
+    st.header("What does each lean on?", anchor=False)
     st.plotly_chart(
         concept_charts.leanings(
             [each.title for each in shown],

@@ -93,7 +93,7 @@ def _gallery(run: Run, target: Target, described: Description) -> None:
 def _map(run: Run, kept: Sequence[RankedFamily], described: Description) -> None:
     """The same concepts by distance and use; a click finds one."""
     key = f"concepts.map.{run.id}"
-    st.subheader("Which of them sets the classes apart, and which is used?", anchor=False)
+    st.header("Which of them sets the classes apart, and which is used?", anchor=False)
     st.plotly_chart(
         concept_charts.family_map(kept, [row.distance for row in kept], title="Distance between the classes, SD"),
         key=key,
@@ -352,7 +352,7 @@ def _choose_point(key: str) -> None:
 
 def _detail(run: Run, target: Target, scores: ConceptScores, everything: pd.DataFrame, picked: int) -> None:
     layout, names = visit.layout(), visit.names()
-    st.subheader(page_words.concept(picked, layout, names), anchor=False)
+    st.header(page_words.concept(picked, layout, names), anchor=False)
     towards = target.classes[int(scores.direction[picked] > 0)]
     place = f"{page_words.place(picked, layout)} · index {picked}" if names.get(picked) else f"Index {picked}"
     st.caption(f"{place}. Higher on faces labelled {page_words.plain(towards)}.")

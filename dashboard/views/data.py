@@ -37,12 +37,12 @@ def page() -> None:
     bring_photos.show()
     if visit.table_names() and visit.has_encoder():
         photo_check.show()
-    st.subheader("Tables", anchor=False)
+    st.header("Tables", anchor=False)
     for name in visit.studio().table_names():
         _table(name)
-    st.subheader("Backbones", anchor=False)
+    st.header("Backbones", anchor=False)
     _backbones()
-    st.subheader("In a terminal", anchor=False)
+    st.header("In a terminal", anchor=False)
     st.caption(
         "What is too large for a page: checkpoints, and whole data sets. Every import goes on where it was stopped. "
         "What was made shows here after a reload."
@@ -54,7 +54,7 @@ def page() -> None:
 
 def _chosen(table: StyleTable, target: Target) -> table_look.Waiting:
     """The chosen table's faces, and beside them what an audit on it could not say."""
-    st.subheader(f"Table “{page_words.plain(table.name)}”", anchor=False)
+    st.header(f"Table “{page_words.plain(table.name)}”", anchor=False)
     waiting: table_look.Waiting = []
     if table.backbone in visit.backbone_names():
         waiting = table_look.faces(table, target)

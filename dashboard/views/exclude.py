@@ -66,7 +66,7 @@ def page() -> None:
 def _choose(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
     """Concepts to tick, the most used first, or those suggested; single channels are the details. Returns the pictures
     still to be drawn and their places."""
-    st.subheader("1 What should it not use?", anchor=False)
+    st.header("1 What should it not use?", anchor=False)
     described = visit.description()
     view = CHANNELS
     if described is not None:
@@ -164,7 +164,7 @@ def _draw(waiting: list[tuple[int, object]]) -> None:
 
 def _prove(run: Run, scores: ConceptScores) -> None:
     ticked = visit.ticked()
-    st.subheader("3 Train and prove", anchor=False)
+    st.header("3 Train and prove", anchor=False)
     _train(run, ticked)
     before = visit.before_run(run)
     if before is not None and ticked == run.excluded and training_state.retraining() is None:
@@ -331,7 +331,7 @@ def _choose_kind() -> None:
 
 
 def _comparison(run: Run, before: Run, target: Target) -> None:
-    st.subheader(f"Before and after: run {visit.number_of(before)} and run {visit.number_of(run)}", anchor=False)
+    st.header(f"Before and after: run {visit.number_of(before)} and run {visit.number_of(run)}", anchor=False)
     old, new = before.metrics, run.metrics
     compared = audit_state.compared(before, run)
     st.markdown(
@@ -423,7 +423,7 @@ def _excluded(run: Run) -> str:
 
 
 def _history(run: Run) -> None:
-    st.subheader("Runs of this target", anchor=False)
+    st.header("Runs of this target", anchor=False)
     st.caption("Every run is kept for the next visit too. Use an earlier one to undo: all pages then show it again.")
     for earlier in reversed(visit.history()):
         with st.container(border=True):

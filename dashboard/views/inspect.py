@@ -64,7 +64,7 @@ def _face(run: Run, target: Target, face: Face) -> None:
         decision.show(run, target, face, code, before, described, parts if sure else ())
         if run.own:
             decision.about_drawn(target, before, drawn)
-        st.subheader("Why", anchor=False)
+        st.header("Why", anchor=False)
         if not sure:
             st.caption("Not told: the classifier answers otherwise about the reconstruction than about the face.")
         elif described is None:

@@ -57,7 +57,7 @@ def page() -> None:
 
 
 def _list() -> None:
-    st.subheader("Sessions so far", anchor=False)
+    st.header("Sessions so far", anchor=False)
     sessions = doors.session_runs().sessions.list()
     if not sessions:
         st.caption("None yet. Begin one below: from then on every training is kept in it, with the reason you give.")
@@ -118,7 +118,7 @@ def _enter(session_id: int) -> None:
 def _begin() -> None:
     target = visit.target()
     others = {other.name: other.title for other in visit.current_table().targets if other.name != target.name}
-    st.subheader("Begin a session", anchor=False)
+    st.header("Begin a session", anchor=False)
     if not others:
         st.caption("This table has one target only; an audit needs a second label that forms the groups.")
         return
@@ -206,7 +206,7 @@ def _head(now: Opened) -> None:
     session = now.session
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         with st.container(gap="xsmall", width="stretch"):
-            st.subheader(page_words.plain(session.name), anchor=False)
+            st.header(page_words.plain(session.name), anchor=False)
             st.markdown(_finding(session, now.runs))
             st.caption(_facts(session) + f" · begun {_when(session.created)}")
         with st.container(horizontal=True, gap="small", width="content"):
@@ -305,7 +305,7 @@ def _delete(session: SessionInfo) -> None:
 
 
 def _tree(now: Opened) -> None:
-    st.subheader("Runs", anchor=False)
+    st.header("Runs", anchor=False)
     job = training_state.retraining()
     if job is not None:
         progress.watch(job, key="sessions", waiting="Training…", cancel=True)
@@ -390,7 +390,7 @@ def _side_by_side(now: Opened) -> None:
     done = {run.number: run for run in now.runs if run.id in now.models}
     if len(done) < 2:
         return
-    st.subheader("Any two side by side", anchor=False)
+    st.header("Any two side by side", anchor=False)
     left, right = st.columns(2, gap="large")
     current = now.session.current if now.session.current in done else max(done)
     parent = now.parent(done[current])
@@ -463,7 +463,7 @@ def _listed(channels: tuple[int, ...], uses: Run) -> str:
 
 
 def _share(now: Opened) -> None:
-    st.subheader("Share what is excluded", anchor=False)
+    st.header("Share what is excluded", anchor=False)
     give, take = st.columns(2, gap="large")
     with give:
         run = now.current

@@ -86,7 +86,7 @@ def _reactions(model: PixelModel) -> None:
             )
             st.caption("A first answer takes about a minute; it then goes on in the background and gets sharper.")
         return
-    st.markdown(f"### {page_words.prose(_headline(known))}")
+    st.markdown(f"## {page_words.prose(_headline(known))}")
     _fidelity(known)
     rows = list(known.families)
     picked = _picked(rows)
@@ -196,7 +196,7 @@ def _gallery(known: Reactions) -> None:
     movers = known.movers[:GALLERY]
     if len(movers) < 2:
         return
-    st.markdown("#### What it looks like")
+    st.markdown("### What it looks like")
     grid = st.grid(3, min_column_width=300, gap="medium")
     for row in movers:
         with grid.cell(), st.container(border=True):
@@ -208,7 +208,7 @@ def _gallery(known: Reactions) -> None:
 def _further(model: PixelModel, known: Reactions, *, running: bool) -> None:
     """Where to go from here."""
     total = len(visit.current_table().split)
-    st.markdown("#### Go on")
+    st.markdown("### Go on")
     with st.container(horizontal=True, gap="small"):
         if known.fidelity is not None:
             st.button(

@@ -152,13 +152,13 @@ def _sentence(row: Moved, target: Target, about: Target) -> str:
 
 
 def _moves(moved: Intervention, target: Target, about: Target) -> None:
-    st.subheader("How often a decision flips", anchor=False)
+    st.header("How often a decision flips", anchor=False)
     st.plotly_chart(proxy_charts.flip_dots(moved, about.classes, target.classes), key="gap.flips", config=shared.CHARTS)
     st.caption(
         "Each group moved in both directions: towards the other group, and further into its own. Were the attribute no "
         "part of the decisions, all would lie at 0."
     )
-    st.subheader("How far the probability moves", anchor=False)
+    st.header("How far the probability moves", anchor=False)
     grid = st.grid(2, min_column_width=360, gap=("small", "large"))
     for towards in (1, 0):
         with grid.cell():
@@ -171,7 +171,7 @@ def _moves(moved: Intervention, target: Target, about: Target) -> None:
 
 
 def _direction(about: Target) -> int:
-    st.subheader("Faces, before and after", anchor=False)
+    st.header("Faces, before and after", anchor=False)
     towards, handed = address.choice("gap.towards", address.among((1, 0)), 1)
     st.segmented_control(
         "Direction",

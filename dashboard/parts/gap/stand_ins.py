@@ -23,7 +23,7 @@ def show(run: Run, target: Target, about: Target) -> None:
         )
         return
     before, scores = visit.before_run(run), visit.scores(run)
-    st.subheader(f"Can {page_words.plain(about.title.lower())} still be read?", anchor=False)
+    st.header(f"Can {page_words.plain(about.title.lower())} still be read?", anchor=False)
     then = (
         ""
         if before is None
@@ -39,10 +39,10 @@ def show(run: Run, target: Target, about: Target) -> None:
     )
     waiting: shared.Waiting = []
     if before is not None:
-        st.subheader("Which concepts took over", anchor=False)
+        st.header("Which concepts took over", anchor=False)
         families.took_over(before, run, key="gap.took_over")
     links = audit_state.stand_ins(run)
-    st.subheader("Closest to what was excluded", anchor=False)
+    st.header("Closest to what was excluded", anchor=False)
     st.dataframe(
         pd.DataFrame(
             {
@@ -74,7 +74,7 @@ def show(run: Run, target: Target, about: Target) -> None:
 
 def _families(run: Run, indexes: list[int], waiting: shared.Waiting) -> None:
     """The families of the stand-ins, each excluded by one tick."""
-    st.subheader("Their families", anchor=False)
+    st.header("Their families", anchor=False)
     every = audit_state.families()
     names = list(dict.fromkeys(every.of(index) for index in indexes))
     grid = st.grid(3, min_column_width=220, gap="small")

@@ -74,7 +74,7 @@ def _detail(
         st.info("Click a dot to see its concept.", icon=":material/arrow_back:")
         return
     ticked = visit.ticked()
-    st.subheader(shared.name(picked), anchor=False)
+    st.header(shared.name(picked), anchor=False)
     higher = about.classes[int(carried.shift[picked] > 0)]
     st.caption(
         f"Index {picked}. Higher on faces labelled {page_words.plain(higher)}."
@@ -134,7 +134,7 @@ def _row(waiting: shared.Waiting, index: int) -> None:
 
 def _top(carried: Carried, scores: ConceptScores, listed: list[int], waiting: shared.Waiting) -> None:
     """The concepts deepest in the corner, with a check box each."""
-    st.subheader("Deepest in the corner", anchor=False)
+    st.header("Deepest in the corner", anchor=False)
     if not listed:
         st.info("The active run uses no concept, so there is none to look at.", icon=":material/info:")
         return
@@ -159,7 +159,7 @@ def _top(carried: Carried, scores: ConceptScores, listed: list[int], waiting: sh
 
 
 def _suggest(about: Target) -> None:
-    st.subheader("Everything that carries it", anchor=False)
+    st.header("Everything that carries it", anchor=False)
     suggested = audit_state.suggested()
     shown = (
         suggested is not None
