@@ -184,7 +184,7 @@ def test_a_tick_is_estimated_as_the_service_does_and_of_2_quick_ticks_the_last_s
     estimate = Auditor(door).estimate(run, frozenset({7, 9}), ("group",))
     assert at.session_state[estimates.ASKED].job.result.gap == estimate.gap
     old, new = (100 * share for share in estimate.gap)
-    assert f"Gap by group: {old:.1f} → **{new:.1f}**" in _told(at) and new < old
+    assert f"Gap by group: {old:.1f} → **{new:.1f}**" in _told(at)
     assert "Group in what is left: **" in _told(at) and f"{estimate.faces} validation faces" in _told(at)
     at = app.well(at.button(key="exclude.clear").click().run())
     assert estimates.ASKED not in at.session_state
