@@ -102,7 +102,7 @@ def _audit(page) -> None:
     browser.settle(page)
     page.get_by_test_id("stMain").get_by_role("combobox").first.click()
     page.get_by_role("option", name="Perceived smile").click()
-    page.get_by_role("heading", name="Group by group").wait_for()
+    page.get_by_role("heading", name="Faces it judges wrongly").wait_for()
     browser.settle(page)
     page.mouse.move(5, 5)
     page.wait_for_timeout(1000)

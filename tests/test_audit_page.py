@@ -94,9 +94,9 @@ def test_the_page_answers_in_the_sentence_of_the_core_first_and_says_how_the_lab
     differences = Auditor(door).differences(run, ["group"], audited)
     sentence = gap_sentence(audited, ("plain", "special"), differences)
     texts = [each.value for each in visit.markdown]
-    answer = next(number for number, text in enumerate(texts) if page_words.prose(sentence) == text)
+    answer = next(number for number, text in enumerate(texts) if page_words.plain(sentence) == text)
     assert not any("Faces it judges wrongly" in text for text in texts[:answer])
-    assert page_words.prose(label_sentence(audited, ("plain", "special"))) in _said(visit, "Labelled special: ")
+    assert page_words.plain(label_sentence(audited, ("plain", "special"))) in _said(visit, "Labelled special: ")
     called = next(each for each in differences if each.rate == "selection_rate")
     assert called.worse == "right" and called.difference.value > 0.3  # the label follows the group
     assert f"**Right +{100 * called.difference.value:.1f}\u00a0points**" in texts
@@ -176,7 +176,7 @@ def test_thresholds_are_found_on_validation_faces_set_on_the_sliders_and_let_go_
     search = Auditor(door).find_thresholds(door.run(door.table("toy"), "kind"), ["group"], most_lost=0.05)
     assert search.moved and search.faces == int((door.table("toy").split == 1).sum())
     (told,) = [each.value for each in at.success]
-    assert page_words.prose(search.sentence) in told and "On the test faces, which took no part in the choice" in told
+    assert page_words.plain(search.sentence) in told and "On the test faces, which took no part in the choice" in told
     assert [one.value for one in at.slider] == pytest.approx(list(search.thresholds.values()))
     at = app.ready(app.held(at.slider, "audit.threshold.kind.group.1").set_value(0.9).run())
     assert at.slider[1].value == 0.9 and not at.success
@@ -271,4 +271,4 @@ def test_after_a_retrain_without_1_concept_faces_lost_and_gained_and_the_gaps_st
     assert len(job.result["accuracy"].pairs) == 5
     shown = Auditor(door).audit(second, ["group"])
     sentence = gap_sentence(shown, ("plain", "special"), Auditor(door).differences(second, ["group"], shown))
-    assert any(each.value == page_words.prose(sentence) for each in at.markdown)
+    assert any(each.value == page_words.plain(sentence) for each in at.markdown)

@@ -21,7 +21,7 @@ def answer(sentence: str, *, key: str) -> None:
     """The sentence of an audit, larger than what follows."""
     st.html(_STYLE)
     with st.container(key=f"audit-answer-{key}"):
-        st.markdown(page_words.prose(sentence))
+        st.markdown(page_words.plain(sentence))
 
 
 def show(differences: Sequence[GroupDifference], classes: tuple[str, str], *, key: str, across: int = 2) -> None:
@@ -31,9 +31,9 @@ def show(differences: Sequence[GroupDifference], classes: tuple[str, str], *, ke
     for difference in differences:
         with grid.cell(), st.container(border=True, gap="xxsmall", height="stretch"):
             st.caption(
-                page_words.prose(tile_title(difference.rate, classes)),
-                help=page_words.prose(rate_meaning(difference.rate, classes)),
+                page_words.plain(tile_title(difference.rate, classes)),
+                help=page_words.plain(rate_meaning(difference.rate, classes)),
             )
             with st.container(key=f"group-tile-{key}-{difference.rate}"):
-                st.markdown(f"**{page_words.prose(tile_value(difference))}**")
-            st.caption(page_words.prose(tile_detail(difference, classes)))
+                st.markdown(f"**{page_words.plain(tile_value(difference))}**")
+            st.caption(page_words.plain(tile_detail(difference, classes)))

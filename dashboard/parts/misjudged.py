@@ -28,7 +28,7 @@ def show(
     st.header("Faces it judges wrongly", anchor=False)
     group, label = _choice(target, sensitive, audited, differences)
     wrong = misjudged_state.misjudged(run, sensitive, group, label)
-    st.markdown(page_words.prose(_sentence(wrong, target)))
+    st.markdown(page_words.plain(_sentence(wrong, target)))
     if not wrong.faces:
         return _nothing
     places = []
@@ -111,9 +111,9 @@ def _sentence(wrong: Misjudged, target: Target) -> str:
 
 def _under(run: Run, target: Target, face: MisjudgedFace, label: int) -> None:
     called = short(target.classes[1 - label])
-    st.markdown(page_words.prose(f"{page_words.sentence(called)} {page_words.chance(face.probability)}"))
+    st.markdown(page_words.plain(f"{page_words.sentence(called)} {page_words.chance(face.probability)}"))
     if face.reasons:
-        st.caption(page_words.prose(f"For it: {'; '.join(face.reasons)}"))
+        st.caption(page_words.plain(f"For it: {'; '.join(face.reasons)}"))
     if st.button(
         "Inspect",
         key=f"audit.inspect.{face.row}",

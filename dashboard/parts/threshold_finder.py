@@ -48,12 +48,12 @@ def show(run: Run, target: Target, sensitive: tuple[str, ...], audited: Audit) -
     with grid.cell():
         st.plotly_chart(audit_charts.threshold_curve(cost), key="audit.cost", config={"displayModeBar": False})
     if not cuts:
-        st.caption(page_words.prose(cost.sentence))
+        st.caption(page_words.plain(cost.sentence))
         return cuts
     moved = audit_state.audit(run, sensitive, cuts)
-    st.markdown(page_words.prose(f"With these thresholds: {_inside(gap_sentence(moved, target.classes))}"))
+    st.markdown(page_words.plain(f"With these thresholds: {_inside(gap_sentence(moved, target.classes))}"))
     if threshold_state.found(run, sensitive, each) is None:  # which says the same, and more
-        st.caption(page_words.prose(cost.sentence))
+        st.caption(page_words.plain(cost.sentence))
     group_tiles.show(audit_state.differences(run, sensitive, cuts), target.classes, key="moved", across=4)
     return cuts
 
@@ -108,7 +108,7 @@ def _find(run: Run, target: Target, sensitive: tuple[str, ...], each: bool) -> N
         before = audit_state.audit(run, sensitive)
         after = audit_state.audit(run, sensitive, tuple(search.thresholds.items()))
         text += f" {on_test_faces(before, after, search.gap)}"
-    st.success(page_words.prose(text), icon=":material/target:")
+    st.success(page_words.plain(text), icon=":material/target:")
 
 
 def _sliders(run: Run, sensitive: tuple[str, ...], each: bool, chosen: dict[str, float]) -> None:

@@ -58,7 +58,7 @@ def page() -> None:
         return
     group_tiles.answer(gap_sentence(audited, target.classes, differences), key="pair")
     st.caption(
-        page_words.prose(
+        page_words.plain(
             f"{label_sentence(audited, target.classes)} A classifier that is always right calls them "
             f"{short(target.classes[1])} just as unequally."
         )
@@ -88,7 +88,7 @@ def _matrix() -> None:
         title += f": {len(beyond) or 'none'} of {len(matrix.pairs)} pairs differ beyond chance"
     if beyond:
         title += f", most: {matrix.title(beyond[0])}, {in_points(beyond[0].gap)}"
-    with st.expander(page_words.prose(title), icon=":material/grid_on:"):
+    with st.expander(page_words.plain(title), icon=":material/grid_on:"):
         audit_matrix.show()
 
 
