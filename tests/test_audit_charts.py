@@ -237,6 +237,6 @@ def test_bars_of_false_alarms_and_misses_end_at_the_rates_and_name_a_group_that_
         assert alarms.x[number] == measures[FALSE_ALARMS].value
         assert misses.x[number] == pytest.approx(1 - measures[MISSES].value)
         assert misses.x[number] + misses.error_x.array[number] == pytest.approx(1 - measures[MISSES].low)
-    assert misses.x[2] == 0 and [text.text for text in figure.layout.annotations] == ["no faces of class 1"]
+    assert misses.x[2] == 0 and [text.text for text in figure.layout.annotations] == ["no face labelled new"]
     assert alarms.marker.pattern.shape == ("", "", "/")  # 20 faces
     assert figure.layout.yaxis.ticktext[2] == "Other (20)"

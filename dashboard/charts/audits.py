@@ -24,6 +24,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _LINE = "rgba(128,132,149,0.35)"
 _ROW = 34  # px
+_CLASS_OF = {FALSE_ALARMS: 0, MISSES: 1}  # the label of the faces that a rate is about
 
 
 def group_dots(audit: Audit, metric: str) -> go.Figure:
@@ -117,7 +118,9 @@ def group_bars(audit: Audit, classes: tuple[str, str], rates: Sequence[str]) -> 
                     y=row,
                     yshift=0 if len(rates) == 1 else 13 * (1 - 2 * place),
                     showarrow=False,
-                    text=in_figure(measure.note),
+                    text="no face"
+                    if rate not in _CLASS_OF
+                    else f"no face labelled {in_figure(short(classes[_CLASS_OF[rate]]))}",
                 )
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.1, legend_traceorder="normal", showlegend=True)
     figure.update_xaxes(tickformat=".0%", rangemode="tozero", gridcolor=_LINE, zeroline=False, nticks=6)

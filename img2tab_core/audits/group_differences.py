@@ -89,16 +89,20 @@ def gap_sentence(
     if measure.value is None or measure.low is None or measure.high is None:
         return f"Cannot be told: {measure.note}."
     width, between = f"{100 * measure.value:.1f} points", f"{100 * measure.low:.1f} to {100 * measure.high:.1f}"
+    unmeasured = [group_words(group.name) for group in audited.by_group if share(group, widest.rate) is None]
+    left_out = f" Not measured of {listed(unmeasured)}, for want of faces." if unmeasured else ""
     if not measure.low:
-        return f"Cannot be told: {width}, 95{_SPACE}% interval {between}, may be luck. {_compared(widest, classes)}."
+        return (
+            f"Cannot be told: {width}, 95{_SPACE}% interval {between}, may be luck. {_compared(widest, classes)}."
+            f"{left_out}"
+        )
     text = f"{_compared(widest, classes)}: {width}, 95{_SPACE}% interval {between}."
     told = {difference.rate: difference for difference in differences}
     if widest.rate in told and not told[widest.rate].clear:
         clear = [told[rate] for rate in RATES_OF_GAP[gap] if rate != widest.rate and rate in told and told[rate].clear]
         if clear:
             text += f" That may be luck, this is not: {_compared(clear[0], classes)}."
-    left_out = [group_words(group.name) for group in audited.by_group if share(group, widest.rate) is None]
-    return f"{text} Not measured of {listed(left_out)}, for want of faces." if left_out else text
+    return text + left_out
 
 
 def label_sentence(audited: Audit, classes: tuple[str, str]) -> str:
