@@ -14,9 +14,7 @@ from dashboard.state import (
     address,
     visit,
 )
-from dashboard.state import (
-    audits as audit_state,
-)
+from dashboard.state import attributes as attribute_state
 from dashboard.state import (
     faces as face_state,
 )
@@ -104,6 +102,7 @@ def main() -> None:
             st.info("The training was cancelled. The active run is unchanged.", icon=":material/info:")
         for sentence in visit.take_notices():
             st.error(sentence, icon=":material/error:")
+    st.html(Path(__file__).parent / "components" / "keep_focus.html", unsafe_allow_javascript=True)
 
 
 def _links(place, pages: list) -> None:
@@ -179,7 +178,7 @@ def _compare(gender: Target | None) -> None:
         if visit.target().name == gender.name and session_state.opened() is None:
             others = [target.name for target in visit.current_table().targets if target.name != gender.name]
             visit.choose_target("young" if "young" in others else others[0])
-        audit_state.choose_attributes([gender.name])
+        attribute_state.choose_attributes([gender.name])
     st.switch_page("views/audit.py")
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboard.components.page_words import in_figure, percent, signed
-from img2tab_core.base.intervals import Estimate
 from img2tab_core.base.records import ConceptScores, Metrics, Prediction
 
 if TYPE_CHECKING:
+    from img2tab_core.base.intervals import Estimate
     from img2tab_core.classifiers.comparison import Comparison, Contender
 
 BLUE, ORANGE, GREY = (
@@ -367,6 +367,8 @@ def accuracies(comparison: Comparison) -> go.Figure:
 
 def gaps(comparison: Comparison, gap_of: Mapping[str, Estimate]) -> go.Figure:
     """How far apart the groups are for each kind of classifier, by kind, share of 1; in the order of `accuracies`."""
+    from img2tab_core.base.intervals import Estimate  # brings SciPy, which the first page does without
+
     none = Estimate(None, None, None)
     return _dots(
         [(kind, title, gap_of.get(kind, none)) for kind, title, _ in by_accuracy(comparison)], "Gap, points", "points"

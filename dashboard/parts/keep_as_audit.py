@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import page_words
-from dashboard.state import audits as audit_state
+from dashboard.state import attributes as attribute_state
 from dashboard.state import doors, visit
 from dashboard.state import session as session_state
 from img2tab_core.base.errors import Img2TabError
@@ -18,7 +18,7 @@ def offer(run: Run) -> None:
 
     Draws nothing in a session, for a run that is no retraining, and where the table has no label to form groups.
     """
-    sensitive = audit_state.attributes()
+    sensitive = attribute_state.attributes()
     if session_state.opened() is not None or visit.before_run(run) is None or run.own or not sensitive:
         return
     titles = {target.name: target.title.lower() for target in visit.current_table().targets}

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard.components import page_words
 from dashboard.state import address, visit
+from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from img2tab_core.audits import exclusion_estimate
 from img2tab_core.classifiers.runs import Run
@@ -15,7 +16,7 @@ KEPT = "visit.kept_outcomes"  # ids of the runs whose outcome was kept
 
 def show(before: Run, run: Run) -> None:
     """The sentence, the two answers to it, and where to go where it is not enough."""
-    sensitive = () if before.own or run.own else audit_state.attributes()
+    sensitive = () if before.own or run.own else attribute_state.attributes()
     compared = audit_state.compared(before, run, sensitive)
     if sensitive:
         sides = (audit_state.audit(side, sensitive) for side in (before, run))

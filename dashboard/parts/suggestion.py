@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard.components import page_words, progress
 from dashboard.parts import ticking
+from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from dashboard.state import visit
 from img2tab_core.audits.concept_steps import ConceptSteps
@@ -47,7 +48,7 @@ def of_concepts(run: Run) -> None:
     if run.own:
         st.caption("Your classifier cannot be trained here; train one on its answers first, then ask for a suggestion.")
         return
-    sensitive = next(iter(audit_state.attributes()), next(iter(others)))
+    sensitive = next(iter(attribute_state.attributes()), next(iter(others)))
     _steps(run, sensitive, others[sensitive])
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard.components import page_words
 from dashboard.components.held import held
 from dashboard.parts.same_faces import interval
-from dashboard.state import audits as audit_state
+from dashboard.state import attributes as attribute_state
 from dashboard.state import estimates, visit
 from img2tab_core.audits import exclusion_estimate
 from img2tab_core.audits.exclusion_estimate import ExclusionEstimate
@@ -57,7 +57,7 @@ def groups_by(target: Target) -> tuple[str, ...]:
     others = {other.name: other for other in visit.current_table().targets if other.name != target.name}
     if not others:
         return ()
-    chosen = audit_state.attributes()
+    chosen = attribute_state.attributes()
     if len(chosen) > 1:
         titles = " × ".join(page_words.plain(others[name].title) for name in chosen)
         st.caption(f"Groups by {titles}, as on the Audit page.")
@@ -68,7 +68,7 @@ def groups_by(target: Target) -> tuple[str, ...]:
         list(others),
         index=list(others).index(first),
         format_func=lambda name: others[name].title,
-        **held(f"exclude.groups.{target.name}", first, lambda name: audit_state.choose_attributes([name])),
+        **held(f"exclude.groups.{target.name}", first, lambda name: attribute_state.choose_attributes([name])),
         help="Whose groups the gap is between. The Audit page and Behind the gap follow it.",
     )
     return (first,)

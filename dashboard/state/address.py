@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.components.held import Held, held
-from dashboard.state import audits as audit_state
+from dashboard.state import attributes as attribute_state
 from dashboard.state import faces as face_state
 from dashboard.state import session as session_state
 from dashboard.state import visit
@@ -142,7 +142,7 @@ def _here() -> dict[str, str | None]:
         "table": visit.table_name() if visit.table_name() != "default" else None,
         "session": now and str(now.session.id),
         "target": visit.target().name,
-        "by": ",".join(audit_state.attributes()),
+        "by": ",".join(attribute_state.attributes()),
         "concept": None if concept is None else str(concept),
         "sample": None if sample is None else str(sample + 1),
         "run": _run_here(),
@@ -197,7 +197,7 @@ def _by(text: str | None) -> None:
             f"The address forms groups by {text!r}; it must be one or two other labels of the table "
             f"{visit.table_name()}."
         )
-    audit_state.choose_attributes(names)
+    attribute_state.choose_attributes(names)
 
 
 def _concept(text: str | None) -> None:

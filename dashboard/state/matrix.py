@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.state import audits as audit_state
+from dashboard.state import attributes as attribute_state
 from dashboard.state import session as session_state
 from dashboard.state import visit
 from dashboard.state.doors import auditor
@@ -56,7 +56,7 @@ def _measuring(table_key: str, table_name: str, train: bool) -> Job[Matrix]:
 
 def chosen() -> tuple[str, str] | None:
     """The target and the attribute that the visitor looks at; None where two attributes are crossed, or none."""
-    attributes = audit_state.attributes()
+    attributes = attribute_state.attributes()
     return (visit.target().name, attributes[0]) if len(attributes) == 1 else None
 
 
@@ -69,7 +69,7 @@ def choose(target: str, attribute: str) -> None:
         )
         return
     visit.choose_target(target)  # first: attributes are kept by target
-    audit_state.choose_attributes([attribute])
+    attribute_state.choose_attributes([attribute])
 
 
 def may_choose(target: str) -> bool:

@@ -107,7 +107,7 @@ def _standing(table_name: str, target_name: str) -> Job[Run]:
 
 
 def encode(face: Face) -> StyleCode:
-    """The encoder's answer of the backbone that is chosen; of a face that was drawn of a table, the table's own code."""
+    """The encoder's answer of the backbone that is chosen; of a face drawn of a table, the table's own code."""
     known = st.session_state.get("visit.table_codes", {}).get(read_of(face.key))
     return known if known is not None else _encode(face, backbone_name(), _weights())
 

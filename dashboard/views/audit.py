@@ -9,6 +9,7 @@ from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words
 from dashboard.components.held import held
 from dashboard.parts import audit_matrix, group_tiles, is_it_real, misjudged, own_run, same_faces, threshold_finder
+from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from dashboard.state import matrix as matrix_state
 from dashboard.state import visit
@@ -93,13 +94,13 @@ def _matrix() -> None:
 
 
 def _choose(others: list[Target]) -> tuple[str, ...]:
-    titles, chosen = {other.name: other.title for other in others}, audit_state.attributes()
+    titles, chosen = {other.name: other.title for other in others}, attribute_state.attributes()
     st.multiselect(
         "Groups by",
         list(titles),
         default=chosen,
         max_selections=2,
-        **held(f"audit.sensitive.{visit.target().name}", list(chosen), audit_state.choose_attributes),
+        **held(f"audit.sensitive.{visit.target().name}", list(chosen), attribute_state.choose_attributes),
         format_func=titles.get,
         width=420,
         help="One attribute, or two that are crossed: every pair of classes is then a group.",

@@ -10,6 +10,7 @@ from dashboard.charts import classifiers as classifier_charts
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import page_words, progress
 from dashboard.parts import own_run
+from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from dashboard.state import training as training_state
 from dashboard.state import visit
@@ -124,7 +125,7 @@ def _side_by_side(comparison: Comparison) -> None:
         st.caption(
             "Share of the test faces judged as labelled, with its 95\N{NO-BREAK SPACE}% interval over the seeds."
         )
-    sensitive = audit_state.attributes()
+    sensitive = attribute_state.attributes()
     if not sensitive:
         return
     titles = {target.name: target.title for target in visit.current_table().targets}

@@ -20,6 +20,7 @@ from dashboard.parts import (
     what_it_means,
 )
 from dashboard.state import address, visit
+from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from dashboard.state import training as training_state
@@ -401,7 +402,7 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
     )
     st.markdown("**Which concepts took over**")
     families.took_over(before, run, key="exclude.took_over")
-    sensitive = audit_state.attributes()
+    sensitive = attribute_state.attributes()
     if sensitive and not (before.own or run.own):
         is_it_real.show(before, run, sensitive, key="exclude")
 

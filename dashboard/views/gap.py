@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components.held import held
 from dashboard.parts.gap import beside, how_much, moving, stand_ins, where
 from dashboard.state import address, visit
-from dashboard.state import audits as audit_state
+from dashboard.state import attributes as attribute_state
 from img2tab_core.base.records import Target
 from img2tab_core.classifiers.runs import Run
 
@@ -80,12 +80,12 @@ def page() -> None:
 
 def _choose(titles: dict[str, str]) -> str:
     """The one attribute: the first one of the Audit page, and the other way round."""
-    chosen = next(iter(audit_state.attributes()), next(iter(titles)))
+    chosen = next(iter(attribute_state.attributes()), next(iter(titles)))
     st.selectbox(
         "Attribute",
         list(titles),
         index=list(titles).index(chosen),
-        **held(f"gap.sensitive.{visit.target().name}", chosen, lambda name: audit_state.choose_attributes([name])),
+        **held(f"gap.sensitive.{visit.target().name}", chosen, lambda name: attribute_state.choose_attributes([name])),
         format_func=titles.get,
         width=260,
         help="Its two classes are the groups. The target is chosen at the top of the page.",

@@ -15,6 +15,7 @@ from dashboard.components import page_words, progress
 from dashboard.components.held import held
 from dashboard.parts import is_it_real, same_faces
 from dashboard.state import address, doors, visit
+from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
 from dashboard.state import training as training_state
@@ -122,7 +123,7 @@ def _begin() -> None:
     if not others:
         st.caption("This table has one target only; an audit needs a second label that forms the groups.")
         return
-    open_on_audit = [name for name in audit_state.attributes() if name in others]
+    open_on_audit = [name for name in attribute_state.attributes() if name in others]
     with st.form("sessions.new", border=True):
         st.caption(
             f"About **{page_words.plain(target.title.lower())}** (the target chosen above) on the table "
