@@ -1,5 +1,7 @@
 """A job tells the truth while it runs, stops when told, and keeps what it returned or why it failed."""
 
+import subprocess
+import sys
 import threading
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
@@ -146,3 +148,20 @@ def test_8_readers_never_see_a_result_before_the_state_says_done():
         reader.join(20)
     assert wrong == []
     assert job.result == 7
+
+
+def test_a_job_that_still_runs_is_stopped_when_its_process_ends(tmp_path):
+    told = tmp_path / "told"
+    code = f"""
+import pathlib, time
+from img2tab_core.base.jobs import Job
+
+def work(progress, cancelled):
+    while not cancelled():
+        time.sleep(0.01)
+    pathlib.Path({str(told)!r}).write_text("stopped")
+
+job = Job.start(work)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert told.read_text() == "stopped"

@@ -292,13 +292,13 @@ def _page():
     import streamlit as st
 
     from dashboard.parts import audit_matrix
-    from dashboard.state import audits, visit
+    from dashboard.state import attributes, visit
 
     visit.standing_job().wait()
     if "enter" in st.session_state:
         visit.enter(st.session_state.pop("enter"))
     audit_matrix.show()
-    st.text(f"{visit.target().name} {audits.attributes()} {visit.take_notices()}")
+    st.text(f"{visit.target().name} {attributes.attributes()} {visit.take_notices()}")
 
 
 @pytest.fixture

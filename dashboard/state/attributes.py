@@ -16,6 +16,11 @@ def attributes() -> tuple[str, ...]:
     return tuple(name for name in visit.of_target(_attributes_of(), first) if name in others)
 
 
+def are_chosen() -> bool:
+    """Whether somebody chose them, or a session or an address did."""
+    return session_state.opened() is not None or visit.of_target(_attributes_of(), None) is not None
+
+
 def choose_attributes(names: Sequence[str]) -> None:
     """For the chosen target, and in a session for that session alone."""
     visit.set_of_target(_attributes_of(), tuple(names))

@@ -78,7 +78,7 @@ def page() -> None:
 
 
 def _matrix() -> None:
-    """What stands out of all pairs, in a line; opened, the whole matrix."""
+    """What stands out of all pairs, in a line, and the whole matrix: open until somebody has chosen a pair."""
     if len(visit.current_table().targets) - len(visit.current_table().answered) < 2:
         return
     matrix_state.measuring()
@@ -89,8 +89,17 @@ def _matrix() -> None:
         title += f": {len(beyond) or 'none'} of {len(matrix.pairs)} pairs differ beyond chance"
     if beyond:
         title += f", most: {matrix.title(beyond[0])}, {in_points(beyond[0].gap)}"
-    with st.expander(page_words.plain(title), icon=":material/grid_on:"):
-        audit_matrix.show()
+    chosen = attribute_state.are_chosen()
+    whole = st.expander(
+        page_words.plain(title),
+        icon=":material/grid_on:",
+        expanded=not chosen,
+        key=f"audit.whole.{chosen}",
+        on_change="rerun",
+    )
+    if whole.open:
+        with whole:
+            audit_matrix.show()
 
 
 def _choose(others: list[Target]) -> tuple[str, ...]:

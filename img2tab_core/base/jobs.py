@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
@@ -47,6 +50,7 @@ class Job(Generic[T]):
     def start(cls, work: Callable[[Report, Callable[[], bool]], T], *, keeps_result: bool = False) -> Job[T]:
         """A job that is already running."""
         job = cls(work, keeps_result=keeps_result)
+        _RUNNING.add(job)
         job._thread.start()
         return job
 
@@ -115,6 +119,21 @@ class Job(Generic[T]):
         with self._lock:
             share = self._now.fraction if fraction is None else fraction
             self._now = replace(self._now, state=state, fraction=share, result=result, error=error)
+
+
+_RUNNING: weakref.WeakSet[Job] = weakref.WeakSet()
+_LAST_SECONDS = 15.0
+
+
+@atexit.register
+def _end_all() -> None:
+    """Stop what still runs when the process ends: cut off in the middle, PyTorch and CatBoost end it with an abort."""
+    running = [job for job in list(_RUNNING) if job.state == "running"]
+    for job in running:
+        job.cancel()
+    until = time.monotonic() + _LAST_SECONDS
+    for job in running:
+        job.wait(max(0.0, until - time.monotonic()))
 
 
 def silent(fraction: float, text: str) -> None:
