@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test check style types fast docs ready python bench pictures clean
+.PHONY: run test check style types fast docs ready python bench pictures job film clean
 
 run: python
 	$(CLI) serve --ready
@@ -77,6 +77,13 @@ pictures: ready
 	$(PY) -m tests.pictures
 	$(PY) -m docs.make.concept_pictures
 	$(PY) -m docs.make.tutorial_pictures
+
+# the main job, from the open page to the report on disk: clicks and seconds; and the film of it for the README
+job: ready
+	$(PY) -m tests.main_job
+film: ready
+	$(PY) -m pip install --quiet '.[film]'
+	$(PY) -m tests.main_job --film
 
 # a visitor's data (.img2tab) and the fetched weights stay
 clean:
