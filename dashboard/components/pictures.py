@@ -28,6 +28,7 @@ _STYLE = """
   }
   & :is(.stButton, .stButton > div) { width: 100%; height: 100%; }
   & .stButton button { width: 100%; height: 100%; opacity: 0; cursor: pointer; }
+  & [data-testid="stElementToolbar"] { display: none; }
 }
 [class*="st-key-pick-"]:is(:hover, :focus-within) img {
   outline: 2px solid rgba(128, 132, 149, 0.8); outline-offset: 2px;
