@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test check style types fast docs ready python bench pictures job film clean
+.PHONY: run test check style types fast docs ready python bench pictures commands job film clean
 
 run: python
 	$(CLI) serve --ready
@@ -77,6 +77,10 @@ pictures: ready
 	$(PY) -m tests.pictures
 	$(PY) -m docs.make.concept_pictures
 	$(PY) -m docs.make.tutorial_pictures
+
+# every command of the documents, also those that take long, typed on a small table; most of an hour
+commands: ready
+	IMG2TAB_LONG_COMMANDS=1 $(PY) -m pytest -q tests/test_docs_commands.py $(ARGS)
 
 # the main job, from the open page to the report on disk: clicks and seconds; and the film of it for the README
 job: ready

@@ -6,6 +6,7 @@ In the order in which it stands on a page, since a session is begun before it is
 from __future__ import annotations
 
 import glob
+import os
 import shutil
 from pathlib import Path
 
@@ -47,7 +48,7 @@ NOT_TYPED = {  # by how a command begins, and why; all of them are parsed in tes
     **dict.fromkeys(("audit --classifier", "model add gender-v1.onnx"), OWN),
     "train --table ffhq": ENCODER,
 }
-LONG = (  # over ten seconds
+LONG = (  # over ten seconds each, most of an hour together: parsed by test_docs, typed by `make commands`
     "audit --target smiling --sensitive perceived_gender --exclude", "carried", "check-photos", "compare", "concepts",
     "audit --target young --sensitive perceived_gender --exclude", "exclusion-curve", "flip", "import folder",
     "intervene", "matrix", "predict photo.jpg --target smiling --refine", "proxies", "refine", "remedies", "report",
@@ -55,6 +56,11 @@ LONG = (  # over ten seconds
     "train --target smiling --classifier lightgbm", "audit --table mine", "train --table mine",
 )  # fmt: skip
 PAGES = [page for page in documented.PAGES if any(c.program == "img2tab" for c in documented.commands(page))]
+
+
+_WITH_THE_LONG_ONES = pytest.mark.skipif(
+    "IMG2TAB_LONG_COMMANDS" not in os.environ, reason="takes long: `make commands` types it"
+)
 
 
 def begins(command: documented.Documented, starts) -> str | None:
@@ -137,7 +143,7 @@ def _cases():
             if command.program != "img2tab" or begins(command, NOT_TYPED) or command.words in seen:
                 continue
             seen.add(command.words)
-            marks = [pytest.mark.slow] if begins(command, LONG) else []
+            marks = [_WITH_THE_LONG_ONES] if begins(command, LONG) else []
             yield pytest.param(command, marks=marks, id=f"{command.page}: {' '.join(command.words[1:])[:70]}")
 
 
