@@ -82,6 +82,7 @@ def _chart(matrix: Matrix) -> None:
 
     st.plotly_chart(
         audit_charts.gap_matrix(matrix, chosen=chosen),
+        alt="The gap of every target by every attribute, in points.",
         key=key,
         on_select=click,
         selection_mode="points",

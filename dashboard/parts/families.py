@@ -87,7 +87,12 @@ def took_over(before: Run, run: Run, *, key: str) -> None:
     if not classifier_charts.gains(was, now, 1):
         st.caption("No concept gained importance.")
         return
-    st.plotly_chart(classifier_charts.took_over(was, now, name_of), key=key, config={"displayModeBar": False})
+    st.plotly_chart(
+        classifier_charts.took_over(was, now, name_of),
+        alt="The concepts whose importance changed most between the two runs, before and after.",
+        key=key,
+        config={"displayModeBar": False},
+    )
     st.caption(
         "The concepts whose share of what the classifier uses grew most from before to after"
         + (", with the channels that go with them." if described is not None else ".")

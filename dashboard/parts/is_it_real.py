@@ -42,7 +42,12 @@ def _answer(by_metric: dict[str, Change], *, key: str) -> None:
     changes = {TITLES[name]: change for name, change in by_metric.items()}
     seeds = len(next(iter(changes.values())).pairs)
     st.markdown("  \n".join(f"**{title}.** {page_words.prose(change.sentence)}" for title, change in changes.items()))
-    st.plotly_chart(audit_charts.change_dumbbell(changes), key=f"{key}.changes", config={"displayModeBar": False})
+    st.plotly_chart(
+        audit_charts.change_dumbbell(changes),
+        alt="How much each measure changed from seed to seed, with its interval.",
+        key=f"{key}.changes",
+        config={"displayModeBar": False},
+    )
     st.caption(
         f"Both trained anew with {seeds} seeds, paired by seed. The intervals drawn say what the seed changes; what "
         "other test faces would change is said in words."

@@ -46,7 +46,12 @@ def show(run: Run, target: Target, sensitive: tuple[str, ...], audited: Audit) -
     cuts = () if all(value == STANDARD for value in chosen.values()) else tuple(chosen.items())
     cost = audit_state.threshold_cost(run, sensitive, cuts)
     with grid.cell():
-        st.plotly_chart(audit_charts.threshold_curve(cost), key="audit.cost", config={"displayModeBar": False})
+        st.plotly_chart(
+            audit_charts.threshold_curve(cost),
+            alt="Accuracy and gap at every threshold, and the chosen ones marked.",
+            key="audit.cost",
+            config={"displayModeBar": False},
+        )
     if not cuts:
         st.caption(page_words.plain(cost.sentence))
         return cuts

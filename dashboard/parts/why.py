@@ -25,6 +25,7 @@ def channels(
     key = f"inspect.bars.{run.id}.{code.key[:12]}.{picked}"
     st.plotly_chart(
         classifier_charts.contribution_bars(before, name_of, target.classes, picked=index),
+        alt="How far each channel pushed this decision, as bars.",
         key=key,
         on_select=lambda: _choose_bar(key),
         selection_mode="points",
@@ -66,6 +67,7 @@ def families(
                 },
             ),
         ),
+        alt="How far each concept pushed this decision, as bars.",
         key=key,
         on_select=lambda: _choose_family_bar(key, described),
         selection_mode="points",

@@ -122,7 +122,10 @@ def _beside(audited: Audit, differences: list | tuple, target: Target, rates: tu
     grid = st.grid(2, min_column_width=340, gap="large")
     with grid.cell():
         st.plotly_chart(
-            audit_charts.group_bars(audited, target.classes, rates), key="audit.bars", config={"displayModeBar": False}
+            audit_charts.group_bars(audited, target.classes, rates),
+            alt="The rates of either mistake by group, as bars with intervals.",
+            key="audit.bars",
+            config={"displayModeBar": False},
         )
     with grid.cell():
         group_tiles.show(differences, target.classes, key="standard", across=min(2, len(differences)))
@@ -173,10 +176,20 @@ def _calibration(audited: Audit) -> None:
     grid = st.grid(2, min_column_width=340, gap="large")
     with grid.cell():
         st.markdown("**How often what it says comes true, by group**")
-        st.plotly_chart(audit_charts.reliability(audited), key="audit.reliability", config={"displayModeBar": False})
+        st.plotly_chart(
+            audit_charts.reliability(audited),
+            alt="How often what it says comes true, by group, against the probability it gave.",
+            key="audit.reliability",
+            config={"displayModeBar": False},
+        )
     with grid.cell():
         st.markdown("**What every threshold would do (ROC)**")
-        st.plotly_chart(audit_charts.roc_curves(audited), key="audit.roc", config={"displayModeBar": False})
+        st.plotly_chart(
+            audit_charts.roc_curves(audited),
+            alt="True against false alarms of every group at every threshold.",
+            key="audit.roc",
+            config={"displayModeBar": False},
+        )
 
 
 def _numbers(audited: Audit, *, moved: bool = False, own_answers: bool = False) -> None:
@@ -191,7 +204,12 @@ def _numbers(audited: Audit, *, moved: bool = False, own_answers: bool = False) 
             persist_state="session",
             help=METRIC_HELP,
         )
-        st.plotly_chart(audit_charts.group_dots(audited, metric), key="audit.dots", config={"displayModeBar": False})
+        st.plotly_chart(
+            audit_charts.group_dots(audited, metric),
+            alt="The chosen measure of every group with its interval.",
+            key="audit.dots",
+            config={"displayModeBar": False},
+        )
         if moved:
             st.caption("With the thresholds chosen above.")
     st.download_button(
@@ -209,6 +227,7 @@ def _before(run: Run, before: Run, sensitive: tuple[str, ...], audited: Audit) -
     st.header("Before and after the exclusion", anchor=False)
     st.plotly_chart(
         audit_charts.gap_dumbbell(audit_state.audit(before, sensitive), audited),
+        alt="Every group before and after the exclusion.",
         key="audit.before",
         config={"displayModeBar": False},
     )

@@ -105,7 +105,12 @@ def _result(comparison: Comparison) -> None:
     st.markdown(_sentence(comparison, shown, position))
     _side_by_side(comparison)
     st.header("Does importance find the concepts?", anchor=False)
-    st.plotly_chart(classifier_charts.overlaps(comparison), key="compare.overlaps", config={"displayModeBar": False})
+    st.plotly_chart(
+        classifier_charts.overlaps(comparison),
+        alt="How many of the concepts that set the classes apart each kind of classifier finds.",
+        key="compare.overlaps",
+        config={"displayModeBar": False},
+    )
     st.caption(
         "Of the concepts that set the classes farthest apart (Wasserstein-1), how many are among the most important "
         "ones of each classifier."
@@ -120,7 +125,10 @@ def _side_by_side(comparison: Comparison) -> None:
     with grid.cell():
         st.header("How often is it right?", anchor=False)
         st.plotly_chart(
-            classifier_charts.accuracies(comparison), key="compare.accuracies", config={"displayModeBar": False}
+            classifier_charts.accuracies(comparison),
+            alt="The accuracy of each kind of classifier with its interval.",
+            key="compare.accuracies",
+            config={"displayModeBar": False},
         )
         st.caption(
             "Share of the test faces judged as labelled, with its 95\N{NO-BREAK SPACE}% interval over the seeds."
@@ -140,7 +148,10 @@ def _side_by_side(comparison: Comparison) -> None:
             st.info("The gap cannot be measured: both groups need test faces of both classes.", icon=":material/info:")
             return
         st.plotly_chart(
-            classifier_charts.gaps(comparison, gap_of), key="compare.gaps", config={"displayModeBar": False}
+            classifier_charts.gaps(comparison, gap_of),
+            alt="How far apart the groups are for each kind of classifier, with its interval.",
+            key="compare.gaps",
+            config={"displayModeBar": False},
         )
         st.caption(
             "The larger of the differences in true and in false positive rate, on the same test faces and in the same "
@@ -165,6 +176,7 @@ def _leanings(shown: list[Contender]) -> None:
             [*names, "Other concepts", "No concept"],
             np.vstack([shares[order], shares[:-1].sum(axis=0) - shares[order].sum(axis=0), shares[-1]]),
         ),
+        alt="The share of each classifier's importance that lies on each concept, as a heat map.",
         key="compare.leanings",
         config={"staticPlot": True},
     )

@@ -96,6 +96,7 @@ def _map(run: Run, kept: Sequence[RankedFamily], described: Description) -> None
     st.header("Which of them sets the classes apart, and which is used?", anchor=False)
     st.plotly_chart(
         concept_charts.family_map(kept, [row.distance for row in kept], title="Distance between the classes, SD"),
+        alt="Every concept by how far it sets the classes apart and by its importance.",
         key=key,
         on_select=lambda: _find(key, described),
         selection_mode="points",
@@ -334,6 +335,7 @@ def _scatter(run: Run, target: Target, scores: ConceptScores, shown: pd.DataFram
             target.classes,
             picked=picked,
         ),
+        alt="Every channel by how far it sets the classes apart and by its importance.",
         key=key,
         on_select=lambda: _choose_point(key),
         selection_mode="points",

@@ -394,6 +394,7 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
             )
             st.plotly_chart(
                 classifier_charts.confusion(side.metrics, target.classes),
+                alt="How many faces of either class were called which.",
                 key=f"exclude.confusion.{word}",
                 config={"staticPlot": True},
             )

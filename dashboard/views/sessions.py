@@ -412,6 +412,7 @@ def _side_by_side(now: Opened) -> None:
     sensitive = now.session.sensitive
     st.plotly_chart(
         audit_charts.gap_dumbbell(*(audit_state.audit(model, sensitive) for model in models)),
+        alt="How far apart the groups are in either run.",
         key="sessions.gaps",
         config={"displayModeBar": False},
     )

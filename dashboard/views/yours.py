@@ -95,6 +95,7 @@ def _reactions(model: PixelModel) -> None:
         key = f"yours.effects.{known.key}.{picked.family.id}"
         st.plotly_chart(
             concept_charts.effect_rows(rows, model.classes, picked=picked.family.id),
+            alt="How far the answer changes when one concept is moved, concept by concept, with intervals.",
             key=key,
             on_select=lambda: _pick(key, rows),
             selection_mode="points",

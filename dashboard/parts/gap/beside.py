@@ -82,7 +82,12 @@ def _compared(run: Run, remedies: Remedies) -> None:
             ),
         },
     )
-    st.plotly_chart(audit_charts.pareto(remedies), key="gap.pareto", config=shared.CHARTS)
+    st.plotly_chart(
+        audit_charts.pareto(remedies),
+        alt="Every remedy by its gap and its accuracy, with intervals.",
+        key="gap.pareto",
+        config=shared.CHARTS,
+    )
     faces = sorted(set(remedies.train_faces))
     st.caption(
         "Better is up and left; the dotted line joins those that no other beats in both. Open marks need the group. "

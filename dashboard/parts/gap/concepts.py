@@ -45,6 +45,7 @@ def show(run: Run, target: Target, about: Target, described: Description) -> Non
             title=f"{page_words.sentence(about.title)}: groups apart, SD",
             picked=visit.chosen_family(),
         ),
+        alt="How far each concept differs between the groups, and what the classifier does with it.",
         key=key,
         on_select=lambda: _choose(key, described),
         selection_mode="points",

@@ -153,7 +153,12 @@ def _sentence(row: Moved, target: Target, about: Target) -> str:
 
 def _moves(moved: Intervention, target: Target, about: Target) -> None:
     st.header("How often a decision flips", anchor=False)
-    st.plotly_chart(proxy_charts.flip_dots(moved, about.classes, target.classes), key="gap.flips", config=shared.CHARTS)
+    st.plotly_chart(
+        proxy_charts.flip_dots(moved, about.classes, target.classes),
+        alt="How often a decision flips in each group, either way.",
+        key="gap.flips",
+        config=shared.CHARTS,
+    )
     st.caption(
         "Each group moved in both directions: towards the other group, and further into its own. Were the attribute no "
         "part of the decisions, all would lie at 0."
@@ -165,6 +170,7 @@ def _moves(moved: Intervention, target: Target, about: Target) -> None:
             st.markdown(f"**Towards {page_words.plain(about.classes[towards])}**")
             st.plotly_chart(
                 proxy_charts.move_histogram(moved, towards, about.classes, target.classes),
+                alt="How far the probability moves in either group, as shares of faces.",
                 key=f"gap.moves.{towards}",
                 config=shared.CHARTS,
             )

@@ -45,6 +45,7 @@ def _scatter(run: Run, about: Target, carried: Carried, scores: ConceptScores, p
         proxy_charts.carried_scatter(
             carried, scores.importance, shared.name_text, excluded=run.excluded, picked=picked, top=shared.TOP
         ),
+        alt="Every channel by how far it sets the groups apart and by its importance.",
         key=key,
         on_select=lambda: _choose_point(key),
         selection_mode="points",
