@@ -24,7 +24,7 @@ def show(run: Run, target: Target, about: Target) -> None:
     if carried is None:
         return
     answer = st.container()
-    channels, strength = _movers(run, carried, about)
+    channels, strength = _movers(carried, about)
     moved = audit_state.intervention(run, about.name, channels, strength)
     waiting: shared.Waiting = []
     with answer:
@@ -39,9 +39,9 @@ def show(run: Run, target: Target, about: Target) -> None:
     shared.draw(waiting)
 
 
-def _movers(run: Run, carried: Carried, about: Target) -> tuple[audit_state.Channels, float]:
+def _movers(carried: Carried, about: Target) -> tuple[audit_state.Channels, float]:
     """What is moved, and how far."""
-    picked = shared.picked(proxy_charts.corner(carried, visit.scores(run).importance, shared.TOP))
+    picked = visit.concept()  # only where one was picked: finding what goes together takes seconds
     width = len(carried.shift)
     ways: dict[str, tuple[str, audit_state.Channels]] = {
         "all": (f"The {min(COUNT, width):,} channels that carry it most", None)
