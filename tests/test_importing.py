@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,6 +30,7 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, ChannelStats, Target
 from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.cli import tables as cli_import
+from img2tab_core.studio import Studio
 from img2tab_core.tables import code_files, importing_codes, population
 from img2tab_core.tables.importing import import_photos
 from img2tab_core.tables.importing_codes import import_codes
@@ -449,6 +451,7 @@ def run(monkeypatch):
         aligned_face=lambda data: Faces(data)[0],
         backbone=lambda name: toy(name="toy" if name == DEFAULT_BACKBONE else name),
     )
+    opened.aligner = partial(Studio.aligner, opened)
     monkeypatch.setattr(cli_import, "studio", lambda: opened)
     return lambda *words: CliRunner().invoke(cli_import.import_app, [str(word) for word in words])
 
