@@ -101,7 +101,7 @@ def _audit(page) -> None:
     page.get_by_role("heading", name="Audit", exact=True).wait_for()
     browser.settle(page)
     page.get_by_test_id("stMain").get_by_role("combobox").first.click()
-    page.get_by_role("option", name="Perceived smile").click()
+    page.get_by_role("option", name="Perceived as young").click()
     page.get_by_role("heading", name="Faces it judges wrongly").wait_for()
     browser.settle(page)
     page.mouse.move(5, 5)

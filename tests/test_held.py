@@ -12,6 +12,9 @@ def _page(with_held: bool) -> None:
     from dashboard.components.held import held
 
     value = st.session_state.setdefault("value", 0.0)
+    if st.checkbox("Elsewhere", key="elsewhere"):
+        st.button("Eight", on_click=st.session_state.__setitem__, args=("value", 8.0))
+        return
 
     def choose(number: float) -> None:
         st.session_state["value"] = number
@@ -46,3 +49,11 @@ def test_a_number_that_a_person_typed_stays_in_the_same_widget():
     assert at.number_input[0].key == "number.1"
     at.number_input[0].set_value(2.0).run()
     assert at.session_state["value"] == 2.0 and at.number_input[0].key == "number.1"
+
+
+def test_a_number_set_while_its_widget_was_not_drawn_makes_another_widget():
+    at = _opened(True)
+    at.checkbox[0].check().run()  # another page
+    at.button[0].click().run()
+    at.checkbox[0].uncheck().run()
+    assert at.number_input[0].value == 8.0 and at.number_input[0].key == "number.1"

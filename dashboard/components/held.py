@@ -27,11 +27,13 @@ def held(key: str, value: T, choose: Callable[[T], object]) -> Held:
 
     choose: called with what the person chose.
     """
-    turns = f"{key}.turn"
+    turns, shown = f"{key}.turn", f"{key}.shown"
     turn = st.session_state.get(turns, 0)
-    if st.session_state.get(_named(key, turn), value) != value:
+    # a widget that was not drawn for a while has no state here any more, but a browser may still have its own
+    if st.session_state.get(_named(key, turn), st.session_state.get(shown, value)) != value:
         turn += 1
         st.session_state[turns] = turn
+    st.session_state[shown] = value
     now = _named(key, turn)
 
     def changed() -> None:
