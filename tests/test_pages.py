@@ -760,7 +760,7 @@ def test_retraining_without_2_shows_before_and_after_and_undo_is_bit_identical(v
 
     at = app.well(at.button(key="exclude.undo").click().run())
     assert any("Nothing excluded" in one.value for one in at.sidebar.caption)
-    assert not at.checkbox(key=f"exclude.tick.{min(ticked)}").value
+    assert not app.held(at.checkbox, f"exclude.tick.{min(ticked)}").value
     again = studio.predict(studio.run(state.table("default"), _target(at)), code).contributions
     assert again.tobytes() == contributions.tobytes()
     at = _go(at, INSPECT)
