@@ -13,7 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from img2tab_core.base import files
+
 ROOT = Path(__file__).resolve().parents[1]
+BUSY = (  # what a page shows while it has something to do
+    "[data-test-script-state=running], [data-testid=stSpinner], [data-testid=stStatusWidget], [data-testid=stProgress]"
+)
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -28,6 +33,14 @@ ARGUMENTS = [
 def chromium() -> str | None:
     """The browser's path, or None."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def furnish(home: Path, *kept: str) -> None:
+    """Put the real table and its trained runs into a visitor's folder, and a copy of what else is kept beside them."""
+    (home / "tables").symlink_to(files.home() / "tables")
+    for name in ("runs", *kept):
+        if (files.home() / name).is_dir():
+            shutil.copytree(files.home() / name, home / name)
 
 
 @contextmanager
@@ -89,11 +102,7 @@ def settle(one) -> None:
     quiet = 0
     while quiet < 4:  # four looks in a row, a quarter of a second apart
         one.wait_for_timeout(250)
-        busy = one.locator(
-            "[data-test-script-state=running], [data-testid=stSpinner], [data-testid=stStatusWidget],"
-            " [data-testid=stProgress]"
-        )
-        quiet = 0 if busy.count() else quiet + 1
+        quiet = 0 if one.locator(BUSY).count() else quiet + 1
 
 
 def retrain_without_two(one) -> None:

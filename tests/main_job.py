@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import base64
 import io
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,15 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from img2tab_core.base import files
 from tests import browser
 
 FILM = browser.ROOT / "assets" / "pictures" / "main-job.webm"
 SIZE = (1280, 800)  # of the film, pixels
 RATE = 8  # frames a second
-BUSY = (
-    "[data-test-script-state=running], [data-testid=stSpinner], [data-testid=stStatusWidget], [data-testid=stProgress]"
-)
 CAPTION = """text => {
   let bar = document.getElementById("film-caption");
   if (!bar) {
@@ -71,7 +66,7 @@ class Person:
         last = time.monotonic()
         while time.monotonic() - last < 0.4:
             self.page.wait_for_timeout(25)
-            if self.page.locator(BUSY).count():
+            if self.page.locator(browser.BUSY).count():
                 last = time.monotonic()
         return last - begun
 
@@ -188,10 +183,7 @@ def main() -> None:
     filmed = options.parse_args().film
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        (home / "tables").symlink_to(files.home() / "tables")
-        for folder in ("runs", "matrices"):
-            if (files.home() / folder).is_dir():
-                shutil.copytree(files.home() / folder, home / folder)
+        browser.furnish(home, "matrices")
         with browser.dashboard(home) as address, browser.page(address, width=SIZE[0], height=SIZE[1]) as page:
             page.locator("[data-part=before_value]").filter(has_text="%").wait_for()
             browser.settle(page)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +11,6 @@ from urllib.parse import urlsplit
 import axe_playwright_python
 import pytest
 
-from img2tab_core.base import files
 from tests import browser
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
@@ -109,11 +107,7 @@ def address(studio, tmp_path_factory):
     if browser.chromium() is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     home = tmp_path_factory.mktemp("home")
-    (home / "tables").symlink_to(files.home() / "tables")
-    shutil.copytree(files.home() / "runs", home / "runs")
-    for name in KEPT:
-        if (files.home() / name).is_dir():
-            shutil.copytree(files.home() / name, home / name)
+    browser.furnish(home, *KEPT)
     with browser.dashboard(home) as address:
         yield address
 

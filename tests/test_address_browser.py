@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import pytest
 
 from img2tab_core.audits.auditor import Auditor
-from img2tab_core.base import files
 from img2tab_core.sessions.session_runs import SessionRuns
 from tests import browser
 
@@ -20,8 +18,7 @@ LINK = "/gap?target=young&by=smiling&concept=2128&sample=3&gap.part=else"
 def home(studio, tmp_path_factory):
     """The real table and its trained runs, in a folder of these tests alone."""
     own = tmp_path_factory.mktemp("address")
-    (own / "tables").symlink_to(files.home() / "tables")
-    shutil.copytree(files.home() / "runs", own / "runs")
+    browser.furnish(own)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMG2TAB_HOME", str(own))
         yield own

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import pytest
 
-from img2tab_core.base import files
 from tests import browser
 
 
 @pytest.fixture
 def home(studio, tmp_path):
     """The real table and its trained runs, in a folder of this test alone."""
-    (tmp_path / "tables").symlink_to(files.home() / "tables")
-    shutil.copytree(files.home() / "runs", tmp_path / "runs")
+    browser.furnish(tmp_path)
     return tmp_path
 
 

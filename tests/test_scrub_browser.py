@@ -5,13 +5,11 @@ It is told by every frame that the page sends over its websocket: none while a p
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 
 import pytest
 
 from dashboard.components import page_words
-from img2tab_core.base import files
 from img2tab_core.base.records import Edit
 from tests import browser
 
@@ -24,8 +22,7 @@ def address(studio, tmp_path_factory):
     if browser.chromium() is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     home = tmp_path_factory.mktemp("home")
-    (home / "tables").symlink_to(files.home() / "tables")
-    shutil.copytree(files.home() / "runs", home / "runs")
+    browser.furnish(home)
     with browser.dashboard(home) as address:
         yield address
 

@@ -52,9 +52,7 @@ def lit(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
 def thumbnail(picture: np.ndarray, where: np.ndarray, side: int = 56) -> str:
     """The face with a part of it lit, small, as an address that holds the picture itself."""
     small = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX))
-    kept = io.BytesIO()
-    Image.fromarray(lit(small, where)).save(kept, "WEBP", quality=80)
-    return f"data:image/webp;base64,{base64.b64encode(kept.getvalue()).decode('ascii')}"
+    return _address(Image.fromarray(lit(small, where)), quality=80)
 
 
 def _small(picture: np.ndarray, side: int) -> str:
@@ -64,9 +62,14 @@ def _small(picture: np.ndarray, side: int) -> str:
 
 @functools.lru_cache(maxsize=512)
 def _small_file(pixels: bytes, shape: tuple[int, ...], side: int) -> str:
-    kept = io.BytesIO()
     picture = Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape))
-    picture.resize((side, side), Image.Resampling.LANCZOS).save(kept, "WEBP", quality=85)
+    return _address(picture.resize((side, side), Image.Resampling.LANCZOS), quality=85)
+
+
+def _address(picture: Image.Image, *, quality: int) -> str:
+    """A picture as an address that holds it, WebP."""
+    kept = io.BytesIO()
+    picture.save(kept, "WEBP", quality=quality)
     return f"data:image/webp;base64,{base64.b64encode(kept.getvalue()).decode('ascii')}"
 
 

@@ -24,7 +24,7 @@ PAUSE = 3.0  # seconds between two drawings of a matrix that fills
 
 def show() -> None:
     """Below a heading of the page's; nothing where the table has fewer than two labels."""
-    if len(visit.current_table().targets) - len(visit.current_table().answered) < 2:
+    if not matrix_state.is_there():
         return
     job, matrix = matrix_state.measuring(), matrix_state.so_far()
     st.markdown(page_words.prose(matrix.sentence))

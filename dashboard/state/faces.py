@@ -105,8 +105,12 @@ def nearest_the_border(run: Run) -> int:
 
 
 def choose_sample(number: int) -> None:
-    sample = samples()[number]
-    st.session_state["visit.photos"] = (Photo(f"Sample {number + 1}", None, 1.0, (sample,), sample.key),)
+    look_at(f"Sample {number + 1}", samples()[number])
+
+
+def look_at(name: str, drawn: Face) -> None:
+    """Make a face that the generator drew the face of the visit."""
+    st.session_state["visit.photos"] = (Photo(name, None, 1.0, (drawn,), drawn.key),)
     st.session_state["visit.photo"] = 0
 
 

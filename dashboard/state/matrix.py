@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from img2tab_core.audits.matrix import Matrix
 
 
+def is_there() -> bool:
+    """Whether the chosen table has two labels or more, so that one can form the groups of another."""
+    table = visit.current_table()
+    return len(table.targets) - len(table.answered) > 1
+
+
 def measuring() -> Job[Matrix]:
     """The job that measures the matrix of the chosen table, begun where nobody did; the same one for every visitor.
 

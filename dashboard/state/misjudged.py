@@ -7,9 +7,9 @@ from operator import attrgetter
 import numpy as np
 import streamlit as st
 
+from dashboard.state import faces as face_state
 from dashboard.state import visit
 from dashboard.state.doors import auditor
-from dashboard.state.faces import Photo
 from img2tab_core.audits.misjudged import Misjudged
 from img2tab_core.base.records import Face, StyleCode
 from img2tab_core.classifiers.runs import Run
@@ -37,9 +37,7 @@ def inspect(run: Run, row: int, labelled: str) -> None:
         **st.session_state.get("visit.table_codes", {}),
         visit.read_of(face.key): code,
     }
-    name = f"Test face {row:,}, labelled {labelled}"
-    st.session_state["visit.photos"] = (Photo(name, None, 1.0, (face,), face.key),)
-    st.session_state["visit.photo"] = 0
+    face_state.look_at(f"Test face {row:,}, labelled {labelled}", face)
 
 
 def _code(run: Run, row: int) -> StyleCode:

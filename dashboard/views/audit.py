@@ -79,7 +79,7 @@ def page() -> None:
 
 def _matrix() -> None:
     """What stands out of all pairs, in a line, and the whole matrix: open until somebody has chosen a pair."""
-    if len(visit.current_table().targets) - len(visit.current_table().answered) < 2:
+    if not matrix_state.is_there():
         return
     matrix_state.measuring()
     matrix = matrix_state.so_far()

@@ -161,7 +161,8 @@ def _gallery(run: Run, target: Target) -> None:
         return
     faces = [face_state.face_of(photo) for photo in brought]
     with st.spinner("Judging every photo…"):
-        chances = [_chance(visit.on_photos(run), face) for face in faces]
+        judging = visit.on_photos(run)
+        chances = [_chance(judging, face) for face in faces]
     pictures.choose(
         [face.pixels for face in faces],
         [photo.name for photo in brought],

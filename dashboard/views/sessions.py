@@ -21,7 +21,7 @@ from dashboard.state import session as session_state
 from dashboard.state import training as training_state
 from dashboard.state.session import Opened
 from img2tab_core import tables
-from img2tab_core.audits.metrics import GAPS
+from img2tab_core.audits.metrics import GAPS, HEADLINE
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.classifiers import kinds
 from img2tab_core.classifiers.runs import Run
@@ -30,7 +30,6 @@ from img2tab_core.sessions.shared_exclusions import exclusions_json, read_exclus
 from img2tab_core.sessions.tree import difference
 
 SHOWN = 12
-GAP = "equalised_odds"  # the one of several gaps that a tree and a list name
 INDENT, DEEPEST = 28, 5  # pixels a generation, and how many are indented further
 STATES = {
     "running": "Training now",
@@ -79,19 +78,19 @@ def _finding(session: SessionInfo, runs: tuple[RunInfo, ...]) -> str:
     answers = doors.session_runs().answers(session)
     if answers:
         before, after = list(answers)[-1]
-        change = answers[before, after].get(GAP)
+        change = answers[before, after].get(HEADLINE)
         if change is not None:
             return page_words.prose(f"From run {before} to run {after}: {change.sentence}")
-    measured = [run for run in runs if run.state == "done" and run.metrics.get(GAP) is not None]
+    measured = [run for run in runs if run.state == "done" and run.metrics.get(HEADLINE) is not None]
     if not measured:
         return "Nothing is measured yet."
     first = min(measured, key=lambda run: run.number)
     last = next((run for run in measured if run.number == session.current), first)
-    gap, accuracy = 100 * last.metrics[GAP], _percent(last.metrics.get("accuracy"))
+    gap, accuracy = 100 * last.metrics[HEADLINE], _percent(last.metrics.get("accuracy"))
     if last.id == first.id:
         return f"The gap is {gap:.1f} points at {accuracy} accuracy, with {_without(last)} excluded."
     return (
-        f"The gap went from {100 * first.metrics[GAP]:.1f} points (run {first.number}) to {gap:.1f} "
+        f"The gap went from {100 * first.metrics[HEADLINE]:.1f} points (run {first.number}) to {gap:.1f} "
         f"(run {last.number}, without {_without(last)}), at {accuracy} accuracy; whether that is beyond chance was not "
         "asked yet."
     )
@@ -324,7 +323,7 @@ def _tree(now: Opened) -> None:
                 st.caption("  \n".join(part for part in lines if part))
             if run.state == "done":
                 accuracy.markdown(f"Accuracy {_percent(run.metrics.get('accuracy'))}")
-                gap.markdown(f"Gap {_in_points(run.metrics.get(GAP))}")
+                gap.markdown(f"Gap {_in_points(run.metrics.get(HEADLINE))}")
             _action(now, run, action)
     st.caption(
         "Gap: equalised odds difference between the session's groups of test faces. The next training is a "

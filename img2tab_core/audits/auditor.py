@@ -30,7 +30,7 @@ from img2tab_core.audits.audit_record import Audit
 from img2tab_core.audits.bootstrap import gap_alone
 from img2tab_core.audits.changes import Change, change
 from img2tab_core.audits.groups import STANDARD, Groups, Thresholds, crossed, faces_of
-from img2tab_core.audits.metrics import gaps_of
+from img2tab_core.audits.metrics import HEADLINE, gaps_of
 from img2tab_core.audits.paired import REPEATS, PairedComparison, paired_comparison, paired_gaps
 from img2tab_core.audits.thresholds import ThresholdCost
 from img2tab_core.base import words
@@ -245,7 +245,7 @@ class Auditor:
             if decided and all(decisions is not None for decisions in decided):
                 gaps[contender.kind] = estimate(
                     [
-                        gaps_of(labels[known], decisions[known], groups.codes[known])[exclusion_estimate.GAP]
+                        gaps_of(labels[known], decisions[known], groups.codes[known])[HEADLINE]
                         for decisions in decided
                         if decisions is not None
                     ]

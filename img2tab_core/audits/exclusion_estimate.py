@@ -14,12 +14,11 @@ import numpy as np
 from img2tab_core.audits.audit_record import Audit
 from img2tab_core.audits.groups import STANDARD, Groups, crossed
 from img2tab_core.audits.linear_probe import Readable
-from img2tab_core.audits.metrics import gaps_of
+from img2tab_core.audits.metrics import HEADLINE, gaps_of
 from img2tab_core.audits.paired import Difference, PairedComparison, paired_comparison
 from img2tab_core.base.words import listed, percent, sentence, signed
 from img2tab_core.base.words import points as points_of
 
-GAP = "equalised_odds"  # the gap an exclusion is judged by, of `metrics.GAPS`
 GREW = 0.01  # share of the importance by which a concept must grow to be named as one that takes over
 MOST = 4  # concepts that are named
 
@@ -85,11 +84,11 @@ def exclusion_estimate(
     compared = paired_comparison(labels, before, after, groups=groups)
     decided = [probability > STANDARD for probability in (before, after)]
     accuracy = tuple(float((decisions == (labels == 1)).mean()) for decisions in decided)
-    gap, change, errors = None, compared.gaps.get(GAP), None
+    gap, change, errors = None, compared.gaps.get(HEADLINE), None
     if change is not None:
         together = crossed(groups)
         known = together.codes >= 0
-        sides = [gaps_of(labels[known], decisions[known], together.codes[known])[GAP] for decisions in decided]
+        sides = [gaps_of(labels[known], decisions[known], together.codes[known])[HEADLINE] for decisions in decided]
         gap = tuple(side for side in sides if side is not None)
         errors = errors_of(labels, decided[1], together)
     return ExclusionEstimate(
@@ -136,7 +135,7 @@ def outcome(before: Audit, after: Audit, compared: PairedComparison) -> str:
 
     before, after: audits of the two runs on the same groups; compared: of the same two runs, with these groups.
     """
-    parts = [_of_gap(before, after, compared.gaps.get(GAP)), _of_accuracy(compared)]
+    parts = [_of_gap(before, after, compared.gaps.get(HEADLINE)), _of_accuracy(compared)]
     worse = [
         old.name
         for old, new in zip(before.by_group, after.by_group, strict=True)
@@ -153,7 +152,7 @@ def outcome_alone(compared: PairedComparison) -> str:
 
 
 def _of_gap(before: Audit, after: Audit, change: Difference | None) -> str:
-    old, new = before.gaps[GAP].value, after.gaps[GAP].value
+    old, new = before.gaps[HEADLINE].value, after.gaps[HEADLINE].value
     if change is None or old is None or new is None:
         return "the gap cannot be measured"
     points = f"{abs(100 * change.value):.1f}"

@@ -13,13 +13,12 @@ from scipy.stats import false_discovery_control, fisher_exact
 from img2tab_core.audits.audit_record import SMALL, Measure
 from img2tab_core.audits.bootstrap import confusions_of, gap_alone
 from img2tab_core.audits.groups import STANDARD, Groups, faces_of
-from img2tab_core.audits.metrics import rate_of
+from img2tab_core.audits.metrics import HEADLINE, rate_of
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json, plain, read_json
 from img2tab_core.base.records import StyleTable, Target
 from img2tab_core.base.words import percent
 
-GAP = "equalised_odds"  # the figure of a cell
 LEVEL = 0.05  # share of the pairs called beyond chance that may be luck
 REPEATS = 1000  # as `Auditor.audit` takes, so that a cell says what the page of its pair says
 METHOD = (
@@ -344,7 +343,7 @@ def pair_of(target: str, attribute: str, labels: np.ndarray, probability: np.nda
     faces = faces_of(labels, probability, [groups], STANDARD)
     counts = confusions_of(faces)  # (2, 4)
     first, second = (tuple(int(count) for count in confusion) for confusion in counts)
-    pair = Pair(target, attribute, (first, second), gap_alone(faces, GAP, repeats=REPEATS), None)  # type: ignore[arg-type]
+    pair = Pair(target, attribute, (first, second), gap_alone(faces, HEADLINE, repeats=REPEATS), None)  # type: ignore[arg-type]
     if pair.too_small:
         return pair
     negatives, positives = (float(fisher_exact(counts[:, columns]).pvalue) for columns in ((0, 1), (2, 3)))

@@ -40,6 +40,7 @@ GAPS = {  # between groups -> the title a person reads
     "accuracy_gap": "Accuracy gap",
 }
 RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate", "precision")  # from counts
+HEADLINE = "equalised_odds"  # the one of GAPS that is named where there is room for one
 RATES_OF_GAP = {  # the rates whose largest difference it is
     "demographic_parity": ("selection_rate",),
     "equalised_odds": ("true_positive_rate", "false_positive_rate"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from contextlib import ExitStack, closing
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from img2tab_core.base import files
 from tests import browser
 
 EDITS = 500
@@ -24,8 +22,7 @@ def home(tmp_path_factory) -> Path:
     if browser.chromium() is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     folder = tmp_path_factory.mktemp("home")
-    (folder / "tables").symlink_to(files.home() / "tables")
-    shutil.copytree(files.home() / "runs", folder / "runs")
+    browser.furnish(folder)
     return folder
 
 
