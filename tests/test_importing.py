@@ -571,4 +571,4 @@ def test_70_photos_killed_half_way_and_resumed_are_the_table_of_an_import_that_w
     for file in ("psi.npy", "labels.parquet", "stats.npz"):
         one, two = ((home / "tables" / name / file).read_bytes() for name in ("cut", "whole"))
         assert one == two, file
-    assert {"gender", "party_democrat", "chamber"} <= set(whole["targets"])
+    assert {"gender", "party", "chamber"} <= set(whole["targets"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.tables.bands import Bands
 from img2tab_core.tables.label_files import labels_of, read_labels, rows_for, slug
 
 
@@ -55,8 +56,8 @@ def test_2_categories_come_in_alphabetical_order_whatever_the_order_of_rows_and_
     assert read(csv("side", ["Right", "Left", "right"])).targets[0].classes == ("Left", "Right")
 
 
-def test_3_categories_are_3_targets_each_against_all_others(read):
-    found = read(csv("party", ["Democrat", "Republican", "", "Independent", "Democrat"]))
+def test_3_categories_are_3_targets_each_against_all_others_where_that_is_asked_for(read):
+    found = read(csv("party", ["Democrat", "Republican", "", "Independent", "Democrat"]), against_rest=True)
     assert [target.name for target in found.targets] == ["party_democrat", "party_independent", "party_republican"]
     assert found.columns["party_democrat"].tolist() == [1, 0, -1, 0, 1]
     assert found.columns["party_republican"].tolist() == [0, 1, -1, 0, 0]
@@ -64,8 +65,64 @@ def test_3_categories_are_3_targets_each_against_all_others(read):
     assert "Democrat against all others" in found.targets[0].how
 
 
+def test_3_categories_are_one_target_of_3_classes_in_alphabetical_order(read):
+    party = read(csv("party", ["Democrat", "Republican", "", "independent", "Democrat"]))
+    (target,) = party.targets
+    assert (target.name, target.classes, target.ordered) == ("party", ("Democrat", "independent", "Republican"), False)
+    assert party.columns["party"].tolist() == [0, 2, -1, 1, 0] and party.columns["party"].dtype == np.int8
+    assert [view.name for view in target.against_rest] == ["party:democrat", "party:independent", "party:republican"]
+    assert target.against_rest[0].classes == ("other party", "Democrat")
+
+
+def test_a_class_of_9_rows_is_unknown_beside_two_of_10_and_the_target_says_so(read):
+    party = read(csv("party", ["left"] * 10 + ["right"] * 12 + ["green"] * 9))
+    assert party.targets[0].classes == ("left", "right") and party.columns["party"].tolist()[-9:] == [-1] * 9
+    assert "Of fewer than 10 faces, and so unknown: green." in party.targets[0].how
+
+
+def test_the_9_age_bands_of_fairface_are_one_target_in_the_order_of_their_numbers(read):
+    words = ["20-29", "0-2", "3-9", "more than 70", "10-19", "30-39", "60-69", "40-49", "50-59"]
+    (target,) = (ages := read(csv("age", words))).targets
+    first = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70")
+    assert (target.classes, target.ordered) == (first, True)
+    assert ages.columns["age"].tolist() == [3, 0, 1, 8, 2, 4, 7, 5, 6]
+    (mixed,) = read(csv("age", ["70+", "under 20", "20 to 69"])).targets
+    assert (mixed.classes, mixed.ordered) == (("under 20", "20 to 69", "70+"), True)
+    assert not read(csv("race", ["Black", "East Asian", "Indian", "Latino_Hispanic"])).targets[0].ordered
+
+
+def test_bands_of_a_number_and_of_years_from_a_birthday_to_a_day(read):
+    text = "image,age,birthday,smiling\n" + "".join(
+        f"{i}.jpg,{age},{birthday},{i % 2}\n"
+        for i, (age, birthday) in enumerate(
+            [("24", "1960-01-01"), ("25", "1960-01-02"), ("", ""), ("61", "1999-05-05")]
+        )
+    )
+    bands = [Bands.parse("age:25,45"), Bands.parse("birthday@2020-01-01:30,60")]
+    labels = read(text, bands=bands)
+    assert labels.columns["age_band"].tolist() == [0, 1, -1, 2]
+    assert labels.columns["birthday_band"].tolist() == [2, 1, -1, 0]  # 60 years and 0 days; 60 years less a day
+    ages = next(target for target in labels.targets if target.name == "age_band")
+    assert (ages.classes, ages.ordered) == (("under 25", "25 to 44", "45 and over"), True)
+    assert "age" not in labels.no_target and labels.columns["age"].tolist()[:2] == [24, 25]
+
+
+@pytest.mark.parametrize("text", ["age", "age:", "age:45,25", "age:x", "age:nan", ":1,2", "birthday@2020:1"])
+def test_7_wrong_ways_to_write_bands_are_one_sentence(text):
+    with pytest.raises(Img2TabError, match="Bands"):
+        Bands.parse(text)
+
+
+def test_bands_of_a_column_that_is_not_there_or_holds_no_number_are_one_sentence(read):
+    with pytest.raises(Img2TabError, match="Bands need a column that is there"):
+        read(csv("smiling", ["0", "1"]), bands=[Bands.parse("age:25")])
+    with pytest.raises(Img2TabError, match="must hold days"):
+        read(csv("smiling", ["no", "yes"]), bands=[Bands.parse("smiling@2020-01-01:25")])
+
+
 def test_12_categories_are_targets_and_13_are_text(read):
-    assert len(read(csv("state", [f"s{i % 12}x" for i in range(40)])).targets) == 12
+    assert len(read(csv("state", [f"s{i % 12}x" for i in range(40)]), against_rest=True).targets) == 12
+    assert len(read(csv("state", [f"s{i % 12}x" for i in range(40)])).targets[0].classes) == 12
     found = read("image,state,smiling\n" + "".join(f"{i}.jpg,s{i % 13}x,{i % 2}\n" for i in range(40)))
     assert [target.name for target in found.targets] == ["smiling"]
     assert found.no_target == {"state": "it has 13 different texts, more than 12"}

@@ -227,7 +227,7 @@ class Matrix:
             "table_key": self.table_key,
             "sentence": self.sentence,
             "complete": self.complete,
-            "targets": [plain(asdict(target)) for target in self.targets],
+            "targets": [plain(target.to_json()) for target in self.targets],
             "rows": [row.to_json() for row in self.rows],
             "pairs": [
                 {
@@ -258,7 +258,7 @@ def matrix_of(table: StyleTable, rows: Iterable[Row]) -> Matrix:
 def matrix_from_json(content: dict) -> Matrix:
     """The matrix that `Matrix.to_json` wrote. Raises Img2TabError where it is none."""
     try:
-        targets = tuple(Target(**{**about, "classes": tuple(about["classes"])}) for about in content["targets"])
+        targets = tuple(Target.from_json(about) for about in content["targets"])
         rows = [row_from_json(row) for row in content["rows"]]
         return _controlled(str(content["table"]), str(content["table_key"]), targets, rows)
     except (KeyError, TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_BACKBONE = "mobilestylegan-ffhq"
+Z95 = 1.959963984540054  # standard deviations to either side of a normal mean that hold 95 %
 SAME_PERSON = 0.6  # distance of face descriptors: dlib's own border between one person and two
 
 
@@ -99,12 +101,61 @@ class Edit:
 
 @dataclass(frozen=True)
 class Target:
-    """A binary label: column name, title and the two class names a person reads, one sentence on how it was made."""
+    """A label: column name, title and the class names a person reads, two or more, one sentence on how it was made.
+
+    ordered: the classes stand in an order, the lowest first. of, borders: the numeric column that its classes are bands
+    of, and where a band ends and the next begins (a number on a border belongs to the upper one); "" and () where it
+    is a column of its own.
+    """
 
     name: str
     title: str
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
     how: str
+    ordered: bool = False
+    of: str = ""
+    borders: tuple[float, ...] = ()
+
+    @property
+    def against_rest(self) -> tuple[Target, ...]:
+        """Of every class the label of two classes that asks whether it is this one; () where there are two anyway."""
+        if len(self.classes) == 2:
+            return ()
+        return tuple(
+            Target(
+                f"{self.name}:{word}",
+                f"{self.title}: {name}",
+                (f"other {self.title.lower()}", name),
+                f"{name} against all other classes. {self.how}",
+            )
+            for word, name in zip(_words_of(self.classes), self.classes, strict=True)
+        )
+
+    def to_json(self) -> dict:
+        """Plain types; what a label of two classes does not have is left out."""
+        extra = {"ordered": self.ordered} if self.ordered else {}
+        extra |= {"of": self.of, "borders": list(self.borders)} if self.of else {}
+        plain = {"name": self.name, "title": self.title, "classes": self.classes, "how": self.how}
+        return plain | extra
+
+    @classmethod
+    def from_json(cls, content: dict) -> Target:
+        """What `to_json` gave. Raises TypeError or KeyError where it is something else."""
+        tuples = {name: tuple(content[name]) for name in ("classes", "borders") if name in content}
+        return cls(**{**content, "classes": tuple(content["classes"]), **tuples})
+
+
+def _words_of(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Of every class a word for names and addresses: what is not common to the beginning of all, no two alike."""
+    split = [name.split() for name in classes]
+    common = 0
+    while all(len(words) > common + 1 and words[common] == split[0][common] for words in split):
+        common += 1
+    words: list[str] = []
+    for rest in split:
+        word = re.sub(r"[^\w+-]+", "_", " ".join(rest[common:]).casefold()).strip("_") or "class"
+        words.append(word if word not in words else f"{word}_{len(words)}")
+    return tuple(words)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +167,9 @@ class StyleTable:
     1 validation, 2 test; stats: over the training rows; key: sha256 of what the table was built from; backbone_key:
     of the encoder and generator that read the faces, as `registry.backbone_key` gave it then; "" where none was noted.
     answered: names of the targets that are no labels but what a classifier of somebody's own answers.
+
+    targets are of two classes; many: those of more, 0 to K - 1 in their column. Each class of these against the rest is
+    a target of two classes as well, a column of the labels that is made when the table is opened: see `against_rest`.
     """
 
     name: str
@@ -129,12 +183,19 @@ class StyleTable:
     key: str
     backbone_key: str = ""
     answered: frozenset[str] = frozenset()
+    many: tuple[Target, ...] = ()
+
+    @property
+    def against_rest(self) -> tuple[Target, ...]:
+        """Every class of the targets of more than two against the rest, as targets of two classes."""
+        return tuple(view for target in self.many for view in target.against_rest)
 
     def key_for(self, *names: str) -> str:
-        """The key of the table and of these of its targets: answers of a classifier grow, and what was made of fewer of
-        them is another thing."""
-        grown = [self.labels[name].to_numpy().tobytes() for name in sorted(names) if name in self.answered]
-        return digest(self.key.encode(), *grown) if grown else self.key
+        """The key of the table and of these of its targets: answers of a classifier grow, borders of bands move, and
+        what was made of other labels is another thing."""
+        fixed = {target.name for target in self.targets if not target.of} - self.answered
+        moving = [self.labels[name].to_numpy().tobytes() for name in sorted(names) if name not in fixed]
+        return digest(self.key.encode(), *moving) if moving else self.key
 
     def rows(self, part: str) -> np.ndarray:
         """Row numbers of "train", "validation" or "test", ascending; int64 (n,)."""
@@ -181,15 +242,31 @@ class Metrics:
     """How a classifier does on the test split.
 
     accuracy and auc: 0 to 1; interval: 95 %, of the accuracy; log_loss: natural logarithm; confusion[true][predicted]
-    counts faces, count of them in all.
+    counts faces, count of them in all. Of K classes the confusion is K x K, and auc the plain mean over the classes of
+    each against the rest (Hand and Till 2001 take pairs instead).
     """
 
     accuracy: float
     interval: tuple[float, float]
     auc: float
     log_loss: float
-    confusion: tuple[tuple[int, int], tuple[int, int]]
+    confusion: tuple[tuple[int, ...], ...]
     count: int
+
+    @property
+    def majority(self) -> float:
+        """The accuracy of who always says the most frequent class of these faces; 0 to 1."""
+        return max(sum(row) for row in self.confusion) / self.count
+
+    @property
+    def classes_off(self) -> tuple[float, float, float]:
+        """How many classes the answer is from the truth on average, where the classes stand in an order; then the ends
+        of its 95 % interval over faces (normal)."""
+        counts = np.array(self.confusion, np.float64)
+        off = np.abs(np.subtract.outer(np.arange(len(counts)), np.arange(len(counts))))
+        mean = float((counts * off).sum() / self.count)
+        half = Z95 * float(np.sqrt(max((counts * off**2).sum() / self.count - mean**2, 0.0) / self.count))
+        return mean, max(mean - half, 0.0), mean + half
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,6 +34,20 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="At most so many photos, sampled at random, the same ones each time."),
 ]
+AgainstRest = Annotated[
+    bool,
+    typer.Option(
+        "--against-rest", help="A column of 3 to 12 words becomes a target a word, not one target of them all."
+    ),
+]
+BandsOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bands",
+        metavar="COLUMN:25,45",
+        help="Numbers as ordered classes; of days, COLUMN@2020-01-01:55,70 takes the years to that day. Repeatable.",
+    ),
+]
 Anew = Annotated[bool, typer.Option("--anew", help="Begin from the first photo; replace a table of that name.")]
 
 
@@ -45,14 +59,24 @@ def import_folder(
     backbone: BackboneName = DEFAULT_BACKBONE,
     no_align: NoAlign = False,
     limit: Limit = None,
+    against_rest: AgainstRest = False,
+    bands: BandsOf = None,
     anew: Anew = False,
     as_json: Json = False,
 ) -> None:
     """A folder of photos and a CSV file of labels; run it again to go on where it was stopped."""
+    from img2tab_core.tables.bands import Bands
     from img2tab_core.tables.sources import folder_source, how_aligned
 
-    open_studio = studio()
-    source = folder_source(folder, labels, align=open_studio.aligner(aligned=no_align), how=how_aligned(no_align))
+    wanted, open_studio = [Bands.parse(text) for text in bands or ()], studio()
+    source = folder_source(
+        folder,
+        labels,
+        align=open_studio.aligner(aligned=no_align),
+        how=how_aligned(no_align),
+        against_rest=against_rest,
+        bands=wanted,
+    )
     _import(open_studio, source, _name(name, folder), backbone, limit=limit, anew=anew, as_json=as_json)
 
 
@@ -103,10 +127,13 @@ def import_psi(
         Path | None, typer.Option(help=".npz or .pt with mean and std: what standardised codes were scaled with.")
     ] = None,
     label_names: Annotated[str, typer.Option(metavar="A,B", help="Names of the columns of a .npy or .pt file.")] = "",
+    against_rest: AgainstRest = False,
+    bands: BandsOf = None,
     anew: Anew = False,
     as_json: Json = False,
 ) -> None:
     """Style codes that exist already, as the pre-encoded sets of Img2Tab; standardised ones are recognised."""
+    from img2tab_core.tables.bands import Bands
     from img2tab_core.tables.importing import checked_name
     from img2tab_core.tables.importing_codes import import_codes
 
@@ -119,6 +146,8 @@ def import_psi(
             name=table,
             scaler=scaler,
             label_names=listed(label_names),
+            against_rest=against_rest,
+            bands=[Bands.parse(text) for text in bands or ()],
             anew=anew,
             progress=progress(as_json),
             stopped=stopped,
@@ -178,7 +207,7 @@ def _tell(imported: Imported, *, as_json: bool) -> None:
     """Print how many photos became rows, and what was left out."""
     table, facts = imported.table, imported.facts
     faces, channels = table.psi.shape
-    names = [target.name for target in table.targets]
+    names = [target.name for target in (*table.targets, *table.many)]
     if as_json:
         print_json(
             {
@@ -187,7 +216,7 @@ def _tell(imported: Imported, *, as_json: bool) -> None:
                 "channels": channels,
                 "backbone": table.backbone,
                 "key": table.key,
-                "targets": {target.name: list(target.classes) for target in table.targets},
+                "targets": {target.name: list(target.classes) for target in (*table.targets, *table.many)},
                 "resumed": imported.resumed,
                 "was_there": imported.was_there,
                 **asdict(facts),
@@ -250,7 +279,7 @@ def _list_tables(as_json: bool) -> None:
             "faces": table.psi.shape[0],
             "channels": table.psi.shape[1],
             "backbone": table.backbone,
-            "targets": {target.name: list(target.classes) for target in table.targets},
+            "targets": {target.name: list(target.classes) for target in (*table.targets, *table.many)},
         }
         for table in opened
     ]

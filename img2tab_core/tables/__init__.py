@@ -6,12 +6,16 @@ from img2tab_core.tables.store import (
     LEAST_FACES,
     TABLE_FILE,
     about_of,
+    any_target_of,
+    banded,
+    class_of,
     labelled,
     let_go,
     open_table,
     split_of,
     target_of,
     usable_targets,
+    with_derived,
     write_table,
 )
 from img2tab_core.tables.target_faces import LabelledRows, TargetFaces, faces_of
@@ -22,6 +26,9 @@ __all__ = [
     "LabelledRows",
     "TargetFaces",
     "about_of",
+    "any_target_of",
+    "banded",
+    "class_of",
     "faces_of",
     "labelled",
     "let_go",
@@ -29,5 +36,6 @@ __all__ = [
     "split_of",
     "target_of",
     "usable_targets",
+    "with_derived",
     "write_table",
 ]

@@ -67,7 +67,7 @@ def import_photos(
         generator_mark(backbone),
         _encoder(backbone),
         content_mark(source.labels, source.split),
-        json.dumps([asdict(target) for target in source.targets]).encode(),
+        json.dumps([target.to_json() for target in source.targets]).encode(),
     )
     _check_plan(source)
     try:

@@ -15,6 +15,7 @@ from img2tab_core.base.files import home
 from img2tab_core.base.jobs import Report, never, silent
 from img2tab_core.base.records import ChannelStats, digest
 from img2tab_core.tables import code_files, label_files, store
+from img2tab_core.tables.bands import Bands
 from img2tab_core.tables.imports import (
     BLOCK_BYTES,
     Backbone,
@@ -38,13 +39,16 @@ def import_codes(
     name: str,
     scaler: Path | None = None,
     label_names: Sequence[str] = (),
+    against_rest: bool = False,
+    bands: Sequence[Bands] = (),
     anew: bool = False,
     progress: Report | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> Imported:
     """Style codes that exist already, .npy or .pt of shape (N, D), and their labels row by row -> the table `name`.
 
-    labels: CSV, CelebA's text file, or .npy / .pt of shape (N,) or (N, K) with label_names. Standardised codes are
+    labels: CSV, CelebA's text file, or .npy / .pt of shape (N,) or (N, K) with label_names; against_rest and bands (of
+    a CSV): as for `label_files.read_labels`. Standardised codes are
     recognised and undone, with the mean and std of the file `scaler`, or with the backbone's as an approximation.
     Raises Img2TabError where a file does not hold what it should, the name will not do or is taken, or the table cannot
     be written.
@@ -52,7 +56,7 @@ def import_codes(
     report, stopped = progress or silent, stopped or never
     place = home() / "tables" / checked_name(name)
     codes = code_files.open_codes(file, total=backbone.layout.total, backbone=backbone.name)
-    by_row = _labels_by_row(labels, label_names, count=codes.count, codes=file)
+    by_row = _labels_by_row(labels, label_names, count=codes.count, codes=file, against_rest=against_rest, bands=bands)
     scale = None if scaler is None else code_files.read_scaler(scaler, backbone.layout.total)
     stat = file.stat()
     mark = digest(
@@ -146,7 +150,9 @@ def _write_codes(
     return Imported(table, facts)
 
 
-def _labels_by_row(file: Path, names: Sequence[str], *, count: int, codes: Path) -> label_files.Labels:
+def _labels_by_row(
+    file: Path, names: Sequence[str], *, count: int, codes: Path, against_rest: bool, bands: Sequence[Bands]
+) -> label_files.Labels:
     """Labels whose rows are those of the codes, `count` of them."""
     if file.suffix in (".npy", ".pt", ".pth"):
         content = code_files.opened(file)
@@ -167,7 +173,7 @@ def _labels_by_row(file: Path, names: Sequence[str], *, count: int, codes: Path)
         array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
         labels = label_files.labels_of(array, names, file=file.name)
     else:
-        labels = label_files.read_labels(file, names_photos=False)
+        labels = label_files.read_labels(file, names_photos=False, against_rest=against_rest, bands=bands)
     if len(labels.columns) != count:
         raise Img2TabError(
             f"{file.name} must have one row per style code, {count:,} as in {codes.name}, got {len(labels.columns):,}."

@@ -6,8 +6,10 @@ How a column is read, by the distinct values in it (empty cells, NA, NaN, NULL, 
 |-------------------------------|-------------------------------------------------------------------------------|
 | -1/1, 0/1, true/false, yes/no | one target; -1 beside both 0 and 1 is unknown                                 |
 | two others, words or numbers  | one target; the classes in alphabetical (numbers: rising) order               |
-| 3 to 12 words                 | one target a word: that word against all others                               |
-| more numbers                  | a float column, no target                                                     |
+| 3 to 12 words                 | one target of so many classes; bands as 0-2, 20-29, 70+ are in order          |
+|                               | (of fewer than 10 rows a word is unknown, where two others have as many)      |
+|                               | or, asked for, one target a word: that word against all others                |
+| more numbers                  | a float column, no target; with borders one target of bands, in order         |
 | more words, or a single value | a text column, no target                                                      |
 """
 
@@ -18,7 +20,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -27,10 +29,13 @@ import pandas as pd
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import Target
+from img2tab_core.tables.bands import Bands, band_order
+from img2tab_core.tables.store import banded
 
 PHOTO_COLUMNS = ("image", "photo", "file", "filename", "path", "name", "image_id", "file_name")
 PHOTO = "photo"  # the column of a table that names the photos
 MOST_CATEGORIES = 12
+RARE = 10  # a class of several with fewer rows is unknown, where two others have as many
 UNKNOWN = {"", "na", "n/a", "nan", "null", "?", "unknown"}
 YES, NO = {"true", "yes", "t", "y"}, {"false", "no", "f", "n"}
 NAME_LENGTH = 48
@@ -40,7 +45,7 @@ NAME_LENGTH = 48
 class Labels:
     """A label file, read.
 
-    names: the photos it names, None where it names none; columns: DataFrame, int8 (0, 1, -1 unknown) per target,
+    names: the photos it names, None where it names none; columns: DataFrame, int8 (from 0, -1 unknown) per target,
     float or text otherwise; targets: one per int8 column; no_target: why a column became none, by its own name.
     """
 
@@ -59,12 +64,15 @@ class Labels:
         return pd.DataFrame(taken)
 
 
-def read_labels(file: Path, *, names_photos: bool = True) -> Labels:
+def read_labels(
+    file: Path, *, names_photos: bool = True, against_rest: bool = False, bands: Sequence[Bands] = ()
+) -> Labels:
     """A CSV file (comma, semicolon or tab) with a header line, or CelebA's list_attr_celeba.txt.
 
     names_photos: the first column names the photos where none is called image, photo, file, filename, path or name;
-    otherwise only a column so called does. Raises Img2TabError where the file cannot be read, a photo has two rows, or
-    no column can be predicted.
+    otherwise only a column so called does. against_rest: a column of several words becomes a target for each word
+    instead of one of them all. bands: columns of numbers or days that become ordered classes. Raises Img2TabError where
+    the file cannot be read, a photo has two rows, no column can be predicted, or a column of `bands` is not there.
     """
     raw = _read(file)
     column = _photo_column(raw) or (raw.columns[0] if names_photos else None)
@@ -72,7 +80,8 @@ def read_labels(file: Path, *, names_photos: bool = True) -> Labels:
     if column is not None:
         names = _photo_names(raw[column], file, once=names_photos)
         raw = raw.drop(columns=column)
-    return _labels(names, {name: raw[name] for name in raw.columns}, file.name)
+    columns = {name: raw[name] for name in raw.columns}
+    return _labels(names, columns, file.name, against_rest=against_rest, bands=bands)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +161,7 @@ def _truth_of(cells: pd.Series, target: Target, file: str) -> tuple[np.ndarray, 
     if values and len(as_classes) == len(values):  # also where only one of the classes is there
         truth = np.array([as_classes.get(value, -1) for value in text], np.int8)
         return truth, ", ".join(f"{value} is {target.classes[as_classes[value]]}" for value in values)
-    made, columns, reason = _column("label", cells, file)
+    made, columns, reason = _column("label", cells, file, against_rest=True)
     if len(made) != 1:
         raise Img2TabError(
             f"Column {cells.name} of {file} must have two values, as 0 and 1 or no and yes, got "
@@ -295,19 +304,31 @@ def _parsed(file: Path, **options: Any) -> pd.DataFrame:
 # --- columns -> targets ----------------------------------------------------------------------------
 
 
-def _labels(names: tuple[str, ...] | None, columns: dict[str, pd.Series], file: str) -> Labels:
+def _labels(
+    names: tuple[str, ...] | None,
+    columns: dict[str, pd.Series],
+    file: str,
+    *,
+    against_rest: bool = False,
+    bands: Sequence[Bands] = (),
+) -> Labels:
     made: dict[str, np.ndarray] = {}
     targets: list[Target] = []
     no_target: dict[str, str] = {}
     for name, cells in columns.items():
-        made_of_it, values, reason = _column(str(name), cells, file)
+        made_of_it, values, reason = _column(str(name), cells, file, against_rest=against_rest)
         for target, column in zip(made_of_it, values[: len(made_of_it)], strict=True):
             own = _free(target.name, made)
             made[own] = column
-            targets.append(Target(own, target.title, target.classes, target.how))
+            targets.append(replace(target, name=own))
         if reason:
             no_target[str(name)] = reason
             made[_free(slug(str(name)), made)] = values[0] if not made_of_it and values else _text(cells)
+    for wanted in bands:
+        target, column = _banded(wanted, columns, file, taken=made)
+        made[target.name] = column
+        targets.append(target)
+        no_target.pop(wanted.column, None)
     if not targets:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(no_target.items())[:5])
         raise Img2TabError(
@@ -318,7 +339,9 @@ def _labels(names: tuple[str, ...] | None, columns: dict[str, pd.Series], file: 
     return Labels(names, pd.DataFrame(made, index=pd.RangeIndex(count)), tuple(targets), no_target)
 
 
-def _column(name: str, cells: pd.Series, file: str) -> tuple[list[Target], list[np.ndarray], str]:
+def _column(
+    name: str, cells: pd.Series, file: str, *, against_rest: bool
+) -> tuple[list[Target], list[np.ndarray], str]:
     """(targets, a column each, why there is no target): without a target the column is floats, or [] for text."""
     numbers = _numbers(cells)
     if numbers is not None:
@@ -341,6 +364,8 @@ def _column(name: str, cells: pd.Series, file: str) -> tuple[list[Target], list[
         low, high = (_class(name, spelled[k]) for k in order)
         how = f"As labelled in {file}, column {name}; the classes in alphabetical order."
         return [Target(slug(name), _title(name), (low, high), how)], [column], ""
+    if not against_rest:
+        return _several(name, [str(spelled[k]) for k in order], np.where(missing, -1, _positions(codes, order)), file)
     targets, made = [], []
     for k in order:
         how = f"As labelled in {file}, column {name}: {spelled[k]} against all others."
@@ -348,6 +373,52 @@ def _column(name: str, cells: pd.Series, file: str) -> tuple[list[Target], list[
         targets.append(Target(slug(f"{name}_{spelled[k]}"), f"{_title(name)}: {spelled[k]}", classes, how))
         made.append(np.where(missing, -1, codes == k).astype(np.int8))
     return targets, made, ""
+
+
+def _several(name: str, words: list[str], column: np.ndarray, file: str) -> tuple[list[Target], list[np.ndarray], str]:
+    """One target of several classes. words: in alphabetical order; column: int (N,), which of them, -1 unknown."""
+    counts = np.bincount(column[column >= 0], minlength=len(words))
+    often = [k for k in range(len(words)) if counts[k] >= RARE]
+    rare = [] if len(often) < 2 else [words[k] for k in range(len(words)) if k not in often]
+    if rare:
+        words, column = [words[k] for k in often], np.where(np.isin(column, often), np.searchsorted(often, column), -1)
+    order = band_order(words)
+    if order is not None:
+        words, column = [words[k] for k in order], np.where(column < 0, -1, np.argsort(order)[column])
+    how = f"As labelled in {file}, column {name}; the classes "
+    how += "in alphabetical order." if order is None else "in the order of their numbers."
+    how += f" Of fewer than {RARE} faces, and so unknown: {', '.join(rare)}." if rare else ""
+    classes = tuple(_class(name, word) for word in words)
+    target = Target(slug(name), _title(name), classes, how, ordered=order is not None and len(words) > 2)
+    return [target], [column.astype(np.int8)], ""
+
+
+def _positions(codes: np.ndarray, order: list[int]) -> np.ndarray:
+    """Where each code stands in `order`; int64 (N,), of a code that is not in it anything."""
+    place = np.zeros(max([*codes.tolist(), *order]) + 1, np.int64)
+    place[order] = np.arange(len(order))
+    return place[codes]
+
+
+def _banded(
+    bands: Bands, columns: dict[str, pd.Series], file: str, *, taken: Iterable[str]
+) -> tuple[Target, np.ndarray]:
+    """The target of bands of a column, and its classes, int8 (N,)."""
+    fitting = [name for name in columns if slug(str(name)) == slug(bands.column)]
+    if not fitting:
+        raise Img2TabError(
+            f"Bands need a column that is there, got {bands.column!r} and in {file} {', '.join(map(str, columns))}."
+        )
+    cells = columns[fitting[0]]
+    numbers = bands.numbers(cells)
+    known = numbers[np.isfinite(numbers)]
+    if not len(known):
+        what = "days written as 1970-12-31" if bands.day else "numbers"
+        raise Img2TabError(f"Column {bands.column} of {file} must hold {what} to make bands of, got none.")
+    name = _free(slug(f"{bands.column}_band"), taken)
+    whole = bands.day is not None or bool((known == np.floor(known)).all())
+    target = bands.target(name, f"{_title(bands.column)} band", whole=whole, source=f"in {file}")
+    return target, banded(numbers, bands.borders)
 
 
 def _of_numbers(name: str, numbers: np.ndarray, file: str) -> tuple[list[Target], list[np.ndarray], str]:

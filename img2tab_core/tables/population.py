@@ -92,7 +92,7 @@ def build_default_table(
             folder,
             lambda rows: model.styles(w[rows].astype(np.float32)),
             pd.read_parquet(FOLDER / "labels.parquet"),
-            targets=[Target(**{**t, "classes": tuple(t["classes"])}) for t in about["targets"]],
+            targets=[Target.from_json(t) for t in about["targets"]],
             layout=model.layout,
             backbone=model.name,
             key=key,

@@ -16,6 +16,7 @@ from img2tab_core.base.files import sha256_of
 from img2tab_core.base.records import Target, digest
 from img2tab_core.faces.photos import PHOTO_ENDINGS
 from img2tab_core.tables import label_files
+from img2tab_core.tables.bands import Bands
 
 Align = Callable[[bytes], tuple[np.ndarray, int]]  # a file -> uint8 (256, 256, 3), faces in the photo
 
@@ -47,10 +48,19 @@ def how_aligned(aligned: bool) -> str:
     return "taken as aligned" if aligned else "aligned by 68 landmarks"
 
 
-def folder_source(folder: Path, labels_file: Path, *, align: Align, how: str = "aligned") -> Source:
+def folder_source(
+    folder: Path,
+    labels_file: Path,
+    *,
+    align: Align,
+    how: str = "aligned",
+    against_rest: bool = False,
+    bands: Sequence[Bands] = (),
+) -> Source:
     """The photos of a folder and the folders in it, with a CSV file of labels. how: names `align`, part of the mark.
 
-    Raises Img2TabError where there is no photo, or the labels cannot be read or name none of the photos.
+    against_rest and bands: as for `label_files.read_labels`. Raises Img2TabError where there is no photo, or the labels
+    cannot be read or name none of the photos.
     """
     _check_folder(folder)
     files = sorted(
@@ -60,7 +70,8 @@ def folder_source(folder: Path, labels_file: Path, *, align: Align, how: str = "
     )
     if not files:
         raise Img2TabError(f"There is no photo in {folder}. Name a folder that holds some.")
-    return _photos("folder", folder, files, labels_file, align=align, how=how)
+    labels = label_files.read_labels(labels_file, against_rest=against_rest, bands=bands)
+    return _photos("folder", folder, files, labels_file, align=align, how=how, labels=labels)
 
 
 def uploaded_source(folder: Path, names: Sequence[str], labels_file: Path, *, align: Align, how: str) -> Source:
@@ -129,7 +140,7 @@ def population_source(folder: Path, draw: Callable[[np.ndarray], np.ndarray]) ->
         about = json.loads((folder / "population.json").read_text())
     except (OSError, ValueError) as error:
         raise Img2TabError(f"The bundled population in {folder} cannot be read ({error}). Clone it again.") from error
-    targets = tuple(Target(**{**t, "classes": tuple(t["classes"])}) for t in about["targets"])
+    targets = tuple(Target.from_json(t) for t in about["targets"])
     return Source(
         kind="population",
         origin=str(folder),
@@ -168,10 +179,12 @@ def _photos(
     align: Align,
     how: str,
     stored: Mapping[str, str] | None = None,
+    labels: label_files.Labels | None = None,
 ) -> Source:
-    """stored: of every photo, the file in the folder that holds it; None where it is the photo's own name."""
+    """stored: of every photo, the file in the folder that holds it; None where it is the photo's own name. labels: the
+    file read already."""
     stored = stored or {name: name for name in files}
-    labels = label_files.read_labels(labels_file)
+    labels = labels or label_files.read_labels(labels_file)
     names = labels.names or ()  # a file that names photos
     rows = label_files.rows_for(files, names)
     if (rows < 0).all():

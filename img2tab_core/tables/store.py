@@ -10,7 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +44,8 @@ def usable_targets(
     """
     kept, dropped = [], {}
     for target in targets:
-        values = labels[target.name].to_numpy()
-        counts = {(part, c): int(((split == part) & (values == c)).sum()) for part in (0, 2) for c in (0, 1)}
+        values, classes = labels[target.name].to_numpy(), range(len(target.classes))
+        counts = {(part, c): int(((split == part) & (values == c)).sum()) for part in (0, 2) for c in classes}
         part, c = min(counts, key=lambda place: counts[place])
         if counts[part, c] >= LEAST_OF_A_CLASS:
             kept.append(target)
@@ -105,7 +105,8 @@ def write_table(
             mean[start : start + 256], std[start : start + 256] = part.mean(axis=1), part.std(axis=1)
         del psi
         np.savez(partial / "stats.npz", mean=mean, std=std, split=split)
-        labels.to_parquet(partial / "labels.parquet")
+        derived = [name for name in labels.columns if ":" in str(name)]  # of `with_derived`, made again when opened
+        labels.drop(columns=derived).to_parquet(partial / "labels.parquet")
         (partial / TABLE_FILE).write_text(
             json.dumps(
                 {
@@ -114,7 +115,7 @@ def write_table(
                     "layout": list(layout.sizes),
                     "key": key,
                     "split_seed": split_seed,
-                    "targets": [asdict(target) for target in targets],
+                    "targets": [target.to_json() for target in targets],
                     "about": about or {},
                 },
                 indent=1,
@@ -171,7 +172,7 @@ def open_table(folder: Path) -> StyleTable:
             labels=pd.read_parquet(folder / "labels.parquet"),
             split=split,
             stats=ChannelStats(mean, std),
-            targets=tuple(Target(**{**t, "classes": tuple(t["classes"])}) for t in about["targets"]),
+            targets=(),
             layout=StyleLayout(tuple(about["layout"])),
             backbone=about["backbone"],
             key=about["key"],
@@ -180,11 +181,39 @@ def open_table(folder: Path) -> StyleTable:
         shape = len(table.labels), table.layout.total
         if (table.psi.shape, (*split.shape, *mean.shape), std.shape) != (shape, shape, shape[1:]):
             raise ValueError(f"its files do not fit together: {shape[0]} labels, {table.psi.shape} style codes")
-        return table
+        return with_derived(table, [Target.from_json(content) for content in about["targets"]])
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, ArrowException) as error:
         raise Img2TabError(
             f"The table {folder.name!r} cannot be read ({error}). Build it again: `img2tab tables build {folder.name}`."
         ) from error
+
+
+def with_derived(table: StyleTable, targets: Sequence[Target]) -> StyleTable:
+    """The table with further targets, and their columns that are made of others: bands, one class against the rest.
+
+    Raises KeyError where a target has neither a column nor one it is made of.
+    """
+    labels = table.labels
+    made = {target.name: banded(labels[target.of].to_numpy(), target.borders) for target in targets if target.of}
+    for target in targets:
+        for k, view in enumerate(target.against_rest):
+            values = made[target.name] if target.of else labels[target.name].to_numpy()
+            made[view.name] = np.where(values < 0, -1, values == k).astype(np.int8)
+    return replace(
+        table,
+        labels=labels.assign(**made) if made else labels,
+        targets=(*table.targets, *(target for target in targets if len(target.classes) == 2)),
+        many=(*table.many, *(target for target in targets if len(target.classes) > 2)),
+    )
+
+
+def banded(values: np.ndarray, borders: Sequence[float]) -> np.ndarray:
+    """Numbers (N,) -> the band each lies in, 0 to len(borders), -1 where it is not finite; int8 (N,).
+
+    A number on a border belongs to the upper band.
+    """
+    values = np.asarray(values, np.float64)
+    return np.where(np.isfinite(values), np.digitize(values, borders), -1).astype(np.int8)
 
 
 def about_of(folder: Path) -> dict:
@@ -209,20 +238,44 @@ def let_go(psi: np.ndarray) -> None:
 
 
 def target_of(table: StyleTable, name: str) -> Target:
-    """The target called `name`. Raises Img2TabError, with the names there are, where the table has none."""
-    for target in table.targets:
+    """The target of two classes called `name`, also one of more that asks for one class against the rest.
+
+    Raises Img2TabError where the table has none, with the names there are, or it has more than two classes.
+    """
+    target = any_target_of(table, name)
+    if len(target.classes) > 2:
+        raise Img2TabError(
+            f"{target.title} has {len(target.classes)} classes, and this asks about one of them against the rest. "
+            f"Choose one of: {', '.join(view.name for view in target.against_rest)}."
+        )
+    return target
+
+
+def any_target_of(table: StyleTable, name: str) -> Target:
+    """The target called `name`, of two classes or more. Raises Img2TabError, with the names, where there is none."""
+    for target in (*table.targets, *table.many, *table.against_rest):
         if target.name == name:
             return target
-    names = ", ".join(target.name for target in table.targets)
+    names = ", ".join(target.name for target in (*table.targets, *table.many))
     raise Img2TabError(f"The table {table.name!r} has no target {name!r}. Choose one of: {names}.")
 
 
+def class_of(table: StyleTable, name: str) -> tuple[Target, int] | None:
+    """The target of more than two classes, and the class of it, that `name` asks for against the rest; None where it
+    is a target by itself."""
+    for target in table.many:
+        names = [view.name for view in target.against_rest]
+        if name in names:
+            return target, names.index(name)
+    return None
+
+
 def labelled(table: StyleTable, target: str, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """(row numbers int64 (n,), ascending, labels int8 (n,) of 0 and 1) of the rows of a split whose label is known.
+    """(row numbers int64 (n,), ascending, labels int8 (n,) from 0) of the rows of a split whose label is known.
 
     part: "train", "validation" or "test". Raises Img2TabError where the table has no such target.
     """
-    target_of(table, target)
+    any_target_of(table, target)
     rows = table.rows(part)
     values = table.labels[target].to_numpy()[rows]
     known = values >= 0

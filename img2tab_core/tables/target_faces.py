@@ -13,7 +13,7 @@ from img2tab_core.tables import store
 
 
 class LabelledRows(NamedTuple):
-    """rows: int64 (n,), row numbers of a table, ascending; labels: int8 (n,) of 0 and 1. Both read-only."""
+    """rows: int64 (n,), row numbers of a table, ascending; labels: int8 (n,), classes from 0. Both read-only."""
 
     rows: np.ndarray
     labels: np.ndarray

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +124,7 @@ def write_population(
         "backbone": backbone.name,
         "split_seed": SPLIT_SEED,
         "encoder_r2": r2,
-        "targets": [asdict(target) for target in TARGETS],
+        "targets": [target.to_json() for target in TARGETS],
         "measures": MEASURES,
         **facts,
     }
@@ -244,7 +243,7 @@ def relabel(folder: Path, networks: LabelNetworks, people: People) -> pd.DataFra
     about = json.loads((folder / "population.json").read_text())
     about.pop("measured", None)
     about |= {
-        "targets": [asdict(target) for target in TARGETS],
+        "targets": [target.to_json() for target in TARGETS],
         "checked": hand_checks(folder, labels),
         "people": measured_on_people(networks, people),
     }
