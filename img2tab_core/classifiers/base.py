@@ -16,18 +16,21 @@ from sklearn.utils.validation import check_is_fitted
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.records import decided_classes, read_only
+from img2tab_core.classifiers.preparation import Preparation
+from img2tab_core.concepts.erasing import Erasure
 
 BLOCK = 256  # channels copied at once
 
 
 class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
-    """A classifier over the D style channels, for a target of two classes, as a scikit-learn estimator.
+    """A classifier over the D style channels, for a target of K classes, two or more, as a scikit-learn estimator.
 
     excluded: channel indices the classifier must not see; it is never handed them, so their influence is exactly 0.
     screen: train on the so many remaining channels that come first in the ranking given to `fit`, None for all. The
     same data, parameters and random_state give the same classifier. thread_count -1: all cores.
 
-    After `fit`: classes_ [0, 1]; n_features_in_ D; screened_ int64 (k,), the channels trained on, ascending.
+    After `fit`: classes_ 0 to K - 1; n_features_in_ D; screened_ int64 (k,), the channels trained on, ascending;
+    erasure_ what is taken out of every code before it is judged, None where nothing is.
 
     A subclass says what it is in the class attributes below and fills the hooks at the end; they see the k screened
     channels only.
@@ -38,6 +41,8 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
     library: ClassVar[str]  # the package whose version decides the result, as pip calls it
     measures: ClassVar[tuple[str, ...]]  # what `importance` can be measured by, the default first
     explains: ClassVar[bool] = False  # whether it has exact contributions in log-odds
+
+    erasure_: Erasure | None = None
 
     excluded: frozenset[int]
     screen: int | None
@@ -51,16 +56,18 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
         *,
         rows: np.ndarray | None = None,
         order: np.ndarray | None = None,
+        preparation: Preparation | None = None,
         progress: Report | None = None,
         cancelled: Cancel = None,
     ) -> ConceptClassifier:
         """Train on the style codes X (N, D), style units; X is only read, and only its screened channels.
 
-        y: (n,) of 0 and 1, one for every row that takes part. rows: (n,) row numbers of X that take part, None for
+        y: (n,) of 0 to K - 1, one for every row that takes part. rows: (n,) row numbers of X that take part, None for
         all: a memory map then need not be copied. order: channel indices, the most telling first, by which `screen`
         chooses (as a rule by Wasserstein-1 distance); channels it leaves out are not used. None ranks them by the
-        difference of the class means in standard deviations. progress: called with a share that only grows from 0
-        to 1 and a sentence. cancelled: called again and again, whether to stop.
+        difference of the class means in standard deviations. preparation: what is done to the codes of X before, and
+        what each face counts; what it erases is erased from every code that is judged later. progress: called with a
+        share that only grows from 0 to 1 and a sentence. cancelled: called again and again, whether to stop.
 
         Raises Cancelled once `cancelled` says so, and Img2TabError where an argument or a parameter is out of its
         range; the estimator then stays as it was.
@@ -71,12 +78,15 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
         excluded = _checked_excluded(self.excluded, X.shape[1])
         report(0.0, "Ranking concepts")
         used = _screened(X, y, rows, order=order, excluded=excluded, screen=self.screen)
-        codes = gathered(X, rows, used)
+        codes, weights = gathered(X, rows, used), None
+        if preparation is not None:
+            codes, y, weights = preparation.applied(X, rows, y, codes, used)
         must_differ(any((channel != channel[0]).any() for channel in codes.T))
         stop_if(cancelled)
         report(0.02, "Preparing the table")
-        self._train(codes, y, used, X.shape[1], report, cancelled)
-        self._trained_on(used, X.shape[1])
+        self._train(codes, y, weights, used, X.shape[1], report, cancelled)
+        erasure = None if preparation is None else preparation.erasure
+        self._trained_on(used, X.shape[1], int(y.max()) + 1, erasure)
         report(1.0, "Trained")
         return self
 
@@ -88,27 +98,29 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
         self._check_parameters()
         return _first(order, width=width, excluded=_checked_excluded(self.excluded, width), screen=self.screen)
 
-    def _trained_on(self, used: np.ndarray, width: int) -> None:
-        self.screened_, self.classes_, self.n_features_in_ = read_only(used), np.array([0, 1]), width
+    def _trained_on(self, used: np.ndarray, width: int, classes: int = 2, erasure: Erasure | None = None) -> None:
+        self.screened_, self.classes_, self.n_features_in_ = read_only(used), np.arange(classes), width
+        self.erasure_ = erasure
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Probability of class 0 and of class 1; X (n, D) style units -> float64 (n, 2).
+        """Probability of every class; X (n, D) style units -> float64 (n, K).
 
         Raises Img2TabError where X has another D than in training, or a number that is not finite.
         """
         return self.probabilities(matrix(X))
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """The likelier class, 0 or 1 (0 where both are equally likely); X (n, D) style units -> int64 (n,)."""
-        likelier = decided_classes(self.predict_proba(X)[:, 1])
-        return self.classes_[likelier]
+        """The likeliest class, of equally likely ones the first; X (n, D) style units -> int64 (n,)."""
+        likely = likeliest(self.predict_proba(X))
+        return self.classes_[likely]
 
     def probabilities(self, X: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """`predict_proba` for the rows of a checked matrix, None for all; float64 (n, 2)."""
+        """`predict_proba` for the rows of a checked matrix, None for all; float64 (n, K)."""
         return self._probabilities(self.seen(X, rows))
 
     def seen(self, X: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """Of the rows of X (N, D) the channels trained on and nothing else; a new float32 (n, k), column-major.
+        """Of the rows of X (N, D) the channels trained on and nothing else, without what training erased; a new float32
+        (n, k), column-major.
 
         Raises Img2TabError where D is another than in training, or a number is not finite.
         """
@@ -118,7 +130,10 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
                 f"Style codes must have {self.n_features_in_} channels, as in training, got {X.shape[1]}. "
                 "Choose a classifier that was trained for this backbone."
             )
-        return gathered(X, np.arange(len(X)) if rows is None else rows, self.screened_)
+        codes = gathered(X, np.arange(len(X)) if rows is None else rows, self.screened_)
+        if self.erasure_ is not None:
+            codes = self.erasure_.taken_from(codes, self.erasure_.readings(X, rows), self.screened_)
+        return codes
 
     def _check_parameters(self) -> None:
         check_whole(self, "random_state", 0, 2**31 - 1)
@@ -133,16 +148,24 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _train(
-        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+        self,
+        codes: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        used: np.ndarray,
+        width: int,
+        report: Report,
+        cancelled: Cancel,
     ) -> None:
         """Train on codes float32 (n, k), column-major, its own; set attributes last, when nothing can fail any more.
 
-        y: int64 (n,). used: int64 (k,), the channels' numbers among `width`. report: shares from 0.02 up to 1.
+        y: int64 (n,), classes 0 to K - 1. weights: float64 (n,), what each face counts, 1 on average; None where all
+        count the same. used: int64 (k,), the channels' numbers among `width`. report: shares from 0.02 up to 1.
         """
 
     @abstractmethod
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:
-        """codes float32 (n, k) -> float64 (n, 2)."""
+        """codes float32 (n, k) -> float64 (n, K)."""
 
     @abstractmethod
     def importances(self, by: str) -> np.ndarray:
@@ -151,7 +174,15 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
     def contributions(self, codes: np.ndarray) -> np.ndarray:
         """SHAP values of what `seen` returned, in log-odds; float64 (n, k + 1), the last column is the baseline.
 
-        Only where `explains`.
+        Only where `explains`, and of two classes.
+        """
+        raise NotImplementedError
+
+    def scores_by_class(self, codes: np.ndarray) -> np.ndarray:
+        """SHAP values of the raw score of every class, whose softmax are the probabilities; float64 (n, K, k + 1), the
+        last column is the baseline.
+
+        codes: what `seen` returned. Only where `explains`, and of more than two classes.
         """
         raise NotImplementedError
 
@@ -187,6 +218,14 @@ def stop_if(cancelled: Cancel) -> None:
     """Raise Cancelled once `cancelled` says so."""
     if cancelled is not None and cancelled():
         raise Cancelled("Training was stopped; the classifier before it is unchanged.")
+
+
+def likeliest(probability: np.ndarray) -> np.ndarray:
+    """The likeliest class, probability (n, K) -> int64 (n,); of two classes class 1 above one half, else the first of
+    the likeliest."""
+    if probability.shape[1] == 2:
+        return decided_classes(probability[:, 1])
+    return np.argmax(probability, axis=1)
 
 
 def two_columns(probability: np.ndarray) -> np.ndarray:
@@ -236,14 +275,21 @@ def checked_training(
         raise Img2TabError(f"Row numbers must be below {len(X)}, the number of faces, got {rows.max()}.")
     if y.shape != rows.shape:
         raise Img2TabError(f"There must be one label for each face, got {y.shape} labels for {rows.shape} faces.")
-    if not np.isin(y, (0, 1)).all():
+    if y.dtype.kind not in "biuf" or not (np.isin(y, (0, 1)).all() or ((y >= 0) & (y == np.floor(y))).all()):
         raise Img2TabError(
-            f"Labels must be 0 or 1, got {np.unique(y)[:5].tolist()}. Leave out faces whose label is unknown."
+            "Labels must be whole numbers from 0, got "
+            f"{np.unique(y)[:5].tolist()}. Leave out faces whose label is unknown."
         )
     y = y.astype(np.int64)
-    if not 0 < y.sum() < len(y):
+    if not 0 < y.sum() < len(y) and y.max(initial=0) < 2:
         raise Img2TabError(
             f"Both classes must be present, got {len(y) - y.sum()} faces of class 0 and {y.sum()} of class 1. "
+            "Choose another target or more faces."
+        )
+    counts = np.bincount(y)
+    if (counts == 0).any():
+        raise Img2TabError(
+            f"Every class from 0 to {len(counts) - 1} must be present, got no face of class {np.argmin(counts)}. "
             "Choose another target or more faces."
         )
     return X, rows, y
@@ -310,10 +356,11 @@ def _by_class_means(X: np.ndarray, y: np.ndarray, rows: np.ndarray, candidates: 
         channels = candidates[start : start + BLOCK]
         part = X.T[channels].take(rows, axis=1)  # (b, n)
         with np.errstate(invalid="ignore", over="ignore"):  # no finite numbers: found just below
-            gap = part[:, y == 1].mean(axis=1, dtype=np.float64) - part[:, y == 0].mean(axis=1, dtype=np.float64)
+            means = np.stack([part[:, y == k].mean(axis=1, dtype=np.float64) for k in range(y.max() + 1)])  # (K, b)
+            gap = np.ptp(means, axis=0)  # of the two classes that are furthest apart
             spread = part.std(axis=1, dtype=np.float64)
         _must_be_finite(spread, channels)
-        np.divide(np.abs(gap), spread, out=score[start : start + BLOCK], where=spread > 0)
+        np.divide(gap, spread, out=score[start : start + BLOCK], where=spread > 0)
     return candidates[np.argsort(-score, kind="stable")]
 
 

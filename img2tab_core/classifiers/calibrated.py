@@ -30,10 +30,17 @@ class Calibrated(ConceptClassifier):
         self.excluded, self.screen = model.excluded, model.screen
         self.random_state, self.thread_count = model.random_state, model.thread_count
         self.screened_, self.classes_ = model.screened_, model.classes_
-        self.n_features_in_ = model.n_features_in_
+        self.n_features_in_, self.erasure_ = model.n_features_in_, model.erasure_
 
     def _train(
-        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+        self,
+        codes: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        used: np.ndarray,
+        width: int,
+        report: Report,
+        cancelled: Cancel,
     ) -> None:
         raise Img2TabError("A calibrated classifier is not trained: train one, then calibrate it.")
 

@@ -51,7 +51,7 @@ Booster = Any  # catboost.CatBoostClassifier
 class QuantizedPool:
     """Style codes as CatBoost trains on them: a channel's values quantized to at most 33, one byte each.
 
-    train, unseen: CatBoost pools, of the training rows with their labels 0 and 1, and of other rows. Where the
+    train, unseen: CatBoost pools, of the training rows with their labels from 0, and of other rows. Where the
     values of a channel are parted is decided by the training rows alone. known: bool (D,), the channels that were
     quantized; differs: bool (D,), those of them with more than one value among the training rows.
     """
@@ -74,7 +74,7 @@ class QuantizedPool:
     ) -> QuantizedPool:
         """Quantize style codes psi (N, D), style units; a column-major float32 memory map is not copied.
 
-        labels: (N,) of whole numbers, 0 or 1 in the rows `train`. train, unseen: row numbers. channels: those to
+        labels: (N,) of whole numbers, from 0 in the rows `train`. train, unseen: row numbers. channels: those to
         quantize, None for all; a channel with a number that is not finite is left out. Raises Img2TabError where none
         is left, and Cancelled once `cancelled` says so.
         """
@@ -179,13 +179,20 @@ class CatBoostConcepts(ConceptClassifier):
         super()._check_parameters()
 
     def _train(
-        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+        self,
+        codes: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        used: np.ndarray,
+        width: int,
+        report: Report,
+        cancelled: Cancel,
     ) -> None:
         catboost = imported("catboost", title=TITLE)
         # At full width and with the others ignored, channels keep their numbers in the saved model. Measured on
         # 8,000 x 6,752: CatBoost takes a column-major float32 matrix without copying it (0.01 s) and trains as
         # fast as on the 1,024 used columns alone, to the same bits.
-        self._grow(catboost.Pool(_widened(codes, used, width), y), used, width, report, cancelled)
+        self._grow(catboost.Pool(_widened(codes, used, width), y, weight=weights), used, width, report, cancelled)
 
     def fit_quantized(
         self, pool: QuantizedPool, *, order: np.ndarray, progress: Report | None = None, cancelled: Cancel = None
@@ -208,12 +215,12 @@ class CatBoostConcepts(ConceptClassifier):
         stop_if(cancelled)
         report(0.02, "Preparing the table")
         self._grow(pool.train, used, width, report, cancelled)
-        self._trained_on(used, width)
+        self._trained_on(used, width, _classes_in(pool.train))
         report(1.0, "Trained")
         return self
 
     def probabilities_quantized(self, pool: QuantizedPool) -> np.ndarray:
-        """Of class 0 and of class 1 for the unseen rows of what it was trained on; float64 (n, 2).
+        """Of every class for the unseen rows of what it was trained on; float64 (n, K).
 
         The same to the last bit as for the style codes themselves: a tree parts a channel only where quantizing did.
         """
@@ -222,7 +229,7 @@ class CatBoostConcepts(ConceptClassifier):
     def _grow(self, pool: CatBoostPool, used: np.ndarray, width: int, report: Report, cancelled: Cancel) -> None:
         """Train on the channels `used` of a pool of full width."""
         booster = imported("catboost", title=TITLE).CatBoostClassifier(
-            loss_function="Logloss",
+            loss_function="Logloss" if _classes_in(pool) == 2 else "MultiClass",
             iterations=self.iterations,
             depth=self.depth,
             learning_rate=self.learning_rate,
@@ -263,6 +270,12 @@ class CatBoostConcepts(ConceptClassifier):
             self._pool(codes), type="ShapValues", thread_count=self._threads(len(codes))
         )  # (n, D + 1), the last column is the baseline
         return shap[:, [*self.screened_, shap.shape[1] - 1]]
+
+    def scores_by_class(self, codes: np.ndarray) -> np.ndarray:
+        shap = self.booster_.get_feature_importance(
+            self._pool(codes), type="ShapValues", thread_count=self._threads(len(codes))
+        )  # (n, K, D + 1), the last column is the baseline
+        return shap[:, :, [*self.screened_, shap.shape[2] - 1]]
 
     def _pool(self, codes: np.ndarray) -> CatBoostPool:
         pool = imported("catboost", title=TITLE).Pool
@@ -320,6 +333,11 @@ class _Watcher:
         except Exception as error:  # noqa: BLE001
             self.failure = error
         return not self.stopped and self.failure is None
+
+
+def _classes_in(pool: CatBoostPool) -> int:
+    """How many classes the labels of a pool have; one that was read from a file has them as text."""
+    return int(np.asarray(pool.get_label(), np.float64).max()) + 1
 
 
 def _widened(codes: np.ndarray, used: np.ndarray, width: int) -> np.ndarray:

@@ -18,7 +18,8 @@ class Trees(NamedTuple):
     """All trees of a forest, one node after the other; m nodes, t trees.
 
     roots int64 (t,); channel int32 (m,), -1 in a leaf; threshold float64 (m,): a code at or below it goes left; left
-    and right int32 (m,) node numbers; share float64 (m,) of class 1; importance float64 (k,).
+    and right int32 (m,) node numbers; share float64 (m,) of class 1, of several classes (m, K) of each; importance
+    float64 (k,).
     """
 
     roots: np.ndarray
@@ -64,7 +65,14 @@ class ForestConcepts(ConceptClassifier):
         super()._check_parameters()
 
     def _train(
-        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+        self,
+        codes: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        used: np.ndarray,
+        width: int,
+        report: Report,
+        cancelled: Cancel,
     ) -> None:
         from sklearn.ensemble import RandomForestClassifier
 
@@ -78,14 +86,15 @@ class ForestConcepts(ConceptClassifier):
         )
         for done in range(0, self.trees, BATCH):
             stop_if(cancelled)
-            forest.set_params(n_estimators=min(done + BATCH, self.trees)).fit(codes, y)
+            forest.set_params(n_estimators=min(done + BATCH, self.trees)).fit(codes, y, weights)
             report(0.05 + 0.94 * forest.n_estimators / self.trees, f"Tree {forest.n_estimators} of {self.trees}")
         self.trees_ = _flattened([tree.tree_ for tree in forest.estimators_], forest.feature_importances_)
 
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:
         at_once = max(1, VOTES // len(self.trees_.roots))
         parts = [_voted(self.trees_, codes[start : start + at_once]) for start in range(0, len(codes), at_once)]
-        return two_columns(np.concatenate(parts))
+        voted = np.concatenate(parts)
+        return two_columns(voted) if voted.ndim == 1 else voted
 
     def importances(self, by: str) -> np.ndarray:
         return np.array(self.trees_.importance)
@@ -106,6 +115,8 @@ class ForestConcepts(ConceptClassifier):
             raise ValueError("its trees do not fit together")
         if len(trees.importance) != len(self.screened_) or trees.channel.max() >= len(self.screened_):
             raise ValueError("its trees have other channels")
+        if trees.share.shape[1:] != (() if len(self.classes_) == 2 else self.classes_.shape):
+            raise ValueError("its trees have other classes")
         # a child stands behind its parent, so that every walk down ends
         nodes = np.flatnonzero(inner)
         for child in (trees.left[inner], trees.right[inner]):
@@ -119,7 +130,8 @@ def _flattened(trees: list, importance: np.ndarray) -> Trees:
     roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
     leaf = np.concatenate([tree.children_left for tree in trees]) < 0
     offset = np.repeat(roots, [tree.node_count for tree in trees])
-    value = np.concatenate([tree.value[:, 0] for tree in trees])  # (m, 2)
+    value = np.concatenate([tree.value[:, 0] for tree in trees])  # (m, K)
+    shares = value / value.sum(axis=1, keepdims=True)
 
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(tree, name) for tree in trees])
@@ -130,13 +142,13 @@ def _flattened(trees: list, importance: np.ndarray) -> Trees:
         threshold=joined("threshold"),
         left=np.where(leaf, -1, joined("children_left") + offset).astype(np.int32),
         right=np.where(leaf, -1, joined("children_right") + offset).astype(np.int32),
-        share=value[:, 1] / value.sum(axis=1),
+        share=shares[:, 1] if shares.shape[1] == 2 else shares,
         importance=np.asarray(importance, np.float64),
     )
 
 
 def _voted(trees: Trees, codes: np.ndarray) -> np.ndarray:
-    """Mean share of class 1 over the leaves the faces fall into; codes (n, k) -> float64 (n,)."""
+    """Mean share of class 1 in the leaves the faces fall into; codes (n, k) -> float64 (n,), or of each class (n, K)."""
     leaves = np.empty((len(codes), len(trees.roots)), np.int64)  # (n, t)
     leaves[:] = trees.roots
     face, tree = np.nonzero(trees.channel[leaves] >= 0)  # the walkers that are not in a leaf yet

@@ -24,8 +24,10 @@ from img2tab_core.classifiers.logistic import LogisticConcepts
 from img2tab_core.classifiers.pixels import PixelClassifier
 from img2tab_core.classifiers.tabnet import TabNetConcepts
 from img2tab_core.classifiers.xgboost import XGBoostConcepts
+from img2tab_core.concepts.erasing import Erasure
 
 MODEL_FILE, RECORD_FILE, FORMAT = CatBoostConcepts.file, "model.json", 1
+ERASURE_FILE = "erasure.npz"  # beside them, where training erased something
 ADVICE = "Train it again or choose another folder."
 
 
@@ -111,6 +113,11 @@ def save(model: ConceptClassifier, folder: Path) -> None:
         # the inner one takes its place first
         with alone_in(folder), whole(folder / RECORD_FILE) as record_part, whole(folder / model.file) as part:
             model.write(part)
+            if model.erasure_ is None:
+                (folder / ERASURE_FILE).unlink(missing_ok=True)
+            else:
+                with whole(folder / ERASURE_FILE) as erasure_part:
+                    model.erasure_.write(erasure_part)
             record = {
                 "format": FORMAT,
                 "kind": model.kind,
@@ -119,6 +126,7 @@ def save(model: ConceptClassifier, folder: Path) -> None:
                 "classes": model.classes_.tolist(),
                 "params": {name: _plain(value) for name, value in params.items()},
                 "screened": model.screened_.tolist(),
+                **({} if model.erasure_ is None else {"erasure": model.erasure_.key}),
                 "versions": {model.library: library_version(model.kind), "img2tab": __version__},
             }
             record_part.write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -160,6 +168,10 @@ def _loaded(folder: Path) -> ConceptClassifier:
         if not (np.diff(model.screened_, prepend=-1) > 0).all() or model.screened_[-1] >= model.n_features_in_:
             raise ValueError(f"its channels are not among {model.n_features_in_}")
         model.read(file)
+        if "erasure" in record:
+            model.erasure_ = Erasure.read(folder / ERASURE_FILE)
+            if model.erasure_.key != record["erasure"]:
+                raise ValueError(f"{ERASURE_FILE} is another one's")
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise Img2TabError(f"The classifier in {folder} is damaged ({error}). {ADVICE}") from error
     return model

@@ -61,11 +61,18 @@ class LightGBMConcepts(ConceptClassifier):
         super()._check_parameters()
 
     def _train(
-        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+        self,
+        codes: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        used: np.ndarray,
+        width: int,
+        report: Report,
+        cancelled: Cancel,
     ) -> None:
         lightgbm = imported("lightgbm", title=TITLE)
         params = {
-            "objective": "binary",
+            **({"objective": "binary"} if y.max() < 2 else {"objective": "multiclass", "num_class": int(y.max()) + 1}),
             "num_leaves": self.leaves,
             "learning_rate": self.learning_rate,
             "max_bin": BINS,
@@ -78,7 +85,9 @@ class LightGBMConcepts(ConceptClassifier):
             "num_threads": _count(self.thread_count),
             "verbosity": -1,
         }
-        booster = lightgbm.Booster(params, lightgbm.Dataset(codes, y, params=params, free_raw_data=True))
+        booster = lightgbm.Booster(
+            params, lightgbm.Dataset(codes, y, weight=weights, params=params, free_raw_data=True)
+        )
         for done in range(self.iterations):
             stop_if(cancelled)
             finished = booster.update()
@@ -88,7 +97,8 @@ class LightGBMConcepts(ConceptClassifier):
         self.booster_ = lightgbm.Booster(model_str=booster.model_to_string())  # without the training data
 
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:
-        return two_columns(self.booster_.predict(codes, num_threads=_count(self._threads(len(codes)))))
+        chance = np.asarray(self.booster_.predict(codes, num_threads=_count(self._threads(len(codes)))))
+        return two_columns(chance) if chance.ndim == 1 else chance
 
     def importances(self, by: str) -> np.ndarray:
         return np.asarray(self.booster_.feature_importance("gain"), np.float64)
@@ -96,6 +106,9 @@ class LightGBMConcepts(ConceptClassifier):
     def contributions(self, codes: np.ndarray) -> np.ndarray:
         threads = _count(self._threads(len(codes)))
         return np.asarray(self.booster_.predict(codes, pred_contrib=True, num_threads=threads), np.float64)
+
+    def scores_by_class(self, codes: np.ndarray) -> np.ndarray:
+        return self.contributions(codes).reshape(len(codes), len(self.classes_), -1)
 
     def write(self, file: Path) -> None:
         file.write_text(self.booster_.model_to_string(), encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logsumexp, softmax
 
 from img2tab_core.classifiers.base import (
     Cancel,
@@ -27,7 +27,9 @@ class LogisticConcepts(ConceptClassifier):
     LogisticRegression(C=strength), found by SciPy's L-BFGS, which can be stopped after every step.
 
     After `fit` also weights_ float64 (k,), log-odds per standard deviation; intercept_; mean_ and scale_ float64 (k,),
-    style units. Importance is |weight|. Contributions: weight x (channel - mean) / standard deviation, exact.
+    style units. Importance is |weight|. Contributions: weight x (channel - mean) / standard deviation, exact. Of more
+    than two classes (multinomial, one softmax over all) weights_ is (K, k), intercept_ (K,), and the importance of a
+    channel the mean of |weight| over the classes.
 
     The default is a strong penalty, because style channels outnumber faces and go together: of 1e-4 to 1e-1 the best on
     4,000 faces.
@@ -58,20 +60,41 @@ class LogisticConcepts(ConceptClassifier):
         super()._check_parameters()
 
     def _train(
-        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+        self,
+        codes: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        used: np.ndarray,
+        width: int,
+        report: Report,
+        cancelled: Cancel,
     ) -> None:
         mean, scale = codes.mean(axis=0, dtype=np.float64), codes.std(axis=0, dtype=np.float64)
         scale[scale == 0] = 1.0  # a constant channel stays at 0
         standard = (codes - mean) / scale  # (n, k) float64
         signs, penalty = np.where(y == 1, 1.0, -1.0), 1.0 / (self.strength * len(y))
+        count = 1.0 if weights is None else weights  # (n,), mean 1
         done = 0
 
         def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
             """Mean log-loss plus penalty, and its gradient; point (k + 1,), the intercept last."""
             margin = signs * (standard @ point[:-1] + point[-1])  # (n,)
-            pull = -signs * expit(-margin) / len(y)  # (n,) derivative by the log-odds
-            value = np.logaddexp(0, -margin).mean() + 0.5 * penalty * point[:-1] @ point[:-1]
+            pull = -signs * count * expit(-margin) / len(y)  # (n,) derivative by the log-odds
+            value = (count * np.logaddexp(0, -margin)).mean() + 0.5 * penalty * point[:-1] @ point[:-1]
             return value, np.append(pull @ standard + penalty * point[:-1], pull.sum())
+
+        classes = int(y.max()) + 1
+
+        def loss_of_several(point: np.ndarray) -> tuple[float, np.ndarray]:
+            """The same over K classes; point (K (k + 1),), the intercepts last."""
+            weights_of, intercepts = point[:-classes].reshape(classes, -1), point[-classes:]
+            scores = standard @ weights_of.T + intercepts  # (n, K)
+            pull = softmax(scores, axis=1)
+            pull[np.arange(len(y)), y] -= 1
+            pull = (pull.T * count).T / len(y)
+            off = logsumexp(scores, axis=1) - scores[np.arange(len(y)), y]
+            value = (count * off).mean() + 0.5 * penalty * (weights_of**2).sum()
+            return value, np.append(pull.T @ standard + penalty * weights_of, pull.sum(axis=0))
 
         def after(point: np.ndarray) -> None:
             nonlocal done
@@ -79,27 +102,37 @@ class LogisticConcepts(ConceptClassifier):
             stop_if(cancelled)
             report(0.05 + 0.94 * done / (done + 50), f"Step {done}")  # how many it takes is not known
 
-        start = np.zeros(standard.shape[1] + 1)
+        several = classes > 2
+        start = np.zeros((classes if several else 1) * (standard.shape[1] + 1))
         minimum = minimize(
-            loss,
+            loss_of_several if several else loss,
             start,
             jac=True,
             method="L-BFGS-B",
             callback=after,
             options={"maxiter": self.steps, "gtol": 1e-6, "ftol": 1e-12},
         )
-        self.weights_, self.intercept_ = minimum.x[:-1], float(minimum.x[-1])
+        if several:
+            self.weights_, self.intercept_ = minimum.x[:-classes].reshape(classes, -1), minimum.x[-classes:]
+        else:
+            self.weights_, self.intercept_ = minimum.x[:-1], float(minimum.x[-1])
         self.mean_, self.scale_ = mean, scale
 
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:
-        return two_columns(expit(self._standard(codes) @ self.weights_ + self.intercept_))
+        scores = self._standard(codes) @ self.weights_.T + self.intercept_
+        return two_columns(expit(scores)) if scores.ndim == 1 else softmax(scores, axis=1)
 
     def importances(self, by: str) -> np.ndarray:
-        return np.abs(self.weights_)
+        return np.abs(np.atleast_2d(self.weights_)).mean(axis=0)
 
     def contributions(self, codes: np.ndarray) -> np.ndarray:
         added = self._standard(codes) * self.weights_  # (n, k)
         return np.column_stack([added, np.full(len(codes), self.intercept_)])
+
+    def scores_by_class(self, codes: np.ndarray) -> np.ndarray:
+        added = self._standard(codes)[:, None] * self.weights_  # (n, K, k)
+        baseline = np.broadcast_to(np.asarray(self.intercept_)[None, :, None], (*added.shape[:2], 1))
+        return np.concatenate([added, baseline], axis=2)
 
     def _standard(self, codes: np.ndarray) -> np.ndarray:
         return (codes - self.mean_) / self.scale_
@@ -114,9 +147,13 @@ class LogisticConcepts(ConceptClassifier):
         try:
             with np.load(file, allow_pickle=False) as stored:
                 weights, mean, scale = stored["weights"], stored["mean"], stored["scale"]
-                intercept = float(stored["intercept"])
+                intercept = stored["intercept"]
         except (zipfile.BadZipFile, EOFError) as error:
             raise ValueError(str(error)) from error
-        if not weights.shape == mean.shape == scale.shape == self.screened_.shape:
+        of_classes = () if len(self.classes_) == 2 else self.classes_.shape
+        if not weights.shape == (*of_classes, *mean.shape) or not mean.shape == scale.shape == self.screened_.shape:
             raise ValueError("its weights have other channels")
-        self.weights_, self.intercept_, self.mean_, self.scale_ = weights, intercept, mean, scale
+        if intercept.shape != of_classes:
+            raise ValueError("its weights have other classes")
+        self.weights_, self.intercept_ = weights, intercept if of_classes else float(intercept)
+        self.mean_, self.scale_ = mean, scale

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.intervals import wilson
 from img2tab_core.base.records import Metrics, Prediction, decided_classes, read_only
-from img2tab_core.classifiers.base import ConceptClassifier, checked_training, matrix
+from img2tab_core.classifiers.base import ConceptClassifier, checked_training, likeliest, matrix
 from img2tab_core.classifiers.kinds import KINDS, title_of
 
 
@@ -35,8 +35,14 @@ def explain(model: ConceptClassifier, codes: np.ndarray) -> list[Prediction]:
 
     codes: (n, D) style units. baseline is the model's mean output over the training faces; baseline plus the
     contributions is the log-odds of the probability. A channel that is excluded or screened out contributes exactly 0.
-    Raises Img2TabError where this kind of classifier cannot say it, or the codes are not those of its backbone.
+    Raises Img2TabError where this kind of classifier cannot say it, it has more than two classes (ask it for one class
+    against the rest, `against_rest.AgainstRest`), or the codes are not those of its backbone.
     """
+    if len(model.classes_) > 2:
+        raise Img2TabError(
+            f"What speaks for a class is asked about one class against the rest, got a classifier of "
+            f"{len(model.classes_)}. Choose one."
+        )
     if not model.explains:
         able = ", ".join(kind.title for kind in KINDS.values() if kind.estimator.explains)
         raise Img2TabError(
@@ -56,15 +62,36 @@ def explain(model: ConceptClassifier, codes: np.ndarray) -> list[Prediction]:
 def measure(model: ConceptClassifier, X: np.ndarray, y: np.ndarray, *, rows: np.ndarray | None = None) -> Metrics:
     """Accuracy with its 95 % Wilson interval, AUC, log-loss (natural logarithm) and confusion on labelled faces.
 
-    X: (N, D) style units; y: (n,) of 0 and 1, both present; rows: (n,) row numbers of X, None for all. Raises
+    X: (N, D) style units; y: (n,) of 0 to K - 1, all present; rows: (n,) row numbers of X, None for all. Raises
     Img2TabError where they are not so.
     """
     X, rows, y = checked_training(X, y, rows)
-    return metrics_of(model.probabilities(X, rows)[:, 1], y)
+    return metrics_of_answers(model.probabilities(X, rows), y)
+
+
+def metrics_of_answers(probability: np.ndarray, y: np.ndarray) -> Metrics:
+    """What `measure` measures, of answers given already: probability (n, K) of every class and labels y (n,) from 0.
+
+    The AUC of more than two classes is the plain mean of each against the rest.
+    """
+    classes = probability.shape[1]
+    if classes == 2:
+        return metrics_of(probability[:, 1], y)
+    confusion = np.bincount(classes * y.astype(np.int64) + likeliest(probability), minlength=classes**2)
+    confusion = confusion.reshape(classes, classes)
+    right = int(np.trace(confusion))
+    return Metrics(
+        accuracy=right / len(y),
+        interval=wilson(right, len(y)),
+        auc=float(np.mean([roc_auc_score(y == k, probability[:, k]) for k in range(classes)])),
+        log_loss=float(log_loss(y, probability, labels=np.arange(classes))),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        count=len(y),
+    )
 
 
 def metrics_of(probability: np.ndarray, y: np.ndarray) -> Metrics:
-    """What `measure` measures, of answers given already: probability of class 1 (n,) and labels y (n,) of 0 and 1."""
+    """The same of two classes: probability of class 1 (n,) and labels y (n,) of 0 and 1."""
     predicted = decided_classes(probability)
 
     def faces(true: int, answer: int) -> int:

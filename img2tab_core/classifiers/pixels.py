@@ -92,7 +92,14 @@ class PixelClassifier(ConceptClassifier):
         return chances(answers.ask(self.model_, table, backbones.open_backbone(self.backbone), rows, size=self.size))
 
     def _train(
-        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+        self,
+        codes: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        used: np.ndarray,
+        width: int,
+        report: Report,
+        cancelled: Cancel,
     ) -> None:
         raise Img2TabError(
             f"{self.name} is a classifier of your own: it cannot be trained again here, and no concept be excluded "

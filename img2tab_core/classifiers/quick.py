@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +17,9 @@ import numpy as np
 from img2tab_core import tables
 from img2tab_core.base.files import home, read_json, sha256_of, write_json
 from img2tab_core.base.jobs import Cancel, Report, silent
-from img2tab_core.base.records import Metrics, decided_classes, digest
+from img2tab_core.base.records import Metrics, digest
 from img2tab_core.classifiers import measures
-from img2tab_core.classifiers.base import ConceptClassifier
+from img2tab_core.classifiers.base import ConceptClassifier, likeliest
 from img2tab_core.classifiers.catboost import RECIPE, CatBoostConcepts, QuantizedPool
 from img2tab_core.tables import TargetFaces
 
@@ -114,8 +115,22 @@ def measure(model: ConceptClassifier, faces: TargetFaces, *, pool: QuantizedPool
     rows, labels = faces.test
     if pool is None or not _reads(model, pool):
         return measures.measure(model, faces.table.psi, labels, rows=rows)
-    answers = model.probabilities_quantized(pool)[len(faces.validation.rows) :]
-    return measures.metrics_of(answers[:, 1], labels)
+    return measures.metrics_of_answers(_of_test_faces(model, faces, pool), labels)
+
+
+def measure_each(
+    model: ConceptClassifier, faces: TargetFaces, names: Sequence[str], *, pool: QuantizedPool | None
+) -> tuple[tuple[str, Metrics], ...]:
+    """Of a classifier of several classes, how it does on each class against the rest, by the names given."""
+    answers, labels = _of_test_faces(model, faces, pool), faces.test.labels
+    return tuple((name, measures.metrics_of(answers[:, k], labels == k)) for k, name in enumerate(names))
+
+
+def _of_test_faces(model: ConceptClassifier, faces: TargetFaces, pool: QuantizedPool | None) -> np.ndarray:
+    """Probability of every class for the test faces, float64 (n, K)."""
+    if pool is None or not _reads(model, pool):
+        return model.probabilities(faces.table.psi, faces.test.rows)
+    return model.probabilities_quantized(pool)[len(faces.validation.rows) :]
 
 
 def accuracy(model: ConceptClassifier, faces: TargetFaces, *, pool: QuantizedPool | None) -> float:
@@ -125,7 +140,7 @@ def accuracy(model: ConceptClassifier, faces: TargetFaces, *, pool: QuantizedPoo
         answers = model.probabilities(faces.table.psi, rows)
     else:
         answers = model.probabilities_quantized(pool)[: len(rows)]
-    return float((decided_classes(answers[:, 1]) == labels).mean())
+    return float((likeliest(answers) == labels).mean())
 
 
 def choose(

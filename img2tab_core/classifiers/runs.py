@@ -7,19 +7,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from img2tab_core import tables
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json, read_json
 from img2tab_core.base.later import later
 from img2tab_core.base.records import Metrics, StyleTable, digest
+from img2tab_core.classifiers.treatment import UNTREATED, Treatment
+from img2tab_core.concepts.erasing import CONCEPT
 
 if TYPE_CHECKING:
-    from img2tab_core.classifiers import catboost, kinds
+    from img2tab_core.classifiers import against_rest, catboost, kinds
     from img2tab_core.classifiers.base import ConceptClassifier
 else:
-    catboost, kinds = later("img2tab_core.classifiers.catboost", "img2tab_core.classifiers.kinds")
+    against_rest, catboost, kinds = later(
+        "img2tab_core.classifiers.against_rest", "img2tab_core.classifiers.catboost", "img2tab_core.classifiers.kinds"
+    )
 
 DEFAULT_KIND = "catboost"  # of classifier
 OWN_KIND = "pixels"  # of a classifier that somebody brought
+OF_ONE = ":"  # in an id of a run or target: what follows says which class is asked about, against the rest
 RUN_FILE = "run.json"  # beside the classifier's own files
 
 
@@ -29,6 +35,9 @@ class Run:
 
     origin: "" where it was trained here, else the file it came from; table_key: of the table it was measured on.
     quick: a first answer until the full classifier is trained, never kept; note: what a person must know of it.
+    treatment: what was erased or balanced beside what is excluded. Of more than two classes, each: of every class the
+    target that asks for it against the rest, and how the run does on that. whole: of one class against the rest, the
+    run of all classes that it is a view of; such a run is kept with that one, and its id begins with that one's.
     """
 
     id: str
@@ -43,6 +52,9 @@ class Run:
     table_key: str = ""
     quick: bool = False
     note: str = ""
+    treatment: Treatment = UNTREATED
+    each: tuple[tuple[str, Metrics], ...] = ()
+    whole: Run | None = None
 
     @property
     def own(self) -> bool:
@@ -54,8 +66,8 @@ class Run:
 
 
 def folder_of(run_id: str) -> Path:
-    """Where the files of a kept run lie, whether or not they are there."""
-    return home() / "runs" / run_id
+    """Where the files of a kept run lie, whether or not they are there; of one class against the rest those of all."""
+    return home() / "runs" / run_id.partition(OF_ONE)[0]
 
 
 def keep(run: Run) -> None:
@@ -65,12 +77,14 @@ def keep(run: Run) -> None:
     """
     if run.quick:
         raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
-    save_run(run, folder_of(run.id))
+    save_run(run.whole or run, folder_of(run.id))
 
 
 def open_kept(run_id: str) -> Run:
     """The kept run of this id, its classifier loaded. Raises Img2TabError where there is none or it is damaged."""
-    return load_run(folder_of(run_id))
+    run = load_run(folder_of(run_id))
+    word = run_id.partition(OF_ONE)[2]
+    return against_rest.against(run, f"{run.target}{OF_ONE}{word}") if word else run
 
 
 def has_model(run_id: str) -> bool:
@@ -96,6 +110,9 @@ def others_kept(table: StyleTable, target: str) -> list[Run]:
 
     Those that are damaged are left out: they can only be trained again.
     """
+    part = tables.class_of(table, target)
+    if part is not None:
+        return [against_rest.against(run, target) for run in others_kept(table, part[0].name)]
     standing, kept = "" if target in table.answered else standing_id(table, target), []
     for file in (home() / "runs").glob(f"{table.name}-{target}-*/{RUN_FILE}"):
         try:
@@ -133,6 +150,8 @@ def save_run(run: Run, folder: Path) -> None:
         "table_key": run.table_key,
         "quick": run.quick,
         "note": run.note,
+        "treatment": run.treatment.to_json(),
+        **({"each": [[name, asdict(metrics)] for name, metrics in run.each]} if run.each else {}),
     }
     keep_json(folder / RUN_FILE, about)
 
@@ -141,7 +160,6 @@ def load_run(folder: Path) -> Run:
     """The run that `save_run` wrote. Raises Img2TabError where there is none or it is damaged."""
     try:
         about = json.loads((folder / RUN_FILE).read_text())
-        metrics = about["metrics"]
         return Run(
             id=about["id"],
             table=about["table"],
@@ -149,36 +167,54 @@ def load_run(folder: Path) -> Run:
             classifier=kinds.load(folder),
             excluded=frozenset(about["excluded"]),
             seed=about["seed"],
-            metrics=Metrics(
-                **metrics
-                | {"interval": tuple(metrics["interval"]), "confusion": tuple(map(tuple, metrics["confusion"]))}
-            ),
+            metrics=_metrics(about["metrics"]),
             seconds=about["seconds"],
             origin=about.get("origin", ""),
             table_key=about.get("table_key", ""),
             quick=about.get("quick", False),
             note=about.get("note", ""),
+            treatment=Treatment.from_json(about.get("treatment", {})),
+            each=tuple((name, _metrics(metrics)) for name, metrics in about.get("each", [])),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Img2TabError(f"There is no readable run in {folder} ({error}). Train it again.") from error
 
 
+def _metrics(stored: dict) -> Metrics:
+    tuples = {"interval": tuple(stored["interval"]), "confusion": tuple(map(tuple, stored["confusion"]))}
+    return Metrics(**stored | tuples)
+
+
 # --- ids ---------------------------------------------------------------------------------------------
 
 
-def run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: int, kind: str = DEFAULT_KIND) -> str:
-    """The same table, target, exclusions, seed, kind and settings give the same id."""
+def run_id_of(
+    table: StyleTable,
+    target: str,
+    excluded: frozenset[int],
+    seed: int,
+    kind: str = DEFAULT_KIND,
+    treatment: Treatment = UNTREATED,
+) -> str:
+    """The same table, target, exclusions, seed, kind, settings and treatment give the same id."""
+    if (part := tables.class_of(table, target)) is not None:
+        whole = run_id_of(table, part[0].name, excluded, seed, kind, treatment)
+        return f"{whole}{OF_ONE}{target.partition(OF_ONE)[2]}"
     estimator = kinds.of(kind).estimator
     settings = {name: str(value) for name, value in estimator().get_params().items()}
     recipe = catboost.RECIPE if kind == DEFAULT_KIND else f"{kind} {kinds.library_version(kind)}"
-    labelled = table.key_for(target)
-    return id_of(
-        table, target, json.dumps([recipe, settings, labelled, target, sorted(excluded), seed], sort_keys=True)
-    )
+    parts: list = [recipe, settings, table.key_for(target), target, sorted(excluded), seed]
+    if treatment:
+        labels = [name for name in treatment.names if not name.startswith(CONCEPT)]
+        parts += [treatment.to_json(), table.key_for(*labels)]
+    return id_of(table, target, json.dumps(parts, sort_keys=True))
 
 
 def card_run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: int) -> str:
     """The id of a run of the default kind that is trained on a graphics card; it names the recipe, not the bits."""
+    if (part := tables.class_of(table, target)) is not None:
+        whole = card_run_id_of(table, part[0].name, excluded, seed)
+        return f"{whole}{OF_ONE}{target.partition(OF_ONE)[2]}"
     return id_of(table, target, "graphics card", run_id_of(table, target, excluded, seed))
 
 
@@ -191,4 +227,4 @@ def is_of(run: Run, table: StyleTable) -> bool:
     """Whether a stored run belongs to this very table, and would come out the same today."""
     if run.origin or run.note:
         return run.table_key == table.key
-    return run.id == run_id_of(table, run.target, run.excluded, run.seed, run.classifier.kind)
+    return run.id == run_id_of(table, run.target, run.excluded, run.seed, run.classifier.kind, run.treatment)

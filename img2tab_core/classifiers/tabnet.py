@@ -75,7 +75,14 @@ class TabNetConcepts(ConceptClassifier):
         super()._check_parameters()
 
     def _train(
-        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+        self,
+        codes: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        used: np.ndarray,
+        width: int,
+        report: Report,
+        cancelled: Cancel,
     ) -> None:
         import torch
 
@@ -85,9 +92,10 @@ class TabNetConcepts(ConceptClassifier):
         mean, scale = mean.astype(np.float32), scale.astype(np.float32)
         inputs = torch.from_numpy(np.ascontiguousarray((codes - mean) / scale))  # (n, k)
         labels = torch.from_numpy(y)
+        counts = None if weights is None else torch.from_numpy(weights.astype(np.float32))
         with torch.random.fork_rng(devices=[]):  # the process's own random numbers stay as they are
             torch.manual_seed(int(self.random_state))
-            network = self._network(codes.shape[1])
+            network = self._network(codes.shape[1], int(y.max()) + 1)
             shuffle = torch.Generator().manual_seed(int(self.random_state))
             batches = max(1, len(y) // self.batch)  # as pytorch-tabnet: no smaller one at the end
             total = self.epochs * batches
@@ -99,8 +107,9 @@ class TabNetConcepts(ConceptClassifier):
                 for number in range(batches):
                     stop_if(cancelled)
                     part = order[number * self.batch : (number + 1) * self.batch]
-                    scores, attended = network(inputs[part])  # (b, 2), mean of mask x log mask
-                    loss = torch.nn.functional.cross_entropy(scores, labels[part]) - SPARSE * attended
+                    scores, attended = network(inputs[part])  # (b, K), mean of mask x log mask
+                    loss = _cross_entropy(scores, labels[part], None if counts is None else counts[part])
+                    loss = loss - SPARSE * attended
                     optimizer.zero_grad()
                     loss.backward()
                     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -117,12 +126,12 @@ class TabNetConcepts(ConceptClassifier):
         attention[constant] = 0.0  # attention always adds up to 1, so a part of it may lie where nothing can be learnt
         self.network_, self.mean_, self.scale_, self.attention_ = network, mean, scale, attention
 
-    def _network(self, channels: int) -> Network:
-        """A new network over so many channels."""
+    def _network(self, channels: int, classes: int) -> Network:
+        """A new network over so many channels, for so many classes."""
         parts = imported("pytorch_tabnet.tab_network", title=TITLE)
         network = parts.TabNetNoEmbeddings(
             channels,
-            2,
+            classes,
             n_d=self.units,
             n_a=self.units,
             n_steps=self.stages,
@@ -142,8 +151,9 @@ class TabNetConcepts(ConceptClassifier):
             for start in range(0, len(codes), AT_ONCE):
                 inputs = (codes[start : start + AT_ONCE] - self.mean_) / self.scale_
                 scores, _ = self.network_(torch.from_numpy(np.ascontiguousarray(inputs)))
-                parts.append(torch.softmax(scores.double(), dim=1)[:, 1].numpy())
-        return two_columns(np.concatenate(parts))
+                parts.append(torch.softmax(scores.double(), dim=1).numpy())
+        chance = np.concatenate(parts)
+        return two_columns(chance[:, 1]) if chance.shape[1] == 2 else chance
 
     def importances(self, by: str) -> np.ndarray:
         return np.array(self.attention_)
@@ -166,7 +176,7 @@ class TabNetConcepts(ConceptClassifier):
 
         try:
             tensors = load(file.read_bytes())
-            network = self._network(len(self.screened_))
+            network = self._network(len(self.screened_), len(self.classes_))
             names = self._state(network).keys()
             network.load_state_dict({name: tensors[f"network.{name}"] for name in names}, strict=False)
         except (SafetensorError, RuntimeError) as error:  # RuntimeError: tensors of another shape
@@ -186,6 +196,15 @@ class TabNetConcepts(ConceptClassifier):
                 tensors[name] = tensor
                 seen.add(tensor.data_ptr())
         return tensors
+
+
+def _cross_entropy(scores: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean over a batch; weights: (b,), what each face counts, as a share of the average face."""
+    import torch
+
+    if weights is None:
+        return torch.nn.functional.cross_entropy(scores, labels)
+    return (weights * torch.nn.functional.cross_entropy(scores, labels, reduction="none")).mean()
 
 
 def sparsemax(scores: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, cast
 
 import numpy as np
 
@@ -21,23 +22,55 @@ from img2tab_core.base.once import Once
 from img2tab_core.base.records import DEFAULT_BACKBONE, ConceptScores, StyleTable, read_only
 from img2tab_core.classifiers import runs
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, id_of, run_id_of
+from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.concepts import scores
-from img2tab_core.tables import TargetFaces
+from img2tab_core.concepts.erasing import CONCEPT
+from img2tab_core.tables import TargetFaces, population
 
 if TYPE_CHECKING:
     from img2tab_core.backbones import backbone as backbones
-    from img2tab_core.classifiers import answers, comparison, kinds, measures, models, pixels, quick, reactions, xgboost
+    from img2tab_core.classifiers import (
+        against_rest,
+        answers,
+        comparison,
+        kinds,
+        measures,
+        models,
+        pixels,
+        preparation,
+        quick,
+        reactions,
+        xgboost,
+    )
     from img2tab_core.classifiers.base import ConceptClassifier
     from img2tab_core.classifiers.catboost import QuantizedPool
+    from img2tab_core.concepts import description
 else:
-    answers, backbones, comparison, kinds, measures, models, pixels, quick, reactions, xgboost = later(
+    (
+        against_rest,
+        answers,
+        backbones,
+        comparison,
+        description,
+        kinds,
+        measures,
+        models,
+        pixels,
+        preparation,
+        quick,
+        reactions,
+        xgboost,
+    ) = later(
+        "img2tab_core.classifiers.against_rest",
         "img2tab_core.classifiers.answers",
         "img2tab_core.backbones.backbone",
         "img2tab_core.classifiers.comparison",
+        "img2tab_core.concepts.description",
         "img2tab_core.classifiers.kinds",
         "img2tab_core.classifiers.measures",
         "img2tab_core.classifiers.models",
         "img2tab_core.classifiers.pixels",
+        "img2tab_core.classifiers.preparation",
         "img2tab_core.classifiers.quick",
         "img2tab_core.classifiers.reactions",
         "img2tab_core.classifiers.xgboost",
@@ -47,10 +80,32 @@ else:
 TABLES = 16  # opened tables, which are memory maps
 STANDING = 32  # standing runs
 TARGETS = 64  # targets whose faces, distances (two numbers a channel) and number of quick concepts are known
+PREPARED = 4  # treatments measured on the training faces of a target
 ANSWERED = 8  # runs whose answers on the test faces are known
 
 IMPORTS = ("folder", "celeba", "population", "psi")  # verbs of `img2tab import` that make a table
 UNNOTED = "By which encoder its faces were read was not noted; import it anew to be sure that photos are read alike."
+
+
+P = ParamSpec("P")
+
+
+def _one_class_of_whole(
+    verb: Callable[Concatenate[Trainer, StyleTable, str, P], Run],
+) -> Callable[Concatenate[Trainer, StyleTable, str, P], Run]:
+    """A verb that answers for one class against the rest with the run of all classes, looked at so."""
+
+    @wraps(verb)
+    def answered(trainer: Trainer, table: StyleTable, target: str, *args: P.args, **options: P.kwargs) -> Run:
+        part = tables.class_of(table, target)
+        if part is None:
+            return verb(trainer, table, target, *args, **options)
+        on_quick = cast("Callable[[Run], None] | None", options.get("on_quick"))
+        if on_quick is not None:
+            options["on_quick"] = lambda run: on_quick(against_rest.against(run, target))
+        return against_rest.against(verb(trainer, table, part[0].name, *args, **options), target)
+
+    return answered
 
 
 class Trainer:
@@ -64,8 +119,10 @@ class Trainer:
         # the rest but answers by the key of a target's faces
         self._distances: Once[str, tuple[np.ndarray, np.ndarray]] = Once(TARGETS)
         self._answers: Once[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = Once(ANSWERED)
+        self._shares: Once[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = Once(ANSWERED)
         self._pools: Once[str, QuantizedPool] = Once(1)  # of the latest target only: 131 MB
         self._screens: Once[str, quick.Screen] = Once(TARGETS)
+        self._preparations: Once[tuple[str, str, Treatment], preparation.Preparation] = Once(PREPARED)
         self._answered: Once[tuple[StyleTable, tuple], StyleTable] = Once(TABLES)  # with the answers of own classifiers
 
     def table_names(self) -> list[str]:
@@ -111,6 +168,7 @@ class Trainer:
             )
         return table
 
+    @_one_class_of_whole
     def train(
         self,
         table: StyleTable,
@@ -118,26 +176,30 @@ class Trainer:
         *,
         kind: str = DEFAULT_KIND,
         excluded: frozenset[int] = frozenset(),
+        treatment: Treatment = UNTREATED,
         seed: int = 0,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Run:
         """Train a classifier without the excluded concepts and measure it on the test split; always a new run.
 
-        kind: one of `kinds.KINDS`. excluded: channel indices. Raises Cancelled once `cancelled` says so, and
-        Img2TabError where the kind is not installed, or the target or the channels are not in the table.
+        kind: one of `kinds.KINDS`. excluded: channel indices. treatment: what is erased or balanced. Raises Cancelled
+        once `cancelled` says so, and Img2TabError where the kind is not installed, or the target, the channels or what
+        is erased are not in the table.
         """
         excluded = frozenset(map(int, excluded))
         model = kinds.make(kind, excluded=excluded, random_state=seed)
-        run_id = run_id_of(table, target, excluded, seed, kind)
-        return self._trained(model, run_id, self._faces_of(table, target), progress=progress, cancelled=cancelled)
+        run_id, faces = run_id_of(table, target, excluded, seed, kind, treatment), self._faces_of(table, target)
+        return self._trained(model, run_id, faces, treatment, progress=progress, cancelled=cancelled)
 
+    @_one_class_of_whole
     def train_quick(
         self,
         table: StyleTable,
         target: str,
         *,
         excluded: frozenset[int] = frozenset(),
+        treatment: Treatment = UNTREATED,
         seed: int = 0,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -148,10 +210,13 @@ class Trainer:
         """
         excluded, screen = frozenset(map(int, excluded)), self.screen(table, target)
         model = quick.classifier(screen, excluded=excluded, seed=seed)
-        run_id = id_of(table, target, quick.QUICK_RECIPE, str(screen.count), run_id_of(table, target, excluded, seed))
-        run = self._trained(model, run_id, self._faces_of(table, target), progress=progress, cancelled=cancelled)
+        full_id = run_id_of(table, target, excluded, seed, treatment=treatment)
+        run_id = id_of(table, target, quick.QUICK_RECIPE, str(screen.count), full_id)
+        faces = self._faces_of(table, target)
+        run = self._trained(model, run_id, faces, treatment, progress=progress, cancelled=cancelled)
         return replace(run, quick=True, note=f"Quick answer: {screen.sentence}")
 
+    @_one_class_of_whole
     def train_live(
         self,
         table: StyleTable,
@@ -159,6 +224,7 @@ class Trainer:
         *,
         kind: str = DEFAULT_KIND,
         excluded: frozenset[int] = frozenset(),
+        treatment: Treatment = UNTREATED,
         seed: int = 0,
         on_quick: Callable[[Run], None] | None = None,
         progress: Report | None = None,
@@ -175,34 +241,52 @@ class Trainer:
         report, excluded = progress or silent, frozenset(map(int, excluded))
         if kind != DEFAULT_KIND:
             return self.train(
-                table, target, kind=kind, excluded=excluded, seed=seed, progress=report, cancelled=cancelled
+                table,
+                target,
+                kind=kind,
+                excluded=excluded,
+                treatment=treatment,
+                seed=seed,
+                progress=report,
+                cancelled=cancelled,
             )
         first = self.train_quick(
             table,
             target,
             excluded=excluded,
+            treatment=treatment,
             seed=seed,
             cancelled=cancelled,
             progress=lambda share, text: report(0.15 * share, "A quick answer first"),
         )
         if on_quick is not None:
             on_quick(first)
-        report(0.15, "Quantizing the style codes, once for this target")
-        self._codes(self._faces_of(table, target), make=True, cancelled=cancelled)
+        if not treatment:
+            report(0.15, "Quantizing the style codes, once for this target")
+            self._codes(self._faces_of(table, target), make=True, cancelled=cancelled)
 
         def rest(share: float, text: str) -> None:
             report(0.2 + 0.8 * share, text)
 
-        if not gpu_wished():
-            return self.train(table, target, excluded=excluded, seed=seed, progress=rest, cancelled=cancelled)
+        if treatment or not gpu_wished():
+            return self.train(
+                table,
+                target,
+                excluded=excluded,
+                treatment=treatment,
+                seed=seed,
+                progress=rest,
+                cancelled=cancelled,
+            )
         run_id = card_run_id_of(table, target, excluded, seed)
         model = GpuConcepts(excluded=excluded, random_state=seed)
-        run = self._trained(model, run_id, self._faces_of(table, target), progress=rest, cancelled=cancelled)
+        faces = self._faces_of(table, target)
+        run = self._trained(model, run_id, faces, UNTREATED, progress=rest, cancelled=cancelled)
         return replace(run, note="Trained on a graphics card: trained again it would not come out quite the same.")
 
     def screen(self, table: StyleTable, target: str) -> quick.Screen:
         """How many concepts a quick answer looks at, and what that costs, as far as `prepare` measured it."""
-        return self._screen_of(self._faces_of(table, target))
+        return self._screen_of(self._faces_of(table, _whole(table, target)))
 
     def prepare(
         self,
@@ -216,6 +300,7 @@ class Trainer:
 
         Seconds the first time for a target, then at once; meant for the background. Raises what `train` does.
         """
+        target = _whole(table, target)
         report, full, faces = progress or silent, self.run(table, target), self._faces_of(table, target)
         report(0.0, "Quantizing the style codes, once for this target")
         pool = self._codes(faces, make=True, cancelled=cancelled)
@@ -277,6 +362,7 @@ class Trainer:
 
         See `comparison.compare`, also for what it raises.
         """
+        target = _whole(table, target)
         faces_of_target = self._faces_of(table, target)
         distance, _ = self._distances_of(faces_of_target)
         compared = comparison.compare(
@@ -286,13 +372,18 @@ class Trainer:
         return compared
 
     def compared(self, table: StyleTable, target: str) -> comparison.Comparison | None:
-        """The latest comparison on this table and target; None where there is none, or the table is another now."""
+        """The latest comparison on this table and target; None where there is none, or the table is another now.
+
+        Of one class against the rest, that of all classes.
+        """
+        target = _whole(table, target)
         try:
             latest = comparison.Comparison.from_json(read_json(self._comparison_file(table, target)))
         except Img2TabError:
             return None
         return latest if latest.table_key == table.key else None
 
+    @_one_class_of_whole
     def run(
         self,
         table: StyleTable,
@@ -306,7 +397,7 @@ class Trainer:
         Raises Img2TabError where the table has no such target, or the run cannot be kept; Cancelled once `cancelled`
         says so while it is trained.
         """
-        tables.target_of(table, target)
+        tables.any_target_of(table, target)
         if target in table.answered:
             return self.own(table, target, target)
         return self._trained_on_all(table, target, progress, cancelled)
@@ -437,7 +528,10 @@ class Trainer:
 
         def answers() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             table = self.table_of(run)
+            tables.target_of(table, run.target)
             rows, labels = self._faces_of(table, run.target).test
+            if run.whole is not None:
+                return rows, labels, read_only(self.test_shares(run.whole)[2][:, _which(table, run.target)])
             if run.own:
                 probability = cast("pixels.PixelClassifier", run.classifier).of_table(table, rows)
             else:
@@ -447,12 +541,29 @@ class Trainer:
 
         return self._answers.get((run.id, run.table_key), answers)
 
+    def test_shares(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(row numbers int64, labels from 0, probability float64 (n, K) of every class) of the test faces whose label
+        is known.
+
+        Kept for the latest runs. Raises Img2TabError where the run's table was replaced.
+        """
+
+        def answers() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            table = self.table_of(run)
+            rows, labels = self._faces_of(table, run.target).test
+            shares = run.classifier.probabilities(table.psi, rows)
+            tables.let_go(table.psi)
+            return rows, labels, read_only(shares)
+
+        return self._shares.get((run.id, run.table_key), answers)
+
     def validation_answers(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The same of the validation faces, by which an exclusion may be chosen.
 
         Raises Img2TabError where they are of one class, or the run's table was replaced.
         """
         table = self.table_of(run)
+        tables.target_of(table, run.target)
         rows, labels = self._faces_of(table, run.target).validation
         if len(np.unique(labels)) < 2:
             raise Img2TabError(
@@ -487,6 +598,8 @@ class Trainer:
 
     def _opened(self, folder: Path) -> StyleTable:
         table = tables.open_table(folder)
+        if table.name == population.TABLE:
+            table = population.with_age_bands(table)
         if table.backbone == DEFAULT_BACKBONE:  # its weights stay as they are in a process: checked once
             self._check_weights(table)
         return table
@@ -521,15 +634,39 @@ class Trainer:
         model: ConceptClassifier,
         run_id: str,
         faces: TargetFaces,
+        treatment: Treatment,
         *,
         progress: Report | None,
         cancelled: Callable[[], bool] | None,
     ) -> Run:
-        """Train on the quantized codes where they are there, to the same bits on the table's own; measured."""
-        started = time.perf_counter()
-        order = self._order(faces)
-        pool = self._codes(faces) if model.kind == DEFAULT_KIND else None
-        quick.train(model, faces, order, pool=pool, progress=progress, cancelled=cancelled)
+        """Train on the quantized codes where they are there, to the same bits on the table's own; measured.
+
+        Codes of which something is erased were not quantized.
+        """
+        classes = tables.any_target_of(faces.table, faces.target).against_rest
+        if treatment and classes:
+            raise Img2TabError(
+                f"Erasing, balancing and moving are for targets of two classes, got {faces.target} of {len(classes)}. "
+                "Exclude concepts instead."
+            )
+        started, pool = time.perf_counter(), None
+        if treatment:
+            measured = self._prepared(faces, treatment)
+            rows, labels = faces.train
+            model.fit(
+                faces.table.psi,
+                labels,
+                rows=rows,
+                order=measured.order,
+                preparation=measured,
+                progress=progress,
+                cancelled=cancelled,
+            )
+            tables.let_go(faces.table.psi)
+        else:
+            order = self._order(faces)
+            pool = self._codes(faces) if model.kind == DEFAULT_KIND else None
+            quick.train(model, faces, order, pool=pool, progress=progress, cancelled=cancelled)
         seconds = time.perf_counter() - started
         return Run(
             id=run_id,
@@ -541,7 +678,26 @@ class Trainer:
             metrics=quick.measure(model, faces, pool=pool),
             seconds=seconds,
             table_key=faces.table.key,
+            treatment=treatment,
+            each=quick.measure_each(model, faces, [view.name for view in classes], pool=pool) if classes else (),
         )
+
+    def _prepared(self, faces: TargetFaces, treatment: Treatment) -> preparation.Preparation:
+        """A treatment measured on a target's training faces; the latest are kept: the quick and the full classifier
+        are prepared alike."""
+
+        def measured() -> preparation.Preparation:
+            table = faces.table
+            described = None
+            if any(name.startswith(CONCEPT) for name in treatment.names):
+                described = description.open_description(table.backbone, backbone_key(table.backbone))
+            rows, labels = faces.train
+            made = preparation.prepared(table, faces.target, treatment, rows=rows, labels=labels, described=described)
+            tables.let_go(table.psi)
+            return made
+
+        labels = [name for name in treatment.names if not name.startswith(CONCEPT)]
+        return self._preparations.get((faces.key, faces.table.key_for(*labels), treatment), measured)
 
     def _codes(
         self, faces: TargetFaces, *, make: bool = False, cancelled: Callable[[], bool] | None = None
@@ -580,3 +736,17 @@ class Trainer:
 
     def _comparison_file(self, table: StyleTable, target: str) -> Path:
         return home() / "comparisons" / f"{table.name}-{target}.json"
+
+
+def _whole(table: StyleTable, target: str) -> str:
+    """The target that is trained: of one class against the rest, that of all classes."""
+    part = tables.class_of(table, target)
+    return target if part is None else part[0].name
+
+
+def _which(table: StyleTable, target: str) -> int:
+    """The class that a target asks for against the rest."""
+    part = tables.class_of(table, target)
+    if part is None:
+        raise Img2TabError(f"{target} of the table {table.name!r} does not ask for one class against the rest.")
+    return part[1]

@@ -82,13 +82,24 @@ class XGBoostConcepts(ConceptClassifier):
         super()._check_parameters()
 
     def _train(
-        self, codes: np.ndarray, y: np.ndarray, used: np.ndarray, width: int, report: Report, cancelled: Cancel
+        self,
+        codes: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        used: np.ndarray,
+        width: int,
+        report: Report,
+        cancelled: Cancel,
     ) -> None:
         xgboost = imported("xgboost", title=TITLE)
-        data = xgboost.QuantileDMatrix(codes, y, max_bin=BINS, nthread=self.thread_count)
+        classes = int(y.max()) + 1
+        task = {"objective": "binary:logistic"}
+        if classes > 2:
+            task = {"objective": "multi:softprob", "num_class": classes}
+        data = xgboost.QuantileDMatrix(codes, y, weight=weights, max_bin=BINS, nthread=self.thread_count)
         booster = xgboost.Booster(
             {
-                "objective": "binary:logistic",
+                **task,
                 "tree_method": "hist",
                 "max_bin": BINS,
                 "max_depth": self.depth,
@@ -111,7 +122,11 @@ class XGBoostConcepts(ConceptClassifier):
         self.booster_ = booster
 
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:
-        return two_columns(self.booster_.predict(self._data(codes), iteration_range=_best(self.booster_)))
+        chance = self.booster_.predict(self._data(codes), iteration_range=_best(self.booster_))
+        if chance.ndim == 1:
+            return two_columns(chance)
+        chance = chance.astype(np.float64)
+        return chance / chance.sum(axis=1, keepdims=True)
 
     def importances(self, by: str) -> np.ndarray:
         values = np.zeros(len(self.screened_))
@@ -122,6 +137,9 @@ class XGBoostConcepts(ConceptClassifier):
     def contributions(self, codes: np.ndarray) -> np.ndarray:
         added = self.booster_.predict(self._data(codes), pred_contribs=True, iteration_range=_best(self.booster_))
         return added.astype(np.float64)
+
+    def scores_by_class(self, codes: np.ndarray) -> np.ndarray:
+        return self.contributions(codes)  # (n, K, k + 1) of trees for several classes
 
     def _data(self, codes: np.ndarray) -> Any:
         return imported("xgboost", title=TITLE).DMatrix(codes, nthread=self._threads(len(codes)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zipfile
 from collections.abc import Collection
 from contextlib import suppress
@@ -25,13 +26,18 @@ FORMAT = "distances 1"  # raise the number when scoring changes
 def distances(faces: TargetFaces) -> tuple[np.ndarray, np.ndarray]:
     """Wasserstein-1 and direction of every channel on the training faces, both float64 (D,), standard deviations.
 
-    Half a second for the default table, then from disk. Raises Img2TabError where a class has no training face, or a
-    style code is not a finite number.
+    Of more than two classes, of the two that the channel tells apart most (the direction is of the later class minus
+    the earlier): see `pairwise`. Half a second for the default table, then from disk. Raises Img2TabError where a class
+    has no training face, or a style code is not a finite number.
     """
+    if (classes := int(faces.train.labels.max(initial=1)) + 1) > 2:
+        distance, direction = pairwise(faces, classes)
+        furthest = np.argmax(distance, axis=0)[None]  # (1, D)
+        return tuple(read_only(np.take_along_axis(of, furthest, axis=0)[0]) for of in (distance, direction))
     table = faces.table
     key = digest(FORMAT.encode(), faces.key.encode())
     file = home() / "distances" / f"{table.name}-{faces.target}.npz"
-    values = _stored(file, key, table.layout.total)
+    values = _stored(file, key, (table.layout.total,))
     if values is None:
         rows, labels = faces.train
         values = wasserstein.distance_and_direction(table.psi, labels, std=table.stats.std, rows=rows)
@@ -40,13 +46,43 @@ def distances(faces: TargetFaces) -> tuple[np.ndarray, np.ndarray]:
     return read_only(values[0]), read_only(values[1])
 
 
-def _stored(file: Path, key: str, total: int) -> tuple[np.ndarray, np.ndarray] | None:
+def pairs_of(classes: int) -> list[tuple[int, int]]:
+    """All pairs of so many classes, the earlier class first: (0, 1), (0, 2), ..., (K - 2, K - 1)."""
+    return list(itertools.combinations(range(classes), 2))
+
+
+def pairwise(faces: TargetFaces, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Wasserstein-1 and direction between every two classes, in the order of `pairs_of`; float64 (P, D) each.
+
+    On the training faces, in standard deviations over all of them; once, then from disk. Raises what `distances` does.
+    """
+    table, pairs = faces.table, pairs_of(classes)
+    key = digest(FORMAT.encode(), f"pairs {classes}".encode(), faces.key.encode())
+    file = home() / "distances" / f"{table.name}-{faces.target}.npz"
+    values = _stored(file, key, (len(pairs), table.layout.total))
+    if values is None:
+        rows, labels = faces.train
+        of_pairs = []
+        for pair in pairs:
+            part = np.isin(labels, pair)
+            of_pairs.append(
+                wasserstein.distance_and_direction(
+                    table.psi, (labels[part] == pair[1]).astype(np.int8), std=table.stats.std, rows=rows[part]
+                )
+            )
+        tables.let_go(table.psi)
+        values = np.stack([distance for distance, _ in of_pairs]), np.stack([shift for _, shift in of_pairs])
+        _store(file, key, *values)
+    return read_only(values[0]), read_only(values[1])
+
+
+def _stored(file: Path, key: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
     """None where nothing is kept, or what is kept is of other faces or damaged."""
     try:
         with file.open("rb") as stream:  # numpy would leave a broken archive open
             kept = np.load(stream)
             distance, direction = kept["distance"], kept["direction"]
-            fits = str(kept["key"]) == key and distance.shape == direction.shape == (total,)
+            fits = str(kept["key"]) == key and distance.shape == direction.shape == shape
             return (distance, direction) if fits else None
     except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile):
         return None
