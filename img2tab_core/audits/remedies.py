@@ -23,6 +23,7 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import plain
 from img2tab_core.base.intervals import Estimate, estimate
 from img2tab_core.classifiers.catboost import BINS, TRIED_PER_SPLIT, CatBoostConcepts
+from img2tab_core.classifiers.preparation import Preparation, cell_weights
 from img2tab_core.concepts import scores, wasserstein
 
 COLUMNS = 512
@@ -65,6 +66,12 @@ REMEDIES: dict[str, Remedy] = {
             "CorrelationRemover",
             "What the group explains linearly is taken out of every channel (Fairlearn).",
             needs_group=True,
+        ),
+        Remedy(
+            "leace",
+            "LEACE",
+            "What tells the groups apart linearly, over all faces, is taken out of the channels (concept-erasure, "
+            "Belrose et al. 2023).",
         ),
         Remedy(
             "exponentiated_gradient",
@@ -157,6 +164,7 @@ class Outcome:
 
     faces: by "accuracy" and the names of `metrics.GAPS`, how far its mean over the seeds lies from that of nothing,
     with the interval of a paired bootstrap of the test faces; empty for nothing itself, and where there are no trials.
+    to_reference: the same from the reference of the comparison; empty where it has none.
     """
 
     remedy: str
@@ -168,6 +176,7 @@ class Outcome:
     trials: tuple[Trial, ...]
     reason: str | None = None
     faces: dict[str, Difference | None] = field(default_factory=dict)
+    to_reference: dict[str, Difference | None] = field(default_factory=dict)
 
     def estimate(self, name: str) -> Estimate:
         """Of a field of `Trial`: mean over the seeds and its 95 % t-interval."""
@@ -180,7 +189,8 @@ class Remedies:
 
     base: the classifier they all share; columns: how many channels it is trained on, the best by Wasserstein-1 between
     the classes of the training faces. train_faces: for each seed. Intervals over the seeds say how much the training
-    faces matter, not what other test faces would give: `Outcome.faces` says that.
+    faces matter, not what other test faces would give: `Outcome.faces` says that. reference: the title of the way that
+    shows how small a gap can be, such as one trained on an unbiased draw; "" where there is none.
     """
 
     attribute: str
@@ -192,6 +202,7 @@ class Remedies:
     test_faces: int
     outcomes: tuple[Outcome, ...]
     versions: dict[str, str] = field(default_factory=dict)
+    reference: str = ""
 
     def outcome(self, remedy: str) -> Outcome:
         """The outcome of a remedy by its word, ours by its title; raises Img2TabError where there is none."""
@@ -202,14 +213,14 @@ class Remedies:
             f"A remedy must be one of {', '.join(outcome.remedy for outcome in self.outcomes)}, got {remedy!r}."
         )
 
-    def change(self, remedy: str, name: str = "equalised_odds") -> Change | None:
+    def change(self, remedy: str, name: str = "equalised_odds", *, against: str = NOTHING) -> Change | None:
         """Against nothing, seed by seed: whether accuracy or a gap changed, beyond the seeds and beyond the faces.
 
-        remedy: as for `outcome`; name: "accuracy" or one of `metrics.GAPS`. None where one has no trials. Raises
-        Img2TabError where there is no such remedy.
+        remedy: as for `outcome`; name: "accuracy" or one of `metrics.GAPS`; against: nothing, or the reference. None
+        where one has no trials. Raises Img2TabError where there is no such remedy.
         """
         outcome = self.outcome(remedy)
-        before, after = ([getattr(trial, name) for trial in side.trials] for side in (self.outcome(NOTHING), outcome))
+        before, after = ([getattr(trial, name) for trial in side.trials] for side in (self.outcome(against), outcome))
         if not before or not after or None in before or None in after:
             return None
         larger = name in ("accuracy", "worst_accuracy")
@@ -218,7 +229,7 @@ class Remedies:
             after,
             smaller_is_better=not larger,
             what="accuracy" if larger else "gap",
-            faces=outcome.faces.get(name),
+            faces=(outcome.faces if against == NOTHING else outcome.to_reference).get(name),
         )
 
     def front(self) -> tuple[str, ...]:
@@ -251,9 +262,12 @@ class Remedies:
                     **{name: value for name, value in row.items() if name != "estimates"}
                     | {
                         "trials": tuple(Trial(**trial) for trial in row["trials"]),
-                        "faces": {
-                            name: None if difference is None else Difference(**difference)
-                            for name, difference in row.get("faces", {}).items()
+                        **{
+                            which: {
+                                name: None if difference is None else Difference(**difference)
+                                for name, difference in row.get(which, {}).items()
+                            }
+                            for which in ("faces", "to_reference")
                         },
                     }
                 )
@@ -296,6 +310,7 @@ def compare_remedies(
     extra: Sequence[Own] = (),
     base: str = "catboost",
     columns: int = COLUMNS,
+    reference: str = "",
     progress: Callable[[float, str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Remedies:
@@ -305,7 +320,8 @@ def compare_remedies(
     groups: of the N faces. train: seed -> row numbers of its training faces; with the same faces for each seed a
     logistic regression repeats itself, and the interval of what is not left to chance has no width. test: row numbers;
     rows with unknown label or group are left out. columns: how many channels everyone uses, the best by Wasserstein-1
-    between the classes of that seed's training faces (of those left, where channels are excluded).
+    between the classes of that seed's training faces (of those left, where channels are excluded). reference: the
+    title of one of `extra` that all are held against as well.
 
     Accuracy and gaps are of answers, at the threshold 0.5 but for ThresholdOptimizer. A remedy that fails is listed
     with its reason. progress: a share that only grows and a text; cancelled: once true, Cancelled is raised. Raises
@@ -313,7 +329,17 @@ def compare_remedies(
     """
     codes, labels = np.asarray(codes), np.asarray(labels)
     remedies = tuple(dict.fromkeys((NOTHING, *remedies)))  # all are measured against it
-    _check(codes, labels, groups, train=train, remedies=remedies, extra=extra, base=base, columns=columns)
+    _check(
+        codes,
+        labels,
+        groups,
+        train=train,
+        remedies=remedies,
+        extra=extra,
+        base=base,
+        columns=columns,
+        reference=reference,
+    )
     known = (labels == 0) | (labels == 1)
     known &= groups.codes >= 0
     kept = known[np.asarray(test)]  # which of the test rows take part
@@ -378,11 +404,15 @@ def compare_remedies(
             _measured(
                 outcome,
                 trials[outcome.remedy],
-                _of_faces(outcome, decided, reasons[NOTHING], labels[test], groups.codes[test]),
+                *(
+                    _of_faces(outcome, decided, against, reasons.get(against), labels[test], groups.codes[test])
+                    for against in (NOTHING, reference)
+                ),
             )
             for outcome in outcomes
         ),
         versions=_versions(base),
+        reference=reference,
     )
 
 
@@ -405,17 +435,24 @@ def without(task: Task, excluded: Collection[int]) -> np.ndarray:
     return _fitted(task, train, task.labels).predict_proba(test)[:, 1]
 
 
-def reweighing(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """A weight for each training face with which group and label are independent; float64 (n,), mean 1.
+def treated(task: Task, measured: Preparation) -> np.ndarray:
+    """Probabilities of class 1 of the test faces by the shared classifier, trained on faces so prepared; (m,).
 
-    P(group) P(label) / P(group, label). Source: Kamiran and Calders 2012, "Data preprocessing techniques for
-    classification without discrimination".
+    measured: of the task's training faces.
     """
-    labels, groups = np.asarray(labels, np.int64), np.asarray(groups, np.int64)
-    cells = np.zeros((groups.max() + 1, 2))
-    np.add.at(cells, (groups, labels), 1)
-    expected = cells.sum(axis=1, keepdims=True) * cells.sum(axis=0) / len(labels)
-    return (expected / np.maximum(cells, 1))[groups, labels]
+    channels = np.sort(measured.order[: task.columns])
+    train = task.codes.T[channels].take(task.train, axis=1).T  # (n, k) column-major
+    train, labels, weights = measured.applied(task.codes, task.train, task.labels, train, channels)
+    test = task.codes.T[channels].take(task.test, axis=1).T
+    if measured.erasure is not None:
+        test = measured.erasure.taken_from(test, measured.erasure.readings(task.codes, task.test), channels)
+    train, test = _standardised(train, test)
+    return _fitted(task, train, labels, weights).predict_proba(test)[:, 1]
+
+
+def reweighing(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """A weight for each training face with which group and label are independent; float64 (n,), mean 1."""
+    return cell_weights(np.asarray(labels, np.int64), np.eye(int(np.max(groups)) + 1)[np.asarray(groups)])
 
 
 # --- the remedies ----------------------------------------------------------------------------------------
@@ -484,6 +521,17 @@ def _reweighed(task: Task, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     return _fitted(task, train, task.labels, weights).predict_proba(test)[:, 1]
 
 
+def _linearly_erased(task: Task, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    try:
+        from concept_erasure import LeaceEraser
+        from torch import from_numpy
+    except ImportError as error:
+        raise Img2TabError(f"{error.name} is not installed: `pip install -e .[rivals]` in the folder.") from error
+    eraser = LeaceEraser.fit(from_numpy(train), from_numpy(task.groups))
+    cleaned, unseen = (eraser(from_numpy(codes)).numpy() for codes in (train, test))
+    return _fitted(task, cleaned, task.labels).predict_proba(unseen)[:, 1]
+
+
 def _correlation_removed(task: Task, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     from fairlearn.preprocessing import CorrelationRemover
 
@@ -527,6 +575,7 @@ _WORK = {
     NOTHING: _nothing,
     "reweighing": _reweighed,
     "correlation_remover": _correlation_removed,
+    "leace": _linearly_erased,
     "exponentiated_gradient": _exponentiated,
     "threshold_optimizer": _thresholds_optimised,
 }
@@ -586,7 +635,12 @@ def _gathered(task: Task, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         task.codes.T[np.sort(channels)].take(rows, axis=1).T.astype(np.float64, order="C")
         for rows in (task.train, task.test)
     )
-    mean, std = train.mean(axis=0), train.std(axis=0)
+    return _standardised(train, test)
+
+
+def _standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both by the mean and the standard deviation of the first; float64."""
+    mean, std = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
     std[std == 0] = 1
     return (train - mean) / std, (test - mean) / std
 
@@ -612,19 +666,25 @@ def _trial(decisions: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: 
 def _of_faces(
     outcome: Outcome,
     decided: Mapping[str, Sequence[np.ndarray]],
-    nothing_failed: str | None,
+    against: str,
+    against_failed: str | None,
     labels: np.ndarray,
     groups: np.ndarray,
 ) -> dict[str, Difference | None]:
-    """What other test faces would change of how far a remedy lies from nothing; decided: bool (m,) for each seed."""
-    if outcome.remedy == NOTHING or outcome.reason or nothing_failed:
+    """What other test faces would change of how far a remedy lies from another; decided: bool (m,) for each seed."""
+    if not against or outcome.remedy == against or outcome.reason or against_failed:
         return {}
-    return paired_gaps(labels, np.stack(decided[NOTHING]), np.stack(decided[outcome.remedy]), groups)
+    return paired_gaps(labels, np.stack(decided[against]), np.stack(decided[outcome.remedy]), groups)
 
 
-def _measured(outcome: Outcome, trials: Sequence[Trial], faces: dict[str, Difference | None]) -> Outcome:
+def _measured(
+    outcome: Outcome,
+    trials: Sequence[Trial],
+    faces: dict[str, Difference | None],
+    to_reference: dict[str, Difference | None],
+) -> Outcome:
     """Seeds of a remedy that failed later are dropped: its interval would be over others than its neighbours'."""
-    return replace(outcome, trials=() if outcome.reason else tuple(trials), faces=faces)
+    return replace(outcome, trials=() if outcome.reason else tuple(trials), faces=faces, to_reference=to_reference)
 
 
 def _title(name: str) -> str:
@@ -651,6 +711,7 @@ def _check(
     extra: Sequence[Own],
     base: str,
     columns: int,
+    reference: str,
 ) -> None:
     if codes.ndim != 2 or labels.shape != codes.shape[:1] or groups.codes.shape != codes.shape[:1]:
         raise Img2TabError(
@@ -665,6 +726,8 @@ def _check(
     titles = [way.title for way in extra]
     if len(set(titles)) != len(titles) or set(titles) & set(REMEDIES):
         raise Img2TabError(f"Ways beside the remedies must have titles of their own, got {', '.join(titles)}.")
+    if reference and reference not in titles:
+        raise Img2TabError(f"The reference must be one of {', '.join(titles)}, got {reference!r}.")
     if base not in BASES:
         raise Img2TabError(f"The shared classifier must be one of {', '.join(BASES)}, got {base!r}.")
     if not isinstance(columns, Integral) or columns < 1:
