@@ -298,7 +298,7 @@ def with_gap(X, index):
 @pytest.mark.parametrize(
     ("params", "change", "sentence"),
     [
-        ({}, lambda X, y: (X, np.where(y == 1, 2, 0)), "0 or 1"),
+        ({}, lambda X, y: (X, np.where(y == 1, 2, 0)), "no face of class 1"),
         ({}, lambda X, y: (X, np.where(np.arange(240) == 5, -1, y)), "unknown"),
         ({}, lambda X, y: (X, np.zeros(240)), "Both classes"),
         ({}, lambda X, y: (X, y[1:]), "one label for each face"),

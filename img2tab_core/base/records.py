@@ -207,7 +207,8 @@ class ConceptScores:
     """Per channel, float64 (D,).
 
     distance: Wasserstein-1 between the classes, in standard deviations; direction: mean of class 1 minus
-    mean of class 0, in standard deviations; importance: share of what the classifier uses, adds up to 1
+    mean of class 0, in standard deviations (of more than two classes, both of the two that the channel tells apart
+    most); importance: share of what the classifier uses, adds up to 1
     (zeros where no classifier was given).
     """
 

@@ -148,7 +148,7 @@ def _flattened(trees: list, importance: np.ndarray) -> Trees:
 
 
 def _voted(trees: Trees, codes: np.ndarray) -> np.ndarray:
-    """Mean share of class 1 in the leaves the faces fall into; codes (n, k) -> float64 (n,), or of each class (n, K)."""
+    """Mean share of class 1 in the leaves that faces reach; codes (n, k) -> float64 (n,), or of each class (n, K)."""
     leaves = np.empty((len(codes), len(trees.roots)), np.int64)  # (n, t)
     leaves[:] = trees.roots
     face, tree = np.nonzero(trees.channel[leaves] >= 0)  # the walkers that are not in a leaf yet

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from img2tab_core import tables
 from img2tab_core.base.errors import Img2TabError
@@ -84,7 +84,7 @@ def open_kept(run_id: str) -> Run:
     """The kept run of this id, its classifier loaded. Raises Img2TabError where there is none or it is damaged."""
     run = load_run(folder_of(run_id))
     word = run_id.partition(OF_ONE)[2]
-    return against_rest.against(run, f"{run.target}{OF_ONE}{word}") if word else run
+    return against(run, f"{run.target}{OF_ONE}{word}") if word else run
 
 
 def has_model(run_id: str) -> bool:
@@ -112,7 +112,7 @@ def others_kept(table: StyleTable, target: str) -> list[Run]:
     """
     part = tables.class_of(table, target)
     if part is not None:
-        return [against_rest.against(run, target) for run in others_kept(table, part[0].name)]
+        return [against(run, target) for run in others_kept(table, part[0].name)]
     standing, kept = "" if target in table.answered else standing_id(table, target), []
     for file in (home() / "runs").glob(f"{table.name}-{target}-*/{RUN_FILE}"):
         try:
@@ -127,6 +127,31 @@ def others_kept(table: StyleTable, target: str) -> list[Run]:
         if run.id != standing and is_of(run, table) and not run.own:
             kept.append((when, run))
     return [run for _, run in sorted(kept, key=lambda pair: pair[0])]
+
+
+def against(run: Run, name: str) -> Run:
+    """A run of more than two classes as the run of one of them against the rest.
+
+    name: of the target of two classes that asks for it, as `age_band:under_25`. The view has the classifier, the
+    exclusions and the seed of the run, an id made of its id, and the metrics that were measured with it. Raises
+    Img2TabError where the run has no such class.
+    """
+    names = [view for view, _ in run.each]
+    if name not in names:
+        raise Img2TabError(
+            f"A run of {run.target} asks about one of {', '.join(names) or 'two classes'}, got {name!r}. Choose one."
+        )
+    which = names.index(name)
+    classifier: Any = against_rest.AgainstRest(run.classifier, which)
+    return replace(
+        run,
+        id=f"{run.id}:{name.rpartition(OF_ONE)[2]}",
+        target=name,
+        classifier=classifier,
+        metrics=run.each[which][1],
+        whole=run,
+        each=(),
+    )
 
 
 # --- a run's files -----------------------------------------------------------------------------------

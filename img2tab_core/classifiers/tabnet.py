@@ -126,7 +126,7 @@ class TabNetConcepts(ConceptClassifier):
         attention[constant] = 0.0  # attention always adds up to 1, so a part of it may lie where nothing can be learnt
         self.network_, self.mean_, self.scale_, self.attention_ = network, mean, scale, attention
 
-    def _network(self, channels: int, classes: int) -> Network:
+    def _network(self, channels: int, classes: int = 2) -> Network:
         """A new network over so many channels, for so many classes."""
         parts = imported("pytorch_tabnet.tab_network", title=TITLE)
         network = parts.TabNetNoEmbeddings(

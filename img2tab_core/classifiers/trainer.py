@@ -30,7 +30,6 @@ from img2tab_core.tables import TargetFaces, population
 if TYPE_CHECKING:
     from img2tab_core.backbones import backbone as backbones
     from img2tab_core.classifiers import (
-        against_rest,
         answers,
         comparison,
         kinds,
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from img2tab_core.concepts import description
 else:
     (
-        against_rest,
         answers,
         backbones,
         comparison,
@@ -61,7 +59,6 @@ else:
         reactions,
         xgboost,
     ) = later(
-        "img2tab_core.classifiers.against_rest",
         "img2tab_core.classifiers.answers",
         "img2tab_core.backbones.backbone",
         "img2tab_core.classifiers.comparison",
@@ -102,8 +99,8 @@ def _one_class_of_whole(
             return verb(trainer, table, target, *args, **options)
         on_quick = cast("Callable[[Run], None] | None", options.get("on_quick"))
         if on_quick is not None:
-            options["on_quick"] = lambda run: on_quick(against_rest.against(run, target))
-        return against_rest.against(verb(trainer, table, part[0].name, *args, **options), target)
+            options["on_quick"] = lambda run: on_quick(runs.against(run, target))
+        return runs.against(verb(trainer, table, part[0].name, *args, **options), target)
 
     return answered
 

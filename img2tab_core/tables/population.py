@@ -20,6 +20,7 @@ from img2tab_core.tables import store
 from img2tab_core.tables.imports import Backbone
 
 FOLDER = ROOT / "assets" / "population"
+TABLE = "default"  # the name of the table that is built of it
 FORMAT = 1  # raise it when a table built before must be built again
 
 
@@ -70,6 +71,28 @@ def label_checks() -> dict[str, LabelCheck]:
         for check in reversed(checked)  # the first one is of faces sampled at random, the others look for rare classes
         for row in check["labels"]
     }
+
+
+AGE_BANDS = Target(
+    name="age_band",
+    title="Perceived age band",
+    classes=("perceived under 25", "perceived 25 to 39", "perceived 40 and over"),
+    how="Perceived age (faceres-deep) in years; bands that have 2,900 faces or more each.",
+    ordered=True,
+    of="perceived_age",
+    borders=(25.0, 40.0),
+)
+
+
+def with_age_bands(table: StyleTable) -> StyleTable:
+    """The default table with three age bands, made when it is opened: no file, no key and no other target changes.
+
+    A table without the perceived age stays as it is.
+    """
+    there = {target.name for target in (*table.targets, *table.many)}
+    if AGE_BANDS.of not in table.labels.columns or AGE_BANDS.name in there:
+        return table
+    return store.with_derived(table, [AGE_BANDS])
 
 
 def build_default_table(
