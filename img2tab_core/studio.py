@@ -42,6 +42,7 @@ from img2tab_core.base.records import (
 )
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run
 from img2tab_core.classifiers.trainer import Trainer
+from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.concepts import names, scores
 from img2tab_core.concepts.description import Description, Family, open_description
 from img2tab_core.faces import alignment, photos
@@ -450,13 +451,21 @@ class Studio:
         *,
         kind: str = DEFAULT_KIND,
         excluded: frozenset[int] = frozenset(),
+        treatment: Treatment = UNTREATED,
         seed: int = 0,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Run:
         """A new run without the excluded concepts, measured on the test split; see `Trainer.train`."""
         return self.trainer.train(
-            table, target, kind=kind, excluded=excluded, seed=seed, progress=progress, cancelled=cancelled
+            table,
+            target,
+            kind=kind,
+            excluded=excluded,
+            treatment=treatment,
+            seed=seed,
+            progress=progress,
+            cancelled=cancelled,
         )
 
     def scores(self, run: Run) -> ConceptScores:

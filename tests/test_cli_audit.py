@@ -328,17 +328,17 @@ def test_12_faces_before_and_after_are_1_picture_and_2_are_drawn_and_encoded_aga
 # --- remedies ------------------------------------------------------------------------------------------
 
 
-def test_remedies_are_5_and_ours_and_the_table_does_not_call_the_90_test_faces_balanced(trained, tmp_path, monkeypatch):
+def test_remedies_are_6_and_ours_and_the_table_does_not_call_the_90_test_faces_balanced(trained, tmp_path, monkeypatch):
     quick = partial(remedies.compare_remedies, base="logistic")  # hundreds of CatBoosts are for a person who asks
     monkeypatch.setattr(remedies, "compare_remedies", quick)
     found = as_json("remedies", "--run", trained, "--sensitive", "group", "--seeds", 1, "--out", tmp_path / "x.md")
-    assert [one["own"] for one in found["outcomes"]] == [False] * 5 + [True]
+    assert [one["own"] for one in found["outcomes"]] == [False] * 6 + [True]
     assert remedies.Remedies.from_json(found).test_faces == 90
     text = (tmp_path / "x.md").read_text()
-    assert " 90 test faces; mean" in text and text.count("\n| ") == 7
+    assert " 90 test faces; mean" in text and text.count("\n| ") == 8
 
 
-def test_worked_example_on_200_faces_writes_1_row_for_each_of_6_ways(home, tmp_path):
+def test_worked_example_on_200_faces_writes_1_row_for_each_of_12_ways(home, tmp_path):
     words = (
         "worked-example",
         "--table",
@@ -356,7 +356,7 @@ def test_worked_example_on_200_faces_writes_1_row_for_each_of_6_ways(home, tmp_p
     )
     found = as_json(*words, "--out", tmp_path / "x.csv")
     assert found["train_faces"] == [200]
-    assert pd.read_csv(tmp_path / "x.csv").remedy.tolist()[-1] == worked_example.OURS and len(found["outcomes"]) == 6
+    assert pd.read_csv(tmp_path / "x.csv").remedy.tolist()[-1] == worked_example.UNBIASED and len(found["outcomes"]) == 12
 
 
 # --- a table with a gap --------------------------------------------------------------------------------

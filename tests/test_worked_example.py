@@ -43,6 +43,15 @@ def test_the_suggested_exclusion_closes_half_of_the_gap_or_more_and_costs_less_t
     assert worked_example.closed(found, NOTHING) == 0
 
 
+def test_erased_and_balanced_closes_8_tenths_and_cannot_be_told_from_an_unbiased_sample_on_264_faces(found):
+    assert worked_example.closed(found, worked_example.BALANCED) > 0.8
+    above = worked_example.above_reference(found, worked_example.BALANCED)
+    assert above.faces.low < 0.01 and above.faces.low < above.faces.value < above.faces.high
+    assert worked_example.above_reference(found, worked_example.UNBIASED) is None
+    for ours in (worked_example.UNGROUPED, worked_example.MOVED):
+        assert worked_example.closed(found, ours) > 0.6
+
+
 def test_every_remedy_has_2_seeds_of_600_faces_and_a_row(found):
     assert found.train_faces == (600, 600) and all(len(one.trials) == 2 for one in found.outcomes)
     text = worked_example.as_markdown(found)

@@ -18,6 +18,7 @@ from img2tab_core.audits import (
     group_differences,
     intervention,
     linear_probe,
+    many_classes,
     misjudged,
     remedies,
     smallest_change,
@@ -32,6 +33,7 @@ from img2tab_core.audits.changes import Change, change
 from img2tab_core.audits.groups import STANDARD, Groups, Thresholds, crossed, faces_of
 from img2tab_core.audits.metrics import HEADLINE, gaps_of
 from img2tab_core.audits.paired import REPEATS, PairedComparison, paired_comparison, paired_gaps
+from img2tab_core.audits.remedies import Own
 from img2tab_core.audits.thresholds import ThresholdCost
 from img2tab_core.base import words
 from img2tab_core.base.errors import Cancelled, Img2TabError
@@ -40,7 +42,9 @@ from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleCode, StyleTable
 from img2tab_core.classifiers.comparison import Comparison
-from img2tab_core.classifiers.runs import Run, has_model, standing_id
+from img2tab_core.classifiers.preparation import prepared, titles_of
+from img2tab_core.classifiers.runs import OF_ONE, Run, has_model, standing_id
+from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.concepts.description import channels_of
 from img2tab_core.studio import Studio
 
@@ -69,7 +73,7 @@ class Auditor:
         Raises Img2TabError where the run's own target is among them, or the table has no such target.
         """
         table = self.studio.table(run.table)
-        if run.target in sensitive:
+        if run.target.partition(OF_ONE)[0] in {name.partition(OF_ONE)[0] for name in sensitive}:
             raise Img2TabError(
                 f"The groups of an audit are formed by something else than what is predicted, got {run.target} for "
                 "both. Choose another attribute."
@@ -89,6 +93,15 @@ class Auditor:
         return audit.audit(
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds, repeats=repeats
         )
+
+    def audit_classes(self, run: Run, sensitive: Sequence[str], *, repeats: int = 1000) -> many_classes.ManyClassAudit:
+        """What a run of more than two classes does to each group, by the class it chooses; as
+        `many_classes.audit_classes`. Of one class against the rest, the run of all classes is audited."""
+        whole = run.whole or run
+        rows, labels, shares = self.studio.trainer.test_shares(whole)
+        target = tables.any_target_of(self.studio.table(whole.table), whole.target)
+        groups = self.groups(whole, sensitive, rows)
+        return many_classes.audit_classes(labels, likeliest(shares), groups, target, repeats=repeats)
 
     def matrix(
         self,
@@ -231,7 +244,8 @@ class Auditor:
         return paired_comparison(labels, old, new, groups=groups, repeats=repeats, seed=seed)
 
     def gaps_compared(self, compared: Comparison, sensitive: Sequence[str]) -> dict[str, Estimate]:
-        """The gap of equalised odds of every kind that a comparison trained, over its seeds, share of 1.
+        """The gap of equalised odds of every kind that a comparison trained, over its seeds, share of 1; of more than
+        two classes the largest of each against the rest.
 
         By kind; a kind is left out where the comparison did not keep what was decided, and the estimate is of None
         where the gap cannot be measured. Raises Img2TabError where the table has no such attribute.
@@ -243,9 +257,12 @@ class Auditor:
         for contender in compared.contenders:
             decided = [trial.decisions(len(rows)) for trial in contender.trials]
             if decided and all(decisions is not None for decisions in decided):
+                classes = len(tables.any_target_of(table, compared.target).classes)
                 gaps[contender.kind] = estimate(
                     [
                         gaps_of(labels[known], decisions[known], groups.codes[known])[HEADLINE]
+                        if classes == 2
+                        else many_classes.largest_gap(labels[known], decisions[known], groups.codes[known], classes)
                         for decisions in decided
                         if decisions is not None
                     ]
@@ -283,7 +300,13 @@ class Auditor:
                 done = 2 * seed + side
                 report(done / (2 * seeds), f"Training {done + 1} of {2 * seeds}")
                 again = self.studio.train(
-                    table, run.target, kind=run.classifier.kind, excluded=run.excluded, seed=seed, cancelled=cancelled
+                    table,
+                    run.target,
+                    kind=run.classifier.kind,
+                    excluded=run.excluded,
+                    treatment=run.treatment,
+                    seed=seed,
+                    cancelled=cancelled,
                 )
                 gaps = self.gaps(again, sensitive)
                 for name in REPEATED:
@@ -390,13 +413,15 @@ class Auditor:
         excluded: frozenset[int],
         sensitive: Sequence[str] = (),
         *,
+        treatment: Treatment = UNTREATED,
         on_first: Callable[[exclusion_estimate.ExclusionEstimate], None] | None = None,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> exclusion_estimate.ExclusionEstimate:
         """What training a run without other channels would mean: seconds, quick retrains, on validation faces.
 
-        before: what it is compared with, by what that run excludes. sensitive: none, one or two names. on_first: called
+        before: what it is compared with, by what that run excludes and erases. treatment: what the other one erases and
+        balances. sensitive: none, one or two names. on_first: called
         with the estimate before the attribute was read from what is left. Raises Img2TabError where the validation
         faces are of one class, and Cancelled once `cancelled` says so.
         """
@@ -407,9 +432,9 @@ class Auditor:
             report(0.0, "Quantizing the style codes, once for this target")
             self.studio.trainer.prepare(table, before.target, cancelled=cancelled)  # else the two may differ in more
             report(0.2, "A quick classifier of before")
-            old = quick(before.excluded)
+            old = quick(before.excluded, before.treatment)
             report(0.4, "A quick classifier without what is ticked")
-            new = quick(excluded)
+            new = quick(excluded, treatment)
             rows, labels, old_answers = self.studio.trainer.validation_answers(old)
             grew = self.studio.scores(new).importance - self.studio.scores(old).importance
             return exclusion_estimate.exclusion_estimate(
@@ -420,21 +445,29 @@ class Auditor:
                 self._took_over(table, grew, excluded),
             )
 
-        def quick(without: frozenset[int]) -> Run:
+        def quick(without: frozenset[int], with_treatment: Treatment) -> Run:
             return self._made(
-                (*key, "quick", without),
-                lambda: self.studio.trainer.train_quick(table, before.target, excluded=without, cancelled=cancelled),
+                (*key, "quick", without, with_treatment),
+                lambda: self.studio.trainer.train_quick(
+                    table, before.target, excluded=without, treatment=with_treatment, cancelled=cancelled
+                ),
             )
 
-        first = self._made((*key, before.excluded, excluded), compared)
+        first = self._made((*key, before.excluded, before.treatment, excluded, treatment), compared)
         if not sensitive:
             return first
         if on_first is not None:
             on_first(first)
         report(0.8, "Reading the attribute from what is left")
         readable = self._made(
-            (*key, "readable", excluded),
-            lambda: linear_probe.readable(table, sensitive[0], excluded=excluded, test_rows=table.rows("validation")),
+            (*key, "readable", excluded, treatment.erased),
+            lambda: linear_probe.readable(
+                table,
+                sensitive[0],
+                excluded=excluded,
+                erasure=quick(excluded, treatment).classifier.erasure_,
+                test_rows=table.rows("validation"),
+            ),
         )
         return replace(first, readable=readable)
 
@@ -463,9 +496,9 @@ class Auditor:
         return self._made(("families", table.key), lambda: stand_ins.families(table))
 
     def readable(self, run: Run, sensitive: str) -> linear_probe.Readable:
-        """How well an attribute can still be read, on test faces, from what a run does not exclude."""
+        """How well an attribute can still be read, on test faces, from what a run neither excludes nor erases."""
         table = self.studio.table(run.table)
-        return linear_probe.readable(table, sensitive, excluded=run.excluded)
+        return linear_probe.readable(table, sensitive, excluded=run.excluded, erasure=run.classifier.erasure_)
 
     def stand_ins(self, run: Run, *, count: int = 10) -> tuple[stand_ins.Link, ...]:
         """The concepts left that go most with an excluded one, given the target."""
@@ -596,12 +629,28 @@ class Auditor:
             groups,
             train=samples,
             test=tables.labelled(table, run.target, "test")[0],
-            extra=[remedies.excluding(run.excluded, title=OURS)] if run.excluded else [],
+            extra=self._own_way(table, run),
             progress=progress,
             cancelled=cancelled,
         )
 
     # --- inside --------------------------------------------------------------------------------
+
+    def _own_way(self, table: StyleTable, run: Run) -> list[Own]:
+        """What a run excludes, erases and balances, as a way beside the remedies; none where it does nothing."""
+        if not run.treatment:
+            return [remedies.excluding(run.excluded, title=OURS)] if run.excluded else []
+        described = self.studio.description(table.backbone)
+
+        def answers(task: remedies.Task) -> np.ndarray:
+            measured = prepared(
+                table, run.target, run.treatment, rows=task.train, labels=task.labels, described=described
+            )
+            left = measured.order[~np.isin(measured.order, list(run.excluded))]
+            return remedies.treated(task, replace(measured, order=left))
+
+        how = run.treatment.sentence(titles_of(table, described))
+        return [Own(OURS, answers, words.sentence(how))]
 
     def _matrix_row(self, table: StyleTable, target: str) -> matrices.Row | None:
         """The kept row of a target's standing run."""
@@ -614,7 +663,7 @@ class Auditor:
 
 def _groups_of(table: StyleTable, sensitive: Sequence[str], rows: np.ndarray) -> list[Groups]:
     """The groups that labels of a table form among these rows, int64 (n,)."""
-    attributes = [tables.target_of(table, name) for name in sensitive]
+    attributes = [tables.any_target_of(table, name) for name in sensitive]
     return [
         Groups(attribute.title, attribute.classes, table.labels[attribute.name].to_numpy()[rows])
         for attribute in attributes

@@ -12,7 +12,9 @@ from sklearn.metrics import roc_auc_score
 from img2tab_core import tables
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import StyleTable, read_only
+from img2tab_core.base.words import listed
 from img2tab_core.concepts import wasserstein
+from img2tab_core.concepts.erasing import Erasure
 from img2tab_core.concepts.scores import BLOCK, divided
 from img2tab_core.tables.sampling import labelled_rows, sampled
 
@@ -58,14 +60,15 @@ def probe(
     sensitive: str,
     *,
     excluded: Collection[int] = (),
+    erasure: Erasure | None = None,
     rows: np.ndarray | None = None,
     seed: int = 0,
 ) -> Probe:
     """Ridge regression of the group on the channels left, standardised; of more than 2,500 faces so many are sampled.
 
-    rows: (n,) row numbers, None for all training faces.
+    erasure: taken out of every code before. rows: (n,) row numbers, None for all training faces.
     """
-    return _fitted(table, *_sampled_of(table, sensitive, rows, seed), excluded=excluded)
+    return _fitted(table, *_sampled_of(table, sensitive, rows, seed), excluded=excluded, erasure=erasure)
 
 
 def readable(
@@ -73,11 +76,12 @@ def readable(
     sensitive: str,
     *,
     excluded: Collection[int] = (),
+    erasure: Erasure | None = None,
     rows: np.ndarray | None = None,
     test_rows: np.ndarray | None = None,
     seed: int = 0,
 ) -> Readable:
-    """Whether the attribute can still be read from the channels left.
+    """Whether the attribute can still be read from the channels left, after what is erased was taken out of them.
 
     rows: int64 (n,), the probe is fitted on, None for all training faces. test_rows: int64 (m,), it is measured on,
     None for all test faces: those of validation may have chosen how much is excluded. Raises Img2TabError where the
@@ -87,19 +91,24 @@ def readable(
     test_rows, test_groups = labelled_rows(table, sensitive, table.rows("test") if test_rows is None else test_rows)
     if np.isin(test_rows, rows).any():
         raise Img2TabError("A probe must be measured on other faces than it was fitted on. Give other rows.")
-    fitted = _fitted(table, rows, groups, excluded=excluded)
+    fitted = _fitted(table, rows, groups, excluded=excluded, erasure=erasure)
     readings = np.full(len(test_rows), fitted.offset)
     for part in wasserstein.parts_of(table.psi.shape[1], BLOCK):
         readings += fitted.weights[part] @ table.psi.T[part].take(test_rows, axis=1)
+    if erasure is not None:
+        along = fitted.weights @ erasure.direction.astype(np.float64)  # (k,)
+        readings -= erasure.readings(table.psi, test_rows) @ along
     auc = float(roc_auc_score(test_groups, readings))
     low, high = _auc_interval(auc, int(test_groups.sum()), int((test_groups == 0).sum()))
     number = len({int(index) for index in excluded})
     name = tables.target_of(table, sensitive).title.lower()
-    what = f"You excluded {number:,} channel{'' if number == 1 else 's'}; " if number else "Nothing is excluded; "
+    done = [f"excluded {number:,} channel{'' if number == 1 else 's'}"] if number else []
+    done += ["erased " + listed([_title(table, other) for other in erasure.names])] if erasure is not None else []
+    what = f"You {listed(done)}; " if done else "Nothing is excluded; "
     if low <= 0.5:
         reads = f"a linear probe reads {name} no better than chance: AUC"
     else:
-        reads = f"{name} can " + ("still be read from the rest with AUC" if number else "be read with AUC")
+        reads = f"{name} can " + ("still be read from the rest with AUC" if done else "be read with AUC")
     sentence = f"{what}{reads} {auc:.2f} ({low:.2f} to {high:.2f})."
     return Readable(auc, low, high, number, (len(rows), len(test_rows)), sentence)
 
@@ -110,13 +119,27 @@ def _sampled_of(table: StyleTable, name: str, rows: np.ndarray | None, seed: int
     return rows, groups
 
 
-def _fitted(table: StyleTable, rows: np.ndarray, groups: np.ndarray, *, excluded: Collection[int]) -> Probe:
+def _title(table: StyleTable, name: str) -> str:
+    """Of a target; a concept is a concept."""
+    return next((target.title.lower() for target in table.targets if target.name == name), "a concept")
+
+
+def _fitted(
+    table: StyleTable,
+    rows: np.ndarray,
+    groups: np.ndarray,
+    *,
+    excluded: Collection[int],
+    erasure: Erasure | None = None,
+) -> Probe:
     """Ridge in its dual form, n x n: there are fewer faces than channels."""
     _, left = divided(excluded, table.psi.shape[1])
     mean = table.stats.mean[left].astype(np.float64)
     std = table.stats.std[left].astype(np.float64)
     scale = np.divide(1, std, out=np.zeros(len(std)), where=std > 0)
     unit = table.psi.T[left].take(rows, axis=1)  # (k, n) float32
+    if erasure is not None:
+        erasure.taken_from(unit.T, erasure.readings(table.psi, rows), left)
     unit -= mean[:, None].astype(np.float32)
     unit *= scale[:, None].astype(np.float32)
     middle = unit.mean(axis=1, dtype=np.float64)

@@ -257,7 +257,7 @@ def _above(compared: remedies.Remedies, remedy: str) -> str:
     change = above_reference(compared, remedy)
     if change is None or change.difference.mean is None:
         return ""
-    text = change.difference.text(100, 1)
+    text = change.difference.text(100, 1) or ""
     if change.faces is None:
         return text
     return f"{text} (faces: {signed(100 * change.faces.low, 1)} to {signed(100 * change.faces.high, 1)})"

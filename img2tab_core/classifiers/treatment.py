@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.words import listed
 
 
@@ -56,3 +57,14 @@ class Treatment:
 
 
 UNTREATED = Treatment()
+
+
+def treatment_of(names: tuple[str, ...], *, balance: bool = False, copies: bool = False) -> Treatment:
+    """What a person ticks: names are erased, or moved in copies of every face instead, and balanced as well if asked.
+
+    Raises Img2TabError where something is asked for and nothing named.
+    """
+    if (balance or copies) and not names:
+        raise Img2TabError("Name the attribute that is balanced or moved. In the terminal: --erase ATTRIBUTE.")
+    balanced = names if balance else ()
+    return Treatment(balanced=balanced, moved=names) if copies else Treatment(erased=names, balanced=balanced)

@@ -75,7 +75,10 @@ def audit(
             metavar="I,J|@FILE", help="Is it real? Train with and without these channels, with --seeds seeds."
         ),
     ] = "",
-    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds, with --exclude.")] = 5,
+    erase: terminal.Erase = "",
+    balance: terminal.Balance = False,
+    copies: terminal.Copies = False,
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds, with --exclude or --erase.")] = 5,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -83,6 +86,7 @@ def audit(
     from img2tab_core import tables
     from img2tab_core.audits.auditor import Auditor
     from img2tab_core.audits.group_differences import gap_sentence, label_sentence
+    from img2tab_core.classifiers.treatment import treatment_of
 
     terminal.check_table(out)
     door, report, names = terminal.studio(), terminal.progress(as_json), terminal.listed(sensitive)
@@ -92,10 +96,16 @@ def audit(
         style_table, before = _run(door, run, target, table, sensitive, own=own, report=report, stopped=stopped)
         auditor = Auditor(door)
         audited = auditor.audit(before, names, thresholds=threshold)
-        if exclude.strip():
+        treatment = treatment_of(terminal.attributes(erase, style_table), balance=balance, copies=copies)
+        if exclude.strip() or treatment:
             excluded = before.excluded | terminal.channels(exclude, style_table)
             changes = auditor.repeated(  # which trains both anew: settings are all it needs
-                before, replace(before, excluded=excluded), names, seeds=seeds, progress=report, cancelled=stopped
+                before,
+                replace(before, excluded=excluded, treatment=treatment),
+                names,
+                seeds=seeds,
+                progress=report,
+                cancelled=stopped,
             )
             kind = before.classifier.kind
             after = door.train(
@@ -103,6 +113,7 @@ def audit(
                 before.target,
                 kind=kind,
                 excluded=excluded,
+                treatment=treatment,
                 seed=before.seed,
                 progress=report,
                 cancelled=stopped,
@@ -186,8 +197,12 @@ def matrix(
 @verb(audit_app, "worked-example")
 def worked_example(
     target: Annotated[str, typer.Option(help="What is predicted.")] = "smiling",
-    sensitive: Annotated[str, typer.Option(help="What it goes with in training, nine to one.")] = "perceived_gender",
+    sensitive: Annotated[str, typer.Option(help="What it goes with in training.")] = "perceived_gender",
     table: TableName = "default",
+    share: Annotated[float, typer.Option(min=0.5, max=0.99, help="Of the training faces, that go so.")] = 0.9,
+    both: Annotated[
+        bool, typer.Option("--both", help="The two examples of the documentation; --out is then a .md or .json.")
+    ] = False,
     seeds: Annotated[int, typer.Option(min=1, max=50, help="How many seeds: each samples its training faces.")] = 5,
     faces: Annotated[int, typer.Option(min=0, help="Training faces a seed samples; 0 takes all it can.")] = 3000,
     base: Annotated[str, typer.Option(help="The classifier all share: catboost or logistic.")] = "catboost",
@@ -197,19 +212,34 @@ def worked_example(
     """Train where a target goes with an attribute, test where it does not: our exclusion beside standard remedies."""
     from img2tab_core.audits import worked_example as example
 
-    terminal.check_table(out)
+    terminal.check_table(out, (".md", ".json") if both else terminal.TABLES)
+    examples = [(example.TARGET, example.SENSITIVE, example.SHARE), example.SECOND] if both else []
+    compared = []
     with terminal.interrupted() as stopped:
-        compared = example.worked_example(
-            terminal.studio().table(table),
-            target,
-            sensitive,
-            seeds=range(seeds),
-            faces=faces or None,
-            base=base,
-            progress=terminal.progress(as_json),
-            cancelled=stopped,
-        )
-    _answer_remedies(compared, example.as_markdown(compared), out=out, as_json=as_json)
+        style_table, report = terminal.studio().table(table), terminal.progress(as_json)
+        for what, group, so_many in examples or [(target, sensitive, share)]:
+            compared.append(
+                example.worked_example(
+                    style_table,
+                    what,
+                    group,
+                    seeds=range(seeds),
+                    faces=faces or None,
+                    share=so_many,
+                    base=base,
+                    progress=report,
+                    cancelled=stopped,
+                )
+            )
+    if not both:
+        _answer_remedies(compared[0], example.as_markdown(compared[0]), out=out, as_json=as_json)
+        return
+    markdown = "\n".join(
+        f"{what} by {group}, {round(100 * so_many)} % of the training faces\n\n{example.as_markdown(remedies)}"
+        for (what, group, so_many), remedies in zip(examples, compared, strict=True)
+    )
+    content = {"examples": [remedies.to_json() for remedies in compared]}
+    terminal.answer(content, markdown.rstrip(), as_json=as_json, out=out, frame=compared[0].frame(), markdown=markdown)
 
 
 # --- what a gap is made of -----------------------------------------------------------------------------

@@ -205,6 +205,9 @@ def train(
     exclude: Annotated[
         str, typer.Option(metavar="I,J|@FILE", help="Channels to train without: numbers, or a shared list.")
     ] = "",
+    erase: terminal.Erase = "",
+    balance: terminal.Balance = False,
+    copies: terminal.Copies = False,
     classifier: Annotated[
         str, typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic.")
     ] = "catboost",
@@ -215,12 +218,20 @@ def train(
     from dataclasses import asdict
 
     from img2tab_core.classifiers.runs import save_run
+    from img2tab_core.classifiers.treatment import treatment_of
 
     studio = terminal.studio()
     style_table = studio.table(table)
     excluded = terminal.channels(exclude, style_table)
+    treatment = treatment_of(terminal.attributes(erase, style_table), balance=balance, copies=copies)
     run = studio.train(
-        style_table, target, kind=classifier, excluded=excluded, seed=seed, progress=terminal.progress(as_json)
+        style_table,
+        target,
+        kind=classifier,
+        excluded=excluded,
+        treatment=treatment,
+        seed=seed,
+        progress=terminal.progress(as_json),
     )
     save_run(run, out)
     about = {
@@ -228,6 +239,7 @@ def train(
         "target": target,
         "classifier": classifier,
         "excluded": sorted(excluded),
+        "treatment": treatment.to_json(),
         "seed": seed,
         "seconds": run.seconds,
     } | asdict(run.metrics)
@@ -237,6 +249,6 @@ def train(
     low, high = run.metrics.interval
     typer.echo(
         f"Accuracy {run.metrics.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}), AUC {run.metrics.auc:.4f}, "
-        f"log-loss {run.metrics.log_loss:.4f} on {run.metrics.count:,} test faces; {len(excluded)} channels excluded; "
-        f"{run.seconds:.1f} s; in {out}."
+        f"log-loss {run.metrics.log_loss:.4f} on {run.metrics.count:,} test faces; {len(excluded)} channels excluded"
+        f"{terminal.treated(treatment, style_table)}; {run.seconds:.1f} s; in {out}."
     )

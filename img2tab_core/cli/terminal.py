@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from img2tab_core.base.records import Face
     from img2tab_core.classifiers.runs import Run
+    from img2tab_core.classifiers.treatment import Treatment
+    from img2tab_core.concepts.description import Description, Family
     from img2tab_core.studio import Studio
 
 BackboneName = Annotated[
@@ -45,6 +47,21 @@ OwnClassifier = Annotated[
         metavar="NAME",
         help="A classifier of your own (`img2tab model list`): by itself its own answers are the target; with --target "
         "it is held against those labels.",
+    ),
+]
+Erase = Annotated[
+    str,
+    typer.Option(
+        metavar="A[,B]", help="Take the direction of these attributes, or described concepts, out of every code."
+    ),
+]
+Balance = Annotated[
+    bool, typer.Option("--balance", help="Weigh training faces so that what --erase names says nothing of the class.")
+]
+Copies = Annotated[
+    bool,
+    typer.Option(
+        "--copies", help="Erase nothing: train on a copy of every face moved to the other side of what --erase names."
     ),
 ]
 FaceNumber = Annotated[int, typer.Option("--face", min=1, help="Which face of a photo, 1 is the biggest.")]
@@ -164,23 +181,53 @@ def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> froz
     return frozenset(chosen)
 
 
-def _family_channels(words: str, table: StyleTable, option: str) -> list[int]:
-    """The channels of the family that these words name."""
+def attributes(text: str, table: StyleTable, *, option: str = "--erase") -> tuple[str, ...]:
+    """ "perceived_gender,beard" -> the names of targets of the table, and "concept:" with the id of a described concept
+    for what is none; () for "".
+
+    Raises Img2TabError where a word is neither.
+    """
+    from img2tab_core.concepts.erasing import CONCEPT
+
+    targets, must = {target.name for target in table.targets}, f"{option} must name targets of the table, or families"
+    return tuple(word if word in targets else f"{CONCEPT}{_family_of(word, table, must).id}" for word in listed(text))
+
+
+def treated(treatment: Treatment, table: StyleTable) -> str:
+    """What beside excluding was done, for the end of a sentence: "; erases perceived gender", or ""."""
+    from img2tab_core.classifiers.preparation import titles_of
+
+    return f"; {treatment.sentence(titles_of(table, _described(table)))}" if treatment else ""
+
+
+def _described(table: StyleTable) -> Description | None:
     from img2tab_core.backbones.registry import backbone_key
     from img2tab_core.concepts.description import open_description
 
-    described = open_description(table.backbone, backbone_key(table.backbone))
+    return open_description(table.backbone, backbone_key(table.backbone))
+
+
+def _family_channels(words: str, table: StyleTable, option: str) -> list[int]:
+    """The channels of the family that these words name."""
+    return _family_of(
+        words,
+        table,
+        f"{option} must be channel numbers with commas between them, families, or @FILE with a shared list",
+    ).channels.tolist()
+
+
+def _family_of(words: str, table: StyleTable, must: str) -> Family:
+    """The family that these words name; must: the beginning of the sentence where there is none."""
+    described = _described(table)
     if described is None:
         raise Img2TabError(
-            f"{option} must be channel numbers with commas between them, or @FILE with a shared list, got {words!r}: "
-            f"the families of {table.backbone} are not described yet (`img2tab describe-concepts`)."
+            f"{must}, got {words!r}: the families of {table.backbone} are not described yet "
+            "(`img2tab describe-concepts`)."
         )
     try:
-        return described.find(words).channels.tolist()
+        return described.find(words)
     except Img2TabError as error:
-        raise Img2TabError(
-            f"{option} must be channel numbers with commas between them, families, or @FILE with a shared list: {error}"
-        ) from error
+        raise Img2TabError(f"{must}: {error}") from error
 
 
 def listed(text: str) -> list[str]:
