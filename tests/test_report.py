@@ -484,7 +484,7 @@ def test_the_5_standard_remedies_have_a_chapter_only_if_the_log_has_them(runs, s
     runs.sessions.record(found, "Ada", "compared remedies", {"remedies": compared.to_json()})
     one = Page(report_html(runs, found))
     shown = one.tables["Accuracy against gap"]
-    assert len(shown) == 6 and shown[1][2].startswith("90.0") and shown[1][3].startswith("20.5 ± ")
+    assert len(shown) == 7 and shown[1][2].startswith("90.0") and shown[1][3].startswith("20.5 ± ")
     assert one.attributes("aria-label").count("Contents") == 1
     assert any(said.startswith("Accuracy against the equalised odds") for said in one.attributes("aria-label"))
 
