@@ -299,6 +299,9 @@ def train(
         typer.Option(metavar="ATTRIBUTE", help="Train without what carries this attribute, by the stated rule."),
     ] = None,
     also: Annotated[bool, typer.Option("--also", help="Without what the run before it excludes as well.")] = False,
+    erase: terminal.Erase | None = None,
+    balance: terminal.Balance = False,
+    copies: terminal.Copies = False,
     classifier: Annotated[
         str | None,
         typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic; the same if not given."),
@@ -310,6 +313,7 @@ def train(
 ) -> None:
     """Train a child of the current run, or of --from: the same but for what is said here."""
     from img2tab_core.classifiers.runs import DEFAULT_KIND
+    from img2tab_core.classifiers.treatment import treatment_of
 
     if exclude is not None and suggest is not None:
         raise Img2TabError("Say what is excluded once: by --exclude, or by --suggest; --also adds the parent's.")
@@ -324,12 +328,16 @@ def train(
         excluded, why = frozenset(suggestion.excluded), why or f"What the rule suggests for {suggest}."
     else:
         excluded = of_parent if exclude is None else terminal.channels(exclude, table)
+    treatment = treatment_of(terminal.attributes(erase or "", table), balance=balance, copies=copies)
+    if erase is None and parent is not None:
+        treatment = parent.treatment
     with terminal.interrupted() as stopped:
         made, _ = runs.train(
             session,
             parent,
             kind=classifier or (parent.kind if parent else DEFAULT_KIND),
             excluded=excluded | (of_parent if also else frozenset()),
+            treatment=treatment,
             seed=seed if seed is not None else (parent.seed if parent else 0),
             note=why,
             who=who or _me(),

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.classifiers.treatment import Treatment
 from img2tab_core.sessions.session_records import NAME_LENGTH, LogEntry, RunInfo, SessionInfo, State
 
 LARGEST_ID = 2**31 - 1  # that PostgreSQL's integer holds
@@ -75,6 +76,7 @@ class RunRow(Base):
     kind: orm.Mapped[str]
     seed: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
     excluded: orm.Mapped[list]
+    treatment: orm.Mapped[dict]
     metrics: orm.Mapped[dict]
     run_id: orm.Mapped[str]
     note: orm.Mapped[str]
@@ -188,6 +190,7 @@ def run_info(row: RunRow) -> RunInfo:
         run_id=row.run_id,
         metrics=row.metrics,
         reason=row.reason,
+        treatment=Treatment.from_json(row.treatment),
     )
 
 

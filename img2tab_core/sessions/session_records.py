@@ -10,6 +10,7 @@ from numbers import Integral
 from typing import Any, Literal, TypeGuard
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 
 NAME_LENGTH = 80
 LARGEST_SEED = 2**32 - 1
@@ -45,7 +46,7 @@ class RunInfo:
 
     number: 1, 2, ... within the session; parent: id, None for a first run; excluded: channels, ascending; metrics and
     run_id (name of the folder with the model file) are empty until it is done; note: why, in the person's words;
-    reason: why it failed or was interrupted; started, finished: UTC.
+    reason: why it failed or was interrupted; started, finished: UTC; treatment: what is erased or balanced.
     """
 
     id: int
@@ -63,6 +64,7 @@ class RunInfo:
     run_id: str = ""
     metrics: dict = field(default_factory=dict)
     reason: str = ""
+    treatment: Treatment = UNTREATED
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from img2tab_core.base.jobs import Report
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleTable
 from img2tab_core.classifiers.runs import DEFAULT_KIND, OWN_KIND, Run, card_run_id_of, has_model, open_kept
+from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.sessions import nearness
 from img2tab_core.sessions.nearness import Nearness, Repetition
 from img2tab_core.sessions.session_records import RunInfo, SessionInfo
@@ -73,6 +74,7 @@ class SessionRuns:
         *,
         kind: str = DEFAULT_KIND,
         excluded: frozenset[int] = frozenset(),
+        treatment: Treatment = UNTREATED,
         seed: int = 0,
         note: str = "",
         who: str = "",
@@ -87,7 +89,7 @@ class SessionRuns:
         is none that can be trained.
         """
         table = self.table(session)
-        started = self.sessions.start_run(session, parent, kind, seed, excluded, note, who=who)
+        started = self.sessions.start_run(session, parent, kind, seed, excluded, note, treatment=treatment, who=who)
         with self.sessions.holding(started):
             if on_quick is None:
                 run = self.studio.train(
@@ -95,6 +97,7 @@ class SessionRuns:
                     session.target,
                     kind=kind,
                     excluded=excluded,
+                    treatment=treatment,
                     seed=seed,
                     progress=progress,
                     cancelled=cancelled,
@@ -105,6 +108,7 @@ class SessionRuns:
                     session.target,
                     kind=kind,
                     excluded=excluded,
+                    treatment=treatment,
                     seed=seed,
                     on_quick=on_quick,
                     progress=progress,
@@ -129,7 +133,9 @@ class SessionRuns:
                 f"The run {run.id} predicts {run.target} on the table {run.table}; the session {session.name!r} is "
                 f"about {session.target} on {session.table}. Take in a run of that."
             )
-        started = self.sessions.start_run(session, parent, run.classifier.kind, run.seed, run.excluded, note, who=who)
+        started = self.sessions.start_run(
+            session, parent, run.classifier.kind, run.seed, run.excluded, note, treatment=run.treatment, who=who
+        )
         with self.sessions.holding(started):
             self.studio.trainer.keep(run)
             self.sessions.record(session, who, TAKEN_IN, {"run": started.number, "run_id": run.id})
@@ -195,6 +201,7 @@ class SessionRuns:
             session.target,
             kind=run.kind,
             excluded=frozenset(run.excluded),
+            treatment=run.treatment,
             seed=run.seed,
             progress=progress,
             cancelled=cancelled,
@@ -254,6 +261,7 @@ class SessionRuns:
             parent,
             kind=shared.classifier,
             excluded=frozenset(shared.excluded),
+            treatment=shared.treatment,
             seed=shared.seed,
             note="Repeated from a shared list.",
             who=who,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.sessions.session_records import (
     LARGEST_SEED,
     RunInfo,
@@ -40,6 +41,7 @@ class Exclusions:
     names: dict[int, str] = field(default_factory=dict)
     run_id: str = ""
     measured: dict[str, float] = field(default_factory=dict)
+    treatment: Treatment = UNTREATED
 
 
 def exclusions_json(session: SessionInfo, run: RunInfo, *, names: Mapping[int, str] | None = None) -> dict:
@@ -63,6 +65,7 @@ def exclusions_json(session: SessionInfo, run: RunInfo, *, names: Mapping[int, s
     optional = {
         "run_id": run.run_id,
         "measured": {name: run.metrics[name] for name in MEASURED if is_number(run.metrics.get(name))},
+        "treatment": run.treatment.to_json(),
         "names": {str(index): names[index] for index in run.excluded if index in names} if names else {},
     }
     return content | {name: value for name, value in optional.items() if value}
@@ -120,6 +123,12 @@ def read_exclusions(
         raise Img2TabError(
             "What shared exclusions say was measured must be numbers from 0 to 1. Ask for the list again."
         )
+    try:
+        treatment = Treatment.from_json(content.get("treatment", {}))
+    except (TypeError, AttributeError) as error:
+        raise Img2TabError(
+            "What shared exclusions erase and balance must be names of labels. Ask for the list again."
+        ) from error
     return Exclusions(
         backbone=backbone_of_list,
         table=table,
@@ -131,6 +140,7 @@ def read_exclusions(
         names={int(index): name for index, name in names.items()},
         run_id=run_id,
         measured={name: float(measured[name]) for name in MEASURED if name in measured},
+        treatment=treatment,
     )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import orm
 from img2tab_core import tables
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import StyleTable
+from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.sessions import run_process
 from img2tab_core.sessions.database import Database
 from img2tab_core.sessions.rows import (
@@ -179,6 +180,7 @@ class Sessions:
         excluded: Sequence[int] | frozenset[int],
         note: str = "",
         *,
+        treatment: Treatment = UNTREATED,
         who: str = "",
     ) -> RunInfo:
         """A run that this process trains now; parent: the run it was changed from, None for a first run.
@@ -206,6 +208,7 @@ class Sessions:
                 kind=kind,
                 seed=int(seed),
                 excluded=channels,
+                treatment=treatment.to_json(),
                 metrics={},
                 run_id="",
                 note=note,
@@ -233,6 +236,7 @@ class Sessions:
                     "classifier": kind,
                     "seed": int(seed),
                     "excluded": len(channels),
+                    **treatment.to_json(),
                     "note": note,
                 },
             )

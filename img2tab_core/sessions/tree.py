@@ -32,6 +32,7 @@ def _words(run: RunInfo, current: int | None) -> str:
     """A run on a line."""
     accuracy = run.metrics.get("accuracy")
     parts = [f"{run.number} {run.kind}", f"{len(run.excluded):,} excluded" if run.excluded else "nothing excluded"]
+    parts += [run.treatment.sentence({})] if run.treatment else []
     parts += [f"accuracy {accuracy:.3f}"] if is_number(accuracy) else []
     parts += [] if run.state == "done" else [run.state]
     parts += ["current"] if run.number == current else []
@@ -54,7 +55,14 @@ class Difference:
 
 def difference(first: RunInfo, second: RunInfo) -> Difference:
     """What sets two runs of a session apart, for a view side by side."""
-    settings = {"classifier": (first.kind, second.kind), "seed": (first.seed, second.seed)}
+    settings = {
+        "classifier": (first.kind, second.kind),
+        "seed": (first.seed, second.seed),
+        **{
+            what: (", ".join(getattr(first.treatment, what)), ", ".join(getattr(second.treatment, what)))
+            for what in ("erased", "balanced", "moved")
+        },
+    }
     return Difference(
         only_one=tuple(sorted(set(first.excluded) - set(second.excluded))),
         only_other=tuple(sorted(set(second.excluded) - set(first.excluded))),
