@@ -41,6 +41,7 @@ from img2tab_core.base.intervals import Estimate, estimate
 from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleCode, StyleTable
+from img2tab_core.classifiers.base import likeliest
 from img2tab_core.classifiers.comparison import Comparison
 from img2tab_core.classifiers.preparation import prepared, titles_of
 from img2tab_core.classifiers.runs import OF_ONE, Run, has_model, standing_id

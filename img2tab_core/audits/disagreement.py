@@ -93,7 +93,7 @@ class Disagreement:
 
     table: str
     names: tuple[str, str]
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
     turned: bool
     guessed: bool
     correlation: float | None
@@ -358,7 +358,7 @@ def _title(run: Run, table: StyleTable) -> str:
     return _model(run).title if run.own else f"the classifier of {tables.target_of(table, run.target).title}"
 
 
-def _classes(run: Run, table: StyleTable) -> tuple[str, str]:
+def _classes(run: Run, table: StyleTable) -> tuple[str, ...]:
     return _model(run).classes if run.own else tables.target_of(table, run.target).classes
 
 

@@ -67,7 +67,7 @@ def share(group: GroupAudit, rate: str) -> float | None:
 
 def gap_sentence(
     audited: Audit,
-    classes: tuple[str, str],
+    classes: tuple[str, ...],
     differences: Sequence[GroupDifference] = (),
     *,
     gap: str = "equalised_odds",
@@ -105,7 +105,7 @@ def gap_sentence(
     return text + left_out
 
 
-def label_sentence(audited: Audit, classes: tuple[str, str]) -> str:
+def label_sentence(audited: Audit, classes: tuple[str, ...]) -> str:
     """How often the label itself is class 1 in each group, which a difference in how often class 1 is given follows."""
     shares = [
         f"{percent(group.by_class[1] / group.count, 0)} of {'those' if number else 'the faces'} labelled "
@@ -115,12 +115,12 @@ def label_sentence(audited: Audit, classes: tuple[str, str]) -> str:
     return f"Labelled {short(classes[1])}: {listed(shares)}."
 
 
-def tile_title(rate: str, classes: tuple[str, str]) -> str:
+def tile_title(rate: str, classes: tuple[str, ...]) -> str:
     """What a rate is called: "False alarms", "Misses", "Called young", "Accuracy"."""
     return {FALSE_ALARMS: "False alarms", MISSES: "Misses", CALLED: f"Called {short(classes[1])}"}.get(rate, "Accuracy")
 
 
-def rate_meaning(rate: str, classes: tuple[str, str]) -> str:
+def rate_meaning(rate: str, classes: tuple[str, ...]) -> str:
     """What a rate of RATES_TOLD is the share of, in a sentence."""
     first, second = map(short, classes)
     return {
@@ -141,7 +141,7 @@ def tile_value(difference: GroupDifference) -> str:
     return f"{sentence(group_words(difference.worse))} +{100 * (difference.difference.value or 0):.1f}{_SPACE}points"
 
 
-def tile_detail(difference: GroupDifference, classes: tuple[str, str]) -> str:
+def tile_detail(difference: GroupDifference, classes: tuple[str, ...]) -> str:
     """What a tile rests on: both shares and the interval, or which faces are too few."""
     if difference.few is not None:
         return sentence(few_faces(difference.few, classes))
@@ -158,7 +158,7 @@ def tile_detail(difference: GroupDifference, classes: tuple[str, str]) -> str:
     )
 
 
-def few_faces(few: tuple[str, int | None, int], classes: tuple[str, str]) -> str:
+def few_faces(few: tuple[str, int | None, int], classes: tuple[str, ...]) -> str:
     """ "only 12 test faces are labelled blond hair and male; it takes 30." """
     group, label, faces = few
     words = listed([*([] if label is None else [short(classes[label])]), *group_parts(group)])
@@ -210,7 +210,7 @@ def _few(audited: Audit, rate: str, names: Sequence[str]) -> tuple[str, int | No
     return fewest if fewest is not None and fewest[2] < SMALL else None
 
 
-def _compared(difference: GroupDifference, classes: tuple[str, str]) -> str:
+def _compared(difference: GroupDifference, classes: tuple[str, ...]) -> str:
     """ "19.1 % of the faces labelled older and female are called young, 6.0 % of those labelled older and male"."""
     label = _CLASS_OF.get(difference.rate)
     called = short(classes[1] if label is None else classes[1 - label])

@@ -99,7 +99,7 @@ class PhotoCheck:
     table: str
     target: str
     kind: str
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
     photos: tuple[str, ...]
     truth: np.ndarray
     raw: np.ndarray
@@ -272,7 +272,7 @@ def area_interval(truth: np.ndarray, probability: np.ndarray) -> tuple[float, fl
 
 
 def by_group(
-    truth: np.ndarray, probability: np.ndarray, classes: tuple[str, str], groups: dict[str, np.ndarray]
+    truth: np.ndarray, probability: np.ndarray, classes: tuple[str, ...], groups: dict[str, np.ndarray]
 ) -> tuple[GroupFigures, ...]:
     """How right it is for the photos of each class, and for each value of each column; groups: text (n,), ""
     unknown."""

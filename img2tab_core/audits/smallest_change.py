@@ -102,7 +102,7 @@ class SmallestChanges:
     it, else None. note: what a person must know of it, mostly "".
     """
 
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
     decided: int
     before: float
     changes: tuple[Change, ...]

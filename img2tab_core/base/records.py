@@ -133,7 +133,7 @@ class Target:
 
     def to_json(self) -> dict:
         """Plain types; what a label of two classes does not have is left out."""
-        extra = {"ordered": self.ordered} if self.ordered else {}
+        extra: dict[str, object] = {"ordered": True} if self.ordered else {}
         extra |= {"of": self.of, "borders": list(self.borders)} if self.of else {}
         plain = {"name": self.name, "title": self.title, "classes": self.classes, "how": self.how}
         return plain | extra

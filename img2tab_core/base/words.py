@@ -28,7 +28,7 @@ def as_seen(name: str) -> str:
     return name if seen == name else f"what a network would see as {seen}"
 
 
-def decision(classes: tuple[str, str], probability: float, *, poor: bool = False) -> str:
+def decision(classes: tuple[str, ...], probability: float, *, poor: bool = False) -> str:
     """A decision in words, and whether it is uncertain: near the border, or about a poor reconstruction.
 
     probability: of class 1; poor: whether the reconstruction hardly shows the face.

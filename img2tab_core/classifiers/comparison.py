@@ -18,13 +18,15 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import plain
 from img2tab_core.base.intervals import Estimate, estimate
 from img2tab_core.base.jobs import silent
-from img2tab_core.base.records import Metrics, StyleTable, decided_classes
+from img2tab_core.base.records import Metrics, StyleTable
 from img2tab_core.classifiers import kinds as classifiers
 from img2tab_core.classifiers import measures as classifiers_measures
+from img2tab_core.classifiers.base import likeliest
 from img2tab_core.concepts import scores
 from img2tab_core.tables import TargetFaces
 
 KS = (5, 10, 20, 50)
+BYTES = "bytes:"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Trial:
     above 0. top: the first of these, as many as the largest k, by importance, ties by the lower index. For each k:
     overlap, the share of k that is among the first k by importance and by distance; top_distance, the mean distance of
     the first k by importance, in standard deviations (of those there are; None where there is none). decided: the class
-    given to every test face, in their order, one bit each, as hexadecimal digits; "" of a comparison that kept none.
+    given to every test face, in their order, one bit each, as hexadecimal digits (of
+    more than two classes BYTES, then a byte each); "" of a comparison that kept none.
     """
 
     seed: int
@@ -52,7 +55,10 @@ class Trial:
     decided: str = ""
 
     def decisions(self, faces: int) -> np.ndarray | None:
-        """The class given to each of so many test faces, uint8 (faces,) of 0 and 1; None where it was not kept."""
+        """The class given to each of so many test faces, uint8 (faces,) from 0; None where it was not kept."""
+        if self.decided.startswith(BYTES):
+            classes = np.frombuffer(bytes.fromhex(self.decided[len(BYTES) :]), np.uint8)
+            return classes if len(classes) == faces else None
         bits = np.unpackbits(np.frombuffer(bytes.fromhex(self.decided), np.uint8))
         return bits[:faces] if self.decided and 0 <= len(bits) - faces < 8 else None
 
@@ -280,11 +286,17 @@ def compare(
 def sampled(labels: np.ndarray, faces: int | None, *, seed: int) -> np.ndarray:
     """Positions of so many faces, without replacement, the classes in proportion, ascending; int64 (<= faces,).
 
-    labels: (n,) of 0 and 1. None, or more than there are, takes all; each class keeps at least one face.
+    labels: (n,) from 0. None, or more than there are, takes all; each class keeps at least one face.
     """
     if faces is None or faces >= len(labels):
         return np.arange(len(labels))
     rng = np.random.default_rng(seed)
+    if labels.max(initial=0) > 1:
+        share = faces * np.bincount(labels) / len(labels)  # (K,)
+        counts = np.maximum(np.floor(share), 1).astype(np.int64)
+        counts[np.argsort(-(share - counts), kind="stable")[: max(faces - counts.sum(), 0)]] += 1
+        parts = [rng.choice(np.flatnonzero(labels == k), count, replace=False) for k, count in enumerate(counts)]
+        return np.sort(np.concatenate(parts))
     ones = np.flatnonzero(labels == 1)
     zeros = np.flatnonzero(labels == 0)
     wanted = int(np.clip(round(faces * len(ones) / len(labels)), min(1, len(ones)), max(faces - 1, 1)))
@@ -339,9 +351,11 @@ def _trial(
     seconds = time.perf_counter() - started
     progress(0.9, "measuring")
     importance = {by: classifiers_measures.importance(model, by=by) for by in model.measures}
-    probability = model.probabilities(test_codes)[:, 1]
-    decided = np.packbits(decided_classes(probability).astype(np.uint8)).tobytes().hex()
-    return _Trained(classifiers_measures.metrics_of(probability, test_labels), seconds, importance, decided)
+    probability = model.probabilities(test_codes)
+    given = likeliest(probability).astype(np.uint8)
+    several = probability.shape[1] > 2
+    decided = BYTES + given.tobytes().hex() if several else np.packbits(given).tobytes().hex()
+    return _Trained(classifiers_measures.metrics_of_answers(probability, test_labels), seconds, importance, decided)
 
 
 def _questioned(

@@ -77,7 +77,7 @@ def keep(run: Run) -> None:
     """
     if run.quick:
         raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
-    save_run(run.whole or run, folder_of(run.id))
+    save_run(run, folder_of(run.id))
 
 
 def open_kept(run_id: str) -> Run:
@@ -160,8 +160,10 @@ def against(run: Run, name: str) -> Run:
 def save_run(run: Run, folder: Path) -> None:
     """Write a run: the classifier's files and run.json, which comes last and appears whole.
 
-    Raises Img2TabError where `folder` cannot be written.
+    Of one class against the rest the run of all classes is written. Raises Img2TabError where `folder` cannot be
+    written.
     """
+    run = run.whole or run
     kinds.save(run.classifier, folder)
     about = {
         "id": run.id,

@@ -24,7 +24,7 @@ from img2tab_core.classifiers import runs
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, id_of, run_id_of
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.concepts import scores
-from img2tab_core.concepts.erasing import CONCEPT
+from img2tab_core.concepts.erasing import CONCEPT, Erasure
 from img2tab_core.tables import TargetFaces, population
 
 if TYPE_CHECKING:
@@ -516,6 +516,16 @@ class Trainer:
         """
         return self._distances_of(self._faces_of(table, target))
 
+    def classes_apart(self, table: StyleTable, target: str) -> list[tuple[str, str]]:
+        """Of a target of more than two classes, for every channel the two classes that it tells apart most: those its
+        distance is of; [] where there are two classes anyway."""
+        classes = tables.any_target_of(table, target).classes
+        if len(classes) == 2:
+            return []
+        pairs = scores.pairs_of(len(classes))
+        furthest = scores.pairwise(self._faces_of(table, target), len(classes))[0].argmax(axis=0)  # (D,)
+        return [(classes[pairs[at][0]], classes[pairs[at][1]]) for at in furthest]
+
     def test_answers(self, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(row numbers int64, labels 0/1, probability of class 1 float64) of the test faces whose label is known.
 
@@ -678,6 +688,15 @@ class Trainer:
             treatment=treatment,
             each=quick.measure_each(model, faces, [view.name for view in classes], pool=pool) if classes else (),
         )
+
+    def erasure(self, table: StyleTable, target: str, names: tuple[str, ...]) -> Erasure:
+        """What erasing these takes out of a code: what a run that erases them does; seconds, then at once.
+
+        Raises what `train` does.
+        """
+        made = self._prepared(self._faces_of(table, target), Treatment(erased=names)).erasure
+        assert made is not None
+        return made
 
     def _prepared(self, faces: TargetFaces, treatment: Treatment) -> preparation.Preparation:
         """A treatment measured on a target's training faces; the latest are kept: the quick and the full classifier

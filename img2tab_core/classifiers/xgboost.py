@@ -93,7 +93,7 @@ class XGBoostConcepts(ConceptClassifier):
     ) -> None:
         xgboost = imported("xgboost", title=TITLE)
         classes = int(y.max()) + 1
-        task = {"objective": "binary:logistic"}
+        task: dict[str, object] = {"objective": "binary:logistic"}
         if classes > 2:
             task = {"objective": "multi:softprob", "num_class": classes}
         data = xgboost.QuantileDMatrix(codes, y, weight=weights, max_bin=BINS, nthread=self.thread_count)

@@ -12,7 +12,7 @@ import typer
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import StyleTable
-from img2tab_core.cli import terminal
+from img2tab_core.cli import many_classes, terminal
 from img2tab_core.cli.terminal import Json, OwnClassifier, verb
 
 if TYPE_CHECKING:
@@ -95,6 +95,14 @@ def audit(
     with terminal.interrupted() as stopped:
         style_table, before = _run(door, run, target, table, sensitive, own=own, report=report, stopped=stopped)
         auditor = Auditor(door)
+        if before.each:
+            if exclude.strip() or erase.strip() or threshold != 0.5:
+                raise Img2TabError(
+                    f"--exclude, --erase and --threshold are for one class against the rest, got {before.target}. "
+                    f"Name one with --target: {', '.join(view for view, _ in before.each)}."
+                )
+            many_classes.answer_audit(auditor.audit_classes(before, names), before.id, out=out, as_json=as_json)
+            return
         audited = auditor.audit(before, names, thresholds=threshold)
         treatment = treatment_of(terminal.attributes(erase, style_table), balance=balance, copies=copies)
         if exclude.strip() or treatment:
@@ -651,7 +659,7 @@ def _run(
 
     That the table has the sensitive attribute is asked before a training that leads to it.
     """
-    from img2tab_core.classifiers.runs import load_run
+    from img2tab_core.classifiers.runs import against, load_run
 
     if own:
         if folder is not None or exclude.strip():
@@ -672,6 +680,8 @@ def _run(
             return style_table, door.run(style_table, target, progress=report)
         return style_table, door.train(style_table, target, excluded=excluded, progress=report, cancelled=stopped)
     stored = load_run(folder)
+    if target in [view for view, _ in stored.each]:
+        stored = against(stored, target)
     for option, given, is_so in (("--target", target, stored.target), ("--table", table, stored.table)):
         if given and given != is_so:
             raise Img2TabError(f"The run in {folder} is of {is_so}, got {option} {given}. Leave {option} out.")
@@ -688,8 +698,10 @@ def _run(
 
 
 def _check_attributes(table: StyleTable, sensitive: str) -> None:
+    from img2tab_core.tables import any_target_of
+
     for name in terminal.listed(sensitive):
-        _classes(table, name)
+        any_target_of(table, name)
 
 
 def _shared(table: StyleTable, target: str, suggested: Suggestion, names: Mapping[int, str]) -> dict:
@@ -712,7 +724,7 @@ def _shared(table: StyleTable, target: str, suggested: Suggestion, names: Mappin
     )
 
 
-def _classes(table: StyleTable, name: str) -> tuple[str, str]:
+def _classes(table: StyleTable, name: str) -> tuple[str, ...]:
     from img2tab_core.tables import target_of
 
     return target_of(table, name).classes
@@ -898,7 +910,7 @@ def _moved(intervention: Intervention, judging: Run) -> str:
     )
 
 
-def _intervention_table(intervention: Intervention, groups: tuple[str, str], one_class: str) -> str:
+def _intervention_table(intervention: Intervention, groups: tuple[str, ...], one_class: str) -> str:
     cells = [
         (
             groups[moved.towards],
@@ -935,7 +947,7 @@ def _side_by_side(door: Studio, flips: Sequence[Flip], report: Report, stopped: 
     return sheet
 
 
-def _picture_text(flips: Sequence[tuple[Flip, int]], groups: tuple[str, str], one_class: str, file: Path) -> str:
+def _picture_text(flips: Sequence[tuple[Flip, int]], groups: tuple[str, ...], one_class: str, file: Path) -> str:
     if not flips:
         return f"No decision flips, so there is no face to show: {terminal.shown(file)} is not written."
     lines = [f"The faces that flip first, each before and after, {IN_A_ROW} in a row, in {terminal.shown(file)}:"]

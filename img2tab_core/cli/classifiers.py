@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from img2tab_core.cli import terminal
+from img2tab_core.cli import many_classes, terminal
 from img2tab_core.cli.terminal import (
     Json,
     TableName,
@@ -180,8 +180,10 @@ def scores(
     ranking = studio.scores(run)
     names = studio.concept_names(style_table.backbone)
     order = np.argsort(-ranking.distance, kind="stable")[:top]
+    apart = studio.trainer.classes_apart(style_table, target)
     rows = [
         terminal.concept(style_table, names, int(i))
+        | ({"between": list(apart[int(i)])} if apart else {})
         | {
             "distance": float(ranking.distance[i]),
             "direction": float(ranking.direction[i]),
@@ -194,7 +196,8 @@ def scores(
         return
     typer.echo("distance  importance  concept      (distance: Wasserstein-1 between the classes, standard deviations)")
     for row in rows:
-        typer.echo(f"{row['distance']:8.3f}  {row['importance']:9.2%}  {terminal.title(row)}")
+        between = f"  ({' and '.join(row['between'])})" if "between" in row else ""
+        typer.echo(f"{row['distance']:8.3f}  {row['importance']:9.2%}  {terminal.title(row)}{between}")
 
 
 @verb(classifiers_app)
@@ -219,6 +222,7 @@ def train(
 
     from img2tab_core.classifiers.runs import save_run
     from img2tab_core.classifiers.treatment import treatment_of
+    from img2tab_core.tables import any_target_of
 
     studio = terminal.studio()
     style_table = studio.table(table)
@@ -252,3 +256,5 @@ def train(
         f"log-loss {run.metrics.log_loss:.4f} on {run.metrics.count:,} test faces; {len(excluded)} channels excluded"
         f"{terminal.treated(treatment, style_table)}; {run.seconds:.1f} s; in {out}."
     )
+    if several := many_classes.about_metrics(any_target_of(style_table, target), run.metrics):
+        typer.echo(several)

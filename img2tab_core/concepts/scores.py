@@ -33,7 +33,8 @@ def distances(faces: TargetFaces) -> tuple[np.ndarray, np.ndarray]:
     if (classes := int(faces.train.labels.max(initial=1)) + 1) > 2:
         distance, direction = pairwise(faces, classes)
         furthest = np.argmax(distance, axis=0)[None]  # (1, D)
-        return tuple(read_only(np.take_along_axis(of, furthest, axis=0)[0]) for of in (distance, direction))
+        distance, direction = (np.take_along_axis(of, furthest, axis=0)[0] for of in (distance, direction))
+        return read_only(distance), read_only(direction)
     table = faces.table
     key = digest(FORMAT.encode(), faces.key.encode())
     file = home() / "distances" / f"{table.name}-{faces.target}.npz"
