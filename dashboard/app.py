@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import page_words, progress
 from dashboard.components.held import held
-from dashboard.parts import standing, try_it
+from dashboard.parts import class_choice, standing, try_it
 from dashboard.state import (
     address,
     visit,
@@ -122,17 +122,19 @@ def _header(place, title: str) -> None:
         if not visit.table_names():
             return
         answered = visit.current_table().answered
-        targets = {target.name: target for target in visit.current_table().targets}
+        table, whole, fixed = visit.current_table(), visit.whole_target(), session_state.opened() is not None
+        targets = {target.name: target for target in (*table.targets, *table.many)}
         st.selectbox(
             "Target",
             list(targets),
-            index=list(targets).index(visit.target().name),
+            index=list(targets).index(whole.name),
             format_func=lambda name: targets[name].title + (" (yours)" if name in answered else ""),
-            **held("frame.target", visit.target().name, visit.choose_target),
-            help=f"The label the classifier predicts. {page_words.prose(visit.target().how)}",
-            disabled=session_state.opened() is not None,
+            **held("frame.target", whole.name, visit.choose_target),
+            help=f"The label the classifier predicts. {page_words.prose(whole.how)}",
+            disabled=fixed,
             width=260,
         )
+        class_choice.choose(disabled=fixed)
     if title == INSPECT:
         with place:
             _questions()
@@ -286,7 +288,11 @@ def _run_card(run: Run) -> None:
             + ("your classifier judges them" if answered else "labelled")
             + "; the interval holds the true share 95 times in 100.",
         )
-        without = page_words.count(len(run.excluded), "channel") + " excluded" if run.excluded else "Nothing excluded"
+        if run.whole is not None:
+            st.caption(f"All {len(run.whole.each)} classes: {page_words.percent(run.whole.metrics.accuracy)}")
+        done = [page_words.count(len(run.excluded), "channel") + " excluded"] if run.excluded else []
+        done += [f"{page_words.count(len(run.treatment.names), 'attribute')} erased"] if run.treatment else []
+        without = ", ".join(done) or "Nothing excluded"
         st.caption(
             f"95\N{NO-BREAK SPACE}% interval {page_words.percent(low)} to {page_words.percent(high)}  "
             f"\n{'Your classifier' if run.own else without}  \n"

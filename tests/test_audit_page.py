@@ -260,7 +260,7 @@ def test_after_a_retrain_without_1_concept_faces_lost_and_gained_and_the_gaps_st
     (one,) = [one for one in at.metric if one.label == "Equalised odds" and "points" in one.value]
     assert one.value == page_words.points(odds.value)
     assert one.delta == f"{page_words.signed(100 * odds.low)} to {page_words.signed(100 * odds.high)}"
-    assert any(one.value == "Before and after the exclusion" for one in at.header)
+    assert any(one.value == "Before and after" for one in at.header)
     assert any("excludes 1 channel" in one.value for one in at.caption)
     at = app.ready(at.button(key="audit.repeat").click().run())
     (job,) = at.session_state["visit.repeating"].values()

@@ -127,7 +127,8 @@ def home(studio, tmp_path_factory):
         patch.setenv("IMG2TAB_HOME", str(own))
         patch.setitem(CatBoostConcepts.__init__.__kwdefaults__, "iterations", 40)
         rng = np.random.default_rng(0)
-        psi = rng.normal(size=(COUNT, sum(sizes))).astype(np.float32)
+        # codes are images of few numbers, as those of a generator are of one w
+        psi = (rng.normal(size=(COUNT, 30)) @ rng.normal(size=(30, sum(sizes))) / np.sqrt(30)).astype(np.float32)
         group = rng.integers(0, 2, COUNT).astype(np.int8)
         psi[:, 9] += 3 * group
         kind = (psi[:, 5] + 1.6 * (group - 0.5) + rng.normal(size=COUNT) > 0).astype(np.int8)
@@ -215,6 +216,27 @@ def test_training_is_answered_by_1_sentence_beside_its_button_which_is_kept_or_t
     assert not any(each.key == "exclude.keep" for each in at.button)
     at = app.well(at.button(key="exclude.undo").click().run())
     assert f"**{sentence}**" not in _told(at) and any("Nothing excluded" in each.value for each in at.sidebar.caption)
+
+
+def test_an_attribute_is_erased_in_4_clicks_its_faces_drawn_its_gap_halved_and_1_click_undoes_it(visit):
+    at = app.well(app.held(visit.button_group, "exclude.way").set_value("Erase").run())
+    assert "Nothing is withheld" in _told(at)
+    at = app.well(app.held(at.checkbox, "exclude.erase.group").check().run())
+    at = _estimated(at)
+    old, new = at.session_state[estimates.ASKED].job.result.gap
+    assert new < old / 2 and "**Erased**, training faces balanced" in _told(at)
+    assert at.session_state[estimates.ASKED].job.result.readable.auc < 0.7
+    at = app.well(at.button(key="exclude.train").click().run())
+    assert at.session_state["visit.job"].wait(120)
+    at = app.well(at.run())
+    door = Studio()
+    (run,) = [kept for kept in door.trainer.kept(door.table("toy"), "kind") if kept.treatment]
+    assert run.treatment.to_json() == {"erased": ["group"], "balanced": ["group"]} and not run.excluded
+    assert "erases group and is balanced over group" in _told(at)
+    assert any("1 attribute erased" in each.value for each in at.sidebar.caption)
+    assert "A typical test face of either group" in _told(at)
+    at = app.well(at.button(key="exclude.undo").click().run())
+    assert not app.held(at.checkbox, "exclude.erase.group").value
 
 
 def test_where_there_is_no_gap_to_close_the_suggestion_says_so_before_it_is_asked(visit):

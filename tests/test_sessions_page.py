@@ -123,7 +123,7 @@ def test_a_retrain_in_a_session_is_a_child_with_its_reason_and_going_back_branch
 def test_2_runs_stand_side_by_side_and_5_seeds_say_whether_it_is_real_and_stay_in_the_log(visit):
     at = _page(_retrain(_begin(visit), "why"), PAGE)
     frame = next(one.value for one in at.dataframe if "Run 1" in one.value.columns)
-    assert frame.set_index("").loc["Excludes"].tolist() == ["nothing", "1 channel"]
+    assert frame.set_index("").loc["Does without"].tolist() == ["excludes nothing", "excludes 1 channel"]
     assert any("Only run 2 excludes 1 channel: Layer 0 · channel 9." in one.value for one in at.caption)
     first, second = (run for run in at.session_state["visit.session"].models.values())
     assert doors.auditor().compare_runs(first, second).sentence in _said(at)
@@ -235,7 +235,7 @@ def test_what_was_trained_before_is_kept_as_an_audit_of_2_runs_by_a_name_and_a_c
     assert not [field for field in at.text_input if field.key == "keep_as_audit.name"]
     at = _page(at, PAGE)
     before, after = (f"{100 * run.metrics['equalised_odds']:.1f}" for run in (first, second))
-    assert f"The gap went from {before} points (run 1) to {after} (run 2, without 1 channel)" in _said(at)
+    assert f"The gap went from {before} points (run 1) to {after} (run 2, which excludes 1 channel)" in _said(at)
 
 
 def _tick_9_and_train(at: AppTest) -> AppTest:

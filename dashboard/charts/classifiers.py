@@ -204,16 +204,17 @@ def concept_scatter(
     return figure
 
 
-def confusion(metrics: Metrics, classes: tuple[str, str]) -> go.Figure:
+def confusion(metrics: Metrics, classes: tuple[str, ...]) -> go.Figure:
     """How the test faces of each class were judged: rows are labels, columns answers; share of the row and count."""
     counts = np.asarray(metrics.confusion, float)  # (label, answer)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    cells = [(row, column) for row in (0, 1) for column in (0, 1)]
-    figure = new_figure(height=250)
+    places = list(range(len(classes)))
+    cells = [(row, column) for row in places for column in places]
+    figure = new_figure(height=130 + 60 * len(classes))
     figure.add_heatmap(
         z=share,
-        x=[0, 1],
-        y=[0, 1],
+        x=places,
+        y=places,
         colorscale=[[0, "rgba(59,134,200,0.06)"], [1, "rgba(59,134,200,0.38)"]],
         zmin=0,
         zmax=1,
@@ -234,14 +235,14 @@ def confusion(metrics: Metrics, classes: tuple[str, str]) -> go.Figure:
     figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 44})
     figure.update_xaxes(
         title_text="Answer",
-        tickvals=[0, 1],
-        ticktext=[in_figure(name) for name in classes],
+        tickvals=places,
+        ticktext=[in_figure(name) if len(classes) == 2 else _wrapped(name) for name in classes],
         showgrid=False,
         zeroline=False,
     )
     figure.update_yaxes(
         title_text="Label",
-        tickvals=[0, 1],
+        tickvals=places,
         ticktext=[_wrapped(name) for name in classes],
         autorange="reversed",
         showgrid=False,

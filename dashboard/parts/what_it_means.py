@@ -15,6 +15,7 @@ from img2tab_core.audits.exclusion_estimate import ExclusionEstimate
 from img2tab_core.base.records import Target
 from img2tab_core.classifiers.runs import Run
 
+HARDLY = 0.7  # the AUC below which a probe is nearer to chance than to knowing
 SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -118,7 +119,9 @@ def _rows(known: ExclusionEstimate | None, target: Target, sensitive: tuple[str,
     readable, told = "…", "…"
     if known is not None and known.readable is not None:
         auc = known.readable
-        readable = "**still readable**" if auc.low > 0.5 else "**no better than chance**"
+        readable = "**no better than chance**"
+        if auc.low > 0.5:
+            readable = "**hardly readable**" if auc.auc < HARDLY else "**still readable**"
         told = f"AUC {auc.auc:.3f} ({auc.low:.3f} to {auc.high:.3f}); 0.5 is chance"
     _row(f"{page_words.sentence(_titles(sensitive[:1]))} in what is left", readable, told)
     if known is not None and known.errors is not None:

@@ -142,7 +142,7 @@ def _here() -> dict[str, str | None]:
         "table": visit.table_name() if visit.table_name() != "default" else None,
         "session": now and str(now.session.id),
         "target": visit.target().name,
-        "by": ",".join(attribute_state.attributes()),
+        "by": ",".join(attribute_state.grouping()),
         "concept": None if concept is None else str(concept),
         "sample": None if sample is None else str(sample + 1),
         "run": _run_here(),
@@ -177,7 +177,8 @@ def _session(number: str | None) -> None:
 
 
 def _target(name: str | None) -> None:
-    targets = [target.name for target in visit.current_table().targets]
+    table = visit.current_table()
+    targets = [target.name for target in (*table.targets, *table.many, *table.against_rest)]
     if name is not None and name not in targets:
         raise Img2TabError(
             f"The address names the target {name!r}, which the table {visit.table_name()} does not have."
@@ -191,7 +192,9 @@ def _by(text: str | None) -> None:
     if text is None:
         return
     names = text.split(",")
-    others = {target.name for target in visit.current_table().targets} - {visit.target().name}
+    table = visit.current_table()
+    asked = {visit.target().name, visit.whole_target().name}
+    others = {target.name for target in (*table.targets, *table.many)} - asked
     if not set(names) <= others or len(set(names)) < len(names) or len(names) > 2:
         raise Img2TabError(
             f"The address forms groups by {text!r}; it must be one or two other labels of the table "

@@ -9,9 +9,18 @@ from dashboard.state import visit
 
 
 def attributes() -> tuple[str, ...]:
-    """The targets whose classes are the groups, one or two; () where the table has no other or none is chosen."""
+    """The chosen targets of two classes whose classes are the groups; () where the table has no other or none is
+    chosen."""
+    two = {target.name for target in visit.current_table().targets}
+    return tuple(name for name in grouping() if name in two)
+
+
+def grouping() -> tuple[str, ...]:
+    """The targets whose classes are the groups, one or two, also of more than two classes; () where there is no other
+    or none is chosen."""
     table, now = visit.current_table(), session_state.opened()
-    others = [other.name for other in table.targets if other.name != visit.target().name]
+    asked = (visit.target().name, visit.whole_target().name)
+    others = [other.name for other in (*table.targets, *table.many) if other.name not in asked]
     first = now.session.sensitive if now is not None else tuple(others[:1])
     return tuple(name for name in visit.of_target(_attributes_of(), first) if name in others)
 

@@ -19,6 +19,7 @@ from img2tab_core.audits.group_differences import GroupDifference
 from img2tab_core.audits.groups import STANDARD
 from img2tab_core.audits.intervention import Checked, Intervention
 from img2tab_core.audits.linear_probe import Readable
+from img2tab_core.audits.many_classes import ManyClassAudit
 from img2tab_core.audits.paired import PairedComparison
 from img2tab_core.audits.remedies import Remedies
 from img2tab_core.audits.stand_ins import Families, Link
@@ -87,6 +88,12 @@ def threshold_cost(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds 
 def compared(before: Run, after: Run, sensitive: tuple[str, ...] = ()) -> PairedComparison:
     """Two runs on the same test faces, face by face; the differences of the gaps where `sensitive` forms groups."""
     return auditor().compare_runs(before, after, sensitive)
+
+
+@st.cache_data(show_spinner="Auditing…", max_entries=16, hash_funcs=_KEYS)
+def audit_classes(run: Run, sensitive: tuple[str, ...]) -> ManyClassAudit:
+    """Every class of a run of more than two in every group."""
+    return auditor().audit_classes(run, sensitive)
 
 
 def gaps_compared(comparison: Comparison, sensitive: tuple[str, ...]) -> dict[str, Estimate]:

@@ -13,6 +13,7 @@ from dashboard.state.doors import auditor
 from img2tab_core.base.errors import Cancelled
 from img2tab_core.base.jobs import Job
 from img2tab_core.classifiers.runs import Run
+from img2tab_core.classifiers.treatment import Treatment
 
 if TYPE_CHECKING:
     from img2tab_core.audits.exclusion_estimate import ExclusionEstimate
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 ASKED = "exclude.estimate"  # in the session state: the estimate asked for last
 PATIENCE = 0.4  # seconds without another tick before the computing begins
 
-Question = tuple[str, frozenset[int], tuple[str, ...], str]  # run, what is excluded, attributes, the table as it is now
+# run, what is excluded, what is erased, attributes, the table as it is now
+Question = tuple[str, frozenset[int], Treatment, tuple[str, ...], str]
 
 
 @dataclass
@@ -44,12 +46,12 @@ def estimate(run: Run, sensitive: tuple[str, ...]) -> Estimating | None:
 
     The one before is told to stop and waited for, so that of many quick ticks only the last set is computed.
     """
-    ticked = visit.ticked()
-    if ticked == run.excluded:
+    ticked, treatment = visit.ticked(), visit.treatment()
+    if visit.unchanged(run):
         stop()
         return None
     key = visit.current_table().key_for(run.target, *sensitive)
-    question = (run.id, ticked, sensitive, key)
+    question = (run.id, ticked, treatment, sensitive, key)
     asked: Estimating | None = st.session_state.get(ASKED)
     if asked is not None and asked.question == question and asked.job is not None and asked.job.state != "cancelled":
         return asked
@@ -62,7 +64,15 @@ def estimate(run: Run, sensitive: tuple[str, ...]) -> Estimating | None:
             if cancelled():
                 raise Cancelled("Something else was ticked.")
             time.sleep(0.02)
-        return door.estimate(run, ticked, sensitive, on_first=now.early.append, progress=progress, cancelled=cancelled)
+        return door.estimate(
+            run,
+            ticked,
+            sensitive,
+            treatment=treatment,
+            on_first=now.early.append,
+            progress=progress,
+            cancelled=cancelled,
+        )
 
     now.job = Job.start(work)
     st.session_state[ASKED] = now

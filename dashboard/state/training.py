@@ -49,6 +49,7 @@ def retrain(note: str = "") -> None:
     answers: list[Run] = []
     now, who = session_state.opened(), session_state.who()
     door, whole, name, excluded, chosen = studio(), visit.current_table(), visit.target().name, visit.ticked(), kind()
+    treatment = visit.treatment()
 
     def in_session(progress, cancelled) -> Run:
         _, run = doors.session_runs().train(
@@ -56,6 +57,7 @@ def retrain(note: str = "") -> None:
             now.current,
             kind=chosen,
             excluded=excluded,
+            treatment=treatment,
             note=note,
             who=who,
             on_quick=answers.append,
@@ -66,7 +68,14 @@ def retrain(note: str = "") -> None:
 
     def work(progress, cancelled) -> Run:
         run = door.trainer.train_live(
-            whole, name, kind=chosen, excluded=excluded, on_quick=answers.append, progress=progress, cancelled=cancelled
+            whole,
+            name,
+            kind=chosen,
+            excluded=excluded,
+            treatment=treatment,
+            on_quick=answers.append,
+            progress=progress,
+            cancelled=cancelled,
         )
         if not cancelled():
             door.trainer.keep(run)  # here and not on the page, so that the run outlives a page closed meanwhile

@@ -14,6 +14,7 @@ import streamlit as st
 from dashboard.components import page_words
 from dashboard.state import session as session_state
 from dashboard.state.doors import studio
+from img2tab_core import tables
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
 from img2tab_core.base.layout import StyleLayout
@@ -30,6 +31,7 @@ from img2tab_core.base.records import (
     Target,
 )
 from img2tab_core.classifiers.runs import Run
+from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.concepts.description import Description, Family
 from img2tab_core.concepts.names import Suggestion
 from img2tab_core.studio import moves_of
@@ -325,12 +327,24 @@ def current_table() -> StyleTable:
 
 
 def target() -> Target:
-    targets = {choice.name: choice for choice in current_table().targets}
-    return targets.get(st.session_state.get("visit.target"), next(iter(targets.values())))
+    """What is asked: a target of two classes, or one class of more against the rest."""
+    here = current_table()
+    targets = {choice.name: choice for choice in (*here.targets, *here.against_rest)}
+    first = here.targets[0].name if here.targets else tables.most_frequent(here, here.many[0].name)
+    return targets.get(st.session_state.get("visit.target"), targets[first])
+
+
+def whole_target() -> Target:
+    """The target that is trained: of one class against the rest, that of all classes."""
+    part = tables.class_of(current_table(), target().name)
+    return target() if part is None else part[0]
 
 
 def choose_target(name: str) -> None:
-    st.session_state["visit.target"] = name
+    """Ask about a target; of more than two classes, about the most frequent one."""
+    here = current_table()
+    several = name in {choice.name for choice in here.many}
+    st.session_state["visit.target"] = tables.most_frequent(here, name) if several else name
 
 
 def enter(session_id: int) -> None:
@@ -342,6 +356,7 @@ def enter(session_id: int) -> None:
     now = session_state.opened()
     if now.current is not None:
         tick(frozenset(now.current.excluded))
+        treat(now.current.treatment)
 
 
 def standing_job() -> Job[Run]:
@@ -390,6 +405,7 @@ def activate(run_id: str) -> None:
         session_state.restore(now.info(next(run for run in history() if run.id == run_id)))
     set_of_target("visit.active", run_id)
     tick(active_run().excluded)
+    treat(active_run().treatment)
 
 
 def on_photos(run: Run) -> Run:
@@ -450,6 +466,20 @@ def tick(indexes: frozenset[int]) -> None:
 def set_ticked(indexes: Collection[int], wanted: bool) -> None:
     """Exclude these channels from the next training, or keep them."""
     tick(ticked() | frozenset(indexes) if wanted else ticked() - frozenset(indexes))
+
+
+def treatment() -> Treatment:
+    """What the next run will erase and balance."""
+    return of_target("visit.treatment", UNTREATED)
+
+
+def treat(wanted: Treatment) -> None:
+    set_of_target("visit.treatment", wanted)
+
+
+def unchanged(run: Run) -> bool:
+    """Whether what is ticked is what a run excludes, and what it erases and balances."""
+    return ticked() == run.excluded and treatment() == run.treatment
 
 
 Read = tuple[str, str]  # a backbone and the key of a face it read: what is done to a face is done for one backbone

@@ -8,7 +8,17 @@ import streamlit as st
 from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words
 from dashboard.components.held import held
-from dashboard.parts import audit_matrix, group_tiles, is_it_real, misjudged, own_run, same_faces, threshold_finder
+from dashboard.parts import (
+    all_classes,
+    audit_matrix,
+    group_tiles,
+    is_it_real,
+    misjudged,
+    own_run,
+    run_words,
+    same_faces,
+    threshold_finder,
+)
 from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from dashboard.state import matrix as matrix_state
@@ -38,7 +48,8 @@ METRIC_HELP = (
 
 def page() -> None:
     run, target = visit.active_run(), visit.target()
-    others = [other for other in visit.current_table().targets if other.name != target.name]
+    table, asked = visit.current_table(), (target.name, visit.whole_target().name)
+    others = [other for other in (*table.targets, *table.many) if other.name not in asked]
     if not others:
         st.info("This table has one target only; groups are formed by another one.", icon=":material/info:")
         return
@@ -47,6 +58,7 @@ def page() -> None:
     if not sensitive:
         st.info("Choose one or two attributes above: their classes are the groups.", icon=":material/arrow_upward:")
         return
+    all_classes.audit(run, sensitive)
     audited = audit_state.audit(run, sensitive)
     differences = audit_state.differences(run, sensitive)
     own_answers = own_run.about_answers(run, target)
@@ -103,7 +115,7 @@ def _matrix() -> None:
 
 
 def _choose(others: list[Target]) -> tuple[str, ...]:
-    titles, chosen = {other.name: other.title for other in others}, attribute_state.attributes()
+    titles, chosen = {other.name: other.title for other in others}, attribute_state.grouping()
     st.multiselect(
         "Groups by",
         list(titles),
@@ -224,17 +236,17 @@ def _numbers(audited: Audit, *, moved: bool = False, own_answers: bool = False) 
 
 
 def _before(run: Run, before: Run, sensitive: tuple[str, ...], audited: Audit) -> None:
-    st.header("Before and after the exclusion", anchor=False)
+    st.header("Before and after", anchor=False)
     st.plotly_chart(
         audit_charts.gap_dumbbell(audit_state.audit(before, sensitive), audited),
-        alt="Every group before and after the exclusion.",
+        alt="Every group before and after.",
         key="audit.before",
         config={"displayModeBar": False},
     )
     same_faces.show(before, run, sensitive)
     st.caption(
-        f"From the run that excludes {page_words.count(len(before.excluded), 'channel')} to the active one, which "
-        f"excludes {page_words.count(len(run.excluded), 'channel')}. One training each."
+        f"From the run that {run_words.without(before.excluded, before.treatment)} to the active one, which "
+        f"{run_words.without(run.excluded, run.treatment)}. One training each."
     )
     is_it_real.show(before, run, sensitive, key="audit")
 

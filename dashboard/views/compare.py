@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import page_words, progress
-from dashboard.parts import own_run
+from dashboard.parts import all_classes, own_run
 from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from dashboard.state import training as training_state
@@ -31,8 +31,9 @@ def page() -> None:
             "Nothing was compared on this table and target yet. Choose above, then press Compare.",
             icon=":material/arrow_upward:",
         )
-        return
-    _result(comparison)
+    else:
+        _result(comparison)
+    all_classes.confusion(visit.active_run())
 
 
 def _choices() -> None:
@@ -133,10 +134,11 @@ def _side_by_side(comparison: Comparison) -> None:
         st.caption(
             "Share of the test faces judged as labelled, with its 95\N{NO-BREAK SPACE}% interval over the seeds."
         )
-    sensitive = attribute_state.attributes()
+    sensitive = attribute_state.grouping()
     if not sensitive:
         return
-    titles = {target.name: target.title for target in visit.current_table().targets}
+    table = visit.current_table()
+    titles = {target.name: target.title for target in (*table.targets, *table.many)}
     by = page_words.plain(" × ".join(titles[name] for name in sensitive).lower())
     with grid.cell():
         st.header(f"How far apart are the groups by {by}?", anchor=False)
@@ -155,7 +157,9 @@ def _side_by_side(comparison: Comparison) -> None:
         )
         st.caption(
             "The larger of the differences in true and in false positive rate, on the same test faces and in the same "
-            "order; the intervals say what the seed changes, not what other faces would. Choose the groups on the "
+            "order"
+            + (", of the class where it is largest" if visit.whole_target().against_rest else "")
+            + "; the intervals say what the seed changes, not what other faces would. Choose the groups on the "
             "Audit page."
         )
 

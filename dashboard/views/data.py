@@ -78,14 +78,15 @@ def _table(name: str) -> None:
             + (_origin(about) if about else "Generated faces that come with Img2Tab Studio; nobody in it exists.")
         )
         told = table_look.checked(table)
-        rows = pd.DataFrame([_row(table, target) | {"Checked": told(target)} for target in table.targets])
+        targets = (*table.targets, *table.many)
+        rows = pd.DataFrame([_row(table, target) | {"Checked": told(target)} for target in targets])
         if not rows["Checked"].any():
             rows = rows.drop(columns="Checked")
         st.dataframe(
             rows,
             key=f"data.targets.{name}",
             hide_index=True,
-            height="content" if len(table.targets) <= 12 else 420,
+            height="content" if len(targets) <= 12 else 420,
             column_config={
                 "Known": st.column_config.NumberColumn(format="localized", help="Faces with this label."),
                 "Test": st.column_config.NumberColumn(
@@ -96,7 +97,8 @@ def _table(name: str) -> None:
                     format="%.1f",
                     min_value=0,
                     max_value=100,
-                    help="Share of the faces of the second class; far from 50 the accuracy of a coin is high too.",
+                    help="Share of the faces that are not of the first class; far from 50 the accuracy of a coin "
+                    "is high too.",
                 ),
                 "Checked": st.column_config.TextColumn(
                     "Label right",
@@ -138,10 +140,10 @@ def _row(table, target) -> dict:
     return {
         "Target": target.title,
         "First class": target.classes[0],
-        "Second class": target.classes[1],
+        "Second class": target.classes[1] if len(target.classes) == 2 else f"{', '.join(target.classes[1:])}",
         "Known": int(known.sum()),
         "Test": int(known[table.rows("test")].sum()),
-        "Share": 100 * float(np.mean(values[known] == 1)) if known.any() else 0.0,
+        "Share": 100 * float(np.mean(values[known] > 0)) if known.any() else 0.0,
     }
 
 

@@ -1,4 +1,4 @@
-"""Exclude and retrain, in three steps: tick concepts, read at once what that would mean, train and prove it."""
+"""Exclude or erase and retrain, in three steps: tick concepts, read what that would mean, train and prove it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures, progress
 from dashboard.components.held import held
 from dashboard.parts import (
+    erasing,
     families,
     is_it_real,
     keep_as_audit,
     outcome,
     own_run,
+    run_words,
     same_faces,
     suggestion,
     ticking,
@@ -38,6 +40,8 @@ RANKED = 240
 IMPORTANCE, DISTANCE = "Importance", "Distance"
 CONCEPTS, SUGGESTED, CHANNELS = families.CONCEPTS, "Suggested", families.CHANNELS
 CHIPS = 16
+EXCLUDE, ERASE = "Exclude", "Erase"
+EXCLUDING = "What you tick is never handed to the classifier. What else says the same stays."
 
 
 def page() -> None:
@@ -68,6 +72,12 @@ def _choose(run: Run, scores: ConceptScores) -> list[tuple[int, object]]:
     """Concepts to tick, the most used first, or those suggested; single channels are the details. Returns the pictures
     still to be drawn and their places."""
     st.header("1 What should it not use?", anchor=False)
+    way, handed = address.choice("exclude.way", address.among((EXCLUDE, ERASE)), EXCLUDE)
+    st.segmented_control("How", [EXCLUDE, ERASE], default=way, required=True, label_visibility="collapsed", **handed)
+    if way == ERASE:
+        erasing.show()
+        return []
+    st.caption(EXCLUDING)
     described = visit.description()
     view = CHANNELS
     if described is not None:
@@ -168,13 +178,27 @@ def _prove(run: Run, scores: ConceptScores) -> None:
     st.header("3 Train and prove", anchor=False)
     _train(run, ticked)
     before = visit.before_run(run)
-    if before is not None and ticked == run.excluded and training_state.retraining() is None:
+    if before is not None and visit.unchanged(run) and training_state.retraining() is None:
         outcome.show(before, run)
     _basket(ticked, scores)
 
 
 def _basket(ticked: frozenset[int], scores: ConceptScores) -> None:
     """What is ticked, as chips that take it back."""
+    treatment = visit.treatment()
+    if treatment.erased:
+        st.markdown("**Erased**" + (", training faces balanced" if treatment.balanced else ""))
+        with st.container(horizontal=True, gap="xsmall"):
+            for name in treatment.erased:
+                st.button(
+                    erasing.words((name,)).capitalize(),
+                    key=f"exclude.erased.{name}",
+                    icon=":material/close:",
+                    icon_position="right",
+                    help="Do not erase it",
+                    on_click=erasing.erase,
+                    args=(name, False),
+                )
     if not ticked:
         return
     layout, names = visit.layout(), visit.names()
@@ -247,7 +271,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
         (
             earlier
             for earlier in visit.history()
-            if earlier.excluded == ticked and earlier.classifier.kind == training_state.kind() and not earlier.origin
+            if visit.unchanged(earlier) and earlier.classifier.kind == training_state.kind() and not earlier.origin
         ),
         None,
     )
@@ -273,7 +297,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
             help=f"Kept with the run in the session “{page_words.plain(now.session.name)}”, and told in its report.",
         )
     st.button(
-        f"Retrain without {page_words.count(len(ticked), 'channel')}" if ticked else "Retrain",
+        _action(ticked),
         key="exclude.train",
         type="primary",
         width="stretch",
@@ -283,9 +307,17 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
         help="Trains a new classifier in the background; the old one is kept, and you can go back to it.",
     )
     if same is not None:
+        changed = ticked or visit.treatment()
         st.caption(
-            "Tick or untick a concept to train again." if ticked else "Tick at least one concept to train again."
+            "Tick or untick a concept to train again." if changed else "Tick at least one concept to train again."
         )
+
+
+def _action(ticked: frozenset[int]) -> str:
+    """Short: the button is narrow, and what is erased stands below it."""
+    if visit.treatment().erased:
+        return "Erase, exclude and retrain" if ticked else "Erase and retrain"
+    return f"Retrain without {page_words.count(len(ticked), 'channel')}" if ticked else "Retrain"
 
 
 def _quick(before: Run) -> None:
@@ -336,13 +368,13 @@ def _comparison(run: Run, before: Run, target: Target) -> None:
     old, new = before.metrics, run.metrics
     compared = audit_state.compared(before, run)
     st.markdown(
-        f"Run {visit.number_of(before)} excludes {_excluded(before)}, run {visit.number_of(run)} excludes "
-        f"{_excluded(run)}. "
+        f"Run {visit.number_of(before)} {run_words.without(before.excluded, before.treatment)}, run "
+        f"{visit.number_of(run)} {run_words.without(run.excluded, run.treatment)}. "
         f"Accuracy went from {page_words.percent(old.accuracy)} to "
         f"**{page_words.percent(new.accuracy)}**. {page_words.prose(compared.sentence)}"
     )
     first = training_state.quick_answer()
-    if first is not None and (first.excluded, first.target, first.table) == (run.excluded, run.target, run.table):
+    if first is not None and _asked(first) == _asked(run):
         apart = audit_state.compared(first, run).sentence
         st.caption(page_words.prose(f"{quick.difference(first.metrics, new)} {apart}"))
     if run.note:
@@ -414,11 +446,8 @@ def _with_interval(difference: Difference) -> str:
     return f"{page_words.signed(difference.value, 4)} ({low} to {high})"
 
 
-def _excluded(run: Run) -> str:
-    described = visit.description()
-    if described is None or not run.excluded:
-        return page_words.count(len(run.excluded), "channel") if run.excluded else "nothing"
-    return page_words.plain(described.in_words(run.excluded))
+def _asked(run: Run) -> tuple:
+    return run.table, run.target, run.excluded, run.treatment
 
 
 # ---- every run of the target
@@ -435,7 +464,7 @@ def _history(run: Run) -> None:
                 + (
                     f"published as {page_words.plain(earlier.origin)}"
                     if earlier.origin
-                    else f"excludes {_excluded(earlier)}"
+                    else run_words.without(earlier.excluded, earlier.treatment)
                 )
             )
             accuracy.markdown(f"Accuracy {page_words.percent(earlier.metrics.accuracy)}")

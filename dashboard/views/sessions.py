@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words, progress
 from dashboard.components.held import held
-from dashboard.parts import is_it_real, same_faces
+from dashboard.parts import is_it_real, run_words, same_faces
 from dashboard.state import address, doors, visit
 from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
@@ -88,16 +88,19 @@ def _finding(session: SessionInfo, runs: tuple[RunInfo, ...]) -> str:
     last = next((run for run in measured if run.number == session.current), first)
     gap, accuracy = 100 * last.metrics[HEADLINE], _percent(last.metrics.get("accuracy"))
     if last.id == first.id:
-        return f"The gap is {gap:.1f} points at {accuracy} accuracy, with {_without(last)} excluded."
+        return f"The gap is {gap:.1f} points at {accuracy} accuracy, the run {_without(last)}."
     return (
         f"The gap went from {100 * first.metrics[HEADLINE]:.1f} points (run {first.number}) to {gap:.1f} "
-        f"(run {last.number}, without {_without(last)}), at {accuracy} accuracy; whether that is beyond chance was not "
+        f"(run {last.number}, which {_without(last)}), at {accuracy} accuracy; whether that is beyond chance was not "
         "asked yet."
     )
 
 
 def _without(run: RunInfo) -> str:
-    return page_words.count(len(run.excluded), "channel") if run.excluded else "nothing"
+    """In few words: a session may exclude thousands of channels."""
+    excluded = f"excludes {page_words.count(len(run.excluded), 'channel')}" if run.excluded else ""
+    treated = run_words.without((), run.treatment) if run.treatment else ""
+    return " and ".join(part for part in (excluded, treated) if part) or "excludes nothing"
 
 
 def _facts(session: SessionInfo) -> str:
@@ -314,7 +317,7 @@ def _tree(now: Opened) -> None:
         with _branch(depth[run.id]):
             title, accuracy, gap, action = st.columns([5, 2, 2, 2], vertical_alignment="center")
             with title:
-                about = [_kind(run), f"excludes {page_words.plain(_excludes(run))}"] + (
+                about = [_kind(run), run_words.without(run.excluded, run.treatment)] + (
                     [f"seed {run.seed}"] if run.seed else []
                 )
                 st.markdown(f"**Run {run.number}** · " + " · ".join(about))
@@ -428,7 +431,7 @@ def _pick(now: Opened, label: str, done: dict[int, RunInfo], first: int) -> int:
         label,
         numbers,
         numbers.index(number),
-        format_func=lambda number: f"Run {number}: excludes {_excludes(done[number])}",
+        format_func=lambda number: f"Run {number}: {_does_without(done[number])}",
         **handed,
     )
     return number
@@ -439,7 +442,7 @@ def _rows(first: RunInfo, second: RunInfo) -> pd.DataFrame:
     rows = [
         ("Classifier", _kind(first), _kind(second)),
         ("Seed", str(first.seed), str(second.seed)),
-        ("Excludes", _excludes(first), _excludes(second)),
+        ("Does without", _does_without(first), _does_without(second)),
         ("Accuracy", *(_percent(run.metrics.get("accuracy")) for run in (first, second))),
         ("AUC", *(_number(run.metrics.get("auc")) for run in (first, second))),
         ("Log-loss", *(_number(run.metrics.get("log_loss")) for run in (first, second))),
@@ -558,12 +561,8 @@ def _kind(run: RunInfo) -> str:
     return page_words.plain(kinds.title_of(run.kind))
 
 
-def _excludes(run: RunInfo) -> str:
-    """As concepts where they are described: "Chin: facial hair and 12 other channels"."""
-    described = visit.description()
-    if described is None or not run.excluded:
-        return page_words.count(len(run.excluded), "channel") if run.excluded else "nothing"
-    return described.in_words(run.excluded)
+def _does_without(run: RunInfo) -> str:
+    return run_words.without(run.excluded, run.treatment)
 
 
 def _in_points(value: float | None) -> str:

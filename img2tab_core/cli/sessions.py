@@ -299,7 +299,14 @@ def train(
         typer.Option(metavar="ATTRIBUTE", help="Train without what carries this attribute, by the stated rule."),
     ] = None,
     also: Annotated[bool, typer.Option("--also", help="Without what the run before it excludes as well.")] = False,
-    erase: terminal.Erase | None = None,
+    erase: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A[,B]",
+            help="Take the direction of these attributes, or described concepts, out of every code; as in the run it "
+            'is changed from if not given, "" for none.',
+        ),
+    ] = None,
     balance: terminal.Balance = False,
     copies: terminal.Copies = False,
     classifier: Annotated[

@@ -171,6 +171,15 @@ def erasure_of(
     )
 
 
+def typical_rows(erasure: Erasure, table: StyleTable) -> tuple[int, int]:
+    """The test faces that lie nearest to where group 0 and group 1 of the first name are on average; row numbers."""
+    rows = table.rows("test")
+    readings = erasure.readings(table.psi, rows)[:, 0]
+    tables.let_go(table.psi)
+    lower, upper = (int(rows[np.argmin(np.abs(readings - side))]) for side in (-0.5, 0.5))
+    return lower, upper
+
+
 def values_of(table: StyleTable, name: str, rows: np.ndarray, described: Description | None) -> np.ndarray:
     """What a name says of each face, float64 (n,): its label, 0 or 1, NaN where unknown; of a concept how far the face
     is moved along it, standard deviations.

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words
+from dashboard.parts import run_words
 from dashboard.parts.gap import shared
 from dashboard.state import audits as audit_state
 from img2tab_core.audits.remedies import NOTHING, Outcome, Remedies
@@ -17,9 +18,9 @@ from img2tab_core.classifiers.runs import Run
 
 def show(run: Run, target: Target, about: Target) -> None:
     job = audit_state.remedying(run, about.name)
-    if not run.excluded:
+    if not run.excluded and not run.treatment:
         shared.only_after(
-            "The active run excludes nothing, so none of the rows would be ours. Exclude concepts and retrain first, "
+            "The active run excludes and erases nothing, so none of the rows would be ours. Do either and retrain, "
             "or compare the standard remedies alone."
         )
     if shared.idle(job):
@@ -34,8 +35,8 @@ def show(run: Run, target: Target, about: Target) -> None:
         )
     if job is None:
         st.caption(
-            "Reweighing, CorrelationRemover, ExponentiatedGradient and ThresholdOptimizer, with the same classifier on "
-            "the same faces. About ten minutes on two cores; you can go on working on other pages."
+            "Reweighing, CorrelationRemover, LEACE, ExponentiatedGradient, ThresholdOptimizer, with the same classifier"
+            " on the same faces. About ten minutes on two cores; you can go on working on other pages."
         )
         return
     remedies = shared.result(job, key="gap-remedies", waiting="Preparing…")
@@ -117,8 +118,7 @@ def _verdict(run: Run, remedies: Remedies) -> str:
     verdict = "it cannot be compared" if change is None else change.verdict
     much = f"{page_words.percent(share, 0)} of it closed, " if share is not None and share > 0 else ""
     return (
-        f"{start} With the {page_words.count(len(run.excluded), 'channel')} of this run excluded it is "
-        f"{_reached(ours)}: "
+        f"{start} This run {run_words.without(run.excluded, run.treatment)}; then it is {_reached(ours)}: "
         f"{much}**{verdict}**."
     )
 
