@@ -50,7 +50,7 @@ NOT_TYPED = {  # by how a command begins, and why; all of them are parsed in tes
 }
 LONG = (  # over ten seconds each, most of an hour together: parsed by test_docs, typed by `make commands`
     "audit --target smiling --sensitive perceived_gender --exclude", "carried", "check-photos", "compare", "concepts",
-    "audit --target young --sensitive perceived_gender --exclude", "exclusion-curve", "flip", "import folder",
+    "audit --target young --sensitive perceived_gender --e", "exclusion-curve", "flip", "import folder",
     "intervene", "matrix", "predict photo.jpg --target smiling --refine", "proxies", "refine", "remedies", "report",
     "predict photos", "session train young-alike --from", "session compare young-alike 1 3", "session real",
     "train --target smiling --classifier lightgbm", "audit --table mine", "train --table mine",

@@ -22,8 +22,10 @@ from PIL import Image
 from img2tab_core import Auditor, Edit, Studio, StyleCode
 from img2tab_core.audits import audit
 from img2tab_core.audits.audit_record import Measure
+from img2tab_core.audits.linear_probe import readable
 from img2tab_core.audits.stand_ins import took_over
 from img2tab_core.concepts.description import Family
+from img2tab_core.concepts.erasing import typical_rows
 
 OUT = Path(__file__).resolve().parents[2] / "assets" / "pictures" / "concepts"
 FIRST, SECOND, GREY = "#2f5d8a", "#c0632f", "#8b949a"  # class 0 and class 1, or before and after, as in the app
@@ -145,6 +147,28 @@ def exclude(studio: Studio) -> pyplot.Figure:
     return figure
 
 
+def erase(studio: Studio) -> pyplot.Figure:
+    """A typical test face of either group, as it is and erased, and what each is read as."""
+    table = studio.table()
+    erasure = studio.trainer.erasure(table, "smiling", ("perceived_gender",))
+    reader, rows = studio.run(table, "perceived_gender"), list(typical_rows(erasure, table))
+    codes = table.psi[rows]
+    figure, axes = _figure(1, 4, height=2.75)
+    for place, values in enumerate(np.stack([codes, erasure.erased(codes)], axis=1).reshape(4, -1)):
+        code = StyleCode.of(values, table.backbone)
+        axes[place].imshow(studio.render(code, size=FACE))
+        axes[place].set_title("erased" if place % 2 else "as it is", fontsize=10)
+        axes[place].set_xlabel(f"male: {studio.probability(reader, code):.0%}")
+        axes[place].set_xticks([])
+        axes[place].set_yticks([])
+    before, after = (readable(table, "perceived_gender", erasure=way).auc for way in (None, erasure))
+    figure.suptitle(
+        f"Perceived gender erased: a linear probe reads it with AUC {before:.2f} before and {after:.2f} after",
+        fontsize=10,
+    )
+    return figure
+
+
 def stand_in(studio: Studio) -> pyplot.Figure:
     """A channel that draws, one that goes with it and draws nothing, and both moved as far."""
     table, described = studio.table(), studio.described()
@@ -212,6 +236,7 @@ PICTURES: dict[str, Callable[[Studio], pyplot.Figure]] = {
     "effect": effect,
     "gap": gap,
     "exclude": exclude,
+    "erase": erase,
     "stand-in": stand_in,
     "interval": interval,
 }

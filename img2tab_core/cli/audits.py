@@ -817,7 +817,7 @@ def _compared(paired: PairedComparison | None, changes: Mapping[str, Change]) ->
         return []
     moved = [f"{GAPS[name]} {gap.in_points}" for name, gap in paired.gaps.items() if gap is not None]
     return [
-        f"Without these channels, on the same test faces: {paired.sentence}",
+        f"Before and after, on the same test faces: {paired.sentence}",
         f"Accuracy {paired.accuracy.in_points}, AUC {_signed(paired.auc)}, log-loss {_signed(paired.log_loss)}; "
         f"{'; '.join(moved)}. 95 % intervals over the same resampled faces for both.",
         *(f"{(GAPS | METRICS)[name]}: {change.sentence}" for name, change in changes.items()),
