@@ -356,7 +356,9 @@ def test_worked_example_on_200_faces_writes_1_row_for_each_of_12_ways(home, tmp_
     )
     found = as_json(*words, "--out", tmp_path / "x.csv")
     assert found["train_faces"] == [200]
-    assert pd.read_csv(tmp_path / "x.csv").remedy.tolist()[-1] == worked_example.UNBIASED and len(found["outcomes"]) == 12
+    assert (
+        pd.read_csv(tmp_path / "x.csv").remedy.tolist()[-1] == worked_example.UNBIASED and len(found["outcomes"]) == 12
+    )
 
 
 # --- a table with a gap --------------------------------------------------------------------------------
@@ -458,3 +460,10 @@ def test_ctrl_c_is_exit_code_130_and_a_sentence_and_nothing_is_written(home, tmp
     assert result.exit_code == 130 and "stopped" in result.stderr and len(result.stderr.splitlines()) == 1
     assert signal.getsignal(signal.SIGINT) is before and not (tmp_path / "x.csv").exists()
     assert json.loads(run(*words, "--json").stdout)["interrupted"] is True
+
+
+def test_power_names_the_pair_that_shows_least_first_and_changes_no_file(home):
+    found = as_json("power", *ABOUT[:4], "--sensitive", "group")["pairs"]
+    assert len(found) == 2 and found[0]["faces"][0] + found[0]["faces"][1] < 90
+    assert found[0]["smallest"] is None or found[0]["smallest"] >= found[1]["smallest"]
+    assert "points is seen in 8 of 10 samples" in found[1]["sentence"] or found[1]["too_few"]

@@ -21,6 +21,7 @@ from img2tab_core.audits.intervention import Checked, Intervention
 from img2tab_core.audits.linear_probe import Readable
 from img2tab_core.audits.many_classes import ManyClassAudit
 from img2tab_core.audits.paired import PairedComparison
+from img2tab_core.audits.power import Seeable
 from img2tab_core.audits.remedies import Remedies
 from img2tab_core.audits.stand_ins import Families, Link
 from img2tab_core.audits.thresholds import ThresholdCost
@@ -77,6 +78,17 @@ def audit(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> 
 def differences(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> tuple[GroupDifference, ...]:
     """Each difference of the audit with the group that is worse off."""
     return auditor().differences(run, sensitive, audit(run, sensitive, thresholds))
+
+
+def seeable(target: str, sensitive: tuple[str, ...]) -> tuple[Seeable, ...]:
+    """What gaps the test faces of the table can show."""
+    table = visit.current_table()
+    return _seeable(table.key_for(target, *sensitive), visit.table_name(), target, sensitive)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _seeable(key: str, table_name: str, target: str, sensitive: tuple[str, ...]) -> tuple[Seeable, ...]:
+    return auditor().seeable(visit.table(table_name), target, sensitive)
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)

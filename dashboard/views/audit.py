@@ -11,6 +11,7 @@ from dashboard.components.held import held
 from dashboard.parts import (
     all_classes,
     audit_matrix,
+    could_be_seen,
     group_tiles,
     is_it_real,
     misjudged,
@@ -78,6 +79,7 @@ def page() -> None:
     )
     _beside(audited, differences, target, (FALSE_ALARMS, MISSES))
     _table(audited, target, RATES_TOLD)
+    could_be_seen.show(target, sensitive)
     draw_faces = misjudged.show(run, target, sensitive, audited, differences)
     _calibration(audited)
     cuts = threshold_finder.show(run, target, sensitive, audited)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar, cast
 
@@ -20,7 +21,9 @@ from img2tab_core.audits import (
     linear_probe,
     many_classes,
     misjudged,
+    power,
     remedies,
+    slices,
     smallest_change,
     stand_ins,
     threshold_search,
@@ -30,6 +33,7 @@ from img2tab_core.audits import thresholds as threshold_costs
 from img2tab_core.audits.audit_record import Audit
 from img2tab_core.audits.bootstrap import gap_alone
 from img2tab_core.audits.changes import Change, change
+from img2tab_core.audits.conditions import conditions_of, labelled_so
 from img2tab_core.audits.groups import STANDARD, Groups, Thresholds, crossed, faces_of
 from img2tab_core.audits.metrics import HEADLINE, gaps_of
 from img2tab_core.audits.paired import REPEATS, PairedComparison, paired_comparison, paired_gaps
@@ -41,7 +45,7 @@ from img2tab_core.base.intervals import Estimate, estimate
 from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleCode, StyleTable
-from img2tab_core.classifiers.base import likeliest
+from img2tab_core.classifiers.base import likeliest, two_columns
 from img2tab_core.classifiers.comparison import Comparison
 from img2tab_core.classifiers.preparation import prepared, titles_of
 from img2tab_core.classifiers.runs import OF_ONE, Run, has_model, standing_id
@@ -144,6 +148,22 @@ class Auditor:
         rows = (self._matrix_row(table, target.name) for target in matrices.labelled_targets(table))
         return matrices.matrix_of(table, [row for row in rows if row is not None])
 
+    def seeable(
+        self, table: StyleTable, target: str, sensitive: Sequence[str], *, wanted: float = power.WANTED
+    ) -> tuple[power.Seeable, ...]:
+        """What gaps the test faces of a table can show, for every pair of groups in every class; as `power.seeable`.
+
+        How often faces are judged wrongly is measured on validation faces where the standing run of the target was
+        trained, and assumed to be 10 % else; nothing is trained.
+        """
+        rows, labels = tables.labelled(table, target, "test")
+        rates: list[float | None] = [None, None]
+        if target not in table.answered and has_model(standing_id(table, target)):
+            with suppress(Img2TabError):  # no validation faces of both classes
+                _, truth, probability = self.studio.trainer.validation_answers(self.studio.trainer.run(table, target))
+                rates = [float(((probability > STANDARD) != truth)[truth == label].mean()) for label in (0, 1)]
+        return power.seeable(labels, _groups_of(table, sensitive, rows), rates=rates, wanted=wanted)
+
     def threshold_cost(self, run: Run, sensitive: Sequence[str], thresholds: Thresholds) -> ThresholdCost:
         """What thresholds, one for all or one per group, cost against 0.5."""
         rows, labels, probability = self.studio.trainer.test_answers(run)
@@ -188,6 +208,99 @@ class Auditor:
                 replace(face, reasons=misjudged.reasons(described, prediction))
                 for face, prediction in zip(wrong.faces, self.studio.predict_all(run, codes), strict=True)
             ),
+        )
+
+    def slices(
+        self,
+        run: Run,
+        *,
+        label: int | None = None,
+        deepest: int = 2,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> slices.Slices:
+        """Where a run fails most among groups that nobody named: sought on some faces, confirmed on others.
+
+        label: the class whose faces alone are looked at, from 0 on; None for all faces. deepest: conditions that
+        describe a group at most, 1 to 3. Sought on the validation faces and, where these are under 1,000, on one half
+        of the test faces; a classifier of somebody's own, which has answers about test faces alone, on one half of
+        those. Confirmed on all other test faces. Once per run. Raises Img2TabError where label or deepest is another
+        number, Cancelled once `cancelled` says so.
+        """
+        report, table = progress or silent, self.studio.trainer.table_of(run)
+        target = tables.any_target_of(table, run.target)
+        if label is not None and label not in range(len(target.classes)):
+            raise Img2TabError(f"A class is numbered 0 to {len(target.classes) - 1}, got {label}.")
+        among = () if label is None else (labelled_so(target, label),)
+
+        def judged(part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            rows, labels, shares = self._answers(run, part)
+            called = likeliest(shares)
+            sure = np.take_along_axis(shares, called[:, None], axis=1)[:, 0]
+            taken = slice(None) if label is None else labels == label
+            return rows[taken], (called != labels)[taken], sure[taken]
+
+        def stop() -> None:
+            if cancelled is not None and cancelled():
+                raise Cancelled("Stopped; no groups were sought.")
+
+        def made() -> slices.Slices:
+            report(0.0, "Asking about the faces to seek on")
+            tested = judged("test")
+            parts = [] if run.own else [judged("validation")]
+            stop()
+            few = sum(len(rows) for rows, *_ in parts) < slices.FEW
+            if few:
+                half = np.random.default_rng(0).permutation(len(tested[0])) < len(tested[0]) // 2
+                parts.append((tested[0][half], tested[1][half], tested[2][half]))
+                tested = tested[0][~half], tested[1][~half], tested[2][~half]
+            rows, wrong = (np.concatenate([part[number] for part in parts]) for number in (0, 1))
+            report(0.4, "Reading labels, measures and concepts")
+            described = self.studio.description(table.backbone)
+            every = conditions_of(table, run.target, described, np.concatenate([rows, tested[0]]))
+            stop()
+            report(0.6, f"Seeking through {len(every.conditions):,} conditions and what they form together")
+            return slices.Slices(
+                run.id,
+                run.target,
+                slices.measured_slices(
+                    (wrong, every.holds[: len(rows)]),
+                    (tested[1], every.holds[len(rows) :]),
+                    every.conditions,
+                    tested[0],
+                    tested[2],
+                    among=among,
+                    deepest=deepest,
+                ),
+                (len(rows), len(tested[0])),
+                (int(wrong.sum()), int(tested[1].sum())),
+                len(every.conditions),
+                every.left_out,
+                slices.basis_of(len(rows), len(tested[0]), own=run.own, half=few),
+            )
+
+        names = [each.name for each in (*table.targets, *table.many)]
+        return self._made(("slices", run.id, table.key_for(*names), label, deepest), made)
+
+    def slice_faces(self, run: Run, group: slices.Slice, *, most: int = 12) -> tuple[misjudged.JudgedFace, ...]:
+        """Test faces of a slice, those judged wrongly first, the surest mistakes first, with what spoke for each; no
+        reasons where `misjudged` has none, nor of more than two classes."""
+        rows, labels, shares = self._answers(run, "test")
+        at = {int(row): number for number, row in enumerate(rows)}
+        chosen = [at[row] for row in group.rows[:most]]
+        called = likeliest(shares)
+        faces = [
+            misjudged.JudgedFace(int(rows[n]), int(labels[n]), int(called[n]), float(shares[n, called[n]]))
+            for n in chosen
+        ]
+        table = self.studio.table(run.table)
+        described = self.studio.description(table.backbone)
+        if run.own or run.each or described is None or not faces:
+            return tuple(faces)
+        codes = [StyleCode.of(table.psi[face.row], table.backbone) for face in faces]
+        return tuple(
+            replace(face, reasons=misjudged.reasons(described, prediction))
+            for face, prediction in zip(faces, self.studio.predict_all(run, codes), strict=True)
         )
 
     def find_thresholds(
@@ -636,6 +749,19 @@ class Auditor:
         )
 
     # --- inside --------------------------------------------------------------------------------
+
+    def _answers(self, run: Run, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the faces of a part whose label is known: rows int64 (n,), labels (n,), shares float64 (n, K)."""
+        if part == "test":
+            if run.each:
+                return self.studio.trainer.test_shares(run)
+            rows, labels, probability = self.studio.trainer.test_answers(run)
+            return rows, labels, two_columns(probability)
+        table = self.studio.trainer.table_of(run)
+        rows, labels = tables.labelled(table, run.target, part)
+        shares = run.classifier.probabilities(table.psi, rows)
+        tables.let_go(table.psi)
+        return rows, labels, shares
 
     def _own_way(self, table: StyleTable, run: Run) -> list[Own]:
         """What a run excludes, erases and balances, as a way beside the remedies; none where it does nothing."""
