@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from jinja2 import UndefinedError
 
 from img2tab_core import tables
 from img2tab_core.audits import remedies, stand_ins
@@ -30,7 +31,7 @@ from img2tab_core.base.words import listed, percent, place, points
 from img2tab_core.reports import model_card
 from img2tab_core.reports.drawings import Scale
 from img2tab_core.reports.measured_chapters import PLOTTED
-from img2tab_core.reports.page import element, paragraphs
+from img2tab_core.reports.page import environment
 from img2tab_core.reports.report import check_page, report_html, write_report
 from img2tab_core.reports.sheets import NAMES
 from img2tab_core.reports.wording import difference_range, number, span
@@ -165,10 +166,14 @@ class Page(HTMLParser):
         assert self._open.pop() == tag, f"{tag} at {self.getpos()}"
         if tag == "table":
             self.tables[self._caption.strip()] = self._rows
+        elif tag in ("td", "th"):
+            self._rows[-1][-1] = re.sub(" +", " ", self._rows[-1][-1]).strip(" ")
 
     def handle_data(self, data):
         if "style" in self._open:
             return
+        if "pre" not in self._open:
+            data = re.sub("[ \n]+", " ", data)
         self.text += data
         if "caption" in self._open and "a" not in self._open:
             self._caption += data
@@ -181,7 +186,7 @@ class Page(HTMLParser):
     def table(self, begins: str) -> dict[str, list[str]]:
         """The rows of the table whose caption begins so, by their headings, cells tidied."""
         (rows,) = [rows for caption, rows in self.tables.items() if caption.startswith(begins)]
-        return {" ".join(row[0].split()): [" ".join(cell.split(" ")).strip() for cell in row[1:]] for row in rows}
+        return {" ".join(row[0].split()): row[1:] for row in rows}
 
     def attributes(self, name: str) -> list[str]:
         return [attrs[name] for _, attrs in self.tags if name in attrs]
@@ -350,7 +355,7 @@ def test_what_people_typed_is_text_in_the_page_and_in_the_card(runs, table, tmp_
     )
     text = report_html(runs, found)
     one = Page(text)
-    assert "<script" not in text and text.count("&lt;script&gt;alert(&#x27;1&#x27;)&lt;/script&gt;") >= 6
+    assert "<script" not in text and text.count("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;") >= 6
     for begins in ("S ", "O ", "N ", "W ", "B ", "Beard "):
         assert f"{begins}{EVIL}" in one.text
     assert all(link.startswith(("data:", "#")) for link in [*one.attributes("src"), *one.attributes("href")])
@@ -359,18 +364,31 @@ def test_what_people_typed_is_text_in_the_page_and_in_the_card(runs, table, tmp_
 
 
 @pytest.mark.parametrize(
-    ("made", "said"),
+    ("template", "expected"),
     [
-        (element("p", EVIL), "<p>&lt;script&gt;alert(&#x27;1&#x27;)&lt;/script&gt;</p>"),
-        (element("a", "x", href='"><b>'), '<a href="&quot;&gt;&lt;b&gt;">x</a>'),
-        (element("p", element("b", "<"), None, ["&", 1]), "<p><b>&lt;</b>&amp;1</p>"),
-        (element("img", alt="", aria_label="x", hidden=True, title=None), '<img alt="" aria-label="x" hidden>'),
-        (element("circle", r=2), '<circle r="2"/>'),
-        (element("div", paragraphs("a\nb\r\n\r\n\n<c>")), "<div><p>a<br>b</p><p>&lt;c&gt;</p></div>"),
+        ("{{ evil }}", "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;"),
+        ("{{ m.code('&', '\"><b>') }}", '<code title="&#34;&gt;&lt;b&gt;">&amp;</code>'),
+        ("{{ m.fact('<b>', '&') }}", "<div><dt>&lt;b&gt;</dt><dd>&amp;</dd></div>"),
+        ("{{ m.fact('Note', none) }}{{ m.fact('Note', '') }}", ""),
+        (
+            "{{ m.rows([['<a>', 1, '<c>']], [2]) }}",
+            '<tr><th scope="row">&lt;a&gt;</th><td class="number">1</td><td>&lt;c&gt;</td></tr>\n',
+        ),
+        ("{{ 'a\nb\r\n\r\n\n<c>'|paragraphs }}", "[[&#39;a&#39;, &#39;b&#39;], [&#39;&lt;c&gt;&#39;]]"),
     ],
 )
-def test_6_elements_are_written_as_html_has_them(made, said):
-    assert made == said
+def test_6_pieces_of_templates_are_written_as_html_has_them(template, expected):
+    written = environment().from_string('{% import "macros.html.j2" as m %}' + template).render(evil=EVIL)
+    assert written == expected
+
+
+def test_a_name_that_a_template_does_not_know_is_an_error_and_no_template_marks_text_as_safe():
+    with pytest.raises(UndefinedError, match="unheard"):
+        environment().from_string("{{ unheard }}").render()
+    names = environment().list_templates()
+    sources = {name: environment().loader.get_source(environment(), name)[0] for name in names}
+    assert len(sources) >= 8
+    assert [name for name, text in sources.items() if re.search(r"\|\s*safe\b|autoescape", text)] == []
 
 
 # --- what a session can be --------------------------------------------------------------------------------

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 
 from img2tab_core.base.words import count, sentence
+from img2tab_core.reports.elements import Chapter, Child, Markup, bullets, chapter, element, facts, table, text
 from img2tab_core.reports.findings import Findings
-from img2tab_core.reports.opening_chapters import Files
-from img2tab_core.reports.page import Chapter, Child, Markup, bullets, chapter, element, facts, table, text
 from img2tab_core.reports.wording import minute, one_line, when
 from img2tab_core.sessions.session_records import LogEntry
 from img2tab_core.sessions.session_runs import REPEATED
 
+Files = dict
 EXCLUSIONS = "exclusions.json"  # all that decides the run's training, see `shared_exclusions.exclusions_json`
 LONGEST = 180  # letters of the log's details
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from img2tab_core.base.words import count, percent, sentence, signed
+from img2tab_core.reports.elements import Chapter, Markup, chapter, data_url, element, table, text
 from img2tab_core.reports.findings import Findings, LookedAt, Missing
-from img2tab_core.reports.page import Chapter, Markup, chapter, data_url, element, table, text
 from img2tab_core.reports.wording import lower
 
 

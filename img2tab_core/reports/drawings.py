@@ -15,7 +15,7 @@ from img2tab_core.audits.metrics import METRICS
 from img2tab_core.audits.remedies import Remedies
 from img2tab_core.base.intervals import Estimate
 from img2tab_core.base.words import percent, sentence
-from img2tab_core.reports.page import Child, Markup, element
+from img2tab_core.reports.elements import Child, Markup, element
 from img2tab_core.reports.wording import RATIOS, measured, number, span
 
 ROW = 46  # px, of one row: its words, and below them its line

@@ -23,10 +23,10 @@ from img2tab_core.classifiers.reactions import TELLS, Pair, Reactions
 from img2tab_core.concepts.description import Family, Mean
 from img2tab_core.concepts.moving import SHIFT
 from img2tab_core.concepts.ranking import APART, LEAST, RankedFamily
-from img2tab_core.reports import page
+from img2tab_core.reports import elements as page
 from img2tab_core.reports.drawings import RADIUS, Scale
+from img2tab_core.reports.elements import Chapter, Child, Markup, bullets, chapter, element, facts, figure, table, text
 from img2tab_core.reports.findings import licences
-from img2tab_core.reports.page import Chapter, Child, Markup, bullets, chapter, element, facts, figure, table, text
 from img2tab_core.reports.sheets import csv
 from img2tab_core.reports.wording import SPACE, day, lower, minute
 from img2tab_core.studio import Studio

@@ -14,9 +14,7 @@ from img2tab_core.audits.stand_ins import TookOver
 from img2tab_core.base.records import Target
 from img2tab_core.base.words import concept, count, listed, percent, place, points, sentence, signed
 from img2tab_core.reports import drawings
-from img2tab_core.reports.findings import SHIFT, SIZE, Concept, Earlier, Findings, FlippedFace, Missing, Moving
-from img2tab_core.reports.opening_chapters import Files
-from img2tab_core.reports.page import (
+from img2tab_core.reports.elements import (
     Chapter,
     Child,
     Markup,
@@ -29,6 +27,7 @@ from img2tab_core.reports.page import (
     table,
     text,
 )
+from img2tab_core.reports.findings import SHIFT, SIZE, Concept, Earlier, Findings, FlippedFace, Missing, Moving
 from img2tab_core.reports.sheets import earlier_accuracy, earlier_gap, layers
 from img2tab_core.reports.wording import (
     MINUS,
@@ -48,6 +47,7 @@ from img2tab_core.reports.wording import (
 )
 from img2tab_core.sessions.tree import difference
 
+Files = dict
 PLOTTED = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 DIFFERENCES = ("equalised_odds", "equal_opportunity", "demographic_parity", "accuracy_gap")
 FEW = 8  # channels of a layer that are named in the table

@@ -8,26 +8,26 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import write_text
 from img2tab_core.base.jobs import Report
-from img2tab_core.reports import closing_chapters, concept_chapter, measured_chapters, opening_chapters, page
+from img2tab_core.reports import closing_chapters, concept_chapter, elements, measured_chapters, opening_chapters, page
 from img2tab_core.reports.findings import Findings, gather
 from img2tab_core.reports.model_card import FILE as CARD
 from img2tab_core.reports.model_card import card_of, keep_card
 from img2tab_core.reports.sheets import NAMES, csv, sheets
-from img2tab_core.reports.wording import minute
 from img2tab_core.sessions.session_records import SessionInfo
 from img2tab_core.sessions.session_runs import SessionRuns
 from img2tab_core.sessions.shared_exclusions import exclusions_json
 
-CHAPTERS = (
-    opening_chapters.in_short,
-    opening_chapters.question,
-    opening_chapters.data,
-    opening_chapters.model,
-    opening_chapters.tree,
+CHAPTERS: tuple[tuple[str, Callable[[Findings], dict | None]], ...] = (
+    ("short", opening_chapters.in_short),
+    ("question", opening_chapters.question),
+    ("data", opening_chapters.data),
+    ("model", opening_chapters.model),
+    ("runs", opening_chapters.tree),
+)
+NOT_YET = (
     measured_chapters.audited,
     measured_chapters.gaps,
     concept_chapter.looks_at,
@@ -110,24 +110,29 @@ def _json(findings: Findings) -> str:
 
 def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str) -> str:
     """The whole page, which carries the texts of its files."""
-    files = {
-        name: page.file_link(f"{name}.csv", content, "text/csv", f"{name}.csv") for name, content in tables.items()
+    files: dict[str, page.File | None] = {name: page.File(f"{name}.csv", content) for name, content in tables.items()}
+    files |= {name: None for name in NAMES if name not in tables}
+    files["exclusions"] = page.File(closing_chapters.EXCLUSIONS, exclusions, "application/json")
+    files["card"] = page.File(CARD, card, "text/markdown")
+    common = {
+        "findings": findings,
+        "info": findings.info,
+        "target": findings.target,
+        "audit": findings.now.audit,
+        "before": findings.before,
+        "files": files,
+        "made": findings.made,
     }
-    files[closing_chapters.EXCLUSIONS] = page.file_link(
-        closing_chapters.EXCLUSIONS, exclusions, "application/json", closing_chapters.EXCLUSIONS
-    )
-    parts = [write(findings, files) for write in CHAPTERS]
-    parts.append(closing_chapters.card(card, page.file_link(CARD, card, "text/markdown", CARD)))
-    footer = page.text(
-        f"Made by Img2Tab Studio {__version__} on {minute(findings.made)} UTC. This page is one file: it loads nothing "
-        "from a network, and carries its pictures and tables."
-    )
-    return page.document(
-        f"{findings.session.name} · audit report",
-        opening_chapters.header(findings),
-        [part for part in parts if part is not None],
-        footer,
-    )
+    told = [(name, say(findings)) for name, say in CHAPTERS]
+    chapters = [page.chapter(name, common | values) for name, values in told if values is not None]
+    links = {name: elements.file_link(f.name, f.content, f.kind, f.name) for name, f in files.items() if f}
+    links[closing_chapters.EXCLUSIONS] = links["exclusions"]
+    parts = [write(findings, links) for write in NOT_YET]
+    parts.append(closing_chapters.card(card, links["card"]))
+    from markupsafe import Markup
+
+    chapters += [page.Chapter(p.anchor, p.title, Markup(p.content)) for p in parts if p is not None]
+    return page.document("report", chapters, common)
 
 
 def check_page(file: Path) -> None:

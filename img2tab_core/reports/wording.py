@@ -9,7 +9,7 @@ from img2tab_core.audits.paired import Difference
 from img2tab_core.base.intervals import Estimate
 from img2tab_core.base.words import percent, points, signed
 from img2tab_core.classifiers.runs import Run
-from img2tab_core.reports.page import Child, Markup, element
+from img2tab_core.reports.elements import Child, Markup, element
 from img2tab_core.sessions.session_records import RunInfo
 
 SPACE, MINUS, TIMES = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
@@ -100,6 +100,11 @@ def estimated_points(difference: Estimate) -> Child:
     if difference.mean is None:
         return "not measured"
     return with_range(points(difference.mean), difference_range(difference.low, difference.high))
+
+
+def interval(measure: Measure, metric: str = "") -> str:
+    """The interval of a measure, as `span` has it; "" where it is not known."""
+    return "" if measure.low is None or measure.high is None else span(measure.low, measure.high, metric)
 
 
 def difference_range(low: float | None, high: float | None) -> str:
