@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar, cast
@@ -36,8 +36,10 @@ from img2tab_core.audits.changes import Change, change
 from img2tab_core.audits.conditions import conditions_of, labelled_so
 from img2tab_core.audits.groups import STANDARD, Groups, Thresholds, crossed, faces_of
 from img2tab_core.audits.metrics import HEADLINE, gaps_of
-from img2tab_core.audits.paired import REPEATS, PairedComparison, paired_comparison, paired_gaps
+from img2tab_core.audits.misjudged import JudgedFace
+from img2tab_core.audits.paired import REPEATS, Difference, PairedComparison, paired_comparison, paired_gaps
 from img2tab_core.audits.remedies import Own
+from img2tab_core.audits.slices import Slice
 from img2tab_core.audits.thresholds import ThresholdCost
 from img2tab_core.base import words
 from img2tab_core.base.errors import Cancelled, Img2TabError
@@ -171,6 +173,18 @@ class Auditor:
             labels, probability, self.groups(run, sensitive, rows), thresholds=thresholds
         )
 
+    def thresholds_changed(
+        self, run: Run, sensitive: Sequence[str], thresholds: Thresholds
+    ) -> dict[str, Difference | None]:
+        """What thresholds change against 0.5 on the same test faces, accuracy and gaps; as `paired.paired_gaps`."""
+        rows, labels, probability = self.studio.trainer.test_answers(run)
+        formed = crossed(self.groups(run, sensitive, rows))
+        cuts = thresholds if isinstance(thresholds, Mapping) else dict.fromkeys(formed.names, thresholds)
+        known = formed.codes >= 0
+        of_each = np.array([cuts[name] for name in formed.names])[formed.codes[known]]
+        decided = probability[known]
+        return paired_gaps(labels[known], decided > STANDARD, decided > of_each, formed.codes[known])
+
     def differences(
         self, run: Run, sensitive: Sequence[str], audited: Audit
     ) -> tuple[group_differences.GroupDifference, ...]:
@@ -282,17 +296,14 @@ class Auditor:
         names = [each.name for each in (*table.targets, *table.many)]
         return self._made(("slices", run.id, table.key_for(*names), label, deepest), made)
 
-    def slice_faces(self, run: Run, group: slices.Slice, *, most: int = 12) -> tuple[misjudged.JudgedFace, ...]:
+    def slice_faces(self, run: Run, group: Slice, *, most: int = 12) -> tuple[JudgedFace, ...]:
         """Test faces of a slice, those judged wrongly first, the surest mistakes first, with what spoke for each; no
         reasons where `misjudged` has none, nor of more than two classes."""
         rows, labels, shares = self._answers(run, "test")
         at = {int(row): number for number, row in enumerate(rows)}
         chosen = [at[row] for row in group.rows[:most]]
         called = likeliest(shares)
-        faces = [
-            misjudged.JudgedFace(int(rows[n]), int(labels[n]), int(called[n]), float(shares[n, called[n]]))
-            for n in chosen
-        ]
+        faces = [JudgedFace(int(rows[n]), int(labels[n]), int(called[n]), float(shares[n, called[n]])) for n in chosen]
         table = self.studio.table(run.table)
         described = self.studio.description(table.backbone)
         if run.own or run.each or described is None or not faces:

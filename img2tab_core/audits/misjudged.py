@@ -29,6 +29,21 @@ class MisjudgedFace:
 
 
 @dataclass(frozen=True)
+class JudgedFace:
+    """A test face, rightly judged or not.
+
+    row: its row in the table. label and called: positions among the classes. probability: of the class it is called.
+    reasons: as of `MisjudgedFace`.
+    """
+
+    row: int
+    label: int
+    called: int
+    probability: float
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Misjudged:
     """The faces of one group and label that are called the other class, at the standard threshold.
 
