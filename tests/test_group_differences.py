@@ -19,8 +19,9 @@ from img2tab_core.audits.group_differences import (
     tile_title,
     tile_value,
 )
-from img2tab_core.audits.groups import STANDARD, Groups, faces_of
+from img2tab_core.audits.groups import STANDARD, Groups, crossed, faces_of
 from img2tab_core.audits.misjudged import misjudged
+from img2tab_core.audits.paired import paired_gaps
 from img2tab_core.audits.threshold_search import STEP, find_thresholds, on_test_faces
 from img2tab_core.base.errors import Img2TabError
 
@@ -196,7 +197,15 @@ def test_thresholds_of_4_crossed_groups_are_found_and_what_they_do_elsewhere_is_
     after = audit(*part(halves[1]), thresholds=search.thresholds, repeats=100)
     old, new = (audited.gaps["equalised_odds"].value for audited in (before, after))
     assert old > 0.3 and new < 0.5 * old  # on faces that took no part
-    assert f"goes from {100 * old:.1f} to {100 * new:.1f} points" in on_test_faces(before, after, "equalised_odds")
+    truth, chances, groups = part(halves[1])
+    crossed_groups = crossed(groups)
+    cuts = np.array([search.thresholds[name] for name in crossed_groups.names])[crossed_groups.codes]
+    changed = paired_gaps(truth, chances > 0.5, chances > cuts, crossed_groups.codes, repeats=200)
+    told = on_test_faces(before, after, "equalised_odds", changed)
+    change = changed["equalised_odds"]
+    assert change.value == pytest.approx(new - old) and change.high < 0
+    assert f"goes from {100 * old:.1f} to {100 * new:.1f} points ({change.in_points})" in told
+    assert f"({changed['accuracy'].in_points}); in brackets the change on the same faces" in told
 
 
 def test_what_cannot_be_sought_is_refused_with_a_reason():

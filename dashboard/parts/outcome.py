@@ -8,7 +8,7 @@ from dashboard.components import page_words
 from dashboard.state import address, visit
 from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
-from img2tab_core.audits import exclusion_estimate
+from img2tab_core.audits import exclusion_estimate, paired
 from img2tab_core.classifiers.runs import Run
 
 KEPT = "visit.kept_outcomes"  # ids of the runs whose outcome was kept
@@ -28,7 +28,7 @@ def show(before: Run, run: Run) -> None:
         st.markdown(f"**{page_words.prose(told)}**")
         st.caption(
             f"Run {visit.number_of(run)} against run {visit.number_of(before)}, on the same {run.metrics.count:,} "
-            f"test faces{_by(sensitive)}."
+            f"test faces{_by(sensitive)}. Chance: {paired.OF_FACES}."
         )
         with st.container(horizontal=True, gap="small"):
             if run.id not in kept:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.components import page_words
 from dashboard.state import audits as audit_state
-from img2tab_core.audits.paired import Difference
+from img2tab_core.audits.paired import OF_FACES, Difference
 from img2tab_core.classifiers.runs import Run
 
 TITLES = {
@@ -39,7 +39,9 @@ def show(before: Run, after: Run, sensitive: tuple[str, ...]) -> None:
         )
     st.caption(
         "After minus before, on the same test faces. Lost: decided rightly before and wrongly after; gained: the other "
-        "way round. Gaps are of the faces whose group is known."
+        "way round. Gaps are of the faces whose group is known. "
+        + page_words.prose(page_words.sentence(OF_FACES))
+        + "."
     )
 
 

@@ -111,8 +111,9 @@ def _find(run: Run, target: Target, sensitive: tuple[str, ...], each: bool) -> N
     text = search.sentence
     if search.moved:
         before = audit_state.audit(run, sensitive)
-        after = audit_state.audit(run, sensitive, tuple(search.thresholds.items()))
-        text += f" {on_test_faces(before, after, search.gap)}"
+        found = tuple(search.thresholds.items())
+        after, changed = (ask(run, sensitive, found) for ask in (audit_state.audit, audit_state.thresholds_changed))
+        text += f" {on_test_faces(before, after, search.gap, changed)}"
     st.success(page_words.plain(text), icon=":material/target:")
 
 

@@ -48,8 +48,8 @@ def show(run: Run, target: Target) -> None:
         _rows(job.result, target, sensitive)
         _take_over(job.result)
         st.caption(
-            f"Two quick classifiers on {job.result.faces:,} validation faces, with 95{SPACE}% intervals. The proof is "
-            "measured on test faces, which no choice has seen."
+            f"Two quick classifiers on {job.result.faces:,} validation faces, 95{SPACE}% intervals over faces. The "
+            "proof is measured on test faces, which no choice has seen."
         )
 
 

@@ -20,7 +20,7 @@ from img2tab_core.audits.groups import STANDARD
 from img2tab_core.audits.intervention import Checked, Intervention
 from img2tab_core.audits.linear_probe import Readable
 from img2tab_core.audits.many_classes import ManyClassAudit
-from img2tab_core.audits.paired import PairedComparison
+from img2tab_core.audits.paired import Difference, PairedComparison
 from img2tab_core.audits.power import Seeable
 from img2tab_core.audits.remedies import Remedies
 from img2tab_core.audits.stand_ins import Families, Link
@@ -94,6 +94,12 @@ def _seeable(key: str, table_name: str, target: str, sensitive: tuple[str, ...])
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
 def threshold_cost(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds = ()) -> ThresholdCost:
     return auditor().threshold_cost(run, sensitive, dict(thresholds) or STANDARD)
+
+
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
+def thresholds_changed(run: Run, sensitive: tuple[str, ...], thresholds: Thresholds) -> dict[str, Difference | None]:
+    """What thresholds change on the same test faces."""
+    return auditor().thresholds_changed(run, sensitive, dict(thresholds))
 
 
 @st.cache_data(show_spinner="Comparing face by face…", max_entries=64, hash_funcs=_KEYS)

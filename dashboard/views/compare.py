@@ -132,7 +132,8 @@ def _side_by_side(comparison: Comparison) -> None:
             config={"displayModeBar": False},
         )
         st.caption(
-            "Share of the test faces judged as labelled, with its 95\N{NO-BREAK SPACE}% interval over the seeds."
+            "Share of the test faces judged as labelled, with its 95\N{NO-BREAK SPACE}% interval over the seeds: what "
+            "training again changes, not what other faces would."
         )
     sensitive = attribute_state.grouping()
     if not sensitive:

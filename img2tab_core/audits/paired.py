@@ -24,6 +24,8 @@ from img2tab_core.base.intervals import CONFIDENCE
 from img2tab_core.base.words import count, points, signed
 
 REPEATS = 1000  # resamples of the faces
+# which chance an interval or a test of two classifiers on the same faces covers, in words
+OF_FACES = "other test faces would give other numbers within these bounds; training again is a chance of its own"
 _FEWEST_REPEATS = 40  # a 95 % interval needs so many
 _AT_ONCE = 1_000_000  # resampled faces held at once: 8 MB
 _TAIL = (1 - CONFIDENCE) / 2

@@ -8,7 +8,7 @@ a number and equal faces of a group get equal answers, so that what is left of t
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from img2tab_core.audits.audit_record import SMALL, Audit
 from img2tab_core.audits.group_differences import group_words
 from img2tab_core.audits.groups import STANDARD, Groups, faces_in, faces_of
 from img2tab_core.audits.metrics import RATES_OF_GAP, rate_of
+from img2tab_core.audits.paired import Difference
 from img2tab_core.audits.thresholds import confusions_at
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.words import count, listed, percent
@@ -143,24 +144,29 @@ def find_thresholds(
     return ThresholdSearch(gap, cuts, total, fewest_faces, (before[0], after[0]), (before[1], after[1]), most_lost)
 
 
-def on_test_faces(before: Audit, after: Audit, gap: str) -> str:
-    """What thresholds that were chosen elsewhere do on the faces of an audit: before at 0.5, after with them."""
+def on_test_faces(before: Audit, after: Audit, gap: str, changed: Mapping[str, Difference | None]) -> str:
+    """What thresholds that were chosen elsewhere do on the faces of an audit: before at 0.5, after with them.
+
+    changed: of the same two on the same faces, as `paired.paired_gaps` gives it.
+    """
     old, new = before.gaps[gap], after.gaps[gap]
     accuracies = [audited.overall.measures["accuracy"].value for audited in (before, after)]
     if old.value is None or new.value is None or None in accuracies:
         return f"On the test faces {GAP_NAMES[gap]} cannot be measured."
-    if new.low is None or new.high is None:
-        interval = ""
-    else:
-        interval = f" (95\N{NO-BREAK SPACE}% interval {100 * new.low:.1f} to {100 * new.high:.1f})"
     return (
         f"On the test faces, which took no part in the choice, {GAP_NAMES[gap]} goes from {100 * old.value:.1f} to "
-        f"{100 * new.value:.1f} points{interval} and accuracy from {percent(accuracies[0] or 0)} to "
-        f"{percent(accuracies[1] or 0)}."
+        f"{100 * new.value:.1f} points{_by(changed.get(gap))} and accuracy from {percent(accuracies[0] or 0)} to "
+        f"{percent(accuracies[1] or 0)}{_by(changed.get('accuracy'))}; in brackets the change on the same faces, "
+        f"with the 95\N{NO-BREAK SPACE}% interval of the chance of the faces."
     )
 
 
 # --- inside ------------------------------------------------------------------------------------------------
+
+
+def _by(change: Difference | None) -> str:
+    return "" if change is None else f" ({change.in_points})"
+
 
 _Solution = tuple[float, np.ndarray]  # right decisions, -inf where there is none; (groups,) positions in the grid
 
