@@ -74,6 +74,8 @@ def _result(check: PhotoCheck) -> None:
     grid = st.grid(4, min_column_width=150, gap="medium")
     for label, value, below, meaning in _tiles(check, as_said):
         grid.metric(label, value, delta=below, delta_color="off", delta_arrow="off", help=meaning)
+    if check.calibrated is not None:
+        st.caption(page_words.prose(f"Fitted to these photos against now: {check.gained}"))
     with st.container(horizontal=True, gap="small"):
         if check.calibrated is not None:
             st.button(

@@ -11,6 +11,7 @@ from datetime import date
 import numpy as np
 
 from img2tab_core.audits.metrics import bin_of
+from img2tab_core.audits.paired import paired_comparison
 from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.intervals import wilson
@@ -93,7 +94,7 @@ class PhotoCheck:
     by. columns: other columns of the label file, text (n,), "" unknown. calibrated: figures of probabilities by two
     numbers fitted anew without the photo judged, None where there are too few photos. of: photos with an answer in the
     label file; skipped: (photo, reason) of those without a face; column, meaning: of the label file, and how it was
-    read.
+    read; refitted: float64 (n,), the probabilities that `calibrated` is of.
     """
 
     table: str
@@ -110,6 +111,14 @@ class PhotoCheck:
     skipped: tuple[tuple[str, str], ...]
     column: str
     meaning: str
+    refitted: np.ndarray | None = None
+
+    @property
+    def gained(self) -> str:
+        """What two numbers fitted to these photos would change, photo by photo, with the test; "" where none fit."""
+        if self.refitted is None:
+            return ""
+        return paired_comparison(self.truth, self.probability, self.refitted).sentence.replace("face", "photo")
 
     @property
     def probability(self) -> np.ndarray:
@@ -192,10 +201,10 @@ def check_photos(
     at = rows[kept]
     truth, raw = answers.truth[at], np.array(chances)
     people = None if answers.people is None else answers.people[at]
-    fitted = None
+    refitted = None
     if not run.own:  # somebody's own classifier is asked as it is
         with suppress(Img2TabError):
-            fitted = figures_of(truth, calibrated.cross_validated(raw, truth, people))
+            refitted = calibrated.cross_validated(raw, truth, people)
     return PhotoCheck(
         table=table.name,
         target=target,
@@ -206,11 +215,12 @@ def check_photos(
         raw=raw,
         in_use=None if run.own else calibration_of(table, target, run.classifier.kind),
         columns={name: values[at] for name, values in answers.groups.items()},
-        calibrated=fitted,
+        calibrated=None if refitted is None else figures_of(truth, refitted),
         of=len(asked),
         skipped=tuple(skipped),
         column=answers.column,
         meaning=answers.meaning,
+        refitted=refitted,
     )
 
 

@@ -140,6 +140,7 @@ def _text(check: PhotoCheck, about: Target, calibration: Calibration | None) -> 
         lines.append(
             _line("Right with two numbers fitted to these photos (each judged by a fit without it)", check.calibrated)
         )
+        lines.append(f"    {check.gained}")
     lines += ["", terminal.aligned([["group", "", "photos", "right", "95 %", ""], *map(_group, check.groups)])]
     if check.is_small:
         lines += ["", "Few photos: the intervals say how little they tell. A hundred, thirty of each class, tell more."]
