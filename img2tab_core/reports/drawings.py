@@ -1,6 +1,7 @@
-"""The figures of a report as inline SVG: drawn by hand, as wide as the page, legible on a phone and on paper.
+"""The figures of a report as shapes of SVG: as wide as the page, legible on a phone and on paper.
 
-Across, everything is in percent of the width and nothing is scaled, so that letters keep their size; down, in px.
+`drawing` of `templates/macros.html.j2` writes them. Across, everything is in percent of the width and nothing is
+scaled, so that letters keep their size; down, in px.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from img2tab_core.audits.audit_record import Audit, GroupAudit, Measure
+from img2tab_core.audits.audit_record import Audit, Measure
 from img2tab_core.audits.metrics import METRICS
 from img2tab_core.audits.remedies import Remedies
 from img2tab_core.base.intervals import Estimate
-from img2tab_core.base.words import percent, sentence
-from img2tab_core.reports.elements import Child, Markup, element
+from img2tab_core.base.words import percent, sentence, signed
 from img2tab_core.reports.wording import RATIOS, measured, number, span
 
 ROW = 46  # px, of one row: its words, and below them its line
@@ -26,6 +26,25 @@ WORDS, TRACK = 15, 30  # px below a row's top: the baseline of its words, the mi
 TICKS = 5  # at most
 RADIUS = 5.5  # px
 _STEPS = (1, 2, 2.5, 5, 10)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An element of SVG: its name, its attributes as they are written, and the text in it, None for one without."""
+
+    name: str
+    attributes: dict[str, object]
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Shapes, their height in px, and what they show: a title, and the numbers in words for those who cannot see it."""
+
+    title: str
+    in_words: str
+    height: int
+    shapes: list[Shape]
 
 
 @dataclass(frozen=True)
@@ -67,7 +86,7 @@ class Scale:
         return f"{self.at(value):.2f}%"
 
 
-def dots(audit: Audit, metric: str) -> Markup:
+def dots(audit: Audit, metric: str) -> Drawing:
     """One metric of every group: a dot and its interval, and a dotted line where everyone together is."""
     scale = Scale.of([value for group in (*audit.by_group, audit.overall) for value in _ends(group.measures[metric])])
     overall = audit.overall.measures[metric].value
@@ -76,69 +95,48 @@ def dots(audit: Audit, metric: str) -> Markup:
         for group in audit.by_group
     ]
     more = _more(words)
-    rows: list[Child] = []
+    rows: list[Shape] = []
     bottom = (ROW + more) * len(words)
     for row, (group, (left, right)) in enumerate(zip(audit.by_group, words, strict=True)):
         measure, top = group.measures[metric], (ROW + more) * row
-        rows += [_words(top, left, right, more), _track(top + more + TRACK)]
+        rows += [*_words(top, left, right, more), _track(top + more + TRACK)]
         if measure.value is not None:
-            rows.append(_interval("now", scale, measure, top + more + TRACK))
-            rows.append(_dot(_kind(group), scale.x(measure.value), top + more + TRACK))
-    everyone = (
-        None
-        if overall is None
-        else [
-            element(
-                "line",
-                class_="everyone",
-                x1=scale.x(overall),
-                x2=scale.x(overall),
-                y1=(ROW + more) * row + more + TRACK - 9,
-                y2=(ROW + more) * row + more + TRACK + 9,
-            )
-            for row in range(len(words))
-        ]
-    )
+            rows += _interval("now", scale, measure, top + more + TRACK)
+            rows.append(_dot("now small" if group.small else "now", scale.x(measure.value), top + more + TRACK))
+    if overall is not None:
+        middles = [(ROW + more) * row + more + TRACK for row in range(len(words))]
+        rows += [_line("everyone", scale.x(overall), middle - 9, scale.x(overall), middle + 9) for middle in middles]
     everybody = (*audit.by_group, audit.overall)
     in_words = "; ".join(f"{group.name}: {measured(group.measures[metric], metric)}" for group in everybody)
-    return _svg(
+    return Drawing(
         f"{METRICS[metric]} of each group",
         in_words,
         bottom + AXIS,
-        [*rows, everyone, *_axis(scale, bottom, lambda value: _tick(value, metric, scale))],
+        [*rows, *_axis(scale, bottom, lambda value: _tick(value, metric, scale))],
     )
 
 
-def dumbbell(title: str, pairs: Sequence[Pair], *, names: tuple[str, str], floor: float = 0.0) -> Markup:
+def dumbbell(title: str, pairs: Sequence[Pair], *, names: tuple[str, str], floor: float = 0.0) -> Drawing:
     """Numbers in an earlier run (a grey ring) and in this one (a dot), each with its interval; names: of both runs."""
     scale = Scale.of(
         [value for pair in pairs for measure in (pair.before, pair.after) if measure for value in _ends(measure)],
         floor=floor,
     )
     bottom = ROW * len(pairs)
-    rows: list[Child] = []
+    rows: list[Shape] = []
     in_words = []
     for row, pair in enumerate(pairs):
         top = ROW * row
         before, after = None if pair.before is None else pair.before.value, pair.after.value
         change = "" if before is None or after is None else f"{percent(before)} → {percent(after)}"
-        rows += [_words(top, pair.title, change or _short(pair.after)), _track(top + TRACK)]
+        rows += [*_words(top, pair.title, change or _short(pair.after)), _track(top + TRACK)]
         if before is not None and after is not None:
-            rows.append(
-                element(
-                    "line",
-                    class_="joins",
-                    x1=scale.x(before),
-                    x2=scale.x(after),
-                    y1=top + TRACK - 4,
-                    y2=top + TRACK + 4,
-                )
-            )
+            rows.append(_line("joins", scale.x(before), top + TRACK - 4, scale.x(after), top + TRACK + 4))
         if pair.before is not None and before is not None:
-            rows.append(_interval("before", scale, pair.before, top + TRACK - 4))
+            rows += _interval("before", scale, pair.before, top + TRACK - 4)
             rows.append(_dot("before", scale.x(before), top + TRACK - 4))
         if after is not None:
-            rows.append(_interval("now", scale, pair.after, top + TRACK + 4))
+            rows += _interval("now", scale, pair.after, top + TRACK + 4)
             rows.append(_dot("now", scale.x(after), top + TRACK + 4))
         in_words.append(
             f"{pair.title}: "
@@ -148,12 +146,11 @@ def dumbbell(title: str, pairs: Sequence[Pair], *, names: tuple[str, str], floor
                 if measure
             )
         )
-    return _svg(
-        title, "; ".join(in_words), bottom + AXIS, [*rows, *_axis(scale, bottom, lambda value: _tick(value, "", scale))]
-    )
+    axis = _axis(scale, bottom, lambda value: _tick(value, "", scale))
+    return Drawing(title, "; ".join(in_words), bottom + AXIS, [*rows, *axis])
 
 
-def tradeoff(compared: Remedies) -> Markup:
+def tradeoff(compared: Remedies) -> Drawing:
     """Accuracy against gap of every remedy, with intervals over the seeds; ours filled, numbered as in the table."""
     known = [(position, outcome) for position, outcome in enumerate(compared.outcomes, start=1) if outcome.trials]
     pairs = [
@@ -171,76 +168,53 @@ def tradeoff(compared: Remedies) -> Markup:
     def y(value: float) -> float:
         return round(top + height * (1 - up.at(value) / 100), 1)
 
-    parts: list[Markup] = []
+    parts: list[Shape] = []
     for value in up.ticks:
-        parts.append(element("line", class_="grid", x1=f"{left}%", x2="100%", y1=y(value), y2=y(value)))
-        parts.append(
-            element("text", _tick(value, "", up), class_="tick", x=f"{left - 1}%", y=y(value) + 4, text_anchor="end")
-        )
+        parts.append(_line("grid", f"{left}%", y(value), "100%", y(value)))
+        parts.append(_text("tick", _tick(value, "", up), f"{left - 1}%", y(value) + 4, "end"))
     for value in across.ticks:
-        parts.append(element("line", class_="grid", x1=x(value), x2=x(value), y1=top, y2=top + height))
-        parts.append(
-            element(
-                "text", _tick(value, "", across), class_="tick", x=x(value), y=top + height + 18, text_anchor="middle"
-            )
-        )
+        parts.append(_line("grid", x(value), top, x(value), top + height))
+        parts.append(_text("tick", _tick(value, "", across), x(value), top + height + 18, "middle"))
     in_words = []
     for position, own, accuracy, gap in pairs:
         if accuracy.mean is None or gap.mean is None:
             continue
         kind = "now" if own else "before"
+        across_at, up_at = x(gap.mean), y(accuracy.mean)
         if gap.low is not None and gap.high is not None:
-            parts.append(
-                element(
-                    "line",
-                    class_=f"interval {kind}",
-                    x1=x(gap.low),
-                    x2=x(gap.high),
-                    y1=y(accuracy.mean),
-                    y2=y(accuracy.mean),
-                )
-            )
+            parts.append(_line(f"interval {kind}", x(gap.low), up_at, x(gap.high), up_at))
         if accuracy.low is not None and accuracy.high is not None:
-            parts.append(
-                element(
-                    "line",
-                    class_=f"interval {kind}",
-                    x1=x(gap.mean),
-                    x2=x(gap.mean),
-                    y1=y(accuracy.low),
-                    y2=y(accuracy.high),
-                )
-            )
-        parts.append(element("circle", class_=f"dot {kind}", cx=x(gap.mean), cy=y(accuracy.mean), r=9))
-        parts.append(
-            element(
-                "text", position, class_=f"inside {kind}", x=x(gap.mean), y=y(accuracy.mean) + 4, text_anchor="middle"
-            )
-        )
+            parts.append(_line(f"interval {kind}", across_at, y(accuracy.low), across_at, y(accuracy.high)))
+        parts.append(_dot(kind, across_at, up_at, 9))
+        parts.append(_text(f"inside {kind}", str(position), across_at, up_at + 4, "middle"))
         in_words.append(
             f"{compared.outcomes[position - 1].title}: accuracy {percent(accuracy.mean)}, gap {percent(gap.mean)}"
         )
-    parts.append(
-        element("text", "Equalised odds difference", class_="tick", x="100%", y=top + height + 38, text_anchor="end")
-    )
-    return _svg("Accuracy against the equalised odds difference", "; ".join(in_words), top + height + 46, parts)
+    parts.append(_text("tick", "Equalised odds difference", "100%", top + height + 38, "end"))
+    return Drawing("Accuracy against the equalised odds difference", "; ".join(in_words), top + height + 46, parts)
+
+
+def effect(scale: Scale, low: float, mean: float, high: float, *, kind: str, height: int) -> list[Shape]:
+    """A mean as a dot and its interval, over the lines of the scale; kind: the class of both in the style sheet."""
+    lines = [
+        _line("nothing" if abs(tick) < 1e-9 else "grid", scale.x(tick), 0, scale.x(tick), height)
+        for tick in scale.ticks
+    ]
+    middle = height / 2
+    return [
+        *lines,
+        _line(f"interval {kind}", scale.x(low), middle, scale.x(high), middle),
+        _dot(kind, scale.x(mean), middle),
+    ]
+
+
+def numbers(scale: Scale) -> list[Shape]:
+    """The ticks of a scale as signed numbers."""
+    digits = 0 if all(float(value).is_integer() for value in scale.ticks) else 1
+    return [_text("tick", signed(tick, digits), scale.x(tick), 16, _anchor(scale, tick)) for tick in scale.ticks]
 
 
 # --- pieces -------------------------------------------------------------------------------------------
-
-
-def _svg(title: str, in_words: str, height: int, parts: Sequence[Child]) -> Markup:
-    """in_words: the same in words, for those who cannot see it."""
-    return element(
-        "svg",
-        element("title", title),
-        element("desc", in_words),
-        parts,
-        role="img",
-        width="100%",
-        height=height,
-        aria_label=f"{title}. {in_words}",
-    )
 
 
 def _more(words: Sequence[tuple[str, str]]) -> int:
@@ -248,48 +222,46 @@ def _more(words: Sequence[tuple[str, str]]) -> int:
     return MORE if any(len(left) + len(right) > LONGEST for left, right in words) else 0
 
 
-def _words(top: float, left: str, right: str, more: int = 0) -> list[Markup]:
+def _words(top: float, left: str, right: str, more: int = 0) -> list[Shape]:
     """more: 0 for words on one line, else how much lower the second line is."""
-    beside = {"x": "0"} if more else {"x": "100%", "text_anchor": "end"}
-    return [
-        element("text", left, class_="label", x="0", y=top + WORDS),
-        element("text", right, class_="value", y=top + WORDS + more, **beside),
-    ]
+    second = (
+        _text("value", right, "0", top + WORDS + more) if more else _text("value", right, "100%", top + WORDS, "end")
+    )
+    return [_text("label", left, "0", top + WORDS), second]
 
 
-def _track(y: float) -> Markup:
-    return element("line", class_="track", x1="2%", x2="98%", y1=y, y2=y)
+def _track(y: float) -> Shape:
+    return _line("track", "2%", y, "98%", y)
 
 
-def _interval(kind: str, scale: Scale, measure: Measure, y: float) -> Markup | None:
+def _interval(kind: str, scale: Scale, measure: Measure, y: float) -> list[Shape]:
     if measure.low is None or measure.high is None:
-        return None
-    return element("line", class_=f"interval {kind}", x1=scale.x(measure.low), x2=scale.x(measure.high), y1=y, y2=y)
+        return []
+    return [_line(f"interval {kind}", scale.x(measure.low), y, scale.x(measure.high), y)]
 
 
-def _dot(kind: str, x: str, y: float) -> Markup:
-    return element("circle", class_=f"dot {kind}", cx=x, cy=y, r=RADIUS)
+def _dot(kind: str, x: str, y: float, radius: float = RADIUS) -> Shape:
+    return Shape("circle", {"class": f"dot {kind}", "cx": x, "cy": y, "r": radius})
 
 
-def _axis(scale: Scale, bottom: float, written: Callable[[float], str]) -> list[Markup]:
+def _line(kind: str, x1: str, y1: float, x2: str, y2: float) -> Shape:
+    return Shape("line", {"class": kind, "x1": x1, "x2": x2, "y1": y1, "y2": y2})
+
+
+def _text(kind: str, text: str, x: str, y: float, anchor: str | None = None) -> Shape:
+    return Shape("text", {"class": kind, "x": x, "y": y, "text-anchor": anchor}, text)
+
+
+def _axis(scale: Scale, bottom: float, written: Callable[[float], str]) -> list[Shape]:
     parts = []
     for value in scale.ticks:
-        parts.append(element("line", class_="grid", x1=scale.x(value), x2=scale.x(value), y1=bottom - 4, y2=bottom + 2))
-        parts.append(
-            element(
-                "text",
-                written(value),
-                class_="tick",
-                x=scale.x(value),
-                y=bottom + 16,
-                text_anchor="start" if value == scale.ticks[0] else "end" if value == scale.ticks[-1] else "middle",
-            )
-        )
+        parts.append(_line("grid", scale.x(value), bottom - 4, scale.x(value), bottom + 2))
+        parts.append(_text("tick", written(value), scale.x(value), bottom + 16, _anchor(scale, value)))
     return parts
 
 
-def _kind(group: GroupAudit) -> str:
-    return "now small" if group.small else "now"
+def _anchor(scale: Scale, tick: float) -> str:
+    return "start" if tick == scale.ticks[0] else "end" if tick == scale.ticks[-1] else "middle"
 
 
 def _ends(measure: Measure) -> list[float]:

@@ -136,4 +136,5 @@ _FILTERS = {
     "points": words.points,
     "sentence": words.sentence,
     "signed": words.signed,
+    "with_interval": wording.with_interval,
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import write_text
 from img2tab_core.base.jobs import Report
-from img2tab_core.reports import closing_chapters, concept_chapter, elements, measured_chapters, opening_chapters, page
+from img2tab_core.reports import closing_chapters, measured_chapters, opening_chapters, page
 from img2tab_core.reports.findings import Findings, gather
 from img2tab_core.reports.model_card import FILE as CARD
 from img2tab_core.reports.model_card import card_of, keep_card
@@ -20,24 +20,24 @@ from img2tab_core.sessions.session_records import SessionInfo
 from img2tab_core.sessions.session_runs import SessionRuns
 from img2tab_core.sessions.shared_exclusions import exclusions_json
 
+EXCLUSIONS = "exclusions.json"  # all that decides the run's training, see `shared_exclusions.exclusions_json`
 CHAPTERS: tuple[tuple[str, Callable[[Findings], dict | None]], ...] = (
     ("short", opening_chapters.in_short),
     ("question", opening_chapters.question),
     ("data", opening_chapters.data),
     ("model", opening_chapters.model),
     ("runs", opening_chapters.tree),
-)
-NOT_YET = (
-    measured_chapters.audited,
-    measured_chapters.gaps,
-    concept_chapter.looks_at,
-    measured_chapters.excluded,
-    measured_chapters.stands_in,
-    measured_chapters.moved,
-    measured_chapters.remedies,
-    closing_chapters.log,
-    closing_chapters.limits,
-    closing_chapters.versions,
+    ("audit", measured_chapters.audited),
+    ("gaps", measured_chapters.gaps),
+    ("looks-at", measured_chapters.looks_at),
+    ("excluded", measured_chapters.excluded),
+    ("stand-ins", measured_chapters.stands_in),
+    ("moved", measured_chapters.moved),
+    ("remedies", measured_chapters.remedies),
+    ("log", closing_chapters.log),
+    ("limits", closing_chapters.limits),
+    ("versions", closing_chapters.versions),
+    ("card", closing_chapters.card),
 )
 
 
@@ -77,9 +77,9 @@ def write_report(
     clear(folder, [f"{name}.csv" for name in NAMES if name not in tables])  # of an earlier report that had more
     for name, content in tables.items():
         write_text(folder / f"{name}.csv", content)
-    write_text(folder / closing_chapters.EXCLUSIONS, exclusions)
+    write_text(folder / EXCLUSIONS, exclusions)
     write_text(html, _page(findings, tables, exclusions, card))
-    return Written(html, tuple(folder / f"{name}.csv" for name in tables), folder / closing_chapters.EXCLUSIONS, file)
+    return Written(html, tuple(folder / f"{name}.csv" for name in tables), folder / EXCLUSIONS, file)
 
 
 def report_html(
@@ -110,9 +110,9 @@ def _json(findings: Findings) -> str:
 
 def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str) -> str:
     """The whole page, which carries the texts of its files."""
-    files: dict[str, page.File | None] = {name: page.File(f"{name}.csv", content) for name, content in tables.items()}
-    files |= {name: None for name in NAMES if name not in tables}
-    files["exclusions"] = page.File(closing_chapters.EXCLUSIONS, exclusions, "application/json")
+    files: dict[str, page.File | None] = dict.fromkeys(NAMES)
+    files |= {name: page.File(f"{name}.csv", content) for name, content in tables.items()}
+    files["exclusions"] = page.File(EXCLUSIONS, exclusions, "application/json")
     files["card"] = page.File(CARD, card, "text/markdown")
     common = {
         "findings": findings,
@@ -125,13 +125,6 @@ def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str
     }
     told = [(name, say(findings)) for name, say in CHAPTERS]
     chapters = [page.chapter(name, common | values) for name, values in told if values is not None]
-    links = {name: elements.file_link(f.name, f.content, f.kind, f.name) for name, f in files.items() if f}
-    links[closing_chapters.EXCLUSIONS] = links["exclusions"]
-    parts = [write(findings, links) for write in NOT_YET]
-    parts.append(closing_chapters.card(card, links["card"]))
-    from markupsafe import Markup
-
-    chapters += [page.Chapter(p.anchor, p.title, Markup(p.content)) for p in parts if p is not None]
     return page.document("report", chapters, common)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from img2tab_core.audits.audit_record import SMALL, GroupAudit, Measure
+from img2tab_core.audits.audit_record import Measure
+from img2tab_core.audits.intervention import Moved
 from img2tab_core.audits.paired import Difference
 from img2tab_core.base.intervals import Estimate
-from img2tab_core.base.words import percent, points, signed
+from img2tab_core.base.words import percent, signed
 from img2tab_core.classifiers.runs import Run
-from img2tab_core.reports.elements import Child, Markup, element
 from img2tab_core.sessions.session_records import RunInfo
 
 SPACE, MINUS, TIMES = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
@@ -77,32 +77,7 @@ def settings(run: Run) -> str:
     )
 
 
-def cell(measure: Measure, metric: str = "") -> Child:
-    """A value, and below it its interval; or why it was not measured."""
-    if measure.value is None:
-        return [element("span", "not measured"), element("span", measure.note, class_="below")]
-    between = "" if measure.low is None or measure.high is None else span(measure.low, measure.high, metric)
-    return with_range(number(measure.value, metric), between)
-
-
-def with_range(value: str, between: str) -> Child:
-    """A value, and below it what it lies between; "" where that is not known."""
-    return [element("span", value), element("span", between, class_="below range") if between else None]
-
-
-def paired_points(difference: Difference) -> Child:
-    """A difference of shares in points, and below it the interval of a paired bootstrap."""
-    return with_range(points(difference.value), difference_range(difference.low, difference.high))
-
-
-def estimated_points(difference: Estimate) -> Child:
-    """A mean difference of shares in points, and below it its interval."""
-    if difference.mean is None:
-        return "not measured"
-    return with_range(points(difference.mean), difference_range(difference.low, difference.high))
-
-
-def interval(measure: Measure, metric: str = "") -> str:
+def interval(measure: Measure | Moved, metric: str = "") -> str:
     """The interval of a measure, as `span` has it; "" where it is not known."""
     return "" if measure.low is None or measure.high is None else span(measure.low, measure.high, metric)
 
@@ -112,11 +87,7 @@ def difference_range(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{signed(100 * low)} to {signed(100 * high)}"
 
 
-def flag(group: GroupAudit) -> Markup | None:
-    """The mark of a group that has too few faces."""
-    return element("span", f"Fewer than {SMALL} test faces", class_="flag") if group.small else None
-
-
-def when(text: str, *, below: bool = False) -> Markup:
-    """A date that does not break."""
-    return element("span", text, class_="below when" if below else "when")
+def with_interval(difference: Difference) -> str:
+    """A difference of numbers that are no shares: "−0.012 (−0.018 to −0.006)"."""
+    low, high = signed(difference.low, 3), signed(difference.high, 3)
+    return f"{signed(difference.value, 3)} ({low} to {high})"
