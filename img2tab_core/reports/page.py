@@ -76,7 +76,7 @@ def document(name: str, chapters: Iterable[Chapter], values: Mapping[str, object
     """The whole page by its template, `<name>.html.j2`; the contents are made of the chapters' headings."""
     style = Markup((FOLDER / "style.css").read_text(encoding="utf-8"))
     template = environment().get_template(f"{name}.html.j2")
-    return template.render(values, chapters=list(chapters), style=style, policy=POLICY, version=__version__)
+    return template.render(values, chapters=list(chapters), style=style, policy=POLICY)
 
 
 @cache
@@ -91,7 +91,7 @@ def environment() -> Environment:
     )
     made.filters.update(_FILTERS)
     made.tests["missing"] = lambda value: isinstance(value, Missing)
-    made.globals["few_faces"] = SMALL
+    made.globals.update(few_faces=SMALL, version=__version__)
     return made
 
 
@@ -102,6 +102,13 @@ def picture(pixels: np.ndarray | bytes) -> str:
     kept = io.BytesIO()
     Image.fromarray(pixels).save(kept, "WEBP", quality=QUALITY, method=6)
     return _address(kept.getvalue(), "image/webp")
+
+
+def at_most(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A picture uint8 (S, S, 3), made smaller where it is larger than `side` px."""
+    if pixels.shape[0] <= side:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
 
 
 def paragraphs(text: str) -> list[list[str]]:
@@ -115,6 +122,7 @@ def _address(content: bytes, kind: str) -> str:
 
 
 _FILTERS = {
+    "at_most": at_most,
     "chance": words.chance,
     "commas": lambda number: f"{number:,}",
     "count": words.count,
@@ -136,5 +144,6 @@ _FILTERS = {
     "points": words.points,
     "sentence": words.sentence,
     "signed": words.signed,
+    "unbroken": lambda name: wording.SPACE.join(name.rsplit(" ", 1)),  # "fringe 3" on one line
     "with_interval": wording.with_interval,
 }
