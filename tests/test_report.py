@@ -550,6 +550,8 @@ def test_a_second_report_removes_the_tables_that_only_the_first_had(runs, table,
         *(one.name for one in second.tables),
         "mine.csv",
         "exclusions.json",
+        "model_card.cdx.json",
+        "table.croissant.json",
     }
     assert sorted(one.name for one in file.parent.iterdir()) == ["twice-tables", "twice.html"]
 
@@ -628,3 +630,45 @@ def test_a_browser_shows_it_on_390_px_without_asking_for_anything(written):
             one.get_by_role("link", name="groups.csv").click()
         assert pd.read_csv(StringIO(Path(saved.value.path()).read_text()))["faces"].iloc[-1] > 0
         browser.close()
+
+
+# --- for machines ---------------------------------------------------------------------------------------
+
+
+def test_the_model_card_for_machines_keeps_the_schema_of_cyclonedx_1_7_and_says_what_the_audit_measured(
+    runs, session, written
+):
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    (file,) = [file for file in written.machine if file.name.endswith(".cdx.json")]
+    text = file.read_text(encoding="utf-8")
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(text) is None
+    (model,) = [part for part in json.loads(text)["components"] if part["type"] == "machine-learning-model"]
+    current = runs.sessions.run(session, 2)
+    audited = runs.auditor.audit(runs.model(session, current), session.sensitive)
+    rows = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    gap = next(row for row in rows if row["type"] == "Equalised odds difference between groups")
+    assert float(gap["value"]) == pytest.approx(audited.gaps["equalised_odds"].value, rel=1e-5)
+    assert float(gap["confidenceInterval"]["upperBound"]) == pytest.approx(
+        audited.gaps["equalised_odds"].high, rel=1e-5
+    )
+    assert {row["slice"] for row in rows if "slice" in row} == {"left", "right", "everyone"}
+    assert {"name": "img2tab:excluded", "value": "2"} in model["properties"]
+    assert json.loads(text)["serialNumber"] == json.loads(text)["serialNumber"].lower()
+
+
+def test_the_table_for_machines_is_croissant_without_a_warning_and_names_every_column_and_the_digest_of_its_file(
+    table, written
+):
+    import mlcroissant
+
+    (file,) = [file for file in written.machine if file.name.endswith(".croissant.json")]
+    described = json.loads(file.read_text(encoding="utf-8"))
+    dataset = mlcroissant.Dataset(jsonld=described)
+    assert not dataset.metadata.ctx.issues.errors and not dataset.metadata.ctx.issues.warnings
+    fields = {field["name"] for field in described["recordSet"][0]["field"]}
+    assert fields == set(table.labels.columns)
+    labels = next(part for part in described["distribution"] if part["name"] == "labels.parquet")
+    assert labels["sha256"] == files.sha256_of(files.home() / "tables" / "toy" / "labels.parquet")
+    assert any("%" in told for told in described["rai:dataBiases"])

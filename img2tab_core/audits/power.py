@@ -71,7 +71,8 @@ def seeable(
     }
     pairs = []
     for label in (0, 1):
-        rate = ASSUMED if rates[label] is None else float(rates[label])
+        measured = rates[label]
+        rate = ASSUMED if measured is None else float(measured)
         for first, second in itertools.combinations(range(len(formed.names)), 2):
             faces = counts[label, first], counts[label, second]
             pairs.append(

@@ -530,10 +530,12 @@ def report(
             "tables": tables,
             "exclusions": str(written.exclusions),
             "card": str(written.card),
+            "machine": [str(file) for file in written.machine],
         },
         f"Report of {shown(session.name)}: {shown(written.html)}, {written.html.stat().st_size / 1e6:.1f} MB.\n"
-        f"Beside it {terminal.count(len(tables), 'table')} as CSV and what is excluded, in "
-        f"{shown(written.exclusions.parent)}; the model card: {shown(written.card)}.",
+        f"Beside it {terminal.count(len(tables), 'table')} as CSV, what is excluded, and for machines the "
+        f"model card (CycloneDX 1.7) and the table (Croissant), in {shown(written.exclusions.parent)}; the model card: "
+        f"{shown(written.card)}.",
         as_json=as_json,
     )
 

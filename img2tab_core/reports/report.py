@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import write_text
+from img2tab_core.base.files import home, write_text
 from img2tab_core.base.jobs import Report
-from img2tab_core.reports import closing_chapters, measured_chapters, opening_chapters, page
+from img2tab_core.reports import closing_chapters, croissant, cyclonedx, measured_chapters, opening_chapters, page
 from img2tab_core.reports.findings import Findings, gather
 from img2tab_core.reports.model_card import FILE as CARD
 from img2tab_core.reports.model_card import card_of, keep_card
@@ -46,13 +46,15 @@ class Written:
     """The files of a report.
 
     html: the page; tables: a CSV file for each of its tables; exclusions: all that decides the training of the current
-    run, for `img2tab session repeat`; card: the model card, beside the classifier.
+    run, for `img2tab session repeat`; card: the model card, beside the classifier; machine: the same model card as
+    CycloneDX and the table as Croissant, for machines.
     """
 
     html: Path
     tables: tuple[Path, ...]
     exclusions: Path
     card: Path
+    machine: tuple[Path, ...] = ()
 
 
 def write_report(
@@ -79,7 +81,19 @@ def write_report(
         write_text(folder / f"{name}.csv", content)
     write_text(folder / EXCLUSIONS, exclusions)
     write_text(html, _page(findings, tables, exclusions, card))
-    return Written(html, tuple(folder / f"{name}.csv" for name in tables), folder / EXCLUSIONS, file)
+    machine = {
+        cyclonedx.FILE: cyclonedx.bill_of(runs, findings.session, findings.info, audit=findings.now.audit),
+        croissant.FILE: croissant.croissant_of(findings.table, home() / "tables" / findings.table.name),
+    }
+    for name, described in machine.items():
+        write_text(folder / name, json.dumps(described, indent=1, ensure_ascii=False))
+    return Written(
+        html,
+        tuple(folder / f"{name}.csv" for name in tables),
+        folder / EXCLUSIONS,
+        file,
+        tuple(folder / name for name in machine),
+    )
 
 
 def report_html(
