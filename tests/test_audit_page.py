@@ -272,3 +272,23 @@ def test_after_a_retrain_without_1_concept_faces_lost_and_gained_and_the_gaps_st
     shown = Auditor(door).audit(second, ["group"])
     sentence = gap_sentence(shown, ("plain", "special"), Auditor(door).differences(second, ["group"], shown))
     assert any(each.value == page_words.plain(sentence) for each in at.markdown)
+
+
+def test_groups_nobody_named_are_sought_once_they_are_opened_each_with_its_sentence_and_faces(visit):
+    door = Studio()
+    run = door.run(door.table("toy"), "kind")
+    assert not any(each.label == "Mistakes" for each in visit.selectbox)
+    visit.session_state["audit.slices"] = True
+    at = visit.run()
+    while any(each.label == "Stop" for each in at.button):
+        at = at.run()
+    measured = Auditor(door).slices(run)
+    texts = [each.value for each in at.markdown]
+    assert page_words.plain(measured.sentence) in texts and measured.slices
+    listed = next(each.value for each in at.dataframe if "confirmed" in each.value.columns)
+    assert listed["group"].tolist() == [page_words.sentence(each.words) for each in measured.slices]
+    inspect = [each.key for each in at.button if f"{each.key}".startswith("audit.slices.inspect.")]
+    faces = Auditor(door).slice_faces(run, measured.slices[0])
+    assert inspect == [f"audit.slices.inspect.{number}.{face.row}" for number, face in enumerate(faces)]
+    of_special = app.ready(app.held(at.selectbox, "audit.slices.label.kind").set_value(1).run())
+    assert page_words.plain(Auditor(door).slices(run, label=1).sentence) in [each.value for each in of_special.markdown]

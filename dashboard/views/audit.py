@@ -18,6 +18,7 @@ from dashboard.parts import (
     own_run,
     run_words,
     same_faces,
+    slices,
     threshold_finder,
 )
 from dashboard.state import attributes as attribute_state
@@ -81,6 +82,7 @@ def page() -> None:
     _table(audited, target, RATES_TOLD)
     could_be_seen.show(target, sensitive)
     draw_faces = misjudged.show(run, target, sensitive, audited, differences)
+    draw_slices = slices.show(run, target)
     _calibration(audited)
     cuts = threshold_finder.show(run, target, sensitive, audited)
     before = visit.before_run(run)
@@ -89,6 +91,7 @@ def page() -> None:
     _numbers(audit_state.audit(run, sensitive, cuts) if cuts else audited, moved=bool(cuts))
     _perceived()
     draw_faces()
+    draw_slices()
 
 
 def _matrix() -> None:

@@ -245,7 +245,7 @@ def basis_of(sought: int, tested: int, *, own: bool, half: bool) -> str:
 def _best(wrong: np.ndarray, holds: np.ndarray, deepest: int) -> tuple[int, ...] | None:
     """The slice whose errors are furthest beyond chance among these faces; None where none is far enough."""
     given = holds.astype(np.float32)  # (n, P)
-    errors_given = given * wrong[:, None]
+    of_wrong = given[wrong]  # (e, P)
     most, errors = LARGEST * len(wrong), float(wrong.sum())
     bar = norm.isf(LEVEL / holds.shape[1])
 
@@ -253,11 +253,11 @@ def _best(wrong: np.ndarray, holds: np.ndarray, deepest: int) -> tuple[int, ...]
         beyond_all = _beyond(*numbers, errors, len(wrong))
         return np.where(numbers[0] <= most, beyond_all, -np.inf)
 
-    singles = given.sum(axis=0), errors_given.sum(axis=0)  # faces and errors of each, (P,)
+    singles = given.sum(axis=0), of_wrong.sum(axis=0)  # faces and errors of each, (P,)
     score = beyond(singles)
     best: list[tuple[float, tuple[int, ...]]] = [(float(score.max()), (int(score.argmax()),))]
     if deepest > 1:
-        pairs = given.T @ given, given.T @ errors_given  # (P, P)
+        pairs = given.T @ given, of_wrong.T @ of_wrong  # (P, P)
         within = _beyond(*pairs, singles[1][:, None], singles[0][:, None])
         score = np.where((within < bar) | (within.T < bar), -np.inf, beyond(pairs))
         best.append((float(score.max()), _places(score)))
@@ -266,7 +266,7 @@ def _best(wrong: np.ndarray, holds: np.ndarray, deepest: int) -> tuple[int, ...]
         if deepest > 2 and pair_at.size:
             first, second = pair_at
             both = given[:, first] * given[:, second]  # (n, B)
-            triples = both.T @ given, both.T @ errors_given  # (B, P)
+            triples = both.T @ given, both[wrong].T @ of_wrong  # (B, P)
             score = beyond(triples)
             parents = ((first, second), (first, slice(None)), (second, slice(None)))
             for around in parents:

@@ -93,7 +93,7 @@ def audit(
     changes: dict[str, Change] = {}
     paired: PairedComparison | None = None
     with terminal.interrupted() as stopped:
-        style_table, before = _run(door, run, target, table, sensitive, own=own, report=report, stopped=stopped)
+        style_table, before = run_of_audit(door, run, target, table, sensitive, own=own, report=report, stopped=stopped)
         auditor = Auditor(door)
         if before.each:
             if exclude.strip() or erase.strip() or threshold != 0.5:
@@ -412,7 +412,7 @@ def proxies(
     door, report = terminal.studio(), terminal.progress(as_json)
     auditor = Auditor(door)
     with terminal.interrupted() as stopped:
-        style_table, after = _run(door, run, target, table, sensitive, exclude, report=report, stopped=stopped)
+        style_table, after = run_of_audit(door, run, target, table, sensitive, exclude, report=report, stopped=stopped)
         if after.classifier.kind == DEFAULT_KIND:
             before = door.run(style_table, after.target, progress=report)
         else:  # importances of two kinds do not compare
@@ -539,7 +539,7 @@ def intervene(
     door, report = terminal.studio(), terminal.progress(as_json)
     auditor, checked, picture = Auditor(door), [], None
     with terminal.interrupted() as stopped:
-        style_table, judging = _run(
+        style_table, judging = run_of_audit(
             door, run, target, table, sensitive, exclude, own=own, report=report, stopped=stopped
         )
         moved = terminal.channels(channels, style_table, option="--channels") or None
@@ -633,7 +633,7 @@ def remedies(
     terminal.check_table(out)
     door, report = terminal.studio(), terminal.progress(as_json)
     with terminal.interrupted() as stopped:
-        _, ours = _run(door, run, target, table, sensitive, exclude, report=report, stopped=stopped)
+        _, ours = run_of_audit(door, run, target, table, sensitive, exclude, report=report, stopped=stopped)
         compared = Auditor(door).remedies(ours, sensitive, seeds=seeds, progress=report, cancelled=stopped)
     _answer_remedies(compared, as_markdown(compared, test="test faces"), out=out, as_json=as_json)
 
@@ -641,7 +641,7 @@ def remedies(
 # --- which run -----------------------------------------------------------------------------------------
 
 
-def _run(
+def run_of_audit(
     door: Studio,
     folder: Path | None,
     target: str,

@@ -22,6 +22,7 @@ from img2tab_core.cli.own_models import explain_app, models_app
 from img2tab_core.cli.photo_check import photo_check_app
 from img2tab_core.cli.power import power_app
 from img2tab_core.cli.sessions import sessions_app
+from img2tab_core.cli.slices import slices_app
 from img2tab_core.cli.tables import import_app, tables_app
 from img2tab_core.cli.terminal import Json, verb
 
@@ -45,6 +46,7 @@ app.add_typer(concepts_app)
 app.add_typer(classifiers_app)
 app.add_typer(audit_app)
 app.add_typer(power_app)
+app.add_typer(slices_app)
 app.add_typer(sessions_app)
 
 MALLOC = {
