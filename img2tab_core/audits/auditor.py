@@ -17,6 +17,7 @@ from img2tab_core.audits import (
     exclusion_curves,
     exclusion_estimate,
     group_differences,
+    impact_ratios,
     intervention,
     linear_probe,
     many_classes,
@@ -109,6 +110,27 @@ class Auditor:
         target = tables.any_target_of(self.studio.table(whole.table), whole.target)
         groups = self.groups(whole, sensitive, rows)
         return many_classes.audit_classes(labels, likeliest(shares), groups, target, repeats=repeats)
+
+    def impact_ratios(
+        self,
+        run: Run,
+        attribute: str,
+        second: str | None = None,
+        *,
+        threshold: float = STANDARD,
+        least_share: float = impact_ratios.LEAST_SHARE,
+    ) -> impact_ratios.ImpactRatios:
+        """How often each group of the test faces is given class 1, over the group given it most often; as
+        `impact_ratios.impact_ratios`.
+
+        Raises Img2TabError where the table has no such attribute, or the run is of more than two classes.
+        """
+        target = tables.target_of(self.studio.table(run.table), run.target)
+        rows, _, probability = self.studio.trainer.test_answers(run)
+        groups = self.groups(run, [attribute] if second is None else [attribute, second], rows)
+        return impact_ratios.impact_ratios(
+            probability, groups, given=target.classes[1], threshold=threshold, least_share=least_share
+        )
 
     def matrix(
         self,

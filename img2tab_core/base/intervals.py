@@ -13,15 +13,15 @@ from img2tab_core.base.errors import Img2TabError
 CONFIDENCE = 0.95
 
 
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """95 % Wilson score interval of the share right / count, within [0, 1].
+def wilson(right: int, count: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson score interval of the share right / count, within [0, 1]; 95 % if not said otherwise.
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". Raises Img2TabError
     where right is not between 0 and count, or count is 0.
     """
     if not 0 <= right <= count or count < 1:
         raise Img2TabError(f"A share needs 0 <= right <= count and count >= 1, got {right} of {count}.")
-    low, high = binomtest(right, count).proportion_ci(CONFIDENCE, method="wilson")
+    low, high = binomtest(right, count).proportion_ci(confidence, method="wilson")
     return float(low), float(high)
 
 

@@ -17,6 +17,7 @@ from img2tab_core.cli.classifiers import classifiers_app
 from img2tab_core.cli.concepts import concepts_app
 from img2tab_core.cli.disagree import disagree_app
 from img2tab_core.cli.faces import faces_app
+from img2tab_core.cli.impact_ratios import impact_app
 from img2tab_core.cli.models import backbone_app, weights_app
 from img2tab_core.cli.own_models import explain_app, models_app
 from img2tab_core.cli.photo_check import photo_check_app
@@ -46,6 +47,7 @@ app.add_typer(concepts_app)
 app.add_typer(classifiers_app)
 app.add_typer(audit_app)
 app.add_typer(power_app)
+app.add_typer(impact_app)
 app.add_typer(slices_app)
 app.add_typer(sessions_app)
 
