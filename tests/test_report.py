@@ -28,6 +28,7 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
 from img2tab_core.base.words import listed, percent, place, points
+from img2tab_core.classifiers.treatment import treatment_of
 from img2tab_core.reports import model_card
 from img2tab_core.reports.drawings import Scale
 from img2tab_core.reports.measured_chapters import PLOTTED
@@ -672,3 +673,20 @@ def test_the_table_for_machines_is_croissant_without_a_warning_and_names_every_c
     labels = next(part for part in described["distribution"] if part["name"] == "labels.parquet")
     assert labels["sha256"] == files.sha256_of(files.home() / "tables" / "toy" / "labels.parquet")
     assert any("%" in told for told in described["rai:dataBiases"])
+
+
+def test_a_run_that_erases_and_balances_says_so_in_the_page_the_tables_and_both_cards(runs, table, tmp_path):
+    found = runs.begin("Erasing", "Ada", table, "kind", ["group"])
+    first = runs.sessions.run(found, 1)
+    runs.train(found, first, treatment=treatment_of(("group",), balance=True), note="The group should not count.")
+    written = write_report(runs, runs.sessions.open(found.id), tmp_path / "erasing.html")
+    one = Page(written.html.read_text(encoding="utf-8"))
+    told = "erases group and is balanced over group"
+    assert f"Run 2 {told}." in one.text and f"nothing excluded; {told}" in one.text
+    rows = pd.read_csv(tmp_path / "erasing-tables" / "runs.csv").fillna("")
+    assert rows.erased.tolist() == ["", "group"] and rows.balanced.tolist() == ["", "group"]
+    assert f"- Training: {told}." in written.card.read_text(encoding="utf-8")
+    bill = json.loads(written.machine[0].read_text(encoding="utf-8"))
+    assert {"name": "img2tab:treatment", "value": told.replace("group", "perceived group")} in bill["components"][0]["properties"]
+    again = runs.again(found, runs.sessions.run(found, 2))
+    assert again.id == runs.sessions.run(found, 2).run_id and again.treatment.erased == ("group",)

@@ -45,7 +45,7 @@ class Treatment:
         titles: by name, what a person reads.
         """
         parts = [
-            f"{verb} {listed([titles.get(name, name).lower() for name in names])}"
+            f"{verb} {listed([titles.get(name, _words(name)).lower() for name in names])}"
             for verb, names in (
                 ("erases", self.erased),
                 ("is balanced over", self.balanced),
@@ -57,6 +57,11 @@ class Treatment:
 
 
 UNTREATED = Treatment()
+
+
+def _words(name: str) -> str:
+    """A name as words, where no title is known: "perceived_gender" -> "perceived gender"."""
+    return name.rpartition(":")[2].replace("_", " ").replace("-", " ")
 
 
 def treatment_of(names: tuple[str, ...], *, balance: bool = False, copies: bool = False) -> Treatment:

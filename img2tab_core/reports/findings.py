@@ -345,7 +345,10 @@ def _counts(table: StyleTable, codes: np.ndarray, groups: int, known: np.ndarray
 
 def _took_over(before: Earlier | None, now: Current) -> TookOver | Missing | None:
     """None where there is no earlier run, or nothing else is excluded."""
-    if before is None or set(now.info.excluded) == set(before.info.excluded):
+    if before is None or (set(now.info.excluded), now.info.treatment) == (
+        set(before.info.excluded),
+        before.info.treatment,
+    ):
         return None
     earlier = before.run
     if isinstance(earlier, Missing):

@@ -126,6 +126,7 @@ def excluded(findings: Findings) -> dict:
     shown = findings.concepts
     drawn = not isinstance(findings.face, Missing) and all(item.pictures is not None for item in shown)
     return {
+        "treated": findings.info.treatment.sentence({}),
         "reasons": _reasons(findings),
         "few": few,
         "layers": [
@@ -166,6 +167,8 @@ def _reasons(findings: Findings) -> list[dict]:
             parts = difference(earlier, run)
             moved += [f"{len(parts.only_other):,} more excluded"] if parts.only_other else []
             moved += [f"{len(parts.only_one):,} taken back"] if parts.only_one else []
+            if earlier.treatment != run.treatment:
+                moved.append(run.treatment.sentence({}) or "nothing erased or balanced any more")
             moved = moved or ["the same excluded"]
         reasons.append({"run": run, "first": earlier is None, "moved": moved})
     return reasons

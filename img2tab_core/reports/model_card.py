@@ -130,6 +130,7 @@ def _details(session: SessionInfo, info: RunInfo, run: Run, looked_at: list[str]
             f"- Channels: {count(len(info.excluded), 'channel')} excluded; trained on "
             f"{len(run.classifier.screened_):,} of the others, those that set the classes of the training faces "
             "furthest apart.",
+            *([f"- Training: {plain(info.treatment.sentence({}))}."] if info.treatment else []),
         ]
     with_what = trained_with(info)
     if with_what:

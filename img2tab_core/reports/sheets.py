@@ -78,6 +78,8 @@ def _runs(findings: Findings) -> pd.DataFrame:
                 "classifier": run.kind,
                 "seed": run.seed,
                 "excluded": len(run.excluded),
+                "erased": ", ".join(run.treatment.erased),
+                "balanced": ", ".join(run.treatment.balanced),
                 "state": run.state,
                 "who": run.who,
                 "started": _at(run.started),

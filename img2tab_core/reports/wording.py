@@ -53,8 +53,9 @@ def one_line(text: str) -> str:
 
 
 def excluding(run: RunInfo) -> str:
-    """ "6,504 excluded", or "nothing excluded"."""
-    return f"{len(run.excluded):,} excluded" if run.excluded else "nothing excluded"
+    """ "6,504 excluded", "nothing excluded", or "nothing excluded; erases perceived gender"."""
+    excluded = f"{len(run.excluded):,} excluded" if run.excluded else "nothing excluded"
+    return f"{excluded}; {run.treatment.sentence({})}" if run.treatment else excluded
 
 
 def day(at: datetime) -> str:
