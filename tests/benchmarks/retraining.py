@@ -17,11 +17,13 @@ from img2tab_core.base.files import home
 from img2tab_core.base.records import StyleTable
 from img2tab_core.classifiers import kinds, measures, quick
 from img2tab_core.classifiers.base import ConceptClassifier
+from img2tab_core.classifiers.treatment import treatment_of
 from img2tab_core.studio import Studio
 
 TARGET = "smiling"
 FACES = 10_000  # to train on
 GOAL = 5.0  # seconds to the first answer, issue 6
+ERASED, ERASING_GOAL = "perceived_gender", 8.0  # seconds, issue 18
 WAY = "CatBoost on every channel that remains, style codes read and quantized anew"
 REPEATS = 5
 COUNTS = (128, 256, 512, 1024, 2048, 4096)
@@ -116,6 +118,19 @@ def measure_retraining(*, repeats: int = REPEATS, plain_repeats: int = 2) -> lis
                 goal=GOAL,
                 accuracy=first.metrics.accuracy,
                 note=first.note,
+            )
+        )
+        treatment = treatment_of((ERASED,), balance=True)
+        erasing, erased = _seconds(lambda: Studio().trainer.train_quick(table, TARGET, treatment=treatment))
+        rows.append(
+            _row(
+                f"first quick answer with {ERASED} erased and balanced, measured first, {shape}",
+                erasing,
+                None,
+                "",
+                goal=ERASING_GOAL,
+                accuracy=erased.metrics.accuracy,
+                note=erased.note,
             )
         )
     return rows
