@@ -28,6 +28,7 @@ from img2tab_core.audits import (
     smallest_change,
     stand_ins,
     threshold_search,
+    uncertain_groups,
 )
 from img2tab_core.audits import matrix as matrices
 from img2tab_core.audits import thresholds as threshold_costs
@@ -334,6 +335,45 @@ class Auditor:
         return tuple(
             replace(face, reasons=misjudged.reasons(described, prediction))
             for face, prediction in zip(faces, self.studio.predict_all(run, codes), strict=True)
+        )
+
+    def perceived_gap(
+        self, run: Run, reader: Run, *, error: uncertain_groups.GroupError | None = None
+    ) -> uncertain_groups.UncertainGap:
+        """The gap of a run between groups that its table does not know, as another run perceives them.
+
+        reader: a run of two classes of any table of the same backbone, which reads the style codes of the test faces;
+        of photos with its calibration. error: how often it is right, counted on faces whose group is known; what it
+        made of the test faces of its own table if None. Raises Img2TabError where the run is of more than two classes,
+        the reader reads pixels or style codes of another backbone.
+        """
+        table, other = self.studio.trainer.table_of(run), self.studio.trainer.table_of(reader)
+        about, target = tables.target_of(other, reader.target), tables.target_of(table, run.target)
+        if reader.own or (table.backbone, table.layout) != (other.backbone, other.layout):
+            raise Img2TabError(
+                f"Groups are perceived by a classifier that reads style codes of {table.backbone}, got {reader.id} of "
+                f"{'pixels' if reader.own else other.backbone}. Choose another one."
+            )
+        if error is None:
+            _, truth, probability = self.studio.trainer.test_answers(reader)
+            right = (probability > STANDARD) == (truth == 1)
+            counts = [(int(right[truth == group].sum()), int((truth == group).sum())) for group in (0, 1)]
+            error = uncertain_groups.GroupError(
+                f"The classifier of {matrices.short_title(about)}",
+                f"test faces of the table {other.name}, against their labels",
+                (counts[0][0], counts[1][0]),
+                (counts[0][1], counts[1][1]),
+            )
+        of_photos = self.studio.trainer.about_table(run.table).get("kind") in uncertain_groups.OF_PHOTOS
+        judging = self.studio.on_photos(reader) if of_photos else reader
+        rows, labels, probability = self.studio.trainer.test_answers(run)
+        perceived = judging.classifier.probabilities(table.psi, rows)[:, 1] > STANDARD
+        tables.let_go(table.psi)
+        return uncertain_groups.uncertain_gap(
+            uncertain_groups.counts_of(labels, probability > STANDARD, perceived),
+            error,
+            groups=(about.classes[0], about.classes[1]),
+            classes=(target.classes[0], target.classes[1]),
         )
 
     def find_thresholds(

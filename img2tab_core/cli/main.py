@@ -20,6 +20,7 @@ from img2tab_core.cli.faces import faces_app
 from img2tab_core.cli.impact_ratios import impact_app
 from img2tab_core.cli.models import backbone_app, weights_app
 from img2tab_core.cli.own_models import explain_app, models_app
+from img2tab_core.cli.perceived import perceived_app
 from img2tab_core.cli.photo_check import photo_check_app
 from img2tab_core.cli.power import power_app
 from img2tab_core.cli.sessions import sessions_app
@@ -49,6 +50,7 @@ app.add_typer(audit_app)
 app.add_typer(power_app)
 app.add_typer(impact_app)
 app.add_typer(slices_app)
+app.add_typer(perceived_app)
 app.add_typer(sessions_app)
 
 MALLOC = {
