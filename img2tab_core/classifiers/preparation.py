@@ -24,12 +24,13 @@ HEAVIEST = 0.995  # quantile of the weights above which all count the same: a fe
 class Preparation:
     """A treatment measured on the training faces that `fit` gets. weights: float64 (n,), mean 1, None where all faces
     count the same; order: int64 (D,), all channels by Wasserstein-1 between the classes of the codes as they are after
-    it, the largest first."""
+    it, the largest first; readings: float64 (n, k), what the erasure reads in the faces, None where it is read anew."""
 
     erasure: Erasure | None
     mirror: Erasure | None
     weights: np.ndarray | None
     order: np.ndarray
+    readings: np.ndarray | None = None
 
     def applied(
         self, X: np.ndarray, rows: np.ndarray, y: np.ndarray, codes: np.ndarray, channels: np.ndarray
@@ -53,7 +54,7 @@ class Preparation:
     def _readings(self, X: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """What the erasure reads in the faces, and below in their copies; float64 (n or 2 n, k)."""
         assert self.erasure is not None
-        readings = self.erasure.readings(X, rows)
+        readings = self.erasure.readings(X, rows) if self.readings is None else self.readings
         if self.mirror is None:
             return readings
         along = self.mirror.direction.T.astype(np.float64) @ self.erasure.reading.astype(np.float64)  # (m, k)
@@ -87,7 +88,8 @@ def prepared(
             weights = permutation_weights(values, labels, seed=seed)
         else:
             weights = cell_weights(labels, values)
-    return Preparation(erasure, mirror, weights, _order(table, rows, labels, erasure))
+    readings = None if erasure is None else erasure.readings(table.psi, rows)
+    return Preparation(erasure, mirror, weights, _order(table, rows, labels, erasure, readings), readings)
 
 
 def cell_weights(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -141,10 +143,11 @@ def titles_of(table: StyleTable, described: Description | None) -> dict[str, str
     return {target.name: target.title for target in table.targets} | concepts
 
 
-def _order(table: StyleTable, rows: np.ndarray, labels: np.ndarray, erasure: Erasure | None) -> np.ndarray:
+def _order(
+    table: StyleTable, rows: np.ndarray, labels: np.ndarray, erasure: Erasure | None, readings: np.ndarray | None
+) -> np.ndarray:
     """All channels by the distance between the classes, without what is erased."""
     distance = np.zeros(table.psi.shape[1])
-    readings = None if erasure is None else erasure.readings(table.psi, rows)
     everyone = np.arange(table.psi.shape[1])
     for part in wasserstein.parts_of(len(distance), erasing.BLOCK):
         codes = table.psi.T[part].take(rows, axis=1).T  # (n, b), column-major

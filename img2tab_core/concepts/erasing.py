@@ -62,7 +62,7 @@ class Erasure:
         for start in range(0, X.shape[1], BLOCK):
             part = slice(start, start + BLOCK)
             codes = X.T[part] if rows is None else X.T[part].take(rows, axis=1)  # (b, n)
-            total += codes.T.astype(np.float64) @ self.reading[part].astype(np.float64)
+            total += np.asarray(codes, np.float32).T @ self.reading[part]
         return total - self.offset
 
     def erased(self, X: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
@@ -241,7 +241,8 @@ def _basis(codes: np.ndarray) -> np.ndarray:
     variance, vectors = np.linalg.eigh((some.T @ some).astype(np.float64))
     kept = variance > FLAT * variance[-1]
     basis = some @ (vectors[:, kept] / np.sqrt(variance[kept])).astype(np.float32)
-    return np.linalg.qr(basis)[0]
+    overlap = np.linalg.cholesky((basis.T @ basis).astype(np.float64))  # the identity, but for rounding
+    return basis @ np.linalg.inv(overlap).T.astype(np.float32)
 
 
 def _at_most(cells: np.ndarray, most: int) -> np.ndarray:
