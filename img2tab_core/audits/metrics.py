@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
-from img2tab_core.base.intervals import CONFIDENCE
+from img2tab_core.base.intervals import wilson
 
 BINS = 10  # of equal width
 
@@ -129,10 +128,7 @@ def reliability(labels: np.ndarray, probability: np.ndarray) -> tuple[Bin, ...]:
     for number in np.unique(at):
         inside = at == number
         count, ones = int(inside.sum()), int(labels[inside].sum())
-        interval = binomtest(ones, count).proportion_ci(CONFIDENCE, method="wilson")
-        bins.append(
-            Bin(count, float(probability[inside].mean()), ones / count, float(interval.low), float(interval.high))
-        )
+        bins.append(Bin(count, float(probability[inside].mean()), ones / count, *wilson(ones, count)))
     return tuple(bins)
 
 

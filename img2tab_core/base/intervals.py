@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import binomtest, t
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.later import later
+
+if TYPE_CHECKING:
+    from scipy import stats
+else:
+    stats = later("scipy.stats")
 
 CONFIDENCE = 0.95
 
@@ -21,7 +27,7 @@ def wilson(right: int, count: int, confidence: float = CONFIDENCE) -> tuple[floa
     """
     if not 0 <= right <= count or count < 1:
         raise Img2TabError(f"A share needs 0 <= right <= count and count >= 1, got {right} of {count}.")
-    low, high = binomtest(right, count).proportion_ci(confidence, method="wilson")
+    low, high = stats.binomtest(right, count).proportion_ci(confidence, method="wilson")
     return float(low), float(high)
 
 
@@ -54,5 +60,5 @@ def estimate(values: Sequence[float | None]) -> Estimate:
     mean = float(known.mean())
     if len(known) == 1:
         return Estimate(mean, None, None)
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
     return Estimate(mean, mean - half, mean + half)

@@ -12,6 +12,7 @@ from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.cli import terminal
 from img2tab_core.cli.audits import audit_app
+from img2tab_core.cli.bias_record import record_app
 from img2tab_core.cli.changes import changes_app
 from img2tab_core.cli.classifiers import classifiers_app
 from img2tab_core.cli.concepts import concepts_app
@@ -23,7 +24,7 @@ from img2tab_core.cli.own_models import explain_app, models_app
 from img2tab_core.cli.perceived import perceived_app
 from img2tab_core.cli.photo_check import photo_check_app
 from img2tab_core.cli.power import power_app
-from img2tab_core.cli.sessions import sessions_app
+from img2tab_core.cli.sessions import session_app, sessions_app
 from img2tab_core.cli.slices import slices_app
 from img2tab_core.cli.tables import import_app, tables_app
 from img2tab_core.cli.terminal import Json, verb
@@ -51,6 +52,7 @@ app.add_typer(power_app)
 app.add_typer(impact_app)
 app.add_typer(slices_app)
 app.add_typer(perceived_app)
+session_app.add_typer(record_app)
 app.add_typer(sessions_app)
 
 MALLOC = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import shlex
 import sys
@@ -65,7 +64,7 @@ def list_sessions(as_json: Json = False) -> None:
             session.owner,
             len(runs),
             session.current or "none",
-            _moment(session.changed),
+            terminal.moment(session.changed),
         )
         for session, runs in sessions
     ]
@@ -88,7 +87,7 @@ def new(
     runs = _runs()
     session = runs.begin(
         name,
-        owner or _me(),
+        owner or terminal.me(),
         runs.studio.table(table),
         target,
         terminal.listed(sensitive),
@@ -125,7 +124,7 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
             "excluded": len(run.excluded),
             **{key: run.metrics.get(key) for key in SHOWN},
             "by": run.who,
-            "started": _moment(run.started),
+            "started": terminal.moment(run.started),
             "why": run.note,
         }
         for run in ordered
@@ -147,7 +146,7 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
             f"{len(run.excluded):,}",
             *(_percent(run.metrics.get(key)) for key in SHOWN),
             run.who,
-            _moment(run.started),
+            terminal.moment(run.started),
         ]
         for run in ordered
     ]
@@ -162,8 +161,8 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
         "started",
     )
     lines = [
-        f"{shown(session.name)}, of {shown(session.owner)}, begun {_moment(session.created)}, changed "
-        f"{_moment(session.changed)}.",
+        f"{shown(session.name)}, of {shown(session.owner)}, begun {terminal.moment(session.created)}, changed "
+        f"{terminal.moment(session.changed)}.",
         _about(session),
         "",
         *map(shown, runs.sessions.tree_text(session).splitlines()),
@@ -194,7 +193,7 @@ def notes(
 ) -> None:
     """Replace a session's notes; the log keeps every version."""
     store = _store()
-    session = store.set_notes(store.open(name), sys.stdin.read() if text == "-" else text, who=who or _me())
+    session = store.set_notes(store.open(name), sys.stdin.read() if text == "-" else text, who=who or terminal.me())
     terminal.answer(
         {"session": _session(session)},
         f"Notes of {shown(session.name)}: {terminal.count(len(session.notes), 'letter')}.",
@@ -211,7 +210,7 @@ def rename(
 ) -> None:
     """Give a session another name."""
     store = _store()
-    session = store.rename(store.open(name), new_name, who=who or _me())
+    session = store.rename(store.open(name), new_name, who=who or terminal.me())
     terminal.answer(
         {"session": _session(session)}, f"{shown(name)} is called {shown(session.name)} now.", as_json=as_json
     )
@@ -232,7 +231,7 @@ def delete(
         raise Img2TabError(
             f"This removes {session.name!r} and its {terminal.count(count, 'run')} for good. Say --yes if it is meant."
         )
-    store.delete(session, who=who or _me())
+    store.delete(session, who=who or terminal.me())
     terminal.answer(
         {"deleted": session.name, "runs": count},
         f"{shown(session.name)} is deleted; the log keeps what was done in it.",
@@ -272,7 +271,7 @@ def log(
         ]
     )
     lines = [
-        f"{_moment(entry.at)}  {shown(entry.who)}  {shown(entry.session_name)}: {shown(_done(entry))}"
+        f"{terminal.moment(entry.at)}  {shown(entry.who)}  {shown(entry.session_name)}: {shown(_done(entry))}"
         for entry in entries
     ]
     content = {"log": [asdict(entry) | {"at": entry.at.isoformat()} for entry in entries]}
@@ -347,7 +346,7 @@ def train(
             treatment=treatment,
             seed=seed if seed is not None else (parent.seed if parent else 0),
             note=why,
-            who=who or _me(),
+            who=who or terminal.me(),
             progress=report,
             cancelled=stopped,
         )
@@ -364,7 +363,7 @@ def restore(
     """Go back to a run: it is the current one again, and what comes next is its child."""
     store = _store()
     session = store.open(name)
-    session = store.restore(session, store.run(session, number), who=who or _me())
+    session = store.restore(session, store.run(session, number), who=who or terminal.me())
     terminal.answer(
         {"session": _session(session)},
         f"Run {session.current} is the current one of {shown(session.name)}.",
@@ -395,7 +394,7 @@ def compare(
     rows = _beside(first, second, apart.metrics, paired)
     lines = [
         f"Run {run.number}: {shown(run.note.strip()) or 'no reason noted'} ({run.state}, by {shown(run.who)}, "
-        f"{_moment(run.started)})"
+        f"{terminal.moment(run.started)})"
         for run in (first, second)
     ]
     lines += [
@@ -443,7 +442,7 @@ def real(
             before,
             after,
             seeds=seeds,
-            who=who or _me(),
+            who=who or terminal.me(),
             progress=terminal.progress(as_json),
             cancelled=stopped,
         )
@@ -499,7 +498,7 @@ def repeat(
     shared = read_exclusions(file, backbone=session.backbone, channels=runs.table(session).layout.total)
     with terminal.interrupted() as stopped:
         made, repetition = runs.repeat(
-            session, shared, parent, who=who or _me(), progress=terminal.progress(as_json), cancelled=stopped
+            session, shared, parent, who=who or terminal.me(), progress=terminal.progress(as_json), cancelled=stopped
         )
     terminal.answer(
         {"session": session.name, "run": _run(made, _numbers(parent)), **asdict(repetition)},
@@ -595,14 +594,6 @@ def _paired(
 def _before(store: Sessions, session: SessionInfo, number: int | None) -> RunInfo | None:
     """The run that a new one is changed from: this one, else the current one; None where none is done."""
     return None if number is None and session.current is None else _chosen(store, session, number)
-
-
-def _me() -> str:
-    """The name of who sits here."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container may run as a number without a name
-        return "unknown"
 
 
 # --- words and JSON ------------------------------------------------------------------------------------
@@ -787,10 +778,6 @@ def _short(value: object) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= SHORT else f"{text[:SHORT]}..."
-
-
-def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _word(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -258,6 +260,19 @@ def first_of(numbers: Sequence[int], names: Mapping[int, str] | None = None) -> 
 def count(number: int, thing: str) -> str:
     """ "1 channel", "2 channels"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def me() -> str:
+    """The name of who sits here."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may run as a number without a name
+        return "unknown"
+
+
+def moment(at: datetime) -> str:
+    """ "2026-11-24 12:21 UTC"."""
+    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def progress(quiet: bool) -> Callable[[float, str], None]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.classifiers.treatment import Treatment
+from img2tab_core.sessions.bias_scenarios import RecordedScenario, Scenario
 from img2tab_core.sessions.session_records import NAME_LENGTH, LogEntry, RunInfo, SessionInfo, State
 
 LARGEST_ID = 2**31 - 1  # that PostgreSQL's integer holds
@@ -54,6 +55,38 @@ class SessionRow(Base):
     current: orm.Mapped[int | None]  # a run's number
     created: orm.Mapped[datetime]
     changed: orm.Mapped[datetime]
+    scenarios: orm.Mapped[int]  # how many numbers of scenarios were given
+    metric_choice: orm.Mapped[dict]
+
+
+class ScenarioRow(Base):
+    __tablename__ = "audit_scenario"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["audit_session.id"], name="audit_scenario_of_session", ondelete="CASCADE"
+        ),
+        sa.UniqueConstraint("session_id", "number", name="audit_scenario_number"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    session_id: orm.Mapped[int]
+    number: orm.Mapped[int]
+    at_risk: orm.Mapped[str]
+    harm: orm.Mapped[str]
+    words_of: orm.Mapped[str]
+    measure: orm.Mapped[str] = orm.mapped_column(sa.String(40))
+    largest: orm.Mapped[float] = orm.mapped_column(sa.Double)
+    mitigation: orm.Mapped[str]
+    review: orm.Mapped[date | None]
+    who: orm.Mapped[str] = orm.mapped_column(sa.String(NAME_LENGTH))
+    changed: orm.Mapped[datetime]
+
+    def write(self, scenario: Scenario) -> None:
+        """Take over what a person wrote down."""
+        self.at_risk, self.harm, self.words_of = scenario.group, scenario.harm, scenario.words_of
+        self.measure, self.largest = scenario.measure, scenario.largest
+        self.mitigation, self.review = scenario.mitigation, scenario.review
 
 
 class RunRow(Base):
@@ -169,7 +202,14 @@ def session_info(row: SessionRow) -> SessionInfo:
         current=row.current,
         created=row.created,
         changed=row.changed,
+        metric_choice=row.metric_choice,
     )
+
+
+def recorded_scenario(row: ScenarioRow) -> RecordedScenario:
+    """The record of a scenario's row."""
+    scenario = Scenario(row.at_risk, row.harm, row.words_of, row.measure, row.largest, row.mitigation, row.review)
+    return RecordedScenario(row.session_id, row.number, scenario, row.who, row.changed)
 
 
 def run_info(row: RunRow) -> RunInfo:

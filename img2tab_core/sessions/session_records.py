@@ -23,7 +23,8 @@ class SessionInfo:
     """An audit session: what is predicted from which table, and which one or two labels form the groups.
 
     table_key: of the table it was begun with; current: number of the run the person is at, None before the first
-    ended; created, changed: UTC.
+    ended; created, changed: UTC. metric_choice: what the five questions led to, as `MetricChoice.to_json` has it, with
+    "who" and "at"; {} where nobody answered them.
     """
 
     id: int
@@ -38,6 +39,7 @@ class SessionInfo:
     current: int | None
     created: datetime
     changed: datetime
+    metric_choice: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,17 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from img2tab_core import tables
+from img2tab_core.audits.metric_choice import MetricChoice
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import StyleTable
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.sessions import run_process
+from img2tab_core.sessions.bias_scenarios import RecordedScenario, Scenario, checked_scenario
 from img2tab_core.sessions.database import Database
 from img2tab_core.sessions.rows import (
     LogRow,
     RunRow,
+    ScenarioRow,
     SessionRow,
     add_entry,
     clock,
@@ -33,6 +36,7 @@ from img2tab_core.sessions.rows import (
     flush_name,
     id_of,
     log_entry,
+    recorded_scenario,
     run_info,
     session_info,
 )
@@ -104,6 +108,8 @@ class Sessions:
                 current=None,
                 created=now,
                 changed=now,
+                scenarios=0,
+                metric_choice={},
             )
             db.add(row)
             flush_name(db, name)
@@ -150,6 +156,62 @@ class Sessions:
             row.notes = notes
             add_entry(db, row, who, "notes", now, {"notes": notes})
             return session_info(row)
+
+    def choose_metric(self, session: SessionInfo | int, choice: MetricChoice, *, who: str = "") -> SessionInfo:
+        """Keep the metric that the five questions led to, in place of an earlier one; the log keeps every choice."""
+        who = checked_who(who)
+        with self._changing(session) as (db, row, now):
+            row.metric_choice = choice.to_json() | {"who": who or row.owner, "at": now.isoformat()}
+            add_entry(db, row, who, "chose a metric", now, {"metric": choice.metric, "answers": dict(choice.answers)})
+            return session_info(row)
+
+    # --- the bias record -----------------------------------------------------------------------
+
+    def scenarios(self, session: SessionInfo | int) -> tuple[RecordedScenario, ...]:
+        """The bias record of a session, by number."""
+        with self._database.reading() as db:
+            row = find_session(db, id_of(session))
+            rows = db.scalars(
+                sa.select(ScenarioRow).where(ScenarioRow.session_id == row.id).order_by(ScenarioRow.number)
+            )
+            return tuple(map(recorded_scenario, rows))
+
+    def add_scenario(self, session: SessionInfo | int, scenario: Scenario, *, who: str = "") -> RecordedScenario:
+        """Add to the bias record of a session. Raises Img2TabError as `checked_scenario` does."""
+        who = checked_who(who)
+        with self._changing(session) as (db, row, now):
+            scenario = checked_scenario(scenario, today=now.date())
+            row.scenarios += 1
+            added = ScenarioRow(session_id=row.id, number=row.scenarios, who=who or row.owner, changed=now)
+            added.write(scenario)
+            db.add(added)
+            add_entry(db, row, who, "recorded a scenario", now, {"scenario": added.number} | scenario.to_json())
+            return recorded_scenario(added)
+
+    def change_scenario(
+        self, session: SessionInfo | int, number: int, scenario: Scenario, *, who: str = ""
+    ) -> RecordedScenario:
+        """Write a scenario anew; the log keeps every version. Raises Img2TabError where there is no such number, and as
+        `checked_scenario` does."""
+        who = checked_who(who)
+        with self._changing(session) as (db, row, now):
+            changed = _find_scenario(db, row, number)
+            before = recorded_scenario(changed).scenario
+            unmoved = scenario.review == before.review  # a day that has come may stay
+            scenario = checked_scenario(scenario, today=before.review or now.date() if unmoved else now.date())
+            changed.write(scenario)
+            changed.who, changed.changed = who or row.owner, now
+            add_entry(db, row, who, "changed a scenario", now, {"scenario": number} | scenario.to_json())
+            return recorded_scenario(changed)
+
+    def remove_scenario(self, session: SessionInfo | int, number: int, *, who: str = "") -> None:
+        """Take a scenario out of the bias record; the log keeps what it said."""
+        who = checked_who(who)
+        with self._changing(session) as (db, row, now):
+            removed = _find_scenario(db, row, number)
+            kept = {"scenario": number} | recorded_scenario(removed).scenario.to_json()
+            db.delete(removed)
+            add_entry(db, row, who, "removed a scenario", now, kept)
 
     def delete(self, session: SessionInfo | int, *, who: str = "") -> None:
         """Remove a session and its runs; the log keeps what was done in it.
@@ -429,3 +491,15 @@ class Sessions:
                 if reason is not None:
                     run.state, run.finished, run.reason, row.changed = "interrupted", now, reason, now
                     add_entry(db, row, "img2tab", "run interrupted", now, {"run": run.number, "reason": reason})
+
+
+def _find_scenario(db: orm.Session, session: SessionRow, number: int) -> ScenarioRow:
+    """A scenario of a session by its number. Raises Img2TabError where there is none."""
+    rows = db.scalars(sa.select(ScenarioRow).where(ScenarioRow.session_id == session.id)).all()
+    for row in rows:
+        if row.number == number:
+            return row
+    known = ", ".join(str(row.number) for row in sorted(rows, key=lambda row: row.number))
+    raise Img2TabError(
+        f"The session has no scenario {number}. " + (f"Choose one of: {known}." if known else "It has none yet.")
+    )
