@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -226,3 +228,25 @@ def test_faces_that_count_a_thousandth_do_not_teach_any_kind_their_wrong_labels(
     assert (model.predict(codes) == truth).mean() > 0.85
     model.fit(codes, labels)
     assert (model.predict(codes) == truth).mean() < 0.5
+
+
+def test_within_each_of_3_classes_the_groups_coincide_after_an_erasure_and_the_middle_class_can_still_be_told(table):
+    rng = np.random.default_rng(5)
+    kind = table.labels["kind"].to_numpy()
+    band = np.where(rng.random(COUNT) < 0.5, 2 * kind, 1).astype(np.int8)
+    several = replace(
+        table,
+        labels=table.labels.assign(band=band),
+        many=(Target("band", "Band", ("low", "middle", "high"), "", ordered=True),),
+    )
+    rows, labels = tables.labelled(several, "band", "train")
+    measured = prepared(several, "band", Treatment(erased=("group",)), rows=rows, labels=labels)
+    group, left = several.labels["group"].to_numpy()[rows], measured.erasure.erased(table.psi, rows) / table.stats.std
+    apart = [
+        left[(labels == c) & (group == 1)].mean(axis=0) - left[(labels == c) & (group == 0)].mean(axis=0)
+        for c in range(3)
+    ]
+    assert np.abs(np.mean(apart, axis=0)).max() < 0.02
+    model = kinds.make("catboost", screen=None, thread_count=1).set_params(iterations=60, learning_rate=0.2)
+    model.fit(table.psi, labels, rows=rows, order=measured.order, preparation=measured)
+    assert model.classes_.tolist() == [0, 1, 2] and model.probabilities(table.psi, rows[:5]).shape == (5, 3)

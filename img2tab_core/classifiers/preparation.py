@@ -10,7 +10,7 @@ import numpy as np
 
 from img2tab_core.base.records import StyleTable, read_only
 from img2tab_core.classifiers.treatment import Treatment
-from img2tab_core.concepts import erasing, wasserstein
+from img2tab_core.concepts import erasing, scores, wasserstein
 from img2tab_core.concepts.erasing import CONCEPT, Erasure, erasure_of
 
 if TYPE_CHECKING:
@@ -153,5 +153,9 @@ def _order(
         codes = table.psi.T[part].take(rows, axis=1).T  # (n, b), column-major
         if erasure is not None and readings is not None:
             codes = erasure.taken_from(codes, readings, everyone[part])
-        distance[part] = wasserstein.wasserstein(codes, labels, std=np.asarray(table.stats.std[part], np.float64))
+        std = np.asarray(table.stats.std[part], np.float64)
+        for first, second in scores.pairs_of(int(labels.max()) + 1):  # of several classes the two that it tells apart
+            here = np.flatnonzero((labels == first) | (labels == second))
+            apart = wasserstein.wasserstein(codes, (labels[here] == second).astype(np.int64), std=std, rows=here)
+            distance[part] = np.maximum(distance[part], apart)
     return read_only(np.argsort(-distance, kind="stable"))

@@ -651,11 +651,6 @@ class Trainer:
         Codes of which something is erased were not quantized.
         """
         classes = tables.any_target_of(faces.table, faces.target).against_rest
-        if treatment and classes:
-            raise Img2TabError(
-                f"Erasing, balancing and moving are for targets of two classes, got {faces.target} of {len(classes)}. "
-                "Exclude concepts instead."
-            )
         started, pool = time.perf_counter(), None
         if treatment:
             measured = self._prepared(faces, treatment)

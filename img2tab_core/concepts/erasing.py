@@ -19,7 +19,6 @@ import numpy as np
 from img2tab_core import tables
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import StyleTable, digest, read_only
-from img2tab_core.tables.sampling import labelled_rows
 
 if TYPE_CHECKING:
     from img2tab_core.concepts.description import Description
@@ -120,15 +119,18 @@ def erasure_of(
 ) -> Erasure:
     """The direction of each name within the classes of the target, measured on training faces; a second or two.
 
-    names: other targets of the table, or "concept:" and the id of one of `described`. rows: int64 (n,), None for all
-    training faces; those without a known label are left out. Of each class in each group at most 1,500 faces are
-    looked at, always the same ones. Raises Img2TabError where a name is none of these, is named twice or is the target
-    itself, where a class has no face of a group, where rows are not of the training split, or where two of the names
-    cannot be told apart.
+    target: of two classes or more. names: other targets of the table, or "concept:" and the id of one of `described`.
+    rows: int64 (n,), None for all training faces; those without a known label are left out. Of each class in each group
+    at most 1,500 faces are looked at, always the same ones. Raises Img2TabError where a name is none of these, is named
+    twice or is the target itself, where a class has no face of a group, where rows are not of the training split, or
+    where two of the names cannot be told apart.
     """
     names = tuple(names)
     _check(names, target)
-    rows, labels = labelled_rows(table, target, rows)
+    tables.any_target_of(table, target)
+    rows = table.rows("train") if rows is None else np.asarray(rows)
+    labels = table.labels[target].to_numpy()[rows].astype(np.int64)
+    rows, labels = rows[labels >= 0], labels[labels >= 0]
     if (table.split[rows] != 0).any():
         raise Img2TabError("What is erased must be measured on training faces, got others too. Leave those out.")
     values = np.column_stack([values_of(table, name, rows, described) for name in names])  # (n, k)
@@ -273,6 +275,6 @@ def _must_have_every_cell(
             for group in (0, 1):
                 if not ((labels == label) & (groups == group)).any():
                     raise Img2TabError(
-                        f"There must be training faces of both groups of {name!r} in both classes of {target!r}, got "
+                        f"There must be training faces of both groups of {name!r} in every class of {target!r}, got "
                         f"none of group {group} in class {label}. Erase another attribute, or take more faces."
                     )
