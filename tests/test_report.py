@@ -687,6 +687,7 @@ def test_a_run_that_erases_and_balances_says_so_in_the_page_the_tables_and_both_
     assert rows.erased.tolist() == ["", "group"] and rows.balanced.tolist() == ["", "group"]
     assert f"- Training: {told}." in written.card.read_text(encoding="utf-8")
     bill = json.loads(written.machine[0].read_text(encoding="utf-8"))
-    assert {"name": "img2tab:treatment", "value": told.replace("group", "perceived group")} in bill["components"][0]["properties"]
+    titled = {"name": "img2tab:treatment", "value": told.replace("group", "perceived group")}
+    assert titled in bill["components"][0]["properties"]
     again = runs.again(found, runs.sessions.run(found, 2))
     assert again.id == runs.sessions.run(found, 2).run_id and again.treatment.erased == ("group",)
