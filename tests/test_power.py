@@ -49,7 +49,7 @@ def test_every_pair_of_3_groups_in_either_class_the_least_telling_first_and_12_f
     assert told.startswith("Of the faces labelled plain, 12 north and ") and "too few to say anything" in told
     small = power.sentence_of(pairs[-1], ("plain", "special"), assumed=True)
     assert "300 east and 300 west" in small and "points is seen in 8 of 10 samples" in small and "(assumed)" in small
-    assert "To see 5 points it takes 686 faces and 686 faces." in small
+    assert "To see 5 points it takes 686 east and 686 west." in small
 
 
 def test_a_group_without_any_face_is_said_to_have_none_and_no_number_is_made_up():

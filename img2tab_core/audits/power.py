@@ -15,7 +15,7 @@ from img2tab_core.audits.audit_record import SMALL
 from img2tab_core.audits.groups import Groups, crossed
 from img2tab_core.audits.matrix import short
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.words import count, percent
+from img2tab_core.base.words import percent
 
 POWER, LEVEL = 0.8, 0.05  # a gap is seen in 8 of 10 samples, by a two-sided test at 5 %
 ASSUMED = 0.1  # share of wrong decisions, where no classifier was measured yet
@@ -155,7 +155,7 @@ def sentence_of(pair: Seeable, classes: Sequence[str], *, assumed: bool = False)
 def _needed(pair: Seeable) -> str:
     if pair.needed is None or (pair.smallest is not None and pair.smallest <= pair.wanted):
         return ""
-    counts = " and ".join(count(faces, "face") for faces in pair.needed)
+    counts = " and ".join(f"{faces:,} {_words(name)}" for faces, name in zip(pair.needed, pair.groups, strict=True))
     return f" To see {100 * pair.wanted:g} points it takes {counts}."
 
 
