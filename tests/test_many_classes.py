@@ -296,7 +296,8 @@ def test_the_worst_class_and_groups_worked_by_hand():
     assert (worst.what, worst.name, worst.first, worst.second) == ("recognised", "60 and over", "left", "right")
     assert worst.measure.value == pytest.approx(0.75) and worst.at_once == 6
     assert 0.4 < worst.measure.low < 0.75 < worst.measure.high <= 1
-    assert "Of 40 faces that are 60 and over among right, 25.0" in worst.sentence
+    assert worst.sentence.startswith("Of 40 faces labelled right and 60 and over 25.0")
+    assert "of 40 labelled left and 60 and over 100.0" in worst.sentence and ": 75.0 points fewer (" in worst.sentence
     assert [gaps["equalised_odds"].value for gaps in audited.gaps] == pytest.approx([0.1, 0.325, 0.75])
     shift = audited.order_gap
     assert (shift.first, shift.second) == ("left", "right")
@@ -372,7 +373,7 @@ def test_train_audit_and_scores_of_3_classes_in_the_terminal(door, tmp_path, cap
     assert "the most frequent of 3 classes" in said and "given 60 and over" in said
     audit(sensitive="group", target="", table=None, run=tmp_path / "run")
     said = capsys.readouterr().out
-    assert said.startswith("The worst class and groups:") and "class against the rest" in said
+    assert said.startswith("The worst class and groups. ") and "class against the rest" in said
     audit(sensitive="group", target="age:under_30", table=None, run=tmp_path / "run")
     assert "class against the rest" not in capsys.readouterr().out
     scores(target="age", table="toy", top=3)

@@ -18,7 +18,7 @@ from img2tab_core.base.files import plain
 from img2tab_core.base.intervals import CONFIDENCE, wilson
 from img2tab_core.base.records import Target
 from img2tab_core.base.words import count as counted
-from img2tab_core.base.words import percent, points
+from img2tab_core.base.words import percent
 
 Side = tuple[float, int, str]  # a rate, the faces it is of, the group
 LEAST = 10  # faces a rate is of; of fewer it is too few to say
@@ -78,18 +78,20 @@ class ClassGap:
             interval = interval.format(low=f"{self.measure.low:.2f}", high=f"{self.measure.high:.2f}")
             return (
                 f"The answer lies {abs(self.rates[0]):.2f} classes {_side(self.rates[0])} the truth on average for "
-                f"{self.first}, {abs(self.rates[1]):.2f} {_side(self.rates[1])} for {self.second}: "
+                f"{_plain(self.first)}, {abs(self.rates[1]):.2f} {_side(self.rates[1])} for {_plain(self.second)}: "
                 f"{self.measure.value:.2f} apart ({interval})."
             )
         interval = interval.format(low=f"{100 * self.measure.low:.1f}", high=f"{100 * self.measure.high:.1f} points")
+        missed = self.what == "recognised"
         groups, rates, counts = (self.first, self.second), self.rates, self.counts
-        if self.what == "recognised":  # the smaller rate is the worse one
+        if missed:  # the smaller rate is the worse one
             groups, rates, counts = groups[::-1], rates[::-1], counts[::-1]
-        does = "are recognised" if self.what == "recognised" else "are wrongly given that class"
-        whom = self.name if self.what == "recognised" else f"not {self.name}"
+        name = _plain(self.name)
+        whom, does = (name, "are recognised") if missed else (f"not {name}", f"are wrongly called {name}")
         return (
-            f"Of {counts[0]:,} faces that are {whom} among {groups[0]}, {percent(rates[0])} {does}, of {counts[1]:,} "
-            f"among {groups[1]} {percent(rates[1])}: {points(rates[0] - rates[1])} ({interval})."
+            f"Of {counts[0]:,} faces labelled {_plain(groups[0])} and {whom} {percent(rates[0])} {does}, of "
+            f"{counts[1]:,} labelled {_plain(groups[1])} and {whom} {percent(rates[1])}: "
+            f"{100 * self.measure.value:.1f} points {'fewer' if missed else 'more'} ({interval})."
         )
 
 
@@ -124,7 +126,7 @@ class ManyClassAudit:
             return (
                 f"Too few faces to compare groups of {self.attribute}: no class has {LEAST} test faces in two of them."
             )
-        parts = [f"The worst class and groups: {self.worst.sentence}"]
+        parts = [f"The worst class and groups. {self.worst.sentence}"]
         if self.order_gap is not None:
             parts.append(self.order_gap.sentence)
         return " ".join(parts)
@@ -289,6 +291,11 @@ def _order_gap(by_group: tuple[GroupOfMany, ...]) -> ClassGap | None:
         Measure(difference, difference - half, difference + half),
         len(pairs),
     )
+
+
+def _plain(name: str) -> str:
+    """Without the word that every label of a perceived attribute begins with."""
+    return ", ".join(part.removeprefix("perceived ") for part in name.split(", "))
 
 
 def _side(shift: float) -> str:

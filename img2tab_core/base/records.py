@@ -125,7 +125,7 @@ class Target:
             Target(
                 f"{self.name}:{word}",
                 f"{self.title}: {name}",
-                (f"other {self.title.lower()}", name),
+                (_other(self.title), name),
                 f"{name} against all other classes. {self.how}",
             )
             for word, name in zip(_words_of(self.classes), self.classes, strict=True)
@@ -143,6 +143,12 @@ class Target:
         """What `to_json` gave. Raises TypeError or KeyError where it is something else."""
         tuples = {name: tuple(content[name]) for name in ("classes", "borders") if name in content}
         return cls(**{**content, "classes": tuple(content["classes"]), **tuples})
+
+
+def _other(title: str) -> str:
+    """ "Perceived age band" -> "perceived other age band"; "Ethnicity" -> "other ethnicity"."""
+    what = title.lower()
+    return f"perceived other {what.removeprefix('perceived ')}" if what.startswith("perceived ") else f"other {what}"
 
 
 def _words_of(classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -270,6 +270,15 @@ def class_of(table: StyleTable, name: str) -> tuple[Target, int] | None:
     return None
 
 
+def most_frequent(table: StyleTable, name: str) -> str:
+    """Of a target of more than two classes the one, against the rest, that most faces are of; of two its own name."""
+    target = any_target_of(table, name)
+    if len(target.classes) == 2:
+        return name
+    labels = table.labels[name].to_numpy()
+    return target.against_rest[int(np.bincount(labels[labels >= 0], minlength=len(target.classes)).argmax())].name
+
+
 def labelled(table: StyleTable, target: str, part: str) -> tuple[np.ndarray, np.ndarray]:
     """(row numbers int64 (n,), ascending, labels int8 (n,) from 0) of the rows of a split whose label is known.
 
