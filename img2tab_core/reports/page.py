@@ -20,6 +20,7 @@ Nothing here marks text as safe but the style sheet; a template that writes `|sa
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def picture(pixels: np.ndarray | bytes) -> str:
     if isinstance(pixels, bytes):
         return _address(pixels, "image/webp")
     kept = io.BytesIO()
-    Image.fromarray(pixels).save(kept, "WEBP", quality=QUALITY, method=6)
+    Image.fromarray(pixels).save(kept, "WEBP", quality=QUALITY)
     return _address(kept.getvalue(), "image/webp")
 
 
@@ -121,11 +122,20 @@ def _address(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
+def css_text(text: str) -> str:
+    """A text as it may stand between quotation marks in a style sheet: all but letters, digits and spaces as codes."""
+    return "".join(
+        letter if letter == " " or (letter.isascii() and letter.isalnum()) else f"\\{ord(letter):x} "
+        for letter in html.unescape(text)
+    )
+
+
 _FILTERS = {
     "at_most": at_most,
     "chance": words.chance,
     "commas": lambda number: f"{number:,}",
     "count": words.count,
+    "css_text": css_text,
     "day": wording.day,
     "difference_range": lambda difference: wording.difference_range(difference.low, difference.high),
     "estimated": wording.estimated,
