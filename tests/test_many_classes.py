@@ -251,11 +251,15 @@ def test_training_one_class_without_a_channel_trains_all_and_keeps_them_under_on
     assert [run.target for run in seen] == ["age:under_30"] and seen[0].quick
 
 
-def test_what_erases_is_refused_for_3_classes_in_a_sentence(door):
+def test_what_is_erased_from_3_classes_is_kept_with_the_run_of_all_and_seen_in_the_view(door):
     from img2tab_core.classifiers.treatment import Treatment
 
-    with pytest.raises(Img2TabError, match="targets of two classes"):
-        door.trainer.train(door.table("toy"), "age", treatment=Treatment(erased=("group",)))
+    trainer, table, erased = door.trainer, door.table("toy"), Treatment(erased=("group",))
+    view = trainer.train(table, "age:under_30", kind="logistic", treatment=erased)
+    trainer.keep(view)
+    opened = runs.open_kept(view.id)
+    assert opened.treatment == erased and opened.classifier.erasure_ is not None and opened.metrics == view.metrics
+    assert view.whole.metrics.accuracy > 0.6
 
 
 def test_distances_are_scipys_between_every_two_classes_and_rank_by_the_largest(door):
@@ -315,16 +319,16 @@ def test_fewer_than_10_faces_are_too_few_to_say_and_never_a_0():
     assert audited.by_group[1].classes[2].recognised.value is None and audited.order_gap is None
 
 
-def test_equal_groups_reach_a_clear_worst_difference_in_at_most_5_percent_of_200_draws():
+def test_equal_groups_reach_a_clear_worst_difference_in_at_most_5_percent_of_100_draws():
     rng = np.random.default_rng(0)
     target = Target("age", "Age", AGES, "by hand")
     clear = 0
-    for _ in range(200):
+    for _ in range(100):
         labels, codes = rng.integers(0, 3, 300), rng.integers(0, 2, 300)
         decided = np.where(rng.random(300) < 0.7, labels, rng.integers(0, 3, 300))
         audited = audit_classes(labels, decided, [Groups("Side", ("left", "right"), codes)], target, repeats=0)
         clear += audited.worst.measure.low > 0
-    assert clear <= 10
+    assert clear <= 5
 
 
 def test_the_auditor_audits_all_classes_or_one_and_3_classes_may_form_the_groups(door):

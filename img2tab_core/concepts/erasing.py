@@ -242,6 +242,7 @@ def _basis(codes: np.ndarray) -> np.ndarray:
     some = some - some.mean(axis=1, keepdims=True)
     variance, vectors = np.linalg.eigh((some.T @ some).astype(np.float64))
     kept = variance > FLAT * variance[-1]
+    kept[: max(0, len(kept) - len(codes))] = False  # of fewer channels than faces the rest is rounding
     basis = some @ (vectors[:, kept] / np.sqrt(variance[kept])).astype(np.float32)
     overlap = np.linalg.cholesky((basis.T @ basis).astype(np.float64))  # the identity, but for rounding
     return basis @ np.linalg.inv(overlap).T.astype(np.float32)
