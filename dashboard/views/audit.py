@@ -15,6 +15,7 @@ from dashboard.parts import (
     group_tiles,
     is_it_real,
     misjudged,
+    no_attribute,
     own_run,
     run_words,
     same_faces,
@@ -53,7 +54,7 @@ def page() -> None:
     table, asked = visit.current_table(), (target.name, visit.whole_target().name)
     others = [other for other in (*table.targets, *table.many) if other.name not in asked]
     if not others:
-        st.info("This table has one target only; groups are formed by another one.", icon=":material/info:")
+        no_attribute.page(run, target)
         return
     _matrix()
     sensitive = _choose(others)
@@ -83,6 +84,7 @@ def page() -> None:
     could_be_seen.show(target, sensitive)
     draw_faces = misjudged.show(run, target, sensitive, audited, differences)
     draw_slices = slices.show(run, target)
+    no_attribute.perceived(run, target)
     _calibration(audited)
     cuts = threshold_finder.show(run, target, sensitive, audited)
     before = visit.before_run(run)

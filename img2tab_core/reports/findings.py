@@ -22,6 +22,7 @@ from img2tab_core.audits.concept_steps import differences
 from img2tab_core.audits.groups import crossed
 from img2tab_core.audits.intervention import Flip, Intervention
 from img2tab_core.audits.linear_probe import Readable
+from img2tab_core.audits.many_classes import ManyClassAudit
 from img2tab_core.audits.paired import PairedComparison
 from img2tab_core.audits.stand_ins import Link, TookOver, took_over
 from img2tab_core.base.errors import Cancelled, Img2TabError
@@ -56,11 +57,12 @@ class Missing:
 
 @dataclass(frozen=True, eq=False)
 class Current:
-    """The current run, its model and its audit."""
+    """The current run, its model and its audit; classes: of one class against the rest, the audit of all of them."""
 
     info: RunInfo
     run: Run
     audit: Audit
+    classes: ManyClassAudit | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +202,8 @@ def gather(
     about = tuple(tables.target_of(table, name) for name in session.sensitive)
 
     steps.begin(0.08, "Auditing the runs")
-    now = Current(info, run, door.audit(run, session.sensitive))
+    classes = None if run.whole is None else door.audit_classes(run, session.sensitive)
+    now = Current(info, run, door.audit(run, session.sensitive), classes)
     before = None if first is None else _earlier(runs, session, first, run)
     formed = crossed(door.groups(run, session.sensitive, np.arange(len(table.split))))
     known = table.labels[session.target].to_numpy() >= 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from img2tab_core import tables
+from img2tab_core.audits import many_classes
 from img2tab_core.audits.audit_record import Measure
 from img2tab_core.audits.groups import STANDARD
 from img2tab_core.audits.linear_probe import Readable
 from img2tab_core.audits.metrics import GAPS, MEANINGS, METRICS
 from img2tab_core.base.words import concept, count, percent, place, points, sentence, signed
+from img2tab_core.classifiers import confusions
 from img2tab_core.reports import drawings
 from img2tab_core.reports.findings import SHIFT, SIZE, Concept, Earlier, Findings, Missing
 from img2tab_core.reports.sheets import earlier_accuracy, earlier_gap, layers
@@ -41,6 +44,24 @@ def audited(findings: Findings) -> dict:
         "groups": groups,
         "metrics": METRICS,
         "notes": notes,
+        "several": _several(findings),
+    }
+
+
+def _several(findings: Findings) -> dict | None:
+    """Of one class against the rest, all classes at once; None where there are two anyway."""
+    audited, whole = findings.now.classes, findings.now.run.whole
+    if audited is None or whole is None:
+        return None
+    target = tables.any_target_of(findings.table, whole.target)
+    return {
+        "target": target,
+        "metrics": whole.metrics,
+        "audited": audited,
+        "about": confusions.sentence(target, whole.metrics),
+        "confusion": confusions.rows_of(target, whole.metrics),
+        "classes": many_classes.rows_of(audited),
+        "gaps": many_classes.gap_rows(audited),
     }
 
 
