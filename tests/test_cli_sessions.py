@@ -324,7 +324,7 @@ def test_ctrl_c_in_a_training_is_130_and_the_run_is_marked_cancelled_the_others_
 def test_report_writes_the_page_of_the_session_and_names_its_4_files(smiles, tmp_path, monkeypatch):
     seen = {}
 
-    def write_report(runs, session, html, *, progress, cancelled):
+    def write_report(runs, session, html, *, who, progress, cancelled):
         seen.update(session=session.name, runs=len(runs.sessions.runs(session)), stopped=cancelled())
         html.write_text("<p>page</p>")
         return report.Written(

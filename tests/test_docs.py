@@ -130,6 +130,8 @@ def understood(words: tuple[str, ...], *, whole: bool) -> str:
             break
     if rest[:1] == ["--help"] and not whole:
         return ""
+    if path == ("img2tab", "report") and rest:  # `img2tab report SESSION` writes it
+        path = (*path, "write")
     if path not in VERBS:
         return "" if path in GROUPS and not rest else f"no verb {' '.join([*path, *rest[:1]])}"
     verb = VERBS[path]

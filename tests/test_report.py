@@ -279,7 +279,7 @@ def test_every_csv_file_is_the_table_again_and_the_page_carries_the_same_bytes(r
     }
     for file in (*written.tables, written.exclusions, written.card):
         assert carried[file.name] == file.read_bytes()
-    assert len(written.tables) == len(set(NAMES) - {"seeds", "remedies"}) == 15
+    assert len(written.tables) == len(set(NAMES) - {"seeds", "remedies", "scenarios"}) == 16
 
 
 def test_what_it_looks_at_names_2_concepts_with_their_share_and_how_far_the_groups_differ(
@@ -328,7 +328,7 @@ def test_links_within_the_page_lead_somewhere_and_no_id_is_there_twice(page):
     ids = page.attributes("id")
     assert len(ids) == len(set(ids))
     inner = [link[1:] for link in page.attributes("href") if link.startswith("#")]
-    assert len(inner) == 15 and set(inner) <= set(ids)
+    assert len(inner) == 56 and set(inner) <= set(ids)
 
 
 def test_headings_tables_and_pictures_can_be_heard_as_well_as_seen(page):

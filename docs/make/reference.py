@@ -30,7 +30,10 @@ TITLES = {  # of the pages, by the file of the verbs; one that is not named here
     "own_models": "A classifier of your own",
     "photo_check": "Is it right about my photos?",
     "planted": "Planted causes",
-    "sessions": "Sessions and reports",
+    "bias_record": "Bias record and metric",
+    "impact_ratios": "Who is selected",
+    "reports": "Reports",
+    "sessions": "Sessions",
     "tables": "Tables and imports",
     "training": "How what is shipped was made",
 }

@@ -1,4 +1,4 @@
-"""`img2tab session ...`: an audit from day to day, in a terminal; and `img2tab report`, to hand one over."""
+"""`img2tab session ...`: an audit from day to day, in a terminal."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def new(
     as_json: Json = False,
 ) -> None:
     """Begin a session; its first run is the target's standing classifier, which excludes nothing."""
-    runs = _runs()
+    runs = session_runs()
     session = runs.begin(
         name,
         owner or terminal.me(),
@@ -109,7 +109,7 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
     import pandas as pd
 
     terminal.check_table(out)
-    runs = _runs()
+    runs = session_runs()
     session = runs.sessions.open(name)
     tree, answers = runs.sessions.runs(session), runs.answers(session)
     numbers = {run.id: run.number for run in tree}
@@ -325,7 +325,7 @@ def train(
         raise Img2TabError("Say what is excluded once: by --exclude, or by --suggest; --also adds the parent's.")
     if also and exclude is None and suggest is None:
         raise Img2TabError("--also adds to something: say what is excluded, by --exclude or by --suggest.")
-    runs, report = _runs(), terminal.progress(as_json)
+    runs, report = session_runs(), terminal.progress(as_json)
     session = runs.sessions.open(name)
     parent = _before(runs.sessions, session, start)
     table, of_parent = runs.table(session), frozenset(parent.excluded if parent else ())
@@ -386,7 +386,7 @@ def compare(
     from img2tab_core.sessions.tree import difference
 
     terminal.check_table(out)
-    runs = _runs()
+    runs = session_runs()
     session = runs.sessions.open(name)
     first, second = (runs.sessions.run(session, run_number) for run_number in (number, other_number))
     apart, names = difference(first, second), runs.studio.concept_names(session.backbone)
@@ -433,7 +433,7 @@ def real(
     """Is it real? Two runs are trained anew with several seeds; the answer is kept in the log, for the report."""
     if numbers is not None and len(numbers) not in (0, 2):
         raise Img2TabError(f"Name two runs, before and after, or none for the current one, got {len(numbers)}.")
-    runs = _runs()
+    runs = session_runs()
     session = runs.sessions.open(name)
     before, after = _pair(runs.sessions, session, numbers or [])
     with terminal.interrupted() as stopped:
@@ -468,7 +468,7 @@ def share(
     from img2tab_core.sessions.shared_exclusions import exclusions_json
 
     terminal.check_table(out, (".json",))
-    runs = _runs()
+    runs = session_runs()
     session = runs.sessions.open(name)
     run = _chosen(runs.sessions, session, number)
     content = exclusions_json(session, run, names=runs.studio.concept_names(session.backbone))
@@ -492,7 +492,7 @@ def repeat(
     """Train a run again from a shared list, and say whether it is the same model, or how near it comes."""
     from img2tab_core.sessions.shared_exclusions import read_exclusions
 
-    runs = _runs()
+    runs = session_runs()
     session = runs.sessions.open(name)
     parent = _before(runs.sessions, session, start)
     shared = read_exclusions(file, backbone=session.backbone, channels=runs.table(session).layout.total)
@@ -508,37 +508,6 @@ def repeat(
     )
 
 
-@verb(sessions_app)
-def report(
-    name: Name,
-    html: Annotated[Path, typer.Option(help="The .html to write; a folder with its tables as CSV comes beside it.")],
-    as_json: Json = False,
-) -> None:
-    """A session as one file to hand over: question, groups, findings, what was excluded and why; takes minutes."""
-    from img2tab_core.reports.report import write_report
-
-    runs = _runs()
-    session = runs.sessions.open(name)
-    with terminal.interrupted() as stopped:
-        written = write_report(runs, session, html, progress=terminal.progress(as_json), cancelled=stopped)
-    tables = [str(file) for file in written.tables]
-    terminal.answer(
-        {
-            "session": session.name,
-            "html": str(written.html),
-            "tables": tables,
-            "exclusions": str(written.exclusions),
-            "card": str(written.card),
-            "machine": [str(file) for file in written.machine],
-        },
-        f"Report of {shown(session.name)}: {shown(written.html)}, {written.html.stat().st_size / 1e6:.1f} MB.\n"
-        f"Beside it {terminal.count(len(tables), 'table')} as CSV, what is excluded, and for machines the "
-        f"model card (CycloneDX 1.7) and the table (Croissant), in {shown(written.exclusions.parent)}; the model card: "
-        f"{shown(written.card)}.",
-        as_json=as_json,
-    )
-
-
 # --- finding -------------------------------------------------------------------------------------------
 
 
@@ -549,7 +518,7 @@ def _store() -> Sessions:
     return Sessions()
 
 
-def _runs() -> SessionRuns:
+def session_runs() -> SessionRuns:
     """The database with the models."""
     from img2tab_core.audits.auditor import Auditor
     from img2tab_core.sessions.session_runs import SessionRuns

@@ -20,6 +20,7 @@ from img2tab_core.audits.carriers import Carried
 from img2tab_core.audits.changes import Change
 from img2tab_core.audits.concept_steps import differences
 from img2tab_core.audits.groups import crossed
+from img2tab_core.audits.impact_ratios import ImpactRatios
 from img2tab_core.audits.intervention import Flip, Intervention
 from img2tab_core.audits.linear_probe import Readable
 from img2tab_core.audits.many_classes import ManyClassAudit
@@ -32,6 +33,8 @@ from img2tab_core.base.records import DEFAULT_BACKBONE, StyleCode, StyleTable, T
 from img2tab_core.classifiers import kinds, measures
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts.ranking import RankedFamily
+from img2tab_core.reports.evidence import evidence_of
+from img2tab_core.sessions.bias_scenarios import RecordedScenario
 from img2tab_core.sessions.session_records import LogEntry, RunInfo, SessionInfo
 from img2tab_core.sessions.session_runs import SessionRuns
 from img2tab_core.sessions.tree import branches
@@ -139,7 +142,8 @@ class Findings:
     looks_at: the concepts that the current run uses most. concepts: the excluded ones that are shown; face: the one
     their pictures change, or why there are no pictures. readable: by sensitive attribute, of the earlier run (None:
     there is none) and of the current one. remedies: the latest of the log. versions: of everything that computes here;
-    trained_with: of what the current run was trained with. made: UTC.
+    trained_with: of what the current run was trained with. impact: who is selected. scenarios: the bias record.
+    evidence: as `evidence.evidence_of` has it. made: UTC.
     """
 
     session: SessionInfo
@@ -170,6 +174,9 @@ class Findings:
     licences: tuple[tuple[str, str], ...]
     versions: dict[str, str]
     trained_with: dict[str, str]
+    impact: ImpactRatios | Missing
+    scenarios: tuple[RecordedScenario, ...]
+    evidence: dict
     made: datetime
 
     @property
@@ -187,10 +194,11 @@ def gather(
     runs: SessionRuns,
     session: SessionInfo,
     *,
+    who: str = "",
     progress: Report | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Findings:
-    """Measure and draw what the report of a session says.
+    """Measure and draw what the report of a session says; who: makes it, the session's owner where that is not said.
 
     The session must have a current run whose model is here; what else cannot be had is said in its place.
     """
@@ -230,8 +238,9 @@ def gather(
     concepts = _concepts(before, info, names, carried, artist, steps, share=0.3)
     steps.begin(0.0, "Asking what it looks at")
     looks_at = _or_missing(partial(_looks_at, runs, run, table, tuple(session.sensitive)))
-    log = runs.sessions.log(session)
+    log, scenarios = runs.sessions.log(session), runs.sessions.scenarios(session)
     steps.begin(0.0, "Writing the report")
+    made = datetime.now(UTC)
     return Findings(
         session=session,
         table=table,
@@ -261,7 +270,10 @@ def gather(
         licences=licences(table.backbone),
         versions=_versions(info.kind),
         trained_with=trained_with(info),
-        made=datetime.now(UTC),
+        impact=_or_missing(partial(door.impact_ratios, run, *session.sensitive)),
+        scenarios=scenarios,
+        evidence=evidence_of(session, info, tree, log, scenarios, table, made=made, who=who),
+        made=made,
     )
 
 

@@ -11,7 +11,16 @@ from pathlib import Path
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, write_text
 from img2tab_core.base.jobs import Report
-from img2tab_core.reports import closing_chapters, croissant, cyclonedx, measured_chapters, opening_chapters, page
+from img2tab_core.reports import (
+    accountability_chapters,
+    closing_chapters,
+    croissant,
+    cyclonedx,
+    measured_chapters,
+    opening_chapters,
+    page,
+)
+from img2tab_core.reports.evidence import NONE_YET, with_own_digest
 from img2tab_core.reports.findings import Findings, gather
 from img2tab_core.reports.model_card import FILE as CARD
 from img2tab_core.reports.model_card import card_of, keep_card
@@ -24,11 +33,14 @@ EXCLUSIONS = "exclusions.json"  # all that decides the run's training, see `shar
 CHAPTERS: tuple[tuple[str, Callable[[Findings], dict | None]], ...] = (
     ("short", opening_chapters.in_short),
     ("question", opening_chapters.question),
+    ("scenarios", accountability_chapters.scenarios),
+    ("metric", accountability_chapters.metric),
     ("data", opening_chapters.data),
     ("model", opening_chapters.model),
     ("runs", opening_chapters.tree),
     ("audit", measured_chapters.audited),
     ("gaps", measured_chapters.gaps),
+    ("selected", accountability_chapters.selected),
     ("looks-at", measured_chapters.looks_at),
     ("excluded", measured_chapters.excluded),
     ("stand-ins", measured_chapters.stands_in),
@@ -37,6 +49,8 @@ CHAPTERS: tuple[tuple[str, Callable[[Findings], dict | None]], ...] = (
     ("log", closing_chapters.log),
     ("limits", closing_chapters.limits),
     ("versions", closing_chapters.versions),
+    ("evidence", accountability_chapters.evidence),
+    ("crosswalk", accountability_chapters.crosswalk),
     ("card", closing_chapters.card),
 )
 
@@ -62,17 +76,20 @@ def write_report(
     session: SessionInfo,
     html: Path,
     *,
+    who: str = "",
     progress: Report | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Written:
     """Write the report of a session: the page, a folder of CSV files beside it, and the card beside the classifier.
+
+    who: makes it, the session's owner where that is not said.
 
     The page needs neither of the others: it carries them. The folder is named after it, `<stem>-tables`. The session's
     current run must be done and have its model here. Raises Img2TabError where that is not so or a file cannot be
     written; Cancelled once `cancelled` says so, and then nothing was written.
     """
     check_page(html)
-    findings = gather(runs, session, progress=progress, cancelled=cancelled)
+    findings = gather(runs, session, who=who, progress=progress, cancelled=cancelled)
     card = card_of(runs, findings.session, findings.info, audit=findings.now.audit)
     tables, exclusions = _csv(findings), _json(findings)
     folder, file = html.with_name(f"{html.stem}-tables"), keep_card(findings.info, card)
@@ -100,11 +117,12 @@ def report_html(
     runs: SessionRuns,
     session: SessionInfo,
     *,
+    who: str = "",
     progress: Report | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> str:
     """The page alone, for a download; writes nothing."""
-    findings = gather(runs, session, progress=progress, cancelled=cancelled)
+    findings = gather(runs, session, who=who, progress=progress, cancelled=cancelled)
     return _page(
         findings,
         _csv(findings),
@@ -138,8 +156,10 @@ def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str
         "made": findings.made,
     }
     told = [(name, say(findings)) for name, say in CHAPTERS]
+    common["present"] = {name for name, values in told if values is not None}  # for links from one to another
     chapters = [page.chapter(name, common | values) for name, values in told if values is not None]
-    return page.document("report", chapters, common)
+    common |= {"evidence": json.dumps(findings.evidence, ensure_ascii=False), "own_digest": NONE_YET}
+    return with_own_digest(page.document("report", chapters, common))
 
 
 def check_page(file: Path) -> None:

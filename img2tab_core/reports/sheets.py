@@ -139,6 +139,21 @@ def _columns(prefix: str, measure: Measure | None) -> dict[str, object]:
     return dict(zip((prefix, f"{prefix}, low", f"{prefix}, high", f"{prefix}, note"), values, strict=True))
 
 
+def _selected(findings: Findings) -> pd.DataFrame:
+    return pd.DataFrame() if isinstance(findings.impact, Missing) else findings.impact.frame()
+
+
+def _scenarios(findings: Findings) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"scenario": recorded.number}
+            | recorded.scenario.to_json()
+            | {"who": recorded.who, "changed": recorded.changed.isoformat(timespec="seconds")}
+            for recorded in findings.scenarios
+        ]
+    )
+
+
 def _seeds(findings: Findings) -> pd.DataFrame:
     if findings.answer is None:
         return pd.DataFrame()
@@ -341,6 +356,8 @@ _SHEETS = {
     "groups": _groups,
     "groups_before": _groups_before,
     "gaps": _gaps,
+    "selected": _selected,
+    "scenarios": _scenarios,
     "seeds": _seeds,
     "layers": _layers,
     "looks_at": _looks_at,
