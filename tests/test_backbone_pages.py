@@ -88,7 +88,7 @@ def _errors(at: AppTest) -> list[str]:
 
 def test_the_sidebar_offers_3_backbones_and_each_has_its_own_tables_and_targets(visit):
     assert visit.selectbox(key="frame.backbone").options == ["mobilestylegan-ffhq", "small", "bare"]
-    assert len(app.held(visit.selectbox, "frame.target").options) == 11
+    assert len(app.held(visit.selectbox, "frame.target").options) == 12  # with the age bands
     at = _choose(visit, "small")
     assert app.held(at.selectbox, "frame.target").options == ["Odd", "Pair"] and not _errors(at)
     assert any("small-faces" in one.value for one in at.sidebar.caption)
@@ -207,7 +207,7 @@ def test_data_lists_3_backbones_and_2_tables_with_their_classes(visit):
     assert backbones["Name"].tolist() == ["mobilestylegan-ffhq", "small", "bare"]
     assert backbones["Encoder"].tolist()[2] == "none"
     default, small = (frame for frame in frames if "Known" in frame)
-    assert len(default) == 11 and small["Known"].tolist() == [240, 240]
+    assert len(default) == 12 and small["Known"].tolist() == [240, 240]
     assert any("img2tab import folder" in one.value for one in at.code)
 
 

@@ -25,6 +25,7 @@ FACES, PHOTOS = 1200, 24  # of the small table; drawn for the folders of photos
 OWN = "needs what `explain` draws, or the file of a package; tests/test_own_classifier.py has both"
 ENCODER = "needs the official files, which are not passed on; tests/test_checkpoints.py has stand-ins"
 HOURS = "takes hours"
+SIGNED = "needs a report and a key; tests/test_evidence.py has both"
 NOT_TYPED = {  # by how a command begins, and why; all of them are parsed in tests/test_docs.py
     "backbone add": ENCODER,
     "backbone remove": ENCODER,
@@ -39,6 +40,8 @@ NOT_TYPED = {  # by how a command begins, and why; all of them are parsed in tes
     "import population": ENCODER,
     "import psi codes.pt": ENCODER,
     "planted": HOURS,
+    "report sign": SIGNED,
+    "report verify": SIGNED,
     "serve": "does not end; the browser tests start it",
     "tables build": "would replace the small table",
     "weights fetch": "needs a network",
@@ -54,6 +57,7 @@ LONG = (  # over ten seconds each, most of an hour together: parsed by test_docs
     "intervene", "matrix", "predict photo.jpg --target smiling --refine", "proxies", "refine", "remedies", "report",
     "predict photos", "session train young-alike --from", "session compare young-alike 1 3", "session real",
     "train --target smiling --classifier lightgbm", "audit --table mine", "train --table mine",
+    "perceived --table mine", "slices --table mine",
 )  # fmt: skip
 PAGES = [page for page in documented.PAGES if any(c.program == "img2tab" for c in documented.commands(page))]
 

@@ -6,7 +6,7 @@ import base64
 import csv
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from img2tab_core import weights
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import sha256_of
+from img2tab_core.base.records import Target
 from img2tab_core.cli import training
 from img2tab_core.networks.face_encoder import EncoderConfig, FaceEncoder
 from img2tab_core.tables import population
@@ -506,5 +507,5 @@ def test_rows_that_probes_were_fitted_on_are_in_no_hand_check_and_every_target_a
 def test_the_bundled_population_has_the_11_targets_and_was_encoded_by_the_shipped_encoder():
     about = json.loads((population.FOLDER / "population.json").read_text())
     assert len(label_networks.TARGETS) == 11
-    assert about["targets"] == json.loads(json.dumps([asdict(target) for target in label_networks.TARGETS]))
+    assert [Target.from_json(each) for each in about["targets"]] == list(label_networks.TARGETS)
     assert about["encoder_sha256"] == weights.record("face-encoder")["sha256"]

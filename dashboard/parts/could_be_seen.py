@@ -19,7 +19,7 @@ def show(target: Target, sensitive: tuple[str, ...]) -> None:
         return
     with st.expander(page_words.plain(_title(pairs)), icon=":material/groups:"):
         for pair in pairs[:SHOWN]:
-            st.markdown(page_words.prose(sentence_of(pair, target.classes, assumed=pair.rate == ASSUMED)))
+            st.markdown(page_words.plain(sentence_of(pair, target.classes, assumed=pair.rate == ASSUMED)))
         if len(pairs) > SHOWN:
             st.caption(f"and {len(pairs) - SHOWN} pairs of groups that show more.")
         st.caption(

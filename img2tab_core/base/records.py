@@ -198,9 +198,13 @@ class StyleTable:
 
     def key_for(self, *names: str) -> str:
         """The key of the table and of these of its targets: answers of a classifier grow, borders of bands move, and
-        what was made of other labels is another thing."""
+        what was made of other labels is another thing. A name that is no label is left out: who asks is told."""
         fixed = {target.name for target in self.targets if not target.of} - self.answered
-        moving = [self.labels[name].to_numpy().tobytes() for name in sorted(names) if name not in fixed]
+        moving = [
+            self.labels[name].to_numpy().tobytes()
+            for name in sorted(names)
+            if name in self.labels and name not in fixed
+        ]
         return digest(self.key.encode(), *moving) if moving else self.key
 
     def rows(self, part: str) -> np.ndarray:
