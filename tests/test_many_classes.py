@@ -18,7 +18,7 @@ from img2tab_core.audits.groups import Groups
 from img2tab_core.audits.many_classes import audit_classes, largest_gap
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.layout import StyleLayout
-from img2tab_core.base.records import Metrics, Target
+from img2tab_core.base.records import DEFAULT_BACKBONE, Metrics, Target
 from img2tab_core.classifiers import comparison, confusions, kinds, measures, runs
 from img2tab_core.classifiers.against_rest import AgainstRest, one_against_rest
 from img2tab_core.classifiers.catboost import CatBoostConcepts, QuantizedPool
@@ -382,3 +382,95 @@ def test_train_audit_and_scores_of_3_classes_in_the_terminal(door, tmp_path, cap
     assert "class against the rest" not in capsys.readouterr().out
     scores(target="age", table="toy", top=3)
     assert " and 60 and over)" in capsys.readouterr().out
+
+
+# --- the report and the pages ------------------------------------------------------------------------
+
+
+class Unpainted(Studio):
+    """A studio whose backbone draws nothing and has no described concepts."""
+
+    def description(self, backbone: str = "made-by-hand"):
+        return None
+
+    def backbone(self, name: str = "made-by-hand"):
+        raise Img2TabError("Nothing is drawn here.")
+
+
+def test_a_report_on_one_class_shows_all_of_them_and_their_confusion(home, monkeypatch):
+    from img2tab_core.reports.report import report_html
+    from img2tab_core.sessions.session_runs import SessionRuns
+
+    monkeypatch.setenv("IMG2TAB_HOME", str(home))
+    runs_of = SessionRuns(Auditor(Unpainted()))
+    table = runs_of.studio.table("toy")
+    session = runs_of.begin("Old people", "Ada", table, "age:60_and_over", ["group"])
+    assert runs_of.sessions.run(session, 1).run_id.endswith(":60_and_over")
+    html = report_html(runs_of, session)
+    whole = runs_of.studio.trainer.run(table, "age")
+    assert "All 3 classes of Age at once" in html and "The worst class and groups." in html
+    for name, counts in zip(AGES, whole.metrics.confusion, strict=True):
+        cells = "".join(f'<td class="number">{count}</td>' for count in counts)
+        assert f'<tr><th scope="row">{name}</th>{cells}' in html
+
+
+@pytest.fixture
+def pages(studio, tmp_path, monkeypatch):
+    """A visit with one table, of the default backbone's channels, whose only targets are three ages and a group."""
+    import streamlit as st
+
+    from tests import app
+
+    layout = studio.table().layout
+    rng = np.random.default_rng(0)
+    ages, group = rng.integers(0, 3, 300).astype(np.int8), rng.integers(0, 2, 300).astype(np.int8)
+    ages[:60] = 2  # the most frequent class
+    codes = rng.normal(size=(300, layout.total)).astype(np.float32)
+    codes[np.arange(300), ages] += 3.0
+    monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
+    tables.write_table(
+        tmp_path / "tables" / "toy",
+        lambda rows: codes[rows],
+        pd.DataFrame({"age": ages, "group": group}),
+        targets=[
+            Target("age", "Age", AGES, "by hand", ordered=True),
+            Target("group", "Group", ("left", "right"), "by hand"),
+        ],
+        layout=layout,
+        backbone=DEFAULT_BACKBONE,
+        key="toy",
+    )
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    at = app.begun()
+    app.held(at.selectbox, "frame.target").select("age")
+    yield app.ready(at.run())
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def test_a_page_offers_the_target_of_3_classes_and_asks_about_one_the_most_frequent_first(pages):
+    from tests import app
+
+    at = pages
+    assert app.held(at.selectbox, "frame.target").value == "age"
+    choice = app.held(at.selectbox, "frame.class")
+    assert (choice.value, choice.options) == ("age:60_and_over", list(AGES))
+    choice.select("age:under_30")
+    at = app.ready(at.run())
+    assert any("All 3 classes:" in caption.value for caption in at.sidebar.caption)
+    at = app.well(at.switch_page("views/compare.py").run())
+    assert any("3 classes are mixed up" in header.value for header in at.header)
+    at = app.well(at.switch_page("views/audit.py").run())
+    assert any("All 3 classes at once" in text.value for text in at.markdown)
+    assert app.held(at.selectbox, "frame.class").value == "age:under_30"
+    app.held(at.selectbox, "frame.target").select("group")
+    at = app.ready(at.run())
+    assert not any("All 3 classes at once" in text.value for text in at.markdown)
+    (groups,) = (each for each in at.multiselect if each.label == "Groups by")
+    assert groups.options == ["Age"]
+    groups.set_value(["age"])
+    at = app.well(at.run())
+    assert {"Under 30", "30 to 59", "60 and over"} <= set(at.dataframe[0].value.iloc[:, 0].tolist()) or any(
+        "under 30" in text.value.lower() for text in at.markdown
+    )

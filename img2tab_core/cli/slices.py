@@ -34,7 +34,7 @@ def slices(
         int, typer.Option("--conditions", min=1, max=3, help="How many conditions describe a group at most.")
     ] = 2,
     faces: Annotated[
-        Path | None, typer.Option(help="A .png to write: test faces of each confirmed group, misjudged ones first.")
+        Path | None, typer.Option(help="A .png to write: test faces of each confirmed group, misjudged first.")
     ] = None,
     out: Out = None,
     as_json: Json = False,
@@ -73,9 +73,11 @@ def slices(
         ],
         columns=["faces", "wrong", "of", "wrong elsewhere", "of elsewhere", "points", "low", "high", "q", "confirmed"],
     )
-    if faces is not None:
+    text = _text(measured)
+    if faces is not None and measured.slices:
         _write_faces(faces, door, style_table, judged, measured)
-    terminal.answer(measured.to_json(), _text(measured), as_json=as_json, out=out, frame=frame)
+        text += f"\nThe faces are in {terminal.shown(faces)}."
+    terminal.answer(measured.to_json(), text, as_json=as_json, out=out, frame=frame)
 
 
 def _text(measured: Slices) -> str:
@@ -113,8 +115,6 @@ def _write_faces(file: Path, door: Studio, table: StyleTable, run: Run, measured
     from img2tab_core.backbones import drawn_faces
 
     groups = measured.confirmed or measured.slices[:1]
-    if not groups:
-        raise Img2TabError("No group stood out, so there are no faces to draw. Leave --faces out.")
     across, side = 8, 128
     sheet = np.full((len(groups) * side, across * side, 3), 255, np.uint8)
     for number, group in enumerate(groups):
