@@ -112,9 +112,9 @@ def test_what_cannot_be_kept_is_refused_with_the_field_named(fields, sentence):
     [
         (
             Measure(0.131, 0.068, 0.187),
-            "Above what is acceptable: 13.1\N{NO-BREAK SPACE}points (6.8 to 18.7), at most 5",
+            "Above what is acceptable: 13.1\N{NO-BREAK SPACE}points (6.8 to 18.7); at most 5",
         ),
-        (Measure(0.02, 0.0, 0.04), "Within what is acceptable: 2.0\N{NO-BREAK SPACE}points (0.0 to 4.0), up to 5"),
+        (Measure(0.02, 0.0, 0.04), "Within what is acceptable: 2.0\N{NO-BREAK SPACE}points (0.0 to 4.0); at most 5"),
         (Measure(0.02, 0.0, 0.09), "Cannot be told: 2.0\N{NO-BREAK SPACE}points (0.0 to 9.0), and 5 points lie within"),
         (Measure(None, None, None, "no faces"), "Not measured (no faces): whether it is within 5 points is not known"),
     ],

@@ -555,6 +555,7 @@ def test_a_second_report_removes_the_tables_that_only_the_first_had(runs, table,
         "table.croissant.json",
     }
     assert sorted(one.name for one in file.parent.iterdir()) == ["twice-tables", "twice.html"]
+    assert all(f'download="{one.name}"' in file.read_text() for one in second.machine) and len(second.machine) == 2
 
 
 def test_a_report_that_is_stopped_writes_nothing(runs, session, tmp_path):

@@ -250,3 +250,52 @@ def _begin_kept(at: AppTest, name: str, owner: str) -> AppTest:
     at.text_input(key="keep_as_audit.owner").set_value(owner)
     at.text_input(key="keep_as_audit.why").set_value("9 is the group.")
     return next(button for button in at.button if button.label == "Begin the session").click().run()
+
+
+def test_a_scenario_is_added_held_against_the_gap_changed_and_removed_and_a_mistake_loses_nothing(visit):
+    at = _begin(visit)
+    door = doors.session_runs().sessions
+    (session,) = door.list()
+    key = f"record.add.{session.id}.0.1"
+    at.text_input(key=f"{key}.group").set_value("group b")
+    at = _ready(_submit(at, "Add").click().run())
+    assert any("The harm must be said" in one.value for one in at.error) and not door.scenarios(session)
+    assert at.text_input(key=f"{key}.group").value == "group b"
+    at.text_area(key=f"{key}.harm").set_value("not shown the *offer*")
+    at.selectbox(key=f"{key}.measure").set_value("demographic_parity")
+    at.number_input(key=f"{key}.points").set_value(1.5)
+    at = _ready(_submit(at, "Add").click().run())
+    (recorded,) = door.scenarios(session)
+    assert (recorded.scenario.largest, recorded.who, recorded.scenario.review) == (0.015, "Ada", None)
+    assert "Not shown the \\*offer\\*" in _said(at) and ":red-badge[Above]" in _said(at)  # the label follows the group
+    changing = f"record.change.{session.id}.1"
+    at.number_input(key=f"{changing}.points").set_value(99.0)
+    at = _ready(_submit(at, "Keep it").click().run())
+    assert ":green-badge[Within]" in _said(at) and "at most 99 points." in _said(at)
+    at = _ready(at.button(key=f"{changing}.remove").click().run())
+    assert not door.scenarios(session) and "Nobody has said it yet" in _said(at)
+    assert [entry.what for entry in door.log(session)][-3:] == [
+        "recorded a scenario",
+        "changed a scenario",
+        "removed a scenario",
+    ]
+
+
+def test_5_answers_lead_to_a_metric_with_its_value_in_the_current_run(visit):
+    at = _begin(visit)
+    door = doors.session_runs().sessions
+    (session,) = door.list()
+    answers = {"labels": "yes", "class": "helps", "rates": "yes", "errors": "missed"}
+    for name, answer in answers.items():
+        at.radio(key=f"metric.{session.id}.{name}").set_value(answer)
+    at = _ready(_submit(at, "Choose the metric").click().run())
+    assert any("Question 5 without an answer" in one.value for one in at.error)
+    at.radio(key=f"metric.{session.id}.used").set_value("decisions")
+    at = _ready(_submit(at, "Choose the metric").click().run())
+    assert door.open(session.id).metric_choice["metric"] == "equal_opportunity"
+    gap = 100 * door.runs(session)[0].metrics["equal_opportunity"]
+    assert f"In run 1: {gap:.1f}\N{NO-BREAK SPACE}points (95\N{NO-BREAK SPACE}% interval" in _said(at)
+
+
+def _submit(at: AppTest, label: str):
+    return next(one for one in at.button if one.label == label)

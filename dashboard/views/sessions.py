@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words, progress
 from dashboard.components.held import held
-from dashboard.parts import is_it_real, run_words, same_faces
+from dashboard.parts import bias_record, is_it_real, metric_choice, run_words, same_faces
 from dashboard.state import address, doors, visit
 from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
@@ -47,6 +47,7 @@ def page() -> None:
         _begin()
         return
     _head(now)
+    _beforehand(now)
     _tree(now)
     _side_by_side(now)
     _share(now)
@@ -302,6 +303,19 @@ def _delete(session: SessionInfo) -> None:
     with visit.noticing():
         doors.session_runs().sessions.delete(session, who=session_state.who())
         session_state.close()
+
+
+# ---- what was said beforehand
+
+
+def _beforehand(now: Opened) -> None:
+    who, which = st.columns(2, gap="large")
+    with who:
+        st.header("Who could be harmed", anchor=False)
+        bias_record.show(now)
+    with which:
+        st.header("Which metric fits", anchor=False)
+        metric_choice.show(now)
 
 
 # ---- the tree

@@ -25,10 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from img2tab_core.audits.metrics import GAPS, MEANINGS, METRICS
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import plain
+
+if TYPE_CHECKING:
+    from img2tab_core.audits.audit_record import Audit, Measure
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,13 @@ class MetricChoice:
         """The metric and what it is."""
         return f"{self.title}: {self.meaning}."
 
+    def values(self, audit: Audit) -> tuple[str, ...]:
+        """What an audit measured by it: a gap with its interval, or the measure of each group; or why it could not."""
+        if self.metric in audit.gaps:
+            return (_told(audit.gaps[self.metric], 100, 1, "\N{NO-BREAK SPACE}points"),)
+        scale = (1, 3, "") if self.metric == "calibration_error" else (100, 1, "\N{NO-BREAK SPACE}%")
+        return tuple(f"{group.name}: {_told(group.measures[self.metric], *scale)}" for group in audit.by_group)
+
     def to_json(self) -> dict:
         """Plain types."""
         return plain(asdict(self))
@@ -149,6 +160,17 @@ def choose_metric(answers: Mapping[str, str]) -> MetricChoice:
         )
     given = {question.name: answers[question.name] for question in QUESTIONS}
     return MetricChoice(given, metric, _TITLES[metric], _MEANINGS[metric], why, _CANNOT_SEE[metric])
+
+
+def _told(measure: Measure, scale: int, digits: int, unit: str) -> str:
+    """ "12.3 points (95 % interval 8.0 to 16.1)", or why it was not measured."""
+    if measure.value is None:
+        return f"not measured ({measure.note})"
+    value = f"{scale * measure.value:.{digits}f}{unit}"
+    if measure.low is None or measure.high is None:
+        return value
+    low, high = (f"{scale * end:.{digits}f}" for end in (measure.low, measure.high))
+    return f"{value} (95\N{NO-BREAK SPACE}% interval {low} to {high})"
 
 
 def _decided(answers: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:

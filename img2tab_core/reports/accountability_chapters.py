@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from img2tab_core.audits.audit_record import Measure
 from img2tab_core.audits.metric_choice import QUESTIONS, MetricChoice
 from img2tab_core.base.words import listed
 from img2tab_core.reports.findings import Findings
-from img2tab_core.reports.wording import SPACE, measured
+from img2tab_core.reports.wording import SPACE
 from img2tab_core.sessions.bias_scenarios import MEASURES, held_against
 
 WHERE = {  # the chapters that the crosswalk points to, in few words
@@ -144,7 +143,7 @@ def metric(findings: Findings) -> dict:
     return {
         "choice": choice,
         "answers": answers,
-        "value": _value(findings, choice.metric),
+        "value": choice.values(findings.now.audit),
         "who": stored.get("who", ""),
         "at": str(stored.get("at", ""))[:10],
     }
@@ -186,17 +185,3 @@ def evidence(findings: Findings) -> dict:
 def crosswalk(findings: Findings) -> dict:
     """Where in this report a reader finds what three texts ask about."""
     return {"sources": CROSSWALK, "where": WHERE}
-
-
-def _value(findings: Findings, name: str) -> list[str]:
-    """A gap with its interval, or a measure group by group."""
-    audit = findings.now.audit
-    if name in audit.gaps:
-        return [_in_points(audit.gaps[name])]
-    return [f"{group.name}: {measured(group.measures[name], name)}" for group in audit.by_group]
-
-
-def _in_points(gap: Measure) -> str:
-    if gap.value is None or gap.low is None or gap.high is None:
-        return f"not measured ({gap.note})"
-    return f"{100 * gap.value:.1f}{SPACE}points (95{SPACE}% interval {100 * gap.low:.1f} to {100 * gap.high:.1f})"

@@ -91,19 +91,15 @@ def write_report(
     check_page(html)
     findings = gather(runs, session, who=who, progress=progress, cancelled=cancelled)
     card = card_of(runs, findings.session, findings.info, audit=findings.now.audit)
-    tables, exclusions = _csv(findings), _json(findings)
+    tables, exclusions, machine = _csv(findings), _json(findings), _machine(runs, findings)
     folder, file = html.with_name(f"{html.stem}-tables"), keep_card(findings.info, card)
     clear(folder, [f"{name}.csv" for name in NAMES if name not in tables])  # of an earlier report that had more
     for name, content in tables.items():
         write_text(folder / f"{name}.csv", content)
     write_text(folder / EXCLUSIONS, exclusions)
-    write_text(html, _page(findings, tables, exclusions, card))
-    machine = {
-        cyclonedx.FILE: cyclonedx.bill_of(runs, findings.session, findings.info, audit=findings.now.audit),
-        croissant.FILE: croissant.croissant_of(findings.table, home() / "tables" / findings.table.name),
-    }
-    for name, described in machine.items():
-        write_text(folder / name, json.dumps(described, indent=1, ensure_ascii=False))
+    for name, content in machine.items():
+        write_text(folder / name, content)
+    write_text(html, _page(findings, tables, exclusions, card, machine))
     return Written(
         html,
         tuple(folder / f"{name}.csv" for name in tables),
@@ -128,6 +124,7 @@ def report_html(
         _csv(findings),
         _json(findings),
         card_of(runs, findings.session, findings.info, audit=findings.now.audit),
+        _machine(runs, findings),
     )
 
 
@@ -140,12 +137,23 @@ def _json(findings: Findings) -> str:
     return json.dumps(exclusions_json(findings.session, findings.info, names=findings.names))
 
 
-def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str) -> str:
+def _machine(runs: SessionRuns, findings: Findings) -> dict[str, str]:
+    """Name -> content of what is for programs: the model card, and what the table is."""
+    described = {
+        cyclonedx.FILE: cyclonedx.bill_of(runs, findings.session, findings.info, audit=findings.now.audit),
+        croissant.FILE: croissant.croissant_of(findings.table, home() / "tables" / findings.table.name),
+    }
+    return {name: json.dumps(content, indent=1, ensure_ascii=False) for name, content in described.items()}
+
+
+def _page(findings: Findings, tables: dict[str, str], exclusions: str, card: str, machine: dict[str, str]) -> str:
     """The whole page, which carries the texts of its files."""
     files: dict[str, page.File | None] = dict.fromkeys(NAMES)
     files |= {name: page.File(f"{name}.csv", content) for name, content in tables.items()}
     files["exclusions"] = page.File(EXCLUSIONS, exclusions, "application/json")
     files["card"] = page.File(CARD, card, "text/markdown")
+    files["card_for_programs"] = page.File(cyclonedx.FILE, machine[cyclonedx.FILE], "application/json")
+    files["table_for_programs"] = page.File(croissant.FILE, machine[croissant.FILE], "application/ld+json")
     common = {
         "findings": findings,
         "info": findings.info,

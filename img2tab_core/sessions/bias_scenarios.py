@@ -104,9 +104,9 @@ def held_against(scenario: Scenario, audit: Audit) -> str:
         return f"Not measured ({gap.note}): whether it is within {limit} is not known."
     measured = f"{percent(gap.value).replace('%', 'points')} ({100 * gap.low:.1f} to {100 * gap.high:.1f})"
     if gap.low > scenario.largest:
-        return f"Above what is acceptable: {measured}, at most {limit} are."
+        return f"Above what is acceptable: {measured}; at most {limit}."
     if gap.high <= scenario.largest:
-        return f"Within what is acceptable: {measured}, up to {limit} are."
+        return f"Within what is acceptable: {measured}; at most {limit}."
     return f"Cannot be told: {measured}, and {limit} lie within that interval."
 
 
