@@ -167,6 +167,16 @@ def test_a_child_is_its_parent_but_for_what_is_said(smiles):
     assert none["parent"] == 4 and none["excluded"] == []
 
 
+def test_what_a_run_erases_is_in_its_sentence_in_json_and_beside_the_run_before(smiles):
+    text = said("session", "train", smiles, "--exclude", "", "--erase", "group", "--balance")
+    erases = "erases group and is balanced over group"
+    assert f"nothing excluded; {erases}; accuracy" in text and " points, demographic parity difference " in text
+    latest = as_json("session", "show", smiles)["runs"][-1]
+    assert latest["treatment"] == {"erased": ["group"], "balanced": ["group"]}
+    (row,) = [line for line in said("session", "compare", smiles, 2, 3).splitlines() if line.startswith("Erased")]
+    assert row.split("  ")[0] == "Erased, balanced" and row.rstrip().endswith(erases) and "nothing" in row
+
+
 def test_a_suggestion_is_trained_with_its_rule_said_and_noted(smiles):
     suggested = Auditor(Studio()).suggest(Studio().table("toy"), "kind", "group")
     text = said("session", "train", smiles, "--from", 1, "--suggest", "group", "--classifier", "logistic")

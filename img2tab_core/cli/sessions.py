@@ -122,6 +122,7 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
             "classifier": run.kind,
             "seed": run.seed,
             "excluded": len(run.excluded),
+            "treatment": run.treatment.sentence({}),
             **{key: run.metrics.get(key) for key in SHOWN},
             "by": run.who,
             "started": terminal.moment(run.started),
@@ -156,7 +157,7 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
         "classifier",
         "seed",
         "excluded",
-        *(f"{_titles()[key].lower()}, %" for key in SHOWN),
+        *(f"{_titles()[key].lower()}, {_unit(key)}" for key in SHOWN),
         "by",
         "started",
     )
@@ -583,6 +584,7 @@ def _run(run: RunInfo, numbers: Mapping[int, int]) -> dict[str, Any]:
         "classifier": run.kind,
         "seed": run.seed,
         "excluded": list(run.excluded),
+        "treatment": run.treatment.to_json(),
         "why": run.note,
         "who": run.who,
         "started": run.started.isoformat(),
@@ -610,7 +612,19 @@ def _about(session: SessionInfo) -> str:
 
 def _measured(run: RunInfo) -> str:
     titles = _titles()
-    return ", ".join(f"{titles[key].lower()} {_percent(run.metrics.get(key))} %" for key in SHOWN)
+    return ", ".join(f"{titles[key].lower()} {_percent(run.metrics.get(key))} {_unit(key)}" for key in SHOWN)
+
+
+def _unit(metric: str) -> str:
+    """Of a share of 1 that is told times 100: a difference between groups is in points."""
+    from img2tab_core.audits.metrics import RATES_OF_GAP
+
+    return "points" if metric in RATES_OF_GAP else "%"
+
+
+def _treated(run: RunInfo) -> str:
+    """ "; erases perceived gender", for the end of a sentence; "" where a run does nothing of the kind."""
+    return f"; {run.treatment.sentence({})}" if run.treatment else ""
 
 
 def _titles() -> dict[str, str]:
@@ -638,6 +652,11 @@ def _beside(
         ("Classifier", first.kind, second.kind),
         ("Seed", str(first.seed), str(second.seed)),
         ("Excluded", f"{len(first.excluded):,}", f"{len(second.excluded):,}"),
+        *(
+            [("Erased, balanced", *(run.treatment.sentence({}) or "nothing" for run in (first, second)))]
+            if first.treatment or second.treatment
+            else []
+        ),
     )
     rows: list[dict[str, Any]] = [
         {"": title, heads[0]: before, heads[1]: after, "change": "", "low": None, "high": None}
@@ -701,7 +720,7 @@ def _tell_trained(
     excluded = terminal.count(len(made.excluded), "channel") if made.excluded else "nothing"
     lines.append(
         f"Run {made.number} of {shown(session.name)}{child}: {made.kind}, seed {made.seed}, {excluded} "
-        f"excluded; {_measured(made)}."
+        f"excluded{_treated(made)}; {_measured(made)}."
     )
     if parent and parent.metrics:
         lines.append(f"Run {parent.number}: {_measured(parent)}.")
