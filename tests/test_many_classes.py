@@ -408,6 +408,7 @@ def test_a_report_on_one_class_shows_all_of_them_and_their_confusion(home, monke
     assert runs_of.sessions.run(session, 1).run_id.endswith(":60_and_over")
     html = report_html(runs_of, session)
     whole = runs_of.studio.trainer.run(table, "age")
+    assert "&#34;model.cbm&#34;" in html and 'download="model_card.cdx.json"' in html  # the model of all three
     assert "All 3 classes of Age at once" in html and "The worst class and groups." in html
     for name, counts in zip(AGES, whole.metrics.confusion, strict=True):
         cells = "".join(f'<td class="number">{count}</td>' for count in counts)

@@ -22,6 +22,7 @@ from img2tab_core import tables
 from img2tab_core.audits import remedies, stand_ins
 from img2tab_core.audits.auditor import Auditor
 from img2tab_core.audits.changes import change
+from img2tab_core.audits.group_differences import gap_sentence
 from img2tab_core.audits.metrics import GAPS, METRICS
 from img2tab_core.base import files
 from img2tab_core.base.errors import Cancelled, Img2TabError
@@ -216,8 +217,11 @@ def test_the_5_gaps_before_and_after_are_those_of_two_audits(runs, session, page
     for name, title in GAPS.items():
         (row,) = [cells for head, cells in shown.items() if head.startswith(title)]
         assert row[0] == _said(before.gaps[name]) and row[1] == _said(after.gaps[name])
-    assert f"is {percent(after.gaps['equalised_odds'].value)}" in page.text
-    assert f"it was {percent(before.gaps['equalised_odds'].value)}" in page.text
+    assert f"is {100 * after.gaps['equalised_odds'].value:.1f}\N{NO-BREAK SPACE}points" in page.text
+    assert f"it was {100 * before.gaps['equalised_odds'].value:.1f}\N{NO-BREAK SPACE}points" in page.text
+    run = runs.model(session, runs.sessions.run(session, 2))
+    differences = runs.auditor.differences(run, session.sensitive, after)
+    assert gap_sentence(after, runs.table(session).targets[0].classes, differences) in page.text
 
 
 def test_both_runs_are_compared_on_the_same_test_faces_and_every_change_has_its_paired_interval(runs, session, page):

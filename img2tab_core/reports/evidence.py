@@ -20,6 +20,7 @@ from img2tab_core.backbones.registry import added_backbones
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, home, sha256_of
 from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable, digest
+from img2tab_core.classifiers.runs import folder_of
 from img2tab_core.sessions.bias_scenarios import RecordedScenario
 from img2tab_core.sessions.session_records import LogEntry, RunInfo, SessionInfo
 from img2tab_core.sessions.store import Sessions
@@ -188,7 +189,7 @@ def _weights(backbone: str, *, fresh: bool = False) -> dict[str, str]:
 
 def _model(run_id: str) -> dict[str, str]:
     """File -> sha256 of a run's files; the card beside them is written with every report."""
-    folder = home() / "runs" / run_id
+    folder = folder_of(run_id)
     if not run_id or not folder.is_dir():
         return {}
     return _digests(folder, sorted(file.name for file in folder.iterdir() if file.suffix != ".md"))

@@ -19,6 +19,7 @@ from img2tab_core.audits.audit_record import Audit
 from img2tab_core.audits.carriers import Carried
 from img2tab_core.audits.changes import Change
 from img2tab_core.audits.concept_steps import differences
+from img2tab_core.audits.group_differences import gap_sentence
 from img2tab_core.audits.groups import crossed
 from img2tab_core.audits.impact_ratios import ImpactRatios
 from img2tab_core.audits.intervention import Flip, Intervention
@@ -27,11 +28,11 @@ from img2tab_core.audits.many_classes import ManyClassAudit
 from img2tab_core.audits.paired import PairedComparison
 from img2tab_core.audits.stand_ins import Link, TookOver, took_over
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.files import home, read_json
+from img2tab_core.base.files import read_json
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.records import DEFAULT_BACKBONE, StyleCode, StyleTable, Target
 from img2tab_core.classifiers import kinds, measures
-from img2tab_core.classifiers.runs import Run
+from img2tab_core.classifiers.runs import Run, folder_of
 from img2tab_core.concepts.ranking import RankedFamily
 from img2tab_core.reports.evidence import evidence_of
 from img2tab_core.sessions.bias_scenarios import RecordedScenario
@@ -142,8 +143,8 @@ class Findings:
     looks_at: the concepts that the current run uses most. concepts: the excluded ones that are shown; face: the one
     their pictures change, or why there are no pictures. readable: by sensitive attribute, of the earlier run (None:
     there is none) and of the current one. remedies: the latest of the log. versions: of everything that computes here;
-    trained_with: of what the current run was trained with. impact: who is selected. scenarios: the bias record.
-    evidence: as `evidence.evidence_of` has it. made: UTC.
+    trained_with: of what the current run was trained with. told: the audit's answer in a sentence. impact: who is
+    selected. scenarios: the bias record. evidence: as `evidence.evidence_of` has it. made: UTC.
     """
 
     session: SessionInfo
@@ -174,6 +175,7 @@ class Findings:
     licences: tuple[tuple[str, str], ...]
     versions: dict[str, str]
     trained_with: dict[str, str]
+    told: str
     impact: ImpactRatios | Missing
     scenarios: tuple[RecordedScenario, ...]
     evidence: dict
@@ -270,6 +272,11 @@ def gather(
         licences=licences(table.backbone),
         versions=_versions(info.kind),
         trained_with=trained_with(info),
+        told=gap_sentence(
+            now.audit,
+            tables.target_of(table, run.target).classes,
+            door.differences(run, session.sensitive, now.audit),
+        ),
         impact=_or_missing(partial(door.impact_ratios, run, *session.sensitive)),
         scenarios=scenarios,
         evidence=evidence_of(session, info, tree, log, scenarios, table, made=made, who=who),
@@ -583,8 +590,8 @@ def trained_with(info: RunInfo) -> dict[str, str]:
 
 
 def model_folder(info: RunInfo) -> Path:
-    """Where the files of a run's model lie."""
-    return home() / "runs" / info.run_id
+    """Where the files of a run's model lie, whether or not they are there."""
+    return folder_of(info.run_id)
 
 
 # --- inside -------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from img2tab_core.audits.audit_record import Measure
@@ -47,7 +48,7 @@ def in_short(findings: Findings) -> dict:
         "meaning": MEANINGS[GAP],
         "readable": [now.sentence for _, now in findings.readable.values() if isinstance(now, Readable)],
         "tiles": [
-            Tile("Equalised odds difference", *_beside(gap, audit.gaps[GAP])),
+            Tile("Equalised odds difference", *_beside(gap, audit.gaps[GAP], _gap)),
             Tile("Accuracy", *_beside(accuracy, audit.overall.measures["accuracy"])),
             Tile("Excluded", f"{len(findings.excluded):,}", f"of {count(findings.table.layout.total, 'channel')}"),
             Tile(
@@ -59,15 +60,19 @@ def in_short(findings: Findings) -> dict:
     }
 
 
-def _beside(before: Measure | None, now: Measure) -> tuple[str, str]:
+def _gap(share: float) -> str:
+    return f"{100 * share:.1f}{SPACE}points"
+
+
+def _beside(before: Measure | None, now: Measure, written: Callable[[float], str] = percent) -> tuple[str, str]:
     """A number, and below it the earlier one, or its interval where there is none."""
     if now.value is None:
         return "not measured", now.note
     if before is not None and before.value is not None:
-        return percent(now.value), f"before {percent(before.value)}, {points(now.value - before.value)}"
+        return written(now.value), f"before {written(before.value)}, {points(now.value - before.value)}"
     if now.low is None or now.high is None:
-        return percent(now.value), ""
-    return percent(now.value), f"95{SPACE}% interval {span(now.low, now.high)}"
+        return written(now.value), ""
+    return written(now.value), f"95{SPACE}% interval {span(now.low, now.high)}"
 
 
 def question(findings: Findings) -> dict:

@@ -140,6 +140,7 @@ _FILTERS = {
     "difference_range": lambda difference: wording.difference_range(difference.low, difference.high),
     "estimated": wording.estimated,
     "excluding": wording.excluding,
+    "in_points": wording.in_points,
     "interval": wording.interval,
     "listed": words.listed,
     "lower_first": wording.lower,

@@ -36,6 +36,16 @@ def measured(measure: Measure, metric: str = "") -> str:
     return f"{number(measure.value, metric)} (95{SPACE}% interval {span(measure.low, measure.high, metric)}{unit})"
 
 
+def in_points(gap: Measure) -> str:
+    """ "12.3 points (95 % interval 4.1 to 19.9)", or why a difference between groups could not be measured."""
+    if gap.value is None:
+        return f"not measured ({gap.note})"
+    value = f"{100 * gap.value:.1f}{SPACE}points"
+    if gap.low is None or gap.high is None:
+        return value
+    return f"{value} (95{SPACE}% interval {span(gap.low, gap.high)})"
+
+
 def estimated(value: Estimate) -> str:
     """ "8.3 ± 0.4 %"; "not measured" where there is nothing."""
     text = value.text(100, 1)
