@@ -46,7 +46,7 @@ from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.concepts import names, scores
 from img2tab_core.concepts.description import Description, Family, open_description
 from img2tab_core.faces import alignment, photos
-from img2tab_core.tables import faces_of
+from img2tab_core.tables import any_target_of, faces_of
 from img2tab_core.tables.calibrations import calibration_of
 
 if TYPE_CHECKING:
@@ -506,6 +506,14 @@ class Studio:
         if run.own:
             return [self.reasons_by_moving(run, code) for code in codes]
         return measures.explain(run.classifier, np.stack([code.values for code in codes])) if codes else []
+
+    def class_shares(self, run: Run, code: StyleCode) -> dict[str, float]:
+        """Of a run about one of several classes: every class with its probability, in the target's order; else {}."""
+        if run.whole is None:
+            return {}
+        classes = any_target_of(self.table(run.table), run.whole.target).classes
+        shares = run.whole.classifier.predict_proba(code.values[None])[0]
+        return dict(zip(classes, map(float, shares), strict=True))
 
     def probability(self, run: Run, code: StyleCode, edits: Sequence[Edit] = ()) -> float:
         """`predict` without the reasons."""

@@ -11,17 +11,20 @@ import pandas as pd
 import pytest
 from scipy.special import log_softmax, logit, logsumexp
 from scipy.stats import wasserstein_distance
+from typer.testing import CliRunner
 
 from img2tab_core import tables
 from img2tab_core.audits.auditor import Auditor
 from img2tab_core.audits.groups import Groups
 from img2tab_core.audits.many_classes import audit_classes, largest_gap
+from img2tab_core.base import files
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, Metrics, Target
 from img2tab_core.classifiers import comparison, confusions, kinds, measures, runs
 from img2tab_core.classifiers.against_rest import AgainstRest, one_against_rest
 from img2tab_core.classifiers.catboost import CatBoostConcepts, QuantizedPool
+from img2tab_core.cli import main
 from img2tab_core.studio import Studio
 from img2tab_core.tables import population
 
@@ -450,6 +453,21 @@ def pages(studio, tmp_path, monkeypatch):
     st.cache_resource.clear()
 
 
+def _predicted() -> dict:
+    """What the terminal says of a sample about the target of three ages: the likeliest class, whatever its chance."""
+    sample = sorted((files.ROOT / "assets" / "samples").glob("*.jpg"))[0]
+    words = ["predict", str(sample), "--no-align", "--table", "toy", "--target", "age", "--no-quality", "--json"]
+    (result,) = json.loads(CliRunner().invoke(main.app, words).stdout)["results"]
+    shares = result["classes"]
+    assert result["class"] == max(shares, key=shares.get) and result["probability"] == pytest.approx(
+        max(shares.values())
+    )
+    assert result["target"] == {"under 30": "age:under_30", "30 to 59": "age:30_to_59"}.get(
+        result["class"], "age:60_and_over"
+    )
+    return result
+
+
 def test_a_page_offers_the_target_of_3_classes_and_asks_about_one_the_most_frequent_first(pages):
     from tests import app
 
@@ -460,6 +478,9 @@ def test_a_page_offers_the_target_of_3_classes_and_asks_about_one_the_most_frequ
     choice.select("age:under_30")
     at = app.ready(at.run())
     assert any("All 3 classes:" in caption.value for caption in at.sidebar.caption)
+    assert any(caption.value.startswith("Of all 3: under 30 ") for caption in at.caption)
+    shares = _predicted()["classes"]
+    assert list(shares) == list(AGES) and sum(shares.values()) == pytest.approx(1)
     at = app.well(at.switch_page("views/compare.py").run())
     assert any("3 classes are mixed up" in header.value for header in at.header)
     at = app.well(at.switch_page("views/audit.py").run())

@@ -8,9 +8,9 @@ import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures
+from dashboard.state import doors, visit
 from dashboard.state import faces as face_state
 from dashboard.state import refinement as refinement_state
-from dashboard.state import visit
 from img2tab_core.base import words
 from img2tab_core.base.records import Face, Prediction, Quality, StyleCode, Target
 from img2tab_core.classifiers.runs import Run
@@ -44,6 +44,9 @@ def show(
         f'<div class="share" style="--share: {100 * (1 - before.probability):.1f}%; '
         f'--first: {classifier_charts.BLUE}; --second: {classifier_charts.ORANGE}"></div>'
     )
+    if shares := doors.studio().class_shares(run, code):
+        each = ", ".join(f"{page_words.plain(name)} {page_words.chance(share)}" for name, share in shares.items())
+        st.caption(f"Of all {len(shares)}: {each}")
     _pictures(run, face, code, quality)
     if quality.word == "poor":
         st.warning(page_words.prose(quality.sentence), icon=":material/warning:")

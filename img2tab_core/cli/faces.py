@@ -19,7 +19,7 @@ from img2tab_core.cli.terminal import BackboneName, FaceNumber, Json, OwnClassif
 if TYPE_CHECKING:
     import numpy as np
 
-    from img2tab_core.base.records import Edit, Face, Prediction
+    from img2tab_core.base.records import Edit, Face, Prediction, Target
     from img2tab_core.classifiers.runs import Run
     from img2tab_core.concepts.description import Description
     from img2tab_core.studio import Studio
@@ -51,16 +51,20 @@ def predict(
     import numpy as np
 
     from img2tab_core.base.words import as_seen, decision, is_uncertain
-    from img2tab_core.tables import target_of
+    from img2tab_core.tables import any_target_of, target_of
     from img2tab_core.tables.calibrations import calibration_of
 
     studio = terminal.studio()
     style_table = studio.table(table)
     report = terminal.progress(as_json)
-    standing = terminal.run_of(studio, style_table, target, own, quiet=as_json)
-    target = standing.target
-    target_record = target_of(style_table, target)
-    run, calibration = studio.on_photos(standing), calibration_of(style_table, target, standing.classifier.kind)
+    views = any_target_of(style_table, target).against_rest if target and not own else ()
+    runs = [  # of several classes one each: a photo is explained by the likeliest
+        terminal.run_of(studio, style_table, name, own, quiet=as_json)
+        for name in [view.name for view in views] or [target]
+    ]
+    records = [target_of(style_table, run.target) for run in runs]
+    calibration = None if views else calibration_of(style_table, runs[0].target, runs[0].classifier.kind)
+    runs = [studio.on_photos(run) for run in runs]
     names, described = studio.concept_names(style_table.backbone), studio.description(style_table.backbone)
     results: list[dict] = []
     skipped: list[dict] = []
@@ -70,13 +74,16 @@ def predict(
         faces = [reading.face for reading in readings if reading.face]
         codes = studio.encode_all(faces, backbone=style_table.backbone)
         badges = [None] * len(faces) if no_quality else [badge.word for badge in studio.qualities(faces, codes)]
-        chances = studio.chances_of(run, faces) if run.own else []  # of the faces themselves
-        for number, (reading, prediction, word) in enumerate(
-            zip(readings, studio.predict_all(run, codes), badges, strict=True)
-        ):
-            drawn = prediction.probability
+        chances = studio.chances_of(runs[0], faces) if own else []  # of the faces themselves
+        of_each = list(zip(*(studio.predict_all(run, codes) for run in runs), strict=True))
+        for number, (reading, code, word) in enumerate(zip(readings, codes, badges, strict=True)):
+            likeliest = int(np.argmax([each.probability for each in of_each[number]]))
+            run, target_record, prediction = runs[likeliest], records[likeliest], of_each[number][likeliest]
+            shares, drawn = studio.class_shares(run, code), prediction.probability
             if run.own:
                 prediction = replace(prediction, probability=chances[number])
+            likely = 1 if views else prediction.decided
+            no_half = likely != prediction.decided  # of several classes the likeliest may have less than half
             order = np.argsort(-np.abs(prediction.contributions))[:top]
             concepts = [
                 terminal.concept(style_table, names, int(index))
@@ -88,17 +95,24 @@ def predict(
                     "photo": str(reading.file),
                     "faces": reading.count,
                     "face": face_number,
-                    "target": target,
+                    "target": target_record.name,
                     "probability": prediction.probability,
-                    "class": target_record.classes[prediction.decided],
-                    "uncertain": is_uncertain(prediction.probability) or word == "poor",
+                    "class": target_record.classes[likely],
+                    **({"classes": shares} if shares else {}),
+                    "uncertain": no_half or is_uncertain(prediction.probability) or word == "poor",
                     "calibrated_on": calibration and calibration.photos,
-                    "in_words": decision(target_record.classes, prediction.probability, poor=word == "poor"),
+                    "in_words": f"Judged {as_seen(target_record.classes[1])}. This is uncertain: no class has half."
+                    if no_half
+                    else decision(target_record.classes, prediction.probability, poor=word == "poor"),
                     "quality": word,
                     **({"of_reconstruction": drawn} if run.own else {}),
                     "concepts": concepts,
-                    **_families(described, prediction, top),
-                    **(_refined(studio, run, reading.face, style_table.backbone) if refine and reading.face else {}),
+                    **_families(described, prediction, top, likely),
+                    **(
+                        _refined(studio, run, target_record, reading.face, style_table.backbone)
+                        if refine and reading.face
+                        else {}
+                    ),
                 }
             )
         done = len(results) + len(skipped)
@@ -107,20 +121,26 @@ def predict(
         terminal.print_json({"results": results, "skipped": skipped})
     for result in [] if as_json else results:
         several = f" ({terminal.which(face_number)} of {result['faces']} faces)" if result["faces"] > 1 else ""
-        share = max(result["probability"], 1 - result["probability"])
+        share = result["probability"] if views else max(result["probability"], 1 - result["probability"])
         inversion = f"; inversion {result['quality']}" if result["quality"] else ""
         why = f". {result['sentence']}" if "sentence" in result else ""
         unsure = ", uncertain" if result["uncertain"] else ""
         typer.echo(
             f"{terminal.shown(result['photo'])}{several}: {result['class']}, {chance(share)}{unsure}{inversion}"
-            f"{_drawn(result) if run.own else ''}{why}"
+            f"{_drawn(result) if own else ''}{why}"
         )
+        if "classes" in result:
+            typer.echo(
+                "    "
+                + ", ".join(
+                    f"{name.removeprefix('perceived ')} {chance(each)}" for name, each in result["classes"].items()
+                )
+            )
         if "refined" in result:
             again = result["refined"]
-            likely = int(again["probability"] > 0.5)
             ended = "" if again["finished"] else f", unfinished: {again['steps']} of {again['of']} steps"
             typer.echo(
-                f"    refined, and its picture read once more: {target_record.classes[likely]}, "
+                f"    refined, and its picture read once more: {again['class']}, "
                 f"{chance(max(again['probability'], 1 - again['probability']))}; identity distance "
                 f"{again['identity'][0]:.2f} -> {again['identity'][1]:.2f}{ended}"
             )
@@ -130,27 +150,32 @@ def predict(
         for concept in [] if "families" in result else result["concepts"]:
             typer.echo(f"    {concept['contribution']:+.3f} log-odds   {terminal.title(concept)}")
     if results and not as_json:
-        classes = [as_seen(name) for name in target_record.classes]
+        seen = any_target_of(style_table, target).classes if views else records[0].classes
+        classes = [
+            name.removeprefix("perceived ") if views and number else as_seen(name) for number, name in enumerate(seen)
+        ]
         on = (
             f"calibrated on {terminal.count(calibration.photos, 'photo')}"
             if calibration
             else "not calibrated on photos"
         )
-        typer.echo(f"What is judged is {classes[0]} or {classes[1]}; {on}.")
+        typer.echo(f"What is judged is {', '.join(classes[:-1])} or {classes[-1]}; {on}.")
     terminal.skipped(skipped, quiet=as_json)
     if not results:
         raise typer.Exit(1)
 
 
-def _refined(studio: Studio, run: Run, face: Face, backbone: str) -> dict:
+def _refined(studio: Studio, run: Run, target: Target, face: Face, backbone: str) -> dict:
     """What the classifier says of the refined picture, read once more, and how far the refinement came.
 
     The decision stays that about the face itself: a refinement changes what is drawn, not what is judged.
     """
     code, refined = studio.refine(face, backbone=backbone)
+    again = studio.predict(run, studio.reread(code))
     return {
         "refined": {
-            "probability": studio.predict(run, studio.reread(code)).probability,
+            "probability": again.probability,
+            "class": target.classes[again.decided],
             "finished": refined.finished,
             "steps": refined.steps,
             "of": refined.of,
@@ -166,15 +191,15 @@ def _drawn(result: dict) -> str:
     return f"; its reconstruction {chance(of_class)}" + (": too far apart for the reasons to hold" if far else "")
 
 
-def _families(described: Description | None, prediction: Prediction, top: int) -> dict:
-    """Why, in a sentence, and the families that added most; nothing where none are described."""
+def _families(described: Description | None, prediction: Prediction, top: int, likely: int) -> dict:
+    """Why it is class `likely`, in a sentence, and the families that added most; nothing where none are described."""
     from img2tab_core.concepts.description import because, parts_of
 
     if described is None:
         return {}
     parts, rest = parts_of(described, prediction.contributions)
     return {
-        "sentence": because(described, parts, prediction.decided),
+        "sentence": because(described, parts, likely),
         "families": [
             {
                 "id": described.families[part.number].id,
