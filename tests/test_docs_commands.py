@@ -57,7 +57,8 @@ LONG = (  # over ten seconds each, most of an hour together: parsed by test_docs
     "intervene", "matrix", "predict photo.jpg --target smiling --refine", "proxies", "refine", "remedies", "report",
     "predict photos", "session train young-alike --from", "session compare young-alike 1 3", "session real",
     "train --target smiling --classifier lightgbm", "audit --table mine", "train --table mine",
-    "perceived --table mine", "slices --table mine",
+    "perceived --table mine", "slices --table mine", "audit --target age_band", "predict photo.jpg --target age_band",
+    "scores --target age_band",
 )  # fmt: skip
 PAGES = [page for page in documented.PAGES if any(c.program == "img2tab" for c in documented.commands(page))]
 
@@ -84,7 +85,7 @@ def typed(studio, tmp_path_factory):
         home / "tables" / "default",
         lambda part: psi[part],
         table.labels.iloc[:FACES],
-        targets=table.targets,
+        targets=(*table.targets, *table.many),
         layout=table.layout,
         backbone=table.backbone,
         key="small",

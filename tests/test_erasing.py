@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from img2tab_core.audits import linear_probe
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
-from img2tab_core.classifiers import kinds
+from img2tab_core.classifiers import kinds, runs
 from img2tab_core.classifiers.preparation import Preparation, cell_weights, permutation_weights, prepared
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment, treatment_of
 from img2tab_core.concepts.erasing import Erasure, erasure_of
@@ -150,6 +151,83 @@ def test_permutation_weights_leave_a_measure_and_the_class_uncorrelated_without_
         return covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
 
     assert correlation(np.ones(4000)) > 0.5 and abs(correlation(weights)) < 0.08 and weights.mean() == pytest.approx(1)
+
+
+def test_a_face_whose_measure_is_unknown_counts_1_and_the_others_are_weighted_all_the_same():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 2000)
+    values = np.column_stack([rng.normal(size=2000) + labels, (rng.random(2000) < 0.1 + 0.8 * labels).astype(float)])
+    values[0] = np.nan
+    weights = permutation_weights(values, labels)
+    shares = [np.average(values[labels == c, 1][1:], weights=weights[labels == c][1:]) for c in (0, 1)]
+    assert abs(shares[1] - shares[0]) < 0.15 < 0.7 and weights[0] == pytest.approx(1, abs=0.05)
+
+
+def test_classes_cannot_be_balanced_over_a_group_that_one_of_them_lacks(table):
+    rows, labels = tables.labelled(table, "kind", "train")
+    few = rows[(labels == 0) | (table.labels["group"].to_numpy()[rows] == 1)]
+    with pytest.raises(Img2TabError, match="No training face is labelled special and left"):
+        prepared(table, "kind", Treatment(balanced=("group",)), rows=few, labels=table.labels["kind"].to_numpy()[few])
+
+
+def test_an_excluded_channel_decides_nothing_where_something_is_erased_as_well(table):
+    rows, labels = tables.labelled(table, "kind", "train")
+    without = frozenset(range(10))
+    measured = prepared(table, "kind", Treatment(erased=("group",)), rows=rows, labels=labels, excluded=without)
+    model = kinds.make("logistic", excluded=without, screen=None)
+    model.fit(table.psi, labels, rows=rows, order=measured.order, preparation=measured)
+    code = np.array(table.psi[:3])
+    before = model.predict_proba(code)
+    code[:, :10] += 50
+    np.testing.assert_array_equal(model.predict_proba(code), before)
+    code[0, 3] = np.nan
+    with pytest.raises(Img2TabError, match="finite"):
+        model.predict_proba(code)
+
+
+def _of_codes(folder, psi, labels):
+    return tables.write_table(
+        folder / "toy",
+        lambda rows: psi[rows],
+        pd.DataFrame(labels),
+        targets=[Target(name, name.title(), ("no", "yes"), "") for name in labels],
+        layout=StyleLayout((psi.shape[1],)),
+        backbone="toy",
+        split=np.zeros(len(psi), np.int8),
+        key="toy",
+    )
+
+
+def test_of_3000_dimensions_and_of_8_with_a_constant_channel_the_difference_of_the_means_goes_to_0(tmp_path):
+    rng = np.random.default_rng(0)
+    for width in (3000, 8):
+        kind, group = (rng.integers(0, 2, 2400).astype(np.int8) for _ in range(2))
+        psi = rng.normal(size=(2400, width)).astype(np.float32)
+        psi[:, 5:205] += 0.5 * group[:, None]
+        psi[:, 2] = 3.0
+        found = _of_codes(tmp_path / str(width), psi, {"kind": kind, "group": group})
+        after = erasure_of(found, "kind", ["group"]).erased(found.psi)
+        apart = [
+            np.mean(
+                [c[(kind == k) & (group == 1)].mean(0) - c[(kind == k) & (group == 0)].mean(0) for k in (0, 1)], axis=0
+            )
+            for c in (psi, after)
+        ]
+        assert np.abs(apart[0]).max() > 0.4 and np.abs(apart[1]).max() < 0.002, width
+
+
+def test_concepts_that_are_described_anew_make_another_run_of_what_erases_them(table, monkeypatch):
+    ids = []
+    for key in ("one", "two"):
+        monkeypatch.setattr(runs, "backbone_key", lambda name: "weights")
+        monkeypatch.setattr(runs, "open_description", lambda name, weights, key=key: SimpleNamespace(key=key))
+        ids.append(
+            [
+                runs.run_id_of(table, "kind", frozenset(), 0, "logistic", Treatment(erased=(name,)))
+                for name in ("group", "concept:hair")
+            ]
+        )
+    assert ids[0][0] == ids[1][0] and ids[0][1] != ids[1][1]
 
 
 @pytest.mark.parametrize("kind", ["catboost", "logistic"])

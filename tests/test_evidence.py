@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import date
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -53,7 +54,7 @@ def test_a_report_just_written_agrees_in_all_9_parts_but_the_weights_that_are_no
     assert states(file) == dict.fromkeys(PARTS, "agrees") | {"weights": "not here"}
     inside = evidence.evidence_in(file.read_bytes(), file)
     assert inside["who"] == "Eve" and inside["parts"]["table"]["key"] == "toy-key"
-    assert set(inside["parts"]["table"]["files"]) == {"labels.parquet", "psi.npy", "table.json"}
+    assert set(inside["parts"]["table"]["files"]) == {"labels.parquet", "psi.npy", "stats.npz", "table.json"}
 
 
 def test_one_letter_changed_in_the_page_is_found_and_so_is_a_digest_changed_with_it(made, tmp_path):
@@ -104,10 +105,12 @@ def test_a_label_a_model_or_a_source_file_that_changed_is_named(made, tmp_path, 
     model = next((home / "runs" / inside["parts"]["model"]["run"]).glob("*.json"))
     model.write_text("{}")
     (home / "tables" / "toy" / "labels.parquet").write_bytes(b"other")
+    with np.load(home / "tables" / "toy" / "stats.npz") as kept:  # test faces that were training faces
+        np.savez(home / "tables" / "toy" / "stats.npz", **{name: kept[name][::-1] for name in kept})
     monkeypatch.setattr(evidence, "code_digest", lambda: "0" * 64)
     parts = {part.part: part for part in evidence.verify(file)}
     assert [parts[name].state for name in ("table", "model", "code")] == ["differs"] * 3
-    assert "labels.parquet" in parts["table"].sentence and model.name in parts["model"].sentence
+    assert "labels.parquet, stats.npz" in parts["table"].sentence and model.name in parts["model"].sentence
 
 
 def test_the_code_digest_is_that_of_the_package_and_changes_with_a_letter_of_its_source(tmp_path, monkeypatch):
@@ -237,3 +240,26 @@ def test_the_terminal_signs_a_report_verifies_it_and_ends_with_1_where_something
     changed = run("verify", copy, "--public-key", keys / "public.pem")
     assert changed.exit_code == 1
     assert "DIFFERS  page: " in changed.stdout and "DIFFERS  signature: " in changed.stdout
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda parts: parts["model"].update(run=".."),
+        lambda parts: parts["table"].update(name="/etc"),
+        lambda parts: parts["table"].pop("files"),
+        lambda parts: parts.update(session=[]),
+    ],
+)
+def test_evidence_that_names_other_folders_or_lacks_a_part_is_refused_in_a_sentence(made, tmp_path, change):
+    _, _, file = made
+    inside = evidence.evidence_in(file.read_bytes(), file)
+    change(inside["parts"])
+    forged = tmp_path / "forged.html"
+    text = re.sub(
+        r"(<template[^>]*>).*(</template>)", lambda m: m[1] + html.escape(json.dumps(inside)) + m[2], file.read_text()
+    )
+    forged.write_text(text)
+    assert text != file.read_text()
+    with pytest.raises(Img2TabError, match="not what a report carries"):
+        evidence.verify(forged)

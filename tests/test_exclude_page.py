@@ -224,8 +224,8 @@ def test_an_attribute_is_erased_in_4_clicks_its_faces_drawn_and_1_click_undoes_i
     at = app.well(app.held(at.checkbox, "exclude.erase.group").check().run())
     at = _estimated(at)
     old, new = at.session_state[estimates.ASKED].job.result.gap
-    # 45 validation faces in a cell: without any gap 0.09 are expected by chance
-    assert new < 0.75 * old and "**Erased**, training faces balanced" in _told(at)
+    # 45 validation faces in a cell: without any gap 0.09 are expected by chance; how much it closes: test_erasing
+    assert new < old and "**Erased**, training faces balanced" in _told(at)
     assert at.session_state[estimates.ASKED].job.result.readable.auc < 0.7
     at = app.well(at.button(key="exclude.train").click().run())
     assert at.session_state["visit.job"].wait(120)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.tables.bands import Bands
+from img2tab_core.tables.bands import Bands, names_of
 from img2tab_core.tables.label_files import labels_of, read_labels, rows_for, slug
 
 
@@ -240,3 +241,10 @@ def test_a_row_with_4_cells_under_3_headings_is_refused_and_excel_s_first_line_i
     file.write_text("sep=;\nname;image;smiling\nAnn;a.jpg;1\nBob;b.jpg;0\n")
     found = read_labels(file)
     assert found.names == ("a.jpg", "b.jpg") and [one.name for one in found.targets] == ["name", "smiling"]
+
+
+def test_birthdays_with_times_and_zones_are_days_and_bands_of_one_year_or_a_million_are_written_out():
+    bands = Bands.parse("birthday@2020-01-01:30,60")
+    cells = pd.Series(["1990-01-02T00:00:00+14:00", "1990-01-01", "1950-06-01T12:00:00Z", "never"])
+    np.testing.assert_array_equal(bands.numbers(cells), [29, 30, 69, np.nan])
+    assert names_of((25.0, 26.0, 1e6), whole=True) == ("under 25", "25", "26 to 999999", "1000000 and over")

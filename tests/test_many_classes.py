@@ -312,6 +312,18 @@ def test_the_worst_class_and_groups_worked_by_hand():
     assert largest_gap(labels, decided, codes, 3) == pytest.approx(0.75)
 
 
+def test_that_29_faces_are_all_one_class_off_is_not_told_and_of_30_the_interval_is_a_tenth_wide_on_either_side():
+    target = Target("age", "Age", AGES, "by hand", ordered=True)
+    for count in (29, 30):
+        labels, codes = np.zeros(2 * count, int), np.repeat([0, 1], count)
+        shift = (
+            audit_classes(labels, codes, [Groups("Side", ("left", "right"), codes)], target, repeats=0)
+            .by_group[1]
+            .shift
+        )
+        assert (shift.value, shift.low, shift.high) == ((None,) * 3 if count == 29 else (1.0, 0.9, 1.1))
+
+
 def test_fewer_than_10_faces_are_too_few_to_say_and_never_a_0():
     target = Target("age", "Age", AGES, "by hand")
     labels, codes = np.tile(np.repeat([0, 1, 2], [30, 30, 12]), 2), np.repeat([0, 1], 72)

@@ -176,6 +176,14 @@ def test_a_gap_that_no_two_groups_have_is_none():
     assert found["demographic_parity"] is not None
 
 
+def test_a_group_without_faces_changes_nothing_whether_it_is_the_first_or_the_last():
+    labels, before, after, gender = _two()
+    for shift in (0, 1):  # two groups of three, the first or the last of them empty
+        three = Groups("Gender", ("a", "b", "c"), gender.codes + shift)
+        found = paired_comparison(labels, before, after, groups=[three]).gaps
+        assert found == paired_comparison(labels, before, after, groups=[gender]).gaps and found["worst_accuracy"]
+
+
 def test_the_record_is_frozen_and_its_json_has_the_sentence_and_no_nan():
     labels, before, after, gender = _two()
     found = paired_comparison(labels, before, after, groups=[gender])

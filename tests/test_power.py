@@ -27,10 +27,14 @@ def test_686_faces_of_either_group_tell_10_from_15_percent_by_the_formula_worked
 def test_the_smallest_difference_is_seen_in_8_of_10_of_20000_simulated_samples(first, second, rate):
     rng = np.random.default_rng(0)
     apart = power.smallest_difference(first, second, rate)
-    low, high = rng.binomial(first, rate, 20_000) / first, rng.binomial(second, rate + apart, 20_000) / second
-    together = (first * low + second * high) / (first + second)
-    z = (high - low) / np.sqrt(together * (1 - together) * (1 / first + 1 / second))
-    assert (np.abs(z) > norm.ppf(0.975)).mean() == pytest.approx(0.8, abs=0.03)
+    assert power.smallest_difference(second, first, rate) == apart
+    seen = []
+    for better, worse in ((first, second), (second, first)):  # whichever group is worse off
+        low, high = rng.binomial(better, rate, 20_000) / better, rng.binomial(worse, rate + apart, 20_000) / worse
+        together = (better * low + worse * high) / (better + worse)
+        z = (high - low) / np.sqrt(together * (1 - together) * (1 / better + 1 / worse))
+        seen.append((np.abs(z) > norm.ppf(0.975)).mean())
+    assert min(seen) == pytest.approx(0.8, abs=0.03) and power.faces_needed(0.4, 0.1, share=0.1) == (30, 270)
 
 
 def test_more_faces_see_smaller_gaps_and_a_rate_near_1_leaves_no_room():

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from img2tab_core import tables
 from img2tab_core.audits import slices
 from img2tab_core.audits.auditor import Auditor
-from img2tab_core.audits.conditions import Condition, conditions_of, in_words
+from img2tab_core.audits.conditions import Condition, _thirds, conditions_of, in_words
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
@@ -159,6 +159,7 @@ def home(tmp_path_factory):
     labels = pd.DataFrame(
         {"kind": kind, "group": group, "odd": odd, "size_in_cm": rng.uniform(0, 30, COUNT), "score": psi[:, 0] + kind}
     )
+    labels["photo"] = [f"{number}.jpg" for number in range(COUNT)]  # as an import writes it
     classes = {"kind": ("plain", "special"), "group": ("left", "right"), "odd": ("even", "odd")}
     tables.write_table(
         home / "tables" / "toy",
@@ -220,3 +221,10 @@ def test_the_terminal_says_it_writes_it_and_knows_a_class_by_its_name(home, tmp_
     assert pd.read_csv(file)["confirmed"][0]
     refused = runner.invoke(main.app, ["slices", "--target", "kind", "--table", "toy", "--labelled", "big"])
     assert refused.exit_code == 1 and "--labelled must be one of plain, special, got 'big'." in refused.stderr
+
+
+def test_thirds_of_the_years_1990_to_2004_are_thirds():
+    years = np.repeat(np.arange(1990.0, 2005.0), 40)
+    thirds = _thirds("year", years, years)
+    assert [float(held.mean()) for _, held in thirds] == pytest.approx([1 / 3] * 3, abs=0.04)
+    assert thirds[0][0].words == "with year under 1995"

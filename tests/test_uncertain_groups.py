@@ -70,6 +70,18 @@ def test_57_or_more_of_60_intervals_hold_the_true_gap_where_at_most_30_of_those_
     assert held >= 57 and naive <= 30
 
 
+def test_the_sentence_quotes_the_interval_of_the_label_it_names_and_the_one_beyond_chance_before_a_wider_one():
+    # of class 0 60 faces in either group, 6 and 9 of them judged wrongly; of class 1 3,000 each, 300 and 420 wrongly
+    measured = gap([[[54, 51], [6, 9]], [[300, 420], [2700, 2580]]], error(1, 1))
+    older, young = measured.by_label
+    assert older.value > young.value and older.low == 0 < young.low and measured.corrected.value == older.value
+    assert measured.sentence.startswith("Of the faces labelled young, 14.0")
+    assert (
+        f"4.0 points, 95\N{NO-BREAK SPACE}% interval {100 * young.low:.1f} to {100 * young.high:.1f}"
+        in measured.sentence
+    )
+
+
 def test_what_cannot_be_told_is_no_number():
     guess = gap([[[500, 500], [100, 100]], [[100, 100], [500, 500]]], error(0.6, 0.55))
     assert guess.corrected.value is None and guess.shares == ((None, None), (None, None))

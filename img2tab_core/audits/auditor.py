@@ -127,7 +127,13 @@ class Auditor:
         Raises Img2TabError where the table has no such attribute, or the run is of more than two classes.
         """
         target = tables.target_of(self.studio.table(run.table), run.target)
-        rows, _, probability = self.studio.trainer.test_answers(run)
+        if run.own:  # asked about some faces only
+            rows, _, probability = self.studio.trainer.test_answers(run)
+        else:  # who is selected does not depend on what somebody is labelled
+            table = self.studio.table(run.table)
+            rows = table.rows("test")
+            probability = run.classifier.probabilities(table.psi, rows)[:, 1]
+            tables.let_go(table.psi)
         groups = self.groups(run, [attribute] if second is None else [attribute, second], rows)
         return impact_ratios.impact_ratios(
             probability, groups, given=target.classes[1], threshold=threshold, least_share=least_share
@@ -844,7 +850,13 @@ class Auditor:
 
         def answers(task: remedies.Task) -> np.ndarray:
             measured = prepared(
-                table, run.target, run.treatment, rows=task.train, labels=task.labels, described=described
+                table,
+                run.target,
+                run.treatment,
+                rows=task.train,
+                labels=task.labels,
+                described=described,
+                excluded=run.excluded,
             )
             left = measured.order[~np.isin(measured.order, list(run.excluded))]
             return remedies.treated(task, replace(measured, order=left))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -68,7 +69,7 @@ def conditions_of(table: StyleTable, target: str, description: Description | Non
     own, labels = target.partition(":")[0], table.labels
     targets = [each for each in (*table.targets, *table.many) if each.name not in table.answered]
     known = {each.name for each in (*table.targets, *table.many, *table.against_rest)}
-    columns = [name for name in labels.columns if name not in known and np.issubdtype(labels[name].dtype, np.floating)]
+    columns = [name for name in labels.columns if name not in known and labels[name].dtype.kind == "f"]
     training = table.rows("train")
     truth = labels[target].to_numpy()[training]
     sources = {each.of for each in (*table.targets, *table.many) if each.of and each.name == own}
@@ -116,15 +117,24 @@ def _thirds(name: str, training: np.ndarray, values: np.ndarray) -> list[tuple[C
     if not len(finite):
         return []
     cuts = np.quantile(finite, np.arange(1, BINS) / BINS)
-    borders = sorted({float(f"{cut:.3g}") for cut in cuts if finite.min() < cut})
+    whole = bool((finite == np.round(finite)).all())
+    borders = sorted({math.ceil(cut) if whole else _short(cut, cuts) for cut in cuts if finite.min() < cut})
     title, edges = name.replace("_", " "), [-np.inf, *borders, np.inf]
     made = []
     for low, high in itertools.pairwise(edges):
         if low == -np.inf and high == np.inf:
             continue
-        words = f"under {high:g}" if low == -np.inf else f"from {low:g}" + (f" to {high:g}" if high < np.inf else "")
+        words = f"under {high:.10g}" if low == -np.inf else f"from {low:.10g}"
+        if -np.inf < low < high < np.inf:
+            words += f" to {high:.10g}"
         made.append((Condition("measure", name, f"{_WITH}{title} {words}"), (values >= low) & (values < high)))
     return made
+
+
+def _short(cut: float, cuts: np.ndarray) -> float:
+    """A border with as few digits as leave it where it is, told by how far apart the borders are: 1994.67 is 1995."""
+    apart = float(np.ptp(cuts)) or abs(cut) or 1.0
+    return float(round(cut, 1 - math.floor(math.log10(apart))))
 
 
 def _much_or_little(description: Description, scores: np.ndarray) -> list[tuple[Condition, np.ndarray]]:

@@ -121,7 +121,8 @@ def _sampled_of(table: StyleTable, name: str, rows: np.ndarray | None, seed: int
 
 def _title(table: StyleTable, name: str) -> str:
     """Of a target; a concept is a concept."""
-    return next((target.title.lower() for target in table.targets if target.name == name), "a concept")
+    targets = (*table.targets, *table.many, *table.against_rest)
+    return next((target.title.lower() for target in targets if target.name == name), "a concept")
 
 
 def _fitted(

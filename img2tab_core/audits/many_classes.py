@@ -22,6 +22,7 @@ from img2tab_core.base.words import percent
 
 Side = tuple[float, int, str]  # a rate, the faces it is of, the group
 LEAST = 10  # faces a rate is of; of fewer it is too few to say
+SMALL = 30  # faces a mean is of
 OF_CLASS = ("demographic_parity", HEADLINE)  # the gaps that are measured of every class
 
 
@@ -197,8 +198,9 @@ def _group(name: str, labels: np.ndarray, decided: np.ndarray, target: Target) -
     if target.ordered:
         off = (decided - labels).astype(np.float64)
         shift = Measure(None, None, None, "too few faces to say")
-        if count >= LEAST:
-            half = float(norm.ppf((1 + CONFIDENCE) / 2) * off.std(ddof=1) / np.sqrt(count))
+        if count >= SMALL:
+            # faces that are all off by as much may be luck: of n without another there may be 3 / n ("rule of three")
+            half = max(float(norm.ppf((1 + CONFIDENCE) / 2) * off.std(ddof=1) / np.sqrt(count)), 3 / count)
             shift = Measure(float(off.mean()), float(off.mean()) - half, float(off.mean()) + half)
     return GroupOfMany(
         name,

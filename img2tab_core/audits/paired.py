@@ -173,14 +173,14 @@ def paired_gaps(
         at = np.flatnonzero(codes == code)
         kinds = np.stack([2 * labels[at] + decisions[:, at] for decisions in sides])  # (both, seeds, m)
         hot = (kinds[..., None] == np.arange(4)).astype(np.float64)  # (both, seeds, m, 4)
-        flat = np.moveaxis(hot, 2, 0).reshape(len(at), -1)  # (m, both * seeds * 4)
-        shape = (-1, 2, len(sides[0]), 4)
-        exact.append(flat.sum(axis=0).reshape(shape))
+        flat = np.moveaxis(hot, 2, 0).reshape(len(at), 8 * len(sides[0]))  # (m, both * seeds * 4)
+        shape = (2, len(sides[0]), 4)
+        exact.append(flat.sum(axis=0).reshape(1, *shape))
         step = max(1, _AT_ONCE // max(1, len(at)))
         chunks = [
             times_sampled(rng, min(step, repeats - start), len(at)) @ flat for start in range(0, int(repeats), step)
         ]
-        resampled.append(np.concatenate(chunks).reshape(shape))
+        resampled.append(np.concatenate(chunks).reshape(int(repeats), *shape))
     return _gap_differences(np.stack(exact)[:, 0], np.stack(resampled))
 
 
@@ -201,14 +201,15 @@ def _gap_differences(exact: np.ndarray, resampled: np.ndarray) -> dict[str, Diff
             continue
         value = float((values[name][1] - values[name][0]).mean())
         makers, of_resamples = _makers(name, exact, resampled)  # (m, both, seeds), (m, repeats, both, seeds)
-        most = np.argmin(makers, axis=0) if name == "worst_accuracy" else np.nanargmax(np.abs(makers), axis=0)
+        most = np.nanargmin(makers, axis=0) if name == "worst_accuracy" else np.nanargmax(np.abs(makers), axis=0)
         total = np.zeros(resampled.shape[1])
         for side, seed in np.ndindex(*most.shape):
             maker = most[side, seed]
             sign = 1.0 if name == "worst_accuracy" else np.sign(makers[maker, side, seed])
             total += (1 if side else -1) * sign * of_resamples[maker, :, side, seed] / most.shape[1]
+        chosen_from = int((~np.isnan(makers)).any(axis=(1, 2)).sum())  # a group without faces is none to choose
         known = bool((~np.isnan(total)).any())
-        differences[name] = _interval(value, total, tail=_TAIL / len(makers)) if known else None
+        differences[name] = _interval(value, total, tail=_TAIL / chosen_from) if known else None
     right, of_resamples = (_accuracy(counts) for counts in (exact, resampled))
     change = (of_resamples[:, 1] - of_resamples[:, 0]).mean(axis=-1)
     return differences | {"accuracy": _interval(float((right[1] - right[0]).mean()), change)}

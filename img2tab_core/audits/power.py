@@ -90,7 +90,8 @@ def seeable(
 
 
 def smallest_difference(first: int, second: int, rate: float) -> float | None:
-    """The least difference between the rates of two groups that a test at 5 % sees in 8 of 10 samples.
+    """The least difference between the rates of two groups that a test at 5 % sees in 8 of 10 samples, whichever group
+    is worse off.
 
     first, second: faces of either group, at least 1; rate: of the group with the lower one, 0 to 1. The normal
     approximation of the two-sided test of two proportions (Fleiss, Levin and Paik 2003, chapter 4). None where even
@@ -98,7 +99,8 @@ def smallest_difference(first: int, second: int, rate: float) -> float | None:
     """
 
     def missing(difference: float) -> float:
-        return POWER - power(first, second, rate, rate + difference)
+        ends = rate, rate + difference
+        return POWER - min(power(first, second, *ends), power(second, first, *ends))
 
     largest = 1 - rate
     if largest <= 0 or missing(largest) > 0:
@@ -117,7 +119,8 @@ def power(first: int, second: int, low: float, high: float) -> float:
 
 
 def faces_needed(difference: float, rate: float, *, share: float = 0.5) -> tuple[int, int] | None:
-    """How many faces of either group it takes to see a difference; share: of the first among both, above 0, below 1.
+    """How many faces of either group it takes to see a difference, whichever group is worse off, and at least SMALL;
+    share: of the first among both, above 0, below 1.
 
     None where the rates would leave 0 to 1.
     """
@@ -125,13 +128,15 @@ def faces_needed(difference: float, rate: float, *, share: float = 0.5) -> tuple
         return None
 
     def of(total: float) -> float:
-        return power(max(1, share * total), max(1, (1 - share) * total), rate, rate + difference) - POWER  # type: ignore[arg-type]
+        faces, ends = (max(1, share * total), max(1, (1 - share) * total)), (rate, rate + difference)
+        return min(power(*faces, *ends), power(*faces[::-1], *ends)) - POWER  # type: ignore[arg-type]
 
     total = 4.0
     while of(total) < 0:
         total *= 2
     total = float(brentq(of, total / 2, total)) if total > 4 else total
-    return math.ceil(share * total), math.ceil((1 - share) * total)
+    total = max(total, SMALL / min(share, 1 - share))
+    return math.ceil(share * total - 1e-9), math.ceil((1 - share) * total - 1e-9)
 
 
 def sentence_of(pair: Seeable, classes: Sequence[str], *, assumed: bool = False) -> str:

@@ -82,7 +82,8 @@ class UncertainGap:
     """The larger of the differences between two groups in true and in false positive rate, where groups are perceived.
 
     naive: with perceived groups as if they were the true ones, and the interval of the faces alone; corrected: for the
-    network's errors, and the interval of both chances; None with a note where it cannot be told. shares: corrected,
+    network's errors, and the interval of both chances; None with a note where it cannot be told. by_label: the same
+    gap among the faces of class 0 and of class 1, each with its own interval at that level. shares: corrected,
     of every group the share of faces of class 0 that are given class 1 and that of class 1 that are given class 0, None
     where it cannot be measured. group_share: corrected, of group 1 among all faces. faces: perceived as group 0 and 1.
     """
@@ -92,6 +93,7 @@ class UncertainGap:
     error: GroupError
     naive: Measure
     corrected: Measure
+    by_label: tuple[Measure, Measure]
     shares: tuple[tuple[float | None, float | None], tuple[float | None, float | None]]
     group_share: float | None
     faces: tuple[int, int]
@@ -99,10 +101,11 @@ class UncertainGap:
     @property
     def sentence(self) -> str:
         """The corrected gap with its interval and direction, the naive one beside it; or why it cannot be told."""
-        low, high, value = self.corrected.low, self.corrected.high, self.corrected.value
-        if value is None or low is None or high is None:
+        # the wider gap of both labels, but for one that may be luck where the other is not
+        label = max((0, 1), key=lambda label: (bool(self.by_label[label].low), self.by_label[label].value or 0.0))
+        value, low, high = self.by_label[label].value, self.by_label[label].low, self.by_label[label].high
+        if self.corrected.value is None or value is None or low is None or high is None:
             return f"Cannot be told: {self.corrected.note}."
-        label = int(self._width(1) > self._width(0))
         rates = [group[label] or 0.0 for group in self.shares]
         worse = int(rates[1] > rates[0])
         labelled, called = short(self.classes[label]), short(self.classes[1 - label])
@@ -128,10 +131,6 @@ class UncertainGap:
             "errors. It takes for granted that it errs as often about these faces, and as often where the classifier "
             "is right as where it is wrong."
         )
-
-    def _width(self, label: int) -> float:
-        first, second = (group[label] for group in self.shares)
-        return abs(first - second) if first is not None and second is not None else 0.0
 
     def to_json(self) -> dict:
         """Plain types, with the sentences."""
@@ -181,15 +180,17 @@ def uncertain_gap(
     right, faces = (np.array(numbers, np.float64) for numbers in (error.right, error.faces))
     drawn = rng.beta(right + 0.5, faces - right + 0.5, size=(repeats, 2))
     note = _cannot(counts, error, groups, classes)
-    told = Measure(None, None, None, note) if note else _gap(corrected, _wrong(resampled, drawn))
+    unknown = Measure(None, None, None, note)
+    told, by_label = (unknown, (unknown, unknown)) if note else _gap(corrected, _wrong(resampled, drawn))
     of_class = _true_faces(counts[None], at)[0].sum(axis=1)  # (label, group)
     total = of_class.sum()
     return UncertainGap(
         groups,
         classes,
         error,
-        _gap(naive, _wrong(resampled, np.ones((repeats, 2)))),
+        _gap(naive, _wrong(resampled, np.ones((repeats, 2))))[0],
         told,
+        by_label,
         tuple(  # type: ignore[arg-type]
             tuple(None if np.isnan(share) or note else float(share) for share in group) for group in corrected
         ),
@@ -233,14 +234,18 @@ def _wrong(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return np.moveaxis(rate, 1, 2)
 
 
-def _gap(value: np.ndarray, resamples: np.ndarray) -> Measure:
-    """value: (group, label); resamples: (r, group, label), shares judged wrongly."""
+def _gap(value: np.ndarray, resamples: np.ndarray) -> tuple[Measure, tuple[Measure, Measure]]:
+    """The larger gap of both labels, and that of each. value: (group, label); resamples: (r, group, label), shares
+    judged wrongly."""
     signed = value[1] - value[0]  # (label,)
     if np.isnan(signed).any():
-        return Measure(None, None, None, "a group has no faces of a class")
+        none = Measure(None, None, None, "a group has no faces of a class")
+        return none, (none, none)
     differences = resamples[:, 1] - resamples[:, 0]  # (r, label)
     low, high = np.nanquantile(differences, (_TAILS, 1 - _TAILS), axis=0)
-    gap = float(np.abs(signed).max())
-    nearest = float(np.maximum(np.maximum(low, -high), 0).max())  # that the clearer one allows
-    furthest = float(np.maximum(np.abs(low), np.abs(high)).max())
-    return Measure(gap, min(nearest, gap), max(furthest, gap))
+    gap = np.abs(signed)
+    nearest = np.minimum(np.maximum(np.maximum(low, -high), 0), gap)
+    furthest = np.maximum(np.maximum(np.abs(low), np.abs(high)), gap)
+    each = [Measure(float(gap[at]), float(nearest[at]), float(furthest[at])) for at in (0, 1)]
+    # the clearer one says how near 0 the larger may be
+    return Measure(float(gap.max()), float(nearest.max()), float(furthest.max())), (each[0], each[1])

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from img2tab_core import tables
+from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import StyleTable, read_only
+from img2tab_core.base.words import listed
 from img2tab_core.classifiers.treatment import Treatment
 from img2tab_core.concepts import erasing, scores, wasserstein
 from img2tab_core.concepts.erasing import CONCEPT, Erasure, erasure_of
@@ -69,16 +72,18 @@ def prepared(
     rows: np.ndarray,
     labels: np.ndarray,
     described: Description | None = None,
+    excluded: frozenset[int] = frozenset(),
     seed: int = 0,
 ) -> Preparation:
     """Measure a treatment on training faces; two seconds for the default table.
 
-    rows: int64 (n,), those that are trained on; labels: (n,) their classes from 0. Raises Img2TabError where a name is
+    rows: int64 (n,), those that are trained on; labels: (n,) their classes from 0; excluded: channels that are not read
+    either: what the erasure reads in them would decide. Raises Img2TabError where a name is
     neither a target of the table nor a described concept, or a class has no face of a group.
     """
 
     def measured(names: Sequence[str]) -> Erasure | None:
-        return erasure_of(table, target, names, rows=rows, described=described) if names else None
+        return erasure_of(table, target, names, rows=rows, described=described, excluded=excluded) if names else None
 
     erasure, mirror = measured(treatment.erased), measured(treatment.moved)
     weights = None
@@ -87,9 +92,34 @@ def prepared(
         if any(name.startswith(CONCEPT) for name in treatment.balanced):
             weights = permutation_weights(values, labels, seed=seed)
         else:
+            _must_meet(table, target, treatment.balanced, labels, values)
             weights = cell_weights(labels, values)
     readings = None if erasure is None else erasure.readings(table.psi, rows)
     return Preparation(erasure, mirror, weights, _order(table, rows, labels, erasure, readings), readings)
+
+
+def _must_meet(table: StyleTable, target: str, names: Sequence[str], labels: np.ndarray, values: np.ndarray) -> None:
+    """Raises Img2TabError where a class has no face of a group that another has: no weight makes up for that."""
+    known = np.isfinite(values).all(axis=1)
+    about = tables.any_target_of(table, target)
+    for group in np.unique(values[known], axis=0):
+        here = known & (values == group).all(axis=1)
+        for label, of_class in enumerate(about.classes):
+            if not (here & (labels == label)).any():
+                of_group = listed(
+                    [
+                        tables.any_target_of(table, name).classes[int(value)]
+                        for name, value in zip(names, group, strict=True)
+                    ]
+                )
+                raise Img2TabError(
+                    f"No training face is labelled {of_class} and {of_group}, so the classes cannot be balanced over "
+                    f"{listed(list(names))}. Balance over fewer."
+                )
+    if not known.any():
+        raise Img2TabError(
+            f"No training face is labelled by {listed(list(names))}, so nothing can be balanced over it."
+        )
 
 
 def cell_weights(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -111,16 +141,21 @@ def cell_weights(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
 def permutation_weights(values: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """A weight for each face with which a measure says nothing of its class, without any groups; float64 (n,), mean 1.
 
-    values: float64 (n, k); labels: int (n,) from 0. The odds by which a classifier takes (value, class) for one of the
-    pairs whose classes were permuted. Source: Arbour, Dimmery and Sondhi 2021, "Permutation weighting"; for what a
-    classifier of concepts must not use, CBDebug, arXiv 2509.21385.
+    values: float64 (n, k), NaN where unknown: such a face counts 1; labels: int (n,) from 0. The odds by which a
+    classifier takes (value, class) for one of the pairs whose classes were permuted. Source: Arbour, Dimmery and Sondhi
+    2021, "Permutation weighting"; for what a classifier of concepts must not use, CBDebug, arXiv 2509.21385.
     """
     from sklearn.linear_model import LogisticRegression
 
+    known = np.isfinite(values).all(axis=1)
+    if not known.all():  # those whose value is not known count 1, as in `cell_weights`
+        weights = np.ones(len(labels))
+        if known.any():
+            weights[known] = permutation_weights(values[known], labels[known], seed=seed)
+        return weights / weights.mean()
     rng, count = np.random.default_rng(seed), len(labels)
     spread = values.std(axis=0)
     unit = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    unit = np.nan_to_num(unit)
     powers = (unit, unit**2)
 
     def described(classes: np.ndarray) -> np.ndarray:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img2tab_core import tables
+from img2tab_core.backbones.registry import backbone_key
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json, read_json
 from img2tab_core.base.later import later
 from img2tab_core.base.records import Metrics, StyleTable, digest
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
+from img2tab_core.concepts.description import open_description
 from img2tab_core.concepts.erasing import CONCEPT
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ else:
 DEFAULT_KIND = "catboost"  # of classifier
 OWN_KIND = "pixels"  # of a classifier that somebody brought
 OF_ONE = ":"  # in an id of a run or target: what follows says which class is asked about, against the rest
+TREATED = "2"  # the recipe of a treatment: another one makes other runs
 RUN_FILE = "run.json"  # beside the classifier's own files
 
 
@@ -232,9 +235,19 @@ def run_id_of(
     recipe = catboost.RECIPE if kind == DEFAULT_KIND else f"{kind} {kinds.library_version(kind)}"
     parts: list = [recipe, settings, table.key_for(target), target, sorted(excluded), seed]
     if treatment:
-        labels = [name for name in treatment.names if not name.startswith(CONCEPT)]
-        parts += [treatment.to_json(), table.key_for(*labels)]
+        parts += [treatment.to_json(), treatment_key(table, treatment)]
     return id_of(table, target, json.dumps(parts, sort_keys=True))
+
+
+def treatment_key(table: StyleTable, treatment: Treatment) -> str:
+    """sha256 of what a treatment is measured on: the labels it names, the concepts as they are described now, and how
+    it is done."""
+    labels = [name for name in treatment.names if not name.startswith(CONCEPT)]
+    parts = [TREATED, table.key_for(*labels)]
+    if len(labels) < len(treatment.names):
+        described = open_description(table.backbone, backbone_key(table.backbone))
+        parts.append("" if described is None else described.key)
+    return digest(*(part.encode() for part in parts))
 
 
 def card_run_id_of(table: StyleTable, target: str, excluded: frozenset[int], seed: int) -> str:

@@ -21,7 +21,7 @@ from img2tab_core.base.later import later
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import DEFAULT_BACKBONE, ConceptScores, StyleTable, read_only
 from img2tab_core.classifiers import runs
-from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, id_of, run_id_of
+from img2tab_core.classifiers.runs import DEFAULT_KIND, Run, card_run_id_of, id_of, run_id_of, treatment_key
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.concepts import scores
 from img2tab_core.concepts.erasing import CONCEPT, Erasure
@@ -119,7 +119,7 @@ class Trainer:
         self._shares: Once[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]] = Once(ANSWERED)
         self._pools: Once[str, QuantizedPool] = Once(1)  # of the latest target only: 131 MB
         self._screens: Once[str, quick.Screen] = Once(TARGETS)
-        self._preparations: Once[tuple[str, str, Treatment], preparation.Preparation] = Once(PREPARED)
+        self._preparations: Once[tuple[str, str, Treatment, frozenset[int]], preparation.Preparation] = Once(PREPARED)
         self._answered: Once[tuple[StyleTable, tuple], StyleTable] = Once(TABLES)  # with the answers of own classifiers
 
     def table_names(self) -> list[str]:
@@ -653,7 +653,7 @@ class Trainer:
         classes = tables.any_target_of(faces.table, faces.target).against_rest
         started, pool = time.perf_counter(), None
         if treatment:
-            measured = self._prepared(faces, treatment)
+            measured = self._prepared(faces, treatment, model.excluded)
             rows, labels = faces.train
             model.fit(
                 faces.table.psi,
@@ -693,22 +693,26 @@ class Trainer:
         assert made is not None
         return made
 
-    def _prepared(self, faces: TargetFaces, treatment: Treatment) -> preparation.Preparation:
+    def _prepared(
+        self, faces: TargetFaces, treatment: Treatment, excluded: frozenset[int] = frozenset()
+    ) -> preparation.Preparation:
         """A treatment measured on a target's training faces; the latest are kept: the quick and the full classifier
         are prepared alike."""
 
+        table = faces.table
+
         def measured() -> preparation.Preparation:
-            table = faces.table
-            described = None
-            if any(name.startswith(CONCEPT) for name in treatment.names):
-                described = description.open_description(table.backbone, backbone_key(table.backbone))
             rows, labels = faces.train
-            made = preparation.prepared(table, faces.target, treatment, rows=rows, labels=labels, described=described)
+            made = preparation.prepared(
+                table, faces.target, treatment, rows=rows, labels=labels, described=described, excluded=excluded
+            )
             tables.let_go(table.psi)
             return made
 
-        labels = [name for name in treatment.names if not name.startswith(CONCEPT)]
-        return self._preparations.get((faces.key, faces.table.key_for(*labels), treatment), measured)
+        named = any(name.startswith(CONCEPT) for name in treatment.names)
+        described = description.open_description(table.backbone, backbone_key(table.backbone)) if named else None
+        key = (faces.key, treatment_key(table, treatment), treatment, frozenset(excluded))
+        return self._preparations.get(key, measured)
 
     def _codes(
         self, faces: TargetFaces, *, make: bool = False, cancelled: Callable[[], bool] | None = None

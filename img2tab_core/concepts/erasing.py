@@ -3,7 +3,8 @@
 Excluding withholds channels; whatever else says the same still says it, and on a StyleGAN every channel is an image of
 the same w. Erasing moves every code along one direction until nothing linear tells the groups apart, and keeps all
 channels. Source: Belrose et al. 2023, "LEACE: Perfect linear concept erasure in closed form", here within the classes
-of the target, each group of a class counting the same: otherwise a target that goes with the group would go too.
+of the target, on average over them, each group of a class counting the same: otherwise a target that goes with the
+group would go too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 CONCEPT = "concept:"  # begins the name of a described concept, where the others are targets of the table
 FACES = 1_500  # of each class in each group, at most; more move the direction by less than chance does
 SPAN = 1_024  # faces whose codes span what is looked at: a table of w has 512 dimensions
-FLAT = 1e-8  # of the largest variance; what varies less is rounding
+FLAT = 1e-6  # of the largest variance; what varies less is rounding
+OFF = 1e-2  # share of a direction that must lie outside the basis to be added to it
 RIDGE = 1e-3  # of the mean variance, added to each: the smallest are measured on too few faces
 BLOCK = 256  # channels looked at in one go
 
@@ -55,13 +57,16 @@ class Erasure:
     def readings(self, X: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """How far each face lies on the side of group 1: about 0.5 in group 1, -0.5 in group 0; float64 (n, k).
 
-        X: float (N, D), style units, a memory map is read in blocks of channels; rows: int64 (n,), None for all.
+        X: float (N, D), style units, a memory map is read in blocks of channels; rows: int64 (n,), None for all. Raises
+        Img2TabError where a number is not finite.
         """
         total = np.zeros((len(X) if rows is None else len(rows), len(self.names)))
         for start in range(0, X.shape[1], BLOCK):
             part = slice(start, start + BLOCK)
             codes = X.T[part] if rows is None else X.T[part].take(rows, axis=1)  # (b, n)
             total += np.asarray(codes, np.float32).T @ self.reading[part]
+        if not np.isfinite(total).all():
+            raise Img2TabError("Style codes must be finite numbers. Leave out the faces where one is not.")
         return total - self.offset
 
     def erased(self, X: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
@@ -116,14 +121,16 @@ def erasure_of(
     *,
     rows: np.ndarray | None = None,
     described: Description | None = None,
+    excluded: frozenset[int] = frozenset(),
 ) -> Erasure:
     """The direction of each name within the classes of the target, measured on training faces; a second or two.
 
     target: of two classes or more. names: other targets of the table, or "concept:" and the id of one of `described`.
     rows: int64 (n,), None for all training faces; those without a known label are left out. Of each class in each group
-    at most 1,500 faces are looked at, always the same ones. Raises Img2TabError where a name is none of these, is named
-    twice or is the target itself, where a class has no face of a group, where rows are not of the training split, or
-    where two of the names cannot be told apart.
+    at most 1,500 faces are looked at, always the same ones. excluded: channels that are neither read nor changed.
+
+    Raises Img2TabError where a name is none of these, is named twice or is the target itself, where a class has no face
+    of a group, where rows are not of the training split, or where two of the names cannot be told apart.
     """
     names = tuple(names)
     _check(names, target)
@@ -146,17 +153,18 @@ def erasure_of(
 
     mean, std = (np.asarray(array, np.float64) for array in (table.stats.mean, table.stats.std))
     scale = np.divide(1, std, out=np.zeros(len(std)), where=std > 0)
+    scale[sorted(excluded)] = 0
     codes = table.psi.T.take(rows, axis=1)  # (D, n)
     tables.let_go(table.psi)
     codes -= mean[:, None].astype(np.float32)
     codes *= scale[:, None].astype(np.float32)
-    basis = _basis(codes)  # (D, r)
+    within = _within(values, labels, weight)  # (n, k)
+    basis = _basis(codes, codes @ (weight[:, None] * within).astype(np.float32))  # (D, r)
     seen = (codes.T @ basis).astype(np.float64)  # (n, r)
     middle = weight @ seen
     seen -= middle
     covariance = (seen * weight[:, None]).T @ seen
     covariance[np.diag_indices_from(covariance)] += RIDGE * np.trace(covariance) / len(covariance)
-    within = _within(values, labels, weight)  # (n, k)
     direction = (seen * weight[:, None]).T @ within @ np.linalg.pinv((within * weight[:, None]).T @ within)  # (r, k)
     reading = np.linalg.solve(covariance, direction)
     overlap = direction.T @ reading  # (k, k)
@@ -235,8 +243,9 @@ def _within(values: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> np.nd
     return apart
 
 
-def _basis(codes: np.ndarray) -> np.ndarray:
-    """An orthonormal basis of what codes (D, n) span, as `SPAN` of them show it; float32 (D, r)."""
+def _basis(codes: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """An orthonormal basis of what codes (D, n) span, as `SPAN` of them show it, and of directions (D, k); float32
+    (D, r)."""
     count = codes.shape[1]
     some = codes[:, np.linspace(0, count - 1, min(count, SPAN)).astype(np.int64)]
     some = some - some.mean(axis=1, keepdims=True)
@@ -244,7 +253,14 @@ def _basis(codes: np.ndarray) -> np.ndarray:
     kept = variance > FLAT * variance[-1]
     kept[: max(0, len(kept) - len(codes))] = False  # of fewer channels than faces the rest is rounding
     basis = some @ (vectors[:, kept] / np.sqrt(variance[kept])).astype(np.float32)
-    overlap = np.linalg.cholesky((basis.T @ basis).astype(np.float64))  # the identity, but for rounding
+    for direction in (directions / np.maximum(np.linalg.norm(directions, axis=0), 1e-12)).T:
+        outside = direction - basis @ (basis.T @ direction)
+        if (size := np.linalg.norm(outside)) > OFF:
+            basis = np.column_stack([basis, outside / size])
+    try:
+        overlap = np.linalg.cholesky((basis.T @ basis).astype(np.float64))  # the identity, but for rounding
+    except np.linalg.LinAlgError:
+        return np.linalg.qr(basis)[0]
     return basis @ np.linalg.inv(overlap).T.astype(np.float32)
 
 

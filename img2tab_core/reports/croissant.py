@@ -13,12 +13,16 @@ import numpy as np
 
 from img2tab_core import __version__, tables
 from img2tab_core.base.files import sha256_of
-from img2tab_core.base.records import StyleTable
+from img2tab_core.base.records import StyleTable, Target
 from img2tab_core.reports.findings import licences
 
 FILE = "table.croissant.json"
 PARTS = ("train", "validation", "test")
-FILES = (("labels.parquet", "application/x-parquet"), ("psi.npy", "application/octet-stream"))
+FILES = (
+    ("labels.parquet", "application/x-parquet"),
+    ("psi.npy", "application/octet-stream"),
+    ("stats.npz", "application/zip"),  # which faces are for training and testing, mean and deviation of every channel
+)
 CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -97,7 +101,7 @@ def croissant_of(table: StyleTable, folder: Path) -> dict[str, Any]:
                 "@id": "faces",
                 "name": "faces",
                 "description": "One row a face: its labels, -1 where unknown, and its measures. The style code of row i"
-                " is row i of psi.npy.",
+                " is column i of psi.npy, which has a row for every channel.",
                 "field": [_field(table, name) for name in table.labels.columns if name in _columns(folder)],
             }
         ],
@@ -109,13 +113,13 @@ def croissant_of(table: StyleTable, folder: Path) -> dict[str, Any]:
             f"Aligned as FFHQ faces are, encoded by the encoder of {table.backbone}, kept as style channels.",
             f"Split: {', '.join(f'{len(table.rows(part)):,} {part}' for part in PARTS)} faces.",
         ],
-        "rai:dataAnnotationProtocol": [f"{target.title}: {target.how}" for target in table.targets],
+        "rai:dataAnnotationProtocol": [f"{target.title}: {target.how}" for target in _labels(table)],
         "rai:dataBiases": _biases(table),
         "rai:dataLimitations": [
             "Labels are perceived: what networks or people see in a picture, not what somebody is.",
-            "Two classes for each label leave out everybody who is seen as neither.",
+            "The classes of a label leave out everybody who is seen as none of them.",
         ],
-        "rai:personalSensitiveInformation": [target.title for target in table.targets],
+        "rai:personalSensitiveInformation": [target.title for target in _labels(table)],
         "rai:dataUseCases": [
             "Auditing image classifiers for gaps between groups",
             "Research on the fairness of classifiers",
@@ -131,7 +135,7 @@ def _description(table: StyleTable, about: dict) -> str:
     note = f" {about['note']}" if about.get("note") else ""
     return (
         f"{len(table.split):,} faces as style codes of {table.layout.total:,} channels of {table.backbone}, with "
-        f"{len(table.targets)} labels.{note}"
+        f"{len(_labels(table))} labels.{note}"
     )
 
 
@@ -146,7 +150,9 @@ def _field(table: StyleTable, name: str) -> dict[str, Any]:
     target = next((target for target in (*table.targets, *table.many) if target.name == name), None)
     values = table.labels[name].to_numpy()
     whole = np.issubdtype(values.dtype, np.integer)
-    words = "a measure"
+    words = (
+        "a measure" if whole or np.issubdtype(values.dtype, np.floating) else "a text, such as the name of the photo"
+    )
     if target is not None:
         words = f"{target.title}: " + ", ".join(f"{number} {title}" for number, title in enumerate(target.classes))
     return {
@@ -162,12 +168,17 @@ def _field(table: StyleTable, name: str) -> dict[str, Any]:
 def _biases(table: StyleTable) -> list[str]:
     """How unequal the classes of every label are, in numbers."""
     shares = []
-    for target in table.targets:
+    for target in _labels(table):
         labels = table.labels[target.name].to_numpy()
         known = labels >= 0
         if known.any():
-            shares.append(
-                f"{target.title}: {100 * (labels[known] == 1).mean():.0f} % {target.classes[1]}, "
-                f"{100 * (~known).mean():.0f} % unknown."
-            )
+            told = [
+                f"{100 * (labels[known] == number).mean():.0f} % {name}" for number, name in enumerate(target.classes)
+            ]
+            shares.append(f"{target.title}: {', '.join(told)}; {100 * (~known).mean():.0f} % unknown.")
     return shares
+
+
+def _labels(table: StyleTable) -> tuple[Target, ...]:
+    """Of two classes and of more."""
+    return (*table.targets, *table.many)

@@ -171,7 +171,7 @@ def _dataset(table: StyleTable, session: SessionInfo, reference: str) -> dict[st
                 "name": table.name,
                 "description": f"{len(table.split):,} faces as style codes of {table.backbone}: {rows['train']:,} to "
                 f"train, {rows['validation']:,} to choose by, {rows['test']:,} to test.",
-                "sensitiveData": [f"{target.title}: {target.how}" for target in table.targets],
+                "sensitiveData": [f"{target.title}: {target.how}" for target in (*table.targets, *table.many)],
                 "classification": "restricted",
             }
         ],

@@ -28,7 +28,7 @@ from img2tab_core.sessions.store import Sessions
 FORMAT = 1
 NONE_YET = "0" * 64  # stands in the page for its own digest while that is counted
 SOURCES = (".py", ".j2", ".css", ".json")  # of the package: what decides what it does
-TABLE_FILES = ("labels.parquet", "psi.npy", "table.json")
+TABLE_FILES = ("labels.parquet", "psi.npy", "stats.npz", "table.json")  # stats.npz: which faces are for testing
 _MARK = re.compile(rb'<template id="report-evidence" data-page="([0-9a-f]{64})">')
 
 State = Literal["agrees", "differs", "not here"]
@@ -99,6 +99,17 @@ def verify(file: Path, sessions: Sessions | None = None) -> tuple[Checked, ...]:
     """
     page = read_page(file)
     evidence = evidence_in(page, file)
+    try:
+        return _checked(page, evidence, sessions)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Img2TabError(
+            f"The evidence in {file} is not what a report carries ({type(error).__name__}): it was written by hand or "
+            "changed. Ask for the report again."
+        ) from error
+
+
+def _checked(page: bytes, evidence: dict[str, Any], sessions: Sessions | None) -> tuple[Checked, ...]:
+    """Every part by itself."""
     parts = evidence["parts"]
     return (
         _check_page(page),
@@ -106,7 +117,7 @@ def verify(file: Path, sessions: Sessions | None = None) -> tuple[Checked, ...]:
         _check_files(
             "table",
             parts["table"]["files"],
-            lambda: _digests(home() / "tables" / parts["table"]["name"], TABLE_FILES),
+            lambda: _digests(_inside(home() / "tables", parts["table"]["name"]), TABLE_FILES),
             f"The table {parts['table']['name']!r}",
         ),
         _check_files(
@@ -187,9 +198,16 @@ def _weights(backbone: str, *, fresh: bool = False) -> dict[str, str]:
     return digests
 
 
+def _inside(folder: Path, name: str) -> Path:
+    """A folder in a folder. Raises ValueError where a name leads anywhere else."""
+    if Path(name).name != name or name == "..":
+        raise ValueError(name)
+    return folder / name
+
+
 def _model(run_id: str) -> dict[str, str]:
     """File -> sha256 of a run's files; the card beside them is written with every report."""
-    folder = folder_of(run_id)
+    folder = _inside(home() / "runs", folder_of(run_id).name)
     if not run_id or not folder.is_dir():
         return {}
     return _digests(folder, sorted(file.name for file in folder.iterdir() if file.suffix != ".md"))

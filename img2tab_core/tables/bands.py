@@ -55,7 +55,8 @@ class Bands:
         """The numbers of a column as it stands in a file; float64 (N,), NaN where there is none."""
         if self.day is None:
             return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
-        days = pd.to_datetime(cells, errors="coerce", format="ISO8601").dt
+        # the day as it is written: a time, and a zone, would only move it
+        days = pd.to_datetime(cells.astype(str).str.slice(0, 10), errors="coerce", format="ISO8601").dt
         not_yet = 100 * days.month + days.day > 100 * self.day.month + self.day.day
         return (self.day.year - days.year - not_yet).to_numpy(np.float64, na_value=np.nan)
 
@@ -69,11 +70,17 @@ class Bands:
 def names_of(borders: Sequence[float], *, whole: bool) -> tuple[str, ...]:
     """ "under 25", "25 to 44", "45 and over" for (25, 45); "25 to under 45" where not all numbers are whole."""
     whole = whole and all(float(border).is_integer() for border in borders)
+
+    def number(value: float) -> str:
+        return f"{value:.10g}"
+
     between = (
-        f"{low:g} to {high - 1:g}" if whole else f"{low:g} to under {high:g}"
+        (number(low) if low == high - 1 else f"{number(low)} to {number(high - 1)}")
+        if whole
+        else f"{number(low)} to under {number(high)}"
         for low, high in itertools.pairwise(borders)
     )
-    return (f"under {borders[0]:g}", *between, f"{borders[-1]:g} and over")
+    return (f"under {number(borders[0])}", *between, f"{number(borders[-1])} and over")
 
 
 def band_order(words: Sequence[str]) -> list[int] | None:
