@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from docs.make import reference, site
+from img2tab_core.tables.population import AGE_BANDS
 from tests import documented
 from tests.benchmarks.table import MARKS, PAGE
 
@@ -147,7 +148,8 @@ def understood(words: tuple[str, ...], *, whole: bool) -> str:
 
 def _values(given: dict) -> str:
     """What is wrong with the names of targets, channels and families among a verb's values."""
-    targets = {target["name"] for target in population()["targets"]} | NAMED_BY_A_READER
+    bands = {AGE_BANDS.name, *(view.name for view in AGE_BANDS.against_rest)}
+    targets = {target["name"] for target in population()["targets"]} | NAMED_BY_A_READER | bands
     for name in ("target", "sensitive", "suggest", "also_target"):
         value = given.get(name)
         if isinstance(value, str) and (unknown := set(filter(None, value.split(","))) - targets):

@@ -85,7 +85,7 @@ def typed(studio, tmp_path_factory):
         home / "tables" / "default",
         lambda part: psi[part],
         table.labels.iloc[:FACES],
-        targets=(*table.targets, *table.many),
+        targets=table.targets,
         layout=table.layout,
         backbone=table.backbone,
         key="small",
