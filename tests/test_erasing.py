@@ -17,6 +17,7 @@ from img2tab_core.base.records import Target
 from img2tab_core.classifiers import kinds, runs
 from img2tab_core.classifiers.preparation import Preparation, cell_weights, permutation_weights, prepared
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment, treatment_of
+from img2tab_core.cli import terminal
 from img2tab_core.concepts.erasing import Erasure, erasure_of
 
 COUNT, CHANNELS, LATENT = 3000, 60, 12
@@ -168,6 +169,17 @@ def test_classes_cannot_be_balanced_over_a_group_that_one_of_them_lacks(table):
     few = rows[(labels == 0) | (table.labels["group"].to_numpy()[rows] == 1)]
     with pytest.raises(Img2TabError, match="No training face is labelled special and left"):
         prepared(table, "kind", Treatment(balanced=("group",)), rows=few, labels=table.labels["kind"].to_numpy()[few])
+
+
+def test_balance_alone_is_over_the_families_that_are_excluded_and_numbers_are_none(studio):
+    if studio.description() is None:
+        pytest.skip("the families of this backbone are not described")
+    asked = {"table": studio.table(), "balance": True, "copies": False}
+    both = terminal.treatment("", "chin-facial-hair,5", **asked)
+    assert both == Treatment(balanced=("concept:chin-facial-hair",))
+    assert terminal.treatment("young", "chin-facial-hair", **asked) == treatment_of(("young",), balance=True)
+    with pytest.raises(Img2TabError, match="--exclude FAMILY"):
+        terminal.treatment("", "5", **asked)
 
 
 def test_an_excluded_channel_decides_nothing_where_something_is_erased_as_well(table):

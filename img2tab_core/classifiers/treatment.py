@@ -70,6 +70,9 @@ def treatment_of(names: tuple[str, ...], *, balance: bool = False, copies: bool 
     Raises Img2TabError where something is asked for and nothing named.
     """
     if (balance or copies) and not names:
-        raise Img2TabError("Name the attribute that is balanced or moved. In the terminal: --erase ATTRIBUTE.")
+        raise Img2TabError(
+            "Name the attribute that is balanced or moved. In the terminal: --erase ATTRIBUTE, or to balance --exclude "
+            "FAMILY."
+        )
     balanced = names if balance else ()
     return Treatment(balanced=balanced, moved=names) if copies else Treatment(erased=names, balanced=balanced)

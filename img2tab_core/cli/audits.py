@@ -86,7 +86,6 @@ def audit(
     from img2tab_core import tables
     from img2tab_core.audits.auditor import Auditor
     from img2tab_core.audits.group_differences import gap_sentence, label_sentence
-    from img2tab_core.classifiers.treatment import treatment_of
 
     terminal.check_table(out)
     door, report, names = terminal.studio(), terminal.progress(as_json), terminal.listed(sensitive)
@@ -104,7 +103,7 @@ def audit(
             many_classes.answer_audit(auditor.audit_classes(before, names), before.id, out=out, as_json=as_json)
             return
         audited = auditor.audit(before, names, thresholds=threshold)
-        treatment = treatment_of(terminal.attributes(erase, style_table), balance=balance, copies=copies)
+        treatment = terminal.treatment(erase, exclude or "", style_table, balance=balance, copies=copies)
         if exclude.strip() or treatment:
             excluded = before.excluded | terminal.channels(exclude, style_table)
             changes = auditor.repeated(  # which trains both anew: settings are all it needs

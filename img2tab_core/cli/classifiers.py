@@ -221,13 +221,12 @@ def train(
     from dataclasses import asdict
 
     from img2tab_core.classifiers.runs import save_run
-    from img2tab_core.classifiers.treatment import treatment_of
     from img2tab_core.tables import any_target_of
 
     studio = terminal.studio()
     style_table = studio.table(table)
     excluded = terminal.channels(exclude, style_table)
-    treatment = treatment_of(terminal.attributes(erase, style_table), balance=balance, copies=copies)
+    treatment = terminal.treatment(erase, exclude or "", style_table, balance=balance, copies=copies)
     run = studio.train(
         style_table,
         target,

@@ -320,7 +320,6 @@ def train(
 ) -> None:
     """Train a child of the current run, or of --from: the same but for what is said here."""
     from img2tab_core.classifiers.runs import DEFAULT_KIND
-    from img2tab_core.classifiers.treatment import treatment_of
 
     if exclude is not None and suggest is not None:
         raise Img2TabError("Say what is excluded once: by --exclude, or by --suggest; --also adds the parent's.")
@@ -335,8 +334,8 @@ def train(
         excluded, why = frozenset(suggestion.excluded), why or f"What the rule suggests for {suggest}."
     else:
         excluded = of_parent if exclude is None else terminal.channels(exclude, table)
-    treatment = treatment_of(terminal.attributes(erase or "", table), balance=balance, copies=copies)
-    if erase is None and parent is not None:
+    treatment = terminal.treatment(erase or "", exclude or "", table, balance=balance, copies=copies)
+    if not treatment and erase is None and parent is not None:
         treatment = parent.treatment
     with terminal.interrupted() as stopped:
         made, _ = runs.train(

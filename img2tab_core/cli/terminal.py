@@ -58,7 +58,12 @@ Erase = Annotated[
     ),
 ]
 Balance = Annotated[
-    bool, typer.Option("--balance", help="Weigh training faces so that what --erase names says nothing of the class.")
+    bool,
+    typer.Option(
+        "--balance",
+        help="Weigh training faces so that what --erase names, or without it the families of --exclude, says nothing "
+        "of the class.",
+    ),
 ]
 Copies = Annotated[
     bool,
@@ -193,6 +198,20 @@ def attributes(text: str, table: StyleTable, *, option: str = "--erase") -> tupl
 
     targets, must = {target.name for target in table.targets}, f"{option} must name targets of the table, or families"
     return tuple(word if word in targets else f"{CONCEPT}{_family_of(word, table, must).id}" for word in listed(text))
+
+
+def treatment(erase: str, exclude: str, table: StyleTable, *, balance: bool, copies: bool) -> Treatment:
+    """What --erase, --balance and --copies ask for; --balance alone is over the families that --exclude names.
+
+    Raises Img2TabError where nothing is named to balance or move.
+    """
+    from img2tab_core.classifiers.treatment import Treatment, treatment_of
+
+    names = attributes(erase, table)
+    families = [] if exclude.startswith("@") else [word for word in listed(exclude) if not word.isdigit()]
+    if balance and families and not names and not copies:
+        return Treatment(balanced=attributes(",".join(families), table, option="--exclude"))
+    return treatment_of(names, balance=balance, copies=copies)
 
 
 def treated(treatment: Treatment, table: StyleTable) -> str:
