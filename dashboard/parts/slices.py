@@ -124,7 +124,7 @@ def _table(measured: Slices) -> None:
         hide_index=True,
         height="content",
         column_config={
-            "group": st.column_config.TextColumn("Faces", width="medium"),
+            "group": st.column_config.TextColumn("Faces", width="large"),
             "wrong": st.column_config.NumberColumn("Judged wrongly", format="%.1f\N{NO-BREAK SPACE}%%"),
             "elsewhere": st.column_config.NumberColumn("Elsewhere", format="%.1f\N{NO-BREAK SPACE}%%"),
             "points": st.column_config.NumberColumn("Points", format="%.1f"),
