@@ -120,7 +120,20 @@ def test_what_cannot_be_kept_is_refused_with_the_field_named(fields, sentence):
     ],
 )
 def test_a_threshold_is_held_against_the_interval_and_not_the_value(measure, begin):
-    assert held_against(SCENARIO, SimpleNamespace(gaps={"equal_opportunity": measure})).startswith(begin)
+    assert held_against(SCENARIO, _audit(measure, 30), ("older", "young")).startswith(begin)
+
+
+def test_a_gap_that_rests_on_29_faces_is_neither_above_nor_within():
+    told = held_against(SCENARIO, _audit(Measure(0.131, 0.068, 0.187), 29), ("older", "young"))
+    assert told == "Cannot be told: only 29 test faces are labelled young and male; it takes 30."
+
+
+def _audit(measure, fewest):
+    groups = [
+        SimpleNamespace(name=name, by_class=(100, faces), measures={"true_positive_rate": Measure(rate, 0.0, 1.0)})
+        for name, faces, rate in (("perceived female", 100, 0.9), ("perceived male", fewest, 0.8))
+    ]
+    return SimpleNamespace(gaps={"equal_opportunity": measure}, by_group=groups)
 
 
 def test_the_chosen_metric_stays_with_the_session_and_the_log_has_every_choice(store):

@@ -238,7 +238,7 @@ def test_proxies_of_2_excluded_channels_are_among_40_to_59_and_the_group_is_stil
 
 def test_proxies_take_a_run_from_a_folder_too_with_20_excluded(trained):
     text = said("proxies", "--run", trained, "--sensitive", "group")
-    assert text.startswith("20 channels excluded: accuracy ") and "... (20)." in text
+    assert text.startswith("This run excludes 20 channels.\nAccuracy ") and "... (20)." in text
     paired = as_json("proxies", "--run", trained, "--sensitive", "group")["paired"]
     studio = Studio()
     _, labels, before = studio.trainer.test_answers(studio.run(studio.table("toy"), "kind"))

@@ -67,8 +67,8 @@ def test_a_choice_comes_back_from_what_was_stored_as_it_was_chosen_then():
 @pytest.mark.parametrize(
     ("answers", "sentence"),
     [
-        ({"labels": ""}, r"equally right for every group.*one of these answers: yes, unsure, no; got none"),
-        ({"errors": "worst"}, "missed, alarm, both, undecided; got worst"),
+        ({"labels": ""}, r"equally right for every group.*one of these answers: yes, unsure, no; it was not answered"),
+        ({"errors": "worst"}, "missed, alarm, both, undecided; got 'worst'"),
         ({"colour": "red"}, "There is no question 'colour'"),
     ],
 )

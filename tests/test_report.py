@@ -216,7 +216,7 @@ def test_the_5_gaps_before_and_after_are_those_of_two_audits(runs, session, page
     shown = page.table("The gaps between groups")
     for name, title in GAPS.items():
         (row,) = [cells for head, cells in shown.items() if head.startswith(title)]
-        assert row[0] == _said(before.gaps[name]) and row[1] == _said(after.gaps[name])
+        assert row[0] == _said(before.gaps[name], name) and row[1] == _said(after.gaps[name], name)
     assert f"is {100 * after.gaps['equalised_odds'].value:.1f}\N{NO-BREAK SPACE}points" in page.text
     assert f"it was {100 * before.gaps['equalised_odds'].value:.1f}\N{NO-BREAK SPACE}points" in page.text
     run = runs.model(session, runs.sessions.run(session, 2))
@@ -444,7 +444,7 @@ def test_the_model_of_an_older_run_may_be_lost_and_its_noted_gap_is_shown(runs, 
     one = Page(report_html(fresh, found))
     assert one.table("The tree of runs")["2"][3].startswith("done, without its model The model of run 2")
     row = next(cells for head, cells in one.table("The gaps between").items() if head.startswith("Equalised"))
-    assert row[0] == percent(first.metrics["equalised_odds"])  # no interval
+    assert row[0] == number(first.metrics["equalised_odds"], "equalised_odds")  # no interval
     assert "Who took over cannot be said: the model of run 2" in one.text
     shutil.rmtree(files.home() / "runs" / second.run_id)
     with pytest.raises(Img2TabError, match=r"The model of run 3 of 'Lost' is not in this folder"):

@@ -49,7 +49,7 @@ def _verdict(now: Opened, scenario: Scenario) -> str:
     model = now.models.get(now.current.id) if now.current is not None else None
     if model is None:
         return "Not measured: the current run's model is not here."
-    told = held_against(scenario, audit_state.audit(model, now.session.sensitive))
+    told = held_against(scenario, audit_state.audit(model, now.session.sensitive), visit.target().classes)
     word, _, measured = told.partition(": ")
     mark = {"Above what is acceptable": ABOVE, "Within what is acceptable": WITHIN}.get(word, UNTOLD)
     return f"{mark} {page_words.plain(page_words.sentence(measured))}"

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.components import page_words
 from dashboard.state import audits as audit_state
-from dashboard.state import doors
+from dashboard.state import doors, visit
 from dashboard.state import session as session_state
 from dashboard.state.session import Opened
 from img2tab_core.audits.metric_choice import QUESTIONS, MetricChoice, choose_metric
@@ -39,7 +39,7 @@ def _value(now: Opened, choice: MetricChoice) -> str:
     model = now.models.get(now.current.id) if now.current is not None else None
     if model is None:
         return "Not measured: the current run's model is not here."
-    values = choice.values(audit_state.audit(model, now.session.sensitive))
+    values = choice.values(audit_state.audit(model, now.session.sensitive), visit.target().classes)
     return f"In run {now.current.number}: " + page_words.plain("; ".join(values)) + "."
 
 

@@ -136,5 +136,6 @@ def _verdict(
 
 
 def _range(low: float, high: float) -> str:
-    """Shares as points: "−4.5 to +0.5 points"."""
+    """Differences of shares as points: "−4.5 to +0.5 points". Two seeds may leave more open than there is."""
+    low, high = max(low, -1.0), min(high, 1.0)
     return f"{signed(100 * low)} to {signed(100 * high)} points"

@@ -79,13 +79,9 @@ def gap_sentence(
     class 1 is given, whatever the label.
     """
     measure = audited.gaps[gap]
-    widest = max((_difference(audited, rate, measure) for rate in RATES_OF_GAP[gap]), key=_width)
-    cells = [widest.few] if widest.few else []
-    if gap == "equalised_odds":  # the gap is the larger one of two: what either rests on counts
-        others = (_few(audited, rate, (widest.worse, widest.better)) for rate in RATES_OF_GAP[gap])
-        cells = [few for few in others if few is not None]
-    if cells:
-        return f"Cannot be told: {few_faces(min(cells, key=lambda few: few[2]), classes)}"
+    widest = _widest(audited, gap)
+    if few := too_few(audited, gap, classes):
+        return f"Cannot be told: {few}"
     if measure.value is None or measure.low is None or measure.high is None:
         return f"Cannot be told: {measure.note}."
     width, between = f"{100 * measure.value:.1f} points", f"{100 * measure.low:.1f} to {100 * measure.high:.1f}"
@@ -103,6 +99,16 @@ def gap_sentence(
         if clear:
             text += f" That may be luck, this is not: {_compared(clear[0], classes)}."
     return text + left_out
+
+
+def too_few(audited: Audit, gap: str, classes: tuple[str, ...]) -> str:
+    """Why a gap of an audit cannot be told: "only 12 test faces are labelled ...; it takes 30."; "" where it can."""
+    widest = _widest(audited, gap)
+    cells = [widest.few] if widest.few else []
+    if gap == "equalised_odds":  # the gap is the larger one of two: what either rests on counts
+        others = (_few(audited, rate, (widest.worse, widest.better)) for rate in RATES_OF_GAP[gap])
+        cells = [few for few in others if few is not None]
+    return few_faces(min(cells, key=lambda few: few[2]), classes) if cells else ""
 
 
 def label_sentence(audited: Audit, classes: tuple[str, ...]) -> str:
@@ -180,6 +186,11 @@ def group_words(name: str) -> str:
 # --- inside ------------------------------------------------------------------------------------------------
 
 _SPACE = "\N{NO-BREAK SPACE}"
+
+
+def _widest(audited: Audit, gap: str) -> GroupDifference:
+    """The difference that makes a gap."""
+    return max((_difference(audited, rate, audited.gaps[gap]) for rate in RATES_OF_GAP[gap]), key=_width)
 
 
 def _difference(audited: Audit, rate: str, measure: Measure) -> GroupDifference:

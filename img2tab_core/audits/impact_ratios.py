@@ -103,7 +103,8 @@ class ImpactRatios:
             else "No group is left out for being a small part of the faces."
         )
         return (
-            f"Selected means given “{self.given}”: a probability above {self.threshold:g}, on test faces.",
+            f"Selected means given “{self.given}”: a probability above {self.threshold:g}, on all test faces, also "
+            "those without a label of what is predicted.",
             "Impact ratio: a group's rate over that of the group with the highest one. The intervals of the rates hold "
             "each by itself (Wilson); those of the ratios all together, as the highest group is known only after "
             "looking. They say what other faces would give, not what another training would.",

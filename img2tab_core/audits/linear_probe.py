@@ -19,6 +19,7 @@ from img2tab_core.concepts.scores import BLOCK, divided
 from img2tab_core.tables.sampling import labelled_rows, sampled
 
 PROBE_FACES = 2500  # a probe on more is hardly better and takes the square of the time
+HARDLY = 0.6  # an AUC above it would be something that is read
 PENALTY = 0.01  # of the probe, in multiples of what one face adds to its own row
 
 
@@ -105,8 +106,10 @@ def readable(
     done = [f"excluded {number:,} channel{'' if number == 1 else 's'}"] if number else []
     done += ["erased " + listed([_title(table, other) for other in erasure.names])] if erasure is not None else []
     what = f"You {listed(done)}; " if done else "Nothing is excluded; "
-    if low <= 0.5:
+    if low <= 0.5 and high < HARDLY:
         reads = f"a linear probe reads {name} no better than chance: AUC"
+    elif low <= 0.5:
+        reads = f"whether {name} can {'still ' if done else ''}be read cannot be told from so few faces: AUC"
     else:
         reads = f"{name} can " + ("still be read from the rest with AUC" if done else "be read with AUC")
     sentence = f"{what}{reads} {auc:.2f} ({low:.2f} to {high:.2f})."

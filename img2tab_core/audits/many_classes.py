@@ -329,8 +329,17 @@ def rows_of(audited: ManyClassAudit) -> list[list[str]]:
 def gap_rows(audited: ManyClassAudit) -> list[list[str]]:
     """The headings, then of every class its gaps against the rest, in points with their interval."""
     rows = [["class against the rest", *(GAPS[name] for name in OF_CLASS)]]
-    for name, gaps in zip(audited.classes, audited.gaps, strict=True):
-        rows.append([name, *(_points(gaps[gap]) for gap in OF_CLASS)])
+    for k, (name, gaps) in enumerate(zip(audited.classes, audited.gaps, strict=True)):
+        few = any(
+            min(group.classes[k].count, group.count - group.classes[k].count) < LEAST for group in audited.by_group
+        )
+        # how often a class is given needs no label of it; the others rest on every group's faces of it and of the rest
+        rows.append(
+            [
+                name,
+                *("too few to say" if few and gap != "demographic_parity" else _points(gaps[gap]) for gap in OF_CLASS),
+            ]
+        )
     return rows
 
 

@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from img2tab_core.audits.group_differences import too_few
 from img2tab_core.audits.metrics import GAPS, MEANINGS, METRICS
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import plain
@@ -112,9 +113,14 @@ class MetricChoice:
         """The metric and what it is."""
         return f"{self.title}: {self.meaning}."
 
-    def values(self, audit: Audit) -> tuple[str, ...]:
-        """What an audit measured by it: a gap with its interval, or the measure of each group; or why it could not."""
+    def values(self, audit: Audit, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """What an audit measured by it: a gap with its interval, or the measure of each group; or why it could not.
+
+        classes: the names of class 0 and 1.
+        """
         if self.metric in audit.gaps:
+            if few := too_few(audit, self.metric, classes):
+                return (f"Cannot be told: {few.rstrip('.')}",)
             return (_told(audit.gaps[self.metric], 100, 1, "\N{NO-BREAK SPACE}points"),)
         scale = (1, 3, "") if self.metric == "calibration_error" else (100, 1, "\N{NO-BREAK SPACE}%")
         return tuple(f"{group.name}: {_told(group.measures[self.metric], *scale)}" for group in audit.by_group)
@@ -147,8 +153,8 @@ def choose_metric(answers: Mapping[str, str]) -> MetricChoice:
     for question in QUESTIONS:
         if answers.get(question.name) not in question.answers:
             raise Img2TabError(
-                f"“{question.title}” needs one of these answers: {', '.join(question.answers)}; got "
-                f"{answers.get(question.name) or 'none'}."
+                f"“{question.title}” needs one of these answers: {', '.join(question.answers)}; "
+                + (f"got {answers[question.name]!r:.40}." if answers.get(question.name) else "it was not answered.")
             )
     if unknown := sorted(set(answers) - {question.name for question in QUESTIONS}):
         raise Img2TabError(f"There is no question {unknown[0]!r}. Answer {', '.join(each.name for each in QUESTIONS)}.")

@@ -207,6 +207,7 @@ def _gap_differences(exact: np.ndarray, resampled: np.ndarray) -> dict[str, Diff
             maker = most[side, seed]
             sign = 1.0 if name == "worst_accuracy" else np.sign(makers[maker, side, seed])
             total += (1 if side else -1) * sign * of_resamples[maker, :, side, seed] / most.shape[1]
+        total = np.clip(total, -1, 1)  # the signed difference that is followed may go beyond what a gap can
         chosen_from = int((~np.isnan(makers)).any(axis=(1, 2)).sum())  # a group without faces is none to choose
         known = bool((~np.isnan(total)).any())
         differences[name] = _interval(value, total, tail=_TAIL / chosen_from) if known else None

@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from img2tab_core.audits.audit_record import SMALL
+from img2tab_core.audits.group_differences import few_faces
 from img2tab_core.audits.groups import Groups, crossed
 from img2tab_core.audits.matrix import short
 from img2tab_core.base.errors import Img2TabError
@@ -137,6 +138,13 @@ def faces_needed(difference: float, rate: float, *, share: float = 0.5) -> tuple
     total = float(brentq(of, total / 2, total)) if total > 4 else total
     total = max(total, SMALL / min(share, 1 - share))
     return math.ceil(share * total - 1e-9), math.ceil((1 - share) * total - 1e-9)
+
+
+def too_few_of(pairs: Sequence[Seeable], classes: tuple[str, ...]) -> str:
+    """Of the fewest faces, where they are too few: "only 2 test faces are labelled young and female; it takes 30."."""
+    cells = [(faces, name, pair.label) for pair in pairs for faces, name in zip(pair.faces, pair.groups, strict=True)]
+    faces, name, label = min(cells, default=(SMALL, "", 0))
+    return few_faces((name, label, faces), classes) if faces < SMALL else ""
 
 
 def sentence_of(pair: Seeable, classes: Sequence[str], *, assumed: bool = False) -> str:

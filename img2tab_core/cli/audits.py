@@ -100,12 +100,19 @@ def audit(
                     f"--exclude, --erase and --threshold are for one class against the rest, got {before.target}. "
                     f"Name one with --target: {', '.join(view for view, _ in before.each)}."
                 )
-            many_classes.answer_audit(auditor.audit_classes(before, names), before.id, out=out, as_json=as_json)
+            many_classes.answer_audit(
+                auditor.audit_classes(before, names),
+                before.id,
+                out=out,
+                as_json=as_json,
+                about=terminal.does(before, style_table),
+            )
             return
-        audited = auditor.audit(before, names, thresholds=threshold)
+        audited, after = auditor.audit(before, names, thresholds=threshold), None
         treatment = terminal.treatment(erase, exclude or "", style_table, balance=balance, copies=copies)
         if exclude.strip() or treatment:
             excluded = before.excluded | terminal.channels(exclude, style_table)
+            treatment = treatment or before.treatment
             changes = auditor.repeated(  # which trains both anew: settings are all it needs
                 before,
                 replace(before, excluded=excluded, treatment=treatment),
@@ -127,19 +134,28 @@ def audit(
             )
             paired = auditor.compare_runs(before, after, names)
     classes = tables.target_of(style_table, before.target).classes
-    sentence = gap_sentence(audited, classes, auditor.differences(before, names, audited))
-    sentences = f"{sentence} {label_sentence(audited, classes)}"
-    content = audited.to_json() | {"run": before.id, "sentence": sentence}
+
+    def told(run: Run, audited: Audit) -> str:
+        return gap_sentence(audited, classes, auditor.differences(run, names, audited))
+
+    sentence, labels = told(before, audited), label_sentence(audited, classes)
+    content = audited.to_json() | {"run": before.id, "sentence": sentence} | _settings(before)
     content["changes"] = {name: change.to_json() for name, change in changes.items()}
     content["paired"] = None if paired is None else paired.to_json()
-    compared = _compared(paired, changes)
+    lines = [line for line in (f"{sentence} {labels}", terminal.does(before, style_table)) if line]
+    sides, compared = [audited], _compared(paired, changes)
+    if after is not None:
+        sides.append(auditor.audit(after, names, thresholds=threshold))
+        content["after"] = sides[1].to_json() | {"run": after.id, "sentence": told(after, sides[1])} | _settings(after)
+        lines = [f"Before. {lines[0]}", *lines[1:]]
+        lines.append(f"After. {told(after, sides[1])} {terminal.does(after, style_table)}")
     terminal.answer(
         content,
-        f"{sentences}\n{_audit_text(audited, compared, style_table.name)}",
+        "\n".join([*lines, _audit_text(sides, compared, style_table.name)]),
         as_json=as_json,
         out=out,
-        frame=_audit_frame(audited),
-        markdown=_audit_markdown(audited, compared, style_table.name),
+        frame=_audit_frame(sides),
+        markdown="\n\n".join([*lines, _audit_markdown(sides, compared, style_table.name)]),
     )
 
 
@@ -481,14 +497,14 @@ def proxies(
         sizes.append(f"... ({len(excluded):,})")
     text = "\n".join(
         [
-            f"{terminal.count(len(excluded), 'channel')} excluded: accuracy {before.metrics.accuracy:.1%} -> "
-            f"{after.metrics.accuracy:.1%} on {after.metrics.count:,} test faces; {taken.freed:.1%} of the "
-            "importance was set free.",
+            terminal.does(after, style_table) or "This run excludes nothing.",
+            f"Accuracy {before.metrics.accuracy:.1%} -> {after.metrics.accuracy:.1%} on {after.metrics.count:,} test "
+            f"faces; {taken.freed:.1%} of the importance was set free.",
             paired.sentence,
             terminal.aligned(
                 [("took over, or goes with an excluded one", "importance", "now", "goes with", "correlation"), *cells]
             ),
-            f"Families of concepts that go together: {len(grouped.families):,}; {', '.join(sizes)}.",
+            f"Families of concepts that go together: {'; '.join([f'{len(grouped.families):,}', *sizes])}.",
             readable.sentence,
         ]
     )
@@ -599,7 +615,7 @@ def intervene(
         "checked": [_check(direction) for direction in checked],
         "picture": str(faces) if picture is not None else None,
     }
-    about = _moved(intervention, judging)
+    about = f"{_moved(intervention, judging)} {terminal.does(judging, style_table)}".rstrip()
     lines = [_intervention_table(intervention, groups, one_class), about]
     lines += [f"Towards {groups[direction.towards]}: {_check_text(direction, one_class)}" for direction in checked]
     if faces is not None:
@@ -675,9 +691,12 @@ def run_of_audit(
         style_table = door.table(table or "default")
         _check_attributes(style_table, sensitive)
         excluded = terminal.channels(exclude, style_table)
-        if not excluded:
+        treatment = terminal.treatment("", exclude, style_table, balance=False, copies=False)
+        if not excluded and not treatment:
             return style_table, door.run(style_table, target, progress=report)
-        return style_table, door.train(style_table, target, excluded=excluded, progress=report, cancelled=stopped)
+        return style_table, door.train(
+            style_table, target, excluded=excluded, treatment=treatment, progress=report, cancelled=stopped
+        )
     stored = load_run(folder)
     if target in [view for view, _ in stored.each]:
         stored = against(stored, target)
@@ -685,7 +704,9 @@ def run_of_audit(
         if given and given != is_so:
             raise Img2TabError(f"The run in {folder} is of {is_so}, got {option} {given}. Leave {option} out.")
     if exclude.strip():
-        raise Img2TabError(f"The run in {folder} excludes what it was trained without. Leave --exclude or --run out.")
+        raise Img2TabError(
+            f"The run in {folder} is taken as it was trained, got --exclude as well. Leave --exclude or --run out."
+        )
     style_table = door.table(stored.table)
     if stored.table_key not in ("", style_table.key):
         raise Img2TabError(
@@ -732,52 +753,78 @@ def _classes(table: StyleTable, name: str) -> tuple[str, ...]:
 # --- words ---------------------------------------------------------------------------------------------
 
 
-def _audit_text(audited: Audit, compared: Sequence[str], table: str) -> str:
+WHEN = ("before", "after")
+
+
+def _settings(run: Run) -> dict:
+    return {"excluded": sorted(run.excluded), "treatment": run.treatment.to_json()}
+
+
+def _audit_text(sides: Sequence[Audit], compared: Sequence[str], table: str) -> str:
+    """sides: of one run, or of two before and after."""
     from img2tab_core.audits.metrics import GAPS, METRICS
 
-    lines = [_faces(audited, table)]
-    for group in (*audited.by_group, audited.overall):
-        lines.append(f"{group.name}: {_counted(group)}")
-        lines += [f"    {title:20} {_measured(group.measures[name])}" for name, title in METRICS.items()]
-    lines.append("Gaps between groups:")
-    lines += [f"    {title:30} {_measured(audited.gaps[name])}" for name, title in GAPS.items()]
+    lines = [_faces(sides[0], table)]
+    for audited, when in zip(sides, WHEN, strict=False):
+        head = f"{when.capitalize()}, " if len(sides) > 1 else ""
+        for group in (*audited.by_group, audited.overall):
+            lines.append(f"{head}{group.name}: {_counted(group)}")
+            lines += [f"    {title:20} {_measured(group.measures[name])}" for name, title in METRICS.items()]
+        lines.append(f"{head or 'Gaps '}{'gaps ' if head else ''}between groups, points:")
+        lines += [f"    {title:30} {_gap(audited, name)}" for name, title in GAPS.items()]
     return "\n".join([*lines, *compared])
 
 
-def _audit_markdown(audited: Audit, compared: Sequence[str], table: str) -> str:
+def _gap(audited: Audit, name: str) -> str:
+    """In points; the accuracy in the worst group in percent."""
+    from img2tab_core.audits.metrics import RATES_OF_GAP
+
+    measure, unit = audited.gaps[name], "" if name in RATES_OF_GAP else " %"
+    if measure.value is None:
+        return f"not measured: {measure.note}"
+    ends = (
+        "" if measure.low is None or measure.high is None else f"({100 * measure.low:.1f} to {100 * measure.high:.1f})"
+    )
+    return f"{100 * measure.value:5.1f}{unit}  {ends}"
+
+
+def _audit_markdown(sides: Sequence[Audit], compared: Sequence[str], table: str) -> str:
     import pandas as pd
 
     from img2tab_core.audits.metrics import GAPS, METRICS
 
-    groups = pd.DataFrame(
-        [
-            {
-                "group": group.name,
-                "faces": group.count,
-                "class 0": group.by_class[0],
-                "class 1": group.by_class[1],
-                **{title: _measured(group.measures[name]) for name, title in METRICS.items()},
-            }
-            for group in (*audited.by_group, audited.overall)
-        ]
-    )
-    gaps = pd.DataFrame([{"gap": title, "value": _measured(audited.gaps[name])} for name, title in GAPS.items()])
-    return (
-        "\n\n".join([_faces(audited, table), terminal.as_markdown(groups), terminal.as_markdown(gaps), *compared])
-        + "\n"
-    )
+    parts = [_faces(sides[0], table)]
+    for audited, when in zip(sides, WHEN, strict=False):
+        groups = pd.DataFrame(
+            [
+                {
+                    "group": group.name,
+                    "faces": group.count,
+                    "class 0": group.by_class[0],
+                    "class 1": group.by_class[1],
+                    **{title: _measured(group.measures[name]) for name, title in METRICS.items()},
+                }
+                for group in (*audited.by_group, audited.overall)
+            ]
+        )
+        gaps = pd.DataFrame([{"gap": title, "points": _gap(audited, name)} for name, title in GAPS.items()])
+        parts += [f"{when.capitalize()}:"] if len(sides) > 1 else []
+        parts += [terminal.as_markdown(groups), terminal.as_markdown(gaps)]
+    return "\n\n".join([*parts, *compared]) + "\n"
 
 
-def _audit_frame(audited: Audit) -> pd.DataFrame:
-    """One row per number: of every group, of everyone, and between the groups."""
+def _audit_frame(sides: Sequence[Audit]) -> pd.DataFrame:
+    """One row per number: of every group, of everyone, and between the groups; of two runs with which it is."""
     import pandas as pd
 
     from img2tab_core.audits.metrics import GAPS, METRICS
 
-    groups = [(group.name, group.count, METRICS, group.measures) for group in (*audited.by_group, audited.overall)]
-    return pd.DataFrame(
-        [
-            {
+    rows: list[dict[str, object]] = []
+    for audited, when in zip(sides, WHEN, strict=False):
+        groups = [(group.name, group.count, METRICS, group.measures) for group in (*audited.by_group, audited.overall)]
+        rows += [
+            ({"when": when} if len(sides) > 1 else {})
+            | {
                 "group": group,
                 "faces": faces,
                 "measure": title,
@@ -789,11 +836,14 @@ def _audit_frame(audited: Audit) -> pd.DataFrame:
             for group, faces, titles, measures in (*groups, ("between groups", audited.faces, GAPS, audited.gaps))
             for name, title in titles.items()
         ]
-    )
+    return pd.DataFrame(rows)
 
 
 def _faces(audited: Audit, table: str) -> str:
-    return f"{' x '.join(audited.attributes)}: {audited.faces:,} test faces of the table {table}; 95 % intervals."
+    return (
+        f"{' x '.join(audited.attributes)}: {audited.faces:,} test faces of the table {table} whose group is known; "
+        "95 % intervals."
+    )
 
 
 def _counted(group: GroupAudit) -> str:
@@ -819,6 +869,7 @@ def _compared(paired: PairedComparison | None, changes: Mapping[str, Change]) ->
         f"Before and after, on the same test faces: {paired.sentence}",
         f"Accuracy {paired.accuracy.in_points}, AUC {_signed(paired.auc)}, log-loss {_signed(paired.log_loss)}; "
         f"{'; '.join(moved)}. 95 % intervals over the same resampled faces for both.",
+        *(["Trained again with other seeds, on the faces whose group is known:"] if changes else []),
         *(f"{(GAPS | METRICS)[name]}: {change.sentence}" for name, change in changes.items()),
     ]
 

@@ -34,6 +34,12 @@ def predict(
     photos: Annotated[list[Path], typer.Argument(help="Photos; one face of each is used.")],
     target: Annotated[str, typer.Option(help="What to predict, for instance perceived_gender.")] = "",
     own: OwnClassifier = "",
+    run_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--run", metavar="FOLDER", help="A run that `img2tab train --out` wrote, instead of the standing one."
+        ),
+    ] = None,
     table: TableName = "default",
     top: Annotated[int, typer.Option(min=1, help="How many concepts to show.")] = 5,
     face_number: FaceNumber = 1,
@@ -51,21 +57,26 @@ def predict(
     import numpy as np
 
     from img2tab_core.base.words import as_seen, decision, is_uncertain
+    from img2tab_core.classifiers.runs import against
     from img2tab_core.tables import any_target_of, target_of
     from img2tab_core.tables.calibrations import calibration_of
 
     studio = terminal.studio()
-    style_table = studio.table(table)
+    stored = None if run_folder is None else _stored(run_folder, target, own)
+    style_table, target = (
+        (studio.table(table), target) if stored is None else (studio.table(stored.table), stored.target)
+    )
     report = terminal.progress(as_json)
     views = any_target_of(style_table, target).against_rest if target and not own else ()
-    runs = [  # of several classes one each: a photo is explained by the likeliest
-        terminal.run_of(studio, style_table, name, own, quiet=as_json)
-        for name in [view.name for view in views] or [target]
-    ]
+    names = [view.name for view in views] or [target]  # of several classes each: a photo is explained by the likeliest
+    if stored is not None:
+        runs = [against(stored, name) for name in names] if views else [stored]
+    else:
+        runs = [terminal.run_of(studio, style_table, name, own, quiet=as_json) for name in names]
     records = [target_of(style_table, run.target) for run in runs]
     calibration = None if views else calibration_of(style_table, runs[0].target, runs[0].classifier.kind)
     runs = [studio.on_photos(run) for run in runs]
-    names, described = studio.concept_names(style_table.backbone), studio.description(style_table.backbone)
+    titles, described = studio.concept_names(style_table.backbone), studio.description(style_table.backbone)
     results: list[dict] = []
     skipped: list[dict] = []
     for readings in _read(studio, photos, face_number, aligned=no_align):
@@ -86,7 +97,7 @@ def predict(
             no_half = likely != prediction.decided  # of several classes the likeliest may have less than half
             order = np.argsort(-np.abs(prediction.contributions))[:top]
             concepts = [
-                terminal.concept(style_table, names, int(index))
+                terminal.concept(style_table, titles, int(index))
                 | {"contribution": float(prediction.contributions[index])}
                 for index in order
             ]
@@ -159,10 +170,26 @@ def predict(
             if calibration
             else "not calibrated on photos"
         )
-        typer.echo(f"What is judged is {', '.join(classes[:-1])} or {classes[-1]}; {on}.")
+        does = terminal.does(runs[0], style_table)
+        typer.echo(f"What is judged is {', '.join(classes[:-1])} or {classes[-1]}; {on}. {does}".rstrip())
     terminal.skipped(skipped, quiet=as_json)
     if not results:
         raise typer.Exit(1)
+
+
+def _stored(folder: Path, target: str, own: str) -> Run:
+    """The run in a folder, of the class that --target names where it is of several. Raises Img2TabError where it is of
+    another target, or a classifier of the person's own is named as well."""
+    from img2tab_core.classifiers.runs import against, load_run
+
+    if own:
+        raise Img2TabError("Say what judges once: by --run, or by --classifier.")
+    stored = load_run(folder)
+    if target in [view for view, _ in stored.each]:
+        return against(stored, target)
+    if target and target != stored.target:
+        raise Img2TabError(f"The run in {folder} is of {stored.target}, got --target {target}. Leave --target out.")
+    return stored
 
 
 def _refined(studio: Studio, run: Run, target: Target, face: Face, backbone: str) -> dict:

@@ -44,7 +44,7 @@ def impact_ratios(
         raise Img2TabError(f"--sensitive names one or two attributes, got {len(names)}.")
     door = terminal.studio()
     with terminal.interrupted() as stopped:
-        _, of_run = run_of_audit(
+        style_table, of_run = run_of_audit(
             door, run, target, table, sensitive, own=own, report=terminal.progress(as_json), stopped=stopped
         )
         measured = Auditor(door).impact_ratios(of_run, *names, threshold=threshold, least_share=least / 100)
@@ -53,7 +53,7 @@ def impact_ratios(
         lines += [part.sentence(measured.given), terminal.aligned(_cells(part)), ""]
     terminal.answer(
         measured.to_json() | {"run": of_run.id},
-        "\n".join([*lines, *measured.notes]),
+        "\n".join([*lines, *measured.notes, terminal.does(of_run, style_table)]).rstrip(),
         as_json=as_json,
         out=out,
         frame=measured.frame(),

@@ -21,15 +21,15 @@ def about_metrics(target: Target, metrics: Metrics) -> str:
     return f"{confusions.sentence(target, metrics)}\n{terminal.aligned(confusions.rows_of(target, metrics))}"
 
 
-def answer_audit(audited: ManyClassAudit, run_id: str, *, out: Path | None, as_json: bool) -> None:
-    """Print the audit of a run of more than two classes, or write it."""
+def answer_audit(audited: ManyClassAudit, run_id: str, *, out: Path | None, as_json: bool, about: str = "") -> None:
+    """Print the audit of a run of more than two classes, or write it; about: what the run does beside training."""
     import pandas as pd
 
     from img2tab_core.audits.many_classes import gap_rows, rows_of
 
     rows, gaps = rows_of(audited), gap_rows(audited)
     frame = pd.DataFrame(rows[1:], columns=rows[0])
-    about = (
+    how = (
         f"{audited.faces:,} test faces; the class that is given is the likeliest one. Gaps between groups of "
         f"{audited.attribute} in points with 95 % intervals (bootstrap, each by itself)."
     )
@@ -48,10 +48,18 @@ def answer_audit(audited: ManyClassAudit, run_id: str, *, out: Path | None, as_j
         )
     terminal.answer(
         audited.to_json() | {"run": run_id},
-        f"{audited.sentence}\n{terminal.aligned(shifts)}\n{terminal.aligned(rows)}\n{terminal.aligned(gaps)}\n{about}{few}",
+        "\n".join(
+            [
+                *([about] if about else []),
+                audited.sentence,
+                *map(terminal.aligned, (shifts, rows, gaps)),
+                f"{how}{few}",
+            ]
+        ),
         as_json=as_json,
         out=out,
         frame=frame,
         markdown=f"{audited.sentence}\n\n{terminal.as_markdown(frame)}\n\n"
-        f"{terminal.as_markdown(pd.DataFrame(gaps[1:], columns=gaps[0]))}\n\n{about}{few}\n",
+        f"{terminal.as_markdown(pd.DataFrame(gaps[1:], columns=gaps[0]))}\n\n{how}{few} {about}".rstrip()
+        + "\n",
     )

@@ -49,7 +49,7 @@ def perceived(
         other = door.table(of)
         about = tables.target_of(other, by)
         error = counted(right, f"The classifier of {short_title(about)}") if right else None
-        _, judged = run_of_audit(door, run, target, table, "", report=report, stopped=stopped)
+        style_table, judged = run_of_audit(door, run, target, table, "", report=report, stopped=stopped)
         reader = door.run(other, by, progress=report)
     measured = Auditor(door).perceived_gap(judged, reader, error=error)
     frame = pd.DataFrame(
@@ -61,7 +61,7 @@ def perceived(
     faces = ", ".join(f"{number:,} {name}" for number, name in zip(measured.faces, measured.groups, strict=True))
     terminal.answer(
         measured.to_json(),
-        f"{measured.sentence}\nTest faces: {faces}.\n{measured.basis}",
+        f"{measured.sentence}\nTest faces: {faces}.\n{measured.basis}\n{terminal.does(judged, style_table)}".rstrip(),
         as_json=as_json,
         out=out,
         frame=frame,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from img2tab_core.base.errors import Img2TabError
 from img2tab_core.cli import terminal
 from img2tab_core.cli.sessions import Name, Who, session_runs
 from img2tab_core.cli.terminal import Json, shown, verb
@@ -75,13 +76,15 @@ def sign(
     as_json: Json = False,
 ) -> None:
     """Write a signature of a report beside it, FILE.sig; the report stays as it is."""
-    from img2tab_core.reports import signatures
+    from img2tab_core.reports import evidence, signatures
 
+    evidence.evidence_in(evidence.read_page(file), file)  # anything else is refused
+    replaced = file.with_name(file.name + signatures.ENDING).is_file()
     signature = signatures.sign(file, key, password=lambda: typer.prompt("Password of the key", hide_input=True))
     terminal.answer(
         {"file": str(file), "signature": str(signature)},
-        f"Signed: {shown(signature)}. Whoever has your public key checks it: img2tab report verify {shown(file)} "
-        "--public-key FILE",
+        f"Signed: {shown(signature)}{', in place of the signature that was there' if replaced else ''}.\n"
+        f"Whoever has your public key checks it: img2tab report verify {shown(file)} --public-key FILE",
         as_json=as_json,
     )
 
@@ -96,9 +99,13 @@ def verify(
     """Which parts of a report's evidence agree with the file and with this machine; exit code 1 where one differs."""
     from img2tab_core.reports import evidence, signatures
 
+    if signature is not None and public_key is None:
+        raise Img2TabError("A signature is checked with a key, got none: name --public-key as well.")
     checked = list(evidence.verify(file))
-    if public_key is not None:
-        beside = signature or file.with_name(file.name + signatures.ENDING)
+    beside = signature or file.with_name(file.name + signatures.ENDING)
+    if public_key is not None and not beside.is_file():
+        checked.append(evidence.Checked("signature", "not here", f"There is no signature {beside}."))
+    elif public_key is not None:
         valid = signatures.is_signed_by(file, beside, public_key)
         checked.append(
             evidence.Checked(
@@ -114,8 +121,9 @@ def verify(
     differing = [part for part in checked if part.state == "differs"]
     unknown = [part for part in checked if part.state == "not here"]
     agreeing = len(checked) - len(differing) - len(unknown)
+    differ = "differs" if len(differing) == 1 else "differ"
     sentence = (
-        f"{agreeing} of {len(checked)} parts agree, {len(differing)} differ, {len(unknown)} cannot be checked here."
+        f"{agreeing} of {len(checked)} parts agree, {len(differing)} {differ}, {len(unknown)} cannot be checked here."
     )
     rows = [f"{STATES[part.state]}  {part.part}: {shown(part.sentence)}" for part in checked]
     terminal.answer(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from img2tab_core.audits.carriers import Suggestion
     from img2tab_core.audits.changes import Change
     from img2tab_core.audits.paired import Difference, PairedComparison
+    from img2tab_core.base.records import StyleTable
+    from img2tab_core.classifiers.treatment import Treatment
     from img2tab_core.sessions.session_records import LogEntry, RunInfo, SessionInfo
     from img2tab_core.sessions.session_runs import SessionRuns
     from img2tab_core.sessions.store import Sessions
@@ -37,6 +39,7 @@ session_app = typer.Typer(
 sessions_app.add_typer(session_app, name="session")
 
 SHORT = 80  # letters of a text in the log that are shown
+SHARES = ("accuracy", "worst_accuracy", "demographic_parity", "equalised_odds", "equal_opportunity", "accuracy_gap")
 SHOWN = ("accuracy", "equalised_odds", "demographic_parity")  # of a run, where there is little room
 Name = Annotated[str, typer.Argument(help="The session (`img2tab session list`).")]
 Who = Annotated[str | None, typer.Option("--who", help="Who does it, for the log; your user name if not given.")]
@@ -97,7 +100,7 @@ def new(
     first = _chosen(runs.sessions, session)
     terminal.answer(
         {"session": _session(session), "run": _run(first, {})},
-        f"Session {session.name}: {_about(session)}\nRun 1 excludes nothing: {_measured(first)}.\n"
+        f"Session {session.name}: {_about(session)}\nRun 1 excludes nothing: {_measured(first)}.\n{_few(runs, session)}"
         f"Next: img2tab session train {_word(session.name)} --suggest {session.sensitive[0]}",
         as_json=as_json,
     )
@@ -170,6 +173,7 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
         "",
         terminal.aligned([heads, *cells]),
     ]
+    lines += [few.rstrip()] if (few := _few(runs, session)) else []
     for (before, after), changes in answers.items():
         lines += ["", f"Run {before} to run {after}, trained again with other seeds:", *_real(changes)]
     if session.notes.strip():
@@ -307,8 +311,22 @@ def train(
             'is changed from if not given, "" for none.',
         ),
     ] = None,
-    balance: terminal.Balance = False,
-    copies: terminal.Copies = False,
+    balance: Annotated[
+        bool | None,
+        typer.Option(
+            "--balance/--no-balance",
+            help="Weigh training faces so that what is erased, or without it the families of --exclude, says nothing "
+            "of the class; as in the run it is changed from if not given.",
+        ),
+    ] = None,
+    copies: Annotated[
+        bool | None,
+        typer.Option(
+            "--copies/--no-copies",
+            help="Erase nothing: train on a copy of every face moved to the other side of what --erase names; as in "
+            "the run it is changed from if not given.",
+        ),
+    ] = None,
     classifier: Annotated[
         str | None,
         typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic; the same if not given."),
@@ -334,9 +352,7 @@ def train(
         excluded, why = frozenset(suggestion.excluded), why or f"What the rule suggests for {suggest}."
     else:
         excluded = of_parent if exclude is None else terminal.channels(exclude, table)
-    treatment = terminal.treatment(erase or "", exclude or "", table, balance=balance, copies=copies)
-    if not treatment and erase is None and parent is not None:
-        treatment = parent.treatment
+    treatment = _treatment_from(parent, table, exclude or "", erase, balance=balance, copies=copies)
     with terminal.interrupted() as stopped:
         made, _ = runs.train(
             session,
@@ -350,7 +366,7 @@ def train(
             progress=report,
             cancelled=stopped,
         )
-    _tell_trained(session, parent, made, suggestion, as_json=as_json)
+    _tell_trained(runs, session, parent, made, suggestion, as_json=as_json)
 
 
 @verb(session_app)
@@ -403,6 +419,7 @@ def compare(
         if paired is not None
         else f"Not compared face by face: {shown(reason)}",
     ]
+    lines += [few.rstrip()] if (few := _few(runs, session)) else []
     lines += [
         f"Excluded by run {run_number} alone: {terminal.first_of(excluded, names) or 'none'}."
         for run_number, excluded in ((number, apart.only_one), (other_number, apart.only_other))
@@ -454,7 +471,7 @@ def real(
         "changes": {key: change.to_json() for key, change in changes.items()},
     }
     head = f"Run {before.number} to run {after.number}, both trained anew with {terminal.count(seeds, 'seed')}:"
-    terminal.answer(content, "\n".join([head, *_real(changes)]), as_json=as_json)
+    terminal.answer(content, "\n".join([head, *_real(changes), _few(runs, session)]).rstrip(), as_json=as_json)
 
 
 @verb(session_app)
@@ -474,9 +491,15 @@ def share(
     content = exclusions_json(session, run, names=runs.studio.concept_names(session.backbone))
     terminal.write(out, lambda file: file.write(json.dumps(content).encode()))
     terminal.answer(
-        {"out": str(out), "session": session.name, "run": run.number, "excluded": len(run.excluded)},
+        {
+            "out": str(out),
+            "session": session.name,
+            "run": run.number,
+            "excluded": len(run.excluded),
+            "treatment": run.treatment.to_json(),
+        },
         f"Run {run.number} of {shown(session.name)} in {shown(out)}: {terminal.count(len(run.excluded), 'channel')} "
-        f"excluded. Take it up: img2tab session repeat NAME {shown(out)}, or --exclude @{shown(out)}",
+        f"excluded{_treated(run)}. Take it up: img2tab session repeat NAME {shown(out)}, or --exclude @{shown(out)}",
         as_json=as_json,
     )
 
@@ -502,13 +525,50 @@ def repeat(
         )
     terminal.answer(
         {"session": session.name, "run": _run(made, _numbers(parent)), **asdict(repetition)},
-        f"Run {made.number} of {shown(session.name)}, {terminal.count(len(made.excluded), 'channel')} excluded, is "
-        f"{shown(repetition.sentence)}\nIts numbers: {_measured(made)}.",
+        f"Run {made.number} of {shown(session.name)}, {terminal.count(len(made.excluded), 'channel')} "
+        f"excluded{_treated(made)}, is {shown(repetition.sentence)}\nIts numbers: {_measured(made)}.",
         as_json=as_json,
     )
 
 
 # --- finding -------------------------------------------------------------------------------------------
+
+
+def _few(runs: SessionRuns, session: SessionInfo) -> str:
+    """A line where the gaps of a session rest on too few test faces of a group and class; else ""."""
+    from img2tab_core.audits.power import too_few_of
+    from img2tab_core.tables import target_of
+
+    table = runs.table(session)
+    few = too_few_of(
+        runs.auditor.seeable(table, session.target, session.sensitive), target_of(table, session.target).classes
+    )
+    return f"The gaps cannot be told: {few}\n" if few else ""
+
+
+def _treatment_from(
+    parent: RunInfo | None,
+    table: StyleTable,
+    exclude: str,
+    erase: str | None,
+    *,
+    balance: bool | None,
+    copies: bool | None,
+) -> Treatment:
+    """That of the run before, or of a shared list, but for what is said; None is what is not said."""
+    from img2tab_core.classifiers.treatment import UNTREATED, treatment_of
+
+    before = parent.treatment if parent else UNTREATED
+    names = before.erased or before.moved if erase is None else terminal.attributes(erase, table)
+    if erase is None and balance is None and copies is None:
+        return terminal.treatment("", exclude, table, balance=False, copies=False) or before
+    if not names:
+        return terminal.treatment("", exclude, table, balance=bool(balance), copies=bool(copies))
+    return treatment_of(
+        names,
+        balance=bool(before.balanced) if balance is None else balance,
+        copies=bool(before.moved) if copies is None else copies,
+    )
 
 
 def _store() -> Sessions:
@@ -686,25 +746,36 @@ def _change(paired: PairedComparison | None, name: str) -> Difference | None:
 
 
 def _as_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The rows of `_beside` for a terminal, the headings first; an interval is one cell."""
+    """The rows of `_beside` for a terminal, the headings first; an interval is one cell, a share in percent, a gap in
+    points."""
     heads = [head for head in rows[0] if head not in ("low", "high")]
     cells = [[*heads, "95 % interval"]]
+    units = {title: _unit(name) for name, title in _titles().items() if name in SHARES}
     for row in rows:
-        known = row["low"] is not None
-        interval = f"{_signed(row['low'])} to {_signed(row['high'])}" if known else ""
-        values = [row[head] for head in heads]
-        cells.append(
-            [
-                value if isinstance(value, str) else _signed(value) if head == "change" else f"{value:.3f}"
-                for head, value in zip(heads, values, strict=True)
-            ]
-            + [interval]
+        unit = units.get(row[""], "")
+        scale, digits = (100, 1) if unit else (1, 3)
+        interval = (
+            f"{scale * row['low']:+.{digits}f} to {scale * row['high']:+.{digits}f}" if row["low"] is not None else ""
         )
+        title = f"{row['']}, {unit}" if unit else row[""]
+        values = [
+            row[head]
+            if isinstance(row[head], str)
+            else f"{scale * row[head]:{'+' if head == 'change' else ''}.{digits}f}"
+            for head in heads[1:]
+        ]
+        cells.append([title, *values, interval])
     return cells
 
 
 def _tell_trained(
-    session: SessionInfo, parent: RunInfo | None, made: RunInfo, suggestion: Suggestion | None, *, as_json: bool
+    runs: SessionRuns,
+    session: SessionInfo,
+    parent: RunInfo | None,
+    made: RunInfo,
+    suggestion: Suggestion | None,
+    *,
+    as_json: bool,
 ) -> None:
     from img2tab_core.sessions.tree import difference
 
@@ -727,15 +798,12 @@ def _tell_trained(
             "A single training each: whether a change is beyond what the seed changes, says img2tab session real "
             f"{_word(session.name)} {parent.number} {made.number}"
         )
+    lines += [few.rstrip()] if (few := _few(runs, session)) else []
     terminal.answer(content, "\n".join(lines), as_json=as_json)
 
 
 def _percent(share: float | None) -> str:
     return "none" if share is None else f"{100 * share:.1f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
 
 
 def _done(entry: LogEntry) -> str:

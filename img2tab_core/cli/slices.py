@@ -73,7 +73,7 @@ def slices(
         ],
         columns=["faces", "wrong", "of", "wrong elsewhere", "of elsewhere", "points", "low", "high", "q", "confirmed"],
     )
-    text = _text(measured)
+    text = f"{_text(measured)}\n{terminal.does(judged, style_table)}".rstrip()
     if faces is not None and measured.slices:
         _write_faces(faces, door, style_table, judged, measured)
         text += f"\nThe faces are in {terminal.shown(faces)}."

@@ -291,8 +291,8 @@ def _list_tables(as_json: bool) -> None:
     for table in opened:
         faces, channels = table.psi.shape
         typer.echo(f"{table.name}: {faces:,} faces x {channels:,} channels ({table.backbone})")
-        for target in table.targets:
-            typer.echo(f"    {target.name}: {target.classes[0]} / {target.classes[1]}")
+        for target in (*table.targets, *table.many):
+            typer.echo(f"    {target.name}: {' / '.join(target.classes)}")
     for broken in damaged:
         typer.echo(f"{broken['name']}: damaged. {broken['sentence']}")
 

@@ -196,7 +196,16 @@ def attributes(text: str, table: StyleTable, *, option: str = "--erase") -> tupl
     """
     from img2tab_core.concepts.erasing import CONCEPT
 
-    targets, must = {target.name for target in table.targets}, f"{option} must name targets of the table, or families"
+    targets = {target.name for target in (*table.targets, *table.against_rest)}
+    for many in table.many:
+        if many.name in listed(text):
+            raise Img2TabError(
+                f"{many.name} has {len(many.classes)} classes, and {option} takes two. Choose one of them against the "
+                f"rest: {', '.join(view.name for view in many.against_rest)}."
+            )
+    must = (
+        f"{option} must name targets of the table ({', '.join(target.name for target in table.targets)}), or families"
+    )
     return tuple(word if word in targets else f"{CONCEPT}{_family_of(word, table, must).id}" for word in listed(text))
 
 
@@ -208,10 +217,22 @@ def treatment(erase: str, exclude: str, table: StyleTable, *, balance: bool, cop
     from img2tab_core.classifiers.treatment import Treatment, treatment_of
 
     names = attributes(erase, table)
+    if exclude.startswith("@") and not (names or balance or copies):  # what the list's run did beside excluding
+        from img2tab_core.sessions.shared_exclusions import read_exclusions
+
+        return read_exclusions(Path(exclude[1:]), backbone=table.backbone, channels=table.layout.total).treatment
     families = [] if exclude.startswith("@") else [word for word in listed(exclude) if not word.isdigit()]
     if balance and families and not names and not copies:
         return Treatment(balanced=attributes(",".join(families), table, option="--exclude"))
     return treatment_of(names, balance=balance, copies=copies)
+
+
+def does(run: Run, table: StyleTable) -> str:
+    """What a run does beside training on all: "This run excludes 2 channels; erases perceived gender.", or ""."""
+    if not run.excluded and not run.treatment:
+        return ""
+    excluded = count(len(run.excluded), "channel") if run.excluded else "nothing"
+    return f"This run excludes {excluded}{treated(run.treatment, table)}."
 
 
 def treated(treatment: Treatment, table: StyleTable) -> str:

@@ -120,7 +120,7 @@ def scenarios(findings: Findings) -> dict:
                 "scenario": recorded.scenario,
                 "measure": MEASURES[recorded.scenario.measure],
                 "points": f"{100 * recorded.scenario.largest:g}{SPACE}points",
-                "verdict": held_against(recorded.scenario, findings.now.audit),
+                "verdict": held_against(recorded.scenario, findings.now.audit, findings.target.classes),
                 "overdue": recorded.scenario.review is not None and recorded.scenario.review < findings.made.date(),
                 "who": recorded.who,
                 "changed": recorded.changed,
@@ -143,7 +143,7 @@ def metric(findings: Findings) -> dict:
     return {
         "choice": choice,
         "answers": answers,
-        "value": choice.values(findings.now.audit),
+        "value": choice.values(findings.now.audit, findings.target.classes),
         "who": stored.get("who", ""),
         "at": str(stored.get("at", ""))[:10],
     }

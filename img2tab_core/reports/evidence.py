@@ -330,14 +330,18 @@ def _check_session(written: Mapping[str, Any], given: Sessions | None) -> tuple[
             None,
         )
         if session is None:
-            why = f"The session {written['name']!r} is not on this machine."
+            another = written["name"] in {each.name for each in store.list()}
+            why = f"The session {written['name']!r} is not on this machine" + (
+                ", another of that name is." if another else "."
+            )
             return tuple(Checked(name, "not here", why) for name in names)
         log, runs, scenarios = store.log(session), store.runs(session), store.scenarios(session)
     except Img2TabError as error:
         return tuple(Checked(name, "not here", str(error)) for name in names)
     entries = written["log"]["entries"]
     told = [run for run in sorted(runs, key=lambda run: run.number) if run.number in written["runs"]["numbers"]]
-    more = f", {len(log) - entries} more were added since" if len(log) > entries else ""
+    since = len(log) - entries
+    more = f", {since} more {'was' if since == 1 else 'were'} added since" if since > 0 else ""
     return (
         _compared("log", _of_log(log[:entries]), written["log"]["digest"], f"Its first {entries} entries agree{more}"),
         _compared("runs", _of_runs(told), written["runs"]["digest"], f"All {len(told)} runs agree"),

@@ -74,6 +74,7 @@ def gaps(findings: Findings) -> dict:
         paired = None if before is None or isinstance(before.paired, Missing) else before.paired.gaps.get(name)
         rows.append(
             {
+                "name": name,
                 "title": title,
                 "meaning": MEANINGS[name],
                 "earlier": earlier,

@@ -194,7 +194,7 @@ def _by_group(audited: Audit) -> list[str]:
 
 def _gaps(audited: Audit) -> list[str]:
     return [
-        f"- {title}: {plain(measured(audited.gaps[name]))}"
+        f"- {title}: {plain(measured(audited.gaps[name], name))}"
         + (
             f"; {plain(audited.gaps[name].note)}"
             if audited.gaps[name].value is not None and audited.gaps[name].note

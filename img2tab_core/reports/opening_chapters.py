@@ -13,7 +13,7 @@ from img2tab_core.base.words import count, percent, points, sentence
 from img2tab_core.classifiers import kinds
 from img2tab_core.reports.findings import Findings
 from img2tab_core.reports.sheets import SPLITS, UNKNOWN, earlier_accuracy, earlier_gap
-from img2tab_core.reports.wording import SPACE, settings, span
+from img2tab_core.reports.wording import SPACE, number, settings, span
 from img2tab_core.sessions.session_records import RunInfo
 
 DEEPEST = 6  # a run further down is drawn no further to the right
@@ -138,4 +138,4 @@ def tree(findings: Findings) -> dict:
 
 def _noted(run: RunInfo, name: str) -> str:
     value = run.metrics.get(name)
-    return percent(value) if isinstance(value, int | float) and not isinstance(value, bool) else "–"
+    return number(value, name) if isinstance(value, int | float) and not isinstance(value, bool) else "–"

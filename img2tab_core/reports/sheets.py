@@ -147,7 +147,7 @@ def _scenarios(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"scenario": recorded.number}
-            | recorded.scenario.to_json()
+            | recorded.scenario.in_log()
             | {"who": recorded.who, "changed": recorded.changed.isoformat(timespec="seconds")}
             for recorded in findings.scenarios
         ]

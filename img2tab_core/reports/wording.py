@@ -6,6 +6,7 @@ from datetime import datetime
 
 from img2tab_core.audits.audit_record import Measure
 from img2tab_core.audits.intervention import Moved
+from img2tab_core.audits.metrics import HEADLINE, RATES_OF_GAP
 from img2tab_core.audits.paired import Difference
 from img2tab_core.base.intervals import Estimate
 from img2tab_core.base.words import percent, signed
@@ -17,7 +18,9 @@ RATIOS = frozenset({"auc", "calibration_error"})  # metrics that are not written
 
 
 def number(value: float, metric: str) -> str:
-    """A metric's value: 0.873 -> "87.3 %", an AUC "0.873"."""
+    """A metric's value: 0.873 -> "87.3 %", an AUC "0.873", a gap of 0.123 "12.3 points"."""
+    if metric in RATES_OF_GAP:
+        return f"{100 * value:.1f}{SPACE}points"
     return f"{value:.3f}" if metric in RATIOS else percent(value)
 
 
@@ -32,18 +35,13 @@ def measured(measure: Measure, metric: str = "") -> str:
         return f"not measured ({measure.note})"
     if measure.low is None or measure.high is None:
         return number(measure.value, metric)
-    unit = "" if metric in RATIOS else f"{SPACE}%"
+    unit = "" if metric in RATIOS or metric in RATES_OF_GAP else f"{SPACE}%"
     return f"{number(measure.value, metric)} (95{SPACE}% interval {span(measure.low, measure.high, metric)}{unit})"
 
 
 def in_points(gap: Measure) -> str:
     """ "12.3 points (95 % interval 4.1 to 19.9)", or why a difference between groups could not be measured."""
-    if gap.value is None:
-        return f"not measured ({gap.note})"
-    value = f"{100 * gap.value:.1f}{SPACE}points"
-    if gap.low is None or gap.high is None:
-        return value
-    return f"{value} (95{SPACE}% interval {span(gap.low, gap.high)})"
+    return measured(gap, HEADLINE)
 
 
 def estimated(value: Estimate) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from img2tab_core.audits.group_differences import too_few
 from img2tab_core.audits.metrics import GAPS, RATES_OF_GAP
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.words import percent
@@ -38,6 +39,16 @@ class Scenario:
     def to_json(self) -> dict:
         """Plain types."""
         return asdict(self) | {"review": self.review and self.review.isoformat()}
+
+    def in_log(self) -> dict:
+        """The same as the log keeps it, for a person to read: the largest gap in points."""
+        told = self.to_json()
+        return {**{name: value for name, value in told.items() if name != "largest"}, "at_most": self.points}
+
+    @property
+    def points(self) -> str:
+        """The largest acceptable gap: "5 points"."""
+        return f"{100 * self.largest:g} points"
 
 
 @dataclass(frozen=True)
@@ -96,12 +107,17 @@ def scenario_from(
     return Scenario(group, harm, words_of, measure, largest, mitigation, day)
 
 
-def held_against(scenario: Scenario, audit: Audit) -> str:
-    """What an audit says of a scenario's largest acceptable gap: within it, above it, or not told by these faces."""
+def held_against(scenario: Scenario, audit: Audit, classes: tuple[str, ...]) -> str:
+    """What an audit says of a scenario's largest acceptable gap: within it, above it, or not told by these faces.
+
+    classes: the names of class 0 and 1.
+    """
     gap = audit.gaps[scenario.measure]
     limit = f"{100 * scenario.largest:g} points"
     if gap.value is None or gap.low is None or gap.high is None:
         return f"Not measured ({gap.note}): whether it is within {limit} is not known."
+    if few := too_few(audit, scenario.measure, classes):
+        return f"Cannot be told: {few}"
     measured = f"{percent(gap.value).replace('%', 'points')} ({100 * gap.low:.1f} to {100 * gap.high:.1f})"
     if gap.low > scenario.largest:
         return f"Above what is acceptable: {measured}; at most {limit}."

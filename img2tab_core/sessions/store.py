@@ -185,7 +185,7 @@ class Sessions:
             added = ScenarioRow(session_id=row.id, number=row.scenarios, who=who or row.owner, changed=now)
             added.write(scenario)
             db.add(added)
-            add_entry(db, row, who, "recorded a scenario", now, {"scenario": added.number} | scenario.to_json())
+            add_entry(db, row, who, "recorded a scenario", now, {"scenario": added.number} | scenario.in_log())
             return recorded_scenario(added)
 
     def change_scenario(
@@ -201,7 +201,7 @@ class Sessions:
             scenario = checked_scenario(scenario, today=before.review or now.date() if unmoved else now.date())
             changed.write(scenario)
             changed.who, changed.changed = who or row.owner, now
-            add_entry(db, row, who, "changed a scenario", now, {"scenario": number} | scenario.to_json())
+            add_entry(db, row, who, "changed a scenario", now, {"scenario": number} | scenario.in_log())
             return recorded_scenario(changed)
 
     def remove_scenario(self, session: SessionInfo | int, number: int, *, who: str = "") -> None:
@@ -209,7 +209,7 @@ class Sessions:
         who = checked_who(who)
         with self._changing(session) as (db, row, now):
             removed = _find_scenario(db, row, number)
-            kept = {"scenario": number} | recorded_scenario(removed).scenario.to_json()
+            kept = {"scenario": number} | recorded_scenario(removed).scenario.in_log()
             db.delete(removed)
             add_entry(db, row, who, "removed a scenario", now, kept)
 
