@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from img2tab_core import weights
 from img2tab_core.base.files import ROOT
 from img2tab_core.base.records import Edit, StyleCode
+from img2tab_core.classifiers import runs
 from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.cli import main
 from img2tab_core.studio import Studio
@@ -93,6 +94,16 @@ def test_predict_gives_a_probability_and_contributions_in_order(sample):
             result["probability"], abs=1e-6
         )
         assert result["sentence"].startswith("Mostly ")
+
+
+def test_predict_takes_a_run_from_a_folder_and_its_target_with_it(sample, studio):
+    words = ("predict", "--no-align", sample, "--no-quality")
+    (standing,) = as_json(*words, "--target", "perceived_gender")["results"]
+    folder = runs.folder_of(studio.run(studio.table(), "perceived_gender").id)
+    (stored,) = as_json(*words, "--run", folder)["results"]
+    assert stored == standing
+    refused = run(*words, "--run", folder, "--target", "smiling")
+    assert refused.exit_code == 1 and "is of perceived_gender, got --target smiling" in refused.stderr
 
 
 def test_20_photos_predicted_together_are_as_one_by_one_in_order_with_the_2_that_are_none_named(sample, tmp_path):

@@ -79,7 +79,33 @@ def trained(home):
     return place
 
 
+@pytest.fixture
+def erasing(home):
+    """The folder of a run that erases `group`, trained once."""
+    place = home / "erasing"
+    if not place.exists():
+        said("train", "--table", "toy", "--target", "kind", "--erase", "group", "--balance", "--out", place)
+    return place
+
+
+ERASES = {"erased": ["group"], "balanced": ["group"]}
+
+
 # --- groups and gaps -----------------------------------------------------------------------------------
+
+
+def test_a_run_that_erases_says_so_in_every_verb_and_keeps_it_where_more_is_excluded(erasing, tmp_path):
+    text = said("audit", "--run", erasing, "--sensitive", "group")
+    assert "This run excludes nothing; erases group and is balanced over group." in text
+    for verb in ("impact-ratios", "intervene", "proxies"):
+        assert "erases group and is balanced over group" in said(verb, "--run", erasing, "--sensitive", "group")
+    out = tmp_path / "both.csv"
+    both = as_json("audit", "--run", erasing, "--sensitive", "group", "--exclude", "40", "--seeds", 1, "--out", out)
+    assert both["treatment"] == both["after"]["treatment"] == ERASES
+    assert (both["excluded"], both["after"]["excluded"]) == ([], [40])
+    rows = pd.read_csv(out)
+    gap = rows[(rows["when"] == "after") & (rows["measure"] == "Accuracy gap")]["value"]
+    assert gap.item() == pytest.approx(both["after"]["gaps"]["accuracy_gap"]["value"])
 
 
 def test_audit_counts_2_groups_and_their_gap_is_that_of_the_masks(faces):

@@ -418,3 +418,24 @@ def test_a_database_named_in_the_environment_holds_the_sessions_and_the_folder_h
     result = run("session", "list")
     assert result.exit_code == 1 and "SQLite or PostgreSQL" in result.stderr
     assert "IMG2TAB_DATABASE" in " ".join(said("session", "--help").split())
+
+
+def test_a_child_keeps_what_its_parent_erases_and_balances_and_so_does_a_shared_list(smiles, tmp_path):
+    said("session", "train", smiles, "--exclude", "", "--erase", "group", "--balance")
+    file = tmp_path / "list.json"
+    assert "0 channels excluded; erases group and is balanced over group" in said(
+        "session", "share", smiles, "--out", file
+    )
+    erases = {"erased": ["group"], "balanced": ["group"]}
+    asked = {  # words -> what is then done
+        ("--seed", 2): erases,
+        ("--no-balance",): {"erased": ["group"]},
+        ("--copies",): {"moved": ["group"], "balanced": ["group"]},
+        ("--erase", ""): {},
+        ("--from", 1, "--exclude", f"@{file}"): erases,
+    }
+    for words, treatment in asked.items():
+        start = () if "--from" in words else ("--from", 3)
+        assert as_json("session", "train", smiles, *start, *words)["run"]["treatment"] == treatment, words
+    none = run("session", "train", smiles, "--from", 1, "--balance")
+    assert none.exit_code == 1 and "Name the attribute that is balanced" in none.stderr

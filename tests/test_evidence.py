@@ -232,6 +232,13 @@ def test_the_terminal_signs_a_report_verifies_it_and_ends_with_1_where_something
         return CliRunner().invoke(main.app, ["report", *map(str, words)])
 
     assert "Signed: " in run("sign", copy, "--key", keys / "key.pem").stdout
+    assert "in place of the signature" in run("sign", copy, "--key", keys / "key.pem").stdout
+    for words, sentence in (
+        (("sign", keys / "key.pem", "--key", keys / "key.pem"), "carries no evidence"),
+        (("verify", copy, "--signature", copy), "name --public-key"),
+    ):
+        refused = run(*words)
+        assert refused.exit_code == 1 and sentence in refused.stderr
     with_key = json.loads(run("verify", copy, "--public-key", keys / "public.pem", "--json").stdout)
     assert {part["part"]: part["state"] for part in with_key["parts"]}["signature"] == "agrees"
     unsigned = run("verify", copy)
