@@ -72,6 +72,7 @@ def test_without_sessions_the_page_says_so_and_a_begun_one_has_1_run_and_the_que
     gap = f"{100 * run.metrics['equalised_odds']:.1f} points"
     assert any(one.value == f"Gap {gap}" for one in at.markdown)
     assert f"The gap is {gap} at" in _said(at)  # answered first
+    assert any("The gaps cannot be told: only " in one.value for one in at.warning)  # of 90 test faces
     assert app.held(at.selectbox, "frame.target").disabled
 
 

@@ -22,6 +22,7 @@ from dashboard.state import training as training_state
 from dashboard.state.session import Opened
 from img2tab_core import tables
 from img2tab_core.audits.metrics import GAPS, HEADLINE
+from img2tab_core.audits.power import too_few_of
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.classifiers import kinds
 from img2tab_core.classifiers.runs import Run
@@ -212,6 +213,8 @@ def _head(now: Opened) -> None:
         with st.container(gap="xsmall", width="stretch"):
             st.header(page_words.plain(session.name), anchor=False)
             st.markdown(_finding(session, now.runs))
+            if few := too_few_of(audit_state.seeable(session.target, session.sensitive), visit.target().classes):
+                st.warning(f"The gaps cannot be told: {page_words.plain(few)}", icon=":material/group_off:")
             st.caption(_facts(session) + f" · begun {_when(session.created)}")
         with st.container(horizontal=True, gap="small", width="content"):
             _report(now)
