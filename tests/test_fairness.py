@@ -412,7 +412,7 @@ def test_two_attributes_are_crossed_into_all_pairs_and_an_unknown_one_makes_the_
     other = Groups("Age", ("older", "young"), np.array([1, 0, -1, 0]))
     found = crossed([one, other])
     assert found.names == ("female, older", "female, young", "male, older", "male, young")
-    assert found.codes.tolist() == [1, 2, -1, -1] and found.attribute == "Gender × Age"
+    assert found.codes.tolist() == [1, 2, -1, -1] and found.attribute == "Gender × age"
     assert crossed([one]) is one
     for wrong in ([], [one] * 3):
         with pytest.raises(Img2TabError, match="one or two attributes"):

@@ -39,7 +39,7 @@ def test_two_attributes_give_three_tables_and_a_face_that_lacks_either_is_unknow
     gender = Groups("Gender", ("women", "men"), np.tile([0, 0, 1, 1], 100))
     age = Groups("Age", ("young", "old"), np.where(np.arange(400) < 8, -1, np.tile([0, 1, 0, 1], 100)))
     measured = impact_ratios(probability, [gender, age])
-    assert [table.attribute for table in measured.tables] == ["Gender", "Age", "Gender × Age"]
+    assert [table.attribute for table in measured.tables] == ["Gender", "Age", "Gender × age"]
     assert [table.unknown for table in measured.tables] == [0, 8, 8]
     assert {group.name: (group.count, group.selected) for group in measured.tables[2].groups} == {
         "women, young": (98, 98),

@@ -80,7 +80,12 @@ def conditions_of(table: StyleTable, target: str, description: Description | Non
     ]
     made: list[tuple[Condition, np.ndarray]] = []
     for each in targets:
-        if each.name != own and each.of not in left_out:
+        if each.name == own or each.of in left_out:
+            continue
+        known_so = labels[each.name].to_numpy(np.float64)[training]
+        if _tells(np.where(known_so < 0, np.nan, known_so), truth) >= SAME:  # another word for the target
+            left_out.append(each.name)
+        else:
             values = labels[each.name].to_numpy()[rows]
             made += [(labelled_so(each, number), values == number) for number in range(len(each.classes))]
     for name in columns:

@@ -57,7 +57,7 @@ def crossed(groups: Sequence[Groups]) -> Groups:
         )
     known = (left.codes >= 0) & (right.codes >= 0)
     return Groups(
-        f"{left.attribute} × {right.attribute}",
+        f"{left.attribute} × {right.attribute[:1].lower()}{right.attribute[1:]}",
         tuple(f"{first}, {second}" for first in left.names for second in right.names),
         np.where(known, left.codes * len(right.names) + right.codes, -1),
     )

@@ -141,7 +141,7 @@ def _text(check: PhotoCheck, about: Target, calibration: Calibration | None) -> 
             _line("Right with two numbers fitted to these photos (each judged by a fit without it)", check.calibrated)
         )
         lines.append(f"    {check.gained}")
-    lines += ["", terminal.aligned([["group", "", "photos", "right", "95 %", ""], *map(_group, check.groups)])]
+    lines += ["", terminal.aligned([["group", "", "photos", "right", "share", "95 %", ""], *map(_group, check.groups)])]
     if check.is_small:
         lines += ["", "Few photos: the intervals say how little they tell. A hundred, thirty of each class, tell more."]
     wrong = check.wrong()
@@ -185,6 +185,7 @@ def _group(group: GroupFigures) -> list[str]:
         group.column or "class",
         group.value,
         str(group.photos),
+        str(group.right),
         f"{group.accuracy:.1%}",
         f"{low:.1%} to {high:.1%}",
         "few" if group.small else "",

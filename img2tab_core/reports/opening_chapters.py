@@ -46,7 +46,7 @@ def in_short(findings: Findings) -> dict:
         "earlier_accuracy": accuracy,
         "change": change,
         "meaning": MEANINGS[GAP],
-        "readable": [now.sentence for _, now in findings.readable.values() if isinstance(now, Readable)],
+        "readable": _once([now.sentence for _, now in findings.readable.values() if isinstance(now, Readable)]),
         "tiles": [
             Tile("Equalised odds difference", *_beside(gap, audit.gaps[GAP], _gap)),
             Tile("Accuracy", *_beside(accuracy, audit.overall.measures["accuracy"])),
@@ -58,6 +58,12 @@ def in_short(findings: Findings) -> dict:
             ),
         ],
     }
+
+
+def _once(sentences: list[str]) -> list[str]:
+    """ "You erased A; B can be read. You erased A; C can be read." -> what was done is said once."""
+    done = sentences[0].partition("; ")[0] if sentences else ""
+    return sentences[:1] + [sentence(text.removeprefix(f"{done}; ")) for text in sentences[1:]]
 
 
 def _gap(share: float) -> str:
