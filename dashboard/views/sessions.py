@@ -21,7 +21,7 @@ from dashboard.state import session as session_state
 from dashboard.state import training as training_state
 from dashboard.state.session import Opened
 from img2tab_core import tables
-from img2tab_core.audits.metrics import GAPS, HEADLINE
+from img2tab_core.audits.metrics import GAPS, HEADLINE, RATES_OF_GAP
 from img2tab_core.audits.power import too_few_of
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.classifiers import kinds
@@ -465,7 +465,10 @@ def _rows(first: RunInfo, second: RunInfo) -> pd.DataFrame:
         ("Log-loss", *(_number(run.metrics.get("log_loss")) for run in (first, second))),
     ]
     rows += [
-        (title, *(_percent(run.metrics.get(name)) for run in (first, second)))
+        (
+            title,
+            *((_in_points if name in RATES_OF_GAP else _percent)(run.metrics.get(name)) for run in (first, second)),
+        )
         for name, title in GAPS.items()
         if name in first.metrics
     ]

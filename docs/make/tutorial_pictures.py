@@ -79,8 +79,10 @@ def shoot(home: Path) -> None:
 
 
 def _open_matrix(page: Any) -> None:
-    """Unfold it; where every pair is measured already this is a moment."""
-    page.get_by_test_id("stMain").get_by_text(re.compile("^every target", re.IGNORECASE)).first.click()
+    """Unfold it where it is folded; where every pair is measured already this is a moment."""
+    folded = page.get_by_test_id("stExpander").filter(has_text=re.compile("every target", re.IGNORECASE)).first
+    if folded.locator("details").get_attribute("open") is None:
+        folded.locator("summary").click()
     browser.settle(page)
 
 
@@ -91,6 +93,7 @@ def _tick(page: Any) -> None:
         browser.settle(page)
     page.wait_for_timeout(15_000)  # the quick estimate of what that would mean
     browser.settle(page)
+    main.get_by_role("heading").first.evaluate("heading => heading.scrollIntoView({block: 'end'})")
 
 
 def _scroll_to(page: Any, name: str, heading: str | re.Pattern) -> None:
