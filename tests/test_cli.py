@@ -75,7 +75,7 @@ def test_an_edit_of_3_deviations_and_the_same_edit_in_style_units_draw_the_same_
 
 
 def test_render_writes_a_png_of_the_size_asked_for(codes, tmp_path, studio):
-    assert run("render", "--codes", codes, "--size", 256, "--out", tmp_path / "x.png").exit_code == 0
+    assert run("render", "--codes", codes, "--size", 256, "--label", "none", "--out", tmp_path / "x.png").exit_code == 0
     picture = np.asarray(Image.open(tmp_path / "x.png"))
     code = StyleCode.of(np.load(codes)["psi"][0])
     assert np.array_equal(picture, studio.render(code, [Edit(0, 0.0)], size=256))

@@ -11,6 +11,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image, ImageDraw
 
+from img2tab_core.faces import marks
+
 FORMATS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"]  # endings of photos that can be brought
 MARK = (232, 119, 34)  # the orange of the charts
 CHANGE_FULL = 24  # mean difference over R, G and B, of 255, that shows as full orange
@@ -120,11 +122,9 @@ def in_square(
     return square
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """uint8 (H, W, 3) RGB -> a PNG file."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
+def png(pixels: np.ndarray, what: str, *, source: marks.Source = "drawn") -> bytes:
+    """uint8 (H, W, 3) RGB -> a PNG file that says how it came about, in the file and in a corner; what: was moved."""
+    return marks.encoded(Image.fromarray(pixels), "PNG", what, source=source)
 
 
 def change(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -296,6 +296,16 @@ def _check(run: Run, code: StyleCode, judged: StyleCode, edits: visit.FaceEdits)
     return []
 
 
+def _in_words(edits: visit.FaceEdits) -> str:
+    """What was moved how far, for the mark of a picture: "Hair: long +3.0 SD, Layer 7 · channel 23 −1.0 SD"."""
+    moves = [(visit.thing(name).name, by) for name, by in edits.families]
+    layout, names = visit.layout(), visit.names()
+    moves += [(page_words.concept_text(edit.index, layout, names), edit.shift) for edit in edits.single]
+    told = [f"{name} {page_words.deviations(by)}" for name, by in moves]
+    told += [] if edits.family is None else ["the difference of the classes"]
+    return ", ".join(told) or "nothing moved"
+
+
 def _take_away(run: Run, face: Face, code: StyleCode, picked: visit.Concept) -> None:
     """Take every edit back, the picture along, or the concept out of the classifier."""
     edits = visit.edits_of(face.key)
@@ -312,12 +322,13 @@ def _take_away(run: Run, face: Face, code: StyleCode, picked: visit.Concept) -> 
         st.download_button(
             "Download picture",
             key="inspect.download",
-            data=lambda: pictures.png(draw()),
+            data=lambda: pictures.png(draw(), _in_words(edits), source="mixed" if run.own else "drawn"),
             file_name="img2tab-edited-face.png",
             mime="image/png",
             icon=":material/download:",
             on_click="ignore",
-            help="The edited face as a PNG of 1024 × 1024 pixels, drawn when you click.",
+            help="The edited face as a PNG of 1024 × 1024 pixels, drawn when you click; it says that a generator drew "
+            "it, and what was moved.",
         )
         if not run.own and st.button(
             "Exclude it…",

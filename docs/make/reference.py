@@ -32,6 +32,7 @@ TITLES = {  # of the pages, by the file of the verbs; one that is not named here
     "planted": "Planted causes",
     "bias_record": "Bias record and metric",
     "impact_ratios": "Who is selected",
+    "provenance": "What a picture says of itself",
     "reports": "Reports",
     "sessions": "Sessions",
     "tables": "Tables and imports",

@@ -580,8 +580,10 @@ def intervene(
     if faces is not None and picture is not None:
         from PIL import Image
 
-        drawn = Image.fromarray(picture)
-        terminal.write(faces, lambda file: drawn.save(file, "PNG"))
+        from img2tab_core.faces import marks
+
+        drawn, what = Image.fromarray(picture), f"faces before and after what carries {sensitive} was moved"
+        terminal.write(faces, lambda file: marks.save(drawn, file, "PNG", what))
     groups, (_, one_class) = _classes(style_table, sensitive), _classes(style_table, judging.target)
     frame = pd.DataFrame(
         [

@@ -81,7 +81,10 @@ def flip(
     shown = result.changes or ((result.nearest,) if result.nearest else ())
     if out is not None:
         ways = [way(studio, run, code, change, frames=FRAMES, size=SIDE) for change in shown]
-        terminal.write(out, lambda file: _sheet(result, shown, ways).save(file, "PNG"))
+        from img2tab_core.faces import marks
+
+        what = f"the smallest changes that turn {result.classes[result.decided]} into the other class"
+        terminal.write(out, lambda file: marks.save(_sheet(result, shown, ways), file, "PNG", what))
     if as_json:
         about = {"photo": str(photo), "faces": faces, "face": face_number, "target": target}
         terminal.print_json(about | result.to_json() | {"out": out and str(out)})

@@ -52,6 +52,7 @@ def disagree(
 ) -> None:
     """Where two classifiers disagree: about which faces of a table, and which concepts move one more than the other."""
     from img2tab_core.audits.disagreement import disagreement
+    from img2tab_core.faces import marks
 
     if faces is not None:
         if faces.suffix != ".png":
@@ -63,7 +64,8 @@ def disagree(
     made = disagreement(studio, runs[0], runs[1], top=top, turned=turned)
     if faces is not None:
         sheet = _sheet(studio, style_table, made)
-        terminal.write(faces, lambda file: sheet.save(file, "PNG"))
+        what = "faces that two classifiers disagree about"
+        terminal.write(faces, lambda file: marks.save(sheet, file, "PNG", what))
     if as_json:
         terminal.print_json(made.to_json())
         return

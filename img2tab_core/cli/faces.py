@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -318,6 +318,8 @@ def refine(
     import numpy as np
     from PIL import Image
 
+    from img2tab_core.faces import marks
+
     terminal.check_out(out)
     if picture is not None:
         if picture.suffix != ".png":
@@ -381,7 +383,8 @@ def refine(
         )
     terminal.write_codes(out, np.stack(psi), np.stack(w), refined, backbone)
     if picture is not None:
-        terminal.write(picture, lambda file: Image.fromarray(np.vstack(rows)).save(file, "PNG"))
+        sheet, what = Image.fromarray(np.vstack(rows)), "face, reconstruction and refined reconstruction of each photo"
+        terminal.write(picture, lambda file: marks.save(sheet, file, "PNG", what, source="mixed"))
     if as_json:
         terminal.print_json(
             {
@@ -440,6 +443,10 @@ def render(
             help="A backbone, or a checkpoint file; the one that the style codes name if not given.",
         ),
     ] = None,
+    label: Annotated[
+        Literal["top-left", "top-right", "bottom-left", "bottom-right", "none"],
+        typer.Option(help="The corner of the label that says a generator drew it; the file says it in any case."),
+    ] = "bottom-right",
     as_json: Json = False,
 ) -> None:
     """A style code to a picture, with edits."""
@@ -448,6 +455,7 @@ def render(
 
     from img2tab_core.backbones.rendering import to_pixels
     from img2tab_core.base.records import StyleCode
+    from img2tab_core.faces import marks
 
     if out.suffix not in (".png", ".npy"):
         raise Img2TabError(f"--out must end in .png or .npy, got {out.name or out}.")
@@ -477,11 +485,16 @@ def render(
     if out.suffix == ".npy":
         terminal.write(out, lambda file: np.save(file, picture))
     else:
-        terminal.write(out, lambda file: Image.fromarray(to_pixels(picture)).save(file, "PNG"))
+        what = ", ".join(f"{part} moved" for part in (*(edit or []), *(edit_raw or []))) or "a style code as it is"
+        corner = None if label == "none" else label
+        drawn = Image.fromarray(to_pixels(picture))
+        terminal.write(out, lambda file: marks.save(drawn, file, "PNG", what, label=corner))
     if as_json:
         terminal.print_json({"out": str(out), "size": size})
     else:
-        typer.echo(f"{size} px picture in {terminal.shown(out)}.")
+        unseen = label == "none" and out.suffix == ".png"
+        still = " It has no label that one sees; the file still says that a generator drew it." if unseen else ""
+        typer.echo(f"{size} px picture in {terminal.shown(out)}.{still}")
 
 
 @dataclass(frozen=True)

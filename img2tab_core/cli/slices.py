@@ -113,6 +113,7 @@ def _write_faces(file: Path, door: Studio, table: StyleTable, run: Run, measured
     from PIL import Image
 
     from img2tab_core.backbones import drawn_faces
+    from img2tab_core.faces import marks
 
     groups = measured.confirmed or measured.slices[:1]
     across, side = 8, 128
@@ -123,4 +124,5 @@ def _write_faces(file: Path, door: Studio, table: StyleTable, run: Run, measured
         for place, picture in enumerate(np.concatenate([part for _, part in parts])):
             sheet[number * side : (number + 1) * side, place * side : (place + 1) * side] = picture
     image = Image.fromarray(sheet)
-    terminal.write(file, lambda stream: image.save(stream, "PNG"))
+    what = "test faces of the groups that are judged wrongly most often"
+    terminal.write(file, lambda stream: marks.save(image, stream, "PNG", what))

@@ -514,7 +514,10 @@ def evaluate_backbone(
     if out is not None:
         try:
             evaluation.write_csv(evaluated, out / "photos.csv")
-            evaluation.contact_sheet(evaluated).save(out / "sheet.jpg", quality=90)
+            from img2tab_core.faces import marks
+
+            sheet, what = evaluation.contact_sheet(evaluated), "photos and their reconstructions"
+            marks.save(sheet, out / "sheet.jpg", "JPEG", what, source="mixed", quality=90)
         except OSError as error:
             print(evaluation.as_table(figures), file=sys.stderr)
             raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +34,7 @@ from PIL import Image
 from img2tab_core import __version__
 from img2tab_core.audits.audit_record import SMALL
 from img2tab_core.base import words
+from img2tab_core.faces import marks
 from img2tab_core.reports import wording
 from img2tab_core.reports.findings import Missing
 
@@ -96,13 +96,15 @@ def environment() -> Environment:
     return made
 
 
-def picture(pixels: np.ndarray | bytes) -> str:
-    """A picture as an address that needs no network: uint8 (S, S, 3) RGB, or the bytes of a WebP file."""
+def picture(pixels: np.ndarray | bytes, source: marks.Source = "drawn") -> str:
+    """A picture as an address that needs no network: uint8 (S, S, 3) RGB, or the bytes of a WebP file; with a mark of
+    how it came about."""
     if isinstance(pixels, bytes):
         return _address(pixels, "image/webp")
-    kept = io.BytesIO()
-    Image.fromarray(pixels).save(kept, "WEBP", quality=QUALITY)
-    return _address(kept.getvalue(), "image/webp")
+    drawn = Image.fromarray(pixels)  # what is visible of the mark is said once, in the footer
+    return _address(
+        marks.encoded(drawn, "WEBP", "in a report", source=source, label=None, quality=QUALITY), "image/webp"
+    )
 
 
 def at_most(pixels: np.ndarray, side: int) -> np.ndarray:

@@ -1,0 +1,161 @@
+"""What a picture that a generator drew says of itself: how it came about, what made it, and what was moved in it.
+
+Two ways, so that one outlives the other. In the file: XMP with the IPTC property Digital Source Type (IPTC Photo
+Metadata Standard, NewsCodes "digitalsourcetype") and the creating tool; in a PNG as plain text as well. In the picture:
+a small label in a corner. A screenshot keeps the label, a conversion as a rule the XMP.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import asdict, dataclass
+from typing import IO, Literal
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape, quoteattr
+
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
+
+from img2tab_core import __version__
+from img2tab_core.base.errors import Img2TabError
+
+Source = Literal["drawn", "mixed"]
+Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
+CORNERS: tuple[Corner, ...] = ("top-left", "top-right", "bottom-left", "bottom-right")
+TERMS: dict[Source, str] = {
+    "drawn": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+    "mixed": "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
+}
+TOOL = f"Img2Tab Studio {__version__}"
+LABEL = "drawn by a generator · Img2Tab"
+SHORT_LABEL = "drawn · Img2Tab"  # where the whole one does not fit
+LONGEST = 65_536  # bytes of XMP that are read
+_EXT, _XMP = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "http://ns.adobe.com/xap/1.0/"
+_RDF, _DC = "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://purl.org/dc/elements/1.1/"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """source: the IPTC term, as it stands in the file; tool: what made the picture; what: what was done to it."""
+
+    source: str
+    tool: str
+    what: str
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        came = {
+            TERMS["drawn"]: "Drawn by a generator",
+            TERMS["mixed"]: "A photo of which a generator changed a part",
+        }.get(self.source, f"Digital source type {self.source.rpartition('/')[2]}")
+        return f"{came}, with {self.tool or 'an unnamed tool'}" + (f": {self.what}." if self.what else ".")
+
+    def to_json(self) -> dict[str, str]:
+        """Plain types."""
+        return asdict(self) | {"sentence": self.sentence}
+
+
+def save(
+    picture: Image.Image,
+    file: IO[bytes] | str | os.PathLike[str],
+    kind: Literal["PNG", "WEBP", "JPEG"],
+    what: str,
+    *,
+    source: Source = "drawn",
+    label: Corner | None = "bottom-right",
+    **options: object,
+) -> None:
+    """Write a picture with its marks.
+
+    what: what was done, for instance which concept was moved how far; source: "drawn" where every pixel is a
+    generator's, "mixed" where one changed a part of a photo; label: the corner of the visible label, None leaves it
+    out: whoever asks for that should be told that the file still says it. options: as Pillow's `save` takes them.
+    """
+    packet = _packet(Mark(TERMS[source], TOOL, " ".join(what.split())))
+    shown = picture if label is None else labelled(picture, label)
+    if kind == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", packet)
+        text.add_itxt("Software", TOOL)
+        text.add_itxt("Description", " ".join(what.split()) or LABEL)
+        shown.save(file, "PNG", pnginfo=text, **options)
+    else:
+        shown.save(file, kind, xmp=packet.encode(), **options)
+
+
+def encoded(picture: Image.Image, kind: Literal["PNG", "WEBP", "JPEG"], what: str, **options: object) -> bytes:
+    """The same as bytes; options: of `save` and of Pillow's."""
+    kept = io.BytesIO()
+    save(picture, kept, kind, what, **options)  # type: ignore[arg-type]
+    return kept.getvalue()
+
+
+def labelled(picture: Image.Image, corner: Corner = "bottom-right") -> Image.Image:
+    """A copy with the label in a corner, a thirtieth of its height and at least 9 px: readable, off the face."""
+    copy = picture.convert("RGB")
+    if copy is picture:
+        copy = picture.copy()
+    width, height = copy.size
+    size = max(9, height // 42)
+    font = ImageFont.load_default(size)
+    pen = ImageDraw.Draw(copy, "RGBA")
+    pad = size // 3
+    for text in (LABEL, SHORT_LABEL):
+        left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+        if right - left + 2 * pad <= width:
+            break
+    wide, high = right - left + 2 * pad, bottom - top + 2 * pad
+    x = 0 if corner.endswith("left") else width - wide
+    y = 0 if corner.startswith("top") else height - high
+    pen.rectangle((x, y, x + wide, y + high), fill=(0, 0, 0, 150))
+    pen.text((x + pad - left, y + pad - top), text, font=font, fill=(255, 255, 255, 235))
+    return copy
+
+
+def read(data: bytes) -> Mark | None:
+    """The mark of a picture file, PNG, WebP or JPEG, whoever made it; None where it carries none.
+
+    Raises Img2TabError where the file is no picture that can be read.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()  # a PNG may have its text behind the pixels
+            packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp") or b""
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Img2TabError("The file is no picture that can be read: PNG, WebP and JPEG can.") from error
+    packet = packet.encode() if isinstance(packet, str) else packet
+    if not packet or len(packet) > LONGEST or b"<!" in packet:  # no entities of its own
+        return None
+    try:
+        root = ElementTree.fromstring(packet.decode("utf-8", "replace"))
+    except ElementTree.ParseError:
+        return None
+    source = _value(root, f"{{{_EXT}}}DigitalSourceType")
+    said = root.find(f".//{{{_DC}}}description//{{{_RDF}}}li")
+    return (
+        None
+        if not source
+        else Mark(source, _value(root, f"{{{_XMP}}}CreatorTool"), (said.text if said is not None else "") or "")
+    )
+
+
+def _value(root: ElementTree.Element, name: str) -> str:
+    """A property, written as an attribute or as an element."""
+    for element in root.iter():
+        if name in element.attrib:
+            return element.attrib[name].strip()
+        if element.tag == name:
+            return (element.text or element.attrib.get(f"{{{_RDF}}}resource", "")).strip()
+    return ""
+
+
+def _packet(mark: Mark) -> str:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        f'<rdf:RDF xmlns:rdf="{_RDF}"><rdf:Description rdf:about="" xmlns:Iptc4xmpExt="{_EXT}" xmlns:xmp="{_XMP}" '
+        f'xmlns:dc="{_DC}" Iptc4xmpExt:DigitalSourceType={quoteattr(mark.source)} '
+        f"xmp:CreatorTool={quoteattr(mark.tool)}>"
+        f'<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{escape(mark.what)}</rdf:li></rdf:Alt></dc:description>'
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
