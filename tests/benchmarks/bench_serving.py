@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import time
 from contextlib import ExitStack, closing
@@ -102,31 +103,35 @@ def bench_clicks(benchmark, home, visitors):
     def link(name):
         return lambda page: page.get_by_test_id("stSidebar").get_by_role("link", name=name)
 
-    def button(key):
-        return lambda page: page.locator(f".st-key-{key} button")
+    def button(key):  # the first: while a page is drawn anew what stood there is there once more
+        return lambda page: page.locator(f".st-key-{key} button").first
 
     clicks = [
         button("sample-2"),
         button("sample-5"),
-        lambda page: page.get_by_test_id("stMain").get_by_text("Add the difference of the classes"),
+        lambda page: page.get_by_role("switch", name="Add the difference of the classes").first,
         button("inspect-reset"),
         link("Exclude and retrain"),
         link("Concepts"),
-        lambda page: page.get_by_text("Used", exact=False).first,
-        lambda page: page.get_by_text("Used", exact=False).first,
+        link("Compare"),
+        link("Data"),
         link("Audit"),
         link("Inspect"),
     ]
 
-    def round_of_clicks(pages) -> None:
+    def round_of_clicks(pages) -> float:
+        """Seconds for all ten, the mean of the visitors; a page stands still before it is clicked."""
+        seconds = 0.0
         for click in clicks:
             for page in pages:
+                browser.settle(page)
                 click(page).wait_for()
-                page.evaluate(f"element => {{ window.answered = ({TIMED})(element); }}", click(page).element_handle())
             for page in pages:
-                page.evaluate("() => window.answered")
+                page.evaluate(f"element => {{ window.answered = ({TIMED})(element); }}", click(page).element_handle())
+            seconds += sum(page.evaluate("() => window.answered") for page in pages)
+        return seconds / len(pages)
 
-    with browser.dashboard(home) as address, ExitStack() as left, browser.opened() as chromium:
+    with browser.dashboard(home) as address, browser.opened() as chromium, ExitStack() as left:
         pages = []
         for _ in range(visitors):
             context = left.enter_context(closing(chromium.new_context()))
@@ -137,13 +142,16 @@ def bench_clicks(benchmark, home, visitors):
             browser.settle(pages[-1])
         for _ in range(2):  # what is drawn and measured once is there
             round_of_clicks(pages)
-            for page in pages:
-                browser.settle(page)
+        rounds = benchmark.pedantic(lambda: [round_of_clicks(pages) for _ in range(5)], rounds=1)
         several = f", {visitors} visitors at once" if visitors > 1 else ""
-        benchmark.extra_info.update(
-            what=f"ten usual clicks that compute nothing, one after the other{several}", way="ours", goal=1.5
-        )
-        benchmark.pedantic(round_of_clicks, args=(pages,), rounds=5)
+        benchmark.extra_info["figures"] = [
+            {
+                "what": f"ten usual clicks that compute nothing, together{several}",
+                "unit": "s",
+                "value": statistics.median(rounds),
+                "limit": 1.5,
+            }
+        ]
 
 
 def _slider(page):

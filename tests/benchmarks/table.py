@@ -93,7 +93,8 @@ def markdown(rows: list[dict], growth: list[dict], figures: list[dict]) -> str:
             f"{'' if ratio is None else f'{ratio:.1f} x'} | {reached} |"
         )
     lines += [
-        f"| {one['what']} | {one['limit']:,} MB | {one['value']:,.0f} MB | | | "
+        f"| {one['what']} | {one['limit']:,} {one.get('unit', 'MB')} | "
+        f"{one['value']:,.{0 if 'unit' not in one else 2}f} {one.get('unit', 'MB')} | | | "
         f"{'yes' if one['value'] <= one['limit'] else 'no'} |"
         for one in figures
     ]
