@@ -103,14 +103,9 @@ def _matrix() -> None:
     matrix_state.measuring()
     matrix = matrix_state.so_far()
     beyond = matrix.beyond_chance
-    title = "Every target by every group"
-    if matrix.rows:
-        title += f": {len(beyond) or 'none'} of {len(matrix.pairs)} pairs differ beyond chance"
-    if beyond:
-        title += f", most: {matrix.title(beyond[0])}, {in_points(beyond[0].gap)}"
     chosen = attribute_state.are_chosen()
     whole = st.expander(
-        page_words.plain(title),
+        "Every target by every group",  # always the same: one that changes is another expander, and a click on it lost
         icon=":material/grid_on:",
         expanded=not chosen,
         key=f"audit.whole.{chosen}",
@@ -119,6 +114,10 @@ def _matrix() -> None:
     if whole.open:
         with whole:
             audit_matrix.show()
+    elif matrix.rows:
+        found = f"{len(beyond) or 'None'} of {len(matrix.pairs)} pairs measured differ beyond chance"
+        found += f", most: {matrix.title(beyond[0])}, {in_points(beyond[0].gap)}" if beyond else ""
+        st.caption(page_words.plain(found))
 
 
 def _choose(others: list[Target]) -> tuple[str, ...]:

@@ -81,8 +81,8 @@ def shoot(home: Path) -> None:
 def _open_matrix(page: Any) -> None:
     """Unfold it where it is folded; where every pair is measured already this is a moment."""
     folded = page.get_by_test_id("stExpander").filter(has_text=re.compile("every target", re.IGNORECASE)).first
-    if folded.locator("details").get_attribute("open") is None:
-        folded.locator("summary").click()
+    if folded.locator("details").first.get_attribute("open") is None:
+        folded.locator("summary").first.click()
     browser.settle(page)
 
 
