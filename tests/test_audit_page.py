@@ -93,6 +93,7 @@ def test_the_page_answers_in_the_sentence_of_the_core_first_and_says_how_the_lab
     audited = Auditor(door).audit(run, ["group"])
     differences = Auditor(door).differences(run, ["group"], audited)
     sentence = gap_sentence(audited, ("plain", "special"), differences)
+    assert visit.expander[0].label == "Every target by every group"  # never the numbers: another label folds it again
     texts = [each.value for each in visit.markdown]
     answer = next(number for number, text in enumerate(texts) if page_words.plain(sentence) == text)
     assert not any("Faces it judges wrongly" in text for text in texts[:answer])
