@@ -711,7 +711,9 @@ class Trainer:
 
         named = any(name.startswith(CONCEPT) for name in treatment.names)
         described = description.open_description(table.backbone, backbone_key(table.backbone)) if named else None
-        key = (faces.key, treatment_key(table, treatment), treatment, frozenset(excluded))
+        if not (treatment.erased or treatment.moved):  # weights alone read no channel that may be excluded
+            excluded = frozenset()
+        key = (faces.key, treatment_key(table, treatment), treatment, excluded)
         return self._preparations.get(key, measured)
 
     def _codes(

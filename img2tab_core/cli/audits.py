@@ -13,7 +13,7 @@ import typer
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import StyleTable
 from img2tab_core.cli import many_classes, terminal
-from img2tab_core.cli.terminal import Json, OwnClassifier, verb
+from img2tab_core.cli.terminal import Json, OwnClassifier, RunFolder, verb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,12 +42,6 @@ TableName = Annotated[str, typer.Option("--table", help="Name of a table (`img2t
 TableOfRun = Annotated[
     str | None,
     typer.Option("--table", help="Name of a table (`img2tab tables`), `default` if not given; not needed with --run."),
-]
-RunFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--run", metavar="FOLDER", help="A run that `img2tab train --out` wrote, instead of the standing one."
-    ),
 ]
 Exclude = Annotated[
     str,
@@ -545,10 +539,7 @@ def intervene(
     from img2tab_core.audits.intervention import COUNT, FIRST
 
     terminal.check_table(out)
-    if faces is not None:
-        if faces.suffix != ".png":
-            raise Img2TabError(f"--faces must end in .png, got {faces.name or faces}.")
-        terminal.check_out(faces, "--faces")
+    terminal.check_png(faces, "--faces")
     if (count is not None) + bool(channels.strip()) + (family_of is not None) > 1:
         raise Img2TabError("Say what is moved once: by --count, by --channels, or by --family-of.")
     door, report = terminal.studio(), terminal.progress(as_json)
@@ -580,10 +571,8 @@ def intervene(
     if faces is not None and picture is not None:
         from PIL import Image
 
-        from img2tab_core.faces import marks
-
-        drawn, what = Image.fromarray(picture), f"faces before and after what carries {sensitive} was moved"
-        terminal.write(faces, lambda file: marks.save(drawn, file, "PNG", what))
+        what = f"faces before and after what carries {sensitive} was moved"
+        terminal.write_png(faces, Image.fromarray(picture), what)
     groups, (_, one_class) = _classes(style_table, sensitive), _classes(style_table, judging.target)
     frame = pd.DataFrame(
         [
@@ -676,8 +665,6 @@ def run_of_audit(
 
     That the table has the sensitive attribute is asked before a training that leads to it.
     """
-    from img2tab_core.classifiers.runs import against, load_run
-
     if own:
         if folder is not None or exclude.strip():
             raise Img2TabError(
@@ -699,22 +686,11 @@ def run_of_audit(
         return style_table, door.train(
             style_table, target, excluded=excluded, treatment=treatment, progress=report, cancelled=stopped
         )
-    stored = load_run(folder)
-    if target in [view for view, _ in stored.each]:
-        stored = against(stored, target)
-    for option, given, is_so in (("--target", target, stored.target), ("--table", table, stored.table)):
-        if given and given != is_so:
-            raise Img2TabError(f"The run in {folder} is of {is_so}, got {option} {given}. Leave {option} out.")
     if exclude.strip():
         raise Img2TabError(
             f"The run in {folder} is taken as it was trained, got --exclude as well. Leave --exclude or --run out."
         )
-    style_table = door.table(stored.table)
-    if stored.table_key not in ("", style_table.key):
-        raise Img2TabError(
-            f"The run in {folder} was measured on the table {stored.table} as it was then, and that holds other faces "
-            "now. Train it again."
-        )
+    style_table, stored = terminal.stored_run(door, folder, target, table)
     _check_attributes(style_table, sensitive)
     return style_table, stored
 

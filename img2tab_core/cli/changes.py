@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.words import chance, signed
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import FaceNumber, Json, OwnClassifier, TableName, verb
@@ -54,10 +53,7 @@ def flip(
     """The smallest changes of a face that would turn the decision about it, each confirmed by the classifier."""
     from img2tab_core.audits.smallest_change import smallest_changes, way
 
-    if out is not None:
-        if out.suffix != ".png":
-            raise Img2TabError(f"--out must end in .png, got {out.name or out}.")
-        terminal.check_out(out)
+    terminal.check_png(out)
     studio, report = terminal.studio(), terminal.progress(as_json)
     style_table = studio.table(table)
     standing = terminal.run_of(studio, style_table, target, own, quiet=as_json)
@@ -81,10 +77,8 @@ def flip(
     shown = result.changes or ((result.nearest,) if result.nearest else ())
     if out is not None:
         ways = [way(studio, run, code, change, frames=FRAMES, size=SIDE) for change in shown]
-        from img2tab_core.faces import marks
-
         what = f"the smallest changes that turn {result.classes[result.decided]} into the other class"
-        terminal.write(out, lambda file: marks.save(_sheet(result, shown, ways), file, "PNG", what))
+        terminal.write_png(out, _sheet(result, shown, ways), what)
     if as_json:
         about = {"photo": str(photo), "faces": faces, "face": face_number, "target": target}
         terminal.print_json(about | result.to_json() | {"out": out and str(out)})

@@ -52,12 +52,8 @@ def disagree(
 ) -> None:
     """Where two classifiers disagree: about which faces of a table, and which concepts move one more than the other."""
     from img2tab_core.audits.disagreement import disagreement
-    from img2tab_core.faces import marks
 
-    if faces is not None:
-        if faces.suffix != ".png":
-            raise Img2TabError(f"--faces must end in .png, got {faces.name or faces}.")
-        terminal.check_out(faces, "--faces")
+    terminal.check_png(faces, "--faces")
     studio = terminal.studio()
     style_table = studio.table(table)
     runs = [_run_of(studio, style_table, name, quiet=as_json) for name in (first, second)]
@@ -65,7 +61,7 @@ def disagree(
     if faces is not None:
         sheet = _sheet(studio, style_table, made)
         what = "faces that two classifiers disagree about"
-        terminal.write(faces, lambda file: marks.save(sheet, file, "PNG", what))
+        terminal.write_png(faces, sheet, what)
     if as_json:
         terminal.print_json(made.to_json())
         return

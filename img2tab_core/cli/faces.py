@@ -14,7 +14,16 @@ from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.base.words import chance, too_far
 from img2tab_core.cli import terminal
-from img2tab_core.cli.terminal import BackboneName, FaceNumber, Json, OwnClassifier, TableName, opened_tables, verb
+from img2tab_core.cli.terminal import (
+    BackboneName,
+    FaceNumber,
+    Json,
+    OwnClassifier,
+    RunFolder,
+    TableName,
+    opened_tables,
+    verb,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,12 +43,7 @@ def predict(
     photos: Annotated[list[Path], typer.Argument(help="Photos; one face of each is used.")],
     target: Annotated[str, typer.Option(help="What to predict, for instance perceived_gender.")] = "",
     own: OwnClassifier = "",
-    run_folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--run", metavar="FOLDER", help="A run that `img2tab train --out` wrote, instead of the standing one."
-        ),
-    ] = None,
+    run_folder: RunFolder = None,
     table: TableName = "default",
     top: Annotated[int, typer.Option(min=1, help="How many concepts to show.")] = 5,
     face_number: FaceNumber = 1,
@@ -62,10 +66,14 @@ def predict(
     from img2tab_core.tables.calibrations import calibration_of
 
     studio = terminal.studio()
-    stored = None if run_folder is None else _stored(run_folder, target, own)
-    style_table, target = (
-        (studio.table(table), target) if stored is None else (studio.table(stored.table), stored.target)
-    )
+    if run_folder is not None and own:
+        raise Img2TabError("Say what judges once: by --run, or by --classifier.")
+    stored = None
+    if run_folder is None:
+        style_table = studio.table(table)
+    else:
+        style_table, stored = terminal.stored_run(studio, run_folder, target)
+        target = stored.target
     report = terminal.progress(as_json)
     views = any_target_of(style_table, target).against_rest if target and not own else ()
     names = [view.name for view in views] or [target]  # of several classes each: a photo is explained by the likeliest
@@ -175,21 +183,6 @@ def predict(
     terminal.skipped(skipped, quiet=as_json)
     if not results:
         raise typer.Exit(1)
-
-
-def _stored(folder: Path, target: str, own: str) -> Run:
-    """The run in a folder, of the class that --target names where it is of several. Raises Img2TabError where it is of
-    another target, or a classifier of the person's own is named as well."""
-    from img2tab_core.classifiers.runs import against, load_run
-
-    if own:
-        raise Img2TabError("Say what judges once: by --run, or by --classifier.")
-    stored = load_run(folder)
-    if target in [view for view, _ in stored.each]:
-        return against(stored, target)
-    if target and target != stored.target:
-        raise Img2TabError(f"The run in {folder} is of {stored.target}, got --target {target}. Leave --target out.")
-    return stored
 
 
 def _refined(studio: Studio, run: Run, target: Target, face: Face, backbone: str) -> dict:
@@ -318,13 +311,8 @@ def refine(
     import numpy as np
     from PIL import Image
 
-    from img2tab_core.faces import marks
-
     terminal.check_out(out)
-    if picture is not None:
-        if picture.suffix != ".png":
-            raise Img2TabError(f"--picture must end in .png, got {picture.name or picture}.")
-        terminal.check_out(picture, "--picture")
+    terminal.check_png(picture, "--picture")
     if seconds is not None and not seconds > 0:
         raise Img2TabError(f"--seconds must be above 0, got {seconds:g}. Give 10.")
     files = terminal.all_photos(sources)
@@ -384,7 +372,7 @@ def refine(
     terminal.write_codes(out, np.stack(psi), np.stack(w), refined, backbone)
     if picture is not None:
         sheet, what = Image.fromarray(np.vstack(rows)), "face, reconstruction and refined reconstruction of each photo"
-        terminal.write(picture, lambda file: marks.save(sheet, file, "PNG", what, source="mixed"))
+        terminal.write_png(picture, sheet, what, source="mixed")
     if as_json:
         terminal.print_json(
             {
@@ -455,7 +443,6 @@ def render(
 
     from img2tab_core.backbones.rendering import to_pixels
     from img2tab_core.base.records import StyleCode
-    from img2tab_core.faces import marks
 
     if out.suffix not in (".png", ".npy"):
         raise Img2TabError(f"--out must end in .png or .npy, got {out.name or out}.")
@@ -486,9 +473,8 @@ def render(
         terminal.write(out, lambda file: np.save(file, picture))
     else:
         what = ", ".join(f"{part} moved" for part in (*(edit or []), *(edit_raw or []))) or "a style code as it is"
-        corner = None if label == "none" else label
         drawn = Image.fromarray(to_pixels(picture))
-        terminal.write(out, lambda file: marks.save(drawn, file, "PNG", what, label=corner))
+        terminal.write_png(out, drawn, what, label=None if label == "none" else label)
     if as_json:
         terminal.print_json({"out": str(out), "size": size})
     else:

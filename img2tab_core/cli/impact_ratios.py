@@ -8,8 +8,8 @@ import typer
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.cli import terminal
-from img2tab_core.cli.audits import Out, RunFolder, TableOfRun, TargetOfRun, run_of_audit
-from img2tab_core.cli.terminal import Json, OwnClassifier, verb
+from img2tab_core.cli.audits import Out, TableOfRun, TargetOfRun, run_of_audit
+from img2tab_core.cli.terminal import Json, OwnClassifier, RunFolder, verb
 
 if TYPE_CHECKING:
     from img2tab_core.audits.audit_record import Measure

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from img2tab_core.cli import terminal
-from img2tab_core.cli.audits import Out, RunFolder, TableOfRun, TargetOfRun, run_of_audit
-from img2tab_core.cli.terminal import Json, verb
+from img2tab_core.cli.audits import Out, TableOfRun, TargetOfRun, run_of_audit
+from img2tab_core.cli.terminal import Json, RunFolder, verb
 
 perceived_app = typer.Typer()
 

@@ -39,7 +39,6 @@ session_app = typer.Typer(
 sessions_app.add_typer(session_app, name="session")
 
 SHORT = 80  # letters of a text in the log that are shown
-SHARES = ("accuracy", "worst_accuracy", "demographic_parity", "equalised_odds", "equal_opportunity", "accuracy_gap")
 SHOWN = ("accuracy", "equalised_odds", "demographic_parity")  # of a run, where there is little room
 Name = Annotated[str, typer.Argument(help="The session (`img2tab session list`).")]
 Who = Annotated[str | None, typer.Option("--who", help="Who does it, for the log; your user name if not given.")]
@@ -100,8 +99,9 @@ def new(
     first = _chosen(runs.sessions, session)
     terminal.answer(
         {"session": _session(session), "run": _run(first, {})},
-        f"Session {session.name}: {_about(session)}\nRun 1 excludes nothing: {_measured(first)}.\n{_few(runs, session)}"
-        f"Next: img2tab session train {_word(session.name)} --suggest {session.sensitive[0]}",
+        f"Session {session.name}: {_about(session)}\nRun 1 excludes nothing: {_measured(first)}.\n"
+        + "".join(f"{line}\n" for line in _few(runs, session))
+        + f"Next: img2tab session train {_word(session.name)} --suggest {session.sensitive[0]}",
         as_json=as_json,
     )
 
@@ -173,7 +173,7 @@ def show(name: Name, out: Out = None, as_json: Json = False) -> None:
         "",
         terminal.aligned([heads, *cells]),
     ]
-    lines += [few.rstrip()] if (few := _few(runs, session)) else []
+    lines += _few(runs, session)
     for (before, after), changes in answers.items():
         lines += ["", f"Run {before} to run {after}, trained again with other seeds:", *_real(changes)]
     if session.notes.strip():
@@ -419,7 +419,7 @@ def compare(
         if paired is not None
         else f"Not compared face by face: {shown(reason)}",
     ]
-    lines += [few.rstrip()] if (few := _few(runs, session)) else []
+    lines += _few(runs, session)
     lines += [
         f"Excluded by run {run_number} alone: {terminal.first_of(excluded, names) or 'none'}."
         for run_number, excluded in ((number, apart.only_one), (other_number, apart.only_other))
@@ -471,7 +471,7 @@ def real(
         "changes": {key: change.to_json() for key, change in changes.items()},
     }
     head = f"Run {before.number} to run {after.number}, both trained anew with {terminal.count(seeds, 'seed')}:"
-    terminal.answer(content, "\n".join([head, *_real(changes), _few(runs, session)]).rstrip(), as_json=as_json)
+    terminal.answer(content, "\n".join([head, *_real(changes), *_few(runs, session)]), as_json=as_json)
 
 
 @verb(session_app)
@@ -534,8 +534,8 @@ def repeat(
 # --- finding -------------------------------------------------------------------------------------------
 
 
-def _few(runs: SessionRuns, session: SessionInfo) -> str:
-    """A line where the gaps of a session rest on too few test faces of a group and class; else ""."""
+def _few(runs: SessionRuns, session: SessionInfo) -> list[str]:
+    """A line where the gaps of a session rest on too few test faces of a group and class; else none."""
     from img2tab_core.audits.power import too_few_of
     from img2tab_core.tables import target_of
 
@@ -543,7 +543,7 @@ def _few(runs: SessionRuns, session: SessionInfo) -> str:
     few = too_few_of(
         runs.auditor.seeable(table, session.target, session.sensitive), target_of(table, session.target).classes
     )
-    return f"The gaps cannot be told: {few}\n" if few else ""
+    return [f"The gaps cannot be told: {few}"] if few else []
 
 
 def _treatment_from(
@@ -748,9 +748,11 @@ def _change(paired: PairedComparison | None, name: str) -> Difference | None:
 def _as_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """The rows of `_beside` for a terminal, the headings first; an interval is one cell, a share in percent, a gap in
     points."""
+    from img2tab_core.audits.metrics import GAPS, METRICS
+
     heads = [head for head in rows[0] if head not in ("low", "high")]
     cells = [[*heads, "95 % interval"]]
-    units = {title: _unit(name) for name, title in _titles().items() if name in SHARES}
+    units = {title: _unit(name) for name, title in (GAPS | {"accuracy": METRICS["accuracy"]}).items()}
     for row in rows:
         unit = units.get(row[""], "")
         scale, digits = (100, 1) if unit else (1, 3)
@@ -798,7 +800,7 @@ def _tell_trained(
             "A single training each: whether a change is beyond what the seed changes, says img2tab session real "
             f"{_word(session.name)} {parent.number} {made.number}"
         )
-    lines += [few.rstrip()] if (few := _few(runs, session)) else []
+    lines += _few(runs, session)
     terminal.answer(content, "\n".join(lines), as_json=as_json)
 
 

@@ -9,8 +9,8 @@ import typer
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.cli import terminal
-from img2tab_core.cli.audits import Out, RunFolder, TableOfRun, TargetOfRun, run_of_audit
-from img2tab_core.cli.terminal import Json, OwnClassifier, verb
+from img2tab_core.cli.audits import Out, TableOfRun, TargetOfRun, run_of_audit
+from img2tab_core.cli.terminal import Json, OwnClassifier, RunFolder, verb
 
 if TYPE_CHECKING:
     from img2tab_core.audits.slices import Slices
@@ -46,10 +46,7 @@ def slices(
     from img2tab_core.audits.auditor import Auditor
 
     terminal.check_table(out)
-    if faces is not None:
-        if faces.suffix != ".png":
-            raise Img2TabError(f"--faces must end in .png, got {faces.name or faces}.")
-        terminal.check_out(faces, "--faces")
+    terminal.check_png(faces, "--faces")
     door, report = terminal.studio(), terminal.progress(as_json)
     with terminal.interrupted() as stopped:
         style_table, judged = run_of_audit(door, run, target, table, "", own=own, report=report, stopped=stopped)
@@ -113,7 +110,6 @@ def _write_faces(file: Path, door: Studio, table: StyleTable, run: Run, measured
     from PIL import Image
 
     from img2tab_core.backbones import drawn_faces
-    from img2tab_core.faces import marks
 
     groups = measured.confirmed or measured.slices[:1]
     across, side = 8, 128
@@ -125,4 +121,4 @@ def _write_faces(file: Path, door: Studio, table: StyleTable, run: Run, measured
             sheet[number * side : (number + 1) * side, place * side : (place + 1) * side] = picture
     image = Image.fromarray(sheet)
     what = "test faces of the groups that are judged wrongly most often"
-    terminal.write(file, lambda stream: marks.save(image, stream, "PNG", what))
+    terminal.write_png(file, image, what)

@@ -28,11 +28,13 @@ from img2tab_core.faces.photos import PHOTO_ENDINGS
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from PIL.Image import Image
 
     from img2tab_core.base.records import Face
     from img2tab_core.classifiers.runs import Run
     from img2tab_core.classifiers.treatment import Treatment
     from img2tab_core.concepts.description import Description, Family
+    from img2tab_core.faces.marks import Corner, Source
     from img2tab_core.studio import Studio
 
 BackboneName = Annotated[
@@ -69,6 +71,12 @@ Copies = Annotated[
     bool,
     typer.Option(
         "--copies", help="Erase nothing: train on a copy of every face moved to the other side of what --erase names."
+    ),
+]
+RunFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--run", metavar="FOLDER", help="A run that `img2tab train --out` wrote, instead of the standing one."
     ),
 ]
 FaceNumber = Annotated[int, typer.Option("--face", min=1, help="Which face of a photo, 1 is the biggest.")]
@@ -117,6 +125,29 @@ def run_of(studio: Studio, table: StyleTable, target: str, classifier: str, *, q
     if not target:
         raise Img2TabError("Name what is predicted with --target, or a classifier of your own with --classifier.")
     return studio.run(table, target, progress=progress(quiet))
+
+
+def stored_run(studio: Studio, folder: Path, target: str = "", table: str | None = None) -> tuple[StyleTable, Run]:
+    """The run that `img2tab train --out` wrote into a folder, and its table as it is here; of several classes the view
+    that the target names.
+
+    Raises Img2TabError where it is of another target or table than is named, or the table holds other faces now.
+    """
+    from img2tab_core.classifiers.runs import against, load_run
+
+    stored = load_run(folder)
+    if target in [view for view, _ in stored.each]:
+        stored = against(stored, target)
+    for option, given, is_so in (("--target", target, stored.target), ("--table", table, stored.table)):
+        if given and given != is_so:
+            raise Img2TabError(f"The run in {folder} is of {is_so}, got {option} {given}. Leave {option} out.")
+    style_table = studio.table(stored.table)
+    if stored.table_key not in ("", style_table.key):
+        raise Img2TabError(
+            f"The run in {folder} was measured on the table {stored.table} as it was then, and that holds other faces "
+            "now. Train it again."
+        )
+    return style_table, stored
 
 
 def face(studio: Studio, photo: Path, number: int, *, aligned: bool) -> tuple[Face, int]:
@@ -348,6 +379,15 @@ def check_out(out: Path, option: str = "--out") -> None:
         raise Img2TabError(f"{out} could not be written: you may not write in {out.parent}. Choose another place.")
 
 
+def check_png(out: Path | None, option: str = "--out") -> None:
+    """`check_out` for a picture. Raises Img2TabError where its name does not end in .png as well; None is none."""
+    if out is None:
+        return
+    if out.suffix != ".png":
+        raise Img2TabError(f"{option} must end in .png, got {out.name or out}.")
+    check_out(out, option)
+
+
 def check_table(out: Path | None, endings: Sequence[str] = TABLES) -> None:
     """Raise Img2TabError where a table cannot be written there; called before the work that leads to it."""
     if out is None:
@@ -418,6 +458,15 @@ def write(out: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
     except OSError as error:
         raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
+
+
+def write_png(
+    out: Path, picture: Image, what: str, *, source: Source = "drawn", label: Corner | None = "bottom-right"
+) -> None:
+    """`write` a picture with the marks of how it came about, see `faces.marks.save`."""
+    from img2tab_core.faces import marks
+
+    write(out, lambda file: marks.save(picture, file, "PNG", what, source=source, label=label))
 
 
 def print_json(content: Mapping) -> None:
