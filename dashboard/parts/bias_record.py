@@ -46,10 +46,9 @@ def _scenario(now: Opened, recorded: RecordedScenario) -> None:
 
 def _verdict(now: Opened, scenario: Scenario) -> str:
     """What the audit of the current run says of the largest acceptable gap, marked so that it is seen at a glance."""
-    model = now.models.get(now.current.id) if now.current is not None else None
-    if model is None:
+    if now.model is None:
         return "Not measured: the current run's model is not here."
-    told = held_against(scenario, audit_state.audit(model, now.session.sensitive), visit.target().classes)
+    told = held_against(scenario, audit_state.audit(now.model, now.session.sensitive), visit.target().classes)
     word, _, measured = told.partition(": ")
     mark = {"Above what is acceptable": ABOVE, "Within what is acceptable": WITHIN}.get(word, UNTOLD)
     return f"{mark} {page_words.plain(page_words.sentence(measured))}"

@@ -36,10 +36,9 @@ def _chosen(now: Opened, choice: MetricChoice) -> None:
 
 
 def _value(now: Opened, choice: MetricChoice) -> str:
-    model = now.models.get(now.current.id) if now.current is not None else None
-    if model is None:
+    if now.model is None:
         return "Not measured: the current run's model is not here."
-    values = choice.values(audit_state.audit(model, now.session.sensitive), visit.target().classes)
+    values = choice.values(audit_state.audit(now.model, now.session.sensitive), visit.target().classes)
     return f"In run {now.current.number}: " + page_words.plain("; ".join(values)) + "."
 
 

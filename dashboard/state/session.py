@@ -49,6 +49,11 @@ class Opened:
         """The run the person is at."""
         return next((run for run in self.runs if run.number == self.session.current), None)
 
+    @property
+    def model(self) -> Run | None:
+        """The model of the run the person is at; None where there is none, or it is not here."""
+        return self.models.get(self.current.id) if self.current is not None else None
+
     def info(self, run: Run) -> RunInfo | None:
         """The run of the session whose model this is; the current one where several have the same."""
         same = [row for row in self.runs if row.id in self.models and row.run_id == run.id]
