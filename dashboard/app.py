@@ -12,6 +12,7 @@ from dashboard.components.held import held
 from dashboard.parts import class_choice, standing, try_it
 from dashboard.state import (
     address,
+    sign_in,
     visit,
 )
 from dashboard.state import attributes as attribute_state
@@ -64,6 +65,7 @@ def main() -> None:
         st.Page("views/compare.py", title="Compare", icon=":material/leaderboard:", url_path="compare"),
         st.Page("views/data.py", title=DATA, icon=":material/database:", url_path="data"),
     ]
+    sign_in.gate()
     visit.begin_run()
     page = st.navigation(pages, position="hidden")
     st.html(Path(__file__).parent / "components" / "frame.css")
@@ -227,6 +229,7 @@ def _session(session: SessionInfo) -> None:
 def _sidebar(title: str) -> None:
     now = session_state.opened()
     with st.sidebar:
+        sign_in.card()
         if now is not None:
             _session(now.session)
         backbones, tables = visit.backbone_names(), visit.table_names()

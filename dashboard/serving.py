@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import contextlib
 import importlib
+import inspect
+import signal
 import sys
 import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from dashboard.hardening import LOOPBACK, Guard, routes
+from img2tab_core.base import jobs, persons
 from img2tab_core.base.errors import Cancelled, Img2TabError
 
+if TYPE_CHECKING:
+    import streamlit
+
 PAGE = Path(__file__).with_name("app.py")
+PLACES = (PAGE.parents[1], Path.home())  # where .streamlit/secrets.toml is looked for, as Streamlit does
 # the first page first, then what its answers come from
 AHEAD = (
     "dashboard.app",
@@ -21,37 +35,95 @@ AHEAD = (
 
 
 def main() -> None:
-    """`python -m dashboard.serving ADDRESS PORT [--ready]`: `streamlit run`, sooner ready.
+    """`python -m dashboard.serving ADDRESS PORT [--ready] [--host NAME]... [--secrets FILE]`; see `img2tab serve`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--ready", action="store_true")
+    parser.add_argument("--open", action="store_true")
+    parser.add_argument("--host", action="append", default=[])
+    parser.add_argument("--secrets", action="append", default=[])
+    asked = parser.parse_args()
+    with _sentences():
+        hosts = _admitted(asked)
+        if asked.ready:  # in this process because it imports what the pages need as well
+            _fetch_and_build()
+    print(f"Dashboard: http://{asked.address}:{asked.port}   (stop with Ctrl+C)", flush=True)
 
-    --ready: first fetch the model files and build the default table, where they are missing; done in this process
-    because it imports what the pages need as well.
-    """
-    address, port, *ready = sys.argv[1:]
-    if ready:
-        _make_ready()
-    print(f"Dashboard: http://{address}:{port}   (stop with Ctrl+C)", flush=True)
-
-    from streamlit import delta_generator
-    from streamlit.web.cli import main as streamlit  # whole first: two threads at once may get half of it
-
-    # whether this is a notebook is asked by reading every module's source, half a second before the first heading
-    delta_generator._use_warning_has_been_displayed = True
+    import streamlit
+    from starlette.middleware import Middleware
 
     threading.Thread(target=_import_ahead, name="img2tab-imports", daemon=True).start()
-    sys.argv = ["streamlit", "run", str(PAGE), "--server.address", address, "--server.port", port]
-    streamlit()
+    served = streamlit.App(PAGE, lifespan=_lifespan, routes=routes(), middleware=[Middleware(Guard, hosts)])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raised again once the server has ended
+    sys.argv = [str(PAGE)]  # beside it no settings are looked for but ours
+    served.run(
+        config={
+            "server.address": asked.address,
+            "server.port": asked.port,
+            "server.allowedHosts": hosts,
+            "logger.hideWelcomeMessage": True,  # it would ask a host on the internet for this one's address
+            **({"secrets.files": asked.secrets} if asked.secrets else {}),
+        }
+    )
 
 
-def _make_ready() -> None:
-    """Model files, the default table and its first classifier; a mistake is one sentence and exit status 1."""
+@contextlib.asynccontextmanager
+async def _lifespan(app: streamlit.App) -> AsyncIterator[None]:
+    """While the server is up. At its end jobs are asked to stop and given time: a session marks its run so."""
+    yield
+    if left := jobs.running():
+        print(f"Stopping: {left} job{'s' * (left != 1)} still running, cancelled and marked so.", flush=True)
+        await asyncio.to_thread(jobs.end_all)
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    """A mistake is one sentence and exit status 1."""
     try:
-        _fetch_and_build()
+        yield
     except Img2TabError as error:
         print(
             "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(error)),
             file=sys.stderr,
         )
         raise SystemExit(130 if isinstance(error, Cancelled) else 1) from error
+
+
+def _admitted(asked: argparse.Namespace) -> list[str]:
+    """The hosts that are answered, with sign-in switched on where it is configured.
+
+    Raises Img2TabError where a server would be open to others without anybody meaning it.
+    """
+    files = [Path(file) for file in asked.secrets] or [place / ".streamlit" / "secrets.toml" for place in PLACES]
+    if missing := [str(file) for file in asked.secrets if not Path(file).is_file()]:
+        raise Img2TabError(f"There is no file {missing[0]}. Name the file with [auth] and [access] in --secrets.")
+    settings = persons.read_settings(files)
+    access = persons.checked_access(settings)
+    if access is None:
+        if asked.secrets:
+            raise Img2TabError(f"{asked.secrets[0]} has no [auth], so nobody would have to sign in. Add it.")
+        if asked.address not in LOOPBACK:
+            if not asked.open:
+                raise Img2TabError(
+                    f"Nobody has to sign in, so the dashboard listens on this computer only, not on {asked.address}. "
+                    "Configure sign-in (docs/how-to/on-a-server.md), or say --open to let in everybody who reaches it."
+                )
+            print("Warning: everybody who reaches this address may use the app, and see every session.", flush=True)
+        else:
+            print("Listening on this computer only. Nobody has to sign in.", flush=True)
+        if asked.open and not asked.host:
+            return ["*"]
+        return [*LOOPBACK, *asked.host]
+    try:
+        importlib.import_module("authlib")
+    except ImportError as error:
+        raise Img2TabError("Sign-in needs the package Authlib. Run `pip install -e .[auth]`.") from error
+    from dashboard.state import sign_in
+
+    sign_in.require(files)
+    print(f"People sign in: {len(access.auditors)} entries of auditors, {len(access.viewers)} of viewers.", flush=True)
+    return [*LOOPBACK, *asked.host, urlsplit(str(settings["auth"]["redirect_uri"])).hostname or ""]
 
 
 def _fetch_and_build() -> None:
@@ -80,6 +152,7 @@ def _report(fraction: float, text: str) -> None:
 def _import_ahead() -> None:
     for name in AHEAD:
         importlib.import_module(name)
+        inspect.stack()  # Streamlit asks for it before the first heading; what it reads of the modules is kept
 
 
 if __name__ == "__main__":

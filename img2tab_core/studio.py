@@ -17,6 +17,7 @@ from img2tab_core import weights
 from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.feature_cache import FeatureCache, Reuse
 from img2tab_core.backbones.registry import backbone_key, backbone_names
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import ROOT, home
 from img2tab_core.base.jobs import Report, never, silent
@@ -551,6 +552,7 @@ class Studio:
 
         Raises Img2TabError with what is wrong; nothing is kept then.
         """
+        persons.must_be_auditor("bring a classifier")
         labels: dict[str, None] = {}  # targets that are no answers, of every table
         for table in self.trainer.opened_tables():
             if name in table.labels.columns and name not in table.answered:
@@ -577,6 +579,7 @@ class Studio:
         on_answer: called with every better answer on the way, the first after a minute. What was asked before is not
         asked again. Raises Cancelled once `cancelled` says so; what was answered is kept.
         """
+        persons.must_be_auditor("question a classifier")
         report, model = progress or silent, models.open_model(name)
         backbone, described = self.backbone(table.backbone), self.described(table.backbone)
         steps = reactions.stages(model, table, faces=faces)

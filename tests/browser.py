@@ -43,12 +43,17 @@ def furnish(home: Path, *kept: str) -> None:
             shutil.copytree(files.home() / name, home / name)
 
 
-@contextmanager
-def dashboard(home: Path, *options: str) -> Iterator[str]:
-    """The address of a running dashboard with this visitor's folder; options: further ones of `img2tab serve`."""
+def free_port() -> int:
+    """A port of this computer that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+@contextmanager
+def dashboard(home: Path, *options: str, port: int | None = None) -> Iterator[str]:
+    """The address of a running dashboard with this visitor's folder; options: further ones of `img2tab serve`."""
+    port = port or free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "img2tab_core.cli.main", "serve", "--port", str(port), *options],
         cwd=ROOT,

@@ -34,6 +34,7 @@ WINGS = (
     "dashboard.parts",
     "dashboard.views",
     "dashboard.app",
+    "dashboard.hardening",
     "dashboard.serving",
 )
 FILES = [p for folder in ("img2tab_core", "dashboard") for p in sorted((ROOT / folder).rglob("*.py"))]

@@ -736,7 +736,7 @@ def test_the_default_is_a_write_ahead_file_in_the_visitors_folder(tmp_path, monk
 def test_a_database_of_a_newer_version_is_left_alone(store, session, url):
     with store._database.writing() as db:
         db.execute(sa.text("UPDATE audit_step SET version_num = '9999'"))
-    with pytest.raises(Img2TabError, match=r"newer version of Img2Tab \(step 9999, this version knows 0003\)"):
+    with pytest.raises(Img2TabError, match=r"newer version of Img2Tab \(step 9999, this version knows 0004\)"):
         Sessions(url)
     assert store.list() == (session,)
 

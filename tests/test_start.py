@@ -50,7 +50,7 @@ def test_what_serving_makes_ready_is_the_default_table_and_1_run_and_no_terminal
     home = tmp_path / "home"
     home.mkdir()
     (home / "tables").symlink_to(files.home() / "tables")
-    code = "import sys; from dashboard.serving import _make_ready; _make_ready(); print(*sys.modules)"
+    code = "import sys; from dashboard.serving import _fetch_and_build; _fetch_and_build(); print(*sys.modules)"
     first, again = (
         subprocess.run(
             [sys.executable, "-c", code],

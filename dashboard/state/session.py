@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.state.doors import session_runs
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.classifiers.runs import Run
 
@@ -104,7 +105,10 @@ def restore(run: RunInfo) -> None:
 
 
 def who() -> str:
-    """The name the log gets; the owner's until the visitor says another."""
+    """The name the log gets: of who is signed in, else the owner's until the visitor says another."""
+    person = persons.acting()
+    if person is not None:
+        return person.name
     now = opened()
     return st.session_state.get("visit.who") or (now.session.owner if now else "")
 

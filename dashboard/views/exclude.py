@@ -21,7 +21,7 @@ from dashboard.parts import (
     ticking,
     what_it_means,
 )
-from dashboard.state import address, visit
+from dashboard.state import address, sign_in, visit
 from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
@@ -302,7 +302,7 @@ def _train(run: Run, ticked: frozenset[int]) -> None:
         type="primary",
         width="stretch",
         icon=":material/model_training:",
-        disabled=same is not None,
+        disabled=same is not None or not sign_in.may_change(),
         on_click=_retrain,
         help="Trains a new classifier in the background; the old one is kept, and you can go back to it.",
     )

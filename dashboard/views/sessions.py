@@ -14,7 +14,7 @@ from dashboard.charts import audits as audit_charts
 from dashboard.components import page_words, progress
 from dashboard.components.held import held
 from dashboard.parts import bias_record, is_it_real, metric_choice, run_words, same_faces
-from dashboard.state import address, doors, visit
+from dashboard.state import address, doors, sign_in, visit
 from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from dashboard.state import session as session_state
@@ -124,6 +124,9 @@ def _begin() -> None:
     target = visit.target()
     others = {other.name: other.title for other in visit.current_table().targets if other.name != target.name}
     st.header("Begin a session", anchor=False)
+    if not sign_in.may_change():
+        st.caption("A viewer opens the sessions that somebody shares. Beginning one needs the role auditor.")
+        return
     if not others:
         st.caption("This table has one target only; an audit needs a second label that forms the groups.")
         return
@@ -144,6 +147,7 @@ def _begin() -> None:
                 key="sessions.owner",
                 value=session_state.who(),
                 max_chars=NAME_LENGTH,
+                disabled=sign_in.is_required(),
                 help="Stands beside what you do in the session's log.",
             )
             _problem("owner")
@@ -218,8 +222,9 @@ def _head(now: Opened) -> None:
             st.caption(_facts(session) + f" · begun {_when(session.created)}")
         with st.container(horizontal=True, gap="small", width="content"):
             _report(now)
-            with st.popover("More", icon=":material/more_horiz:"):
-                _manage(session)
+            if sign_in.may_change():
+                with st.popover("More", icon=":material/more_horiz:"):
+                    _manage(session)
     _writing(now)
     st.text_area(
         "Question and notes",
@@ -271,15 +276,10 @@ def _manage(session: SessionInfo) -> None:
     with st.form("sessions.rename", border=False):
         st.text_input("New name", key="sessions.rename.name", value=session.name, max_chars=NAME_LENGTH)
         st.form_submit_button("Rename", on_click=_rename, args=(session,), icon=":material/edit:")
-    with st.form("sessions.who", border=False):
-        st.text_input(
-            "You are",
-            key="sessions.who.name",
-            value=session_state.who(),
-            max_chars=NAME_LENGTH,
-            help="The name that the log puts beside what you do from now on.",
-        )
-        st.form_submit_button("Say so", on_click=lambda: session_state.say_who(st.session_state["sessions.who.name"]))
+    if sign_in.is_required():
+        _sharing(session)
+    else:
+        _you()
     st.caption("Deleting removes the session and its runs; the models and the log stay.")
     sure = st.checkbox("I want to delete it", key="sessions.delete.sure")
     st.button(
@@ -290,6 +290,45 @@ def _manage(session: SessionInfo) -> None:
         on_click=_delete,
         args=(session,),
     )
+
+
+def _sharing(session: SessionInfo) -> None:
+    """Who may open it beside its owner; only the owner changes that."""
+    with st.form("sessions.share", border=False, clear_on_submit=True):
+        st.text_input(
+            "Share with",
+            key="sessions.share.address",
+            max_chars=NAME_LENGTH,
+            placeholder="ann@lab.example",
+            help="The address they sign in with. An auditor may then work in it, a viewer look at it.",
+        )
+        st.form_submit_button("Share", on_click=_share_with, args=(session,), icon=":material/group_add:")
+    for other in session.shared:
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.text(f"Shared with {other}", width="stretch")
+            st.button("Take back", key=f"sessions.unshare.{other}", on_click=_unshare, args=(session, other))
+
+
+def _share_with(session: SessionInfo) -> None:
+    with visit.noticing():
+        doors.session_runs().sessions.share(session, st.session_state["sessions.share.address"])
+
+
+def _unshare(session: SessionInfo, other: str) -> None:
+    with visit.noticing():
+        doors.session_runs().sessions.unshare(session, other)
+
+
+def _you() -> None:
+    with st.form("sessions.who", border=False):
+        st.text_input(
+            "You are",
+            key="sessions.who.name",
+            value=session_state.who(),
+            max_chars=NAME_LENGTH,
+            help="The name that the log puts beside what you do from now on.",
+        )
+        st.form_submit_button("Say so", on_click=lambda: session_state.say_who(st.session_state["sessions.who.name"]))
 
 
 def _rename(session: SessionInfo) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Cancelled
 
 Report = Callable[[float, str], None]  # called with the share done, 0 to 1, and a few words
@@ -41,6 +42,7 @@ class Job(Generic[T]):
     def __init__(self, work: Callable[[Report, Callable[[], bool]], T], *, keeps_result: bool = False) -> None:
         self._work = work
         self._keeps_result = keeps_result
+        self._person = persons.acting()  # whose work it is
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._now: _Snapshot[T] = _Snapshot()
@@ -95,7 +97,8 @@ class Job(Generic[T]):
 
     def _run(self) -> None:
         try:
-            result = self._work(self._report, self._stop.is_set)
+            with persons.carried(self._person):
+                result = self._work(self._report, self._stop.is_set)
         except Cancelled:
             self._end("cancelled")
         except Exception as error:  # noqa: BLE001 - whatever it was, the person waiting must read it
@@ -125,14 +128,19 @@ _RUNNING: weakref.WeakSet[Job] = weakref.WeakSet()
 _LAST_SECONDS = 15.0
 
 
+def running() -> int:
+    """How many jobs of this process have not ended."""
+    return sum(job.state == "running" for job in list(_RUNNING))
+
+
 @atexit.register
-def _end_all() -> None:
+def end_all() -> None:
     """Stop what still runs when the process ends: cut off in the middle, PyTorch and CatBoost end it with an abort."""
-    running = [job for job in list(_RUNNING) if job.state == "running"]
-    for job in running:
+    left = [job for job in list(_RUNNING) if job.state == "running"]
+    for job in left:
         job.cancel()
     until = time.monotonic() + _LAST_SECONDS
-    for job in running:
+    for job in left:
         job.wait(max(0.0, until - time.monotonic()))
 
 

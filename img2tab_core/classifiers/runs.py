@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from img2tab_core import tables
 from img2tab_core.backbones.registry import backbone_key
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json, read_json
 from img2tab_core.base.later import later
@@ -29,6 +30,7 @@ DEFAULT_KIND = "catboost"  # of classifier
 OWN_KIND = "pixels"  # of a classifier that somebody brought
 OF_ONE = ":"  # in an id of a run or target: what follows says which class is asked about, against the rest
 TREATED = "2"  # the recipe of a treatment: another one makes other runs
+BY = "by"  # in a run's file: who trained it, where people sign in
 RUN_FILE = "run.json"  # beside the classifier's own files
 
 
@@ -76,11 +78,17 @@ def folder_of(run_id: str) -> Path:
 def keep(run: Run) -> None:
     """Write a run into the folder of runs, where `open_kept` and `others_kept` find it.
 
+    Where people sign in, `others_kept` finds it for those who trained it; the same run trained by two is one.
+
     Raises Img2TabError where the run is only a quick answer, or its files cannot be written.
     """
     if run.quick:
         raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
-    save_run(run, folder_of(run.id))
+    person, folder = persons.acting(), folder_of(run.id)
+    by = {*read_json(folder / RUN_FILE).get(BY, ())} | ({person.name} if person else set())
+    save_run(run, folder)
+    if by:
+        keep_json(folder / RUN_FILE, read_json(folder / RUN_FILE) | {BY: sorted(by)})
 
 
 def open_kept(run_id: str) -> Run:
@@ -122,6 +130,8 @@ def others_kept(table: StyleTable, target: str) -> list[Run]:
             when = file.stat().st_mtime
             # a run of another table of this name need not be loaded to be known as such
             about = read_json(file)
+            if not _is_for_who_acts(about):
+                continue
             if about.get("table_key", "") not in ("", table.key) or about.get("target", target) != target:
                 continue  # the files of a target "smiling-2" begin as those of "smiling" do
             run = load_run(file.parent)
@@ -130,6 +140,12 @@ def others_kept(table: StyleTable, target: str) -> list[Run]:
         if run.id != standing and is_of(run, table) and not run.own:
             kept.append((when, run))
     return [run for _, run in sorted(kept, key=lambda pair: pair[0])]
+
+
+def _is_for_who_acts(about: dict) -> bool:
+    """Whether a kept run is shown to the person who acts: their own, and those kept before people signed in."""
+    person = persons.acting()
+    return person is None or not about.get(BY) or person.name in about[BY]
 
 
 def against(run: Run, name: str) -> Run:

@@ -14,6 +14,7 @@ import numpy as np
 
 from img2tab_core import tables
 from img2tab_core.backbones.registry import backbone_key
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json, read_json, sha256_of
 from img2tab_core.base.jobs import Report, silent
@@ -235,6 +236,7 @@ class Trainer:
         """
         from img2tab_core.classifiers.catboost import GpuConcepts, gpu_wished
 
+        persons.must_be_auditor("train a classifier")
         report, excluded = progress or silent, frozenset(map(int, excluded))
         if kind != DEFAULT_KIND:
             return self.train(
@@ -359,6 +361,7 @@ class Trainer:
 
         See `comparison.compare`, also for what it raises.
         """
+        persons.must_be_auditor("compare classifiers")
         target = _whole(table, target)
         faces_of_target = self._faces_of(table, target)
         distance, _ = self._distances_of(faces_of_target)

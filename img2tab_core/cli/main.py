@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -96,6 +97,23 @@ def serve(
             "--ready", help="First fetch the model files and build the default table, where they are missing."
         ),
     ] = False,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name by which browsers reach this server, beside localhost; again for another. *.NAME for all "
+            "below one, * for any."
+        ),
+    ] = None,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with [auth] and [access]: who may sign in. Else .streamlit/secrets.toml, here or at home."
+        ),
+    ] = None,
+    open_to_all: Annotated[
+        bool,
+        typer.Option("--open", help="Listen beyond this computer although nobody has to sign in."),
+    ] = False,
 ) -> None:
     """Start the dashboard."""
     from img2tab_core.base.files import ROOT
@@ -104,9 +122,12 @@ def serve(
     if not page.is_file():
         raise Img2TabError(f"The dashboard is not at {page}: install from a clone of the repository with `-e .`.")
     os.chdir(ROOT)  # where .streamlit/config.toml is
+    options = ["--ready"] * ready + ["--open"] * open_to_all
+    options += [part for name in host or () for part in ("--host", name)]
+    options += ["--secrets", str(secrets.resolve())] if secrets else []
     os.execve(
         sys.executable,
-        [sys.executable, "-m", "dashboard.serving", address, str(port), *(["--ready"] if ready else [])],
+        [sys.executable, "-m", "dashboard.serving", address, str(port), *options],
         {**MALLOC, **os.environ},
     )
 

@@ -222,6 +222,26 @@ def rename(
 
 
 @verb(session_app)
+def invite(
+    name: Name,
+    address: Annotated[str, typer.Argument(help="The e-mail address that somebody signs in with.")],
+    back: Annotated[bool, typer.Option("--back", help="No longer: take back what was shared.")] = False,
+    who: Who = None,
+    as_json: Json = False,
+) -> None:
+    """Let another person open a session, on a server where people sign in; without, everybody can."""
+    store = _store()
+    change = store.unshare if back else store.share
+    session = change(store.open(name), address, who=who or terminal.me())
+    with_whom = ", ".join(shown(other) for other in session.shared) or "nobody"
+    terminal.answer(
+        {"session": _session(session), "shared": list(session.shared)},
+        f"{shown(name)} is shared with {with_whom}.",
+        as_json=as_json,
+    )
+
+
+@verb(session_app)
 def delete(
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", help="Yes, delete it.")] = False,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, changing, home, keep_json
 from img2tab_core.base.layout import StyleLayout
@@ -70,6 +71,7 @@ def give_family(family: str, name: str, *, backbone: str) -> None:
 
 
 def _keep(place: str, key: str, name: str) -> None:
+    persons.must_be_auditor("name a concept")
     name = " ".join(name.split())
     if len(name) > LONGEST:
         raise Img2TabError(f"A concept's name must have at most {LONGEST} characters, got {len(name)}.")

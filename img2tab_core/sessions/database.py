@@ -23,7 +23,7 @@ from img2tab_core.base.files import home
 
 VARIABLE = "IMG2TAB_DATABASE"  # the environment variable that names another database
 PATIENCE = 30  # seconds to wait for others who write
-HEAD = "0003"  # the last step in migrations/versions
+HEAD = "0004"  # the last step in migrations/versions
 STEPS = Path(__file__).parent / "migrations"
 STEP_TABLE = "audit_step"  # which step a database has reached
 STEP_LOCK = 5_250_926_132  # any number; PostgreSQL's name for "somebody takes steps now"

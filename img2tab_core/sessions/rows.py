@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.classifiers.treatment import Treatment
 from img2tab_core.sessions.bias_scenarios import RecordedScenario, Scenario
@@ -57,6 +58,7 @@ class SessionRow(Base):
     changed: orm.Mapped[datetime]
     scenarios: orm.Mapped[int]  # how many numbers of scenarios were given
     metric_choice: orm.Mapped[dict]
+    shared: orm.Mapped[list]  # addresses of who may open it beside its owner
 
 
 class ScenarioRow(Base):
@@ -154,10 +156,10 @@ def id_of(record: SessionInfo | RunInfo | int) -> int:
 def find_session(db: orm.Session, number: int, *, lock: bool = False) -> SessionRow:
     """A session's row; lock: nobody else changes the session before the transaction ends (SQLite: anything).
 
-    Raises Img2TabError where there is no such session.
+    Raises Img2TabError where there is no such session, or it is none of the person's who acts.
     """
     row = db.get(SessionRow, number, with_for_update=lock or None)
-    if row is None:
+    if row is None or not persons.may_see(row.owner, row.shared):
         raise Img2TabError("This session is not there any more. Choose another.")
     return row
 
@@ -203,6 +205,7 @@ def session_info(row: SessionRow) -> SessionInfo:
         created=row.created,
         changed=row.changed,
         metric_choice=row.metric_choice,
+        shared=tuple(row.shared),
     )
 
 

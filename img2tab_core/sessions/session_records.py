@@ -9,6 +9,7 @@ from datetime import datetime
 from numbers import Integral
 from typing import Any, Literal, TypeGuard
 
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 
@@ -24,7 +25,8 @@ class SessionInfo:
 
     table_key: of the table it was begun with; current: number of the run the person is at, None before the first
     ended; created, changed: UTC. metric_choice: what the five questions led to, as `MetricChoice.to_json` has it, with
-    "who" and "at"; {} where nobody answered them.
+    "who" and "at"; {} where nobody answered them. shared: addresses of those who may open it beside its owner, where
+    people sign in.
     """
 
     id: int
@@ -40,6 +42,7 @@ class SessionInfo:
     created: datetime
     changed: datetime
     metric_choice: dict = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,12 @@ def checked_line(value: str, what: str, *, longest: int | None = NAME_LENGTH) ->
 
 
 def checked_who(value: str) -> str:
-    """The name of who did something; "" stays. Raises Img2TabError where it is not a single line."""
+    """The name of who did something, where people sign in that of who is signed in; "" stays.
+
+    Raises Img2TabError where it is not a single line.
+    """
+    person = persons.acting()
+    value = value if person is None else person.name
     return checked_line(value, "The name of who did it") if value else ""
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import orm
 
 from img2tab_core import tables
 from img2tab_core.audits.metric_choice import MetricChoice
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import StyleTable
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
@@ -84,6 +85,8 @@ class Sessions:
         Raises Img2TabError where the name is taken or no single line of 1 to 80 characters, or a label is none of the
         table's.
         """
+        persons.must_be_auditor("begin a session")
+        owner = checked_who(owner) or owner
         name, owner = checked_line(name, "A session's name"), checked_line(owner, "A session's owner")
         notes = checked_text(notes, "Notes")
         sensitive = [sensitive] if isinstance(sensitive, str) else list(sensitive)
@@ -110,6 +113,7 @@ class Sessions:
                 changed=now,
                 scenarios=0,
                 metric_choice={},
+                shared=[],
             )
             db.add(row)
             flush_name(db, name)
@@ -117,10 +121,10 @@ class Sessions:
             return session_info(row)
 
     def list(self) -> tuple[SessionInfo, ...]:
-        """Every session, the latest changed first."""
+        """Every session that the person who acts may see, the latest changed first."""
         with self._database.reading() as db:
             rows = db.scalars(sa.select(SessionRow).order_by(SessionRow.changed.desc(), SessionRow.id.desc()))
-            return tuple(map(session_info, rows))
+            return tuple(session_info(row) for row in rows if persons.may_see(row.owner, row.shared))
 
     def open(self, name_or_id: str | int) -> SessionInfo:
         """A session by its name (text) or its id (number); runs whose process is gone are marked interrupted first."""
@@ -129,8 +133,8 @@ class Sessions:
                 row = db.scalar(sa.select(SessionRow).where(SessionRow.name == " ".join(name_or_id.split())))
             else:
                 row = db.get(SessionRow, id_of(name_or_id))
-            if row is None:
-                known = db.scalars(sa.select(SessionRow.name).order_by(SessionRow.changed.desc()).limit(5)).all()
+            if row is None or not persons.may_see(row.owner, row.shared):
+                known = [session.name for session in self.list()[:5]]
                 choice = (
                     f"Choose one of: {', '.join(known)}." if known else "There is none yet: create a session first."
                 )
@@ -155,6 +159,35 @@ class Sessions:
         with self._changing(session) as (db, row, now):
             row.notes = notes
             add_entry(db, row, who, "notes", now, {"notes": notes})
+            return session_info(row)
+
+    def share(self, session: SessionInfo | int, address: str, *, who: str = "") -> SessionInfo:
+        """Let another person open the session, by the e-mail address they sign in with; a viewer may look only.
+
+        Raises Img2TabError where it is no address, or the person who acts is not the owner.
+        """
+        address, who = checked_line(address, "An address").lower(), checked_who(who)
+        if "@" not in address[1:-1]:
+            raise Img2TabError(
+                f"A session is shared with the address somebody signs in with, such as ann@lab.example, got {address}."
+            )
+        with self._changing(session) as (db, row, now):
+            _must_own(row)
+            if address not in (row.owner, *row.shared):
+                row.shared = [*row.shared, address]
+                add_entry(db, row, who, "shared", now, {"with": address})
+            return session_info(row)
+
+    def unshare(self, session: SessionInfo | int, address: str, *, who: str = "") -> SessionInfo:
+        """Take back what `share` gave. Raises Img2TabError where it is not shared with this address, or by another."""
+        who = checked_who(who)
+        with self._changing(session) as (db, row, now):
+            _must_own(row)
+            if address.lower() not in row.shared:
+                whom = ", ".join(row.shared) or "nobody"
+                raise Img2TabError(f"The session is not shared with {address}, but with {whom}.")
+            row.shared = [other for other in row.shared if other != address.lower()]
+            add_entry(db, row, who, "no longer shared", now, {"with": address.lower()})
             return session_info(row)
 
     def choose_metric(self, session: SessionInfo | int, choice: MetricChoice, *, who: str = "") -> SessionInfo:
@@ -216,11 +249,12 @@ class Sessions:
     def delete(self, session: SessionInfo | int, *, who: str = "") -> None:
         """Remove a session and its runs; the log keeps what was done in it.
 
-        Raises Img2TabError while any of its runs is training.
+        Raises Img2TabError while any of its runs is training, and where the person who acts is not its owner.
         """
         who = checked_who(who)
         self._give_up_the_dead(id_of(session))
         with self._changing(session) as (db, row, now):
+            _must_own(row)
             runs = db.scalars(sa.select(RunRow).where(RunRow.session_id == row.id).order_by(RunRow.number)).all()
             for run in runs:
                 if run.state == "running":
@@ -400,6 +434,7 @@ class Sessions:
         """The runs that were changed from this one, by number."""
         with self._database.reading() as db:
             row = find_run(db, id_of(run))
+            find_session(db, row.session_id)
             rows = db.scalars(sa.select(RunRow).where(RunRow.parent_id == row.id).order_by(RunRow.number))
             return tuple(map(run_info, rows))
 
@@ -413,10 +448,15 @@ class Sessions:
     # --- the log -------------------------------------------------------------------------------
 
     def log(self, session: SessionInfo | int | None = None) -> tuple[LogEntry, ...]:
-        """What was done, oldest first: in a session, also a deleted one, or in all of them."""
+        """What was done, oldest first: in a session, also a deleted one, or in all of them.
+
+        Where people sign in, only of sessions that are there and that the person who acts may see.
+        """
         query = sa.select(LogRow).order_by(LogRow.id)
         if session is not None:
             query = query.where(LogRow.session_id == id_of(session))
+        if persons.acting() is not None:
+            query = query.where(LogRow.session_id.in_([seen.id for seen in self.list()]))
         with self._database.reading() as db:
             return tuple(map(log_entry, db.scalars(query)))
 
@@ -426,6 +466,7 @@ class Sessions:
         Numbers that are not finite become null.
         """
         what, who = checked_line(what, "What was done"), checked_who(who)
+        persons.must_be_auditor("change a session")
         with self._database.writing() as db:
             row = find_session(db, id_of(session))
             entry = add_entry(db, row, who, what, clock(db), json_value(details or {}))
@@ -437,6 +478,7 @@ class Sessions:
     @contextmanager
     def _changing(self, session: SessionInfo | int) -> Iterator[tuple[orm.Session, SessionRow, datetime]]:
         """(the transaction, the session's row, now); the row is locked: nobody else changes the session meanwhile."""
+        persons.must_be_auditor("change a session")
         with self._database.writing() as db:
             row = find_session(db, id_of(session), lock=True)
             row.changed = clock(db)
@@ -491,6 +533,13 @@ class Sessions:
                 if reason is not None:
                     run.state, run.finished, run.reason, row.changed = "interrupted", now, reason, now
                     add_entry(db, row, "img2tab", "run interrupted", now, {"run": run.number, "reason": reason})
+
+
+def _must_own(session: SessionRow) -> None:
+    """Raises Img2TabError where people sign in, and the one who acts did not begin this session."""
+    person = persons.acting()
+    if person is not None and person.name != session.owner:
+        raise Img2TabError(f"Only {session.owner}, who began the session, may do this. Ask there.")
 
 
 def _find_scenario(db: orm.Session, session: SessionRow, number: int) -> ScenarioRow:
