@@ -85,9 +85,7 @@ def card() -> None:
         return
     with st.container(border=True, gap="xsmall"):
         st.caption(f"Signed in as {now.role}")
-        st.text(
-            now.name, help="A viewer looks and measures; an auditor trains, names concepts and begins sessions."
-        )
+        st.text(now.name, help="A viewer looks and measures; an auditor trains, names concepts and begins sessions.")
         st.button("Sign out", key="frame.sign_out", type="tertiary", on_click=st.logout, icon=":material/logout:")
 
 
