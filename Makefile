@@ -24,7 +24,7 @@ test: ready
 
 # half a minute of one core together; contenders, comparison, paired and remedies take as long each
 FAST := audit_charts bench_table charts classifiers distances docs doctor fairness files interpreter intervention jobs \
-	labels layers marks model_card once photos power proxies proxy_charts quick runs scoring tables weights
+	labels layers marks model_card once photos power proxies proxy_charts quick runs scoring spreadsheets tables weights
 
 # style, format, types, and the tests of FAST: no weights, no tables, no browser, nothing that is marked slow
 check: style types fast

@@ -12,6 +12,7 @@ from dashboard.components.held import held
 from dashboard.parts import class_choice, standing, try_it
 from dashboard.state import (
     address,
+    private,
     sign_in,
     visit,
 )
@@ -260,6 +261,16 @@ def _sidebar(title: str) -> None:
         job = training_state.retraining()
         if job is not None and title != "Exclude and retrain":
             progress.watch(job, key="sidebar", waiting="Training…")
+        if private.holds_photos():
+            st.button(
+                "Forget my photos",
+                key="frame.forget",
+                type="tertiary",
+                icon=":material/delete_forever:",
+                on_click=private.forget,
+                help="Removes the photos of this visit and all that was worked out of them from this server's memory, "
+                "now rather than two minutes after you close the page.",
+            )
         st.caption(
             "For non-commercial research only: the face models were trained on FFHQ and 300-W. "
             "Labels say how a face is perceived, not who a person is."

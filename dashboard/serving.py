@@ -45,9 +45,10 @@ def main() -> None:
     parser.add_argument("--secrets", action="append", default=[])
     asked = parser.parse_args()
     with _sentences():
-        hosts = _admitted(asked)
+        hosts, who = _admitted(asked)
         if asked.ready:  # in this process because it imports what the pages need as well
             _fetch_and_build()
+    print(who)
     print(f"Dashboard: http://{asked.address}:{asked.port}   (stop with Ctrl+C)", flush=True)
 
     import streamlit
@@ -90,8 +91,8 @@ def _sentences() -> Iterator[None]:
         raise SystemExit(130 if isinstance(error, Cancelled) else 1) from error
 
 
-def _admitted(asked: argparse.Namespace) -> list[str]:
-    """The hosts that are answered, with sign-in switched on where it is configured.
+def _admitted(asked: argparse.Namespace) -> tuple[list[str], str]:
+    """(the hosts that are answered, who may come in a sentence), with sign-in switched on where it is configured.
 
     Raises Img2TabError where a server would be open to others without anybody meaning it.
     """
@@ -103,18 +104,15 @@ def _admitted(asked: argparse.Namespace) -> list[str]:
     if access is None:
         if asked.secrets:
             raise Img2TabError(f"{asked.secrets[0]} has no [auth], so nobody would have to sign in. Add it.")
-        if asked.address not in LOOPBACK:
-            if not asked.open:
-                raise Img2TabError(
-                    f"Nobody has to sign in, so the dashboard listens on this computer only, not on {asked.address}. "
-                    "Configure sign-in (docs/how-to/on-a-server.md), or say --open to let in everybody who reaches it."
-                )
-            print("Warning: everybody who reaches this address may use the app, and see every session.", flush=True)
-        else:
-            print("Listening on this computer only. Nobody has to sign in.", flush=True)
-        if asked.open and not asked.host:
-            return ["*"]
-        return [*LOOPBACK, *asked.host]
+        if asked.address in LOOPBACK:
+            return [*LOOPBACK, *asked.host], "Listening on this computer only. Nobody has to sign in."
+        if not asked.open:
+            raise Img2TabError(
+                f"Nobody has to sign in, so the dashboard listens on this computer only, not on {asked.address}. "
+                "Configure sign-in (docs/how-to/on-a-server.md), or say --open to let in everybody who reaches it."
+            )
+        warning = "Warning: everybody who reaches this address may use the app, and see every session."
+        return [*LOOPBACK, *asked.host] if asked.host else ["*"], warning
     try:
         importlib.import_module("authlib")
     except ImportError as error:
@@ -122,8 +120,8 @@ def _admitted(asked: argparse.Namespace) -> list[str]:
     from dashboard.state import sign_in
 
     sign_in.require(files)
-    print(f"People sign in: {len(access.auditors)} entries of auditors, {len(access.viewers)} of viewers.", flush=True)
-    return [*LOOPBACK, *asked.host, urlsplit(str(settings["auth"]["redirect_uri"])).hostname or ""]
+    hosts = [*LOOPBACK, *asked.host, urlsplit(str(settings["auth"]["redirect_uri"])).hostname or ""]
+    return hosts, f"People sign in: {len(access.auditors)} entries of auditors, {len(access.viewers)} of viewers."
 
 
 def _fetch_and_build() -> None:

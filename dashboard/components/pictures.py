@@ -25,12 +25,12 @@ _STYLE = """
   position: relative;
   gap: 0;
   & img { border-radius: 0.5rem; }
-  & [data-testid="stElementContainer"]:has(.stButton) {
+  & > :has(button):not(:has(img)) {
     position: absolute; inset: 0; z-index: 2; width: 100%; height: 100%;
+    & :has(button), & button { width: 100%; height: 100%; }
+    & button { opacity: 0; cursor: pointer; }
   }
-  & :is(.stButton, .stButton > div) { width: 100%; height: 100%; }
-  & .stButton button { width: 100%; height: 100%; opacity: 0; cursor: pointer; }
-  & [data-testid="stElementToolbar"] { display: none; }
+  & > :has(img) button { display: none; }  /* the picture's own, to enlarge it */
 }
 [class*="st-key-pick-"]:is(:hover, :focus-within) img {
   outline: 2px solid rgba(128, 132, 149, 0.8); outline-offset: 2px;

@@ -7,7 +7,7 @@ import streamlit as st
 from PIL import Image, UnidentifiedImageError
 
 from dashboard.components import page_words, pictures, progress
-from dashboard.state import photo_checks, visit
+from dashboard.state import photo_checks, private, visit
 from img2tab_core.audits.photo_check import FEW, SMALL, Figures, PhotoCheck, Wrong
 from img2tab_core.base import words
 
@@ -27,9 +27,15 @@ def show() -> None:
     with st.form("data.check", border=True):
         left, right = st.columns(2)
         photos = left.file_uploader(
-            "Photos", type=pictures.FORMATS, accept_multiple_files=True, key="data.check.photos", max_upload_size=30
+            "Photos",
+            type=pictures.FORMATS,
+            accept_multiple_files=True,
+            key=private.upload_key("data.check.photos"),
+            max_upload_size=30,
         )
-        labels = right.file_uploader("Answers", type=["csv", "txt"], key="data.check.labels", max_upload_size=30)
+        labels = right.file_uploader(
+            "Answers", type=["csv", "txt"], key=private.upload_key("data.check.labels"), max_upload_size=30
+        )
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             column = st.text_input(
                 "Column with the answers",

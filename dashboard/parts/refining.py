@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from dashboard.components import page_words, progress
 from dashboard.components.held import held
+from dashboard.state import private, visit
 from dashboard.state import refinement as refinement_state
-from dashboard.state import visit
 from img2tab_core.base.records import SAME_PERSON, Face, StyleCode, Target
 from img2tab_core.classifiers.runs import Run
 
@@ -51,20 +52,29 @@ def show(run: Run, target: Target, face: Face) -> None:
             _trade(run, target, face, *refined)
 
 
+def _refine(lent: private.Lent, nearest: bool) -> None:
+    with visit.noticing():
+        refinement_state.refine(lent.value, nearest)
+
+
 def _refine_button(face: Face, label: str, kind: str, *, nearest: bool = False) -> None:
     st.button(
         label,
         key="inspect.refine_nearest" if nearest else "inspect.refine",
         type=kind,
         icon=":material/filter_center_focus:" if nearest else ":material/center_focus_strong:",
-        on_click=refinement_state.refine,
-        args=(face, nearest),
+        on_click=_refine,
+        args=(private.Lent(face), nearest),
         help="Moves what decides where things in the face lie too: the picture comes nearer still, and an edit then no "
         "longer does what it did."
         if nearest
         else "Searches, step by step, for a style code whose picture shows this person better; edits change by it, "
         "see *Known edit*.",
     )
+
+
+def _show(key: str, answer: str) -> None:
+    refinement_state.show_refined(key, answer == REFINED)
 
 
 def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refined) -> None:
@@ -78,7 +88,7 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
             **held(
                 f"inspect.answer.{face.key[:12]}",
                 answer,
-                lambda wanted: refinement_state.show_refined(face.key, wanted == REFINED),
+                functools.partial(_show, face.key),
             ),
             help="Picture, decision, concepts and edits follow this choice; your edits stay as they are.",
         )

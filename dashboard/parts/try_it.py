@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ import streamlit as st
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures, scrub
 from dashboard.components.held import held
-from dashboard.state import drawing, visit
+from dashboard.state import drawing, private, visit
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
 from img2tab_core.base.records import Face, Prediction, StyleCode, Target, digest
@@ -53,7 +54,7 @@ def turned(run: Run, face: Face, code: StyleCode, before: Prediction, picked: vi
     if not run.own and visit.description() is not None:
         picked = drawing.moves_most(run, visit.encode(face), before.decided)
     curve = _curve(run, face, code, picked)
-    _move(face, picked, _turning(curve) or _farthest(curve, before.decided))
+    _move(face.key, picked, _turning(curve) or _farthest(curve, before.decided))
     return picked
 
 
@@ -118,7 +119,7 @@ def _concept(
         **held(
             f"inspect.shift.{face.key[:12]}.{picked}",
             edits.shift_of(picked),
-            lambda shift: _move(face, picked, shift),
+            functools.partial(_move, face.key, picked),
         ),
     )
 
@@ -147,7 +148,7 @@ def _about(run: Run, face: Face, picked: visit.Concept) -> None:
     )
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
+@private.by_face(st.cache_data, show_spinner=False, max_entries=64)
 def _lit(face_key: str, family_id: str, _pixels: np.ndarray, _where: np.ndarray) -> str:
     """The face with the place of a family lit, small."""
     return pictures.thumbnail(_pixels, _where, side=128)
@@ -193,7 +194,7 @@ def _scrubber(
             colour=classifier_charts.ORANGE if likely else classifier_charts.BLUE,
         ),
         key="inspect.scrub",
-        on_move=lambda shift: _move(face, picked, shift),
+        on_move=functools.partial(_move, face.key, picked),
     )
     st.caption(
         "Drag along the strip, or use the arrow keys: only this concept moves"
@@ -226,7 +227,7 @@ def _family(face: Face) -> None:
         **held(
             f"inspect.family.{face.key[:12]}",
             family_on,
-            lambda wanted: visit.set_edits(face.key, visit.edits_of(face.key).with_family(1.5 if wanted else None)),
+            functools.partial(_add_difference, face.key),
         ),
         help="The 1,500 channels that set the two classes furthest apart move together, each in proportion to its "
         "signed distance between the classes.",
@@ -243,7 +244,7 @@ def _family(face: Face) -> None:
             **held(
                 f"inspect.strength.{face.key[:12]}",
                 edits.family,
-                lambda strength: visit.set_edits(face.key, visit.edits_of(face.key).with_family(strength)),
+                functools.partial(_set_difference, face.key),
             ),
             help="Each of these channels moves by this number times its signed distance between the classes: "
             f"below 0 towards {page_words.plain(classes[0])}, above 0 towards {page_words.plain(classes[1])}; 0 moves "
@@ -251,9 +252,22 @@ def _family(face: Face) -> None:
         )
 
 
-def _move(face: Face, what: visit.Concept, shift: float) -> None:
+def _move(key: str, what: visit.Concept, shift: float) -> None:
+    """Move a concept of the face of this key; what a widget calls holds no face, since Streamlit keeps it."""
     visit.choose_concept(what)  # it stays here when a refinement ends meanwhile
-    visit.set_edits(face.key, visit.edits_of(face.key).with_shift(what, shift))
+    visit.set_edits(key, visit.edits_of(key).with_shift(what, shift))
+
+
+def _take_back(key: str, what: visit.Concept) -> None:
+    visit.set_edits(key, visit.edits_of(key).with_shift(what, 0.0))
+
+
+def _add_difference(key: str, wanted: bool) -> None:
+    _set_difference(key, 1.5 if wanted else None)
+
+
+def _set_difference(key: str, strength: float | None) -> None:
+    visit.set_edits(key, visit.edits_of(key).with_family(strength))
 
 
 def _choose_typed(chosen: visit.Concept) -> None:
@@ -279,7 +293,8 @@ def _moved(face: Face, edits: visit.FaceEdits, name_of: Callable) -> None:
                 icon=":material/close:",
                 icon_position="right",
                 help="Take this edit back",
-                on_click=lambda what=what: visit.set_edits(face.key, visit.edits_of(face.key).with_shift(what, 0.0)),
+                on_click=_take_back,
+                args=(face.key, what),
             )
 
 
@@ -309,20 +324,21 @@ def _in_words(edits: visit.FaceEdits) -> str:
 def _take_away(run: Run, face: Face, code: StyleCode, picked: visit.Concept) -> None:
     """Take every edit back, the picture along, or the concept out of the classifier."""
     edits = visit.edits_of(face.key)
-    draw = visit.full_size(run, code, edits)
+    lent, told, own = private.Lent(visit.full_size(run, code, edits)), _in_words(edits), run.own
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Reset",
             key="inspect.reset",
             icon=":material/undo:",
             disabled=not edits,
-            on_click=lambda: visit.set_edits(face.key, visit.FaceEdits()),
+            on_click=visit.set_edits,
+            args=(face.key, visit.FaceEdits()),
             help="Take back every edit of this face.",
         )
         st.download_button(
             "Download picture",
             key="inspect.download",
-            data=lambda: pictures.png(draw(), _in_words(edits), source="mixed" if run.own else "drawn"),
+            data=lambda: pictures.png(lent.value(), told, source="mixed" if own else "drawn"),
             file_name="img2tab-edited-face.png",
             mime="image/png",
             icon=":material/download:",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.components import page_words, progress
-from dashboard.state import turning, visit
+from dashboard.state import private, turning, visit
 from img2tab_core.base.records import Face, Frame, StyleCode, Target
 from img2tab_core.classifiers.runs import Run
 
@@ -44,8 +44,8 @@ def show(run: Run, target: Target, face: Face, code: StyleCode, decided: int) ->
                 "Find it",
                 key="inspect.turn",
                 icon=":material/flip:",
-                on_click=turning.begin,
-                args=(run, code, keep),
+                on_click=_begin,
+                args=(run, private.Lent(code), keep),
                 disabled=job is not None and job.state in ("running", "done"),
                 help="Some ten seconds on an idle computer.",
             )
@@ -64,6 +64,11 @@ def show(run: Run, target: Target, face: Face, code: StyleCode, decided: int) ->
             for number, (change, frames) in enumerate(zip(shown, ways, strict=True)):
                 _way(face, target, change, frames, number)
             st.caption(f"Asked about {page_words.count(changes.asked, 'picture')} in {changes.seconds:.0f} seconds.")
+
+
+def _begin(run: Run, lent: private.Lent, keep: tuple[str, ...]) -> None:
+    with visit.noticing():
+        turning.begin(run, lent.value, keep)
 
 
 def _way(face: Face, target: Target, change: Change, frames: tuple[Frame, ...], number: int) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from dashboard.charts import classifiers as classifier_charts
 from dashboard.charts import concepts as concept_charts
 from dashboard.components import clicks, page_words, pictures
-from dashboard.state import visit
+from dashboard.state import private, visit
 from img2tab_core.base.records import Face, Prediction, StyleCode, Target
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.concepts.description import Description, Part, channels_of, leading
@@ -102,7 +102,7 @@ def families(
         channels(run, target, code, replace(before, contributions=alone), picked, name_of)
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
+@private.by_face(st.cache_resource, show_spinner=False, max_entries=64)
 def _family_figure(what: tuple, _make: Callable[[], go.Figure]) -> go.Figure:
     """The bars of one decision, drawn once."""
     return _make()

@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.components.scrub import SHIFTS, Strip, strip_of, webp
-from dashboard.state import visit
+from dashboard.state import private, visit
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Job
@@ -72,7 +72,7 @@ def check(
     return (job.result, None) if _ended(job, 0) else (None, job)
 
 
-@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)  # 20 ms
+@private.by_face(st.cache_data, show_spinner=False, max_entries=64, hash_funcs=_KEYS)  # 20 ms
 def curve(
     run: Run, code: StyleCode, what: visit.Concept, edits: visit.FaceEdits, face: Face | None = None
 ) -> tuple[float, ...]:
@@ -93,7 +93,7 @@ def curve(
     return tuple(run.classifier.predict_proba(np.stack(moved))[:, 1].tolist())
 
 
-@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
+@private.by_face(st.cache_data, show_spinner=False, max_entries=64, hash_funcs=_KEYS)
 def moves_most(run: Run, code: StyleCode, decided: int) -> str:
     """The family, by its id, that takes most from the decided class when it alone is moved by 8 SD either way."""
     door, described = studio(), visit.description()
@@ -107,10 +107,10 @@ def moves_most(run: Run, code: StyleCode, decided: int) -> str:
     return described.families[int(chances.min(axis=1).argmin())].id
 
 
-# The jobs are shared by all visitors, so that what one has seen another need not wait for.
+# The jobs about drawn faces are shared by all visitors, so that what one has seen another need not wait for.
 
 
-@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=_KEYS)
+@private.by_face(st.cache_resource, show_spinner=False, max_entries=64, hash_funcs=_KEYS)
 def _strip(
     run: Run,
     code: StyleCode,
@@ -129,7 +129,7 @@ def _strip(
     return _drawing(size, draw)
 
 
-@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+@private.by_face(st.cache_resource, show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits, face: Face | None = None) -> Job[bytes]:
     door, moved = studio(), visit.combined(run, edits)
     if face is not None:
@@ -138,7 +138,7 @@ def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits, face: Face | Non
     return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, precision="close", stats=stats)))
 
 
-@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+@private.by_face(st.cache_resource, show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def _check(run: Run, code: StyleCode, judged: StyleCode, edits: visit.FaceEdits) -> Job[EditCheck]:
     door, moved = studio(), visit.combined(run, edits)
     return _drawing(FULL, lambda: door.check_edit(run, code, moved, judged=judged))

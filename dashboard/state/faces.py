@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from dashboard.state import visit
+from dashboard.state import private, visit
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import Face, digest
@@ -33,10 +33,12 @@ class Photo:
 
 @st.cache_resource(show_spinner="Drawing the samples…")
 def samples() -> tuple[Face, ...]:
-    return tuple(studio().samples())
+    drawn = tuple(studio().samples())
+    private.share(*drawn)
+    return drawn
 
 
-@st.cache_data(show_spinner="Looking for faces…", max_entries=32)
+@private.by_face(st.cache_data, show_spinner="Looking for faces…", max_entries=32)
 def _open_photo(name: str, data: bytes) -> Photo:
     whole, faces = studio().read(data)
     scale = min(1.0, _SHOWN / max(whole.shape[:2]))

@@ -12,6 +12,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.components import page_words
+from dashboard.state import private
 from dashboard.state import session as session_state
 from dashboard.state.doors import studio
 from img2tab_core import tables
@@ -111,7 +112,12 @@ def _standing(table_name: str, target_name: str) -> Job[Run]:
 def encode(face: Face) -> StyleCode:
     """The encoder's answer of the backbone that is chosen; of a face drawn of a table, the table's own code."""
     known = st.session_state.get("visit.table_codes", {}).get(read_of(face.key))
-    return known if known is not None else _encode(face, backbone_name(), _weights())
+    if known is not None:
+        return known
+    code = _encode(face, backbone_name(), _weights())
+    if private.is_drawn(face):
+        private.share(code)
+    return code
 
 
 def _weights() -> str:
@@ -120,12 +126,12 @@ def _weights() -> str:
     return _once(("weights", name), lambda: studio().backbone_key(name))
 
 
-@st.cache_data(show_spinner="Reading the face…", max_entries=256, hash_funcs=_KEYS)
+@private.by_face(st.cache_data, show_spinner="Reading the face…", max_entries=256, hash_funcs=_KEYS)
 def _encode(face: Face, backbone: str, weights: str) -> StyleCode:
     return studio().encode(face, backbone=backbone)
 
 
-@st.cache_data(show_spinner="Comparing with the photo…", max_entries=256, hash_funcs=_KEYS)
+@private.by_face(st.cache_data, show_spinner="Comparing with the photo…", max_entries=256, hash_funcs=_KEYS)
 def quality(run: Run, face: Face, code: StyleCode) -> Quality:
     return studio().quality(face, code, drawn=render(run, code))  # the page shows this picture too
 
@@ -135,25 +141,25 @@ def scores(run: Run) -> ConceptScores:
     return studio().scores(run)
 
 
-@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)  # milliseconds; of one's own seconds
+@private.by_face(st.cache_data, show_spinner=False, max_entries=256, hash_funcs=_KEYS)  # seconds of one's own
 def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Prediction:
     return studio().predict(run, code, combined(run, edits))
 
 
-@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+@private.by_face(st.cache_data, show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def probability(run: Run, code: StyleCode) -> float:
     """`predict` without the reasons."""
     return studio().probability(run, code)
 
 
 # a tenth of a second: a spinner would only make the page jump at every move of the slider
-@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+@private.by_face(st.cache_data, show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def render(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits(), size: int = 256) -> np.ndarray:
     door = studio()
     return door.render(code, combined(run, edits), size=size, precision="close", stats=door.stats_of(run))
 
 
-@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+@private.by_face(st.cache_data, show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def reread(code: StyleCode) -> StyleCode:
     """What the encoder reads in the picture of a style code."""
     return studio().reread(code)
@@ -174,19 +180,19 @@ def judged_by(name: str) -> Target | None:
     return next((target for target in current_table().targets if target.name == judges), None)
 
 
-@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+@private.by_face(st.cache_data, show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def ask_face(run: Run, face: Face) -> float:
     """What a person's own classifier says of the face itself: chance of class 1."""
     return studio().ask_face(run, face)
 
 
-@st.cache_data(show_spinner=False, max_entries=256, hash_funcs=_KEYS)
+@private.by_face(st.cache_data, show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def ask_edited(run: Run, face: Face, code: StyleCode, edits: FaceEdits) -> float:
     """The same of the face with what was moved blended into it."""
     return studio().edited_photo(run, face, code, combined(run, edits))[1]
 
 
-@st.cache_data(show_spinner="Trying a known edit…", max_entries=64, hash_funcs=_KEYS)
+@private.by_face(st.cache_data, show_spinner="Trying a known edit…", max_entries=64, hash_funcs=_KEYS)
 def edit_agreement(run: Run, before: StyleCode, after: StyleCode) -> EditAgreement:
     return studio().edit_agreement(run, before, after)
 

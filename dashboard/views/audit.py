@@ -41,6 +41,7 @@ from img2tab_core.audits.group_differences import (
 from img2tab_core.audits.matrix import in_points, short
 from img2tab_core.audits.metrics import METRICS
 from img2tab_core.base.records import Target
+from img2tab_core.base.spreadsheets import csv
 from img2tab_core.classifiers.runs import Run
 
 METRIC_HELP = (
@@ -232,7 +233,7 @@ def _numbers(audited: Audit, *, moved: bool = False, own_answers: bool = False) 
             st.caption("With the thresholds chosen above.")
     st.download_button(
         "Download numbers",
-        data=audited.frame().to_csv(index=False),
+        data=csv(audited.frame()),
         file_name="img2tab-audit.csv",
         mime="text/csv",
         icon=":material/download:",

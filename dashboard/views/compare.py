@@ -14,6 +14,7 @@ from dashboard.state import attributes as attribute_state
 from dashboard.state import audits as audit_state
 from dashboard.state import training as training_state
 from dashboard.state import visit
+from img2tab_core.base.spreadsheets import csv
 from img2tab_core.classifiers.comparison import Comparison, Contender
 from img2tab_core.classifiers.kinds import KINDS, absent
 
@@ -278,7 +279,7 @@ def _numbers(comparison: Comparison, position: int) -> None:
     )
     st.download_button(
         "Download numbers",
-        data=frame.to_csv(index=False),
+        data=csv(frame),
         file_name=f"img2tab-compare-{comparison.table}-{comparison.target}.csv",
         mime="text/csv",
         icon=":material/download:",

@@ -11,7 +11,7 @@ from dashboard.charts import classifiers as classifier_charts
 from dashboard.components import page_words, pictures
 from dashboard.components.held import held
 from dashboard.parts import decision, refining, standing, try_it, turn_it, why
-from dashboard.state import doors, visit
+from dashboard.state import doors, private, visit
 from dashboard.state import faces as face_state
 from dashboard.state import refinement as refinement_state
 from img2tab_core.base import words
@@ -115,13 +115,13 @@ def _source() -> str:
                     type=pictures.FORMATS,
                     accept_multiple_files=True,
                     max_upload_size=30,
-                    key="inspect.upload",
+                    key=private.upload_key("inspect.upload"),
                     help="Photos stay in this computer's memory and are not stored. A clear, frontal face works best.",
                 )
                 with st.spinner("Looking for faces…"):
                     face_state.bring([(file.file_id, file.name, file.getvalue()) for file in files])
             else:
-                shot = st.camera_input("Take a photo", key="inspect.camera", width=360)
+                shot = st.camera_input("Take a photo", key=private.upload_key("inspect.camera"), width=360)
                 face_state.bring([(shot.file_id, "Camera photo", shot.getvalue())] if shot else [])
             if source != SAMPLES and refinement_state.can_refine():
                 _refine_all()

@@ -96,9 +96,11 @@ class Job(Generic[T]):
         return self._now.state != "running"
 
     def _run(self) -> None:
+        work = self._work
+        del self._work  # what it holds, a face perhaps, goes with it
         try:
             with persons.carried(self._person):
-                result = self._work(self._report, self._stop.is_set)
+                result = work(self._report, self._stop.is_set)
         except Cancelled:
             self._end("cancelled")
         except Exception as error:  # noqa: BLE001 - whatever it was, the person waiting must read it

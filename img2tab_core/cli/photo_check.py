@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from img2tab_core.base import spreadsheets
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.words import percent
 from img2tab_core.cli import terminal
@@ -95,7 +96,7 @@ def check_photos(
             }
         )
         frame["right"] = (frame["decided"] == frame["answer"]).astype(int)
-        text = frame.to_csv(index=False)
+        text = spreadsheets.csv(frame)
         terminal.write(out, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
     if calibration is not None:
         keep_calibration(style_table, target, calibration)

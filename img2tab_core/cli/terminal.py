@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from img2tab_core.base import spreadsheets
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole
 from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable
@@ -414,7 +415,7 @@ def answer(
     if out is not None:
         written = json_text(content, indent=1)
         if out.suffix == ".csv" and frame is not None:
-            written = frame.to_csv(index=False)
+            written = spreadsheets.csv(frame)
         elif out.suffix == ".md" and markdown is not None:
             written = markdown
         elif out.suffix == ".md" and frame is not None:

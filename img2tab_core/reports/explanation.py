@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.spreadsheets import csv
 from img2tab_core.base.words import count
 from img2tab_core.classifiers import models
 from img2tab_core.classifiers.answers import is_function
@@ -26,7 +27,6 @@ from img2tab_core.reports import drawings, page
 from img2tab_core.reports.drawings import Scale
 from img2tab_core.reports.findings import licences
 from img2tab_core.reports.opening_chapters import origin
-from img2tab_core.reports.sheets import csv
 from img2tab_core.studio import Studio
 
 GALLERY = 12  # movers behind the strongest whose pictures are shown

@@ -11,6 +11,7 @@ from pathlib import Path
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, write_text
 from img2tab_core.base.jobs import Report
+from img2tab_core.base.spreadsheets import csv
 from img2tab_core.reports import (
     accountability_chapters,
     closing_chapters,
@@ -24,7 +25,7 @@ from img2tab_core.reports.evidence import NONE_YET, with_own_digest
 from img2tab_core.reports.findings import Findings, gather
 from img2tab_core.reports.model_card import FILE as CARD
 from img2tab_core.reports.model_card import card_of, keep_card
-from img2tab_core.reports.sheets import NAMES, csv, sheets
+from img2tab_core.reports.sheets import NAMES, sheets
 from img2tab_core.sessions.session_records import SessionInfo
 from img2tab_core.sessions.session_runs import SessionRuns
 from img2tab_core.sessions.shared_exclusions import exclusions_json

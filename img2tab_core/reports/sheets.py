@@ -28,11 +28,6 @@ def sheets(findings: Findings) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in tables.items() if len(table)}
 
 
-def csv(table: pd.DataFrame) -> str:
-    """The text of a file; floats with all their digits."""
-    return table.to_csv(index=False, lineterminator="\n")
-
-
 def earlier_gap(side: Earlier, name: str) -> Measure | None:
     """A gap of the earlier run; without its model, as the session noted it: a number without an interval."""
     if not isinstance(side.audit, Missing):

@@ -13,6 +13,7 @@ from dashboard.state import audits as audit_state
 from img2tab_core.audits.remedies import NOTHING, Outcome, Remedies
 from img2tab_core.audits.worked_example import closed
 from img2tab_core.base.records import Target
+from img2tab_core.base.spreadsheets import csv
 from img2tab_core.classifiers.runs import Run
 
 
@@ -98,7 +99,7 @@ def _compared(run: Run, remedies: Remedies) -> None:
     )
     st.download_button(
         "Download numbers",
-        data=remedies.frame().to_csv(index=False),
+        data=csv(remedies.frame()),
         file_name="img2tab-remedies.csv",
         mime="text/csv",
         icon=":material/download:",

@@ -13,6 +13,7 @@ from dashboard.state import address, visit
 from dashboard.state import audits as audit_state
 from img2tab_core.audits.exclusion_curves import ExclusionCurve
 from img2tab_core.base.records import Target
+from img2tab_core.base.spreadsheets import csv
 from img2tab_core.classifiers.runs import Run
 
 SEEDS = (1, 3, 5)
@@ -125,7 +126,7 @@ def _curve(about: Target, curve: ExclusionCurve, seeds: int) -> None:
     )
     st.download_button(
         "Download numbers",
-        data=_numbers(curve).to_csv(index=False),
+        data=csv(_numbers(curve)),
         file_name="img2tab-exclusion-curve.csv",
         mime="text/csv",
         icon=":material/download:",
