@@ -23,6 +23,7 @@ from img2tab_core.backbones import checkpoints
 from img2tab_core.backbones.registry import NAME, added_backbones, backbone_key, changing_backbones
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, whole
+from img2tab_core.base.foreign import read_arrays
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import ChannelStats, read_only
@@ -200,9 +201,9 @@ def _stats_of(folder: Path, generator: StyleGAN2) -> ChannelStats:
     """The statistics beside a converted checkpoint, measured the first time."""
     file = folder / STATS
     try:
-        with np.load(file) as stored:
-            return ChannelStats(read_only(stored["mean"]), read_only(stored["std"]))
-    except (OSError, ValueError, KeyError, EOFError):
+        stored = read_arrays(file)
+        return ChannelStats(read_only(stored["mean"]), read_only(stored["std"]))
+    except (OSError, ValueError, KeyError):
         stats = measured_stats(generator)
         with whole(file) as part, part.open("wb") as stream:
             np.savez(stream, mean=stats.mean, std=stats.std)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.jobs import silent
 from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import (
@@ -129,7 +130,7 @@ class QuantizedPool:
         """What `write` wrote. Raises ValueError or OSError where it is not there or damaged."""
         catboost = imported("catboost", title=TITLE)
         try:
-            channels = json.loads((folder / "channels.json").read_text(encoding="utf-8"))
+            channels = parsed_json((folder / "channels.json").read_bytes())
             known = np.ones(channels["count"], bool)
             known[channels["unknown"]] = False
             differs = known.copy()

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import alone_in, read_json, sha256_of, whole
+from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import ConceptClassifier
 from img2tab_core.classifiers.catboost import CatBoostConcepts
@@ -149,7 +150,7 @@ def load(folder: Path) -> ConceptClassifier:
 
 def _loaded(folder: Path) -> ConceptClassifier:
     try:
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        record = parsed_json((folder / RECORD_FILE).read_bytes(), strict=False)
     except ValueError as error:
         raise Img2TabError(f"The classifier's {RECORD_FILE} in {folder} is damaged. {ADVICE}") from error
     estimator = _estimator_in(record, folder)

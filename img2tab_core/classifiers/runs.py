@@ -11,6 +11,7 @@ from img2tab_core import tables
 from img2tab_core.backbones.registry import backbone_key
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json, read_json
+from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.later import later
 from img2tab_core.base.records import Metrics, StyleTable, digest
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
@@ -189,7 +190,7 @@ def save_run(run: Run, folder: Path) -> None:
 def load_run(folder: Path) -> Run:
     """The run that `save_run` wrote. Raises Img2TabError where there is none or it is damaged."""
     try:
-        about = json.loads((folder / RUN_FILE).read_text())
+        about = parsed_json((folder / RUN_FILE).read_bytes(), strict=False)
         return Run(
             id=about["id"],
             table=about["table"],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import (
     Cancel,
@@ -168,7 +168,7 @@ def open_published(file: Path, *, excluded: frozenset[int] = frozenset()) -> XGB
     advice = "Choose a file that XGBoost's save_model wrote as JSON."
     try:
         stored = file.read_bytes()
-        learner = json.loads(stored)["learner"]
+        learner = parsed_json(stored, strict=False)["learner"]
         objective, trees = learner["objective"]["name"], learner["gradient_booster"]["name"]
         width = int(learner["learner_model_param"]["num_feature"])
     except OSError as error:
@@ -212,7 +212,7 @@ def _opened(stored: bytes, *, threads: int) -> Booster:
     """
     xgboost = imported("xgboost", title=TITLE)
     try:
-        learner = json.loads(stored)["learner"]
+        learner = parsed_json(stored, strict=False)["learner"]
         width = int(learner["learner_model_param"]["num_feature"])
         for tree in learner["gradient_booster"]["model"]["trees"]:
             left, right = np.array(tree["left_children"]), np.array(tree["right_children"])

@@ -6,8 +6,6 @@ visitor's folder. Opening one needs no network and no generator.
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -17,6 +15,7 @@ import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, home, whole, write_json
+from img2tab_core.base.foreign import parsed_json, read_arrays
 from img2tab_core.base.records import Edit, digest, read_only
 from img2tab_core.base.words import count, listed, signed
 
@@ -378,11 +377,11 @@ def open_description(name: str, key: str) -> Description | None:
 def _opened(path: str, stamp: int) -> Description | None:
     file = Path(path)
     try:
-        words = json.loads(file.read_text(encoding="utf-8"))
+        words = parsed_json(file.read_bytes(), strict=False)
         if words["format"] != FORMAT or tuple(words["regions"]) != REGIONS:
             return None
-        with np.load(file.with_suffix(".npz")) as stored:
-            arrays = {name: read_only(stored[name]) for name in (*_ARRAYS, "maps")}
+        stored = read_arrays(file.with_suffix(".npz"))
+        arrays = {name: read_only(stored[name]) for name in (*_ARRAYS, "maps")}
         made = [_of_plain(row, arrays["maps"][number]) for number, row in enumerate(words["families"])]
         del arrays["maps"]
         return Description(
@@ -396,7 +395,7 @@ def _opened(path: str, stamp: int) -> Description | None:
             folder=file.parent,
             **arrays,
         )
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
 
 

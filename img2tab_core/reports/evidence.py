@@ -19,6 +19,7 @@ from img2tab_core import __version__, weights
 from img2tab_core.backbones.registry import added_backbones
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, home, sha256_of
+from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable, digest
 from img2tab_core.classifiers.runs import folder_of
 from img2tab_core.sessions.bias_scenarios import RecordedScenario
@@ -145,7 +146,7 @@ def evidence_in(page: bytes, file: Path) -> dict[str, Any]:
     finder = _Finder()
     finder.feed(page.decode("utf-8", "replace"))
     try:
-        evidence = json.loads("".join(finder.text))
+        evidence = parsed_json("".join(finder.text))
         complete = evidence["format"] == FORMAT and {"table", "weights", "model", "code", "session"} <= set(
             evidence["parts"]
         )

@@ -18,6 +18,7 @@ import pandas as pd
 from pyarrow import ArrowException
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import open_array, parsed_json, read_arrays
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import ChannelStats, StyleTable, Target, read_only
 
@@ -163,12 +164,12 @@ def open_table(folder: Path) -> StyleTable:
             "`img2tab tables`."
         )
     try:
-        about = json.loads((folder / TABLE_FILE).read_text())
-        with np.load(folder / "stats.npz") as stored:
-            split, mean, std = (read_only(stored[name]) for name in ("split", "mean", "std"))
+        about = parsed_json((folder / TABLE_FILE).read_bytes(), strict=False)
+        stored = read_arrays(folder / "stats.npz")
+        split, mean, std = (read_only(stored[name]) for name in ("split", "mean", "std"))
         table = StyleTable(
             name=folder.name,
-            psi=np.load(folder / "psi.npy", mmap_mode="r").T,
+            psi=open_array(folder / "psi.npy").T,
             labels=pd.read_parquet(folder / "labels.parquet"),
             split=split,
             stats=ChannelStats(mean, std),
@@ -219,7 +220,7 @@ def banded(values: np.ndarray, borders: Sequence[float]) -> np.ndarray:
 def about_of(folder: Path) -> dict:
     """The further facts that `write_table` was given; {} where there is no table or it knows none."""
     try:
-        about = json.loads((folder / TABLE_FILE).read_text()).get("about")
+        about = parsed_json((folder / TABLE_FILE).read_bytes(), strict=False).get("about")
     except (OSError, ValueError, AttributeError):
         return {}
     return about if isinstance(about, dict) else {}
