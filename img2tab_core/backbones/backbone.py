@@ -23,7 +23,7 @@ from img2tab_core.backbones import checkpoints
 from img2tab_core.backbones.registry import NAME, added_backbones, backbone_key, changing_backbones
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, whole
-from img2tab_core.base.foreign import read_arrays
+from img2tab_core.base.foreign import inside, not_led_out, read_arrays
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import ChannelStats, read_only
@@ -150,8 +150,8 @@ def open_backbone(name: str = NAME) -> Backbone:
         return _default.get(NAME, _open_default)
     added = added_backbones()
     if name in added:
-        folder = home() / "converted" / added[name]["folder"]
-        return _open_added(name, folder)
+        folder = inside(home() / "converted", added[name]["folder"])
+        return _open_added(name, not_led_out(folder))
     try:
         facts = os.stat(name)
     except (OSError, ValueError):
@@ -257,7 +257,7 @@ def remove_backbone(name: str) -> None:
             )
         folder = added.pop(name)["folder"]
     if all(record["folder"] != folder for record in added.values()):
-        checkpoints.discard(home() / "converted" / folder)
+        checkpoints.discard(inside(home() / "converted", folder))
 
 
 def describe(name: str) -> dict:
@@ -271,7 +271,7 @@ def describe(name: str) -> dict:
             "channels": MobileStyleGAN.layout.total,
         }
     about = added_backbones()[name]
-    record = checkpoints.record_of(home() / "converted" / about["folder"])
+    record = checkpoints.record_of(inside(home() / "converted", about["folder"]))
     layout = layout_of(record["size"]) if record else None
     return {
         "name": name,

@@ -6,11 +6,11 @@ so that a door makes one sentence of it; a file that cannot be read at all stays
 
 from __future__ import annotations
 
-import io
 import json
 import lzma
 import os
 import pickle
+import re
 import struct
 import tokenize
 import zipfile
@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from img2tab_core.base.errors import Img2TabError
 
@@ -132,8 +132,7 @@ def kind_of(file: Path) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Why something could not be read: the system's own words, or the first line of the library's, at most 120
-    characters."""
+    """Why something could not be read: the system's own words, or the beginning of the library's."""
     if isinstance(error, MemoryError):
         return "it asks for more memory than there is"
     if isinstance(error, RecursionError):
@@ -142,9 +141,11 @@ def reason(error: BaseException) -> str:
         return "it is not text in UTF-8"
     if isinstance(error, KeyError):
         return f"it has no {str(error)[:80]}"
-    text = str(getattr(error, "strerror", None) or error).strip()
-    line = "".join(c if c.isprintable() else "?" for c in text.splitlines()[0]) if text else "it is damaged"
-    return (line[:119] + "…" if len(line) > 120 else line).rstrip(".") or "it is damaged"
+    line, *_ = str(getattr(error, "strerror", None) or error).strip().splitlines() or [""]
+    line = re.sub(r"^\[[^\]]*\] \S+: ", "", line)  # when, and in which line of its source, a library says so
+    line = re.split(r"[\"<>\\{}\[\]]|\bb'", line)[0]  # what follows is of the file or of the library, not for a person
+    line = "".join(c for c in line if c.isprintable()).rstrip(" .,:;(")
+    return (line[:119] + "…" if len(line) > 120 else line) or "it is damaged"
 
 
 @contextmanager
@@ -207,15 +208,15 @@ def open_array(file: Path) -> np.ndarray:
         return np.load(file, mmap_mode="r", allow_pickle=False)
 
 
-def read_arrays(file: Path | bytes) -> dict[str, np.ndarray]:
-    """The arrays of a .npz file or its bytes, by name; nothing in it is unpickled, and names are only names.
+def read_arrays(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file, by name; nothing in it is unpickled, and names are only names.
 
     Raises ValueError where it is no whole .npz file of plain values, or unpacks to more than MOST_UNPACKED bytes and
     MOST_RATIO times its own size; OSError where it cannot be read.
     """
     import numpy as np
 
-    with damage_as_value_error(), _stream(file) as stream:
+    with damage_as_value_error(), file.open("rb") as stream:
         kind = described(stream.read(HEAD))
         if not kind.startswith((ARCHIVE, ZIP)):
             raise ValueError(f"it is {kind}")
@@ -226,11 +227,8 @@ def read_arrays(file: Path | bytes) -> dict[str, np.ndarray]:
             raise ValueError(f"it unpacks to {unpacked / 1e6:,.0f} MB, {unpacked // max(size, 1):,} times its own size")
         stream.seek(0)
         with np.load(stream, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-
-
-def _stream(file: Path | bytes) -> IO[bytes]:
-    return io.BytesIO(file) if isinstance(file, bytes) else file.open("rb")
+            arrays = {name: stored[name] for name in stored.files}
+            return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}  # the rest is bytes
 
 
 # --- places --------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.foreign import parsed_json
+from img2tab_core.base.foreign import DAMAGED, parsed_json, reason
 from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import (
     Cancel,
@@ -172,13 +172,13 @@ def open_published(file: Path, *, excluded: frozenset[int] = frozenset()) -> XGB
         objective, trees = learner["objective"]["name"], learner["gradient_booster"]["name"]
         width = int(learner["learner_model_param"]["num_feature"])
     except OSError as error:
-        raise Img2TabError(f"{file} cannot be read: {error.strerror}. {advice}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Img2TabError(f"{file} cannot be read ({reason(error)}). {advice}") from error
+    except DAMAGED as error:
         raise Img2TabError(f"{file} is not an XGBoost classifier. {advice}") from error
     if objective != "binary:logistic" or trees != "gbtree":
         raise Img2TabError(
-            f"{file} must be boosted trees for two classes (gbtree, binary:logistic), got {trees}, {objective}. "
-            f"{advice}"
+            f"{file} must be boosted trees for two classes (gbtree, binary:logistic), got {trees!r:.40}, "
+            f"{objective!r:.40}. {advice}"
         )
     model = XGBoostConcepts(excluded=excluded, screen=None)
     try:
@@ -223,8 +223,8 @@ def _opened(stored: bytes, *, threads: int) -> Booster:
                 raise ValueError("its trees lead nowhere")
             if len(np.unique(children)) != len(children):
                 raise ValueError("its trees are not trees")
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"it is not an XGBoost classifier: {error}") from error
+    except DAMAGED as error:
+        raise ValueError(f"it is not an XGBoost classifier: {reason(error)}") from error
     booster = xgboost.Booster({"nthread": threads, "verbosity": 0})
     booster.load_model(bytearray(stored))
     return booster

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, changing, home, keep_json
-from img2tab_core.base.foreign import parsed_json
+from img2tab_core.base.foreign import parsed_json, reason
 from img2tab_core.base.layout import StyleLayout
 
 FOLDER = ROOT / "assets" / "names"
@@ -80,7 +80,9 @@ def _keep(place: str, key: str, name: str) -> None:
         except FileNotFoundError:
             stored = {}
         except (OSError, ValueError) as error:
-            raise Img2TabError(f"The names in {file} are damaged ({error}). Mend or remove the file.") from error
+            raise Img2TabError(
+                f"The names in {file} are damaged ({reason(error)}). Mend or remove the file."
+            ) from error
         of_place = stored.setdefault(place, {}) if isinstance(stored, dict) else None
         if not isinstance(of_place, dict):
             raise Img2TabError(f"The names in {file} are damaged (they must be an object). Mend or remove the file.")

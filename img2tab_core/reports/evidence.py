@@ -208,8 +208,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _model(run_id: str) -> dict[str, str]:
     """File -> sha256 of a run's files; the card beside them is written with every report."""
-    folder = _inside(home() / "runs", folder_of(run_id).name)
-    if not run_id or not folder.is_dir():
+    if not run_id or not (folder := folder_of(run_id)).is_dir():
         return {}
     return _digests(folder, sorted(file.name for file in folder.iterdir() if file.suffix != ".md"))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import changing, home, keep_json, sha256_of
-from img2tab_core.base.foreign import parsed_json
+from img2tab_core.base.foreign import DAMAGED, parsed_json, reason
 from img2tab_core.base.records import StyleTable, digest
 from img2tab_core.tables.population import FOLDER
 
@@ -123,10 +123,10 @@ def _own(table: StyleTable) -> dict[str, list[Calibration]]:
         return {name: [Calibration(**each) for each in kept] for name, kept in stored["targets"].items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *DAMAGED) as error:
         raise Img2TabError(
-            f"The calibrations of the table {table.name!r} cannot be read ({error}). Remove {_file_of(table)} and "
-            "calibrate again."
+            f"The calibrations of the table {table.name!r} cannot be read ({reason(error)}). Remove {_file_of(table)} "
+            "and calibrate again."
         ) from error
 
 
