@@ -20,6 +20,7 @@ from img2tab_core.base.records import read_only
 
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo"}  # looked for in folders
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+ROWS = 64  # of deep values that are scaled at once
 MIN_SIDE = 64  # px; a face of a smaller photo has too few pixels for 68 landmarks
 
 # The signature decides, never the file name. Each kind's own reader is used instead of Image.open, so that only these
@@ -125,9 +126,11 @@ def _rgb(picture: Image.Image) -> np.ndarray:
         grey = _to_bytes(np.asarray(picture))  # (H, W)
         return np.repeat(grey[..., None], 3, axis=2)
     if picture.has_transparency_data:
-        white = Image.new("RGBA", picture.size, "white")
-        return np.array(Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB"))
-    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        white = Image.new("RGB", picture.size, "white")
+        layer = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
+        white.paste(layer, mask=layer)  # in place: of 60 million pixels every copy is 180 MB or more
+        return np.asarray(white)
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
@@ -140,7 +143,10 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
         top = 65535.0
     else:
         spans = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
-        values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        largest = values.max()
+        largest = float(values.max(where=np.isfinite(values), initial=0.0))
         top = next((span for span in spans if largest <= span), largest)
-    return np.rint(np.clip(values / top, 0, 1) * 255).astype(np.uint8)
+    grey = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), ROWS):  # all at once would take 24 bytes a pixel
+        part = np.nan_to_num(values[start : start + ROWS].astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        grey[start : start + ROWS] = np.rint(np.clip(part / top, 0, 1) * 255)
+    return grey

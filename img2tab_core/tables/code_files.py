@@ -110,7 +110,11 @@ def read_scaler(file: Path, total: int) -> ChannelStats:
     )
     if mean is None or std is None:
         raise Img2TabError(f"{file.name} has no mean and std. {mend}")
-    mean, std = (np.asarray(numbers, np.float64).reshape(-1) for numbers in (mean, std))
+    _must_be_numbers(mean), _must_be_numbers(std)
+    mean, std = (
+        np.asarray(numbers if isinstance(numbers, np.ndarray) else numbers.detach().double(), np.float64).reshape(-1)
+        for numbers in (mean, std)
+    )
     if len(mean) != total or len(std) != total or not np.isfinite([mean, std]).all() or not (std > 0).all():
         raise Img2TabError(f"{file.name} has {len(mean):,} means and {len(std):,} deviations. {mend}")
     return ChannelStats(mean, std)
@@ -138,7 +142,8 @@ def _must_be_numbers(place: Part) -> None:
         else not (place.is_sparse or place.is_quantized or place.is_complex() or str(place.dtype) == "torch.bool")
     )
     if not fits:
-        raise Img2TabError(f"Style codes must be plain numbers, got {place.dtype}. Save them as float32.")
+        what = "sparse ones" if not kind and place.is_sparse else str(place.dtype).removeprefix("torch.")
+        raise Img2TabError(f"Style codes must be plain numbers, got {what:.60}. Save them as float32.")
 
 
 def _parts(place: Any, total: int) -> tuple[Part, ...] | None:
