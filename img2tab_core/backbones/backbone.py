@@ -232,7 +232,7 @@ def add_backbone(file: Path, name: str) -> Backbone:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name) or name == NAME:
         raise Img2TabError(
             f"A backbone's name must be one word of at most 60 letters, digits, dots, dashes and underscores, and not "
-            f"{NAME}, got {name!r}. Choose another."
+            f"{NAME}, got {name!r:.60}. Choose another."
         )
     folder = checkpoints.convert(file)
     with changing_backbones() as added:

@@ -84,6 +84,11 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
 
 def described(head: bytes) -> str:
     """What the first bytes of a file say it is, in a person's words; of HEAD bytes, or the whole file."""
+    if _is_text(head) and not head.startswith(b"%PDF"):  # before the rest: a column may be called BMI
+        sample = head.lower()
+        if b"<svg" in sample:
+            return "an SVG drawing"
+        return WEB_PAGE if b"<html" in sample or b"<!doctype html" in sample else TEXT
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "a WebP picture"
     if head[4:8] == b"ftyp":
@@ -102,12 +107,21 @@ def described(head: bytes) -> str:
         return SAFETENSORS
     if head[:1] == b"\x08" and len(head) > 2 and head[1] < 32 and head[2] in (0x12, 0x3A, 0x42):
         return ONNX
-    sample = head.lower()
-    if b"<svg" in sample:
-        return "an SVG drawing"
-    if any(byte < 32 and byte not in b"\t\n\f\r" for byte in head):
-        return UNKNOWN
-    return WEB_PAGE if b"<html" in sample or b"<!doctype html" in sample else TEXT
+    return UNKNOWN if _has_control(head) else TEXT
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether bytes are text in UTF-8; the last letter may be cut."""
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3 or len(head) < HEAD:
+            return False
+    return not _has_control(head)
+
+
+def _has_control(head: bytes) -> bool:
+    return any(byte < 32 and byte not in b"\t\n\f\r" for byte in head)
 
 
 def _archive(head: bytes) -> str:
@@ -240,9 +254,20 @@ def inside(folder: Path, name: str) -> Path:
     Raises Img2TabError where the name is not that of one file or folder: "", ".", "..", with a slash or a NUL, or of
     more than 255 bytes.
     """
-    if name in ("", ".", "..") or set(name) & {"/", "\\", "\0"} or len(name.encode("utf-8", "surrogateescape")) > 255:
+    try:
+        fits = len(os.fsencode(name)) <= 255 and name not in ("", ".", "..") and not set(name) & {"/", "\\", "\0"}
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
         raise Img2TabError(f"The name of something kept here must be one word without slashes, got {name!r:.80}.")
     return folder / name
+
+
+def plain_name(name: str, otherwise: str) -> str:
+    """What somebody calls a file, as it may be called on this disk: the last part of a path, without what cannot be
+    printed, of its last 60 letters; `otherwise` where nothing is left."""
+    last = re.split(r"[/\\]", name)[-1].encode("utf-8", "replace").decode()
+    return "".join(letter for letter in last if letter.isprintable())[-60:].lstrip(". ") or otherwise
 
 
 def not_led_out(place: Path) -> Path:

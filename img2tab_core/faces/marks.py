@@ -75,7 +75,8 @@ def save(
     out: whoever asks for that should be told that the file still says it. options: as Pillow's `save` takes them.
     """
     packet = _packet(Mark(TERMS[source], TOOL, " ".join(what.split())))
-    shown = picture if label is None else labelled(picture, label)
+    shown = picture.copy() if label is None else labelled(picture, label)
+    shown.info = {}  # of a file it came from, Pillow would write comments and colour profiles again
     if kind == "PNG":
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", packet)

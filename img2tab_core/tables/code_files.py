@@ -110,7 +110,8 @@ def read_scaler(file: Path, total: int) -> ChannelStats:
     )
     if mean is None or std is None:
         raise Img2TabError(f"{file.name} has no mean and std. {mend}")
-    _must_be_numbers(mean), _must_be_numbers(std)
+    for numbers in (mean, std):
+        _must_be_numbers(numbers)
     mean, std = (
         np.asarray(numbers if isinstance(numbers, np.ndarray) else numbers.detach().double(), np.float64).reshape(-1)
         for numbers in (mean, std)

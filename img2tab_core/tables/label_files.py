@@ -254,7 +254,9 @@ def _read(file: Path) -> pd.DataFrame:
             if skipped:
                 first, second = second, stream.readline()
     except UnicodeDecodeError as error:
-        raise Img2TabError(f"{file} must be a text file in UTF-8, got other bytes. Save it as CSV in UTF-8.") from error
+        raise Img2TabError(
+            f"{file.name} must be a text file in UTF-8, got other bytes. Save it as CSV in UTF-8."
+        ) from error
     if re.fullmatch(r"[0-9]{1,9}", first.strip()) and len(second.split()) > 1:
         return _celeba(file, count=int(first))
     separator = max(",;\t", key=first.count)
