@@ -41,6 +41,8 @@ def furnish(home: Path, *kept: str) -> None:
     for name in ("runs", *kept):
         if (files.home() / name).is_dir():
             shutil.copytree(files.home() / name, home / name)
+    if (files.home() / "opened.json").is_file():  # which of their classifiers were tried
+        shutil.copy(files.home() / "opened.json", home)
 
 
 def free_port() -> int:

@@ -211,7 +211,7 @@ def saved(file, **arrays):
         (lambda file: file.write_bytes(b""), "must be a whole .npz with an array psi"),
         (lambda file: file.write_bytes(b"PK\x03\x04 and no more"), "must be a whole .npz with an array psi"),
         (lambda file: file.mkdir(), "Is a directory"),
-        (lambda file: np.save(file.open("wb"), np.zeros((1, 6752))), "must be an .npz with an array psi"),
+        (lambda file: np.save(file.open("wb"), np.zeros((1, 6752))), "must be a whole .npz with an array psi"),
         (lambda file: saved(file, w=np.zeros((1, 6752))), "must be a whole .npz with an array psi"),
         (lambda file: saved(file, psi=np.zeros(6752)), "got float64 of shape (6752,)"),
         (lambda file: saved(file, psi=np.full((1, 6752), "a")), "got <U1 of shape (1, 6752)"),

@@ -191,7 +191,7 @@ def test_9_files_that_are_no_labels_are_1_sentence_each(read, text, sentence):
 
 
 def test_a_file_that_is_not_there_is_1_sentence(tmp_path):
-    with pytest.raises(Img2TabError, match="cannot be read"):
+    with pytest.raises(Img2TabError, match="There is no file"):
         read_labels(tmp_path / "none.csv")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from dashboard.components import page_words, pictures, progress
 from dashboard.state import photo_checks, private, visit
 from img2tab_core.audits.photo_check import FEW, SMALL, Figures, PhotoCheck, Wrong
 from img2tab_core.base import words
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.faces.photos import read_photo
 
 WRONG_SHOWN = 8
 
@@ -187,10 +189,10 @@ def _wrong(wrong: list[Wrong], classes: tuple[str, str]) -> None:
     for each in wrong[:WRONG_SHOWN]:
         with grid.cell():
             try:
-                picture = Image.open(photo_checks.open_photo(each.photo))
+                picture = Image.fromarray(read_photo(photo_checks.photo_of(each.photo)))
                 picture.thumbnail((256, 256))
-                st.image(picture.convert("RGB"), width="stretch", alt=page_words.plain(each.photo))
-            except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+                st.image(picture, width="stretch", alt=page_words.plain(each.photo))
+            except Img2TabError:
                 pass
             decided = int(each.probability > 0.5)
             sure = each.probability if decided else 1 - each.probability

@@ -16,6 +16,7 @@ import streamlit as st
 from dashboard.state import visit
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import plain_name
 from img2tab_core.base.jobs import Job
 from img2tab_core.base.records import digest
 
@@ -191,6 +192,6 @@ def _pair(reactions: Reactions, number: int, table_name: str) -> Pair:
 def _as_file(data: bytes, name: str) -> Iterator[Path]:
     """Bytes as a file of a name, for as long as they are looked at."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / (Path(name).name or "classifier.onnx")
+        file = Path(folder) / plain_name(name, "classifier.onnx")
         file.write_bytes(data)
         yield file

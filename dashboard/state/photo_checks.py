@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -71,9 +70,9 @@ def now(check: PhotoCheck) -> PhotoCheck:
     return check if check.kind == OWN_KIND else replace(check, in_use=in_use())
 
 
-def open_photo(name: str) -> io.BytesIO:
-    """A photo that was checked."""
-    return io.BytesIO(visit.of_target(PHOTOS, {})[name])
+def photo_of(name: str) -> bytes:
+    """The file of a photo that was checked."""
+    return visit.of_target(PHOTOS, {})[name]
 
 
 def calibrate() -> None:

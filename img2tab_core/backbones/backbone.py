@@ -23,6 +23,7 @@ from img2tab_core.backbones import checkpoints
 from img2tab_core.backbones.registry import NAME, added_backbones, backbone_key, changing_backbones
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, whole
+from img2tab_core.base.foreign import inside, not_led_out, read_arrays
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import ChannelStats, read_only
@@ -149,8 +150,8 @@ def open_backbone(name: str = NAME) -> Backbone:
         return _default.get(NAME, _open_default)
     added = added_backbones()
     if name in added:
-        folder = home() / "converted" / added[name]["folder"]
-        return _open_added(name, folder)
+        folder = inside(home() / "converted", added[name]["folder"])
+        return _open_added(name, not_led_out(folder))
     try:
         facts = os.stat(name)
     except (OSError, ValueError):
@@ -200,9 +201,9 @@ def _stats_of(folder: Path, generator: StyleGAN2) -> ChannelStats:
     """The statistics beside a converted checkpoint, measured the first time."""
     file = folder / STATS
     try:
-        with np.load(file) as stored:
-            return ChannelStats(read_only(stored["mean"]), read_only(stored["std"]))
-    except (OSError, ValueError, KeyError, EOFError):
+        stored = read_arrays(file)
+        return ChannelStats(read_only(stored["mean"]), read_only(stored["std"]))
+    except (OSError, ValueError, KeyError):
         stats = measured_stats(generator)
         with whole(file) as part, part.open("wb") as stream:
             np.savez(stream, mean=stats.mean, std=stats.std)
@@ -231,7 +232,7 @@ def add_backbone(file: Path, name: str) -> Backbone:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name) or name == NAME:
         raise Img2TabError(
             f"A backbone's name must be one word of at most 60 letters, digits, dots, dashes and underscores, and not "
-            f"{NAME}, got {name!r}. Choose another."
+            f"{NAME}, got {name!r:.60}. Choose another."
         )
     folder = checkpoints.convert(file)
     with changing_backbones() as added:
@@ -256,7 +257,7 @@ def remove_backbone(name: str) -> None:
             )
         folder = added.pop(name)["folder"]
     if all(record["folder"] != folder for record in added.values()):
-        checkpoints.discard(home() / "converted" / folder)
+        checkpoints.discard(inside(home() / "converted", folder))
 
 
 def describe(name: str) -> dict:
@@ -270,7 +271,7 @@ def describe(name: str) -> dict:
             "channels": MobileStyleGAN.layout.total,
         }
     about = added_backbones()[name]
-    record = checkpoints.record_of(home() / "converted" / about["folder"])
+    record = checkpoints.record_of(inside(home() / "converted", about["folder"]))
     layout = layout_of(record["size"]) if record else None
     return {
         "name": name,

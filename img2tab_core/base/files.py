@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import parsed_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -100,7 +101,7 @@ def read_json(file: Path) -> dict:
     Raises OSError where the file is there and may not be read.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parsed_json(file.read_bytes(), strict=False)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

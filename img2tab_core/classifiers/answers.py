@@ -16,6 +16,7 @@ from img2tab_core.backbones import drawn_faces
 from img2tab_core.backbones.backbone import Backbone
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import keeping
+from img2tab_core.base.foreign import read_arrays
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import StyleTable, Target, read_only
@@ -80,9 +81,9 @@ def asked(model: PixelModel, table: StyleTable, size: int) -> Asked:
 
     def read() -> Asked:
         try:
-            with np.load(file) as stored:
-                return Asked(size, read_only(stored["rows"]), read_only(stored["log_odds"]))
-        except (OSError, ValueError, KeyError, EOFError):
+            stored = read_arrays(file)
+            return Asked(size, read_only(stored["rows"]), read_only(stored["log_odds"]))
+        except (OSError, ValueError, KeyError):
             return none  # damaged: asked again
 
     return _asked.get((str(file), written), read)

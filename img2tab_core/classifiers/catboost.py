@@ -14,8 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.jobs import silent
 from img2tab_core.base.records import read_only
+from img2tab_core.classifiers import cbm_trial
 from img2tab_core.classifiers.base import (
     BLOCK,
     Cancel,
@@ -129,7 +131,7 @@ class QuantizedPool:
         """What `write` wrote. Raises ValueError or OSError where it is not there or damaged."""
         catboost = imported("catboost", title=TITLE)
         try:
-            channels = json.loads((folder / "channels.json").read_text(encoding="utf-8"))
+            channels = parsed_json((folder / "channels.json").read_bytes())
             known = np.ones(channels["count"], bool)
             known[channels["unknown"]] = False
             differs = known.copy()
@@ -287,9 +289,11 @@ class CatBoostConcepts(ConceptClassifier):
             self.booster_.save_model(str(file), format="cbm")
         except catboost.CatBoostError as error:
             raise OSError(str(error)) from error
+        cbm_trial.remember(file)
 
     def read(self, file: Path) -> None:
         catboost = imported("catboost", title=TITLE)
+        cbm_trial.must_open(file, self.n_features_in_)
         booster = catboost.CatBoostClassifier()
         try:
             booster.load_model(str(file), format="cbm")

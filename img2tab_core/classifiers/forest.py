@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from img2tab_core.base.foreign import read_arrays
 from img2tab_core.classifiers.base import Cancel, ConceptClassifier, Report, check_whole, stop_if, two_columns
 
 BATCH = 10  # trees grown between two looks at `cancelled`
@@ -104,11 +104,8 @@ class ForestConcepts(ConceptClassifier):
             np.savez_compressed(stream, **self.trees_._asdict())
 
     def read(self, file: Path) -> None:
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                trees = Trees(*(stored[name] for name in Trees._fields))
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(str(error)) from error
+        stored = read_arrays(file)
+        trees = Trees(*(stored[name] for name in Trees._fields))
         count = len(trees.channel)
         inner = trees.channel >= 0
         if any(len(array) != count for array in (trees.threshold, trees.left, trees.right, trees.share)):

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import alone_in, read_json, sha256_of, whole
+from img2tab_core.base.foreign import DAMAGED, not_led_out, parsed_json, reason
 from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import ConceptClassifier
 from img2tab_core.classifiers.catboost import CatBoostConcepts
@@ -142,14 +143,14 @@ def load(folder: Path) -> ConceptClassifier:
     folder = Path(folder)
     try:
         with alone_in(folder):  # else a pair that is just being written could be met half new
-            return _loaded(folder)
+            return _loaded(not_led_out(folder))
     except OSError as error:
-        raise Img2TabError(f"There is no readable classifier in {folder}: {error.strerror}. {ADVICE}") from error
+        raise Img2TabError(f"There is no readable classifier in {folder} ({reason(error)}). {ADVICE}") from error
 
 
 def _loaded(folder: Path) -> ConceptClassifier:
     try:
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        record = parsed_json((folder / RECORD_FILE).read_bytes(), strict=False)
     except ValueError as error:
         raise Img2TabError(f"The classifier's {RECORD_FILE} in {folder} is damaged. {ADVICE}") from error
     estimator = _estimator_in(record, folder)
@@ -158,7 +159,7 @@ def _loaded(folder: Path) -> ConceptClassifier:
     try:
         if record["format"] != FORMAT:
             raise Img2TabError(
-                f"The classifier in {folder} must have format {FORMAT}, got {record['format']}. {ADVICE}"
+                f"The classifier in {folder} must have format {FORMAT}, got {record['format']!r:.40}. {ADVICE}"
             )
         if record["sha256"] != sha256:
             raise Img2TabError(f"The classifier's {file.name} in {folder} is damaged. {ADVICE}")
@@ -172,8 +173,10 @@ def _loaded(folder: Path) -> ConceptClassifier:
             model.erasure_ = Erasure.read(folder / ERASURE_FILE)
             if model.erasure_.key != record["erasure"]:
                 raise ValueError(f"{ERASURE_FILE} is another one's")
-    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise Img2TabError(f"The classifier in {folder} is damaged ({error}). {ADVICE}") from error
+    except OSError:
+        raise
+    except DAMAGED as error:
+        raise Img2TabError(f"The classifier in {folder} is damaged ({reason(error)}). {ADVICE}") from error
     return model
 
 
@@ -188,8 +191,8 @@ def is_saved(folder: Path) -> bool:
 
 def _estimator_in(record: object, folder: Path) -> type[ConceptClassifier]:
     kind = record.get("kind") if isinstance(record, dict) else None
-    if kind not in _KNOWN:
-        raise Img2TabError(f"The classifier in {folder} must be one of {', '.join(KINDS)}, got {kind!r}. {ADVICE}")
+    if not isinstance(kind, str) or kind not in _KNOWN:
+        raise Img2TabError(f"The classifier in {folder} must be one of {', '.join(KINDS)}, got {kind!r:.40}. {ADVICE}")
     return _KNOWN[kind].estimator
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,10 @@ from img2tab_core.classifiers.base import (
 )
 
 TITLE = "LightGBM"
+MOST_LEAVES, DEEPEST = 65_536, 1000  # of a tree that is opened
+_WHOLE = ("split_feature", "decision_type", "left_child", "right_child", "leaf_count", "internal_count")
+_OF_NODES = (*_WHOLE[:4], "split_gain", "threshold", "internal_value", "internal_weight", "internal_count")
+_OF_LEAVES = ("leaf_value", "leaf_weight", "leaf_count")
 BINS = 32  # values a channel is quantized to while training
 
 
@@ -116,12 +121,73 @@ class LightGBMConcepts(ConceptClassifier):
     def read(self, file: Path) -> None:
         lightgbm = imported("lightgbm", title=TITLE)
         try:
-            booster = lightgbm.Booster(model_str=file.read_text(encoding="utf-8"))
+            booster = lightgbm.Booster(model_str=checked(file.read_text(encoding="utf-8")))
         except lightgbm.basic.LightGBMError as error:
             raise ValueError(str(error)) from error
         if booster.num_feature() != len(self.screened_):
             raise ValueError("its trees have other channels")
         self.booster_ = booster
+
+
+def checked(text: str) -> str:
+    """A model as LightGBM writes it, with nothing but what predicts: its classes, its channels and its trees.
+
+    LightGBM trusts the numbers in its trees and ends the whole process over wrong ones; so they are checked first. Its
+    parameters, some of which name files, are left out. Raises ValueError where it is something else, or no tree.
+    """
+    head, *trees = text.partition("\nend of trees")[0].split("\nTree=")
+    about = dict(line.partition("=")[::2] for line in head.splitlines())
+    try:
+        width, classes = int(about["max_feature_idx"]) + 1, int(about["num_class"])
+        objective = "binary sigmoid:1" if classes == 1 else f"multiclass num_class:{classes}"
+        if (about["version"], about["objective"], about["num_tree_per_iteration"]) != ("v4", objective, str(classes)):
+            raise ValueError("it is not a classifier that was trained here")
+        infos = about["feature_infos"].split(" ")
+        if not 0 < width <= 10_000_000 or len(infos) != width or not 0 < classes < 1000 or len(trees) % classes:
+            raise ValueError("its channels or classes do not fit together")
+        if not all(re.fullmatch(r"none|\[[-+.e\d]+:[-+.e\d]+\]", info) for info in infos):
+            raise ValueError("its channels are not numbers")
+        made = [f"Tree={number}\n{_checked_tree(tree, width)}\n\n" for number, tree in enumerate(trees)]
+    except KeyError as error:
+        raise ValueError(f"it has no {error}") from error
+    names = " ".join(f"Column_{number}" for number in range(width))
+    return (
+        f"tree\nversion=v4\nnum_class={classes}\nnum_tree_per_iteration={classes}\nlabel_index=0\n"
+        f"max_feature_idx={width - 1}\nobjective={objective}\nfeature_names={names}\nfeature_infos={' '.join(infos)}\n"
+        f"\n{''.join(made)}end of trees\n\nend of parameters\n"
+    )
+
+
+def _checked_tree(text: str, width: int) -> str:
+    """The lines of a tree over so many channels; every inner node stands behind the one above it."""
+    lines = dict(line.partition("=")[::2] for line in text.splitlines()[1:] if line)
+    leaves = int(lines["num_leaves"])
+    if not 0 < leaves <= MOST_LEAVES or lines["num_cat"] != "0" or lines.get("is_linear", "0") != "0":
+        raise ValueError("its trees are of another kind")
+    kept = {"num_leaves": str(leaves), "num_cat": "0"}
+    of_leaves = _OF_LEAVES if leaves > 1 else _OF_LEAVES[:1]
+    sizes = dict.fromkeys(_OF_NODES if leaves > 1 else (), leaves - 1) | dict.fromkeys(of_leaves, leaves)
+    numbers: dict[str, list[float]] = {}
+    for name, size in sizes.items():
+        words = lines[name].split(" ")
+        numbers[name] = [
+            (int if name in _WHOLE else float)(word) for word in words if word.isascii() and "_" not in word
+        ]
+        if len(numbers[name]) != size:
+            raise ValueError("its trees do not fit together")
+        kept[name] = " ".join(words)
+    if leaves > 1:
+        pairs, depth = list(zip(numbers["left_child"], numbers["right_child"], strict=True)), [0] * leaves
+        if sorted(child for pair in pairs for child in pair) != [*range(-leaves, 0), *range(1, leaves - 1)]:
+            raise ValueError("its trees are not trees")
+        for node, pair in enumerate(pairs):
+            for child in (int(child) for child in pair if child >= 0):
+                depth[child] = depth[node] + 1 if child > node else leaves
+        if max(depth) > min(DEEPEST, leaves - 1) or not all(0 <= c < width for c in numbers["split_feature"]):
+            raise ValueError("its trees lead nowhere")
+        if set(numbers["decision_type"]) - {0, 2, 4, 6, 8, 10}:
+            raise ValueError("its trees ask for something else than numbers")
+    return "\n".join(f"{name}={value}" for name, value in (kept | {"is_linear": "0", "shrinkage": "1"}).items())
 
 
 def _count(threads: int) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp, softmax
 
+from img2tab_core.base.foreign import read_arrays
 from img2tab_core.classifiers.base import (
     Cancel,
     ConceptClassifier,
@@ -144,12 +144,8 @@ class LogisticConcepts(ConceptClassifier):
             )
 
     def read(self, file: Path) -> None:
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                weights, mean, scale = stored["weights"], stored["mean"], stored["scale"]
-                intercept = stored["intercept"]
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(str(error)) from error
+        stored = read_arrays(file)
+        weights, mean, scale, intercept = (stored[name] for name in ("weights", "mean", "scale", "intercept"))
         of_classes = () if len(self.classes_) == 2 else self.classes_.shape
         if not weights.shape == (*of_classes, *mean.shape) or not mean.shape == scale.shape == self.screened_.shape:
             raise ValueError("its weights have other channels")

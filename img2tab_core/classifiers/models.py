@@ -14,6 +14,7 @@ import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import changing, home, keep_json, keeping, read_json, sha256_of
+from img2tab_core.base.foreign import inside, not_led_out
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import digest
 from img2tab_core.classifiers import onnx_files, onnx_models
@@ -156,7 +157,7 @@ def open_model(name: str) -> PixelModel:
     answer = PixelAnswer(**{key: _tuples(value) for key, value in record["answer"].items()})
 
     def opened() -> Ask:
-        file = home() / "models" / f"{record['sha256']}.onnx"
+        file = not_led_out(inside(home() / "models", f"{record['sha256']}.onnx"))
         if not file.is_file() or sha256_of(file) != record["sha256"]:
             raise Img2TabError(
                 f"The file of the classifier {name} is gone or damaged. Add {record['origin']} again: "
@@ -193,12 +194,12 @@ def remove(name: str) -> None:
         _sessions.forget((str(home()), record["key"]))
         shutil.rmtree(answers_folder(record["key"]), ignore_errors=True)
     if all(other["sha256"] != record["sha256"] for other in known.values()):
-        (home() / "models" / f"{record['sha256']}.onnx").unlink(missing_ok=True)
+        inside(home() / "models", f"{record['sha256']}.onnx").unlink(missing_ok=True)
 
 
 def answers_folder(key: str) -> Path:
     """Where the answers of a classifier of this key are kept."""
-    return home() / "models" / "answers" / key
+    return inside(home() / "models" / "answers", key)
 
 
 # --- inside ------------------------------------------------------------------------------------------------------

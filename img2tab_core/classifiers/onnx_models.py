@@ -226,5 +226,6 @@ def _shape(value: Value) -> str:
 def _first_line(text: str | bytes) -> str:
     words = text.decode(errors="replace") if isinstance(text, bytes) else text
     words = re.sub(r"/onnxruntime_src/\S+ [^()]*\([^()]*\)(?: const)? ", "", words)  # where in its source it says so
+    words = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", words)
     line = next((line.strip() for line in words.splitlines() if line.strip()), "no reason was given")
     return (line[:240] + "…" if len(line) > 240 else line).rstrip(".") + "."

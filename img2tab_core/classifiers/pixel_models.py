@@ -321,7 +321,8 @@ def checked_name(name: str) -> str:
     """The same name. Raises Img2TabError where it is none: it becomes part of file names and the name of a target."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
         raise Img2TabError(
-            f"A classifier's name must be one word of at most 40 letters, digits, dashes and underscores, got {name!r}."
+            "A classifier's name must be one word of at most 40 letters, digits, dashes and underscores, got "
+            f"{name!r:.60}."
         )
     return name
 

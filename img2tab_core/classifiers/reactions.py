@@ -15,6 +15,7 @@ import numpy as np
 from img2tab_core.backbones.backbone import Backbone
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import keeping
+from img2tab_core.base.foreign import open_array
 from img2tab_core.base.intervals import wilson
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.records import StyleTable, read_only
@@ -320,8 +321,8 @@ def _kept(model: PixelModel, table: StyleTable, description: Description, size: 
     if is_function(model):
         return _memory.get((model.key, file.name), none)
     try:
-        stored = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        stored = np.array(open_array(file))
+    except (OSError, ValueError):
         return none
     return read_only(stored) if stored.ndim == 2 and stored.shape[1:] == none.shape[1:] else none
 

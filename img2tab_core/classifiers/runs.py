@@ -12,6 +12,7 @@ from img2tab_core.backbones.registry import backbone_key
 from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json, read_json
+from img2tab_core.base.foreign import DAMAGED, inside, parsed_json, reason
 from img2tab_core.base.later import later
 from img2tab_core.base.records import Metrics, StyleTable, digest
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
@@ -71,8 +72,11 @@ class Run:
 
 
 def folder_of(run_id: str) -> Path:
-    """Where the files of a kept run lie, whether or not they are there; of one class against the rest those of all."""
-    return home() / "runs" / run_id.partition(OF_ONE)[0]
+    """Where the files of a kept run lie, whether or not they are there; of one class against the rest those of all.
+
+    Raises Img2TabError where it is no id, but leads elsewhere.
+    """
+    return inside(home() / "runs", run_id.partition(OF_ONE)[0])
 
 
 def keep(run: Run) -> None:
@@ -100,8 +104,10 @@ def open_kept(run_id: str) -> Run:
 
 def has_model(run_id: str) -> bool:
     """Whether the files of a kept run are there; nothing is loaded, so a damaged one counts until it is opened."""
+    if not run_id:
+        return False
     folder = folder_of(run_id)
-    return bool(run_id) and (folder / RUN_FILE).is_file() and kinds.is_saved(folder)
+    return (folder / RUN_FILE).is_file() and kinds.is_saved(folder)
 
 
 def any_kept(table_name: str) -> bool:
@@ -205,7 +211,7 @@ def save_run(run: Run, folder: Path) -> None:
 def load_run(folder: Path) -> Run:
     """The run that `save_run` wrote. Raises Img2TabError where there is none or it is damaged."""
     try:
-        about = json.loads((folder / RUN_FILE).read_text())
+        about = parsed_json((folder / RUN_FILE).read_bytes(), strict=False)
         return Run(
             id=about["id"],
             table=about["table"],
@@ -222,8 +228,10 @@ def load_run(folder: Path) -> Run:
             treatment=Treatment.from_json(about.get("treatment", {})),
             each=tuple((name, _metrics(metrics)) for name, metrics in about.get("each", [])),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Img2TabError(f"There is no readable run in {folder} ({error}). Train it again.") from error
+    except Img2TabError:
+        raise
+    except (OSError, *DAMAGED) as error:
+        raise Img2TabError(f"There is no readable run in {folder} ({reason(error)}). Train it again.") from error
 
 
 def _metrics(stored: dict) -> Metrics:

@@ -17,6 +17,7 @@ from img2tab_core.backbones.registry import backbone_key
 from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json, read_json, sha256_of
+from img2tab_core.base.foreign import inside
 from img2tab_core.base.jobs import Report, silent
 from img2tab_core.base.later import later
 from img2tab_core.base.once import Once
@@ -130,7 +131,7 @@ class Trainer:
 
     def about_table(self, name: str) -> dict:
         """Where an imported table came from and what was left out; {} for the bundled one."""
-        folder = home() / "tables" / name
+        folder = inside(home() / "tables", name)
         about = tables.about_of(folder)
         if about.get("kind") in IMPORTS and not read_json(folder / tables.TABLE_FILE).get("backbone_key"):
             about["note"] = f"{about.get('note', '')} {UNNOTED}".strip()
@@ -142,9 +143,7 @@ class Trainer:
         Raises Img2TabError where there is none of this name, it is damaged, or its backbone has other weights now:
         then a photo would be read by another encoder than the faces of the table.
         """
-        if Path(name).name != name:
-            raise Img2TabError(f"A table's name is one word without slashes, got {name!r}.")
-        folder = home() / "tables" / name
+        folder = inside(home() / "tables", name)
         try:
             stat = (folder / tables.TABLE_FILE).stat()  # another one after `--anew`
         except OSError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import DAMAGED, parsed_json, reason
 from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import (
     Cancel,
@@ -168,17 +168,17 @@ def open_published(file: Path, *, excluded: frozenset[int] = frozenset()) -> XGB
     advice = "Choose a file that XGBoost's save_model wrote as JSON."
     try:
         stored = file.read_bytes()
-        learner = json.loads(stored)["learner"]
+        learner = parsed_json(stored, strict=False)["learner"]
         objective, trees = learner["objective"]["name"], learner["gradient_booster"]["name"]
         width = int(learner["learner_model_param"]["num_feature"])
     except OSError as error:
-        raise Img2TabError(f"{file} cannot be read: {error.strerror}. {advice}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Img2TabError(f"{file} cannot be read ({reason(error)}). {advice}") from error
+    except DAMAGED as error:
         raise Img2TabError(f"{file} is not an XGBoost classifier. {advice}") from error
     if objective != "binary:logistic" or trees != "gbtree":
         raise Img2TabError(
-            f"{file} must be boosted trees for two classes (gbtree, binary:logistic), got {trees}, {objective}. "
-            f"{advice}"
+            f"{file} must be boosted trees for two classes (gbtree, binary:logistic), got {trees!r:.40}, "
+            f"{objective!r:.40}. {advice}"
         )
     model = XGBoostConcepts(excluded=excluded, screen=None)
     try:
@@ -212,7 +212,7 @@ def _opened(stored: bytes, *, threads: int) -> Booster:
     """
     xgboost = imported("xgboost", title=TITLE)
     try:
-        learner = json.loads(stored)["learner"]
+        learner = parsed_json(stored, strict=False)["learner"]
         width = int(learner["learner_model_param"]["num_feature"])
         for tree in learner["gradient_booster"]["model"]["trees"]:
             left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
@@ -223,8 +223,8 @@ def _opened(stored: bytes, *, threads: int) -> Booster:
                 raise ValueError("its trees lead nowhere")
             if len(np.unique(children)) != len(children):
                 raise ValueError("its trees are not trees")
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"it is not an XGBoost classifier: {error}") from error
+    except DAMAGED as error:
+        raise ValueError(f"it is not an XGBoost classifier: {reason(error)}") from error
     booster = xgboost.Booster({"nthread": threads, "verbosity": 0})
     booster.load_model(bytearray(stored))
     return booster

@@ -119,8 +119,10 @@ def import_population(
 
 @verb(import_app, "psi")
 def import_psi(
-    file: Annotated[Path, typer.Argument(metavar="FILE.pt|.npy", help="Style codes (N, D).")],
-    labels: Annotated[Path, typer.Argument(help="One row per style code: CSV, list_attr_celeba.txt, .npy or .pt.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Style codes (N, D): .npy, .npz, .pt or .safetensors.")],
+    labels: Annotated[
+        Path, typer.Argument(help="One row per style code: CSV, list_attr_celeba.txt, .npy, .npz, .pt or .safetensors.")
+    ],
     name: Name = None,
     backbone: BackboneName = DEFAULT_BACKBONE,
     scaler: Annotated[

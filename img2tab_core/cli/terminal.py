@@ -10,8 +10,6 @@ import os
 import signal
 import sys
 import threading
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,6 +21,7 @@ import typer
 from img2tab_core.base import spreadsheets
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole
+from img2tab_core.base.foreign import read_arrays, reason
 from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable
 from img2tab_core.faces.photos import PHOTO_ENDINGS
 
@@ -506,19 +505,14 @@ def style_codes(file: Path) -> tuple[np.ndarray, str]:
 
     mend = "Make it with `img2tab encode`."
     try:
-        with file.open("rb") as stream:  # numpy leaves a broken archive open
-            stored = np.load(stream)
-            psi = stored["psi"] if isinstance(stored, np.lib.npyio.NpzFile) else None
-            made_with = str(stored["backbone"]) if psi is not None and "backbone" in stored else DEFAULT_BACKBONE
+        stored = read_arrays(file)
+        psi, made_with = stored["psi"], str(stored.get("backbone", DEFAULT_BACKBONE))
     except OSError as error:
-        reason = error.strerror or "it is damaged"
-        raise Img2TabError(f"{file} is not a file of style codes ({reason}). {mend}") from error
-    except (EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise Img2TabError(f"{file} is not a file of style codes ({reason(error)}). {mend}") from error
+    except (ValueError, KeyError) as error:
         raise Img2TabError(
-            f"{file} is not a file of style codes: it must be a whole .npz with an array psi. {mend}"
+            f"{file} is not a file of style codes: it must be a whole .npz with an array psi ({reason(error)}). {mend}"
         ) from error
-    if psi is None:
-        raise Img2TabError(f"{file} is not a file of style codes: it must be an .npz with an array psi. {mend}")
     if psi.ndim != 2 or psi.dtype.kind not in "fiu":
         raise Img2TabError(
             f"{file} is not a file of style codes: psi must be numbers of shape (n, D), got {psi.dtype} of shape "

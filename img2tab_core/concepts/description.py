@@ -6,8 +6,6 @@ visitor's folder. Opening one needs no network and no generator.
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -17,6 +15,7 @@ import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, home, whole, write_json
+from img2tab_core.base.foreign import inside, not_led_out, parsed_json, read_arrays
 from img2tab_core.base.records import Edit, digest, read_only
 from img2tab_core.base.words import count, listed, signed
 
@@ -185,8 +184,10 @@ class Description:
     def sheet(self, family_id: str) -> bytes | None:
         """The picture of a family that was drawn with the description, WebP; None where there is none."""
         try:
-            return (self.folder / self.backbone / f"{family_id}.webp").read_bytes() if self.folder else None
-        except OSError:
+            if self.folder is None:
+                return None
+            return not_led_out(inside(inside(self.folder, self.backbone), f"{family_id}.webp")).read_bytes()
+        except (OSError, Img2TabError):
             return None
 
     def whole(self, channels: Collection[int]) -> tuple[list[tuple[Family, frozenset[int]]], frozenset[int]]:
@@ -329,7 +330,7 @@ _ARRAYS = ("family_of", "goes_with", "correlation", "change", "share", "labels",
 def keep(description: Description, folder: Path | None = None) -> Path:
     """Write a description to the visitor's folder, or another; the path of its JSON file. Raises Img2TabError."""
     folder = folder or home() / "concepts"
-    file = folder / f"{description.backbone}.json"
+    file = inside(folder, f"{description.backbone}.json")
     words = {
         "format": FORMAT,
         "backbone": description.backbone,
@@ -364,10 +365,10 @@ def _plain(family: Family) -> dict:
 def open_description(name: str, key: str) -> Description | None:
     """What was described of a backbone with these weights; None where nothing was, or what is kept cannot be read."""
     for folder in (home() / "concepts", FOLDER):
-        file = folder / f"{name}.json"
         try:
-            opened = _opened(str(file), file.stat().st_mtime_ns)
-        except OSError:
+            file = inside(folder, f"{name}.json")  # a checkpoint that has no name yet is called by its path
+            opened = _opened(str(not_led_out(file)), file.stat().st_mtime_ns)
+        except (OSError, Img2TabError):
             continue
         if opened is not None and opened.backbone_key == key:
             return opened
@@ -378,11 +379,11 @@ def open_description(name: str, key: str) -> Description | None:
 def _opened(path: str, stamp: int) -> Description | None:
     file = Path(path)
     try:
-        words = json.loads(file.read_text(encoding="utf-8"))
+        words = parsed_json(file.read_bytes(), strict=False)
         if words["format"] != FORMAT or tuple(words["regions"]) != REGIONS:
             return None
-        with np.load(file.with_suffix(".npz")) as stored:
-            arrays = {name: read_only(stored[name]) for name in (*_ARRAYS, "maps")}
+        stored = read_arrays(file.with_suffix(".npz"))
+        arrays = {name: read_only(stored[name]) for name in (*_ARRAYS, "maps")}
         made = [_of_plain(row, arrays["maps"][number]) for number, row in enumerate(words["families"])]
         del arrays["maps"]
         return Description(
@@ -396,7 +397,7 @@ def _opened(path: str, stamp: int) -> Description | None:
             folder=file.parent,
             **arrays,
         )
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
 
 

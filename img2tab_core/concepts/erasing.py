@@ -9,7 +9,6 @@ group would go too.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from img2tab_core import tables
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import read_arrays
 from img2tab_core.base.records import StyleTable, digest, read_only
 
 if TYPE_CHECKING:
@@ -102,12 +102,12 @@ class Erasure:
     def read(cls, file: Path) -> Erasure:
         """What `write` wrote. Raises ValueError where it is damaged."""
         try:
-            with file.open("rb") as stream, np.load(stream) as kept:
-                made = cls(
-                    tuple(map(str, kept["names"])),
-                    *(read_only(kept[name]) for name in ("direction", "reading", "offset")),
-                )
-        except (KeyError, EOFError, zipfile.BadZipFile) as error:
+            kept = read_arrays(file)
+            made = cls(
+                tuple(map(str, kept["names"])),
+                *(read_only(kept[name]) for name in ("direction", "reading", "offset")),
+            )
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{file.name} is damaged") from error
         if made.direction.shape != made.reading.shape or made.direction.shape[1] != len(made.names):
             raise ValueError(f"{file.name} does not hold one direction for each name")

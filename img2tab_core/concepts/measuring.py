@@ -16,6 +16,7 @@ import numpy as np
 from img2tab_core import weights
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json
+from img2tab_core.base.foreign import inside
 from img2tab_core.base.jobs import Cancel, Report
 from img2tab_core.base.records import StyleTable, digest
 from img2tab_core.concepts.description import NONE
@@ -83,7 +84,7 @@ def measure(
     landmark_file = weights.path("landmarks-68")
     every = np.arange(backbone.layout.total) if channels is None else np.asarray(channels, np.int64)
     key = digest(FORMAT.encode(), backbone.key.encode(), every.tobytes(), *(face.code.tobytes() for face in faces))
-    folder = home() / "concepts" / f"{backbone.name}-{key[:12]}"
+    folder = inside(home() / "concepts", f"{backbone.name}-{key[:12]}")
     keep_json(folder / "about.json", {"format": FORMAT, "backbone": backbone.name, "shift": SHIFT, "side": SIDE})
     done: list[Moved] = []
     clock = _Clock(len(faces), len(every), progress)

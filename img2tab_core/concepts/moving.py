@@ -20,6 +20,7 @@ from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.rendering import Precision, low_of, placed
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole
+from img2tab_core.base.foreign import read_arrays
 from img2tab_core.base.records import StyleCode
 from img2tab_core.concepts.description import MAP, REGIONS
 from img2tab_core.concepts.regions import regions_of
@@ -76,8 +77,8 @@ class Moved:
     @staticmethod
     def kept(file: Path) -> Moved:
         """Read what `keep` wrote. Raises OSError, ValueError or KeyError where that is not it."""
-        with np.load(file) as stored:
-            return Moved(**{field.name: stored[field.name] for field in fields(Moved)})
+        stored = read_arrays(file)
+        return Moved(**{field.name: stored[field.name] for field in fields(Moved)})
 
 
 @dataclass(frozen=True, eq=False)

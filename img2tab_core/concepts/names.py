@@ -9,7 +9,6 @@ What people give is kept in `names.json` in the visitor's folder: backbone -> ch
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, changing, home, keep_json
+from img2tab_core.base.foreign import parsed_json, reason
 from img2tab_core.base.layout import StyleLayout
 
 FOLDER = ROOT / "assets" / "names"
@@ -37,7 +37,7 @@ class Suggestion:
 def given(backbone: str) -> dict[int, str]:
     """Names people gave to concepts of a backbone, by channel index; {} where there are none, or none can be read."""
     try:
-        stored = json.loads(_file().read_text(encoding="utf-8"))
+        stored = parsed_json(_file().read_bytes())
         return {int(index): str(name) for index, name in stored.get(backbone, {}).items()}
     except (OSError, ValueError, AttributeError):
         return {}
@@ -56,7 +56,7 @@ def give(index: int, name: str, *, layout: StyleLayout, backbone: str) -> None:
 def given_to_families(backbone: str) -> dict[str, str]:
     """Names people gave to families of a backbone's channels, by id; {} where there are none, or none can be read."""
     try:
-        stored = json.loads(_file().read_text(encoding="utf-8"))
+        stored = parsed_json(_file().read_bytes())
         return {str(family): str(name) for family, name in stored.get(_FAMILIES + backbone, {}).items()}
     except (OSError, ValueError, AttributeError):
         return {}
@@ -78,11 +78,13 @@ def _keep(place: str, key: str, name: str) -> None:
     file = _file()
     with changing(file):  # two servers may name concepts at once
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = parsed_json(file.read_bytes())
         except FileNotFoundError:
             stored = {}
         except (OSError, ValueError) as error:
-            raise Img2TabError(f"The names in {file} are damaged ({error}). Mend or remove the file.") from error
+            raise Img2TabError(
+                f"The names in {file} are damaged ({reason(error)}). Mend or remove the file."
+            ) from error
         of_place = stored.setdefault(place, {}) if isinstance(stored, dict) else None
         if not isinstance(of_place, dict):
             raise Img2TabError(f"The names in {file} are damaged (they must be an object). Mend or remove the file.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from collections.abc import Collection
 from contextlib import suppress
 from numbers import Integral
@@ -14,6 +13,7 @@ import numpy as np
 from img2tab_core import tables
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, whole
+from img2tab_core.base.foreign import read_arrays
 from img2tab_core.base.records import digest, read_only
 from img2tab_core.concepts import wasserstein
 from img2tab_core.tables import TargetFaces
@@ -80,12 +80,11 @@ def pairwise(faces: TargetFaces, classes: int) -> tuple[np.ndarray, np.ndarray]:
 def _stored(file: Path, key: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
     """None where nothing is kept, or what is kept is of other faces or damaged."""
     try:
-        with file.open("rb") as stream:  # numpy would leave a broken archive open
-            kept = np.load(stream)
-            distance, direction = kept["distance"], kept["direction"]
-            fits = str(kept["key"]) == key and distance.shape == direction.shape == shape
-            return (distance, direction) if fits else None
-    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile):
+        kept = read_arrays(file)
+        distance, direction = kept["distance"], kept["direction"]
+        fits = str(kept["key"]) == key and distance.shape == direction.shape == shape
+        return (distance, direction) if fits else None
+    except (OSError, ValueError, KeyError):
         return None
 
 

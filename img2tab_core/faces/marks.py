@@ -14,10 +14,11 @@ from typing import IO, Literal
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import DAMAGED, HEAD, described
 
 Source = Literal["drawn", "mixed"]
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
@@ -29,6 +30,7 @@ TERMS: dict[Source, str] = {
 TOOL = f"Img2Tab Studio {__version__}"
 LABEL = "drawn by a generator · Img2Tab"
 SHORT_LABEL = "drawn · Img2Tab"  # where the whole one does not fit
+MOST_PIXELS = 60_000_000  # of a picture that is read
 LONGEST = 65_536  # bytes of XMP that are read
 _EXT, _XMP = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "http://ns.adobe.com/xap/1.0/"
 _RDF, _DC = "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://purl.org/dc/elements/1.1/"
@@ -73,7 +75,8 @@ def save(
     out: whoever asks for that should be told that the file still says it. options: as Pillow's `save` takes them.
     """
     packet = _packet(Mark(TERMS[source], TOOL, " ".join(what.split())))
-    shown = picture if label is None else labelled(picture, label)
+    shown = picture.copy() if label is None else labelled(picture, label)
+    shown.info = {}  # of a file it came from, Pillow would write comments and colour profiles again
     if kind == "PNG":
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", packet)
@@ -119,11 +122,20 @@ def read(data: bytes) -> Mark | None:
     Raises Img2TabError where the file is no picture that can be read.
     """
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "JPEG")) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise Img2TabError(
+                    f"The file must have at most {MOST_PIXELS / 1e6:.0f} million pixels, got {picture.width} x "
+                    f"{picture.height}. Save it smaller."
+                )
             picture.load()  # a PNG may have its text behind the pixels
             packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp") or b""
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Img2TabError("The file is no picture that can be read: PNG, WebP and JPEG can.") from error
+    except Img2TabError:
+        raise
+    except (OSError, Image.DecompressionBombError, *DAMAGED) as error:
+        raise Img2TabError(
+            f"The file is no picture that can be read: PNG, WebP and JPEG can. It is {described(data[:HEAD])}."
+        ) from error
     packet = packet.encode() if isinstance(packet, str) else packet
     if not packet or len(packet) > LONGEST or b"<!" in packet:  # no entities of its own
         return None

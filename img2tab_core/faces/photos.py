@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Callable
 from io import BytesIO
 
@@ -17,10 +15,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import DAMAGED, HEAD, described
 from img2tab_core.base.records import read_only
 
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo"}  # looked for in folders
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+ROWS = 64  # of deep values that are scaled at once
 MIN_SIDE = 64  # px; a face of a smaller photo has too few pixels for 68 landmarks
 
 # The signature decides, never the file name. Each kind's own reader is used instead of Image.open, so that only these
@@ -33,20 +33,6 @@ _READERS: tuple[tuple[str, Callable[[bytes], bool], type[ImageFile.ImageFile]], 
     ("GIF", lambda head: head.startswith((b"GIF87a", b"GIF89a")), GifImageFile),
     ("BMP", lambda head: head.startswith(b"BM"), BmpImageFile),
     ("TIFF", lambda head: head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")), TiffImageFile),
-)
-
-# What the readers raise on bytes that start like a picture and are none; Pillow reports most of it as OSError or
-# SyntaxError and lets the rest of a parser's mishaps through.
-_DAMAGED = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
 )
 
 # EXIF orientation -> how the stored rows and columns become upright, for arrays (H, W, 3).
@@ -88,7 +74,7 @@ def read_photo(data: bytes, *, max_pixels: int = 60_000_000, max_bytes: int = 30
             f"The photo must have at most {max_pixels / 1e6:.0f} million pixels, "
             f"got a {kind} file that unpacks to more. Save it smaller."
         ) from error
-    except _DAMAGED as error:
+    except (OSError, *DAMAGED) as error:
         if "truncated" in str(error).lower() or isinstance(error, EOFError):
             raise Img2TabError(
                 f"The photo must be whole, got a {kind} file that breaks off after {len(data):,} bytes. "
@@ -107,28 +93,9 @@ def _reader(data: bytes) -> tuple[str, type[ImageFile.ImageFile]]:
         if starts(head):
             return kind, reader
     raise Img2TabError(
-        f"The photo must be a {ACCEPTED} file, got {_described(data)} ({len(data):,} bytes). "
+        f"The photo must be a {ACCEPTED} file, got {described(data[:HEAD])} ({len(data):,} bytes). "
         "Save or export the picture as a JPEG or PNG."
     )
-
-
-def _described(data: bytes) -> str:
-    """What the bytes are instead of a picture, in a person's words."""
-    head = data[:64]
-    if head[4:8] == b"ftyp":
-        brand = head[8:12].lower()
-        if brand in (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1"):
-            return "a HEIC file"
-        return "an AVIF file" if brand in (b"avif", b"avis") else "a video"
-    for start, words in ((b"%PDF", "a PDF document"), (b"PK\x03\x04", "a ZIP archive"), (b"8BPS", "a Photoshop file")):
-        if head.startswith(start):
-            return words
-    sample = data[:4096]
-    if b"<svg" in sample:
-        return "an SVG drawing"
-    if any(byte < 32 and byte not in b"\t\n\f\r" for byte in sample):
-        return "a file of an unknown kind"
-    return "a text file"
 
 
 def _check_size(kind: str, size: tuple[int, int], max_pixels: int) -> None:
@@ -149,7 +116,7 @@ def _orientation(picture: Image.Image) -> int:
     """EXIF orientation 1..8; 1 where there is none or it cannot be read (the picture itself is fine then)."""
     try:
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except _DAMAGED:
+    except (OSError, *DAMAGED):
         return 1
 
 
@@ -159,9 +126,11 @@ def _rgb(picture: Image.Image) -> np.ndarray:
         grey = _to_bytes(np.asarray(picture))  # (H, W)
         return np.repeat(grey[..., None], 3, axis=2)
     if picture.has_transparency_data:
-        white = Image.new("RGBA", picture.size, "white")
-        return np.array(Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB"))
-    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        white = Image.new("RGB", picture.size, "white")
+        layer = picture if picture.mode in ("RGBA", "LA") else picture.convert("RGBA")
+        white.paste(layer, mask=layer)  # in place: of 60 million pixels every copy is 180 MB or more
+        return np.asarray(white)
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
@@ -174,7 +143,10 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
         top = 65535.0
     else:
         spans = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
-        values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        largest = values.max()
+        largest = float(values.max(where=np.isfinite(values), initial=0.0))
         top = next((span for span in spans if largest <= span), largest)
-    return np.rint(np.clip(values / top, 0, 1) * 255).astype(np.uint8)
+    grey = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), ROWS):  # all at once would take 24 bytes a pixel
+        part = np.nan_to_num(values[start : start + ROWS].astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        grey[start : start + ROWS] = np.rint(np.clip(part / top, 0, 1) * 255)
+    return grey

@@ -19,8 +19,9 @@ from img2tab_core import __version__, weights
 from img2tab_core.backbones.registry import added_backbones
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, home, sha256_of
+from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable, digest
-from img2tab_core.classifiers.runs import folder_of
+from img2tab_core.classifiers.runs import OF_ONE, folder_of
 from img2tab_core.sessions.bias_scenarios import RecordedScenario
 from img2tab_core.sessions.session_records import LogEntry, RunInfo, SessionInfo
 from img2tab_core.sessions.store import Sessions
@@ -145,7 +146,7 @@ def evidence_in(page: bytes, file: Path) -> dict[str, Any]:
     finder = _Finder()
     finder.feed(page.decode("utf-8", "replace"))
     try:
-        evidence = json.loads("".join(finder.text))
+        evidence = parsed_json("".join(finder.text))
         complete = evidence["format"] == FORMAT and {"table", "weights", "model", "code", "session"} <= set(
             evidence["parts"]
         )
@@ -207,9 +208,9 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _model(run_id: str) -> dict[str, str]:
     """File -> sha256 of a run's files; the card beside them is written with every report."""
-    folder = _inside(home() / "runs", folder_of(run_id).name)
-    if not run_id or not folder.is_dir():
+    if not run_id or not _inside(home() / "runs", run_id.partition(OF_ONE)[0]).is_dir():
         return {}
+    folder = folder_of(run_id)
     return _digests(folder, sorted(file.name for file in folder.iterdir() if file.suffix != ".md"))
 
 

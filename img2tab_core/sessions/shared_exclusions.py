@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import HEAD, described, parsed_json, reason
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.sessions.session_records import (
     LARGEST_SEED,
@@ -19,6 +19,7 @@ from img2tab_core.sessions.session_records import (
 )
 
 FORMAT = 1
+MOST_BYTES = 10_000_000
 MEASURED = ("accuracy", "auc")  # of the metrics of a run
 
 
@@ -87,7 +88,7 @@ def read_exclusions(
     content = _content(source)
     if content.get("format") != FORMAT:
         raise Img2TabError(
-            f"Shared exclusions must have format {FORMAT}, got {content.get('format')!r}. Ask for a list saved by "
+            f"Shared exclusions must have format {FORMAT}, got {content.get('format')!r:.40}. Ask for a list saved by "
             "this version of Img2Tab."
         )
     backbone_of_list, table, table_of_list, target, classifier = (
@@ -95,22 +96,22 @@ def read_exclusions(
     )
     seed, names, run_id = content.get("seed"), content.get("names", {}), content.get("run_id", "")
     if not is_seed(seed):
-        raise Img2TabError(f"The seed of shared exclusions must be from 0 to {LARGEST_SEED}, got {seed!r}.")
+        raise Img2TabError(f"The seed of shared exclusions must be from 0 to {LARGEST_SEED}, got {seed!r:.40}.")
     excluded = tuple(checked_channels(content.get("excluded")))
     if backbone is not None and backbone_of_list != backbone:
         raise Img2TabError(
-            f"These exclusions are of channels of the backbone {backbone_of_list}, and {backbone} is in use, where "
-            "the same numbers mean other concepts. Choose a table of that backbone."
+            f"These exclusions are of channels of the backbone {backbone_of_list[:60]}, and {backbone} is in use, "
+            "where the same numbers mean other concepts. Choose a table of that backbone."
         )
     if channels is not None and excluded and excluded[-1] >= channels:
         raise Img2TabError(
-            f"Excluded channels must be below {channels}, the number there are, got {excluded[-1]}. Choose another "
+            f"Excluded channels must be below {channels}, the number there are, got {excluded[-1]:.6g}. Choose another "
             "list."
         )
     if table_key is not None and table_of_list != table_key:
         raise Img2TabError(
-            f"These exclusions were made on the table {table} as it was then, and this one holds other faces: the run "
-            "cannot be repeated exactly. Choose that table, or only take over what is excluded."
+            f"These exclusions were made on the table {table[:60]} as it was then, and this one holds other faces: the "
+            "run cannot be repeated exactly. Choose that table, or only take over what is excluded."
         )
     if (
         not isinstance(names, Mapping)
@@ -148,7 +149,7 @@ def _text(content: Mapping, name: str) -> str:
     """A text that a list must have."""
     value = content.get(name)
     if not isinstance(value, str) or not value:
-        raise Img2TabError(f"Shared exclusions must say their {name}, got {value!r}. Ask for the whole list.")
+        raise Img2TabError(f"Shared exclusions must say their {name}, got {value!r:.40}. Ask for the whole list.")
     return value
 
 
@@ -161,11 +162,25 @@ def _content(source: Path | bytes | Mapping) -> Mapping:
     if isinstance(source, Mapping):
         return source
     try:
-        content = json.loads(source.read_bytes() if isinstance(source, Path) else source)
+        content = source if isinstance(source, bytes) else _beginning(source)
+        if len(content) > MOST_BYTES:
+            raise Img2TabError(
+                f"Shared exclusions have at most {MOST_BYTES / 1e6:.0f} MB, got more. Choose another file."
+            )
+        made = parsed_json(content)
     except OSError as error:
-        raise Img2TabError(f"{source!s} cannot be read ({error.strerror}). Choose another file.") from error
-    except (ValueError, RecursionError) as error:
-        raise Img2TabError(f"Shared exclusions must be a JSON file, got something else ({error}).") from error
-    if not isinstance(content, dict):
-        raise Img2TabError(f"Shared exclusions must be one JSON object, got a {type(content).__name__}.")
-    return content
+        raise Img2TabError(f"{source!s} cannot be read ({reason(error)}). Choose another file.") from error
+    except ValueError as error:
+        raise Img2TabError(
+            f"Shared exclusions must be a JSON file, got {described(content[:HEAD])} ({reason(error)}). Choose another "
+            "file."
+        ) from error
+    if not isinstance(made, dict):
+        raise Img2TabError(f"Shared exclusions must be one JSON object, got a {type(made).__name__}.")
+    return made
+
+
+def _beginning(file: Path) -> bytes:
+    """A file's bytes, one more than it may have at most."""
+    with file.open("rb") as stream:
+        return stream.read(MOST_BYTES + 1)

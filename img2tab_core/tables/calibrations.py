@@ -7,7 +7,6 @@ right and the border is not. A calibration moves it. Those that come with the de
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import changing, home, keep_json, sha256_of
+from img2tab_core.base.foreign import DAMAGED, parsed_json, reason
 from img2tab_core.base.records import StyleTable, digest
 from img2tab_core.tables.population import FOLDER
 
@@ -117,16 +117,16 @@ def _file_of(table: StyleTable) -> Path:
 def _own(table: StyleTable) -> dict[str, list[Calibration]]:
     """A person's own, oldest first; those of a table that was replaced by another of this name do not count."""
     try:
-        stored = json.loads(_file_of(table).read_text(encoding="utf-8"))
+        stored = parsed_json(_file_of(table).read_bytes())
         if stored["table_key"] != table.key:
             return {}
         return {name: [Calibration(**each) for each in kept] for name, kept in stored["targets"].items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *DAMAGED) as error:
         raise Img2TabError(
-            f"The calibrations of the table {table.name!r} cannot be read ({error}). Remove {_file_of(table)} and "
-            "calibrate again."
+            f"The calibrations of the table {table.name!r} cannot be read ({reason(error)}). Remove {_file_of(table)} "
+            "and calibrate again."
         ) from error
 
 
@@ -152,7 +152,7 @@ def _shipped(table: StyleTable) -> dict[str, Calibration]:
 @lru_cache(maxsize=1)  # asked for at every decision
 def _read_shipped(file: Path, written: int, labelled: int) -> dict[str, Calibration]:
     """written, labelled: when the file and the labels were written."""
-    stored = json.loads(file.read_text(encoding="utf-8"))
+    stored = parsed_json(file.read_bytes())
     if stored["labels_sha256"] != sha256_of(file.parent / "labels.parquet"):
         return {}
     return {name: Calibration(**each) for name, each in stored["targets"].items()}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from img2tab_core import weights
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import ChannelStats
 
@@ -52,13 +51,13 @@ class Codes:
 
 
 def open_codes(file: Path, *, total: int, backbone: str) -> Codes:
-    """The style codes in a .npy or .pt file, mapped into memory.
+    """The style codes in a .npy, .npz, .pt or .safetensors file, mapped into memory.
 
     It must hold one array (N, D) or (N, 1, D), one array per layer (N, n) or one per face (D,), alone or as one of
     several things in a dictionary or list. total: D; backbone: its name, for the sentence. Raises Img2TabError where
     the file holds none or several, or cannot be read.
     """
-    content = opened(file)
+    content = weights.open_arrays(file)
     whole = _parts(content, total)
     inside = list(content.values()) if isinstance(content, dict) else content
     inside = list(inside) if isinstance(inside, list | tuple) else []
@@ -99,61 +98,27 @@ def undone(psi: np.ndarray, scale: ChannelStats | None) -> np.ndarray:
 
 
 def read_scaler(file: Path, total: int) -> ChannelStats:
-    """mean and std, float64 (D,), style units, of a .npz or .pt file. Raises Img2TabError where it holds none."""
-    content: dict[str, Part]
+    """mean and std, float64 (D,), style units, of a .npz, .pt or .safetensors file. Img2TabError without them."""
     mend = f"It must hold mean and std (or scale) of {total:,} numbers each."
-    if file.suffix == ".npz":
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                content = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise Img2TabError(f"{file} is not a whole .npz file ({error}). {mend}") from error
-    else:
-        whole = opened(file)
-        if isinstance(whole, list | tuple) and len(whole) == 2:
-            whole = dict(zip(("mean", "std"), whole, strict=True))
-        content = whole if isinstance(whole, dict) else {}
+    whole = weights.open_arrays(file)
+    if isinstance(whole, list | tuple) and len(whole) == 2:
+        whole = dict(zip(("mean", "std"), whole, strict=True))
+    content = whole if isinstance(whole, dict) else {}
     mean, std = (
         next((content[name] for name in names if hasattr(content.get(name), "shape")), None)
         for names in (("mean", "mean_"), ("std", "scale", "scale_"))
     )
     if mean is None or std is None:
         raise Img2TabError(f"{file.name} has no mean and std. {mend}")
-    mean, std = (np.asarray(numbers, np.float64).reshape(-1) for numbers in (mean, std))
+    for numbers in (mean, std):
+        _must_be_numbers(numbers)
+    mean, std = (
+        np.asarray(numbers if isinstance(numbers, np.ndarray) else numbers.detach().double(), np.float64).reshape(-1)
+        for numbers in (mean, std)
+    )
     if len(mean) != total or len(std) != total or not np.isfinite([mean, std]).all() or not (std > 0).all():
         raise Img2TabError(f"{file.name} has {len(mean):,} means and {len(std):,} deviations. {mend}")
     return ChannelStats(mean, std)
-
-
-def opened(file: Path) -> object:
-    """What a .npy or .pt file holds, its arrays mapped into memory; nothing in it can run code.
-
-    Raises Img2TabError where there is no such file, or it is damaged or holds objects of Python.
-    """
-    if not file.is_file():
-        raise Img2TabError(f"There is no file {file}. Check the path.")
-    if file.suffix == ".npy":
-        try:
-            return np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise Img2TabError(
-                f"{file.name} must be a whole .npy file of numbers, got: {error}. Save it again."
-            ) from error
-    if file.suffix not in (".pt", ".pth"):
-        raise Img2TabError(f"{file.name} must be a .npy or .pt file. Save it as one of them.")
-    import torch
-
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except pickle.UnpicklingError as error:
-        raise Img2TabError(
-            f"{file.name} was not opened: it must hold only tensors and plain values, got Python objects, which could "
-            "run code on this computer. Save the tensor alone, or as .npy, and use that file."
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise Img2TabError(
-            f"{file.name} must be a whole .pt file of tensors, got a damaged one. Save it again."
-        ) from error
 
 
 def plain(tensor: Tensor, file: Path) -> np.ndarray:
@@ -178,7 +143,8 @@ def _must_be_numbers(place: Part) -> None:
         else not (place.is_sparse or place.is_quantized or place.is_complex() or str(place.dtype) == "torch.bool")
     )
     if not fits:
-        raise Img2TabError(f"Style codes must be plain numbers, got {place.dtype}. Save them as float32.")
+        what = "sparse ones" if not kind and place.is_sparse else str(place.dtype).removeprefix("torch.")
+        raise Img2TabError(f"Style codes must be plain numbers, got {what:.60}. Save them as float32.")
 
 
 def _parts(place: Any, total: int) -> tuple[Part, ...] | None:

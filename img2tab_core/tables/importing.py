@@ -20,6 +20,7 @@ import numpy as np
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import home, read_json, sha256_of, write_json
+from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.jobs import Report, never, silent
 from img2tab_core.base.records import digest
 from img2tab_core.tables import label_files, store
@@ -227,7 +228,7 @@ class _Work:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            about = json.loads((folder / "about.json").read_text())
+            about = parsed_json((folder / "about.json").read_bytes())
             lines, ends = _whole_lines(folder / "done.jsonl")
         except (FileNotFoundError, ValueError):  # killed before its first group: nothing to keep
             about, lines, ends = {"mark": mark, "shape": None, "replaces": anew}, [], []
@@ -291,7 +292,7 @@ def _whole_lines(file: Path) -> tuple[list[Line], list[int]]:
     for line in file.read_bytes().splitlines(keepends=True):
         end += len(line)
         try:
-            content = json.loads(line)
+            content = parsed_json(line)
         except ValueError:
             break
         if not line.endswith(b"\n") or not isinstance(content, dict):

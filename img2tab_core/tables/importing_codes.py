@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from img2tab_core import weights
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import home
 from img2tab_core.base.jobs import Report, never, silent
@@ -154,8 +155,8 @@ def _labels_by_row(
     file: Path, names: Sequence[str], *, count: int, codes: Path, against_rest: bool, bands: Sequence[Bands]
 ) -> label_files.Labels:
     """Labels whose rows are those of the codes, `count` of them."""
-    if file.suffix in (".npy", ".pt", ".pth"):
-        content = code_files.opened(file)
+    if file.suffix.lower() in (".npy", ".npz", ".pt", ".pth", ".safetensors"):
+        content = weights.open_arrays(file)
         stored: list[Any] = list(content.values()) if isinstance(content, dict) else [content]
         columns = [code_files.plain(part, file) if hasattr(part, "detach") else part for part in stored]
         arrays = [column for column in columns if isinstance(column, np.ndarray)]

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from img2tab_core.base import foreign
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import Target
 from img2tab_core.tables.bands import Bands, band_order
@@ -39,6 +40,8 @@ RARE = 10  # a class of several with fewer rows is unknown, where two others hav
 UNKNOWN = {"", "na", "n/a", "nan", "null", "?", "unknown"}
 YES, NO = {"true", "yes", "t", "y"}, {"false", "no", "f", "n"}
 NAME_LENGTH = 48
+MOST_COLUMNS, LONGEST_LINE, MOST_BYTES = 2000, 100_000, 100_000_000  # of a label file; the two last in bytes
+SHOWN = 12  # columns that are named in a sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +119,7 @@ def answers_for(file: Path, target: Target, column: str = "") -> Answers:
     if not fitting:
         raise Img2TabError(
             f"{file.name} must have a column {' or '.join(dict.fromkeys(wanted))} that says it of each photo, got "
-            f"{', '.join(others) or 'no column beside the photos'}. Name the column to read."
+            f"{_listed(others) or 'no column beside the photos'}. Name the column to read."
         )
     names = _photo_names(raw[photos], file, once=True)
     truth, meaning = _truth_of(raw[fitting[0]], target, file.name)
@@ -145,7 +148,7 @@ def _photo_names(cells: pd.Series, file: Path, *, once: bool) -> tuple[str, ...]
     twice = names[names.duplicated()]
     if once and len(twice):
         raise Img2TabError(
-            f"Every photo must have one row in {file.name}, got {twice.iloc[0]!r} more than once "
+            f"Every photo must have one row in {file.name}, got {twice.iloc[0]!r:.80} more than once "
             f"({len(twice):,} rows too many). Remove the extra rows."
         )
     return tuple(names.tolist())
@@ -165,7 +168,7 @@ def _truth_of(cells: pd.Series, target: Target, file: str) -> tuple[np.ndarray, 
     if len(made) != 1:
         raise Img2TabError(
             f"Column {cells.name} of {file} must have two values, as 0 and 1 or no and yes, got "
-            f"{', '.join(values[:6]) or 'none'}{' and more' if len(values) > 6 else ''}"
+            f"{_listed(values, 6) or 'none'}"
             f"{f' ({reason})' if reason else ''}. Name another column, or mend it."
         )
     truth = columns[0]
@@ -243,20 +246,22 @@ def slug(text: str) -> str:
 
 def _read(file: Path) -> pd.DataFrame:
     """Every cell as text, as it stands in the file; at least two columns or one that is no photo's name."""
+    _check_bytes(file)
     try:
         with file.open(encoding="utf-8-sig") as stream:
-            first = stream.readline()
-            second = stream.readline()
+            first, second = stream.readline(), stream.readline()
             skipped = int(bool(re.fullmatch(r'"?sep=.?"?', first.strip())))  # as Excel writes it
             if skipped:
                 first, second = second, stream.readline()
-    except OSError as error:
-        raise Img2TabError(f"{file} cannot be read ({error.strerror}). Name the file of labels.") from error
     except UnicodeDecodeError as error:
-        raise Img2TabError(f"{file} must be a text file in UTF-8, got other bytes. Save it as CSV in UTF-8.") from error
-    if re.fullmatch(r"\d+", first.strip()) and len(second.split()) > 1:
+        raise Img2TabError(
+            f"{file.name} must be a text file in UTF-8, got other bytes. Save it as CSV in UTF-8."
+        ) from error
+    if re.fullmatch(r"[0-9]{1,9}", first.strip()) and len(second.split()) > 1:
         return _celeba(file, count=int(first))
     separator = max(",;\t", key=first.count)
+    for line in (first, second):
+        _check_width(file, line.count(separator) + 1)
     if any(cell.strip(' "\n').lower().endswith((".jpg", ".jpeg", ".png")) for cell in first.split(separator)):
         raise Img2TabError(
             f"{file.name} must start with a header line that names its columns, got {first.strip()[:80]!r}. "
@@ -265,11 +270,41 @@ def _read(file: Path) -> pd.DataFrame:
     return _parsed(file, sep=separator, skipinitialspace=True, skiprows=skipped)
 
 
+def _check_bytes(file: Path) -> None:
+    """Raises Img2TabError where a file is no text in UTF-8, too large to be one of labels, or has a line that is."""
+    kind, size = foreign.kind_of(file), 0
+    if kind not in (foreign.TEXT, foreign.WEB_PAGE, foreign.UNKNOWN):
+        raise Img2TabError(f"{file.name} must be a text file in UTF-8, got {kind}. Save it as CSV in UTF-8.")
+    try:
+        with file.open("rb") as stream:
+            while line := stream.readline(LONGEST_LINE + 1):
+                size += len(line)
+                if b"\0" in line:
+                    raise Img2TabError(
+                        f"{file.name} must be a text file in UTF-8, got one with NUL bytes. Save it as CSV in UTF-8."
+                    )
+                if len(line) > LONGEST_LINE or size > MOST_BYTES:
+                    raise Img2TabError(
+                        f"{file.name} must have at most {MOST_COLUMNS:,} columns, {LONGEST_LINE:,} bytes in a line and "
+                        f"{MOST_BYTES / 1e6:.0f} MB, got more. Keep the columns and rows that label the photos."
+                    )
+    except OSError as error:
+        raise Img2TabError(f"{file} cannot be read ({foreign.reason(error)}). Name the file of labels.") from error
+
+
+def _check_width(file: Path, columns: int) -> None:
+    if columns > MOST_COLUMNS:
+        raise Img2TabError(
+            f"{file.name} must have at most {MOST_COLUMNS:,} columns, got {columns:,}. Keep those that label photos."
+        )
+
+
 def _celeba(file: Path, *, count: int) -> pd.DataFrame:
     """A count line, a line with the names of the attributes, then a photo and its attributes a line."""
     with file.open(encoding="utf-8-sig") as stream:
         stream.readline()
         names = stream.readline().split()
+    _check_width(file, len(names))
     raw = _parsed(file, sep=r"\s+", skiprows=2, header=None)
     if len(raw) != count or raw.shape[1] != len(names) + 1:
         raise Img2TabError(
@@ -284,16 +319,25 @@ def _parsed(file: Path, **options: Any) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more cells than the header
-            raw = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, **options)
+            # packed files are never unpacked, whatever their name
+            raw = pd.read_csv(
+                file,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                index_col=False,
+                compression=None,
+                **options,
+            )
     except pd.errors.ParserWarning as error:
         raise Img2TabError(
             f"Every row of {file.name} must have as many cells as its header line, got one with more. Quote cells that "
             "hold the separator, and remove separators at the ends of lines."
         ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
+        why = "it is empty" if isinstance(error, pd.errors.EmptyDataError) else foreign.reason(error)
         raise Img2TabError(
-            f"{file.name} must be a table of labels with a header line, got one that cannot be read ({reason}). "
+            f"{file.name} must be a table of labels with a header line, got one that cannot be read ({why}). "
             "Save it as CSV in UTF-8."
         ) from error
     if raw.empty:
@@ -330,7 +374,7 @@ def _labels(
         targets.append(target)
         no_target.pop(wanted.column, None)
     if not targets:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(no_target.items())[:5])
+        reasons = "; ".join(f"{_listed([name])}: {reason}" for name, reason in list(no_target.items())[:5])
         raise Img2TabError(
             f"{file} must have a column that can be predicted (0/1, -1/1, true/false or up to {MOST_CATEGORIES} "
             f"categories), got none{f' ({reasons})' if reasons else ''}. Add one."
@@ -406,9 +450,7 @@ def _banded(
     """The target of bands of a column, and its classes, int8 (N,)."""
     fitting = [name for name in columns if slug(str(name)) == slug(bands.column)]
     if not fitting:
-        raise Img2TabError(
-            f"Bands need a column that is there, got {bands.column!r} and in {file} {', '.join(map(str, columns))}."
-        )
+        raise Img2TabError(f"Bands need a column that is there, got {bands.column!r} and in {file} {_listed(columns)}.")
     cells = columns[fitting[0]]
     numbers = bands.numbers(cells)
     known = numbers[np.isfinite(numbers)]
@@ -495,6 +537,13 @@ def _free(name: str, taken: Iterable[str]) -> str:
     if name not in taken and name != PHOTO:
         return name
     return next(new for k in range(2, 10_000) if (new := f"{name}_{k}") not in taken)
+
+
+def _listed(words: Iterable[str], most: int = SHOWN) -> str:
+    """The first words, with commas, each cut to 40 letters that can be printed."""
+    listed = list(words)
+    shown = ["".join(c if c.isprintable() else "?" for c in word[:40]) for word in listed[:most]]
+    return ", ".join(shown) + (" and more" if len(listed) > most else "")
 
 
 def _once(words: Iterable[str]) -> set[str]:

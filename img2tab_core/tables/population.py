@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pandas as pd
 from img2tab_core import weights
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, hold, home, read_json
+from img2tab_core.base.foreign import open_array, parsed_json
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.records import StyleTable, Target, digest
 from img2tab_core.tables import store
@@ -108,9 +108,9 @@ def build_default_table(
     with _one_builder(folder.parent, progress):
         if not anew and is_current(folder):
             return store.open_table(folder)
-        about = json.loads((FOLDER / "population.json").read_text())
+        about = parsed_json((FOLDER / "population.json").read_bytes())
         model = open_default()
-        w = np.load(FOLDER / "w.npy")
+        w = open_array(FOLDER / "w.npy")
         return store.write_table(
             folder,
             lambda rows: model.styles(w[rows].astype(np.float32)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ import pandas as pd
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import sha256_of
+from img2tab_core.base.foreign import open_array, parsed_json
 from img2tab_core.base.records import Target, digest
 from img2tab_core.faces.photos import PHOTO_ENDINGS
 from img2tab_core.tables import label_files
@@ -135,9 +135,9 @@ def population_source(folder: Path, draw: Callable[[np.ndarray], np.ndarray]) ->
     draw: w float32 (512,) -> uint8 (256, 256, 3). Raises Img2TabError where the population is damaged.
     """
     try:
-        w = np.load(folder / "w.npy", mmap_mode="r")  # (N, 512)
+        w = open_array(folder / "w.npy")  # (N, 512)
         labels = pd.read_parquet(folder / "labels.parquet")
-        about = json.loads((folder / "population.json").read_text())
+        about = parsed_json((folder / "population.json").read_bytes())
     except (OSError, ValueError) as error:
         raise Img2TabError(f"The bundled population in {folder} cannot be read ({error}). Clone it again.") from error
     targets = tuple(Target.from_json(t) for t in about["targets"])

@@ -7,7 +7,6 @@ import mmap
 import shutil
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ import pandas as pd
 from pyarrow import ArrowException
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import DAMAGED, inside, not_led_out, open_array, parsed_json, read_arrays, reason
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import ChannelStats, StyleTable, Target, read_only
 
@@ -163,12 +163,13 @@ def open_table(folder: Path) -> StyleTable:
             "`img2tab tables`."
         )
     try:
-        about = json.loads((folder / TABLE_FILE).read_text())
-        with np.load(folder / "stats.npz") as stored:
-            split, mean, std = (read_only(stored[name]) for name in ("split", "mean", "std"))
+        not_led_out(folder)
+        about = parsed_json((folder / TABLE_FILE).read_bytes(), strict=False)
+        stored = read_arrays(folder / "stats.npz")
+        split, mean, std = (read_only(stored[name]) for name in ("split", "mean", "std"))
         table = StyleTable(
             name=folder.name,
-            psi=np.load(folder / "psi.npy", mmap_mode="r").T,
+            psi=open_array(folder / "psi.npy").T,
             labels=pd.read_parquet(folder / "labels.parquet"),
             split=split,
             stats=ChannelStats(mean, std),
@@ -181,11 +182,35 @@ def open_table(folder: Path) -> StyleTable:
         shape = len(table.labels), table.layout.total
         if (table.psi.shape, (*split.shape, *mean.shape), std.shape) != (shape, shape, shape[1:]):
             raise ValueError(f"its files do not fit together: {shape[0]} labels, {table.psi.shape} style codes")
-        return with_derived(table, [Target.from_json(content) for content in about["targets"]])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, ArrowException) as error:
+        targets = [Target.from_json(content) for content in about["targets"]]
+        _check_names(table, targets)
+        return with_derived(table, targets)
+    except Img2TabError:
+        raise
+    except (OSError, ArrowException, *DAMAGED) as error:
         raise Img2TabError(
-            f"The table {folder.name!r} cannot be read ({error}). Build it again: `img2tab tables build {folder.name}`."
+            f"The table {folder.name!r} cannot be read ({reason(error)}). Build it again: "
+            f"`img2tab tables build {folder.name}`."
         ) from error
+
+
+def _check_names(table: StyleTable, targets: Sequence[Target]) -> None:
+    """Raises ValueError or TypeError where a target is none of the table's labels, or a name cannot be a file's.
+
+    What is kept of a table is named after it, its key and its targets: none of these may lead elsewhere. A table's
+    backbone is looked for by its name alone, never as a path.
+    """
+    for target in targets:
+        texts = (target.name, target.title, target.how, target.of, *target.classes)
+        if not all(isinstance(text, str) for text in texts) or len(target.classes) < 2:
+            raise TypeError("the names of its labels are no texts")
+        column = table.labels[target.of or target.name]
+        if column.dtype.kind not in ("iuf" if target.of else "iu"):
+            raise TypeError(f"its column {target.name} holds no classes")
+    for name in (table.name, table.backbone, table.key, table.backbone_key or "none", *(t.name for t in targets)):
+        if not isinstance(name, str):
+            raise TypeError("a name in it is no text")
+        inside(Path(), name)
 
 
 def with_derived(table: StyleTable, targets: Sequence[Target]) -> StyleTable:
@@ -219,7 +244,7 @@ def banded(values: np.ndarray, borders: Sequence[float]) -> np.ndarray:
 def about_of(folder: Path) -> dict:
     """The further facts that `write_table` was given; {} where there is no table or it knows none."""
     try:
-        about = json.loads((folder / TABLE_FILE).read_text()).get("about")
+        about = parsed_json((folder / TABLE_FILE).read_bytes(), strict=False).get("about")
     except (OSError, ValueError, AttributeError):
         return {}
     return about if isinstance(about, dict) else {}

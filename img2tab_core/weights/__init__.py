@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from img2tab_core.weights.fetching import fetch
 from img2tab_core.weights.opening import (
+    open_arrays,
     open_checkpoint,
     open_descriptor,
     open_encoder,
@@ -21,6 +22,7 @@ __all__ = [
     "fetch",
     "find",
     "manifest",
+    "open_arrays",
     "open_checkpoint",
     "open_descriptor",
     "open_encoder",

@@ -18,6 +18,7 @@ from img2tab_core.backbones import drawn_faces
 from img2tab_core.backbones.backbone import Backbone
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, keep_json, read_json
+from img2tab_core.base.foreign import open_array
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.records import StyleTable, digest, read_only
 from img2tab_core.classifiers.answers import SAMPLE, order_of
@@ -262,7 +263,7 @@ def _regions(table: StyleTable, backbone: Backbone, *, count: int) -> np.ndarray
 
 def _opened(file: Path) -> np.ndarray | None:
     try:
-        regions = np.load(file, allow_pickle=False)
+        regions = np.array(open_array(file))
     except (OSError, ValueError, EOFError):
         return None
     return read_only(regions) if regions.shape == (len(REGIONS), MAP, MAP) else None
