@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from img2tab_core import tables
 from img2tab_core.backbones.registry import backbone_key
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import home, keep_json, read_json
+from img2tab_core.base.files import home, read_json
 from img2tab_core.base.later import later
 from img2tab_core.base.records import Metrics, StyleTable, digest
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
@@ -161,13 +161,12 @@ def against(run: Run, name: str) -> Run:
 
 
 def save_run(run: Run, folder: Path) -> None:
-    """Write a run: the classifier's files and run.json, which comes last and appears whole.
+    """Write a run, the classifier's files and run.json: all of them, or what was there stays.
 
     Of one class against the rest the run of all classes is written. Raises Img2TabError where `folder` cannot be
     written.
     """
     run = run.whole or run
-    kinds.save(run.classifier, folder)
     about = {
         "id": run.id,
         "table": run.table,
@@ -183,18 +182,22 @@ def save_run(run: Run, folder: Path) -> None:
         "treatment": run.treatment.to_json(),
         **({"each": [[name, asdict(metrics)] for name, metrics in run.each]} if run.each else {}),
     }
-    keep_json(folder / RUN_FILE, about)
+    kinds.save(run.classifier, folder, beside={RUN_FILE: json.dumps(about, indent=1) + "\n"})
 
 
 def load_run(folder: Path) -> Run:
     """The run that `save_run` wrote. Raises Img2TabError where there is none or it is damaged."""
     try:
-        about = json.loads((folder / RUN_FILE).read_text())
+        text, whole = "", False
+        while not whole:  # another one may take its place meanwhile, and loading completes a killed writer's
+            text = (folder / RUN_FILE).read_text(encoding="utf-8")
+            about, classifier = json.loads(text), kinds.load(folder)
+            whole = (folder / RUN_FILE).read_text(encoding="utf-8") == text
         return Run(
             id=about["id"],
             table=about["table"],
             target=about["target"],
-            classifier=kinds.load(folder),
+            classifier=classifier,
             excluded=frozenset(about["excluded"]),
             seed=about["seed"],
             metrics=_metrics(about["metrics"]),
