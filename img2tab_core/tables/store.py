@@ -124,6 +124,28 @@ def open_table(folder: Path) -> StyleTable:
 
     Raises Img2TabError where there is no table, or it is damaged.
     """
+    while True:
+        before = _which(folder)
+        try:
+            table = _opened(folder)
+        except Img2TabError:
+            if _which(folder) == before:
+                raise
+        else:
+            if _which(folder) == before:
+                return table
+        # another one took its place while its files were read: half of each would be neither
+
+
+def _which(folder: Path) -> int | None:
+    """Another number where another folder stands in this place."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
+def _opened(folder: Path) -> StyleTable:
     if not (folder / TABLE_FILE).is_file():
         raise Img2TabError(
             f"There is no table named {folder.name!r}. Run `img2tab tables build default`, or choose one of "
