@@ -414,25 +414,15 @@ def library(folder: Path) -> Path:
     return made
 
 
-def measured(names: Sequence[str], faults: Sequence[str], folder: Path) -> dict[str, Outcome]:
-    """What these saves survive, by "fault: save", from a process with the library; no names: all of them."""
+def measured(wanted: Sequence[str], folder: Path) -> dict[str, Outcome]:
+    """What saves survive, by "fault: save", from a process with the library; none wanted: every fault of every save."""
     out = folder / "outcomes.json"
-    words = [
-        sys.executable,
-        "-W",
-        "ignore::DeprecationWarning",
-        "-m",
-        "tests.faults",
-        "--in",
-        str(folder),
-        "--out",
-        str(out),
-    ]
-    environment = os.environ | {"LD_PRELOAD": str(library(folder)), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    words = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.faults", "--in", folder, "--out", out]
+    environment = {"LD_PRELOAD": str(library(folder)), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*words, *faults, *names],
+        [*words, *wanted],
         cwd=SOURCE.parents[1],
-        env=environment,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
     )
@@ -442,27 +432,31 @@ def measured(names: Sequence[str], faults: Sequence[str], folder: Path) -> dict[
 
 
 def _main(words: list[str]) -> None:
-    if "--in" not in words:
-        with tempfile.TemporaryDirectory() as folder:
-            faults = [word for word in words if word in FAULTS] or list(FAULTS)
-            outcomes = measured([word for word in words if word not in FAULTS], faults, Path(folder))
-        print("fault    save                            calls   old   new  sentences  broken  order")
-        for name, outcome in outcomes.items():
-            fault, _, save = name.partition(": ")
-            print(
-                f"{fault:8} {save:30} {outcome.calls:6} {outcome.old:5} {outcome.new:5} {outcome.sentences:10} "
-                f"{len(outcome.broken):7} {len(outcome.order):6}"
-            )
-        for name, outcome in outcomes.items():
-            for line in (*outcome.broken[:5], *outcome.order):
-                print(f"{name}: {line}")
+    """[FAULT ...] ["FAULT: SAVE" ...]: print what those saves survive, by default all of them."""
+    if words[:1] == ["--in"]:
+        _measure(Path(words[1]), Path(words[3]), words[4:])
         return
-    folder, out, rest = Path(words[1]), Path(words[3]), words[4:]
-    faults, names, outcomes = [word for word in rest if word in FAULTS], [w for w in rest if w not in FAULTS], {}
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = measured(words, Path(folder))
+    print("fault    save                            calls   old   new  sentences  broken  order")
+    for name, outcome in outcomes.items():
+        fault, _, save = name.partition(": ")
+        print(
+            f"{fault:8} {save:30} {outcome.calls:6} {outcome.old:5} {outcome.new:5} {outcome.sentences:10} "
+            f"{len(outcome.broken):7} {len(outcome.order):6}"
+        )
+    for name, outcome in outcomes.items():
+        for line in (*outcome.broken[:5], *outcome.order):
+            print(f"{name}: {line}")
+
+
+def _measure(folder: Path, out: Path, wanted: list[str]) -> None:
+    outcomes = {}
     for name, save in saves(folder).items():
-        for fault in faults if not names or name in names else ():
-            with tempfile.TemporaryDirectory(dir=folder) as place:
-                outcomes[f"{fault}: {name}"] = survived(save, fault, Path(place))
+        for fault in FAULTS:
+            if not wanted or fault in wanted or f"{fault}: {name}" in wanted:
+                with tempfile.TemporaryDirectory(dir=folder) as place:
+                    outcomes[f"{fault}: {name}"] = survived(save, fault, Path(place))
     out.write_text(json.dumps(outcomes))
 
 
