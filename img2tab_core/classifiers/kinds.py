@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -133,7 +134,12 @@ def save(model: ConceptClassifier, folder: Path, *, beside: Mapping[str, str] = 
             if model.erasure_ is None:  # of another one that stood here
                 (folder / ERASURE_FILE).unlink(missing_ok=True)
     except OSError as error:
-        raise Img2TabError(f"The classifier cannot be written to {folder}: {error}. Choose another place.") from error
+        with suppress(OSError):
+            folder.rmdir()  # where nothing is in it
+        raise Img2TabError(
+            f"The classifier cannot be written to {folder} ({error.strerror or error}). Free some space, or choose "
+            "another place."
+        ) from error
 
 
 def load(folder: Path) -> ConceptClassifier:

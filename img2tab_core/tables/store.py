@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import ChannelStats, StyleTable, Target, read_only
 
 TABLE_FILE = "table.json"  # what makes a folder a table; written last, so another one is another table
+CODES_FILE = "psi.npy"  # read where it lies: opened tables are maps of it
 SHARES = (0.7, 0.15, 0.15)  # train, validation, test
 LEAST_FACES = 20  # of a table
 LEAST_OF_A_CLASS = 2  # training and test rows of each class that a target needs
@@ -80,7 +82,8 @@ def write_table(
     try:
         with whole_folder(folder) as new:
             # shape (D, N) in C order is (N, D) in column-major order: one channel's values lie side by side
-            psi = np.lib.format.open_memmap(new / "psi.npy", "w+", np.float32, (layout.total, count))
+            psi = np.lib.format.open_memmap(new / CODES_FILE, "w+", np.float32, (layout.total, count))
+            _reserve(new / CODES_FILE)
             for start in range(0, count, rows_at_once):
                 rows = slice(start, min(start + rows_at_once, count))
                 psi[:, rows] = blocks(rows).T
@@ -117,6 +120,16 @@ def write_table(
             f"{layout.total * count * 4 / 1e6:.0f} MB in {folder.parent}. Free some space and try again."
         ) from error
     return open_table(folder)
+
+
+def _reserve(file: Path) -> None:
+    """Take the space of a file whose length is set: written to a map, a full disk would end this process (SIGBUS).
+
+    Raises OSError where there is no space.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def open_table(folder: Path) -> StyleTable:
@@ -157,7 +170,7 @@ def _opened(folder: Path) -> StyleTable:
             split, mean, std = (read_only(stored[name]) for name in ("split", "mean", "std"))
         table = StyleTable(
             name=folder.name,
-            psi=np.load(folder / "psi.npy", mmap_mode="r").T,
+            psi=np.load(folder / CODES_FILE, mmap_mode="r").T,
             labels=pd.read_parquet(folder / "labels.parquet"),
             split=split,
             stats=ChannelStats(mean, std),
