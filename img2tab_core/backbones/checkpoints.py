@@ -94,7 +94,9 @@ def discard(folder: Path) -> None:
 
 
 def _stored(folder: Path) -> tuple[dict[str, Tensor], dict]:
-    return weights.open_safetensors(folder / TENSORS), record_of(folder)
+    mapped = weights.open_safetensors(folder / TENSORS)
+    # in memory: were they read from the file as they are needed, its damage would change what is drawn, or end us
+    return {name: mapped.pop(name).clone() for name in list(mapped)}, record_of(folder)
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
