@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from dataclasses import replace
@@ -175,16 +174,6 @@ def test_while_a_second_table_is_written_only_the_first_of_2_is_found(written, t
     write_small(tmp_path / "other", labels, blocks)
     assert seen == ["small"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "small"]
-
-
-def test_what_a_killed_writer_left_goes_after_1_day_and_not_before(written, tmp_path):
-    _, psi, labels = written
-    for name, age in {".small-dead": 100_000, ".small-busy": 3_600}.items():
-        (tmp_path / name / "new").mkdir(parents=True)
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
-    table = write_small(tmp_path / "small", labels, lambda rows: psi[rows] + 1)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".small-busy", "small"]
-    assert np.array_equal(table.psi, psi + 1)
 
 
 @pytest.fixture

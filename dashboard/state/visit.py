@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Concept = int | str  # a channel by its number, or a family by its id
 _KEYS = {Face: attrgetter("key"), StyleCode: attrgetter("key"), Run: attrgetter("id")}
+# what a visit keeps of the runs of a table and target, and lets go with the table
+_OF_RUNS = ("visit.runs", "visit.active", "visit.parents", "visit.kind", "visit.comparing", "visit.suggested")
 
 
 # ---- values of this floor
@@ -100,11 +102,29 @@ def _once(what: object, read: Callable[[], T]) -> T:
 
 def table(name: str) -> StyleTable:
     """A table as it is now: with the answers of a person's own classifiers, which grow."""
-    return _once(("table", name), lambda: studio().table(name))
+    return _once(("table", name), lambda: _noticed(studio().table(name)))
+
+
+def _noticed(table: StyleTable) -> StyleTable:
+    """The table; where another one took its place since the visit last saw it, what was done on that one is let go."""
+    known = st.session_state.get("visit.table_keys", {})
+    st.session_state["visit.table_keys"] = {**known, table.name: table.key}
+    if known.get(table.name, table.key) == table.key:
+        return table
+    was_used = any(name == table.name for name, _ in st.session_state.get("visit.runs", {}))
+    for kind in _OF_RUNS:
+        kept = st.session_state.get(kind, {})
+        st.session_state[kind] = {place: value for place, value in kept.items() if place[0] != table.name}
+    if was_used:
+        notice(
+            f"The table “{table.name}” was replaced while this page was open. What is shown now is of the new one; "
+            "runs of the former one are kept, and are not shown with it."
+        )
+    return table
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _standing(table_name: str, target_name: str) -> Job[Run]:
+def _standing(table_key: str, table_name: str, target_name: str) -> Job[Run]:
     door, whole = studio(), table(table_name)
     return Job.start(lambda progress, cancelled: door.run(whole, target_name, progress=progress))
 
@@ -205,11 +225,11 @@ def full_size(run: Run, code: StyleCode, edits: FaceEdits) -> Callable[[], np.nd
 
 def contact_sheet(what: Concept) -> np.ndarray:
     """uint8 (4 faces, 3 shifts, S, S, 3): −8, 0 and +8 standard deviations of the table."""
-    return _contact_sheet(what, table_name(), _drawn_with(what))
+    return _contact_sheet(what, current_table().key, table_name(), _drawn_with(what))
 
 
 @st.cache_data(show_spinner="Drawing the contact sheet…", max_entries=128)
-def _contact_sheet(what: Concept, name: str, weights: str) -> np.ndarray:
+def _contact_sheet(what: Concept, key: str, name: str, weights: str) -> np.ndarray:
     faces = table(name)
     return studio().contact_sheet(thing(what), backbone=faces.backbone, stats=faces.stats)
 
@@ -222,11 +242,11 @@ def _drawn_with(what: Concept) -> str:
 
 def concept_picture(what: Concept) -> np.ndarray:
     """uint8 (2 shifts, S, S, 3): one sample face at −8 and at +8 standard deviations."""
-    return _concept_picture(what, table_name(), _drawn_with(what))
+    return _concept_picture(what, current_table().key, table_name(), _drawn_with(what))
 
 
 @st.cache_data(show_spinner=False, max_entries=1024)
-def _concept_picture(what: Concept, name: str, weights: str) -> np.ndarray:
+def _concept_picture(what: Concept, key: str, name: str, weights: str) -> np.ndarray:
     faces = table(name)
     return studio().contact_sheet(thing(what), backbone=faces.backbone, faces=1, shifts=(-8, 8), stats=faces.stats)[0]
 
@@ -367,11 +387,11 @@ def enter(session_id: int) -> None:
 
 def standing_job() -> Job[Run]:
     """The job that opens or trains the run with nothing excluded; the same one for every visitor."""
-    return _standing(table_name(), target().name)
+    return _standing(current_table().key, table_name(), target().name)
 
 
 def retry_standing() -> None:
-    _standing.clear(table_name(), target().name)
+    _standing.clear(current_table().key, table_name(), target().name)
 
 
 def history() -> tuple[Run, ...]:
@@ -392,7 +412,8 @@ def history() -> tuple[Run, ...]:
     if runs is None:
         runs = tuple(run for run in studio().trainer.kept(current_table(), target().name) if run.id != standing.id)
         set_of_target("visit.runs", runs)
-    return (standing, *runs)
+    key = current_table().key  # a training may end after its table was replaced
+    return (standing, *(run for run in runs if run.table_key in ("", key)))
 
 
 def active_run() -> Run:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -205,7 +206,7 @@ def _stats_of(folder: Path, generator: StyleGAN2) -> ChannelStats:
         return ChannelStats(read_only(stored["mean"]), read_only(stored["std"]))
     except (OSError, ValueError, KeyError):
         stats = measured_stats(generator)
-        with whole(file) as part, part.open("wb") as stream:
+        with suppress(OSError), whole(file) as part, part.open("wb") as stream:  # measured again where it cannot be
             np.savez(stream, mean=stats.mean, std=stats.std)
         return stats
 

@@ -6,11 +6,8 @@ opened. What a file must hold is read from the networks themselves: every tensor
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +17,7 @@ from torch import Tensor, nn
 
 from img2tab_core import weights
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import hold, home, read_json, sha256_of, write_json
+from img2tab_core.base.files import hold, home, make_folder, read_json, sha256_of, whole_folder, write_json
 from img2tab_core.networks.e4e import ENCODERS, W_DIM, new_encoder
 from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.resnet50 import ResNet50Features, moco_state
@@ -97,7 +94,9 @@ def discard(folder: Path) -> None:
 
 
 def _stored(folder: Path) -> tuple[dict[str, Tensor], dict]:
-    return weights.open_safetensors(folder / TENSORS), record_of(folder)
+    mapped = weights.open_safetensors(folder / TENSORS)
+    # in memory: were they read from the file as they are needed, its damage would change what is drawn, or end us
+    return {name: mapped.pop(name).clone() for name in list(mapped)}, record_of(folder)
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -122,7 +121,7 @@ def _converted(file: Path, kind: str) -> Path:
     place = home() / "converted"
     folder = place / key[:16]
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place)
         with open(place / f".{key[:16]}.lock", "w") as lock:  # two at once: the second takes what the first made
             hold(lock)
             record = record_of(folder)
@@ -144,18 +143,12 @@ def _convert(file: Path, key: str, folder: Path) -> None:
     from safetensors.torch import save_file
 
     state, facts = _recognised(file.name, weights.open_checkpoint(file))
-    workshop = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    try:
-        save_file({name: value.contiguous() for name, value in state.items()}, workshop / TENSORS)
+    with whole_folder(folder) as new:
+        save_file({name: value.contiguous() for name, value in state.items()}, new / TENSORS)
         write_json(
-            workshop / RECORD,
+            new / RECORD,
             {"conversion": CONVERSION, "sha256": key, "source": file.name, "tensors": len(state), **facts},
         )
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(workshop, folder)
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(workshop)
 
 
 def _recognised(name: str, content: dict) -> tuple[dict[str, Tensor], dict]:

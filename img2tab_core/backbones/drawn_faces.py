@@ -81,7 +81,7 @@ def keep(file: Path, picture: np.ndarray) -> None:
     Lossy files are a fifth of that, and a network that sees 32 px answered 0.3 log-odds otherwise about them: they keep
     colour at half the size. Raises Img2TabError where it cannot be written.
     """
-    with keeping(file) as part:
+    with keeping(file, lasting=False) as part:  # drawn again where a power cut damaged it
         Image.fromarray(picture).save(part, "WEBP", lossless=True, quality=20, method=1)
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from img2tab_core import weights
-from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import hold, home, keep_json, read_json
+from img2tab_core.base.files import changing, home, json_to_change, keep_json, read_json
 from img2tab_core.base.records import DEFAULT_BACKBONE, digest
 
 NAME = DEFAULT_BACKBONE
@@ -35,16 +34,7 @@ def added_backbones() -> dict[str, dict]:
 def changing_backbones() -> Iterator[dict[str, dict]]:
     """What `added_backbones` says, to be changed and then kept; one process at a time, so that no name is lost."""
     file = home() / "backbones.json"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(file.with_name(".backbones.lock"), "w")
-    except OSError as error:
-        raise Img2TabError(
-            f"{file} could not be written ({error.strerror}). Mend the permissions of its folder, or name another "
-            "place with IMG2TAB_HOME."
-        ) from error
-    with lock:
-        hold(lock)
-        added = added_backbones()
+    with changing(file):
+        added = json_to_change(file)
         yield added
         keep_json(file, added)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import alone_in, read_json, sha256_of, whole
+from img2tab_core.base.files import alone_in, make_folder, read_json, settle, sha256_of, together
 from img2tab_core.base.foreign import DAMAGED, not_led_out, parsed_json, reason
 from img2tab_core.base.records import read_only
 from img2tab_core.classifiers.base import ConceptClassifier
@@ -99,40 +102,45 @@ def make(
     return estimator(excluded=excluded, screen=screen, random_state=random_state, thread_count=thread_count)
 
 
-def save(model: ConceptClassifier, folder: Path) -> None:
+def save(model: ConceptClassifier, folder: Path, *, beside: Mapping[str, str] = MappingProxyType({})) -> None:
     """Write the classifier into `folder` (made if absent): its own file, and model.json that says what it is.
 
-    Each file appears whole or not at all; model.json comes last and carries the digest of the other, so that a pair
-    of which only one half is new is not taken for a classifier. Others may write there at once: the last pair stays.
-    Raises Img2TabError where `folder` cannot be written, and NotFittedError where the classifier is not trained.
+    beside: file name -> text of what belongs to it. All of them appear together or not at all, and what else lies in
+    the folder stays. Others may write there at once: the last one's stay. Raises Img2TabError where `folder` cannot be
+    written, and NotFittedError where the classifier is not trained.
     """
     check_is_fitted(model)
     folder = Path(folder)
     params = model.get_params() | {"excluded": sorted(int(index) for index in model.excluded)}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # the inner one takes its place first
-        with alone_in(folder), whole(folder / RECORD_FILE) as record_part, whole(folder / model.file) as part:
-            model.write(part)
-            if model.erasure_ is None:
+        make_folder(folder)
+        with alone_in(folder):
+            with together(folder) as part:
+                model.write(part / model.file)
+                if model.erasure_ is not None:
+                    model.erasure_.write(part / ERASURE_FILE)
+                record = {
+                    "format": FORMAT,
+                    "kind": model.kind,
+                    "sha256": sha256_of(part / model.file),
+                    "channels": int(model.n_features_in_),
+                    "classes": model.classes_.tolist(),
+                    "params": {name: _plain(value) for name, value in params.items()},
+                    "screened": model.screened_.tolist(),
+                    **({} if model.erasure_ is None else {"erasure": model.erasure_.key}),
+                    "versions": {model.library: library_version(model.kind), "img2tab": __version__},
+                }
+                for name, text in {RECORD_FILE: json.dumps(record, indent=1), **beside}.items():
+                    (part / name).write_text(text, encoding="utf-8")
+            if model.erasure_ is None:  # of another one that stood here
                 (folder / ERASURE_FILE).unlink(missing_ok=True)
-            else:
-                with whole(folder / ERASURE_FILE) as erasure_part:
-                    model.erasure_.write(erasure_part)
-            record = {
-                "format": FORMAT,
-                "kind": model.kind,
-                "sha256": sha256_of(part),
-                "channels": int(model.n_features_in_),
-                "classes": model.classes_.tolist(),
-                "params": {name: _plain(value) for name, value in params.items()},
-                "screened": model.screened_.tolist(),
-                **({} if model.erasure_ is None else {"erasure": model.erasure_.key}),
-                "versions": {model.library: library_version(model.kind), "img2tab": __version__},
-            }
-            record_part.write_text(json.dumps(record, indent=1), encoding="utf-8")
     except OSError as error:
-        raise Img2TabError(f"The classifier cannot be written to {folder}: {error}. Choose another place.") from error
+        with suppress(OSError):
+            folder.rmdir()  # where nothing is in it
+        raise Img2TabError(
+            f"The classifier cannot be written to {folder} ({error.strerror or error}). Free some space, or choose "
+            "another place."
+        ) from error
 
 
 def load(folder: Path) -> ConceptClassifier:
@@ -142,7 +150,8 @@ def load(folder: Path) -> ConceptClassifier:
     """
     folder = Path(folder)
     try:
-        with alone_in(folder):  # else a pair that is just being written could be met half new
+        with alone_in(folder):  # else files that are just being written could be met half new
+            settle(folder)
             return _loaded(not_led_out(folder))
     except OSError as error:
         raise Img2TabError(f"There is no readable classifier in {folder} ({reason(error)}). {ADVICE}") from error

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import changing, home, keep_json, keeping, read_json, sha256_of
+from img2tab_core.base.files import changing, home, json_to_change, keep_json, keeping, read_json, sha256_of
 from img2tab_core.base.foreign import inside, not_led_out
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import digest
@@ -94,7 +94,7 @@ def add(file: Path, name: str, wishes: Wishes, faces: np.ndarray) -> Added:
     made = examined(file, name, wishes, faces)
     sha = sha256_of(file)
     with changing(home() / "models" / FILE):
-        known = read_json(home() / "models" / FILE)
+        known = json_to_change(home() / "models" / FILE)
         if name in _functions:
             raise Img2TabError(f"There is a classifier named {name} already, a function. Choose another name.")
         if name in known and known[name].get("key") != made.model.key:
@@ -185,7 +185,7 @@ def remove(name: str) -> None:
         return
     record_of(name)
     with changing(home() / "models" / FILE):
-        known = read_json(home() / "models" / FILE)
+        known = json_to_change(home() / "models" / FILE)
         record = known.pop(name, None)
         keep_json(home() / "models" / FILE, known)
     if record is None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,7 +13,7 @@ from typing import ClassVar, TypeGuard
 import numpy as np
 
 from img2tab_core import tables
-from img2tab_core.base.files import home, read_json, sha256_of, write_json
+from img2tab_core.base.files import home, make_folder, read_json, sha256_of, whole_folder, write_json
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.records import Metrics, digest
 from img2tab_core.classifiers import measures
@@ -31,7 +29,6 @@ QUICK_RECIPE = f"{RECIPE}, quick {TREES} trees, rate {RATE}, {TRIED} tried, of {
 BUDGET = 400_000_000  # bytes that the quantized codes of one target may take
 FORMAT = "quantized 1"  # raise the number when what is kept means something else
 ON_DISK = 4  # targets whose quantized codes are kept; the default table's take 131 MB each
-HOUR = 3600  # seconds
 
 
 class QuickConcepts(CatBoostConcepts):
@@ -226,22 +223,16 @@ def store_pool(faces: TargetFaces, pool: QuantizedPool) -> bool:
 
     It only saves time: where it cannot be written, everything goes on without it.
     """
-    folder, workshop = _folder(faces), None
+    folder = _folder(faces)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        workshop = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-        pool.write(workshop)
-        about = {"table": faces.table.name, "target": faces.target, "files": _digests(workshop)}
-        write_json(workshop / "about.json", about)
-        if folder.exists():  # damaged, or another process was first
-            shutil.rmtree(folder)
-        workshop.rename(folder)
+        make_folder(folder.parent)
+        _make_room(folder)
+        with whole_folder(folder, lasting=False) as new:  # what a power cut damaged is seen by its digests
+            pool.write(new)
+            about = {"table": faces.table.name, "target": faces.target, "files": _digests(new)}
+            write_json(new / "about.json", about)
     except OSError:
         return False
-    finally:
-        if workshop:
-            shutil.rmtree(workshop, ignore_errors=True)
     return True
 
 
@@ -261,7 +252,7 @@ def store_screen(faces: TargetFaces, screen: Screen) -> None:
     """Keep the choice of a target; without room it is made again another time."""
     file = _screen_file(faces)
     with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         write_json(file, {"key": _screen_key(faces), "screen": asdict(screen)})
 
 
@@ -288,12 +279,10 @@ def _digests(folder: Path) -> dict[str, str]:
     return {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.name != "about.json"}
 
 
-def _sweep(folder: Path) -> None:
-    """Make room for one more: the longest unused go, and what killed writers left; others may sweep at once."""
+def _make_room(folder: Path) -> None:
+    """Make room for one more: the longest unused go; others may do so at once."""
     with suppress(OSError):
         folders = [(place.stat().st_mtime, place) for place in folder.parent.iterdir() if place.is_dir()]
-        unfinished = [(when, place) for when, place in folders if place.name.startswith(".making-")]
-        kept = sorted(pair for pair in folders if pair not in unfinished and pair[1] != folder)
-        stale = [place for when, place in unfinished if when < time.time() - HOUR]
-        for place in [*stale, *(place for _, place in kept[: max(0, len(kept) - ON_DISK + 1)])]:
+        kept = sorted(pair for pair in folders if not pair[1].name.startswith(".") and pair[1] != folder)
+        for _, place in kept[: max(0, len(kept) - ON_DISK + 1)]:
             shutil.rmtree(place, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from img2tab_core import tables
 from img2tab_core.backbones.registry import backbone_key
 from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import home, keep_json, read_json
+from img2tab_core.base.files import home, read_json
 from img2tab_core.base.foreign import DAMAGED, inside, parsed_json, reason
 from img2tab_core.base.later import later
 from img2tab_core.base.records import Metrics, StyleTable, digest
@@ -90,9 +91,7 @@ def keep(run: Run) -> None:
         raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
     person, folder = persons.acting(), folder_of(run.id)
     by = {*read_json(folder / RUN_FILE).get(BY, ())} | ({person.name} if person else set())
-    save_run(run, folder)
-    if by:
-        keep_json(folder / RUN_FILE, read_json(folder / RUN_FILE) | {BY: sorted(by)})
+    save_run(run, folder, by=by)
 
 
 def open_kept(run_id: str) -> Run:
@@ -182,14 +181,13 @@ def against(run: Run, name: str) -> Run:
 # --- a run's files -----------------------------------------------------------------------------------
 
 
-def save_run(run: Run, folder: Path) -> None:
-    """Write a run: the classifier's files and run.json, which comes last and appears whole.
+def save_run(run: Run, folder: Path, *, by: Collection[str] = ()) -> None:
+    """Write a run, the classifier's files and run.json: all of them, or what was there stays.
 
-    Of one class against the rest the run of all classes is written. Raises Img2TabError where `folder` cannot be
-    written.
+    Of one class against the rest the run of all classes is written. by: who trained it, where people sign in. Raises
+    Img2TabError where `folder` cannot be written.
     """
     run = run.whole or run
-    kinds.save(run.classifier, folder)
     about = {
         "id": run.id,
         "table": run.table,
@@ -204,19 +202,24 @@ def save_run(run: Run, folder: Path) -> None:
         "note": run.note,
         "treatment": run.treatment.to_json(),
         **({"each": [[name, asdict(metrics)] for name, metrics in run.each]} if run.each else {}),
+        **({BY: sorted(by)} if by else {}),
     }
-    keep_json(folder / RUN_FILE, about)
+    kinds.save(run.classifier, folder, beside={RUN_FILE: json.dumps(about, indent=1) + "\n"})
 
 
 def load_run(folder: Path) -> Run:
     """The run that `save_run` wrote. Raises Img2TabError where there is none or it is damaged."""
     try:
-        about = parsed_json((folder / RUN_FILE).read_bytes(), strict=False)
+        text, whole = b"", False
+        while not whole:  # another one may take its place meanwhile, and loading completes a killed writer's
+            text = (folder / RUN_FILE).read_bytes()
+            about, classifier = parsed_json(text, strict=False), kinds.load(folder)
+            whole = (folder / RUN_FILE).read_bytes() == text
         return Run(
             id=about["id"],
             table=about["table"],
             target=about["target"],
-            classifier=kinds.load(folder),
+            classifier=classifier,
             excluded=frozenset(about["excluded"]),
             seed=about["seed"],
             metrics=_metrics(about["metrics"]),

@@ -112,6 +112,7 @@ class Trainer:
 
     def __init__(self) -> None:
         self._tables: Once[tuple[str, int, int], StyleTable] = Once(TABLES)
+        self._codes_of: dict[tuple[str, int, int], tuple[int, int, int]] = {}  # of a table: which file, size, time
         # by the opened table itself: one with other labels is another, whatever its key says
         self._faces: Once[tuple[StyleTable, str], TargetFaces] = Once(TARGETS)
         self._runs: Once[str, Run] = Once(STANDING)
@@ -146,9 +147,19 @@ class Trainer:
         folder = inside(home() / "tables", name)
         try:
             stat = (folder / tables.TABLE_FILE).stat()  # another one after `--anew`
+            codes = (folder / tables.CODES_FILE).stat()
         except OSError:
-            return tables.open_table(folder)  # says in a sentence that there is none
-        table = self._tables.get((str(folder), stat.st_ino, stat.st_mtime_ns), lambda: self._opened(folder))
+            return tables.open_table(folder)  # says in a sentence that there is none, or what is missing
+        place, mark = (str(folder), stat.st_ino, stat.st_mtime_ns), (codes.st_ino, codes.st_size, codes.st_mtime_ns)
+        if self._codes_of.setdefault(place, mark) != mark:  # read on, shorter ones would end this process
+            if (folder / tables.TABLE_FILE).stat().st_ino != stat.st_ino:  # replaced just now, between the two looks
+                return self.table(name)
+            raise Img2TabError(
+                f"The style codes of the table {name!r} were changed while it was in use: {folder / tables.CODES_FILE} "
+                "is another file than when it was opened. Build or import it again; a new table may take its place at "
+                "any time."
+            )
+        table = self._tables.get(place, lambda: self._opened(folder))
         if table.backbone != DEFAULT_BACKBONE:  # people add and remove those while this process runs
             self._check_weights(table)
         if not models.names():  # milliseconds, and nobody's library is imported

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.files import write_text
 from img2tab_core.base.records import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
@@ -454,11 +455,7 @@ def measure_portraits(
     if card:
         made_by = " ".join(["img2tab measure-portraits", *(folder.name for folder in folders), "--card", card.name])
         text = portrait_card.card(measured, made_by=made_by, day=date.today().isoformat(), machine=_machine())
-        try:
-            card.parent.mkdir(parents=True, exist_ok=True)
-            card.write_text(text)
-        except OSError as error:
-            raise Img2TabError(f"{card} could not be written ({error.strerror}). Choose another place.") from error
+        write_text(card, text)
     print(json.dumps(measured) if as_json else portrait_card.report(measured), end="\n" if as_json else "")
 
 
@@ -636,20 +633,16 @@ def write_model_card(
             if part in ("all", "held_out")
         },
     }
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        classifiers = on_people.report(measured_people, again) + "\n" + portrait_card.report(classifier, heading="## ")
-        out.write_text(backbone_card.card(about, classifiers))
-        kept = about | {
-            "encoder": encoder_record["sha256"],
-            "classifier": classifier,
-            "people": measured_people,
-            "after_refinement": again,
-            "versions": _versions(),
-        }
-        out.with_suffix(".json").write_text(json.dumps(kept, indent=1))
-    except OSError as error:
-        raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
+    classifiers = on_people.report(measured_people, again) + "\n" + portrait_card.report(classifier, heading="## ")
+    write_text(out, backbone_card.card(about, classifiers))
+    kept = about | {
+        "encoder": encoder_record["sha256"],
+        "classifier": classifier,
+        "people": measured_people,
+        "after_refinement": again,
+        "versions": _versions(),
+    }
+    write_text(out.with_suffix(".json"), json.dumps(kept, indent=1))
     print(f"{out} and its figures are written.")
 
 
@@ -685,22 +678,17 @@ def check_concepts(
     made = concept_check.check(
         studio, style_table, described, progress=lambda share, text: print(f"{share:4.0%} {text}")
     )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(
-            concept_check.card(
-                made,
-                described,
-                style_table,
-                blind=blind_names.sentence(described, out.with_name("blind_names.json")),
-                made_by="img2tab describe-concepts; img2tab check-concepts",
-                day=date.today().isoformat(),
-                machine=_machine(),
-            )
-        )
-        out.with_suffix(".json").write_text(json.dumps(asdict(made), indent=1))
-    except OSError as error:
-        raise Img2TabError(f"{out} could not be written ({error.strerror}). Choose another place.") from error
+    card = concept_check.card(
+        made,
+        described,
+        style_table,
+        blind=blind_names.sentence(described, out.with_name("blind_names.json")),
+        made_by="img2tab describe-concepts; img2tab check-concepts",
+        day=date.today().isoformat(),
+        machine=_machine(),
+    )
+    write_text(out, card)
+    write_text(out.with_suffix(".json"), json.dumps(asdict(made), indent=1))
     print(f"{out} and its figures are written.")
 
 

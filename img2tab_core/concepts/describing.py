@@ -18,7 +18,7 @@ from img2tab_core import tables, weights
 from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.rendering import placed
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.files import whole
+from img2tab_core.base.files import whole_folder
 from img2tab_core.base.jobs import Cancel, Report
 from img2tab_core.base.records import StyleTable, Target, read_only
 from img2tab_core.concepts import families, measuring, naming, readings
@@ -246,15 +246,13 @@ def draw_sheets(made: Description, backbone: Backbone, codes: np.ndarray, folder
     """
     place = folder / backbone.name
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        for old in place.glob("*.webp"):
-            old.unlink()
-        for family in made.families:
-            picture = Image.fromarray(_rows(backbone, codes, Direction(family.channels, family.parts)))
-            if picture.width > SHEET:
-                picture = picture.resize((SHEET, round(SHEET * picture.height / picture.width)), Image.Resampling.BOX)
-            with whole(place / f"{family.id}.webp") as part:
-                picture.save(part, "WEBP", quality=78)
+        with whole_folder(place) as new:
+            for family in made.families:
+                picture = Image.fromarray(_rows(backbone, codes, Direction(family.channels, family.parts)))
+                if picture.width > SHEET:
+                    height = round(SHEET * picture.height / picture.width)
+                    picture = picture.resize((SHEET, height), Image.Resampling.BOX)
+                picture.save(new / f"{family.id}.webp", "WEBP", quality=78)
     except OSError as error:
         raise Img2TabError(
             f"{place} could not be written ({error.strerror}). Free some space and try again."

@@ -6,6 +6,7 @@ visitor's folder. Opening one needs no network and no generator.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import ROOT, home, whole, write_json
+from img2tab_core.base.files import ROOT, alone_in, home, make_folder, read_json, whole, write_json
 from img2tab_core.base.foreign import inside, not_led_out, parsed_json, read_arrays
 from img2tab_core.base.records import Edit, digest, read_only
 from img2tab_core.base.words import count, listed, signed
@@ -346,13 +347,26 @@ def keep(description: Description, folder: Path | None = None) -> Path:
     maps = [family.map for family in description.families]
     arrays["maps"] = np.stack(maps) if maps else np.empty((0, MAP, MAP), np.uint8)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole(file.with_suffix(".npz")) as part, part.open("wb") as stream:
+        make_folder(folder)
+        with alone_in(folder):
+            former = _arrays_of(file, read_json(file))
+            stream = io.BytesIO()
             np.savez_compressed(stream, **arrays)
-        write_json(file, words)
+            # named by what they are: the words, written last, say which arrays they belong to
+            beside = file.with_name(f"{file.stem}-{digest(stream.getvalue())[:12]}.npz")
+            with whole(beside) as part:
+                part.write_bytes(stream.getvalue())
+            write_json(file, words | {"arrays": beside.name})
+            if former != beside:
+                former.unlink(missing_ok=True)
     except OSError as error:
         raise Img2TabError(f"{file} could not be written ({error.strerror}). Free some space and try again.") from error
     return file
+
+
+def _arrays_of(file: Path, words: dict) -> Path:
+    """The arrays that belong to a description's words; they lie beside them."""
+    return file.with_name(Path(words.get("arrays", file.with_suffix(".npz").name)).name)
 
 
 def _plain(family: Family) -> dict:
@@ -382,7 +396,7 @@ def _opened(path: str, stamp: int) -> Description | None:
         words = parsed_json(file.read_bytes(), strict=False)
         if words["format"] != FORMAT or tuple(words["regions"]) != REGIONS:
             return None
-        stored = read_arrays(file.with_suffix(".npz"))
+        stored = read_arrays(_arrays_of(file, words))
         arrays = {name: read_only(stored[name]) for name in (*_ARRAYS, "maps")}
         made = [_of_plain(row, arrays["maps"][number]) for number, row in enumerate(words["families"])]
         del arrays["maps"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from img2tab_core import tables
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import home, whole
+from img2tab_core.base.files import home, make_folder, whole
 from img2tab_core.base.foreign import read_arrays
 from img2tab_core.base.records import digest, read_only
 from img2tab_core.concepts import wasserstein
@@ -91,7 +91,7 @@ def _stored(file: Path, key: str, shape: tuple[int, ...]) -> tuple[np.ndarray, n
 def _store(file: Path, key: str, distance: np.ndarray, direction: np.ndarray) -> None:
     """Write whole or not at all; a full disk costs the next start half a second, nothing else."""
     with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         with whole(file) as part, part.open("wb") as stream:
             np.savez(stream, key=np.array(key), distance=distance, direction=direction)
 

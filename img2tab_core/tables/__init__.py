@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from img2tab_core.tables.store import (
+    CODES_FILE,
     LEAST_FACES,
     TABLE_FILE,
     about_of,
@@ -22,6 +23,7 @@ from img2tab_core.tables.store import (
 from img2tab_core.tables.target_faces import LabelledRows, TargetFaces, faces_of
 
 __all__ = [
+    "CODES_FILE",
     "LEAST_FACES",
     "TABLE_FILE",
     "LabelledRows",

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import home, read_json, write_json
+from img2tab_core.base.files import home, read_json, whole_folder, write_json
 from img2tab_core.base.jobs import Report
 from img2tab_core.tables.importing import import_photos
 from img2tab_core.tables.imports import Backbone, Imported, checked_name
@@ -116,14 +116,12 @@ def forget(name: str) -> None:
 def _keep(request: Brought, labels: bytes, photos: dict[str, bytes]) -> None:
     place = _place(request.name)
     try:
-        forget(request.name)
-        place.mkdir(parents=True)
-        (place / LABELS).write_bytes(labels)
-        for stored, data in photos.items():
-            (place / stored).write_bytes(data)
-        write_json(place / REQUEST, asdict(request))  # last: what is kept half is not offered
+        with whole_folder(place) as new:
+            (new / LABELS).write_bytes(labels)
+            for stored, data in photos.items():
+                (new / stored).write_bytes(data)
+            write_json(new / REQUEST, asdict(request))
     except OSError as error:
-        forget(request.name)
         raise Img2TabError(
             f"The photos could not be kept in {place} ({error.strerror or error}). Free some space and try again."
         ) from error

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.files import home, read_json, sha256_of, write_json
+from img2tab_core.base.files import home, make_folder, read_json, sha256_of, to_disk, write_json
 from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.jobs import Report, never, silent
 from img2tab_core.base.records import digest
@@ -226,7 +226,7 @@ class _Work:
         """Take up the import in this folder, or begin it."""
         if anew:
             shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         try:
             about = parsed_json((folder / "about.json").read_bytes())
             lines, ends = _whole_lines(folder / "done.jsonl")
@@ -248,6 +248,7 @@ class _Work:
         for file, size in ((folder / "done.jsonl", ends[keep - 1] if keep else 0), (work.codes, work.rows * width)):
             file.touch()
             os.truncate(file, size)  # what a killed group left half-written
+        to_disk(folder)
         return work
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import hold, home
+from img2tab_core.base.files import hold, home, make_folder
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import ChannelStats, StyleTable, Target, digest
 from img2tab_core.tables import store
@@ -122,7 +122,7 @@ def only_importer(name: str) -> Iterator[None]:
         raise Img2TabError(f"Another process is importing {name!r}. Wait for it, or choose another --name.")
 
     folder = home() / "imports"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with open(folder / f".{name}.lock", "w") as lock:
         hold(lock, busy=refuse)
         yield

@@ -12,7 +12,7 @@ import pandas as pd
 
 from img2tab_core import weights
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import ROOT, hold, home, read_json
+from img2tab_core.base.files import ROOT, hold, home, make_folder, read_json
 from img2tab_core.base.foreign import open_array, parsed_json
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.records import StyleTable, Target, digest
@@ -128,7 +128,7 @@ def build_default_table(
 def _one_builder(folder: Path, report: Report | None) -> Iterator[None]:
     """The only builder in this folder, over all processes."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = open(folder / ".lock", "w")
     except OSError as error:
         raise Img2TabError(

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import mmap
-import shutil
-import tempfile
-import time
+import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +14,14 @@ import pandas as pd
 from pyarrow import ArrowException
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import whole_folder
 from img2tab_core.base.foreign import DAMAGED, inside, not_led_out, open_array, parsed_json, read_arrays, reason
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import ChannelStats, StyleTable, Target, read_only
 
 TABLE_FILE = "table.json"  # what makes a folder a table; written last, so another one is another table
+CODES_FILE = "psi.npy"  # read where it lies: opened tables are maps of it
 SHARES = (0.7, 0.15, 0.15)  # train, validation, test
-DAY = 86_400  # seconds
 LEAST_FACES = 20  # of a table
 LEAST_OF_A_CLASS = 2  # training and test rows of each class that a target needs
 
@@ -80,76 +78,58 @@ def write_table(
     it is written; a table that stood there is replaced at the end, and stays as it was if anything fails. Raises
     Img2TabError where it cannot be written, and whatever `blocks` raises.
     """
-    count, workshop = len(labels), None
+    count = len(labels)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        # a folder of our own: two that write at once share nothing; the table lies one level deeper than a table
-        # does, so that nobody who looks for tables finds a half-written one
-        workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        partial = workshop / "new"
-        partial.mkdir()
-        # shape (D, N) in C order is (N, D) in column-major order: one channel's values lie side by side
-        psi = np.lib.format.open_memmap(partial / "psi.npy", "w+", np.float32, (layout.total, count))
-        for start in range(0, count, rows_at_once):
-            rows = slice(start, min(start + rows_at_once, count))
-            psi[:, rows] = blocks(rows).T
-            if progress:
-                progress(rows.stop / count, f"{rows.stop:,} of {count:,} style codes")
-        psi.flush()
-        split = split_of(count, seed=split_seed) if split is None else np.asarray(split, np.int8)
-        training = np.flatnonzero(split == 0)
-        mean, std = np.empty(layout.total, np.float32), np.empty(layout.total, np.float32)
-        for start in range(0, layout.total, 256):
-            part = psi[start : start + 256][:, training].astype(np.float64)
-            mean[start : start + 256], std[start : start + 256] = part.mean(axis=1), part.std(axis=1)
-        del psi
-        np.savez(partial / "stats.npz", mean=mean, std=std, split=split)
-        derived = [name for name in labels.columns if ":" in str(name)]  # of `with_derived`, made again when opened
-        labels.drop(columns=derived).to_parquet(partial / "labels.parquet")
-        (partial / TABLE_FILE).write_text(
-            json.dumps(
-                {
-                    "backbone": backbone,
-                    "backbone_key": backbone_key,
-                    "layout": list(layout.sizes),
-                    "key": key,
-                    "split_seed": split_seed,
-                    "targets": [target.to_json() for target in targets],
-                    "about": about or {},
-                },
-                indent=1,
+        with whole_folder(folder) as new:
+            # shape (D, N) in C order is (N, D) in column-major order: one channel's values lie side by side
+            psi = np.lib.format.open_memmap(new / CODES_FILE, "w+", np.float32, (layout.total, count))
+            _reserve(new / CODES_FILE)
+            for start in range(0, count, rows_at_once):
+                rows = slice(start, min(start + rows_at_once, count))
+                psi[:, rows] = blocks(rows).T
+                if progress:
+                    progress(rows.stop / count, f"{rows.stop:,} of {count:,} style codes")
+            psi.flush()
+            split = split_of(count, seed=split_seed) if split is None else np.asarray(split, np.int8)
+            training = np.flatnonzero(split == 0)
+            mean, std = np.empty(layout.total, np.float32), np.empty(layout.total, np.float32)
+            for start in range(0, layout.total, 256):
+                part = psi[start : start + 256][:, training].astype(np.float64)
+                mean[start : start + 256], std[start : start + 256] = part.mean(axis=1), part.std(axis=1)
+            del psi
+            np.savez(new / "stats.npz", mean=mean, std=std, split=split)
+            derived = [name for name in labels.columns if ":" in str(name)]  # of `with_derived`, made again when opened
+            labels.drop(columns=derived).to_parquet(new / "labels.parquet")
+            (new / TABLE_FILE).write_text(
+                json.dumps(
+                    {
+                        "backbone": backbone,
+                        "backbone_key": backbone_key,
+                        "layout": list(layout.sizes),
+                        "key": key,
+                        "split_seed": split_seed,
+                        "targets": [target.to_json() for target in targets],
+                        "about": about or {},
+                    },
+                    indent=1,
+                )
             )
-        )
-        _replace(folder, partial, aside=workshop / "old")
     except OSError as error:
         raise Img2TabError(
             f"The table could not be written ({error.strerror or error}): it needs "
             f"{layout.total * count * 4 / 1e6:.0f} MB in {folder.parent}. Free some space and try again."
         ) from error
-    finally:
-        if workshop:
-            shutil.rmtree(workshop, ignore_errors=True)
     return open_table(folder)
 
 
-def _replace(folder: Path, new: Path, *, aside: Path) -> None:
-    """Two renames: `folder` is missing for a moment, and never half there."""
-    try:
-        with suppress(FileNotFoundError):
-            folder.rename(aside)
-        new.rename(folder)
-    finally:
-        if aside.exists() and not folder.exists():  # also after Ctrl+C between the two
-            aside.rename(folder)
+def _reserve(file: Path) -> None:
+    """Take the space of a file whose length is set: written to a map, a full disk would end this process (SIGBUS).
 
-
-def _sweep(folder: Path) -> None:
-    """Remove what writers of this table that were killed left behind; nobody writes for a day."""
-    for stale in folder.parent.glob(f".{folder.name}-*"):
-        with suppress(OSError):
-            if stale.stat().st_mtime < time.time() - DAY:
-                shutil.rmtree(stale, ignore_errors=True)
+    Raises OSError where there is no space.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def open_table(folder: Path) -> StyleTable:
@@ -157,6 +137,28 @@ def open_table(folder: Path) -> StyleTable:
 
     Raises Img2TabError where there is no table, or it is damaged.
     """
+    while True:
+        before = _which(folder)
+        try:
+            table = _opened(folder)
+        except Img2TabError:
+            if _which(folder) == before:
+                raise
+        else:
+            if _which(folder) == before:
+                return table
+        # another one took its place while its files were read: half of each would be neither
+
+
+def _which(folder: Path) -> int | None:
+    """Another number where another folder stands in this place."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
+def _opened(folder: Path) -> StyleTable:
     if not (folder / TABLE_FILE).is_file():
         raise Img2TabError(
             f"There is no table named {folder.name!r}. Run `img2tab tables build default`, or choose one of "
@@ -169,7 +171,7 @@ def open_table(folder: Path) -> StyleTable:
         split, mean, std = (read_only(stored[name]) for name in ("split", "mean", "std"))
         table = StyleTable(
             name=folder.name,
-            psi=open_array(folder / "psi.npy").T,
+            psi=open_array(folder / CODES_FILE).T,
             labels=pd.read_parquet(folder / "labels.parquet"),
             split=split,
             stats=ChannelStats(mean, std),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.files import hold, sha256_of, write_json
+from img2tab_core.base.files import hold, make_folder, sha256_of, together, write_json
 from img2tab_core.base.jobs import Report, silent
 from img2tab_core.weights import store
 from img2tab_core.weights.manifest import Member, WeightFile
@@ -62,7 +62,7 @@ def _workshop(report: Report) -> Iterator[Path]:
     One process works at a time. What a killed one left behind is swept first: with the lock in our hands
     nobody else can be using it.
     """
-    store.MODELS.mkdir(parents=True, exist_ok=True)
+    make_folder(store.MODELS)
     with open(store.MODELS / ".lock", "w") as lock:
         hold(lock, busy=lambda: report(0.0, "Waiting for another process that is fetching model files"))
         for stale in store.MODELS.glob(".fetch-*"):
@@ -163,11 +163,12 @@ def _adopt(entry: WeightFile, file: Path, temp: Path) -> None:
 
 
 def _place(entry: WeightFile, file: Path, facts: dict | None = None) -> None:
-    """Move a whole, checked file to its place in one step, then its record."""
+    """Move a whole, checked file to its place in one step, with its record."""
     file.chmod(0o644)
-    os.replace(file, store.MODELS / entry.file)
-    if facts is not None:
-        write_json(store.record_file(entry), facts)
+    with together(store.MODELS) as part:
+        os.replace(file, part / entry.file)
+        if facts is not None:
+            write_json(part / store.record_file(entry).name, facts)
     problem = store.check(entry, hash_again=True)
     if problem.status != "ready":
         raise Img2TabError(problem.sentence)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import ROOT, read_json, sha256_of, write_json
+from img2tab_core.base.files import ROOT, read_json, settle, sha256_of, whole, write_json
 from img2tab_core.base.records import digest
 from img2tab_core.weights.manifest import MANIFEST, WeightFile
 
@@ -76,6 +75,7 @@ def record(name: str) -> dict:
 def check(entry: WeightFile, *, hash_again: bool) -> Verified:
     """What is found of a file; hash_again: read it whole even where nothing speaks of a change."""
     try:
+        settle(MODELS)
         return _checked(entry, hash_again=hash_again)
     except OSError as error:
         return Verified(
@@ -155,10 +155,10 @@ def ship(file: Path, state: dict[str, Tensor], record: dict) -> Path:
     from safetensors.torch import save_file
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part")
-    save_file({name: value.contiguous() for name, value in state.items()}, str(partial))
-    content = partial.read_bytes()
-    partial.replace(file)
-    about = {"file": file.name, "size": len(content), "sha256": digest(content), **record}
-    file.with_suffix(".json").write_text(json.dumps(about, indent=1))
+    with whole(file) as part:
+        save_file({name: value.contiguous() for name, value in state.items()}, str(part))
+        content = part.read_bytes()
+    write_json(
+        file.with_suffix(".json"), {"file": file.name, "size": len(content), "sha256": digest(content), **record}
+    )
     return file
