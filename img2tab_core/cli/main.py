@@ -125,7 +125,7 @@ def serve(
     options = ["--ready"] * ready + ["--open"] * open_to_all
     options += [part for name in host or () for part in ("--host", name)]
     options += ["--secrets", str(secrets.resolve())] if secrets else []
-    os.execve(
+    os.execve(  # noqa: S606 - this very Python, no shell is wanted
         sys.executable,
         [sys.executable, "-m", "dashboard.serving", address, str(port), *options],
         {**MALLOC, **os.environ},
