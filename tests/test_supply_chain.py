@@ -12,7 +12,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -122,10 +122,11 @@ def service(flawed: str = "", seconds: float = 0) -> Iterator[str]:
                 "affected": [{"package": {"name": asked, "ecosystem": "PyPI"}, "ranges": ranges}],
             }
             body = json.dumps({"vulns": [flaw]} if asked == flawed else {}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with suppress(OSError):  # who asked may have given up
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, *words: object) -> None:
             pass
@@ -173,10 +174,10 @@ def test_without_an_answer_1_line_says_that_the_audit_was_skipped_and_only_stric
 
 
 def test_an_audit_whose_service_is_slow_is_given_up_after_2_seconds(tmp_path):
-    with service(seconds=4) as address:
+    with service(seconds=30) as address:
         start = time.monotonic()
         done = audit(tmp_path, address, "--seconds", "2")
-        assert time.monotonic() - start < 4
+        assert time.monotonic() - start < 20
     assert done.returncode == 0 and "it did not answer in time" in done.stdout
 
 

@@ -165,7 +165,7 @@ def _adopt(entry: WeightFile, file: Path, temp: Path) -> None:
 def _place(entry: WeightFile, file: Path, facts: dict | None = None) -> None:
     """Move a whole, checked file to its place in one step, then its record."""
     file.chmod(0o644)
-    os.replace(file, store.MODELS / entry.file)
+    os.replace(file, store.file_of(entry))
     if facts is not None:
         write_json(store.record_file(entry), facts)
     problem = store.check(entry, hash_again=True)
