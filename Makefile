@@ -50,7 +50,7 @@ LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --ge
 lock: python
 	$(PY) -m pip install --quiet uv==0.13.9
 	$(LOCK) requirements.txt -o requirements.lock
-	$(LOCK) pyproject.toml --extra compare --extra postgres --extra sign --extra c2pa -c requirements.lock --no-annotate \
+	$(LOCK) pyproject.toml --extra compare --extra postgres --extra sign --extra auth --extra c2pa -c requirements.lock --no-annotate \
 		-o docs/deploy/requirements.lock
 
 # the documentation as a site, build/docs/site: needs no network; a link that leads nowhere stops it

@@ -65,7 +65,7 @@ def test_what_a_server_is_built_from_is_a_part_of_the_lock_and_has_what_the_prod
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     asked = [Requirement(line) for line in project["dependencies"]]
-    asked += [Requirement(line) for extra in ("compare", "postgres", "sign", "c2pa") for line in extras[extra]]
+    asked += [Requirement(line) for extra in ("compare", "postgres", "sign", "auth", "c2pa") for line in extras[extra]]
     versions = dict(server.keys())
     for need in asked:
         assert need.specifier.contains(versions[canonicalize_name(need.name)]), need
