@@ -100,7 +100,7 @@ def picture(pixels: np.ndarray | bytes, source: marks.Source = "drawn") -> str:
     """A picture as an address that needs no network: uint8 (S, S, 3) RGB, or the bytes of a WebP file; with a mark of
     how it came about."""
     if isinstance(pixels, bytes):
-        return _address(pixels, "image/webp")
+        return _address(marks.marked(pixels, "in a report", source=source), "image/webp")
     drawn = Image.fromarray(pixels)  # what is visible of the mark is said once, in the footer
     return _address(
         marks.encoded(drawn, "WEBP", "in a report", source=source, label=None, quality=QUALITY), "image/webp"
