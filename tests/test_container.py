@@ -125,6 +125,7 @@ def test_a_session_is_begun_and_its_run_kept_by_a_user_without_rights_where_all_
     assert list(home.glob("runs/toy-kind-*/run.json")) and (home / "sessions.db").stat().st_uid == USER
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_server_answers_its_health_check_and_shows_the_first_page_with_2_folders_to_write_to(studio, enclosed):
     if browser.chromium() is None:
