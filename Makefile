@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test check style types fast docs ready python bench pictures commands job film clean
+.PHONY: run test check style types fast audit lock docs ready python bench pictures commands job film clean
 
 run: python
 	$(CLI) serve --ready
@@ -24,20 +24,35 @@ test: ready
 
 # half a minute of one core together; contenders, comparison, paired and remedies take as long each
 FAST := audit_charts bench_table charts classifiers distances docs doctor fairness files interpreter intervention jobs \
-	labels layers marks model_card once photos power proxies proxy_charts quick runs scoring spreadsheets tables weights
+	labels layers marks model_card once photos power proxies proxy_charts quick runs scoring spreadsheets supply_chain \
+	tables weights
 
-# style, format, types, and the tests of FAST: no weights, no tables, no browser, nothing that is marked slow
-check: style types fast
+# style, format, types, known vulnerabilities, and the tests of FAST: no weights, no tables, no browser, nothing slow
+check: style types audit fast
 
 style: python
-	$(PY) -m ruff check img2tab_core dashboard tests docs
-	$(PY) -m ruff format --check img2tab_core dashboard tests docs
+	$(PY) -m ruff check img2tab_core dashboard tests docs .ci/audit
+	$(PY) -m ruff format --check img2tab_core dashboard tests docs .ci/audit
 
 types: python
 	$(PY) -m mypy
 
 fast: python
 	$(PY) -m pytest -q -m "not slow and not browser" $(FAST:%=tests/test_%.py)
+
+# what is locked against what is known to be vulnerable; where the service cannot be asked, a line says so
+audit: python
+	@$(PY) .ci/audit
+
+# all dependencies with a sha256 for each of their files, and those of them that a server needs; versions that still fit
+# stay, UPGRADE=--upgrade takes the newest
+LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-package img2tab-studio --custom-compile-command "make lock" $(UPGRADE)
+lock: python
+	$(PY) -m pip install --quiet uv==0.13.9
+	$(LOCK) requirements.txt -o requirements.lock
+	$(LOCK) pyproject.toml --extra compare --extra postgres --extra sign --extra auth --extra c2pa -c requirements.lock --no-annotate \
+		-o docs/deploy/requirements.lock
 
 # the documentation as a site, build/docs/site: needs no network; a link that leads nowhere stops it
 docs: python

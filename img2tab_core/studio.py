@@ -151,6 +151,10 @@ class Studio:
         """dlib's face descriptor as a network, opened once per process."""
         return _descriptors.get("face-descriptor", weights.open_descriptor)
 
+    def forget_faces(self) -> None:
+        """Let go what was computed of faces that are being edited, everybody's; the next edit begins anew."""
+        self._features.clear()
+
     def warm_up(self) -> None:
         """Open the models a first face needs, so that the person who chooses it does not wait for them."""
         blank = Face.of(np.full((FACE_SIZE, FACE_SIZE, 3), 128, np.uint8))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,11 +53,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def dashboard(home: Path, *options: str, port: int | None = None) -> Iterator[str]:
-    """The address of a running dashboard with this visitor's folder; options: further ones of `img2tab serve`."""
+def dashboard(home: Path, *options: str, port: int | None = None, within: Sequence[str] = ()) -> Iterator[str]:
+    """The address of a running dashboard with this visitor's folder.
+
+    options: further ones of `img2tab serve`; within: the words of a program that starts it in its turn.
+    """
     port = port or free_port()
     server = subprocess.Popen(
-        [sys.executable, "-m", "img2tab_core.cli.main", "serve", "--port", str(port), *options],
+        [*within, sys.executable, "-m", "img2tab_core.cli.main", "serve", "--port", str(port), *options],
         cwd=ROOT,
         env={**os.environ, "IMG2TAB_HOME": str(home)},
         stdout=subprocess.DEVNULL,

@@ -110,9 +110,8 @@ def _pictures(names: tuple[str, ...]) -> None:
             raise job.error
         st.error(page_words.prose(str(job.error)), icon=":material/error:")
         return
-    assert job.result is not None
     grid = st.grid(2, min_column_width=200, gap="small")
-    for before, after in job.result:
+    for before, after in job.result or ():
         with grid.cell():
             st.image(
                 pictures.side_by_side([before, after]),

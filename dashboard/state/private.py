@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from dashboard.state.doors import studio
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
 from img2tab_core.base.records import Face, StyleCode
@@ -118,11 +119,6 @@ def forget() -> None:
     What is freed is overwritten, and pages of memory that are free go back to the system. What an import was given
     lies on disk until it is made, and has its own button.
     """
-    import sys
-
-    sys.path.insert(0, "/tmp/lead")
-    import dbg
-
     _overwrite_freed(True)
     try:
         for name in [name for name in st.session_state if str(name).startswith(_KEPT)]:
@@ -134,6 +130,7 @@ def forget() -> None:
             lent.take_back()
         for cached in _own:
             cached.clear()
+        studio().forget_faces()
         context = get_script_run_ctx()
         if context is not None:
             context.uploaded_file_mgr.remove_session_files(context.session_id)

@@ -34,6 +34,7 @@ TITLES = {  # of the pages, by the file of the verbs; one that is not named here
     "impact_ratios": "Who is selected",
     "provenance": "What a picture says of itself",
     "reports": "Reports",
+    "sbom": "Bill of materials",
     "sessions": "Sessions",
     "tables": "Tables and imports",
     "training": "How what is shipped was made",

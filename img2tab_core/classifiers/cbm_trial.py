@@ -35,7 +35,7 @@ def must_open(file: Path, channels: int) -> None:
     if digest in _known or digest in _listed():
         return
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own program, no shell; the file's path is one word of it
             [sys.executable, "-m", __name__, str(file.resolve()), str(channels)],
             capture_output=True,
             timeout=MOST_SECONDS,

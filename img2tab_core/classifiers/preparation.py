@@ -42,25 +42,26 @@ class Preparation:
         (c,), changed in place. With copies there are 2 n of them."""
         weights = self.weights
         if self.mirror is not None:
-            codes = np.concatenate([codes, self._mirrored(X, rows, codes, channels)]).copy(order="F")
+            codes = np.concatenate([codes, self._mirrored(self.mirror, X, rows, codes, channels)]).copy(order="F")
             y = np.concatenate([y, y])
             weights = None if weights is None else np.concatenate([weights, weights])
         if self.erasure is not None:
-            codes = self.erasure.taken_from(codes, self._readings(X, rows), channels)
+            codes = self.erasure.taken_from(codes, self._readings(self.erasure, X, rows), channels)
         return codes, y, weights
 
-    def _mirrored(self, X: np.ndarray, rows: np.ndarray, codes: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    @staticmethod
+    def _mirrored(
+        mirror: Erasure, X: np.ndarray, rows: np.ndarray, codes: np.ndarray, channels: np.ndarray
+    ) -> np.ndarray:
         """Every face on the other side, as far from the middle as it is on its own."""
-        assert self.mirror is not None
-        return self.mirror.taken_from(codes.copy(order="F"), 2 * self.mirror.readings(X, rows), channels)
+        return mirror.taken_from(codes.copy(order="F"), 2 * mirror.readings(X, rows), channels)
 
-    def _readings(self, X: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def _readings(self, erasure: Erasure, X: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """What the erasure reads in the faces, and below in their copies; float64 (n or 2 n, k)."""
-        assert self.erasure is not None
-        readings = self.erasure.readings(X, rows) if self.readings is None else self.readings
+        readings = erasure.readings(X, rows) if self.readings is None else self.readings
         if self.mirror is None:
             return readings
-        along = self.mirror.direction.T.astype(np.float64) @ self.erasure.reading.astype(np.float64)  # (m, k)
+        along = self.mirror.direction.T.astype(np.float64) @ erasure.reading.astype(np.float64)  # (m, k)
         return np.concatenate([readings, readings - 2 * self.mirror.readings(X, rows) @ along])
 
 

@@ -703,7 +703,8 @@ class Trainer:
         Raises what `train` does.
         """
         made = self._prepared(self._faces_of(table, target), Treatment(erased=names)).erasure
-        assert made is not None
+        if made is None:
+            raise ValueError("nothing is named that would be erased")
         return made
 
     def _prepared(

@@ -7,8 +7,12 @@ import shutil
 import sys
 from importlib import metadata
 
+from PIL import Image
+
 from img2tab_core import weights
+from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT
+from img2tab_core.faces import credentials, marks
 from img2tab_core.tables import population
 
 PACKAGES = (
@@ -55,6 +59,12 @@ def examine() -> list[dict]:
                 weights.remedy(entry),
             )
         )
+    if credentials.wanted():
+        try:
+            marks.encoded(Image.new("RGB", (8, 8)), "PNG", "", label=None)
+            checks.append(_check("Content credentials", "pictures are signed", True))
+        except Img2TabError as error:
+            checks.append(_check("Content credentials", "pictures cannot be signed", False, str(error)))
     current = population.is_current()
     checks.append(
         _check(

@@ -27,6 +27,7 @@ from img2tab_core.cli.photo_check import photo_check_app
 from img2tab_core.cli.power import power_app
 from img2tab_core.cli.provenance import provenance_app
 from img2tab_core.cli.reports import report_app
+from img2tab_core.cli.sbom import sbom_app
 from img2tab_core.cli.sessions import session_app, sessions_app
 from img2tab_core.cli.slices import slices_app
 from img2tab_core.cli.tables import import_app, tables_app
@@ -59,6 +60,7 @@ session_app.add_typer(record_app)
 app.add_typer(sessions_app)
 app.add_typer(report_app, name="report")
 app.add_typer(provenance_app)
+app.add_typer(sbom_app)
 
 MALLOC = {
     # keep freed memory: renders reuse it instead of faulting new pages in, up to twice as fast; but at most 256 MB of
@@ -125,7 +127,7 @@ def serve(
     options = ["--ready"] * ready + ["--open"] * open_to_all
     options += [part for name in host or () for part in ("--host", name)]
     options += ["--secrets", str(secrets.resolve())] if secrets else []
-    os.execve(
+    os.execve(  # noqa: S606 - this very Python, no shell is wanted
         sys.executable,
         [sys.executable, "-m", "dashboard.serving", address, str(port), *options],
         {**MALLOC, **os.environ},

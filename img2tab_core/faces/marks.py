@@ -2,7 +2,8 @@
 
 Two ways, so that one outlives the other. In the file: XMP with the IPTC property Digital Source Type (IPTC Photo
 Metadata Standard, NewsCodes "digitalsourcetype") and the creating tool; in a PNG as plain text as well. In the picture:
-a small label in a corner. A screenshot keeps the label, a conversion as a rule the XMP.
+a small label in a corner. A screenshot keeps the label, a conversion as a rule the XMP. `credentials` adds a third, a
+signature, for whoever has a certificate.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import IO, Literal
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
@@ -18,7 +20,9 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import whole
 from img2tab_core.base.foreign import DAMAGED, HEAD, described
+from img2tab_core.faces import credentials
 
 Source = Literal["drawn", "mixed"]
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
@@ -73,25 +77,72 @@ def save(
     what: what was done, for instance which concept was moved how far; source: "drawn" where every pixel is a
     generator's, "mixed" where one changed a part of a photo; label: the corner of the visible label, None leaves it
     out: whoever asks for that should be told that the file still says it. options: as Pillow's `save` takes them.
+    Signed as well where `credentials` is set up for it; raises Img2TabError where that fails.
     """
-    packet = _packet(Mark(TERMS[source], TOOL, " ".join(what.split())))
+    data = encoded(picture, kind, what, source=source, label=label, **options)
+    if isinstance(file, str | os.PathLike):
+        with whole(Path(file)) as part:
+            part.write_bytes(data)
+    else:
+        file.write(data)
+
+
+def encoded(
+    picture: Image.Image,
+    kind: Literal["PNG", "WEBP", "JPEG"],
+    what: str,
+    *,
+    source: Source = "drawn",
+    label: Corner | None = "bottom-right",
+    **options: object,
+) -> bytes:
+    """The same as bytes."""
+    words = " ".join(what.split())
+    packet = _packet(Mark(TERMS[source], TOOL, words))
     shown = picture.copy() if label is None else labelled(picture, label)
     shown.info = {}  # of a file it came from, Pillow would write comments and colour profiles again
+    kept = io.BytesIO()
     if kind == "PNG":
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", packet)
         text.add_itxt("Software", TOOL)
-        text.add_itxt("Description", " ".join(what.split()) or LABEL)
-        shown.save(file, "PNG", pnginfo=text, **options)
+        text.add_itxt("Description", words or LABEL)
+        shown.save(kept, "PNG", pnginfo=text, **options)
     else:
-        shown.save(file, kind, xmp=packet.encode(), **options)
+        shown.save(kept, kind, xmp=packet.encode(), **options)
+    return _signed(kept.getvalue(), kind, source, words)
 
 
-def encoded(picture: Image.Image, kind: Literal["PNG", "WEBP", "JPEG"], what: str, **options: object) -> bytes:
-    """The same as bytes; options: of `save` and of Pillow's."""
-    kept = io.BytesIO()
-    save(picture, kept, kind, what, **options)  # type: ignore[arg-type]
-    return kept.getvalue()
+def marked(webp: bytes, what: str, *, source: Source = "drawn") -> bytes:
+    """A WebP file with its mark; its pixels are not encoded again. What is no WebP, or has XMP already, stays as it is.
+
+    The container (RFC 9649): RIFF, then chunks of a name, a size and their bytes, padded to an even number; XMP needs
+    the extended header VP8X with the size of the picture before all others.
+    """
+    try:
+        with Image.open(io.BytesIO(webp), formats=["WEBP"]) as picture:
+            width, height = picture.size
+            seen = b"" if "xmp" not in picture.info else picture.info["xmp"]
+            alpha = picture.mode == "RGBA"
+    except (OSError, Image.DecompressionBombError, *DAMAGED):
+        return webp
+    if seen:
+        return webp
+    words = " ".join(what.split())
+    packet = _packet(Mark(TERMS[source], TOOL, words)).encode()
+    chunks = bytearray(webp[12:])
+    if chunks[:4] != b"VP8X":
+        size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+        chunks[:0] = b"VP8X" + (10).to_bytes(4, "little") + bytes((0x10 if alpha else 0, 0, 0, 0)) + size
+    chunks[8] |= 0x04  # the flag that says XMP
+    chunks += b"XMP " + len(packet).to_bytes(4, "little") + packet + bytes(len(packet) % 2)
+    made = b"RIFF" + (4 + len(chunks)).to_bytes(4, "little") + b"WEBP" + bytes(chunks)
+    return _signed(made, "WEBP", source, words)
+
+
+def _signed(data: bytes, kind: Literal["PNG", "WEBP", "JPEG"], source: Source, words: str) -> bytes:
+    """Signed as well, where that is wanted here."""
+    return credentials.signed(data, kind, TERMS[source], words) if credentials.wanted() else data
 
 
 def labelled(picture: Image.Image, corner: Corner = "bottom-right") -> Image.Image:
@@ -140,7 +191,7 @@ def read(data: bytes) -> Mark | None:
     if not packet or len(packet) > LONGEST or b"<!" in packet:  # no entities of its own
         return None
     try:
-        root = ElementTree.fromstring(packet.decode("utf-8", "replace"))
+        root = ElementTree.fromstring(packet.decode("utf-8", "replace"))  # noqa: S314 - short, and without a "<!"
     except ElementTree.ParseError:
         return None
     source = _value(root, f"{{{_EXT}}}DigitalSourceType")

@@ -316,7 +316,7 @@ def _run(command: list[str], work: Path, show: Callable[[], None]) -> str | None
     Its temporary files go to our folder: progress can be seen there, and they vanish with it.
     """
     with open(work / "said.txt", "w+", encoding="utf-8", errors="replace") as said:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own words and names of the manifest, no shell
             command,
             stdin=subprocess.DEVNULL,
             stdout=said,

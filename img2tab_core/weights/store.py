@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-MODELS = ROOT / "pretrained_models"
+SHIPPED = ROOT / "pretrained_models"
+ELSEWHERE = os.environ.get("IMG2TAB_MODELS")  # what is fetched can lie in a folder of its own, such as a volume
+MODELS = Path(ELSEWHERE) if ELSEWHERE else SHIPPED
 CONVERSION = 1  # raise it when a converter or the parameter names change: the old file is made anew
 STAMPS = ".verified.json"  # file name -> [size, mtime in ns, sha256] of what was hashed here last
+
+_hashed: dict[Path, list] = {}  # the same, where STAMPS cannot be written
 
 Status = Literal["ready", "missing", "damaged"]
 
@@ -64,7 +69,12 @@ def path(name: str) -> Path:
     problem = check(entry, hash_again=False)
     if problem.status != "ready":
         raise Img2TabError(problem.sentence)
-    return MODELS / entry.file
+    return file_of(entry)
+
+
+def file_of(entry: WeightFile) -> Path:
+    """Where the file lies, or would; what is part of this repository stays in its folder."""
+    return (SHIPPED if ELSEWHERE and entry.source == "shipped" else MODELS) / entry.file
 
 
 def record(name: str) -> dict:
@@ -82,12 +92,12 @@ def check(entry: WeightFile, *, hash_again: bool) -> Verified:
             entry.name,
             "damaged",
             f"The model file {entry.name} cannot be read ({error.strerror or error}). Give yourself the right to read "
-            f"{error.filename or MODELS / entry.file}, or remove it: it is then fetched again.",
+            f"{error.filename or file_of(entry)}, or remove it: it is then fetched again.",
         )
 
 
 def _checked(entry: WeightFile, *, hash_again: bool) -> Verified:
-    file = MODELS / entry.file
+    file = file_of(entry)
     if not file.is_file():
         return Verified(entry.name, "missing", f"The model file {entry.name} is missing. {remedy(entry)}")
     expected, size = entry.sha256, entry.size
@@ -123,7 +133,7 @@ def remedy(entry: WeightFile) -> str:
 
 
 def record_file(entry: WeightFile) -> Path:
-    return (MODELS / entry.file).with_suffix(".json")
+    return file_of(entry).with_suffix(".json")
 
 
 def record_of(entry: WeightFile) -> dict:
@@ -138,7 +148,7 @@ def _hash(file: Path, *, again: bool) -> str:
     """sha256 of the file; remembered with its size and time, so that a start takes milliseconds."""
     before = file.stat()
     mark = [before.st_size, before.st_mtime_ns]
-    known = read_json(MODELS / STAMPS).get(file.name)
+    known = _hashed.get(file) or read_json(MODELS / STAMPS).get(file.name)
     if not again and isinstance(known, list) and len(known) == 3 and known[:2] == mark:
         return known[2]
     digest = sha256_of(file)
@@ -146,7 +156,7 @@ def _hash(file: Path, *, again: bool) -> str:
         try:
             write_json(MODELS / STAMPS, read_json(MODELS / STAMPS) | {file.name: [*mark, digest]})
         except OSError:
-            pass  # a folder one may only read: the next start hashes again, nothing else is lost
+            _hashed[file] = [*mark, digest]  # a folder one may only read: the next start hashes again
     return digest
 
 

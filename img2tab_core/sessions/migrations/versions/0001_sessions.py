@@ -92,7 +92,7 @@ def _refuse_in_sqlite() -> None:
         )
     # INSERT OR REPLACE deletes the old row without asking the trigger above
     op.execute(
-        "CREATE TRIGGER audit_log_no_replace BEFORE INSERT ON audit_log "
+        "CREATE TRIGGER audit_log_no_replace BEFORE INSERT ON audit_log "  # noqa: S608 - all of it is written here
         "WHEN NEW.id IN (SELECT id FROM audit_log) "
         f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
     )
