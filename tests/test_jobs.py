@@ -1,11 +1,15 @@
 """A job tells the truth while it runs, stops when told, and keeps what it returned or why it failed."""
 
+import os
 import subprocess
 import sys
 import threading
+import time
+
+import pytest
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.jobs import Job
+from img2tab_core.base.jobs import AT_ONCE, NICE, Job, Line
 
 
 def _gated(step):
@@ -165,3 +169,106 @@ job = Job.start(work)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     assert told.read_text() == "stopped"
+
+
+# ---- in line
+
+
+@pytest.fixture
+def single(monkeypatch):
+    """One has its turn at a time."""
+    monkeypatch.setenv(AT_ONCE, "1")
+
+
+def _until(holds):
+    end = time.monotonic() + 20
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert holds()
+
+
+def test_4_jobs_in_line_run_one_at_a_time_in_the_order_they_came(single):
+    line, gate, order, at_once = Line("trainings"), threading.Event(), [], []
+
+    def work(number):
+        def run(progress, cancelled):
+            at_once.append(number)
+            gate.wait(20)
+            order.append((number, list(at_once)))
+            at_once.remove(number)
+
+        return run
+
+    jobs = [Job.start(line.in_turn(work(number))) for number in range(4)]
+    _until(lambda: jobs[3].text == "Number 3 in line: trainings run one at a time")
+    assert [job.state for job in jobs] == ["running"] * 4
+    gate.set()
+    assert all(job.wait(20) for job in jobs)
+    assert order == [(0, [0]), (1, [1]), (2, [2]), (3, [3])]
+
+
+def test_2_have_their_turn_together_where_2_may(monkeypatch):
+    monkeypatch.setenv(AT_ONCE, "2")
+    line, both = Line("trainings"), threading.Barrier(2, timeout=20)
+    jobs = [Job.start(line.in_turn(lambda progress, cancelled: both.wait())) for _ in range(4)]
+    assert all(job.wait(20) for job in jobs)
+    assert [job.state for job in jobs] == ["done"] * 4
+
+
+def test_behind_16_that_wait_the_18th_is_refused_in_a_sentence_and_may_come_once_1_has_gone(single):
+    line, gate = Line("trainings"), threading.Event()
+    jobs = [Job.start(line.in_turn(lambda progress, cancelled: gate.wait(20))) for _ in range(17)]
+    with pytest.raises(Img2TabError, match=r"16 trainings are waiting already.*Try again in a few minutes"):
+        line.join()
+    jobs[5].cancel()
+    assert jobs[5].wait(20)
+    jobs.append(Job.start(line.in_turn(lambda progress, cancelled: 18)))
+    gate.set()
+    assert jobs[-1].wait(20)
+    assert jobs[-1].result == 18
+
+
+def test_a_job_that_waits_in_line_is_cancelled_within_half_a_second_and_never_begun(single):
+    line, gate, begun = Line("trainings"), threading.Event(), []
+    first = Job.start(line.in_turn(lambda progress, cancelled: gate.wait(20)))
+    second, third = (Job.start(line.in_turn(lambda progress, cancelled, n=n: begun.append(n))) for n in (2, 3))
+    second.cancel()
+    assert second.wait(0.5)
+    assert (second.state, first.state) == ("cancelled", "running")
+    gate.set()
+    assert third.wait(20)
+    assert begun == [3]
+
+
+def test_work_that_fails_gives_its_turn_to_the_next(single):
+    line = Line("trainings")
+    jobs = [Job.start(line.in_turn(work)) for work in (lambda p, c: 1 / 0, lambda p, c: 2)]
+    assert all(job.wait(20) for job in jobs)
+    assert [job.state for job in jobs] == ["failed", "done"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_background_work_and_2_threads_that_it_begins_stand_10_steps_behind_the_pages():
+    def priority():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def work(progress, cancelled):
+        seen = [priority()]
+        for _ in range(2):
+            thread = threading.Thread(target=lambda: seen.append(priority()))
+            thread.start()
+            thread.join(20)
+        return seen
+
+    here, behind, urgent = priority(), Job.start(work), Job.start(work, urgent=True)
+    assert behind.wait(20) and urgent.wait(20)
+    assert behind.result == [min(19, here + NICE)] * 3
+    assert urgent.result == [here] * 3
+    assert priority() == here
+
+
+@pytest.mark.parametrize("text", ["0", "65", "two", "-1", "1.5"])
+def test_how_many_run_at_once_must_be_from_1_to_64(monkeypatch, text):
+    monkeypatch.setenv(AT_ONCE, text)
+    with pytest.raises(Img2TabError, match=f"IMG2TAB_JOBS must be a whole number from 1 to 64, got '{text}'"):
+        Line("trainings").join()

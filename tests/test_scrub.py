@@ -308,6 +308,33 @@ def test_of_2_drawings_the_second_waits_and_when_let_go_it_is_never_drawn():
     assert job.wait(10) and job.result == b"picture"
 
 
+def test_a_drawing_that_2_visits_wait_for_goes_on_until_both_have_let_it_go(monkeypatch):
+    visits = [{}, {}]
+    kept = {}
+
+    def make(what):
+        return kept.setdefault(what, drawing._drawing(drawing.FULL, lambda: what))
+
+    make.clear = kept.pop
+
+    def look(number, what):
+        monkeypatch.setattr(drawing.st, "session_state", visits[number])
+        return drawing._begun("after", make, what)
+
+    with drawing._TURNS[drawing.FULL]:
+        shared = look(0, "a")
+        assert look(1, "a") is shared and look(1, "a") is shared  # who looks twice counts once
+        look(0, "b")
+        assert not shared.stopping
+        look(1, "c")
+        assert shared.wait(10)
+        assert shared.state == "cancelled"
+        again = look(0, "a")
+        assert again is not shared
+    assert again.wait(10)
+    assert again.result == "a"
+
+
 def test_a_drawing_that_fails_once_says_why_and_lets_the_next_have_its_turn():
     def broken():
         raise Img2TabError("There is no paint. Buy some.")

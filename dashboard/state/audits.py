@@ -138,11 +138,12 @@ def repeat(before: Run, after: Run, sensitive: tuple[str, ...], seeds: int) -> N
             return doors.session_runs().repeated(now.session, *pair, who=who, **options)
         return door.repeated(before, after, sensitive, **options)
 
-    job = Job.start(work)
-    st.session_state["visit.repeating"] = {
-        **st.session_state.get("visit.repeating", {}),
-        (before.id, after.id, sensitive): job,
-    }
+    with visit.noticing():
+        job = Job.start(doors.MEASUREMENTS.in_turn(work))
+        st.session_state["visit.repeating"] = {
+            **st.session_state.get("visit.repeating", {}),
+            (before.id, after.id, sensitive): job,
+        }
 
 
 # ---- what a gap is made of
@@ -301,7 +302,9 @@ def _asked(*question) -> Job | None:
 
 
 def _ask(*question, work) -> None:
-    """Start the work, unless it goes on already or its answer is there."""
+    """Start the work when its turn comes, unless it goes on already or its answer is there; too many are a notice."""
     job = _asked(*question)
     if job is None or job.state not in ("running", "done"):
-        st.session_state["visit.asked"] = {**st.session_state.get("visit.asked", {}), question: Job.start(work)}
+        with visit.noticing():
+            job = Job.start(doors.MEASUREMENTS.in_turn(work))
+            st.session_state["visit.asked"] = {**st.session_state.get("visit.asked", {}), question: job}

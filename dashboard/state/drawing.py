@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from operator import attrgetter
 from typing import TypeVar
@@ -30,6 +31,8 @@ PATIENCE = 0.4  # seconds a page waits for a drawing before it goes on without
 _KEYS = {StyleCode: attrgetter("key"), Run: attrgetter("id"), Face: attrgetter("key")}
 _TURNS = {size: threading.Lock() for size in (COARSE[1], FINE[1], FULL)}  # two at once would each be half as fast
 _CLOSING = threading.Event()
+_WAITED_FOR: weakref.WeakKeyDictionary[Job, int] = weakref.WeakKeyDictionary()  # by how many visits
+_CHANGING = threading.Lock()
 
 
 def strip(
@@ -157,7 +160,7 @@ def _drawing(size: int, draw: Callable[[], T]) -> Job[T]:
         finally:
             turn.release()
 
-    return Job.start(work, keeps_result=True)
+    return Job.start(work, keeps_result=True, urgent=True)
 
 
 @atexit.register
@@ -175,18 +178,24 @@ def _stop_if(cancelled: bool) -> None:
 
 
 def _begun(kind: str, make: Callable[..., Job[T]], *what) -> Job[T]:
-    """The job that draws this, begun anew where it was let go; the visit's former one of this kind is let go.
+    """The job that draws this, begun anew where it was let go; the visit's former one of this kind is let go, unless
+    another visit waits for it too.
 
     One that failed, for want of memory perhaps, is begun anew, except for the visit that still has to be told why.
     """
     begun = st.session_state.get("visit.drawing", {})
     former = begun.get(kind)
-    job = make(*what)
-    if job.state == "cancelled" or (job.state == "failed" and job is not former):
-        make.clear(*what)
+    with _CHANGING:
         job = make(*what)
-    if former is not None and former is not job:
-        former.cancel()
+        if job.state == "cancelled" or (job.state == "failed" and job is not former):
+            make.clear(*what)
+            job = make(*what)
+        if former is not job:
+            _WAITED_FOR[job] = _WAITED_FOR.get(job, 0) + 1
+            if former is not None:
+                _WAITED_FOR[former] = _WAITED_FOR.get(former, 1) - 1
+                if _WAITED_FOR[former] == 0:
+                    former.cancel()
     st.session_state["visit.drawing"] = {**begun, kind: job}
     return job
 

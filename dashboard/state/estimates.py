@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.state import visit
-from dashboard.state.doors import auditor
+from dashboard.state.doors import ESTIMATES, auditor
 from img2tab_core.base.errors import Cancelled
 from img2tab_core.base.jobs import Job
 from img2tab_core.classifiers.runs import Run
@@ -74,7 +74,7 @@ def estimate(run: Run, sensitive: tuple[str, ...]) -> Estimating | None:
             cancelled=cancelled,
         )
 
-    now.job = Job.start(work)
+    now.job = Job.start(ESTIMATES.in_turn(work))
     st.session_state[ASKED] = now
     return now
 

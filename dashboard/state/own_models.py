@@ -14,7 +14,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.state import visit
-from dashboard.state.doors import studio
+from dashboard.state.doors import MEASUREMENTS, studio
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.foreign import plain_name
 from img2tab_core.base.jobs import Job
@@ -171,7 +171,9 @@ def compare(name: str, other: str) -> None:
         return made, tuple(picture for _, pictures in parts for picture in pictures)
 
     known = st.session_state.get("visit.disagreement", {})
-    st.session_state["visit.disagreement"] = {**known, (name, other, visit.table_name()): Job.start(work)}
+    with visit.noticing():
+        job = Job.start(MEASUREMENTS.in_turn(work))
+        st.session_state["visit.disagreement"] = {**known, (name, other, visit.table_name()): job}
 
 
 def report(reactions: Reactions) -> str:

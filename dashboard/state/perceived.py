@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.state import visit
-from dashboard.state.doors import auditor, studio
+from dashboard.state.doors import MEASUREMENTS, auditor, studio
 from img2tab_core.audits.matrix import short_title
 from img2tab_core.audits.uncertain_groups import UncertainGap, counted
 from img2tab_core.base.errors import Img2TabError
@@ -44,9 +44,10 @@ def measure(run: Run, by: str, right: str) -> None:
         reader = door.studio.trainer.run(other, by, progress=progress, cancelled=cancelled)
         return door.perceived_gap(run, reader, error=error)
 
-    job = Job.start(work)
-    job.wait(0.4)  # where the classifier is open already: no progress bar that only flashes
-    st.session_state["visit.perceived"] = {**st.session_state.get("visit.perceived", {}), (run.id, by, right): job}
+    with visit.noticing():
+        job = Job.start(MEASUREMENTS.in_turn(work))
+        job.wait(0.4)  # where the classifier is open already: no progress bar that only flashes
+        st.session_state["visit.perceived"] = {**st.session_state.get("visit.perceived", {}), (run.id, by, right): job}
 
 
 def _default() -> StyleTable | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dashboard.state import visit
-from dashboard.state.doors import studio
+from dashboard.state.doors import MEASUREMENTS, studio
 from img2tab_core.audits import photo_check
 from img2tab_core.audits.photo_check import PhotoCheck
 from img2tab_core.base.errors import Img2TabError
@@ -44,8 +44,10 @@ def begin(photos: dict[str, bytes], labels: bytes, column: str) -> None:
 
     if (former := job()) is not None:
         former.cancel()
-    visit.set_of_target(PHOTOS, photos)
-    visit.set_of_target(CHECK, Job.start(work))
+    with visit.noticing():
+        begun = Job.start(MEASUREMENTS.in_turn(work))
+        visit.set_of_target(PHOTOS, photos)
+        visit.set_of_target(CHECK, begun)
 
 
 def _answers(labels: bytes, column: str) -> Answers:

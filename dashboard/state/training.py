@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.state import doors, visit
 from dashboard.state import session as session_state
 from dashboard.state.doors import studio
-from img2tab_core.base.jobs import Job
+from img2tab_core.base.jobs import Job, Place, Report
 from img2tab_core.classifiers.runs import DEFAULT_KIND, Run
 
 if TYPE_CHECKING:
@@ -41,17 +41,18 @@ def choose_kind(chosen: str) -> None:
     visit.set_of_target("visit.kind", {visit.active_run().id: chosen})
 
 
-def retrain(note: str = "") -> None:
+def retrain(note: str = "") -> bool:
     """Train without the ticked concepts, in the background; in a session as a child of the active run, with a note.
 
-    A quick answer comes first, see `quick_answer`.
+    A quick answer comes first, see `quick_answer`, and waits for nobody; the full classifier waits for its turn.
+    Whether it was begun: where too many wait, a notice says so.
     """
     answers: list[Run] = []
     now, who = session_state.opened(), session_state.who()
     door, whole, name, excluded, chosen = studio(), visit.current_table(), visit.target().name, visit.ticked(), kind()
     treatment = visit.treatment()
 
-    def in_session(progress, cancelled) -> Run:
+    def in_session(progress, cancelled, on_quick) -> Run:
         _, run = doors.session_runs().train(
             now.session,
             now.current,
@@ -60,20 +61,20 @@ def retrain(note: str = "") -> None:
             treatment=treatment,
             note=note,
             who=who,
-            on_quick=answers.append,
+            on_quick=on_quick,
             progress=progress,
             cancelled=cancelled,
         )
         return run
 
-    def work(progress, cancelled) -> Run:
+    def alone(progress, cancelled, on_quick) -> Run:
         run = door.trainer.train_live(
             whole,
             name,
             kind=chosen,
             excluded=excluded,
             treatment=treatment,
-            on_quick=answers.append,
+            on_quick=on_quick,
             progress=progress,
             cancelled=cancelled,
         )
@@ -81,8 +82,23 @@ def retrain(note: str = "") -> None:
             door.trainer.keep(run)  # here and not on the page, so that the run outlives a page closed meanwhile
         return run
 
-    if _train(work if now is None else in_session):
-        st.session_state["visit.quick"] = answers
+    def begun(place: Place) -> Callable[[Report, Callable[[], bool]], Run]:
+        def work(progress, cancelled) -> Run:
+            def on_quick(run: Run) -> None:
+                answers.append(run)
+                place.wait(progress, cancelled)
+
+            with place:
+                if chosen != DEFAULT_KIND:  # has no quick answer
+                    place.wait(progress, cancelled)
+                return (alone if now is None else in_session)(progress, cancelled, on_quick)
+
+        return work
+
+    if not _train(lambda: begun(doors.TRAININGS.join())):
+        return False
+    st.session_state["visit.quick"] = answers
+    return True
 
 
 def repeat_shared(shared: Exclusions) -> None:
@@ -95,27 +111,30 @@ def repeat_shared(shared: Exclusions) -> None:
         )
         return doors.session_runs().model(now.session, info)
 
-    _train(work)
+    _train(lambda: doors.TRAININGS.in_turn(work))
 
 
 def train_again(info: RunInfo) -> None:
     """Train a run of the open session whose model is not here once more, to the same model, in the background."""
     now = session_state.opened()
-    _train(
-        lambda progress, cancelled: doors.session_runs().again(
-            now.session, info, progress=progress, cancelled=cancelled
-        )
-    )
+
+    def work(progress, cancelled) -> Run:
+        return doors.session_runs().again(now.session, info, progress=progress, cancelled=cancelled)
+
+    _train(lambda: doors.TRAININGS.in_turn(work))
 
 
-def _train(work: Callable[[Callable, Callable], Run]) -> bool:
-    """One training at a time for each visit; whether this one was started."""
+def _train(in_line: Callable[[], Callable[[Report, Callable[[], bool]], Run]]) -> bool:
+    """One training at a time for each visit; whether this one was started. in_line: takes its place in the line."""
     if retraining() is not None:
         return False
-    st.session_state["visit.quick"] = []
-    st.session_state["visit.job_place"] = (visit.table_name(), visit.target().name, visit.active_run().id)
-    st.session_state["visit.job"] = Job.start(work)
-    return True
+    place = (visit.table_name(), visit.target().name, visit.active_run().id)
+    with visit.noticing():
+        st.session_state["visit.job"] = Job.start(in_line())
+        st.session_state["visit.quick"] = []
+        st.session_state["visit.job_place"] = place
+        return True
+    return False
 
 
 def quick_answer() -> Run | None:
@@ -168,14 +187,14 @@ def compare(kinds: list[str], seeds: int, faces: int | None) -> None:
     if job is not None and job.state == "running":
         return
     door, whole, name = studio(), visit.current_table(), visit.target().name
-    visit.set_of_target(
-        "visit.comparing",
-        Job.start(
-            lambda progress, cancelled: door.trainer.compare(
-                whole, name, kinds=kinds, seeds=range(seeds), faces=faces, progress=progress, cancelled=cancelled
-            )
-        ),
-    )
+
+    def work(progress, cancelled) -> Comparison:
+        return door.trainer.compare(
+            whole, name, kinds=kinds, seeds=range(seeds), faces=faces, progress=progress, cancelled=cancelled
+        )
+
+    with visit.noticing():
+        visit.set_of_target("visit.comparing", Job.start(doors.MEASUREMENTS.in_turn(work)))
 
 
 def compared() -> Comparison | None:

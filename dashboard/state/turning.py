@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.state import visit
-from dashboard.state.doors import auditor
+from dashboard.state.doors import ESTIMATES, auditor
 from img2tab_core.base.jobs import Job
 from img2tab_core.base.later import later
 from img2tab_core.base.records import Frame, StyleCode
@@ -47,7 +47,7 @@ def begin(run: Run, code: StyleCode, keep: tuple[str, ...]) -> None:
             ways.append(smallest_change.way(door.studio, run, code, change, frames=FRAMES, size=128))
         return changes, tuple(ways)
 
-    st.session_state["visit.turning"] = {(run.id, code.key, keep): Job.start(work)}
+    st.session_state["visit.turning"] = {(run.id, code.key, keep): Job.start(ESTIMATES.in_turn(work))}
 
 
 def use(face_key: str, change: Change) -> None:

@@ -126,7 +126,7 @@ def _noticed(table: StyleTable) -> StyleTable:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _standing(table_key: str, table_name: str, target_name: str) -> Job[Run]:
     door, whole = studio(), table(table_name)
-    return Job.start(lambda progress, cancelled: door.run(whole, target_name, progress=progress))
+    return Job.start(lambda progress, cancelled: door.run(whole, target_name, progress=progress), urgent=True)
 
 
 def encode(face: Face) -> StyleCode:

@@ -342,8 +342,8 @@ def _quick(before: Run) -> None:
 
 def _retrain() -> None:
     """The note is that of one run: the next one starts with an empty one."""
-    training_state.retrain(st.session_state.get("exclude.why", ""))
-    st.session_state.pop("exclude.why", None)
+    if training_state.retrain(st.session_state.get("exclude.why", "")):
+        st.session_state.pop("exclude.why", None)
 
 
 def _choose_kind() -> None:

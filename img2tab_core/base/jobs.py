@@ -1,8 +1,11 @@
-"""Background work a person can watch and stop: one job, its progress, its result or the reason it failed."""
+"""Background work a person can watch and stop: one job, its progress, its result or the reason it failed; and a line
+in which heavy work waits for its turn."""
 
 from __future__ import annotations
 
 import atexit
+import os
+import sys
 import threading
 import time
 import weakref
@@ -11,13 +14,17 @@ from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
 from img2tab_core.base import persons
-from img2tab_core.base.errors import Cancelled
+from img2tab_core.base.errors import Cancelled, Img2TabError
 
 Report = Callable[[float, str], None]  # called with the share done, 0 to 1, and a few words
 Cancel = Callable[[], bool] | None  # called again and again: whether to stop; None where nobody can
 
 T = TypeVar("T")
 State = Literal["running", "done", "failed", "cancelled"]
+
+NICE = 10  # steps of priority that background work stands behind what a person waits for with the hand on it
+AT_ONCE = "IMG2TAB_JOBS"  # an environment variable: how many of a line have their turn at once
+MOST_WAITING = 16
 
 
 @dataclass(frozen=True)
@@ -36,22 +43,28 @@ class Job(Generic[T]):
 
     work: called with (progress, cancelled); it reports progress(share 0 to 1, text), asks cancelled() now and then, and
     stops by raising Cancelled. keeps_result: whether a result that arrives after a person has cancelled is kept, as of
-    work that ends early with what it has; otherwise it is dropped and the job counts as cancelled.
+    work that ends early with what it has; otherwise it is dropped and the job counts as cancelled. urgent: a person
+    sits and waits for it; any other work has a lower priority than the pages, where the system knows one for a thread.
     """
 
-    def __init__(self, work: Callable[[Report, Callable[[], bool]], T], *, keeps_result: bool = False) -> None:
+    def __init__(
+        self, work: Callable[[Report, Callable[[], bool]], T], *, keeps_result: bool = False, urgent: bool = False
+    ) -> None:
         self._work = work
         self._keeps_result = keeps_result
         self._person = persons.acting()  # whose work it is
+        self._urgent = urgent
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._now: _Snapshot[T] = _Snapshot()
         self._thread = threading.Thread(target=self._run, name="img2tab-job", daemon=True)
 
     @classmethod
-    def start(cls, work: Callable[[Report, Callable[[], bool]], T], *, keeps_result: bool = False) -> Job[T]:
+    def start(
+        cls, work: Callable[[Report, Callable[[], bool]], T], *, keeps_result: bool = False, urgent: bool = False
+    ) -> Job[T]:
         """A job that is already running."""
-        job = cls(work, keeps_result=keeps_result)
+        job = cls(work, keeps_result=keeps_result, urgent=urgent)
         _RUNNING.add(job)
         job._thread.start()
         return job
@@ -98,6 +111,8 @@ class Job(Generic[T]):
     def _run(self) -> None:
         work = self._work
         del self._work  # what it holds, a face perhaps, goes with it
+        if not self._urgent:
+            _step_back()
         try:
             with persons.carried(self._person):
                 result = work(self._report, self._stop.is_set)
@@ -124,6 +139,84 @@ class Job(Generic[T]):
         with self._lock:
             share = self._now.fraction if fraction is None else fraction
             self._now = replace(self._now, state=state, fraction=share, result=result, error=error)
+
+
+class Line:
+    """Heavy work in turn: who came first goes first, and no more wait than `most`.
+
+    what: the work, in the plural. most: None for any number. As many as IMG2TAB_JOBS says have their turn at once, else
+    one for every two cores. Thread-safe.
+    """
+
+    def __init__(self, what: str, *, most: int | None = MOST_WAITING) -> None:
+        self.what, self.most = what, most
+        self._changed = threading.Condition()
+        self._places: list[Place] = []  # the first of them have their turn
+
+    def join(self) -> Place:
+        """The last place. Raises Img2TabError where too many wait, or IMG2TAB_JOBS is no number."""
+        with self._changed:
+            waiting = len(self._places) - at_once()
+            if self.most is not None and waiting >= self.most:
+                raise Img2TabError(
+                    f"{waiting} {self.what} are waiting already, and no more may. Try again in a few minutes."
+                )
+            place = Place(self)
+            self._places.append(place)
+            return place
+
+    def in_turn(self, work: Callable[[Report, Callable[[], bool]], T]) -> Callable[[Report, Callable[[], bool]], T]:
+        """The same work for a job, done when its turn comes; its place is taken here. Raises what `join` does."""
+        place = self.join()
+
+        def waits(progress: Report, cancelled: Callable[[], bool]) -> T:
+            with place:
+                place.wait(progress, cancelled)
+                return work(progress, cancelled)
+
+        return waits
+
+
+class Place:
+    """A place in a line, held until the context ends."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._line._changed:
+            self._line._places.remove(self)
+            self._line._changed.notify_all()
+
+    def wait(self, progress: Report, cancelled: Callable[[], bool]) -> None:
+        """Wait for the turn, reporting the place meanwhile. Raises Cancelled as soon as `cancelled` says so."""
+        line, many = self._line, at_once()
+        with line._changed:
+            while (number := line._places.index(self) + 1 - many) > 0:
+                if cancelled():
+                    raise Cancelled("Cancelled while it waited in line; nothing was begun.")
+                progress(0.0, f"Number {number} in line: {line.what} run {'one' if many == 1 else many} at a time")
+                line._changed.wait(0.1)
+
+
+def at_once() -> int:
+    """How many of a line have their turn at the same time. Raises Img2TabError where IMG2TAB_JOBS is no number."""
+    text = os.environ.get(AT_ONCE) or ""
+    if text and not (text.isdecimal() and 1 <= int(text) <= 64):
+        raise Img2TabError(
+            f"{AT_ONCE} must be a whole number from 1 to 64, got {text!r}. Leave it out for the usual one."
+        )
+    return int(text) if text else max(1, (os.cpu_count() or 1) // 2)
+
+
+def _step_back() -> None:
+    """Give this thread, and every thread it begins, a lower priority: by thread, which only Linux has."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))
 
 
 _RUNNING: weakref.WeakSet[Job] = weakref.WeakSet()
