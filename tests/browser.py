@@ -77,7 +77,7 @@ def dashboard(home: Path, *options: str, port: int | None = None, within: Sequen
         yield address
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)  # a job that still runs is given time, on a busy machine more
 
 
 def server_of(port: int) -> int:
