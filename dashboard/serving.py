@@ -54,7 +54,6 @@ def main() -> None:
     import streamlit
     from starlette.middleware import Middleware
 
-    threading.Thread(target=_import_ahead, name="img2tab-imports", daemon=True).start()
     served = streamlit.App(PAGE, lifespan=_lifespan, routes=routes(), middleware=[Middleware(Guard, hosts)])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raised again once the server has ended
     sys.argv = [str(PAGE)]  # beside it no settings are looked for but ours
@@ -72,6 +71,7 @@ def main() -> None:
 @contextlib.asynccontextmanager
 async def _lifespan(app: streamlit.App) -> AsyncIterator[None]:
     """While the server is up. At its end jobs are asked to stop and given time: a session marks its run so."""
+    threading.Thread(target=_import_ahead, name="img2tab-imports", daemon=True).start()
     yield
     if left := jobs.running():
         print(f"Stopping: {left} job{'s' * (left != 1)} still running, cancelled and marked so.", flush=True)

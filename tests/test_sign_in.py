@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -192,10 +197,35 @@ def lab(tmp_path_factory):
     browser.furnish(home)
     with ExitStack() as left:
         provider = left.enter_context(mock.run_server_in_thread())
-        secrets = home / "secrets.toml"
-        _write(secrets, port, provider.server_port, [ANN.name, BOB.name])
+        secrets, shown = home / "secrets.toml", port
+        if shutil.which("nginx"):
+            shown = browser.free_port()
+            left.enter_context(_nginx(tmp_path_factory.mktemp("nginx"), shown, port))
+        _write(secrets, shown, provider.server_port, [ANN.name, BOB.name])
         left.enter_context(browser.dashboard(home, "--secrets", str(secrets), port=port))
-        yield f"http://localhost:{port}", secrets, provider.server_port
+        yield f"http://localhost:{shown}", secrets, provider.server_port
+
+
+@contextmanager
+def _nginx(folder: Path, port: int, behind: int):
+    """nginx with the site of docs/deploy, without its TLS, before the server on the port `behind`."""
+    site = (
+        (browser.ROOT / "docs" / "deploy" / "nginx.conf").read_text().replace("127.0.0.1:8501", f"127.0.0.1:{behind}")
+    )
+    site = re.sub(r"\n *ssl_.*;", "", site).replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
+    places = "".join(
+        f"{what}_temp_path {folder}/{what};" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error.log;"
+        f"events {{}} http {{ access_log off; {places} {site} }}"
+    )
+    server = subprocess.Popen(["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"])
+    try:
+        yield
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 def _write(secrets, port: int, provider: int, auditors: list[str]) -> None:
@@ -222,6 +252,22 @@ def _visit(chromium, address: str, who: str | None):
         page.wait_for_url(f"{address}/**")
     yield page
     context.close()
+
+
+@pytest.mark.slow
+def test_through_nginx_31_mb_and_20_kb_of_cookies_reach_the_server_and_metrics_only_this_computer(lab):
+    if not shutil.which("nginx"):
+        pytest.skip("no nginx on this machine: apt-get install nginx-light")
+    address, _, _ = lab
+    cookies = {"Cookie": f"_streamlit_user={'x' * 20_000}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{address}/healthz", headers=cookies), timeout=60) as answer:
+        assert answer.status == 200 and answer.headers["strict-transport-security"] == "max-age=31536000"
+        assert answer.headers["x-frame-options"] == "DENY"  # the server's own, kept by the proxy
+    upload = urllib.request.Request(f"{address}/_stcore/upload_file/a/b", data=bytes(31_000_000), method="PUT")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(upload, timeout=60)
+    assert refused.value.code in (400, 403)  # of the app, for a visit that there is not; nginx would say 413
+    assert urllib.request.urlopen(f"{address}/metrics", timeout=60).status == 200
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import io
 from collections.abc import Callable, Sequence
 
@@ -62,10 +61,15 @@ def _small(picture: np.ndarray, side: int) -> str:
     return _small_file(picture.tobytes(), picture.shape, side)
 
 
-@functools.lru_cache(maxsize=512)
+@st.cache_data(scope="session", show_spinner=False, max_entries=64)  # faces of a visitor may be among them
 def _small_file(pixels: bytes, shape: tuple[int, ...], side: int) -> str:
     picture = Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape))
     return _address(picture.resize((side, side), Image.Resampling.LANCZOS), quality=85)
+
+
+def forget() -> None:
+    """Let go the small pictures of this visit."""
+    _small_file.clear()
 
 
 def _address(picture: Image.Image, *, quality: int) -> str:

@@ -11,11 +11,12 @@ import functools
 import gc
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from dashboard.components import pictures
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
@@ -32,7 +33,8 @@ _KEPT = (
     "visit.refining", "visit.tried", "visit.plain", "visit.turning", "visit.table_codes", "visit.notices",
     "inspect.upload", "inspect.camera", "data.check",
 )  # fmt: skip
-FREE, PIECES = (24_000, 12_000, 6_000, 3_000, 1_500, 700, 350, 160, 80, 40), 2_000  # pieces of memory: bytes, count
+FREE = (24_000, 12_000, 6_000, 3_000, 1_500, 700, 350, 160, 80, 40)  # bytes of pieces of memory that are filled
+ROUND, MOST_ROUNDS = 500, 40  # pieces between two looks whether any are left, and how many looks at most
 _FILLED = 0xA5  # what freed memory is overwritten with
 _PERTURB = -6  # glibc's number of that setting
 _drawn: set[str] = set()  # keys of faces and codes that the product drew: nobody's
@@ -130,6 +132,7 @@ def forget() -> None:
             lent.take_back()
         for cached in _own:
             cached.clear()
+        pictures.forget()
         studio().forget_faces()
         context = get_script_run_ctx()
         if context is not None:
@@ -160,13 +163,34 @@ def _overwrite_rests() -> None:
     library.malloc.argtypes, library.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
     library.free.argtypes, library.free.restype = [ctypes.c_void_p], None
     _overwrite_freed(True)  # what is handed out is filled as well
+    pieces = []
     try:
-        pieces = [library.malloc(size) for size in FREE for _ in range(PIECES)]
+        for size in FREE:
+            taken = _taken(library)
+            for _ in range(MOST_ROUNDS):
+                pieces += [library.malloc(size) for _ in range(ROUND)]
+                if _taken(library) != taken:  # nothing of this size was free any more: the system was asked for memory
+                    break
+    finally:
         for piece in pieces:
             library.free(piece)
-    finally:
         _overwrite_freed(False)
     tidy()
+
+
+def _taken(library: ctypes.CDLL) -> int:
+    """Bytes that the C library has from the system, without what it mapped one by one; 0 where it does not tell."""
+    try:
+        library.mallinfo2.restype = _Mallinfo2
+        return library.mallinfo2().arena
+    except AttributeError:
+        return 0
+
+
+class _Mallinfo2(ctypes.Structure):
+    """As glibc 2.33 and later have it."""
+
+    _fields_: ClassVar = [("arena", ctypes.c_size_t), ("others", ctypes.c_size_t * 9)]
 
 
 def _values(value: Any) -> list[Any]:
