@@ -6,9 +6,11 @@ for. Every other face is somebody's: its caches are the visit's own, go when it 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
@@ -34,6 +36,10 @@ _KEPT = (
     "inspect.upload", "inspect.camera", "data.check",
 )  # fmt: skip
 FREE = (24_000, 12_000, 6_000, 3_000, 1_500, 700, 350, 160, 80, 40)  # bytes of pieces of memory that are filled
+LATER = (
+    2.0,
+    10.0,
+)  # seconds after which it is done again: the page that was left, and a server's request, end meanwhile
 ROUND, MOST_ROUNDS = 500, 40  # pieces between two looks whether any are left, and how many looks at most
 _FILLED = 0xA5  # what freed memory is overwritten with
 _PERTURB = -6  # glibc's number of that setting
@@ -138,26 +144,20 @@ def forget() -> None:
         if context is not None:
             context.uploaded_file_mgr.remove_session_files(context.session_id)
         st.session_state[_ALWAYS] = st.session_state.get(_ALWAYS, 0) + 1
-        gc.collect()
     finally:
         _overwrite_freed(False)
-    tidy()
-    _overwrite_rests()
+    _wipe()
+    for seconds in LATER:
+        again = threading.Timer(seconds, _wipe)
+        again.daemon = True
+        again.start()
 
 
-def tidy() -> None:
-    """Give free pages of memory back; the system hands them out again empty."""
-    gc.collect()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError):  # another C library than glibc
-        return
+def _wipe() -> None:
+    """Let go what nothing leads to, and overwrite what is free.
 
-
-def _overwrite_rests() -> None:
-    """Fill what is free between what is in use, which `tidy` cannot give back, from the largest pieces to the smallest.
-
-    Freed before `forget`, it was not overwritten then: a copy of a style code, say, made and let go at every click.
+    Whole pages go back to the system, which hands them out empty. What is free between what is in use is filled, from
+    the largest pieces to the smallest: a copy of a style code, say, made and let go at an earlier click.
     """
     library = ctypes.CDLL(None)
     library.malloc.argtypes, library.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
@@ -165,6 +165,8 @@ def _overwrite_rests() -> None:
     _overwrite_freed(True)  # what is handed out is filled as well
     pieces = []
     try:
+        gc.collect()
+        _give_back(library)
         for size in FREE:
             taken = _taken(library)
             for _ in range(MOST_ROUNDS):
@@ -175,7 +177,12 @@ def _overwrite_rests() -> None:
         for piece in pieces:
             library.free(piece)
         _overwrite_freed(False)
-    tidy()
+    _give_back(library)
+
+
+def _give_back(library: ctypes.CDLL) -> None:
+    with contextlib.suppress(AttributeError):  # another C library than glibc
+        library.malloc_trim(0)
 
 
 def _taken(library: ctypes.CDLL) -> int:

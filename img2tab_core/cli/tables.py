@@ -299,6 +299,37 @@ def _list_tables(as_json: bool) -> None:
         typer.echo(f"{broken['name']}: damaged. {broken['sentence']}")
 
 
+@verb(tables_app)
+def forget(
+    names: Annotated[list[str] | None, typer.Argument(help="Tables, or imports that wait; without, all.")] = None,
+    older_than: Annotated[
+        int, typer.Option(min=0, metavar="DAYS", help="Only what nobody added to for so many days.")
+    ] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, remove it. Without, it is only listed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What is kept of people's photos (tables, photos that wait, half-done imports), and its end. For a daily job:
+    `img2tab tables forget --older-than 90 --yes`."""
+    from img2tab_core.audits import worked_example
+    from img2tab_core.tables import population, retention
+
+    chosen = retention.kept((population.TABLE, worked_example.TABLE))
+    for name in names or ():
+        if name not in {thing.name for thing in chosen}:
+            there = ", ".join(dict.fromkeys(thing.name for thing in chosen)) or "nothing"
+            raise Img2TabError(f"Nothing of people's photos is kept under the name {name!r}; there is {there}.")
+    chosen = [thing for thing in chosen if thing.days >= older_than and (not names or thing.name in names)]
+    for thing in chosen if yes else ():
+        retention.forget(thing)
+    lines = [f"{thing.what} {terminal.shown(thing.name)}: {thing.days:.0f} days" for thing in chosen]
+    if not chosen:
+        lines.append("Nothing of people's photos is kept here" + (" that long." if older_than else "."))
+    else:
+        lines.append("Removed." if yes else "Say --yes to remove it for good; runs trained on a table stay.")
+    content = [{"what": thing.what, "name": thing.name, "days": round(thing.days, 2)} for thing in chosen]
+    terminal.answer({"kept": content, "removed": yes}, "\n".join(lines), as_json=as_json)
+
+
 @verb(tables_app, "build")
 def build_table(
     name: Annotated[
