@@ -11,6 +11,7 @@ of their own, so that one that ends it, hangs or fills the memory is only a line
 from __future__ import annotations
 
 import argparse
+import copy
 import gzip
 import io
 import json
@@ -690,7 +691,7 @@ def _other_value(data: bytes, rng: Rng) -> bytes:
                 if way < 0.15:
                     del place[key]
                 else:
-                    place[key] = rng.choice(VALUES)
+                    place[key] = copy.deepcopy(rng.choice(VALUES))
                 break
             place = place[key]
     sys.set_int_max_str_digits(0)

@@ -28,6 +28,7 @@ from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.concepts.description import open_description
 from img2tab_core.faces import marks
 from img2tab_core.faces.photos import read_photo
+from img2tab_core.reports import evidence
 from img2tab_core.reports import page as report_page
 from img2tab_core.sessions.shared_exclusions import read_exclusions
 from img2tab_core.tables import brought, code_files, label_files
@@ -266,6 +267,32 @@ def test_7_forged_lines_of_lightgbms_trees_are_a_sentence_and_never_reach_it(tmp
     for name, data in hostile._signed(files | {"model.txt": "\n".join(forged).encode()}).items():
         (tmp_path / name).write_bytes(data)
     assert "is damaged" in refusal(kinds.load, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"stages": 10**400}, "between 1 and 100"),
+        ({"stages": 100, "units": 1024}, "its network is larger than its file"),
+    ],
+)
+def test_2_records_that_ask_for_a_network_larger_than_its_file_make_none(tmp_path, params, words):
+    files = dict(hostile.classifiers()["tabnet"])
+    record = json.loads(files["model.json"])
+    record["params"] |= params
+    for name, data in (files | {"model.json": json.dumps(record).encode()}).items():
+        (tmp_path / name).write_bytes(data)
+    hostile._peak(again=True)
+    before = hostile._peak()
+    assert words in refusal(kinds.load, tmp_path) and hostile._peak() - before < 100
+
+
+def test_a_report_whose_text_no_parser_takes_is_a_sentence_after_300000_openings(tmp_path):
+    for part in ("<![", "<!--", "<a ", "</", "&#"):
+        (tmp_path / "report.html").write_text(part * 300_000)
+        began = time.process_time()
+        assert "carries no evidence" in refusal(evidence.verify, tmp_path / "report.html")
+        assert time.process_time() - began < hostile.SECONDS
 
 
 # --- pictures ------------------------------------------------------------------------------------------

@@ -572,9 +572,10 @@ def test_a_link_opens_its_target_and_its_concept_and_the_address_follows_what_is
     }
 
 
-def test_each_of_6_wrong_values_in_an_address_is_dropped_with_a_sentence_and_the_page_stands(home):
+def test_each_of_8_wrong_values_in_an_address_is_dropped_with_a_sentence_and_the_page_stands(home):
     at = AppTest.from_file(str(app.APP), default_timeout=300)
     wrong = {"target": "nothing", "concept": "99999", "session": "../1", "by": "a,b,c", "sample": "0", "run": "x"}
+    wrong |= {"table": "../../x", "backbone": "/etc/passwd"}
     for name, value in wrong.items():
         at.query_params[name] = value
     at = app.well(at.run())

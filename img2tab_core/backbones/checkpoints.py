@@ -162,7 +162,7 @@ def _recognised(name: str, content: dict) -> tuple[dict[str, Tensor], dict]:
         return _encoder_and_generator(name, content)
     if "input_layer.0.weight" in content:
         return _strict(name, IR_SE50, content, IrSe50), {"kind": IR_SE50}
-    keys = ", ".join(str(key) for key in list(content)[:NAMED]) or "nothing"
+    keys = ", ".join(repr(str(key)).strip("'")[:60] for key in list(content)[:NAMED]) or "nothing"
     raise Img2TabError(f"{name} must be {'; or '.join(TITLES.values())}. It holds {keys}. Name another file.")
 
 

@@ -157,6 +157,7 @@ def reason(error: BaseException) -> str:
         return f"it has no {str(error)[:80]}"
     line, *_ = str(getattr(error, "strerror", None) or error).strip().splitlines() or [""]
     line = re.sub(r"^\[[^\]]*\] \S+: ", "", line)  # when, and in which line of its source, a library says so
+    line = re.sub(r"\b\w*(Exception|Error): ", "", line)
     line = re.split(r"[\"<>\\{}\[\]]|\bb'", line)[0]  # what follows is of the file or of the library, not for a person
     line = "".join(c for c in line if c.isprintable()).rstrip(" .,:;(")
     return (line[:119] + "…" if len(line) > 120 else line) or "it is damaged"

@@ -173,6 +173,7 @@ def _loaded(folder: Path) -> ConceptClassifier:
         if record["sha256"] != sha256:
             raise Img2TabError(f"The classifier's {file.name} in {folder} is damaged. {ADVICE}")
         model = estimator(**record["params"] | {"excluded": frozenset(record["params"]["excluded"])})
+        model._check_parameters()  # a network of as many stages as a record says is made before it is filled
         model.screened_ = read_only(np.array(record["screened"], np.int64))
         model.classes_, model.n_features_in_ = np.array(record["classes"]), int(record["channels"])
         if not (np.diff(model.screened_, prepend=-1) > 0).all() or model.screened_[-1] >= model.n_features_in_:

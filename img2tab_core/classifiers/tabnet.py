@@ -171,11 +171,16 @@ class TabNetConcepts(ConceptClassifier):
         file.write_bytes(save(tensors))
 
     def read(self, file: Path) -> None:
+        import torch
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         try:
             tensors = load(file.read_bytes())
+            with torch.device("meta"):  # which takes no memory
+                parts = self._network(len(self.screened_), len(self.classes_)).parameters()
+            if sum(part.numel() for part in parts) > sum(tensor.numel() for tensor in tensors.values()):
+                raise ValueError("its network is larger than its file")
             network = self._network(len(self.screened_), len(self.classes_))
             names = self._state(network).keys()
             network.load_state_dict({name: tensors[f"network.{name}"] for name in names}, strict=False)

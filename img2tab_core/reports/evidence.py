@@ -19,7 +19,7 @@ from img2tab_core import __version__, weights
 from img2tab_core.backbones.registry import added_backbones
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT, home, sha256_of
-from img2tab_core.base.foreign import parsed_json
+from img2tab_core.base.foreign import damage_as_value_error, parsed_json, reason
 from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable, digest
 from img2tab_core.classifiers.runs import OF_ONE, folder_of
 from img2tab_core.sessions.bias_scenarios import RecordedScenario
@@ -104,7 +104,7 @@ def verify(file: Path, sessions: Sessions | None = None) -> tuple[Checked, ...]:
         return _checked(page, evidence, sessions)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise Img2TabError(
-            f"The evidence in {file} is not what a report carries ({type(error).__name__}): it was written by hand or "
+            f"The evidence in {file} is not what a report carries ({reason(error)}): it was written by hand or "
             "changed. Ask for the report again."
         ) from error
 
@@ -144,8 +144,9 @@ def read_page(file: Path) -> bytes:
 def evidence_in(page: bytes, file: Path) -> dict[str, Any]:
     """The evidence that a page carries; file: its name, for the sentence. Raises Img2TabError where it carries none."""
     finder = _Finder()
-    finder.feed(page.decode("utf-8", "replace"))
     try:
+        with damage_as_value_error():
+            finder.feed(page.decode("utf-8", "replace"))
         evidence = parsed_json("".join(finder.text))
         complete = evidence["format"] == FORMAT and {"table", "weights", "model", "code", "session"} <= set(
             evidence["parts"]

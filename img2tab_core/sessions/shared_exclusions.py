@@ -100,7 +100,7 @@ def read_exclusions(
     excluded = tuple(checked_channels(content.get("excluded")))
     if backbone is not None and backbone_of_list != backbone:
         raise Img2TabError(
-            f"These exclusions are of channels of the backbone {backbone_of_list[:60]}, and {backbone} is in use, "
+            f"These exclusions are of channels of the backbone {backbone_of_list!r:.60}, and {backbone} is in use, "
             "where the same numbers mean other concepts. Choose a table of that backbone."
         )
     if channels is not None and excluded and excluded[-1] >= channels:
@@ -110,8 +110,8 @@ def read_exclusions(
         )
     if table_key is not None and table_of_list != table_key:
         raise Img2TabError(
-            f"These exclusions were made on the table {table[:60]} as it was then, and this one holds other faces: the "
-            "run cannot be repeated exactly. Choose that table, or only take over what is excluded."
+            f"These exclusions were made on the table {table!r:.60} as it was then, and this one holds other faces: "
+            "the run cannot be repeated exactly. Choose that table, or only take over what is excluded."
         )
     if (
         not isinstance(names, Mapping)
