@@ -243,23 +243,30 @@ def _missing(home: Path) -> str:
     return "" if (home / "tables" / "toy").exists() else "none"
 
 
-def _own_classifier(models, folder: Path) -> tuple[Callable, Callable]:
-    """(bring one, read which are there): two small ONNX files, each tried in its process once, and then kept."""
+def small_classifier(weight: float) -> bytes:
+    """An ONNX file that answers with the mean of a picture times a weight."""
     import numpy as np
 
     from tests import onnx_writer as onnx
 
+    nodes = [
+        onnx.node("GlobalAveragePool", ["images"], ["means"]),
+        onnx.node("Flatten", ["means"], ["flat"]),
+        onnx.node("MatMul", ["flat", "weights"], ["odds"]),
+    ]
+    weights = onnx.tensor(np.full((3, 1), weight, np.float32), "weights")
+    takes, gives = onnx.value("images", ("n", 3, 16, 16)), onnx.value("odds", ("n", 1))
+    return onnx.model(onnx.graph(nodes, [takes], [gives], [weights]))
+
+
+def _own_classifier(models, folder: Path) -> tuple[Callable, Callable]:
+    """(bring one, read which are there): two small ONNX files, each tried in its process once, and then kept."""
+    import numpy as np
+
     faces = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     made = {}
     for name, weight in {"one": 1.0, "two": 2.0}.items():
-        nodes = [
-            onnx.node("GlobalAveragePool", ["images"], ["means"]),
-            onnx.node("Flatten", ["means"], ["flat"]),
-            onnx.node("MatMul", ["flat", "weights"], ["odds"]),
-        ]
-        weights = onnx.tensor(np.full((3, 1), weight, np.float32), "weights")
-        graph = onnx.graph(nodes, [onnx.value("images", ("n", 3, 16, 16))], [onnx.value("odds", ("n", 1))], [weights])
-        (folder / f"{name}.onnx").write_bytes(onnx.model(graph))
+        (folder / f"{name}.onnx").write_bytes(small_classifier(weight))
         made[name] = models.examined(folder / f"{name}.onnx", name, models.Wishes(), faces)
     models.examined = lambda file, name, wishes, faces: made[name]
 
