@@ -210,7 +210,8 @@ def _model(run_id: str) -> dict[str, str]:
     folder = _inside(home() / "runs", folder_of(run_id).name)
     if not run_id or not folder.is_dir():
         return {}
-    return _digests(folder, sorted(file.name for file in folder.iterdir() if file.suffix != ".md"))
+    kept = (file.name for file in folder.iterdir() if file.suffix != ".md" and not file.name.startswith("."))
+    return _digests(folder, sorted(kept))
 
 
 def _of_log(entries: Iterable[LogEntry]) -> str:
