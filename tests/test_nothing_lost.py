@@ -53,6 +53,10 @@ KILLED = (
 )
 REFUSED = ("run, over another", "calibration")
 
+on_linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="processes are found and limited as on Linux"
+)
+
 
 # --- at every system call of a save, see tests/faults.py; `python -m tests.faults` does it for all saves -----------
 
@@ -376,7 +380,7 @@ print(door.render(code, size=1024).shape, np.array_equal(door.invert(face), w))
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the size of a process is limited as Linux does it")
+@on_linux
 def test_3_pictures_of_1024_px_and_1_face_for_which_memory_is_missing_are_a_sentence_each_and_the_next_is_drawn(studio):
     done = run_script(DRAW_IN_LITTLE_MEMORY, home=files.home(), OMP_NUM_THREADS="1")
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
@@ -387,6 +391,7 @@ def test_3_pictures_of_1024_px_and_1_face_for_which_memory_is_missing_are_a_sent
     assert last == "(1024, 1024, 3) True"
 
 
+@on_linux
 def test_a_classifier_whose_trial_is_killed_is_a_sentence_and_the_second_try_keeps_it(tmp_path, monkeypatch):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path / "home"))
     file, squares = tmp_path / "mine.onnx", np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), np.uint8)
@@ -414,6 +419,7 @@ def _kill_child(word: str) -> None:
         time.sleep(0.01)
 
 
+@on_linux
 def test_a_download_that_is_killed_is_a_sentence_the_old_file_stays_and_the_second_try_brings_the_new_one(
     tmp_path, monkeypatch
 ):
@@ -439,16 +445,20 @@ def test_a_download_that_is_killed_is_a_sentence_the_old_file_stays_and_the_seco
 @contextmanager
 def full_disk(disk: Path) -> Iterator[None]:
     full = fill(disk)
-    yield
-    full.unlink()
+    try:
+        yield
+    finally:
+        full.unlink()
 
 
 @contextmanager
 def disk_to_read(disk: Path) -> Iterator[None]:
     gc.collect()  # the connections of the verbs before, which end with their process otherwise
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    yield
-    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
 
 
 @pytest.mark.parametrize(
