@@ -18,7 +18,7 @@ from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.feature_cache import FeatureCache, Reuse
 from img2tab_core.backbones.registry import backbone_key, backbone_names
 from img2tab_core.base import persons
-from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.errors import Cancelled, Img2TabError, enough_memory
 from img2tab_core.base.files import ROOT, home
 from img2tab_core.base.jobs import Report, never, silent
 from img2tab_core.base.later import later
@@ -322,7 +322,7 @@ class Studio:
         not come.
         """
         report, stopped = progress or silent, stopped or never
-        with self._turn(report, stopped):
+        with self._turn(report, stopped), enough_memory("to refine a face"):
             refined = refinement.refine(
                 self.backbone(backbone),
                 self.descriptor,

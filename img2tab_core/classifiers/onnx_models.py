@@ -150,7 +150,12 @@ def tried(file: Path, about: OnnxFile, handed: PixelInput, squares: np.ndarray, 
         return checked_answer(*_with_classes(answer[: len(squares)], about, name, len(squares)))
     if done.returncode == 3:  # it says so in a sentence
         raise Img2TabError(f"{name} cannot be run: {_first_line(done.stdout)}")
-    if done.returncode in (4, -9):
+    if done.returncode == -9:
+        raise Img2TabError(
+            f"The process that tried {name} was killed, by somebody or for want of memory; nothing was kept. Try "
+            "again; where it is killed again, close other programs or export a smaller classifier."
+        )
+    if done.returncode == 4:
         raise Img2TabError(
             f"{name} wants more than {MOST_MEMORY / 1e9:.0f} GB of memory for {len(squares)} faces. Export a smaller "
             "classifier."

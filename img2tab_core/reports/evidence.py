@@ -212,7 +212,8 @@ def _model(run_id: str) -> dict[str, str]:
     if not run_id or not _inside(home() / "runs", run_id.partition(OF_ONE)[0]).is_dir():
         return {}
     folder = folder_of(run_id)
-    return _digests(folder, sorted(file.name for file in folder.iterdir() if file.suffix != ".md"))
+    kept = (file.name for file in folder.iterdir() if file.suffix != ".md" and not file.name.startswith("."))
+    return _digests(folder, sorted(kept))
 
 
 def _of_log(entries: Iterable[LogEntry]) -> str:
