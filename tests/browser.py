@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from img2tab_core.base import files
 
@@ -44,8 +45,9 @@ def furnish(home: Path, *kept: str) -> None:
 
 
 @contextmanager
-def dashboard(home: Path, *options: str) -> Iterator[str]:
-    """The address of a running dashboard with this visitor's folder; options: further ones of `img2tab serve`."""
+def dashboard(home: Path, *options: str, log: IO | int = subprocess.DEVNULL) -> Iterator[str]:
+    """The address of a running dashboard with this visitor's folder; options: further ones of `img2tab serve`; log: an
+    opened file that gets what it says."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -53,8 +55,8 @@ def dashboard(home: Path, *options: str) -> Iterator[str]:
         [sys.executable, "-m", "img2tab_core.cli.main", "serve", "--port", str(port), *options],
         cwd=ROOT,
         env={**os.environ, "IMG2TAB_HOME": str(home)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
     )
     address = f"http://127.0.0.1:{port}"
     try:
@@ -119,3 +121,16 @@ def retrain_without_two(one) -> None:
     one.get_by_role("button", name="Retrain without 2 channels").click()
     one.get_by_role("heading", name="Before and after: run 1 and run 2").wait_for()
     settle(one)
+
+
+def server_at(address: str) -> int:
+    """The process that listens at the address."""
+    port = address.rpartition(":")[2]
+    found = subprocess.run(["pgrep", "-f", f"dashboard.serving .* {port}"], check=True, capture_output=True, text=True)
+    return int(found.stdout.split()[0])
+
+
+def resident(process: int) -> float:
+    """MB of memory that a process holds."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
