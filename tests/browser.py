@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from img2tab_core.base import files
 
@@ -53,18 +54,25 @@ def free_port() -> int:
 
 
 @contextmanager
-def dashboard(home: Path, *options: str, port: int | None = None, within: Sequence[str] = ()) -> Iterator[str]:
+def dashboard(
+    home: Path,
+    *options: str,
+    port: int | None = None,
+    within: Sequence[str] = (),
+    log: IO | int = subprocess.DEVNULL,
+) -> Iterator[str]:
     """The address of a running dashboard with this visitor's folder.
 
-    options: further ones of `img2tab serve`; within: the words of a program that starts it in its turn.
+    options: further ones of `img2tab serve`; within: the words of a program that starts it in its turn; log: an opened
+    file that gets what it says.
     """
     port = port or free_port()
     server = subprocess.Popen(
         [*within, sys.executable, "-m", "img2tab_core.cli.main", "serve", "--port", str(port), *options],
         cwd=ROOT,
         env={**os.environ, "IMG2TAB_HOME": str(home)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
     )
     address = f"http://127.0.0.1:{port}"
     try:
@@ -135,3 +143,16 @@ def retrain_without_two(one) -> None:
     one.get_by_role("button", name="Retrain without 2 channels").click()
     one.get_by_role("heading", name="Before and after: run 1 and run 2").wait_for()
     settle(one)
+
+
+def server_at(address: str) -> int:
+    """The process that listens at the address."""
+    port = address.rpartition(":")[2]
+    found = subprocess.run(["pgrep", "-f", f"dashboard.serving .* {port}"], check=True, capture_output=True, text=True)
+    return int(found.stdout.split()[0])
+
+
+def resident(process: int) -> float:
+    """MB of memory that a process holds."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024

@@ -26,9 +26,7 @@ ESTIMATES = Line("estimates", most=None)  # each visitor has one at most, begun 
 @st.cache_resource(show_spinner="Starting the studio…")
 def studio() -> Studio:
     door = Studio()
-    Job.start(
-        lambda progress, cancelled: door.warm_up(), urgent=True
-    )  # while the visitor still looks at the first page
+    Job.start(lambda progress, cancelled: door.warm_up(), urgent=True)  # while the first page is still looked at
     return door
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -55,11 +54,11 @@ def bench_memory(benchmark, home):
             page.get_by_role("heading", name=name, level=1).wait_for()
             browser.settle(page)
         time.sleep(5)
-        return _resident(pid)
+        return browser.resident(pid)
 
     def work() -> dict:
         with browser.dashboard(home) as address:
-            pid = _server(address)
+            pid = browser.server_at(address)
             with browser.page(address) as page:
                 one = visit(page, pid)
                 edits = []
@@ -68,8 +67,8 @@ def bench_memory(benchmark, home):
                     page.wait_for_timeout(450)  # reported 0.35 s after the last key
                     if number + 1 in (EDITS // 2, EDITS):
                         browser.settle(page)
-                        edits.append(_resident(pid))
-            before = _resident(pid)
+                        edits.append(browser.resident(pid))
+            before = browser.resident(pid)
             for _ in range(VISITORS):
                 with browser.page(address) as page:
                     after = visit(page, pid)
@@ -158,16 +157,3 @@ def _slider(page):
     found = page.get_by_role("slider", name="Move by, standard deviations")
     found.wait_for()
     return found
-
-
-def _server(address: str) -> int:
-    """The process that listens at the address."""
-    port = address.rpartition(":")[2]
-    found = subprocess.run(["pgrep", "-f", f"dashboard.serving .* {port}"], check=True, capture_output=True, text=True)
-    return int(found.stdout.split()[0])
-
-
-def _resident(pid: int) -> float:
-    """MB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024

@@ -1,0 +1,73 @@
+"""Several visitors at once, each with another face: nobody receives anything of another."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import browser, visitors
+
+AT_ONCE, RETRAIN = 5, 3
+
+
+@pytest.fixture(scope="module")
+def come(studio):
+    return visitors.guests(studio, AT_ONCE)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The server's folder, as this process sees it too."""
+    folder = tmp_path_factory.mktemp("home")
+    browser.furnish(folder, "quantized", "screens", "distances")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMG2TAB_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def address(home):
+    with browser.dashboard(home) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def seen(address, come):
+    shown, failed = visitors.crowd(address, come, train=RETRAIN)
+    assert failed == []
+    return shown
+
+
+def test_of_5_visitors_at_once_nobody_receives_a_face_a_scene_or_a_word_of_another(come, seen):
+    assert visitors.leaks(come, seen) == []
+
+
+def test_each_of_5_visitors_is_told_what_a_lone_one_gets_for_the_same_face_and_edits_and_3_for_their_exclusions(
+    studio, come, seen
+):
+    assert visitors.wrong(studio, come, seen) == []
+
+
+def test_a_retraining_makes_the_slider_of_another_visitor_wait_at_most_half_a_second_longer(address, come, seen):
+    alone, together = visitors.beside(address, come, moves=6)
+    assert np.median(together) - np.median(alone) < 0.5
+
+
+def test_what_visitor_1_received_is_told_where_it_came_to_visitor_0(studio, come, seen):
+    """The checks themselves: two visits are taken for each other's."""
+    exchanged = [seen[1], seen[0]]
+    told = visitors.leaks(come[:2], exchanged)
+    for what in ("a picture", "a scene", "the word"):
+        assert f"0 received {what} of 1." in told
+    assert any(sentence.startswith("0 was told") for sentence in visitors.wrong(studio, come[:2], exchanged))
+
+
+@pytest.mark.parametrize("number", [0, 1, 5, 17, 63])
+def test_the_pattern_of_a_photo_is_read_in_its_corners_and_a_face_without_one_is_nobodys(studio, number):
+    face = studio.render(studio.encode(studio.samples()[0]), size=visitors.FACE)
+    photo = np.asarray(Image.open(io.BytesIO(visitors._photo(face, visitors._pattern(number)))))
+    assert visitors.pattern_in(photo) == number
+    assert visitors.pattern_in(face) is None
