@@ -105,8 +105,8 @@ def read_exclusions(
         )
     if channels is not None and excluded and excluded[-1] >= channels:
         raise Img2TabError(
-            f"Excluded channels must be below {channels}, the number there are, got {excluded[-1]!s:.20}. Choose another "
-            "list."
+            f"Excluded channels must be below {channels}, the number there are, got {excluded[-1]}. Choose "
+            "another list."
         )
     if table_key is not None and table_of_list != table_key:
         raise Img2TabError(
