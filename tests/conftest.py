@@ -26,7 +26,7 @@ LONGEST = (
     "fast_rendering", "pages", "own_classifier", "own_models", "scrub_browser", "browser", "gap_page", "quick",
     "nothing_lost", "accessible_browser", "service", "generator", "stylegan2",
     "sessions_page", "e4e_training", "refinement", "cli_audit", "audit_page", "cli", "backbone_pages", "importing",
-    "contenders", "portraits", "batching", "training", "checkpoints", "sessions",
+    "contenders", "portraits", "hostile_files", "batching", "training", "checkpoints", "sessions",
 )  # fmt: skip
 
 

@@ -713,18 +713,16 @@ def outcome(kind: str, files: Files, name: str) -> tuple[str, str]:
         sys.set_int_max_str_digits(4300)
         try:
             KINDS[kind].opens(place, name)
+            word, text = "read", ""
         except Img2TabError as error:
-            text = str(error).replace(own, "")
+            word, text = "refused", str(error).replace(own, "")
             wrong = TECHNICAL.search(text)
             if wrong or len(text) > LONGEST or not text.strip() or not all(c.isprintable() for c in text):
                 what = f"names {wrong[0]!r}" if wrong else f"has {len(text)} characters or some that cannot be printed"
                 return "failed", f"its sentence {what}: {text[:300]!r}"
-            return "refused", text
         except BaseException:  # noqa: BLE001 - whatever it is, it is what is looked for
             return "failed", traceback.format_exc(limit=-4)
-        if (Path.cwd() / "ran").exists():
-            return "failed", "it ran code"
-    return "read", ""
+    return ("failed", "it ran code") if (Path.cwd() / "ran").exists() else (word, text)
 
 
 def _work(arguments: argparse.Namespace) -> None:
@@ -750,9 +748,12 @@ def _work(arguments: argparse.Namespace) -> None:
 
 def _peak(*, again: bool = False) -> float:
     """The largest memory of this process, MB; again: from now on."""
-    if again:
-        Path("/proc/self/clear_refs").write_text("5")
-    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1000
+    try:
+        if again:
+            Path("/proc/self/clear_refs").write_text("5")
+        return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1000
+    except OSError:  # no such file there: the largest since the process began
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def opened(count: int, seed: int, kind: str | None = None, seconds: float = 1e9, first: int = 0) -> Iterator[list]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from img2tab_core import weights
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import hold, home, make_folder, read_json, sha256_of, whole_folder, write_json
+from img2tab_core.base.foreign import printable
 from img2tab_core.networks.e4e import ENCODERS, W_DIM, new_encoder
 from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.resnet50 import ResNet50Features, moco_state
@@ -162,7 +163,7 @@ def _recognised(name: str, content: dict) -> tuple[dict[str, Tensor], dict]:
         return _encoder_and_generator(name, content)
     if "input_layer.0.weight" in content:
         return _strict(name, IR_SE50, content, IrSe50), {"kind": IR_SE50}
-    keys = ", ".join(repr(str(key)).strip("'")[:60] for key in list(content)[:NAMED]) or "nothing"
+    keys = ", ".join(printable(key) for key in list(content)[:NAMED]) or "nothing"
     raise Img2TabError(f"{name} must be {'; or '.join(TITLES.values())}. It holds {keys}. Name another file.")
 
 

@@ -145,6 +145,11 @@ def kind_of(file: Path) -> str:
         raise Img2TabError(f"{str(file)!r:.200} cannot be read ({reason(error)}). Check the path.") from error
 
 
+def printable(text: object, most: int = 60) -> str:
+    """The first letters of what a file calls something, each that cannot be printed as "?": for a sentence."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:most])
+
+
 def reason(error: BaseException) -> str:
     """Why something could not be read: the system's own words, or the beginning of the library's."""
     if isinstance(error, MemoryError):

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.foreign import printable
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.records import decided_classes, read_only
 from img2tab_core.classifiers.preparation import Preparation
@@ -138,7 +139,9 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
     def _check_parameters(self) -> None:
         check_whole(self, "random_state", 0, 2**31 - 1)
         if self.screen is not None and (not isinstance(self.screen, Integral) or self.screen < 1):
-            raise Img2TabError(f"screen must be a number of channels of at least 1, or None, got {self.screen!s:.40}.")
+            raise Img2TabError(
+                f"screen must be a number of channels of at least 1, or None, got {printable(self.screen)}."
+            )
 
     def _threads(self, count: int) -> int:
         """For a few faces starting threads takes longer than the work."""
@@ -238,21 +241,21 @@ def check_whole(model: ConceptClassifier, name: str, least: int, most: int) -> N
     """Raise Img2TabError where a parameter is not a whole number within bounds."""
     value = getattr(model, name)
     if not isinstance(value, Integral) or not least <= int(value) <= most:
-        raise Img2TabError(f"{name} must be a whole number between {least} and {most}, got {value!s:.40}.")
+        raise Img2TabError(f"{name} must be a whole number between {least} and {most}, got {printable(value)}.")
 
 
 def check_share(model: ConceptClassifier, name: str) -> None:
     """Raise Img2TabError where a parameter is not above 0 and at most 1."""
     value = getattr(model, name)
     if not isinstance(value, Real) or not 0 < float(value) <= 1:
-        raise Img2TabError(f"{name} must be above 0 and at most 1, got {value!s:.40}.")
+        raise Img2TabError(f"{name} must be above 0 and at most 1, got {printable(value)}.")
 
 
 def check_positive(model: ConceptClassifier, name: str) -> None:
     """Raise Img2TabError where a parameter is not a finite number above 0."""
     value = getattr(model, name)
     if not isinstance(value, Real) or not 0 < float(value) < np.inf:
-        raise Img2TabError(f"{name} must be a finite number above 0, got {value!s:.40}.")
+        raise Img2TabError(f"{name} must be a finite number above 0, got {printable(value)}.")
 
 
 def matrix(X: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import changing, home, read_json, sha256_of, write_json
 
 MOST_MEMORY, MOST_SECONDS = 8_000_000_000, 60.0  # bytes of address space, and time, of that process
@@ -24,7 +25,7 @@ def remember(file: Path) -> None:
     """Note in the visitor's folder that a file can be opened here: this installation wrote it, or has tried it."""
     digest = sha256_of(file)
     _known.add(digest)
-    with suppress(OSError), changing(_noted()):
+    with suppress(OSError, Img2TabError), changing(_noted()):  # else it is tried again another time
         listed = [other for other in _listed() if other != digest]
         write_json(_noted(), {"opened": [*listed, digest][-KEPT:]})
 

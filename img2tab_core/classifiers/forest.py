@@ -106,7 +106,12 @@ class ForestConcepts(ConceptClassifier):
     def read(self, file: Path) -> None:
         stored = read_arrays(file)
         trees = Trees(*(stored[name] for name in Trees._fields))
+        whole, shares = (trees.roots, trees.channel, trees.left, trees.right), (trees.threshold, trees.share)
+        if any(a.dtype.kind != "i" or a.ndim != 1 for a in whole) or any(a.dtype.kind != "f" for a in shares):
+            raise ValueError("its trees are not numbers")
         count = len(trees.channel)
+        if not len(trees.roots) or trees.roots.min() < 0 or trees.roots.max() >= count:
+            raise ValueError("its trees begin nowhere")
         inner = trees.channel >= 0
         if any(len(array) != count for array in (trees.threshold, trees.left, trees.right, trees.share)):
             raise ValueError("its trees do not fit together")

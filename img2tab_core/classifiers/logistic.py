@@ -146,6 +146,8 @@ class LogisticConcepts(ConceptClassifier):
     def read(self, file: Path) -> None:
         stored = read_arrays(file)
         weights, mean, scale, intercept = (stored[name] for name in ("weights", "mean", "scale", "intercept"))
+        if any(array.dtype.kind != "f" for array in (weights, mean, scale, intercept)):
+            raise ValueError("its weights are not numbers")
         of_classes = () if len(self.classes_) == 2 else self.classes_.shape
         if not weights.shape == (*of_classes, *mean.shape) or not mean.shape == scale.shape == self.screened_.shape:
             raise ValueError("its weights have other channels")

@@ -19,6 +19,7 @@ from typing import cast
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.foreign import printable
 from img2tab_core.classifiers.onnx_files import FLOAT, FLOAT16, UINT8, OnnxFile, Value
 from img2tab_core.classifiers.pixel_models import (
     NORMALISATIONS,
@@ -233,4 +234,4 @@ def _first_line(text: str | bytes) -> str:
     words = re.sub(r"/onnxruntime_src/\S+ [^()]*\([^()]*\)(?: const)? ", "", words)  # where in its source it says so
     words = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", words)
     line = next((line.strip() for line in words.splitlines() if line.strip()), "no reason was given")
-    return (line[:240] + "…" if len(line) > 240 else line).rstrip(".") + "."
+    return (printable(line, 240) + "…" if len(line) > 240 else printable(line, 240)).rstrip(".") + "."

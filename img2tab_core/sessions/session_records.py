@@ -117,7 +117,11 @@ def checked_who(value: str) -> str:
 def checked_channels(excluded: object) -> list[int]:
     """Channel indices, ascending, none twice. Raises Img2TabError where they are no list of whole numbers from 0."""
     values = list(excluded) if isinstance(excluded, Sequence | frozenset | set) else None
-    if values is None or isinstance(excluded, str) or not all(_is_whole(index) and index >= 0 for index in values):
+    if (
+        values is None
+        or isinstance(excluded, str)
+        or not all(_is_whole(index) and 0 <= index < 2**31 for index in values)
+    ):
         raise Img2TabError(f"Excluded channels must be a list of whole numbers of at least 0, got {excluded!r:.60}.")
     return sorted({int(index) for index in values})
 

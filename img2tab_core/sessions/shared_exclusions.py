@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.foreign import HEAD, described, parsed_json, reason
+from img2tab_core.base.foreign import HEAD, described, parsed_json, printable, reason
 from img2tab_core.classifiers.treatment import UNTREATED, Treatment
 from img2tab_core.sessions.session_records import (
     LARGEST_SEED,
@@ -100,18 +100,18 @@ def read_exclusions(
     excluded = tuple(checked_channels(content.get("excluded")))
     if backbone is not None and backbone_of_list != backbone:
         raise Img2TabError(
-            f"These exclusions are of channels of the backbone {backbone_of_list!r:.60}, and {backbone} is in use, "
-            "where the same numbers mean other concepts. Choose a table of that backbone."
+            f"These exclusions are of channels of the backbone {printable(backbone_of_list)}, and {backbone} is in "
+            "use, where the same numbers mean other concepts. Choose a table of that backbone."
         )
     if channels is not None and excluded and excluded[-1] >= channels:
         raise Img2TabError(
-            f"Excluded channels must be below {channels}, the number there are, got {excluded[-1]:.6g}. Choose another "
-            "list."
+            f"Excluded channels must be below {channels}, the number there are, got {excluded[-1]}. Choose "
+            "another list."
         )
     if table_key is not None and table_of_list != table_key:
         raise Img2TabError(
-            f"These exclusions were made on the table {table!r:.60} as it was then, and this one holds other faces: "
-            "the run cannot be repeated exactly. Choose that table, or only take over what is excluded."
+            f"These exclusions were made on the table {printable(table)} as it was then, and this one holds other "
+            "faces: the run cannot be repeated exactly. Choose that table, or only take over what is excluded."
         )
     if (
         not isinstance(names, Mapping)

@@ -542,8 +542,9 @@ def _free(name: str, taken: Iterable[str]) -> str:
 def _listed(words: Iterable[str], most: int = SHOWN) -> str:
     """The first words, with commas, each cut to 40 letters that can be printed."""
     listed = list(words)
-    shown = ["".join(c if c.isprintable() else "?" for c in word[:40]) for word in listed[:most]]
-    return ", ".join(shown) + (" and more" if len(listed) > most else "")
+    return ", ".join(foreign.printable(word, 40) for word in listed[:most]) + (
+        " and more" if len(listed) > most else ""
+    )
 
 
 def _once(words: Iterable[str]) -> set[str]:
