@@ -88,12 +88,6 @@ def dashboard(
         server.wait(60)  # a job that still runs is given time, on a busy machine more
 
 
-def server_of(port: int) -> int:
-    """The process that serves this port."""
-    found = subprocess.run(["pgrep", "-f", f"dashboard.serving .* {port}"], check=True, capture_output=True, text=True)
-    return int(found.stdout.split()[0])
-
-
 @contextmanager
 def page(address: str, *, width: int = 1440, height: int = 1000, dark: bool = False) -> Iterator:
     """A Playwright page on the dashboard, waits up to two minutes for anything it is asked to find."""

@@ -78,9 +78,8 @@ def test_of_48_parts_of_a_photo_its_face_and_its_code_none_is_left_in_memory_or_
     }
     assert all(len(parts) == PLACES for parts in needles.values())
     browser.furnish(tmp_path)
-    port = browser.free_port()
-    with browser.dashboard(tmp_path, port=port) as address, browser.page(address) as page:
-        pid = browser.server_of(port)
+    with browser.dashboard(tmp_path) as address, browser.page(address) as page:
+        pid = browser.server_at(address)
         page.get_by_test_id("stMain").get_by_text("Upload", exact=True).click()
         page.locator("input[type=file]").first.set_input_files(
             {"name": "ann.png", "mimeType": "image/png", "buffer": data}
