@@ -22,6 +22,7 @@ from img2tab_core.base.jobs import Job
 from img2tab_core.base.persons import NOBODY, Person
 from img2tab_core.classifiers import runs
 from img2tab_core.sessions.store import Sessions
+from img2tab_core.tables import brought, calibrations
 from tests import browser
 
 ANN, BOB, VIC = Person("ann@lab.test", "auditor"), Person("bob@lab.test", "auditor"), Person("vic@lab.test", "viewer")
@@ -94,7 +95,7 @@ def test_of_2_auditors_neither_sees_the_other_s_session_until_it_is_shared_and_t
     assert [session.name for session in sessions.list()] == ["Smile"]  # whoever is at the machine itself
 
 
-def test_a_viewer_looks_at_what_is_shared_and_changes_nothing_by_any_of_6_doors(sessions, studio, table):
+def test_a_viewer_looks_at_what_is_shared_and_changes_nothing_by_any_of_9_doors(sessions, studio, table):
     with signed_in(ANN):
         made = sessions.create("Smile", "", table, "smiling", ["perceived_gender"])
         sessions.share(made, VIC.name)
@@ -107,6 +108,9 @@ def test_a_viewer_looks_at_what_is_shared_and_changes_nothing_by_any_of_6_doors(
             lambda: studio.name_concept(7, "nose"),
             lambda: studio.trainer.train_live(table, "smiling", excluded=frozenset({1})),
             lambda: studio.trainer.compare(table, "smiling", kinds=["logistic"], seeds=[0]),
+            lambda: calibrations.undo_calibration(table, "smiling"),
+            lambda: brought.bring_folder("mine", files.home(), b"", backbone=table.backbone),
+            lambda: brought.forget("mine"),
         ):
             with pytest.raises(Img2TabError, match=r"vic@lab\.test may look, not"):
                 change()

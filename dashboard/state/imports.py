@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.state import session as session_state
-from dashboard.state import visit
+from dashboard.state import sign_in, visit
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
@@ -42,7 +42,12 @@ def importing() -> Importing:
 
 
 def only_here() -> bool:
-    """Whether the page can be reached from this computer alone, so that a path typed there is its owner's own."""
+    """Whether the page can be reached from this computer alone, so that a path typed there is its owner's own.
+
+    Not where people sign in, or a proxy passes requests on: a browser elsewhere can say any Host.
+    """
+    if sign_in.is_required() or any(name.lower().startswith("x-forwarded") for name in st.context.headers):
+        return False
     host = st.context.headers.get("Host", "localhost").rpartition("]")[2].partition(":")[0]
     return st.get_option("server.address") in HERE and host in ("", *HERE)
 

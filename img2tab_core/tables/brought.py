@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, read_json, whole_folder, write_json
 from img2tab_core.base.jobs import Report
@@ -93,6 +94,7 @@ def import_brought(
 
     align: what makes faces of photos, see `sources.Align`. Raises what `import_photos` does; the photos then stay.
     """
+    persons.must_be_auditor("bring photos for a table")
     imported = import_photos(
         source_of(request, align), backbone, name=request.name, anew=anew, progress=progress, stopped=stopped
     )
@@ -110,10 +112,12 @@ def source_of(request: Brought, align: Align) -> Source:
 
 def forget(name: str) -> None:
     """Remove what was kept for an import; a table of that name stays."""
+    persons.must_be_auditor("bring photos for a table")
     shutil.rmtree(_place(name), ignore_errors=True)
 
 
 def _keep(request: Brought, labels: bytes, photos: dict[str, bytes]) -> None:
+    persons.must_be_auditor("bring photos for a table")
     place = _place(request.name)
     try:
         with whole_folder(place) as new:

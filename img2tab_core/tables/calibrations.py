@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import changing, home, keep_json, sha256_of
 from img2tab_core.base.foreign import DAMAGED, parsed_json, reason
@@ -131,6 +132,7 @@ def _own(table: StyleTable) -> dict[str, list[Calibration]]:
 
 
 def _change(table: StyleTable, change: Callable[[dict[str, list[Calibration]]], object]) -> None:
+    persons.must_be_auditor("calibrate a classifier")
     file = _file_of(table)
     with changing(file):
         kept = _own(table)
