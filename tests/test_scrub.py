@@ -20,6 +20,7 @@ from dashboard.state import visit as state
 from img2tab_core.base import files as weights
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import Edit, Frame
+from img2tab_core.faces import marks
 from img2tab_core.studio import Studio
 from tests import app
 
@@ -126,6 +127,14 @@ def test_201_probabilities_are_sent_one_for_each_tenth_of_a_standard_deviation()
     assert head["curve"][100] == 0.5 and head["curve"][-1] == 1.0
 
 
+def test_each_of_3_frames_of_a_strip_says_that_a_generator_drew_it_and_a_photo_as_it_came_says_nothing():
+    frames = [Frame(float(shift), np.full((64, 64, 3), 90 + shift, np.uint8), 0.5) for shift in (-1, 0, 1)]
+    for source, sentence in (("drawn", "Drawn by a generator"), ("mixed", "A photo of which a generator changed")):
+        told = [marks.read(picture) for picture in scrub.strip_of(frames, source).pictures]
+        assert len(told) == 3 and all(mark.sentence.startswith(sentence) and scrub.MOVED in mark.what for mark in told)
+    assert marks.read(scrub.webp(frames[0].pixels, None)) is None
+
+
 def test_a_strip_is_known_by_its_pictures_and_1_other_pixel_makes_it_another():
     frames = [Frame(float(shift), _noise(shift), 0.5) for shift in (-1, 0, 1)]
     changed = frames[0].pixels.copy()
@@ -141,7 +150,7 @@ def _noise(seed: int) -> np.ndarray:
 @pytest.mark.parametrize(("size", "most"), [(128, 4_000), (256, 14_000)])
 def test_a_face_as_webp_is_small_and_differs_by_less_than_6_of_255(studio, size, most):
     pixels = _picture(size)
-    file = scrub.webp(pixels)
+    file = scrub.webp(pixels, None)
     assert file[:4] == b"RIFF" and file[8:12] == b"WEBP" and len(file) < most
     back = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), np.float32)
     assert np.sqrt(np.mean((back - pixels) ** 2)) < 6

@@ -14,11 +14,13 @@ from PIL import Image
 
 from dashboard.components import dragging
 from img2tab_core.base.records import Frame, digest
+from img2tab_core.faces import marks
 
 REACH = 10.0  # standard deviations to either side
 STEP = 0.1  # what is reported is a multiple of this
 STRIDE, LEAP = 0.5, 2.5  # an arrow key, a page key
 SHIFTS = np.linspace(-REACH, REACH, 1 + round(2 * REACH / STEP))  # where the probability is known
+MOVED = "concepts moved on the page Inspect"
 QUALITY = 82  # of WebP: 3 ms and 9 kB for a face of 256 px, its error far below what is seen
 LABEL = "Move by, standard deviations"
 
@@ -59,16 +61,19 @@ class Scene:
     colour: str
 
 
-def webp(pixels: np.ndarray) -> bytes:
-    """uint8 (H, W, 3) RGB -> a WebP file."""
+def webp(pixels: np.ndarray, source: marks.Source | None) -> bytes:
+    """uint8 (H, W, 3) RGB -> a WebP file that says how it came about: it may be saved from the page.
+
+    source: None for a photo as it was brought.
+    """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "WEBP", quality=QUALITY, method=2)
-    return file.getvalue()
+    return marks.marked(file.getvalue(), MOVED, source=source) if source else file.getvalue()
 
 
-def strip_of(frames: Sequence[Frame]) -> Strip:
+def strip_of(frames: Sequence[Frame], source: marks.Source = "drawn") -> Strip:
     """The frames of a strip as files."""
-    pictures = tuple(webp(frame.pixels) for frame in frames)
+    pictures = tuple(webp(frame.pixels, source) for frame in frames)
     return Strip(tuple(frame.shift for frame in frames), pictures, digest(*pictures)[:16])
 
 

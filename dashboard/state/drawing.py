@@ -58,11 +58,11 @@ def picture(
     face: as in `strip`; unedited it is shown as it is.
     """
     if face is not None and not edits:
-        return webp(face.pixels), None
+        return webp(face.pixels, None), None
     job = _begun("after" if edits else "before", _picture, run, code, edits, face)
     if _ended(job, PATIENCE if edits else 0):
         return job.result, None
-    return (None if edits else webp(visit.render(run, code))), job
+    return (None if edits else webp(visit.render(run, code), "drawn")), job
 
 
 def check(
@@ -127,7 +127,7 @@ def _strip(
 
     def draw() -> Strip:
         drawn = door.strip(run, code, thing, edits=edits, frames=frames, size=size, precision="draft", photo=face)
-        return strip_of(drawn)
+        return strip_of(drawn, "mixed" if face is not None else "drawn")
 
     return _drawing(size, draw)
 
@@ -136,9 +136,9 @@ def _strip(
 def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits, face: Face | None = None) -> Job[bytes]:
     door, moved = studio(), visit.combined(run, edits)
     if face is not None:
-        return _drawing(FULL, lambda: webp(door.edited_photo(run, face, code, moved, size=FULL)[0]))
+        return _drawing(FULL, lambda: webp(door.edited_photo(run, face, code, moved, size=FULL)[0], "mixed"))
     stats = door.stats_of(run)
-    return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, precision="close", stats=stats)))
+    return _drawing(FULL, lambda: webp(door.render(code, moved, size=FULL, precision="close", stats=stats), "drawn"))
 
 
 @private.by_face(st.cache_resource, show_spinner=False, max_entries=256, hash_funcs=_KEYS)
