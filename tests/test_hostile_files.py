@@ -390,7 +390,8 @@ def test_4_files_of_a_table_that_are_links_out_are_refused_and_a_linked_table_or
 
 @pytest.mark.parametrize(
     "change",
-    [{"backbone": "/etc/passwd"}, {"key": "/../../../etc"}, {"backbone_key": "../x"}, {"layout": "x" * 100_000}, {"backbone": 7}, {"targets": []},
+    [{"backbone": "/etc/passwd"}, {"key": "/../../../etc"}, {"backbone_key": "../x"}, {"backbone": 7},
+     {"layout": "x" * 100_000}, {"targets": []},
      {"targets": [{"name": "../../kind", "title": "t", "classes": ["a", "b"], "how": "h"}]},
      {"targets": [{"name": "photo", "title": "t", "classes": ["a", "b"], "how": "h"}]}],
 )  # fmt: skip
