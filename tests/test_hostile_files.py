@@ -390,11 +390,12 @@ def test_4_files_of_a_table_that_are_links_out_are_refused_and_a_linked_table_or
 
 @pytest.mark.parametrize(
     "change",
-    [{"backbone": "/etc/passwd"}, {"key": "/../../../etc"}, {"backbone_key": "../x"}, {"backbone": 7}, {"targets": []},
+    [{"backbone": "/etc/passwd"}, {"key": "/../../../etc"}, {"backbone_key": "../x"}, {"backbone": 7},
+     {"layout": "x" * 100_000}, {"targets": []},
      {"targets": [{"name": "../../kind", "title": "t", "classes": ["a", "b"], "how": "h"}]},
      {"targets": [{"name": "photo", "title": "t", "classes": ["a", "b"], "how": "h"}]}],
 )  # fmt: skip
-def test_a_table_whose_record_names_7_other_places_or_labels_is_a_sentence_or_has_no_label(home, change):
+def test_a_table_whose_record_names_8_other_places_or_labels_is_a_sentence_or_has_no_label(home, change):
     file = home / "tables" / "toy" / "table.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     if change == {"targets": []}:

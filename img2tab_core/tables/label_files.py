@@ -311,6 +311,8 @@ def _celeba(file: Path, *, count: int) -> pd.DataFrame:
             f"{file.name} must have {count:,} photos with {len(names)} attributes, as its first two lines say, got "
             f"{len(raw):,} lines of {raw.shape[1] - 1}. Download it again."
         )
+    if len({"image", *names}) <= len(names):
+        raise Img2TabError(f"{file.name} must name every attribute once, and none of them image. Download it again.")
     raw.columns = ["image", *names]
     return raw
 

@@ -167,6 +167,9 @@ def _opened(folder: Path) -> StyleTable:
     try:
         not_led_out(folder)
         about = parsed_json((folder / TABLE_FILE).read_bytes(), strict=False)
+        sizes = about["layout"]
+        if not isinstance(sizes, list) or not all(isinstance(size, int) and 0 < size < 10**7 for size in sizes):
+            raise TypeError("its layers are no numbers")
         stored = read_arrays(folder / "stats.npz")
         split, mean, std = (read_only(stored[name]) for name in ("split", "mean", "std"))
         table = StyleTable(
@@ -176,7 +179,7 @@ def _opened(folder: Path) -> StyleTable:
             split=split,
             stats=ChannelStats(mean, std),
             targets=(),
-            layout=StyleLayout(tuple(about["layout"])),
+            layout=StyleLayout(tuple(sizes)),
             backbone=about["backbone"],
             key=about["key"],
             backbone_key=about.get("backbone_key", ""),
