@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -66,13 +67,14 @@ class Visitor:
         self._news, self._told = threading.RLock(), 0  # guards what follows; counts what was heard
         self._values: dict[str, WidgetState] = {}
         self._forms: dict[str, dict[str, WidgetState]] = {}  # what is filled in and not sent yet
-        self._cache: dict[str, ForwardMsg] = {}
+        self._cache: dict[str, bytes] = {}
         self._timers: dict[str, tuple[float, float]] = {}  # of a fragment: seconds between, and when it is due
         self._files: dict[str, object] = {}  # answers to requests for places to upload to
         self._run, self._part = "", frozenset()  # the latest run, and the fragments that it draws
         self._running = self._again = False  # a run goes on; one ended early because another begins at once
         self._runs = self._before = self._turn = 0
         self._ended: str | None = None
+        self._heard: deque[str] = deque(maxlen=12)  # the latest messages that are no part of a page, for who waits
         opening = connect(
             address.replace("http", "ws", 1) + "/_stcore/stream",
             origin=address,
@@ -247,7 +249,10 @@ class Visitor:
                 asked = self._told
             while self._told == asked:
                 if time.monotonic() > deadline:
-                    raise AssertionError(f"Waited {seconds:.0f} s for {what}. The page says:\n{self.words()}")
+                    state = (self._runs, self._before, self._running, self._again, len(self._timers))
+                    raise AssertionError(
+                        f"Waited {seconds:.0f} s for {what} {state}, {self._heard}. The page says:\n{self.words()}"
+                    )
                 time.sleep(0.02)
 
     def settle(self, seconds: float = PATIENCE) -> None:
@@ -279,7 +284,7 @@ class Visitor:
             ask.widget_states.widgets.extend(self._values.values())
             if trigger is not None:
                 ask.widget_states.widgets.append(trigger)
-            ask.cached_message_hashes.extend(self._cache)
+            ask.cached_message_hashes.extend(list(self._cache)[-24:])
         ask.context_info.timezone, ask.context_info.locale = "UTC", "en-US"
         ask.context_info.url, ask.context_info.color_scheme = f"{self.address}/", "light"
         self._socket.send(message.SerializeToString())
@@ -303,7 +308,7 @@ class Visitor:
         self._told += 1
 
     def _take(self, data: bytes) -> None:
-        self._keep(data)
+        data = self._keep(data)
         for address in _MEDIA.findall(data):
             if (path := address.decode()) not in self._files:
                 try:
@@ -312,16 +317,13 @@ class Visitor:
                     self.refused.append(path)
         message = ForwardMsg.FromString(data)
         with self._news:
-            if message.WhichOneof("type") == "ref_hash":
-                place, message = (
-                    message.metadata.delta_path,
-                    ForwardMsg.FromString(self._cache[message.ref_hash].SerializeToString()),
-                )
+            if message.WhichOneof("type") == "ref_hash":  # what this browser has told that it keeps
+                place = message.metadata.delta_path
+                message = ForwardMsg.FromString(self._cache[message.ref_hash])
                 message.metadata.delta_path[:] = place
             elif message.metadata.cacheable:
-                self._cache[message.hash] = message
-                for old in list(self._cache)[:-24]:
-                    del self._cache[old]
+                self._cache.pop(message.hash, None)
+                self._cache[message.hash] = data
             self._apply(message)
             self._told += 1
 
@@ -329,6 +331,8 @@ class Visitor:
         return self.received.setdefault(hashlib.sha256(data).digest(), data)
 
     def _apply(self, message: ForwardMsg) -> None:
+        if (kind := message.WhichOneof("type")) != "delta":
+            self._heard.append(f"{kind} {message.script_finished or ''}".strip())
         match message.WhichOneof("type"):
             case "new_session":
                 begun, part = message.new_session, message.metadata.run.fragment_ids

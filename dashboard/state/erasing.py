@@ -47,4 +47,4 @@ def _pictures(key: str, table_name: str, target: str, names: tuple[str, ...]) ->
         )
         return first, second
 
-    return Job.start(work)
+    return Job.start(work, urgent=True)
