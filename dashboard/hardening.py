@@ -14,6 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from dashboard.state import sign_in
 from img2tab_core import __version__
 from img2tab_core.base import jobs
 
@@ -48,6 +52,7 @@ _ALWAYS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+_UPLOADS, _STATISTICS = "/_stcore/upload_file/", "/_stcore/metrics"
 _FACES = ("/media/", "/_stcore/upload_file")  # no cache may keep what these answer
 _SCRIPT = re.compile(r"<script(?:\s[^>]*)?>(.+?)</script>", re.DOTALL | re.IGNORECASE)
 
@@ -100,6 +105,8 @@ class Guard:
         given = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
         if not is_allowed(host_of(given), self._hosts) and scope.get("path") != HEALTH:
             await self._refuse(scope, receive, send)
+        elif not _may_pass(scope):
+            await PlainTextResponse("Sign in first.\n", status_code=403)(scope, receive, self._adding(scope, send))
         elif scope["type"] == "websocket":
             Guard.visitors += 1
             try:
@@ -114,8 +121,6 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        from starlette.responses import PlainTextResponse
-
         text = "This server does not answer to that name. Start it with --host NAME to allow another one.\n"
         await PlainTextResponse(text, status_code=421)(scope, receive, self._adding(scope, send))
 
@@ -134,10 +139,22 @@ class Guard:
         return sending
 
 
+def _may_pass(scope: Scope) -> bool:
+    """Whether an upload is one of a visit that was let in, and the path is not Streamlit's own statistics.
+
+    Streamlit takes files for any open page, also for one that only says that people sign in; and for its statistics,
+    which `metrics` replaces, it walks through what every visit holds.
+    """
+    path = str(scope["path"])
+    if path.endswith(_STATISTICS):
+        return False
+    _, found, rest = path.partition(_UPLOADS)
+    return not found or sign_in.has_entered(rest.partition("/")[0])
+
+
 def routes() -> list[Route]:
     """Health for who watches over the server, and metrics as Prometheus reads them; both are counts alone."""
-    from starlette.requests import Request
-    from starlette.responses import PlainTextResponse, Response
+    from starlette.responses import Response
     from starlette.routing import Route
 
     began = time.time()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import streamlit
 
 PAGE = Path(__file__).with_name("app.py")
-PLACES = (PAGE.parents[1], Path.home())  # where .streamlit/secrets.toml is looked for, as Streamlit does
+PLACES = (Path.home(), PAGE.parents[1])  # where .streamlit/secrets.toml is looked for; the last has the last word
 # the first page first, then what its answers come from
 AHEAD = (
     "dashboard.app",
@@ -45,9 +45,13 @@ def main() -> None:
     parser.add_argument("--secrets", action="append", default=[])
     asked = parser.parse_args()
     with _sentences():
-        hosts, who = _admitted(asked)
+        hosts, who, files = _admitted(asked)
         if asked.ready:  # in this process because it imports what the pages need as well
             _fetch_and_build()
+    if files:
+        from dashboard.state import sign_in
+
+        sign_in.require(files)
     print(who)
     print(f"Dashboard: http://{asked.address}:{asked.port}   (stop with Ctrl+C)", flush=True)
 
@@ -63,7 +67,7 @@ def main() -> None:
             "server.port": asked.port,
             "server.allowedHosts": hosts,
             "logger.hideWelcomeMessage": True,  # it would ask a host on the internet for this one's address
-            **({"secrets.files": asked.secrets} if asked.secrets else {}),
+            "secrets.files": [str(file) for file in files],  # those that were checked, and no other
         }
     )
 
@@ -91,8 +95,8 @@ def _sentences() -> Iterator[None]:
         raise SystemExit(130 if isinstance(error, Cancelled) else 1) from error
 
 
-def _admitted(asked: argparse.Namespace) -> tuple[list[str], str]:
-    """(the hosts that are answered, who may come in a sentence), with sign-in switched on where it is configured.
+def _admitted(asked: argparse.Namespace) -> tuple[list[str], str, list[Path]]:
+    """(the hosts that are answered, who may come in a sentence, the files of sign-in where people sign in).
 
     Raises Img2TabError where a server would be open to others without anybody meaning it.
     """
@@ -104,24 +108,24 @@ def _admitted(asked: argparse.Namespace) -> tuple[list[str], str]:
     if access is None:
         if asked.secrets:
             raise Img2TabError(f"{asked.secrets[0]} has no [auth], so nobody would have to sign in. Add it.")
-        if asked.address in LOOPBACK:
-            return [*LOOPBACK, *asked.host], "Listening on this computer only. Nobody has to sign in."
+        others = [name for name in (asked.address, *asked.host) if name not in LOOPBACK]
+        if not others:
+            return [*LOOPBACK], "Listening on this computer only. Nobody has to sign in.", []
         if not asked.open:
             raise Img2TabError(
-                f"Nobody has to sign in, so the dashboard listens on this computer only, not on {asked.address}. "
+                f"Nobody has to sign in, so the dashboard listens on this computer only, and not for {others[0]}. "
                 "Configure sign-in (docs/how-to/on-a-server.md), or say --open to let in everybody who reaches it."
             )
         warning = "Warning: everybody who reaches this address may use the app, and see every session."
-        return [*LOOPBACK, *asked.host] if asked.host else ["*"], warning
+        return [*LOOPBACK, *asked.host] if asked.host else ["*"], warning, []
     try:
         importlib.import_module("authlib")
     except ImportError as error:
         raise Img2TabError("Sign-in needs the package Authlib. Run `pip install -e .[auth]`.") from error
-    from dashboard.state import sign_in
-
-    sign_in.require(files)
-    hosts = [*LOOPBACK, *asked.host, urlsplit(str(settings["auth"]["redirect_uri"])).hostname or ""]
-    return hosts, f"People sign in: {len(access.auditors)} entries of auditors, {len(access.viewers)} of viewers."
+    back = urlsplit(str(settings["auth"]["redirect_uri"])).hostname
+    hosts = [*LOOPBACK, *asked.host, *([back] if back else [])]
+    who = f"People sign in: {len(access.auditors)} entries of auditors, {len(access.viewers)} of viewers."
+    return hosts, who, [file for file in files if file.is_file()]
 
 
 def _fetch_and_build() -> None:

@@ -10,13 +10,23 @@ import pytest
 from img2tab_core.base.spreadsheets import cell, csv
 
 FORMULAS = (
-    "=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "  =cmd|' /C calc'!A0", "\u00a0=1", "＝1", "=HYPERLINK(\"http://evil\")",
+    "=1+1", "+1+1", "-1+1", "@SUM(1)", "  =cmd|' /C calc'!A0", "\u00a0=1", "＝1", "=HYPERLINK(\"http://evil\")",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_10_formulas_get_an_apostrophe_before_them(text):
+def test_8_formulas_get_an_apostrophe_before_them(text):
     assert cell(text) == "'" + text
+
+
+def test_4_formulas_behind_what_some_program_takes_for_the_end_of_a_cell_get_one_too():
+    for text, safe in (
+        ("a;=1", "a;'=1"),
+        ("x\t@y", "x\t'@y"),
+        ("\r=1", "\r'=1"),
+        ("a|\u3000\ufeff=1", "a|'\u3000\ufeff=1"),
+    ):
+        assert cell(text) == safe
 
 
 def test_6_texts_and_numbers_that_are_no_formula_stay_as_they_are():

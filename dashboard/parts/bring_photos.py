@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import page_words, pictures, progress
-from dashboard.state import imports, visit
+from dashboard.state import imports, sign_in, visit
 from img2tab_core.base.jobs import Job
 from img2tab_core.tables.brought import Brought
 from img2tab_core.tables.imports import Imported
@@ -40,7 +40,7 @@ def _status(request: Brought, job: Job[Imported]) -> None:
             job,
             key="data.importing",
             waiting="Opening the backbone…",
-            cancel=True,
+            cancel=sign_in.may_change(),
             label="Stop",
             help="Ends after the photos being encoded; all that is done is kept, and it goes on from there.",
         )

@@ -15,6 +15,7 @@ import streamlit as st
 
 from dashboard.state import visit
 from dashboard.state.doors import MEASUREMENTS, studio
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.foreign import plain_name
 from img2tab_core.base.jobs import Job
@@ -55,6 +56,7 @@ def choose(name: str) -> None:
 
 def tried(data: bytes, file_name: str, name: str, wishes: Wishes) -> Added:
     """A file tried on the sample faces, nothing kept. Raises Img2TabError with what is wrong."""
+    persons.must_be_auditor("bring a classifier")
     return _tried(digest(data), file_name, name, wishes, data)
 
 
@@ -85,21 +87,23 @@ def remove(name: str) -> None:
     """Forget a classifier and its answers."""
     from img2tab_core.classifiers import models
 
-    if (running := job(name)) is not None:
-        running.cancel()
-        running.wait(20)
-    if visit.target().name == name:
-        visit.choose_target("")
     with visit.noticing():
+        persons.must_be_auditor("remove a classifier")
+        if (running := job(name)) is not None:
+            running.cancel()
+            running.wait(20)
+        if visit.target().name == name:
+            visit.choose_target("")
         models.remove(name)
 
 
 def begin(name: str, faces: int = SAMPLE) -> None:
     """Ask a classifier about the faces of the chosen table, in the background."""
-    running = job(name)
-    if running is None or running.state != "running":
-        jobs = _jobs()
-        jobs[_place(name)] = _asking(name, visit.table_name(), faces)
+    with visit.noticing():  # somebody may have removed it meanwhile
+        running = job(name)
+        if running is None or running.state != "running":
+            jobs = _jobs()
+            jobs[_place(name)] = _asking(name, visit.table_name(), faces)
 
 
 def job(name: str) -> Job[Reactions] | None:

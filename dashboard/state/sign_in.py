@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
@@ -34,6 +35,8 @@ class _Rules:
 
 
 _rules: _Rules | None = None
+_entered: dict[str, None] = {}  # ids of visits that were let in, in the order of their coming
+MOST_ENTERED = 10_000
 
 
 def require(files: Sequence[Path]) -> None:
@@ -59,11 +62,23 @@ def may_change() -> bool:
     return now is None or now.role == "auditor"
 
 
+def has_entered(session_id: str) -> bool:
+    """Whether the visit of this id was let in; every visit is where nobody has to sign in."""
+    return not is_required() or session_id in _entered
+
+
 def gate() -> None:
     """Let in who may come; anybody else gets a page that says how, and nothing behind it runs."""
     now = person()
+    here = get_script_run_ctx()
     if now is None or now.role is not None:
+        if now is not None and here is not None:
+            _entered[here.session_id] = None
+            while len(_entered) > MOST_ENTERED:
+                _entered.pop(next(iter(_entered)))
         return
+    if here is not None:
+        _entered.pop(here.session_id, None)
     with st.container(border=True, width=560):
         st.title("Img2Tab Studio", anchor=False)
         if now == NOBODY:
@@ -103,6 +118,7 @@ def _who() -> Person:
     if not user.get("is_logged_in") or not isinstance(address, str) or not address:
         return NOBODY
     access = _rules.now() if _rules is not None else None
-    verified = user.get("email_verified", True) is True
-    role = access.role_of(address) if access is not None and verified else None
-    return Person(address.lower(), role)
+    if access is None or persons.plain_address(address) is None:
+        return NOBODY
+    verified = user.get("email_verified") is True or (access.trust_unverified and "email_verified" not in user)
+    return Person(address.lower(), access.role_of(address) if verified else None)

@@ -427,12 +427,13 @@ def active_run() -> Run:
 
 def activate(run_id: str) -> None:
     """Make an earlier run the active one; nothing is lost, and its exclusions are ticked again."""
-    now = session_state.opened()
-    if now is not None:
-        session_state.restore(now.info(next(run for run in history() if run.id == run_id)))
-    set_of_target("visit.active", run_id)
-    tick(active_run().excluded)
-    treat(active_run().treatment)
+    with noticing():
+        now = session_state.opened()
+        if now is not None:
+            session_state.restore(now.info(next(run for run in history() if run.id == run_id)))
+        set_of_target("visit.active", run_id)
+        tick(active_run().excluded)
+        treat(active_run().treatment)
 
 
 def on_photos(run: Run) -> Run:

@@ -444,8 +444,9 @@ def _name(picked: int, names: dict[int, str]) -> None:
 
 
 def _save(picked: int, name: str) -> None:
-    visit.name_concept(picked, name)
-    st.toast(f"Saved “{page_words.plain(name)}”." if name else "Name removed.", icon=":material/check:")
+    with visit.noticing():
+        visit.name_concept(picked, name)
+        st.toast(f"Saved “{page_words.plain(name)}”." if name else "Name removed.", icon=":material/check:")
 
 
 if __name__ == "__main__":

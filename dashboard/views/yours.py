@@ -12,7 +12,7 @@ from dashboard.charts import concepts as concept_charts
 from dashboard.components import clicks, page_words, progress
 from dashboard.components.held import held
 from dashboard.parts import bring, disagree
-from dashboard.state import own_models, visit
+from dashboard.state import own_models, sign_in, visit
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import Job
 from img2tab_core.base.words import listed
@@ -34,12 +34,19 @@ def page() -> None:
             "**Bring an image classifier of your own and ask what it reacts to.** It is tried on twelve faces first, "
             "then every concept is moved on other faces, one at a time, and the classifier asked about each picture."
         )
-        bring.show(expanded=True)
+        _bring(expanded=True)
         return
     _choose(model)
     _reactions(model)
     st.divider()
-    bring.show(expanded=False)
+    _bring(expanded=False)
+
+
+def _bring(*, expanded: bool) -> None:
+    if sign_in.may_change():
+        bring.show(expanded=expanded)
+    else:
+        st.caption("Bringing a classifier needs the role auditor.")
 
 
 def _choose(model: PixelModel) -> None:

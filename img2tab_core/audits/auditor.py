@@ -43,7 +43,7 @@ from img2tab_core.audits.paired import REPEATS, Difference, PairedComparison, pa
 from img2tab_core.audits.remedies import Own
 from img2tab_core.audits.slices import Slice
 from img2tab_core.audits.thresholds import ThresholdCost
-from img2tab_core.base import words
+from img2tab_core.base import persons, words
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.intervals import Estimate, estimate
 from img2tab_core.base.jobs import Report, silent
@@ -153,6 +153,8 @@ class Auditor:
         first, as training one takes longest; without `train` they are the only ones. Raises Img2TabError where the
         table has fewer than two labels or a row cannot be kept; Cancelled once `cancelled` says so.
         """
+        if train:
+            persons.must_be_auditor("train classifiers for a measurement")
         report, targets = progress or silent, matrices.labelled_targets(table)
         missing = [target for target in targets if self._matrix_row(table, target.name) is None]
         missing.sort(key=lambda target: not has_model(standing_id(table, target.name)))
@@ -479,6 +481,7 @@ class Auditor:
         test faces would change is in each change's `faces`. Raises Img2TabError where a run was trained elsewhere or a
         gap cannot be measured.
         """
+        persons.must_be_auditor("train classifiers for a measurement")
         table, report = self.studio.table(after.table), progress or silent
         for run in (before, after):
             if run.origin:
@@ -559,6 +562,7 @@ class Auditor:
 
         Ranked on training faces, measured on validation faces to choose by and on test faces to quote.
         """
+        persons.must_be_auditor("train classifiers for a measurement")
         ranking = np.array(self.suggest(table, target, sensitive).ranking)
         key = ("curve", table.key_for(target, sensitive), target, sensitive, tuple(seeds))
         return self._made(
@@ -591,6 +595,7 @@ class Auditor:
 
         Raises Img2TabError where the concepts of the table's backbone are not described.
         """
+        persons.must_be_auditor("train classifiers for a measurement")
         described = self.studio.described(table.backbone)
         key = ("steps", table.key_for(target, sensitive), target, sensitive, tuple(seeds), described.key)
         return self._made(
@@ -806,6 +811,7 @@ class Auditor:
 
         faces: that each seed samples of the training faces, all where there are fewer.
         """
+        persons.must_be_auditor("train classifiers for a measurement")
         table = self.studio.table(run.table)
         about = tables.target_of(table, sensitive)
         labels = table.labels[run.target].to_numpy()

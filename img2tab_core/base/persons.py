@@ -5,6 +5,7 @@ What a person may do is asked where it is done, below the pages and the terminal
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -81,19 +82,29 @@ def may_see(owner: str, shared: Collection[str]) -> bool:
 # --- who may sign in: the file of settings -----------------------------------------------------------
 
 
+def plain_address(address: str) -> str | None:
+    """An e-mail address in small letters; None where it is none, or has letters that could pass for others."""
+    fits = address.isascii() and re.fullmatch(r"[^@\s\x00-\x20\x7f]+@[^@\s\x00-\x20\x7f]+", address)
+    return address.lower() if fits else None
+
+
 @dataclass(frozen=True)
 class Access:
-    """Who may sign in, by role: addresses, or *@DOMAIN for everybody of a domain. Who is in both is an auditor."""
+    """Who may sign in, by role: addresses, or *@DOMAIN for everybody of a domain. Who is in both is an auditor.
+
+    trust_unverified: whether an address counts of which the provider does not say that it was verified.
+    """
 
     auditors: tuple[str, ...]
     viewers: tuple[str, ...]
+    trust_unverified: bool = False
 
     def role_of(self, address: str) -> Role | None:
         """The role of an e-mail address; None where it is in neither list."""
-        name, at, domain = address.lower().rpartition("@")
-        if not (name and at and domain):
+        plain = plain_address(address)
+        if plain is None:
             return None
-        matching = {address.lower(), f"*@{domain}"}
+        matching = {plain, f"*@{plain.rpartition('@')[2]}"}
         return "auditor" if matching & {*self.auditors} else "viewer" if matching & {*self.viewers} else None
 
 
@@ -123,6 +134,8 @@ def checked_access(settings: dict[str, Any]) -> Access | None:
     auth, access = settings.get("auth"), settings.get("access", {})
     if auth is None:
         return None
+    if not isinstance(auth, dict):
+        raise Img2TabError("[auth] must be a table of settings. Write it as docs/how-to/on-a-server.md shows.")
     providers = [part for part in auth.values() if isinstance(part, dict) and part.keys() & {*_OF_A_PROVIDER}]
     missing = [name for name in _NEEDED if not auth.get(name)]
     missing += [name for name in _OF_A_PROVIDER if not all(part.get(name) for part in providers or [auth])]
@@ -141,4 +154,4 @@ def checked_access(settings: dict[str, Any]) -> Access | None:
         lists[role] = tuple(name.strip().lower() for name in names)
     if not any(lists.values()):
         raise Img2TabError("[auth] is there, and nobody may sign in: name auditors or viewers in [access].")
-    return Access(**lists)
+    return Access(**lists, trust_unverified=access.get("trust_unverified") is True)

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # what a spreadsheet takes for a formula (OWASP, CSV injection); the full-width ones are folded to the same by some
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def cell(text: str) -> str:
     """A text as a spreadsheet shows it: where it would begin a formula, an apostrophe stands before it.
 
-    Spaces before it do not help, some programs drop them. A number written as text stays as it is.
+    Spaces before it do not help, some programs drop them; nor does what another program takes for the end of a cell,
+    after which the apostrophe is put too. A number written as text stays as it is.
     """
-    if not text.lstrip(" \u00a0").startswith(FORMULA):
-        return text
+    return "".join(_safe(part) for part in re.split(r"([;\t|\r\n])", text))
+
+
+def _safe(part: str) -> str:
+    if not part.lstrip().lstrip("\ufeff\u200b").lstrip().startswith(FORMULA):
+        return part
     try:
-        float(text)
+        float(part)
     except ValueError:
-        return f"'{text}"
-    return text
+        return f"'{part}"
+    return part
 
 
 def csv(table: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import changing, home, json_to_change, keep_json, keeping, read_json, sha256_of
 from img2tab_core.base.foreign import inside, not_led_out
@@ -181,6 +182,7 @@ def register(model: PixelModel) -> PixelModel:
 
 def remove(name: str) -> None:
     """Forget a classifier, its copied file and its answers. Raises Img2TabError where there is none of this name."""
+    persons.must_be_auditor("remove a classifier")
     if _functions.pop(name, None) is not None:
         return
     record_of(name)

@@ -12,7 +12,7 @@ from img2tab_core import tables
 from img2tab_core.backbones.registry import backbone_key
 from img2tab_core.base import persons
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import home, read_json
+from img2tab_core.base.files import changing, home, read_json
 from img2tab_core.base.foreign import DAMAGED, inside, parsed_json, reason
 from img2tab_core.base.later import later
 from img2tab_core.base.records import Metrics, StyleTable, digest
@@ -90,8 +90,14 @@ def keep(run: Run) -> None:
     if run.quick:
         raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
     person, folder = persons.acting(), folder_of(run.id)
-    by = {*read_json(folder / RUN_FILE).get(BY, ())} | ({person.name} if person else set())
-    save_run(run, folder, by=by)
+    with changing(folder.parent / f"{folder.name}.by"):  # two may train the same at once
+        known = read_json(folder / RUN_FILE)
+        by = set(known.get(BY, ()))
+        if person is not None and (
+            by or not known
+        ):  # else everybody's: kept at the machine, or before people signed in
+            by.add(person.name)
+        save_run(run, folder, by=by if person is not None else ())
 
 
 def open_kept(run_id: str) -> Run:

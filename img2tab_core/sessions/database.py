@@ -152,9 +152,9 @@ def _engine(url: URL) -> sa.Engine:
     try:
         if url.get_backend_name() == "postgresql":
             arguments = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
-            return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
+            return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, hide_parameters=True)
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)  # `_url` saw that it names a file
-        engine = sa.create_engine(url, connect_args={"timeout": PATIENCE})
+        engine = sa.create_engine(url, connect_args={"timeout": PATIENCE}, hide_parameters=True)
     except ImportError as error:
         raise Img2TabError(
             f"The driver for {url.drivername} is not installed ({error.name or str(error).splitlines()[0]}). Run "

@@ -153,13 +153,14 @@ def id_of(record: SessionInfo | RunInfo | int) -> int:
     return number if 0 < number <= LARGEST_ID else 0
 
 
-def find_session(db: orm.Session, number: int, *, lock: bool = False) -> SessionRow:
+def find_session(db: orm.Session, number: int, *, lock: bool = False, of_anyone: bool = False) -> SessionRow:
     """A session's row; lock: nobody else changes the session before the transaction ends (SQLite: anything).
 
-    Raises Img2TabError where there is no such session, or it is none of the person's who acts.
+    of_anyone: whoever acts; for what ends by itself. Raises Img2TabError where there is no such session, or it is none
+    of the person's who acts.
     """
     row = db.get(SessionRow, number, with_for_update=lock or None)
-    if row is None or not persons.may_see(row.owner, row.shared):
+    if row is None or not (of_anyone or persons.may_see(row.owner, row.shared)):
         raise Img2TabError("This session is not there any more. Choose another.")
     return row
 

@@ -11,6 +11,7 @@ from img2tab_core import tables
 from img2tab_core.audits.auditor import Auditor
 from img2tab_core.audits.changes import Change
 from img2tab_core.audits.remedies import Remedies
+from img2tab_core.base import persons
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.once import Once
@@ -192,6 +193,8 @@ class SessionRuns:
         `nearness`, its note says how near it is, and so does the session's log.
         Raises Img2TabError where it comes out as another model, or too far from the first; nothing is kept then.
         """
+        persons.must_be_auditor("train a classifier")
+        session = self.sessions.open(session.id)
         table = self.table(session)
         of_card = self._is_of_card(table, session.target, run.kind, run.excluded, run.seed, run.run_id)
         first = self._test_answers(run.run_id) if of_card else None

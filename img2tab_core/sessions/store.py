@@ -148,6 +148,7 @@ class Sessions:
         """Give a session another name."""
         name, who = checked_line(name, "A session's name"), checked_who(who)
         with self._changing(session) as (db, row, now):
+            _must_own(row)
             before, row.name = row.name, name
             flush_name(db, name)
             add_entry(db, row, who, "renamed", now, {"before": before, "after": name})
@@ -392,6 +393,9 @@ class Sessions:
 
     def cancel_run(self, run: RunInfo | int, *, who: str = "") -> RunInfo:
         """A run whose training a person stopped. Raises Img2TabError where it has ended already."""
+        persons.must_be_auditor("cancel a training")
+        with self._database.reading() as db:
+            find_session(db, find_run(db, id_of(run)).session_id)
         return self._end(run, "cancelled", who=checked_who(who))
 
     def restore(self, session: SessionInfo | int, run: RunInfo | int, *, who: str = "") -> SessionInfo:
@@ -499,7 +503,8 @@ class Sessions:
         with self._database.reading() as db:
             session = find_run(db, id_of(run)).session_id  # the session is locked before its runs, always
         with self._database.writing() as db:
-            row, now = find_session(db, session, lock=True), clock(db)
+            row = find_session(db, session, lock=True, of_anyone=True)  # a share may have been taken back meanwhile
+            now = clock(db)
             run_row = find_run(db, id_of(run))
             if run_row.state not in ("running", "interrupted"):
                 if once:
