@@ -511,6 +511,8 @@ def test_a_run_that_excludes_nothing_has_no_row_of_ours_and_says_so(visit):
 def test_the_line_is_dragged_with_the_mouse_and_moved_with_the_keys_and_the_page_follows(home, first, tmp_path):
     if browser.chromium() is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import expect
+
     with browser.dashboard(home) as address, browser.page(address) as page:
         page.get_by_role("link", name="Behind the gap").click()
         page.get_by_text("What if it alone changes?", exact=True).wait_for()
@@ -529,14 +531,14 @@ def test_the_line_is_dragged_with_the_mouse_and_moved_with_the_keys_and_the_page
         dragged = line.get_attribute("aria-valuenow")
         assert typed.input_value() == before  # nothing is reported before it is let go
         page.mouse.up()
-        page.wait_for_function("count => document.querySelector('input[type=number]').value === count", arg=dragged)
+        expect(typed).to_have_value(dragged)
         assert 500 < int(dragged) < 4500
         page.get_by_role("button", name=f"Tick these {int(dragged):,}").wait_for()
         line.focus()
         page.keyboard.press("End")
-        page.wait_for_function("document.querySelector('input[type=number]').value === '6500'")
+        expect(typed).to_have_value("6500")
         page.keyboard.press("PageDown")
-        page.wait_for_function("document.querySelector('input[type=number]').value === '6250'")
+        expect(typed).to_have_value("6250")
         typed.fill("10")
         page.keyboard.press("Enter")
         browser.settle(page)

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # how PyTorch, oneDNN and CUDA say it, in exceptions that also say anything else
-_NO_MEMORY = ("allocate memory", "not enough memory", "out of memory", "could not create a memory")
+_NO_MEMORY = (
+    "allocate memory",
+    "not enough memory",
+    "out of memory",
+    "could not create a memory",
+    "create a primitive",
+)
 
 
 class Img2TabError(Exception):

@@ -90,14 +90,15 @@ def keep(run: Run) -> None:
     if run.quick:
         raise Img2TabError("A quick answer is not kept, only the full result that replaces it. Wait for that one.")
     person, folder = persons.acting(), folder_of(run.id)
-    with changing(folder.parent / f"{folder.name}.by"):  # two may train the same at once
+    if person is None:
+        save_run(run, folder)
+        return
+    with changing(folder / BY):  # two may train the same at once
         known = read_json(folder / RUN_FILE)
         by = set(known.get(BY, ()))
-        if person is not None and (
-            by or not known
-        ):  # else everybody's: kept at the machine, or before people signed in
+        if by or not known:  # else everybody's: kept at the machine, or before people signed in
             by.add(person.name)
-        save_run(run, folder, by=by if person is not None else ())
+        save_run(run, folder, by=by)
 
 
 def open_kept(run_id: str) -> Run:

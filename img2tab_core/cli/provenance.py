@@ -36,7 +36,7 @@ def provenance(
         data = _bytes(file, "a picture")
         try:
             mark = marks.read(data)
-            with Image.open(io.BytesIO(data)) as picture:
+            with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "JPEG")) as picture:
                 kind = picture.format or ""
             signed = credentials.read(data, kind, roots) if kind in credentials.MEDIA else None
         except Img2TabError as error:
