@@ -370,9 +370,10 @@ for more in (0, 20_000_000, 100_000_000):
     except Img2TabError as error:
         print(error)
     limit(None)
+large = Face.of(np.zeros((2048, 2048, 3), np.uint8))
 limit(0)
 try:
-    door.invert(Face.of(np.zeros((2048, 2048, 3), np.uint8)))
+    door.invert(large)
 except Img2TabError as error:
     print(error)
 limit(None)
