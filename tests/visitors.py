@@ -29,6 +29,7 @@ from PIL import Image
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from dashboard.components import scrub
+from img2tab_core.base import files
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import Face, StyleCode
 from img2tab_core.classifiers.runs import Run
@@ -438,9 +439,10 @@ def main() -> None:
     asked = parser.parse_args()
     counts = [int(text) for text in asked.visitors.split(",")]
     studio, told, by_count, resident = Studio(), [], {}, {}
-    come = guests(studio, max(counts))
+    come, home = guests(studio, max(counts)), str(files.home())
     for count in counts:
         with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "log", "w+") as log:
+            os.environ["IMG2TAB_HOME"] = home
             browser.furnish(Path(folder), "quantized", "screens", "distances")
             os.environ["IMG2TAB_HOME"] = folder
             with browser.dashboard(Path(folder), log=log) as address:
@@ -451,8 +453,8 @@ def main() -> None:
                 by_count[count], failed = crowd(address, come[:count], pause=asked.pause)
                 resident[count] = browser.resident(browser.server_at(address))
             told += [f"{count} visitors: {sentence}" for sentence in failed]
-            if not failed:
-                told += leaks(come[:count], by_count[count]) + wrong(studio, come[:count], by_count[count])
+            told += leaks(come[:count], by_count[count])  # of who did not get to the end too
+            told += wrong(studio, come[:count], by_count[count]) if not failed else []
             log.seek(0)
             told += [f"{count} visitors: the server says: {line}" for line in log if "Traceback" in line]
     if asked.table:
