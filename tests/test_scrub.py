@@ -19,6 +19,7 @@ from dashboard.state import faces as face_state
 from dashboard.state import visit as state
 from img2tab_core.base import files as weights
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.jobs import never, silent
 from img2tab_core.base.records import Edit, Frame
 from img2tab_core.faces import marks
 from img2tab_core.studio import Studio
@@ -36,9 +37,9 @@ def home(studio, tmp_path_factory):
         st.cache_data.clear()
         st.cache_resource.clear()
         yield own
-    for turn in drawing._TURNS.values():  # nothing is drawn beyond these tests
-        with turn:
-            pass
+    for line in drawing._LINES.values():  # nothing is drawn beyond these tests
+        with line.join() as place:
+            place.wait(silent, never)
     st.cache_data.clear()
     st.cache_resource.clear()
 
@@ -307,7 +308,7 @@ def test_the_curve_passes_through_the_5_probabilities_of_a_strip(home):
 
 def test_of_2_drawings_the_second_waits_and_when_let_go_it_is_never_drawn():
     drawn = []
-    with drawing._TURNS[drawing.FULL]:
+    with drawing._LINES[drawing.FULL].join():
         waiting = drawing._drawing(drawing.FULL, lambda: drawn.append(1) or b"picture")
         assert not waiting.wait(0.1)
         waiting.cancel()
@@ -315,6 +316,13 @@ def test_of_2_drawings_the_second_waits_and_when_let_go_it_is_never_drawn():
     assert waiting.state == "cancelled" and not drawn
     job = drawing._drawing(drawing.FULL, lambda: b"picture")
     assert job.wait(10) and job.result == b"picture"
+
+
+def test_20_drawings_come_in_the_order_in_which_they_were_asked_for():
+    drawn = []
+    with drawing._LINES[drawing.FULL].join():
+        asked = [drawing._drawing(drawing.FULL, lambda number=number: drawn.append(number)) for number in range(20)]
+    assert all(job.wait(20) for job in asked) and drawn == list(range(20))
 
 
 def test_a_drawing_that_2_visits_wait_for_goes_on_until_both_have_let_it_go(monkeypatch):
@@ -330,7 +338,7 @@ def test_a_drawing_that_2_visits_wait_for_goes_on_until_both_have_let_it_go(monk
         monkeypatch.setattr(drawing.st, "session_state", visits[number])
         return drawing._begun("after", make, what)
 
-    with drawing._TURNS[drawing.FULL]:
+    with drawing._LINES[drawing.FULL].join():
         shared = look(0, "a")
         assert look(1, "a") is shared and look(1, "a") is shared  # who looks twice counts once
         look(0, "b")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from operator import attrgetter
@@ -17,7 +16,7 @@ from dashboard.components.scrub import SHIFTS, Strip, strip_of, webp
 from dashboard.state import private, visit
 from dashboard.state.doors import studio
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.jobs import Job
+from img2tab_core.base.jobs import Job, Line, silent
 from img2tab_core.base.records import EditCheck, Face, StyleCode
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import moves_of
@@ -29,7 +28,9 @@ FULL = 512  # a picture at rest, pixels: twice as large as it is shown
 PATIENCE = 0.4  # seconds a page waits for a drawing before it goes on without
 
 _KEYS = {StyleCode: attrgetter("key"), Run: attrgetter("id"), Face: attrgetter("key")}
-_TURNS = {size: threading.Lock() for size in (COARSE[1], FINE[1], FULL)}  # two at once would each be half as fast
+# two at once would each be half as fast; in the order in which they were asked for: where whoever was quickest took
+# the next turn, some of twenty visitors never saw their strip
+_LINES = {size: Line("drawings", most=None, at_once=1) for size in (COARSE[1], FINE[1], FULL)}
 _CLOSING = threading.Event()
 _WAITED_FOR: weakref.WeakKeyDictionary[Job, int] = weakref.WeakKeyDictionary()  # by how many visits
 _CHANGING = threading.Lock()
@@ -149,27 +150,23 @@ def _check(run: Run, code: StyleCode, judged: StyleCode, edits: visit.FaceEdits)
 
 def _drawing(size: int, draw: Callable[[], T]) -> Job[T]:
     """A job that draws when its turn among those of its size comes; let go before that, it ends without drawing."""
-    turn = _TURNS[size]
 
     def work(progress, cancelled) -> T:
-        while not turn.acquire(timeout=0.05):
-            _stop_if(cancelled())
-        try:
-            _stop_if(cancelled() or _CLOSING.is_set())
-            return draw()
-        finally:
-            turn.release()
+        _stop_if(cancelled())
+        return draw()
 
-    return Job.start(work, keeps_result=True, urgent=True)
+    turned = _LINES[size].in_turn(work)
+    return Job.start(
+        lambda progress, cancelled: turned(silent, lambda: cancelled() or _CLOSING.is_set()),
+        keeps_result=True,
+        urgent=True,
+    )
 
 
 @atexit.register
 def _close() -> None:
-    """Wait for what is being drawn: cut off in the middle, PyTorch ends the process with an abort."""
+    """Nothing more is begun; `jobs` waits for what is being drawn."""
     _CLOSING.set()
-    until = time.monotonic() + 15
-    for turn in _TURNS.values():
-        turn.acquire(timeout=max(0.0, until - time.monotonic()))
 
 
 def _stop_if(cancelled: bool) -> None:

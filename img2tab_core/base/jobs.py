@@ -144,19 +144,19 @@ class Job(Generic[T]):
 class Line:
     """Heavy work in turn: who came first goes first, and no more wait than `most`.
 
-    what: the work, in the plural. most: None for any number. As many as IMG2TAB_JOBS says have their turn at once, else
-    one for every two cores. Thread-safe.
+    what: the work, in the plural. most: None for any number. at_once: how many have their turn at the same time; None
+    for as many as IMG2TAB_JOBS says, else one for every two cores. Thread-safe.
     """
 
-    def __init__(self, what: str, *, most: int | None = MOST_WAITING) -> None:
-        self.what, self.most = what, most
+    def __init__(self, what: str, *, most: int | None = MOST_WAITING, at_once: int | None = None) -> None:
+        self.what, self.most, self._at_once = what, most, at_once
         self._changed = threading.Condition()
         self._places: list[Place] = []  # the first of them have their turn
 
     def join(self) -> Place:
         """The last place. Raises Img2TabError where too many wait, or IMG2TAB_JOBS is no number."""
         with self._changed:
-            waiting = len(self._places) - at_once()
+            waiting = len(self._places) - self.at_once
             if self.most is not None and waiting >= self.most:
                 raise Img2TabError(
                     f"{waiting} {self.what} are waiting already, and no more may. Try again in a few minutes."
@@ -164,6 +164,11 @@ class Line:
             place = Place(self)
             self._places.append(place)
             return place
+
+    @property
+    def at_once(self) -> int:
+        """How many have their turn at the same time. Raises Img2TabError where IMG2TAB_JOBS is no number."""
+        return self._at_once or at_once()
 
     def in_turn(self, work: Callable[[Report, Callable[[], bool]], T]) -> Callable[[Report, Callable[[], bool]], T]:
         """The same work for a job, done when its turn comes; its place is taken here. Raises what `join` does."""
@@ -193,7 +198,7 @@ class Place:
 
     def wait(self, progress: Report, cancelled: Callable[[], bool]) -> None:
         """Wait for the turn, reporting the place meanwhile. Raises Cancelled as soon as `cancelled` says so."""
-        line, many = self._line, at_once()
+        line, many = self._line, self._line.at_once
         with line._changed:
             while (number := line._places.index(self) + 1 - many) > 0:
                 if cancelled():
