@@ -56,13 +56,13 @@ def write() -> bool:
     else:
         shown = {name: value for name, value in arrived.items() if name not in _VIEW}
     here = {name: value for name, value in {**_here(), **shown}.items() if value}
+    written = st.session_state.get(_WRITTEN, [])
+    is_news = not written or written[-1] != here
+    if is_news:  # noted first: where a click comes in, the run ends with the address sent, and it must be known as ours
+        st.session_state[_WRITTEN] = [*written, here][-_REMEMBERED:]
     if st.query_params.to_dict() != here:
         st.query_params.from_dict(here)
-    written = st.session_state.get(_WRITTEN, [])
-    if written and written[-1] == here:
-        return False
-    st.session_state[_WRITTEN] = [*written, here][-_REMEMBERED:]
-    return True
+    return is_news
 
 
 def view() -> dict[str, str]:
