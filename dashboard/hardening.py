@@ -8,21 +8,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import streamlit
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from dashboard.state import sign_in
 from img2tab_core import __version__
 from img2tab_core.base import jobs
 
 if TYPE_CHECKING:
-    from starlette.routing import Route
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -53,14 +55,12 @@ _ALWAYS = {
     "x-frame-options": "DENY",
 }
 _UPLOADS, _STATISTICS = "/_stcore/upload_file/", "/_stcore/metrics"
-_FACES = ("/media/", "/_stcore/upload_file")  # no cache may keep what these answer
+_FACES = ("/media/", _UPLOADS)  # no cache may keep what these answer
 _SCRIPT = re.compile(r"<script(?:\s[^>]*)?>(.+?)</script>", re.DOTALL | re.IGNORECASE)
 
 
 def content_security_policy() -> str:
     """The Content-Security-Policy of every answer; scripts written into Streamlit's page or ours are known by hash."""
-    import streamlit
-
     pages = (Path(streamlit.__file__).parent / "static" / "index.html", KEEP_FOCUS)
     scripts = [text for page in pages for text in _SCRIPT.findall(page.read_text(encoding="utf-8"))]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
@@ -154,9 +154,6 @@ def _may_pass(scope: Scope) -> bool:
 
 def routes() -> list[Route]:
     """Health for who watches over the server, and metrics as Prometheus reads them; both are counts alone."""
-    from starlette.responses import Response
-    from starlette.routing import Route
-
     began = time.time()
 
     async def health(request: Request) -> Response:
@@ -183,4 +180,4 @@ def _resident() -> int:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return 0
-    return pages * 4096
+    return pages * os.sysconf("SC_PAGESIZE")

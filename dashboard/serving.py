@@ -12,15 +12,15 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import streamlit
+from starlette.middleware import Middleware
+
 from dashboard.hardening import LOOPBACK, Guard, routes
+from dashboard.state import sign_in
 from img2tab_core.base import jobs, persons
 from img2tab_core.base.errors import Cancelled, Img2TabError
-
-if TYPE_CHECKING:
-    import streamlit
 
 PAGE = Path(__file__).with_name("app.py")
 PLACES = (Path.home(), PAGE.parents[1])  # where .streamlit/secrets.toml is looked for; the last has the last word
@@ -49,14 +49,9 @@ def main() -> None:
         if asked.ready:  # in this process because it imports what the pages need as well
             _fetch_and_build()
     if files:
-        from dashboard.state import sign_in
-
         sign_in.require(files)
     print(who)
     print(f"Dashboard: http://{asked.address}:{asked.port}   (stop with Ctrl+C)", flush=True)
-
-    import streamlit
-    from starlette.middleware import Middleware
 
     served = streamlit.App(PAGE, lifespan=_lifespan, routes=routes(), middleware=[Middleware(Guard, hosts)])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raised again once the server has ended

@@ -446,10 +446,9 @@ def test_what_reads_a_file_of_somebody_is_called_at_4_places_without_pickle_and_
         "img2tab_core/classifiers/onnx_models.py",  # what our own process answers
         "img2tab_core/classifiers/onnx_trial.py",  # what it is asked
     }
-    # pictures of ours, and the readers of marks, which name the three kinds they take
+    # pictures of ours, and the reader of marks, which names the three kinds it takes
     assert places["Image.open"] == {
         "img2tab_core/backbones/drawn_faces.py",
-        "img2tab_core/cli/provenance.py",
         "img2tab_core/faces/marks.py",
         "img2tab_core/studio.py",
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
 import weakref
 from collections.abc import Callable
@@ -15,8 +14,8 @@ import streamlit as st
 from dashboard.components.scrub import SHIFTS, Strip, strip_of, webp
 from dashboard.state import private, visit
 from dashboard.state.doors import studio
-from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.jobs import Job, Line, silent
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.jobs import Job, Line
 from img2tab_core.base.records import EditCheck, Face, StyleCode
 from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import moves_of
@@ -31,7 +30,6 @@ _KEYS = {StyleCode: attrgetter("key"), Run: attrgetter("id"), Face: attrgetter("
 # two at once would each be half as fast; in the order in which they were asked for: where whoever was quickest took
 # the next turn, some of twenty visitors never saw their strip
 _LINES = {size: Line("drawings", most=None, at_once=1) for size in (COARSE[1], FINE[1], FULL)}
-_CLOSING = threading.Event()
 _WAITED_FOR: weakref.WeakKeyDictionary[Job, int] = weakref.WeakKeyDictionary()  # by how many visits
 _CHANGING = threading.Lock()
 
@@ -150,28 +148,7 @@ def _check(run: Run, code: StyleCode, judged: StyleCode, edits: visit.FaceEdits)
 
 def _drawing(size: int, draw: Callable[[], T]) -> Job[T]:
     """A job that draws when its turn among those of its size comes; let go before that, it ends without drawing."""
-
-    def work(progress, cancelled) -> T:
-        _stop_if(cancelled())
-        return draw()
-
-    turned = _LINES[size].in_turn(work)
-    return Job.start(
-        lambda progress, cancelled: turned(silent, lambda: cancelled() or _CLOSING.is_set()),
-        keeps_result=True,
-        urgent=True,
-    )
-
-
-@atexit.register
-def _close() -> None:
-    """Nothing more is begun; `jobs` waits for what is being drawn."""
-    _CLOSING.set()
-
-
-def _stop_if(cancelled: bool) -> None:
-    if cancelled:
-        raise Cancelled("Nobody waits for this drawing any more.")
+    return Job.start(_LINES[size].in_turn(lambda progress, cancelled: draw()), keeps_result=True, urgent=True)
 
 
 def _begun(kind: str, make: Callable[..., Job[T]], *what) -> Job[T]:

@@ -36,13 +36,24 @@ _KEPT = (
     "inspect.upload", "inspect.camera", "data.check",
 )  # fmt: skip
 FREE = (24_000, 12_000, 6_000, 3_000, 1_500, 700, 350, 160, 80, 40)  # bytes of pieces of memory that are filled
-LATER = (
-    2.0,
-    10.0,
-)  # seconds after which it is done again: the page that was left, and a server's request, end meanwhile
+# seconds after which it is done again: the page that was left, and a server's request, end meanwhile
+LATER = (2.0, 10.0)
 ROUND, MOST_ROUNDS = 500, 40  # pieces between two looks whether any are left, and how many looks at most
 _FILLED = 0xA5  # what freed memory is overwritten with
 _PERTURB = -6  # glibc's number of that setting
+
+
+class _Mallinfo2(ctypes.Structure):
+    """As glibc 2.33 and later have it."""
+
+    _fields_: ClassVar = [("arena", ctypes.c_size_t), ("others", ctypes.c_size_t * 9)]
+
+
+_C = ctypes.CDLL(None)
+_C.malloc.argtypes, _C.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+_C.free.argtypes, _C.free.restype = [ctypes.c_void_p], None
+with contextlib.suppress(AttributeError):
+    _C.mallinfo2.restype = _Mallinfo2
 _drawn: set[str] = set()  # keys of faces and codes that the product drew: nobody's
 _own: list[Any] = []  # the caches that belong to a visit
 
@@ -159,55 +170,46 @@ def _wipe() -> None:
     Whole pages go back to the system, which hands them out empty. What is free between what is in use is filled, from
     the largest pieces to the smallest: a copy of a style code, say, made and let go at an earlier click.
     """
-    library = ctypes.CDLL(None)
-    library.malloc.argtypes, library.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
-    library.free.argtypes, library.free.restype = [ctypes.c_void_p], None
     _overwrite_freed(True)  # what is handed out is filled as well
-    pieces = []
+    pieces: list[int] = []
     try:
         gc.collect()
-        _give_back(library)
+        _give_back()
         for size in FREE:
-            taken = _taken(library)
-            for _ in range(MOST_ROUNDS):
-                pieces += [library.malloc(size) for _ in range(ROUND)]
-                if _taken(library) != taken:  # nothing of this size was free any more: the system was asked for memory
+            taken = _taken()
+            for _ in range(MOST_ROUNDS if taken else 0):  # without knowing when to end it would take a gigabyte
+                pieces += [_C.malloc(size) for _ in range(ROUND)]
+                if _taken() != taken:  # nothing of this size was free any more: the system was asked for memory
                     break
     finally:
         for piece in pieces:
-            library.free(piece)
+            _C.free(piece)
         _overwrite_freed(False)
-    _give_back(library)
+    _give_back()
 
 
-def _give_back(library: ctypes.CDLL) -> None:
-    with contextlib.suppress(AttributeError):  # another C library than glibc
-        library.malloc_trim(0)
+# what glibc knows, and other C libraries may not
 
 
-def _taken(library: ctypes.CDLL) -> int:
+def _overwrite_freed(wanted: bool) -> None:
+    with contextlib.suppress(AttributeError):
+        _C.mallopt(_PERTURB, _FILLED if wanted else 0)
+
+
+def _give_back() -> None:
+    with contextlib.suppress(AttributeError):
+        _C.malloc_trim(0)
+
+
+def _taken() -> int:
     """Bytes that the C library has from the system, without what it mapped one by one; 0 where it does not tell."""
     try:
-        library.mallinfo2.restype = _Mallinfo2
-        return library.mallinfo2().arena
+        return _C.mallinfo2().arena
     except AttributeError:
         return 0
-
-
-class _Mallinfo2(ctypes.Structure):
-    """As glibc 2.33 and later have it."""
-
-    _fields_: ClassVar = [("arena", ctypes.c_size_t), ("others", ctypes.c_size_t * 9)]
 
 
 def _values(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return [part for inner in value.values() for part in _values(inner)]
     return [value]
-
-
-def _overwrite_freed(wanted: bool) -> None:
-    try:
-        ctypes.CDLL(None).mallopt(_PERTURB, _FILLED if wanted else 0)
-    except (AttributeError, OSError):
-        return

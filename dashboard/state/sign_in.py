@@ -51,14 +51,9 @@ def is_required() -> bool:
     return _rules is not None
 
 
-def person() -> Person | None:
-    """Who looks at this page; None where nobody has to sign in."""
-    return persons.acting()
-
-
 def may_change() -> bool:
     """Whether the person who looks may train, keep and name things."""
-    now = person()
+    now = persons.acting()
     return now is None or now.role == "auditor"
 
 
@@ -69,7 +64,7 @@ def has_entered(session_id: str) -> bool:
 
 def gate() -> None:
     """Let in who may come; anybody else gets a page that says how, and nothing behind it runs."""
-    now = person()
+    now = persons.acting()
     here = get_script_run_ctx()
     if now is None or now.role is not None:
         if now is not None and here is not None:
@@ -95,7 +90,7 @@ def gate() -> None:
 
 def card() -> None:
     """Who is signed in, with a way out."""
-    now = person()
+    now = persons.acting()
     if now is None:
         return
     with st.container(border=True, gap="xsmall"):

@@ -284,6 +284,14 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def bytes_of(file: Path, mend: str) -> bytes:
+    """The bytes of a file that somebody named. Raises Img2TabError where it cannot be read; mend: what to do then."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Img2TabError(f"{file} cannot be read ({error.strerror}). {mend}") from error
+
+
 def read_json(file: Path) -> dict:
     """The object in a JSON file; {} where there is no such file, it cannot be read, or it holds something else."""
     try:
@@ -299,7 +307,7 @@ def json_to_change(file: Path) -> dict:
     Raises Img2TabError where the file is there and cannot be read, or holds something else.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parsed_json(file.read_bytes(), strict=False)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -200,9 +200,12 @@ class Place:
         """Wait for the turn, reporting the place meanwhile. Raises Cancelled as soon as `cancelled` says so."""
         line, many = self._line, self._line.at_once
         with line._changed:
-            while (number := line._places.index(self) + 1 - many) > 0:
+            while True:
                 if cancelled():
                     raise Cancelled("Cancelled while it waited in line; nothing was begun.")
+                number = line._places.index(self) + 1 - many
+                if number <= 0:
+                    return
                 progress(0.0, f"Number {number} in line: {line.what} run {'one' if many == 1 else many} at a time")
                 line._changed.wait(0.1)
 

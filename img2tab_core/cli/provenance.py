@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import bytes_of
+from img2tab_core.base.foreign import HEAD, described
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import Json, shown, verb
 
@@ -27,18 +28,14 @@ def provenance(
 ) -> None:
     """What a picture says of how it came about: drawn by a generator or not, with what, what was moved in it, and who
     signed that. Ends with 1 where a signature does not hold."""
-    from PIL import Image
-
     from img2tab_core.faces import credentials, marks
 
-    roots, pictures = b"" if trust is None else _bytes(trust, "certificates"), []
+    roots, pictures = b"" if trust is None else bytes_of(trust, "Name certificates."), []
     for file in files:
-        data = _bytes(file, "a picture")
+        data = bytes_of(file, "Name a picture.")
         try:
             mark = marks.read(data)
-            with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "JPEG")) as picture:
-                kind = picture.format or ""
-            signed = credentials.read(data, kind, roots) if kind in credentials.MEDIA else None
+            signed = credentials.read(data, marks.KINDS[described(data[:HEAD])], roots)
         except Img2TabError as error:
             raise Img2TabError(f"{file}: {error}") from error
         pictures.append((file, mark, signed))
@@ -72,10 +69,3 @@ def test_certificate(
         f"and `img2tab provenance --trust {shown(root)} FILE` knows the signer.",
         as_json=as_json,
     )
-
-
-def _bytes(file: Path, what: str) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Img2TabError(f"{file} cannot be read ({error.strerror}). Name {what}.") from error

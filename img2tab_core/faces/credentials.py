@@ -17,7 +17,7 @@ from typing import Any
 
 from img2tab_core import __version__
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import keeping
+from img2tab_core.base.files import bytes_of, keeping
 
 CERTIFICATE, KEY = "IMG2TAB_C2PA_CERT", "IMG2TAB_C2PA_KEY"  # environment variables: files, PEM
 TRY = "`img2tab test-certificate DIR` makes one to try with."
@@ -211,7 +211,7 @@ def _signer(c2pa: Any) -> Any:
         raise Img2TabError(
             f"{CERTIFICATE} and {KEY} must both name a file in PEM, so that pictures are signed, or neither. {TRY}"
         )
-    chain, private = (_bytes(Path(name)) for name in names)
+    chain, private = (bytes_of(Path(name), f"{CERTIFICATE} and {KEY} name it.") for name in names)
     try:
         certificate = x509.load_pem_x509_certificates(chain)[0]
         key = serialization.load_pem_private_key(private, None)
@@ -239,13 +239,6 @@ def _signer(c2pa: Any) -> Any:
         raise Img2TabError(f"The key {names[1]} must be RSA, Ed25519 or on a curve P-256, P-384 or P-521. {TRY}")
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return c2pa.Signer.from_info(c2pa.C2paSignerInfo(algorithm, chain, key.private_bytes(*form), None))
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Img2TabError(f"{file} cannot be read ({error.strerror}). {CERTIFICATE} and {KEY} name it.") from error
 
 
 def _c2pa() -> Any:

@@ -24,6 +24,7 @@ from img2tab_core.base.files import whole
 from img2tab_core.base.foreign import DAMAGED, HEAD, described
 from img2tab_core.faces import credentials
 
+KINDS = {"a PNG picture": "PNG", "a WebP picture": "WEBP", "a JPEG picture": "JPEG"}  # as `described` says it
 Source = Literal["drawn", "mixed"]
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 CORNERS: tuple[Corner, ...] = ("top-left", "top-right", "bottom-left", "bottom-right")

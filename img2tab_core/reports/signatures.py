@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import keeping
+from img2tab_core.base.files import bytes_of, keeping
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,7 +28,7 @@ def sign(file: Path, key: Path, *, password: Callable[[], str] | None = None) ->
     private = _private(key, password)
     signature = file.with_name(file.name + ENDING)
     with keeping(signature) as part:
-        part.write_bytes(private.sign(_bytes(file, "a report")))
+        part.write_bytes(private.sign(bytes_of(file, "Name a report.")))
     return signature
 
 
@@ -41,7 +41,7 @@ def is_signed_by(file: Path, signature: Path, public_key: Path) -> bool:
     from cryptography.exceptions import InvalidSignature
 
     try:
-        public = serialization.load_pem_public_key(_bytes(public_key, "a public key"))
+        public = serialization.load_pem_public_key(bytes_of(public_key, "Name a public key."))
     except ValueError as error:
         raise Img2TabError(
             f"{public_key} is no public key in PEM: `openssl pkey -in key.pem -pubout` gives one."
@@ -49,7 +49,7 @@ def is_signed_by(file: Path, signature: Path, public_key: Path) -> bool:
     if not isinstance(public, ed25519.Ed25519PublicKey):
         raise Img2TabError(f"{public_key} must be an Ed25519 key, got another kind. {MAKE}")
     try:
-        public.verify(_bytes(signature, "a signature"), _bytes(file, "a report"))
+        public.verify(bytes_of(signature, "Name a signature."), bytes_of(file, "Name a report."))
     except InvalidSignature:
         return False
     return True
@@ -57,7 +57,7 @@ def is_signed_by(file: Path, signature: Path, public_key: Path) -> bool:
 
 def _private(key: Path, password: Callable[[], str] | None) -> Ed25519PrivateKey:
     serialization, ed25519 = _cryptography()
-    content = _bytes(key, "a private key")
+    content = bytes_of(key, "Name a private key.")
     try:
         try:
             private = serialization.load_pem_private_key(content, None)
@@ -70,13 +70,6 @@ def _private(key: Path, password: Callable[[], str] | None) -> Ed25519PrivateKey
     if not isinstance(private, ed25519.Ed25519PrivateKey):
         raise Img2TabError(f"{key} must be an Ed25519 key, got another kind. {MAKE}")
     return private
-
-
-def _bytes(file: Path, what: str) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Img2TabError(f"{file} cannot be read ({error.strerror}). Name {what}.") from error
 
 
 def _cryptography() -> tuple[Any, Any]:
