@@ -24,6 +24,8 @@ def held(key: str, value: T, choose: Callable[[T], object]) -> Held:
     sends of a widget whose value the page has just changed is old, and Streamlit takes it for the person's choice: a
     moved concept sprang back, a ticked box came off. So a value that the page changed makes another widget, and what is
     still said of the one before is not heard; one that the person changed stays the same widget, and keeps the focus.
+    Nor is a widget heard that says what it was known to say: a browser that has not heard yet that a page is done sends
+    the widgets of the one before, which Streamlit no longer knows and takes for changed.
 
     choose: called with what the person chose.
     """
@@ -37,8 +39,10 @@ def held(key: str, value: T, choose: Callable[[T], object]) -> Held:
     now = _named(key, turn)
 
     def changed() -> None:
-        if st.session_state.get(turns, 0) == turn:
-            choose(st.session_state[now])
+        chosen = st.session_state[now]
+        if st.session_state.get(turns, 0) == turn and chosen != st.session_state.get(shown):
+            st.session_state[shown] = chosen
+            choose(chosen)
 
     return {"key": now, "on_change": changed}
 
