@@ -5,11 +5,13 @@ Nothing here knows a face or a name: the metrics are counts.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HEALTH, METRICS = "/healthz", "/metrics"
+IMPORTS = 30.0  # seconds that an upload waits for the libraries at most
 KEEP_FOCUS = Path(__file__).parent / "components" / "keep_focus.html"
 
 # What a page of ours may load: itself. Streamlit styles its elements in place; a component's script is a blob.
@@ -88,13 +91,15 @@ class Guard:
     """ASGI middleware: a request for another host is refused, and every answer carries the headers.
 
     hosts: names by which browsers reach the server, see `is_allowed`. Without this a page of another site could
-    have its own name resolve to this server, and read what it answers (DNS rebinding).
+    have its own name resolve to this server, and read what it answers (DNS rebinding). imported: set once the libraries
+    are there; an upload waits for it, since what an import takes of memory stays, with the traces of a photo that lay
+    there before.
     """
 
     visitors = 0  # open websockets of this process, which is one for each browser tab
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
-        self._app, self._hosts = app, tuple(hosts)
+    def __init__(self, app: ASGIApp, hosts: Sequence[str], imported: threading.Event) -> None:
+        self._app, self._hosts, self._imported = app, tuple(hosts), imported
         policy = {"content-security-policy": content_security_policy()}
         self._headers = [(name.encode(), value.encode()) for name, value in (_ALWAYS | policy).items()]
 
@@ -114,6 +119,8 @@ class Guard:
             finally:
                 Guard.visitors -= 1
         else:
+            if _UPLOADS in scope["path"] and not self._imported.is_set():
+                await asyncio.to_thread(self._imported.wait, IMPORTS)
             await self._app(scope, receive, self._adding(scope, send))
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -32,6 +32,7 @@ AHEAD = (
     "catboost",
     "img2tab_core.backbones.refinement",
 )
+_IMPORTED = threading.Event()  # all of AHEAD
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
     print(who)
     print(f"Dashboard: http://{asked.address}:{asked.port}   (stop with Ctrl+C)", flush=True)
 
-    served = streamlit.App(PAGE, lifespan=_lifespan, routes=routes(), middleware=[Middleware(Guard, hosts)])
+    served = streamlit.App(PAGE, lifespan=_lifespan, routes=routes(), middleware=[Middleware(Guard, hosts, _IMPORTED)])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raised again once the server has ended
     sys.argv = [str(PAGE)]  # beside it no settings are looked for but ours
     served.run(
@@ -147,9 +148,12 @@ def _report(fraction: float, text: str) -> None:
 
 
 def _import_ahead() -> None:
-    for name in AHEAD:
-        importlib.import_module(name)
-        inspect.stack()  # Streamlit asks for it before the first heading; what it reads of the modules is kept
+    try:
+        for name in AHEAD:
+            importlib.import_module(name)
+            inspect.stack()  # Streamlit asks for it before the first heading; what it reads of the modules is kept
+    finally:
+        _IMPORTED.set()
 
 
 if __name__ == "__main__":

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 
 import pytest
 
-from dashboard.hardening import content_security_policy, host_of, is_allowed
+from dashboard.hardening import Guard, content_security_policy, host_of, is_allowed
+from dashboard.state import sign_in
 from img2tab_core.sessions.store import Sessions
 from tests import browser
 
@@ -73,6 +76,25 @@ def test_host_names_are_compared_whole_and_a_star_stands_for_what_is_below():
     assert [host_of(text) for text in ("A.test:80", "[::1]:80", "::1", "a.test")] == ["a.test", "::1", "::1", "a.test"]
     assert is_allowed("x.lab.test", ["*.lab.test"]) and is_allowed("any", ["*"])
     assert not any(is_allowed(host, ["*.lab.test", "a.test"]) for host in ("lab.test", "b.a.test", "evillab.test", ""))
+
+
+def test_of_2_requests_before_the_libraries_are_imported_the_upload_waits_for_them(monkeypatch):
+    answered, imported = [], threading.Event()
+    monkeypatch.setattr(sign_in, "has_entered", lambda visit: True)
+
+    async def app(scope, receive, send):
+        answered.append((scope["path"], imported.is_set()))
+
+    async def both(guard: Guard) -> None:
+        head = {"type": "http", "headers": [(b"host", b"localhost")]}
+        upload = asyncio.create_task(guard({**head, "path": "/_stcore/upload_file/visit/file"}, None, None))
+        await guard({**head, "path": "/media/face.webp"}, None, None)
+        await asyncio.sleep(0.1)
+        imported.set()
+        await upload
+
+    asyncio.run(both(Guard(app, ["localhost"], imported)))
+    assert answered == [("/media/face.webp", False), ("/_stcore/upload_file/visit/file", True)]
 
 
 def test_health_and_metrics_are_4_counts_and_hold_no_name(address):

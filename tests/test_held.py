@@ -46,7 +46,9 @@ def test_eight_set_by_the_page_outlives_a_message_that_still_says_nought(with_he
 @pytest.mark.parametrize(("with_held", "left"), [(True, 8.0), (False, 0.0)])
 def test_eight_outlives_a_widget_of_the_page_before_that_the_browser_still_sends_with_the_click(with_held, left):
     at = _opened(with_held)
-    old = [state for state in at._tree.get_widget_states().widgets if state.double_value == 0.0 and "number" in state.id]
+    old = [
+        state for state in at._tree.get_widget_states().widgets if state.double_value == 0.0 and "number" in state.id
+    ]
     at.checkbox[0].check().run()  # another page, and no number in it
     at.button[0].click()
     sent = at._tree.get_widget_states()

@@ -363,7 +363,7 @@ door = Studio()
 code = StyleCode.of(door.backbone().random_codes(1)[0], "mobilestylegan-ffhq")
 face = Face.of(door.render(code, size=256))
 w = door.invert(face)
-for more in (0, 20_000_000, 100_000_000):
+for more in (0, 10_000_000, 30_000_000):
     limit(more)
     try:
         door.render(code, size=1024)

@@ -43,7 +43,11 @@ def _needles(values: bytes) -> list[bytes]:
 
 def _traces(pid: int, needles: dict[str, list[bytes]]) -> dict[str, int]:
     """How many needles of each kind are in the memory that a process can write to."""
-    left = {what: set(parts) for what, parts in needles.items()}
+    # wherever a needle lies, eight bytes of it begin at a multiple of eight: only these are looked for at first
+    words = {part[start : start + 8]: part for parts in needles.values() for part in parts for start in range(8)}
+    rare = np.zeros(1 << 16, bool)
+    rare[np.frombuffer(b"".join(word[:2] for word in words), np.uint16)] = True
+    found: set[bytes] = set()
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             span = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
@@ -55,9 +59,11 @@ def _traces(pid: int, needles: dict[str, list[bytes]]) -> dict[str, int]:
                 content = memory.read(end - begin)
             except (OSError, ValueError, OverflowError):
                 continue
-            for parts in left.values():
-                parts -= {part for part in parts if part in content}
-    return {what: len(needles[what]) - len(left[what]) for what in needles}
+            there = np.frombuffer(content, np.uint64, len(content) // 8)
+            likely = there[rare[there.view(np.uint16)[::4]]]
+            parts = {words.get(word.tobytes()) for word in np.unique(likely)} - {None}
+            found |= {part for part in parts if part in content}
+    return {what: len(found.intersection(parts)) for what, parts in needles.items()}
 
 
 @pytest.mark.slow
