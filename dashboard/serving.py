@@ -51,6 +51,8 @@ def main() -> None:
             _fetch_and_build()
     if files:
         sign_in.require(files)
+    # a picture is drawn in a hundred steps, each of which waits for Python where a training uses it: a tenth as long
+    sys.setswitchinterval(0.0005)
     print(who)
     print(f"Dashboard: http://{asked.address}:{asked.port}   (stop with Ctrl+C)", flush=True)
 

@@ -242,7 +242,7 @@ def test_letting_go_at_8_1_edits_the_concept_by_exactly_8_1_and_the_probability_
     assert at.button(key=f"inspect.chip.{picked}").label.endswith(page_words.deviations(8.1))
     studio, code = state.studio(), state.encode(face_state.samples()[8])
     run = studio.run(state.table("default"), "perceived_gender")
-    was, now = studio.predict(run, code).probability, studio.predict(run, code, [edit]).probability
+    was, now = studio.probability(run, code), studio.probability(run, code, [edit])
     after, _ = _sent(at)
     assert (after["shift"], after["turn"]) == (8.1, 1)
     assert after["share"] == (now if was >= 0.5 else 1 - now)

@@ -435,8 +435,10 @@ def main() -> None:
     parser.add_argument("--visitors", default="20", help="how many at once; several numbers, one after the other")
     parser.add_argument("--table", action="store_true", help="print how long everything took")
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two actions of a person")
-    parser.add_argument("--beside", type=int, default=0, help="instead: so many moves of a strip beside a retraining")
+    parser.add_argument("--beside", type=int, default=0, help="instead: 1 to 30 moves of a strip beside a retraining")
     asked = parser.parse_args()
+    if not 0 <= asked.beside <= 30:  # three times as many shifts, none twice, end at 10 SD
+        parser.error("--beside takes 1 to 30 moves")
     counts = [int(text) for text in asked.visitors.split(",")]
     studio, told, by_count, resident = Studio(), [], {}, {}
     come, home = guests(studio, max(counts)), str(files.home())

@@ -99,7 +99,7 @@ def _trade(run: Run, target: Target, face: Face, code: StyleCode, refined: Refin
         chances = visit.ask_face(run, face), visit.probability(run, code)
         reading = "the refined picture, beside the face itself", "about the face"
     else:
-        chances = visit.predict(run, encoded).probability, visit.predict(run, visit.reread(code)).probability
+        chances = visit.probability(run, encoded), visit.probability(run, visit.reread(code))
         reading = "the refined picture when it is read once more by the encoder", "judged"
     likely = int(chances[0] > 0.5)
     first, second = (chance if likely else 1 - chance for chance in chances)

@@ -172,10 +172,9 @@ def _scrubber(
     strip, finer = drawing.strip(run, code, picked, edits, itself)
     first, sharper = drawing.picture(run, code, visit.FaceEdits(), itself)
     now, sharp = drawing.picture(run, code, edits, itself) if edits else (first, None)
-    if not run.own:
-        share = visit.predict(run, judged, edits).probability
-    else:
-        share = visit.ask_edited(run, face, code, edits) if edits else before.probability
+    share = before.probability
+    if edits:
+        share = visit.ask_edited(run, face, code, edits) if run.own else visit.probability(run, judged, edits)
     scrub.scrub(
         scrub.Scene(
             of=f"{face.key[:16]}.{picked}",

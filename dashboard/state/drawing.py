@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 COARSE, FINE = (5, 128), (13, 256)  # frames of a strip and their size, pixels
 FULL = 512  # a picture at rest, pixels: twice as large as it is shown
-PATIENCE = 0.4  # seconds a page waits for a drawing before it goes on without
+PATIENCE = 0.6  # seconds a page waits for a drawing before it goes on without: few take longer beside a training
 
 _KEYS = {StyleCode: attrgetter("key"), Run: attrgetter("id"), Face: attrgetter("key")}
 # two at once would each be half as fast; in the order in which they were asked for: where whoever was quickest took
 # the next turn, some of twenty visitors never saw their strip
-_LINES = {size: Line("drawings", most=None, at_once=1) for size in (COARSE[1], FINE[1], FULL)}
+_LINES = {what: Line("drawings", most=None, at_once=1) for what in (COARSE[1], FINE[1], FULL, "check")}
 _WAITED_FOR: weakref.WeakKeyDictionary[Job, int] = weakref.WeakKeyDictionary()  # by how many visits
 _CHANGING = threading.Lock()
 
@@ -143,12 +143,17 @@ def _picture(run: Run, code: StyleCode, edits: visit.FaceEdits, face: Face | Non
 @private.by_face(st.cache_resource, show_spinner=False, max_entries=256, hash_funcs=_KEYS)
 def _check(run: Run, code: StyleCode, judged: StyleCode, edits: visit.FaceEdits) -> Job[EditCheck]:
     door, moved = studio(), visit.combined(run, edits)
-    return _drawing(FULL, lambda: door.check_edit(run, code, moved, judged=judged))
+    return _drawing("check", lambda: door.check_edit(run, code, moved, judged=judged))
 
 
-def _drawing(size: int, draw: Callable[[], T]) -> Job[T]:
-    """A job that draws when its turn among those of its size comes; let go before that, it ends without drawing."""
-    return Job.start(_LINES[size].in_turn(lambda progress, cancelled: draw()), keeps_result=True, urgent=True)
+def _drawing(what: int | str, draw: Callable[[], T]) -> Job[T]:
+    """A job that draws when its turn among those of its size comes; let go before that, it ends without drawing.
+
+    A finer strip and a check come behind the picture that somebody waits for, also that of the next move.
+    """
+    return Job.start(
+        _LINES[what].in_turn(lambda progress, cancelled: draw()), keeps_result=True, urgent=what in (COARSE[1], FULL)
+    )
 
 
 def _begun(kind: str, make: Callable[..., Job[T]], *what) -> Job[T]:

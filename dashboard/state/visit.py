@@ -162,14 +162,14 @@ def scores(run: Run) -> ConceptScores:
 
 
 @private.by_face(st.cache_data, show_spinner=False, max_entries=256, hash_funcs=_KEYS)  # seconds of one's own
-def predict(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> Prediction:
-    return studio().predict(run, code, combined(run, edits))
+def predict(run: Run, code: StyleCode) -> Prediction:
+    return studio().predict(run, code)
 
 
 @private.by_face(st.cache_data, show_spinner=False, max_entries=256, hash_funcs=_KEYS)
-def probability(run: Run, code: StyleCode) -> float:
-    """`predict` without the reasons."""
-    return studio().probability(run, code)
+def probability(run: Run, code: StyleCode, edits: FaceEdits = FaceEdits()) -> float:
+    """`predict` without the reasons, which CatBoost works out in turn with what it trains for somebody else."""
+    return studio().probability(run, code, combined(run, edits))
 
 
 # a tenth of a second: a spinner would only make the page jump at every move of the slider

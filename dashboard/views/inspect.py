@@ -179,7 +179,7 @@ def _gallery(run: Run, target: Target) -> None:
 
 
 def _chance(run: Run, face: Face) -> float:
-    return visit.ask_face(run, face) if run.own else visit.predict(run, visit.encode(face)).probability
+    return visit.ask_face(run, face) if run.own else visit.probability(run, visit.encode(face))
 
 
 def _choose_face() -> None:
