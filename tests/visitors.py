@@ -441,6 +441,8 @@ def main() -> None:
         parser.error("--beside takes 1 to 30 moves")
     counts = [int(text) for text in asked.visitors.split(",")]
     studio, told, by_count, resident = Studio(), [], {}, {}
+    table = studio.table("default")
+    studio.trainer.prepare(table, table.targets[0].name)  # a server that has trained before: the first takes longer
     come, home = guests(studio, max(counts)), str(files.home())
     for count in counts:
         with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "log", "w+") as log:

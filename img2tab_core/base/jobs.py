@@ -22,7 +22,7 @@ Cancel = Callable[[], bool] | None  # called again and again: whether to stop; N
 T = TypeVar("T")
 State = Literal["running", "done", "failed", "cancelled"]
 
-NICE = 15  # steps of priority that background work stands behind what a person waits for with the hand on it
+NICE = 10  # steps of priority that background work stands behind what a person waits for with the hand on it
 AT_ONCE = "IMG2TAB_JOBS"  # an environment variable: how many of a line have their turn at once
 MOST_WAITING = 16
 
