@@ -191,9 +191,9 @@ def test_a_page_lives_through_a_full_disk_and_a_replaced_table_1_sentence_each_a
     assert told(at) == "" and len(kept) == len(runs_before) + 1
     assert any("Run 2" in each.value for each in at.sidebar.caption)
     write_toy(on_small_disk, key="another", seed=1)
-    at = app.ready(at.run())
+    at = at.run()
     assert "The table “toy” was replaced while this page was open" in told(at)
-    at = app.well(at.run())
+    at = app.well(app.ready(at).run())
     assert told(at) == "" and any("Run 1" in each.value for each in at.sidebar.caption)
     assert [run for run in kept if not run.is_dir()] == []  # those of the former table are kept
     (new,) = set((on_small_disk / "runs").iterdir()) - set(kept)
