@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from img2tab_core import tables, weights
 from img2tab_core.backbones.backbone import DefaultBackbone
-from img2tab_core.base import files
+from img2tab_core.base import files, jobs
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE, Target
 from img2tab_core.classifiers import models
@@ -454,6 +454,7 @@ def full_disk(disk: Path) -> Iterator[None]:
 
 @contextmanager
 def disk_to_read(disk: Path) -> Iterator[None]:
+    jobs.end_all()  # a page of the test before may still prepare its next training on this disk
     gc.collect()  # the connections of the verbs before, which end with their process otherwise
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     try:
