@@ -32,7 +32,8 @@ _ALWAYS = "visit.uploads"  # how often this visit forgot: a part of the keys of 
 # names in the state of a visit that hold photos, or what was worked out of them
 _KEPT = (
     "visit.photos", "visit.photo", "visit.face", "visit.seen", "visit.problems", "visit.edits", "visit.refined",
-    "visit.refining", "visit.tried", "visit.plain", "visit.turning", "visit.table_codes", "visit.notices",
+    "visit.refining", "visit.drawing", "visit.tried", "visit.plain", "visit.turning", "visit.table_codes",
+    "visit.notices",
     "inspect.upload", "inspect.camera", "data.check",
 )  # fmt: skip
 FREE = (24_000, 12_000, 6_000, 3_000, 1_500, 700, 350, 160, 80, 40)  # bytes of pieces of memory that are filled
