@@ -118,9 +118,14 @@ class Guard:
                 await self._app(scope, receive, send)
             finally:
                 Guard.visitors -= 1
-        else:
-            if _UPLOADS in scope["path"] and not self._imported.is_set():
+        elif _UPLOADS in scope["path"]:
+            if not self._imported.is_set():
                 await asyncio.to_thread(self._imported.wait, IMPORTS)
+            from dashboard.state import private  # its caches want the server to be up
+
+            with private.overwriting():
+                await self._app(scope, receive, self._adding(scope, send))
+        else:
             await self._app(scope, receive, self._adding(scope, send))
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -127,7 +127,8 @@ def bring(files: list[tuple[str, str, bytes]]) -> None:
         good, bad = [], []
         for name, (_, _, data) in zip(_distinct([name for _, name, _ in files]), files, strict=True):
             try:
-                good.append(_open_photo(name, data))
+                with private.overwriting():
+                    good.append(_open_photo(name, data))
             except Img2TabError as error:
                 bad.append((name, str(error)))
         fresh = {brought.key for brought in visit_photos()}

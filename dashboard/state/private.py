@@ -12,7 +12,7 @@ import functools
 import gc
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeVar
 
 import streamlit as st
@@ -55,6 +55,7 @@ _C.malloc.argtypes, _C.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
 _C.free.argtypes, _C.free.restype = [ctypes.c_void_p], None
 with contextlib.suppress(AttributeError):
     _C.mallinfo2.restype = _Mallinfo2
+_COUNTING, _overwriting = threading.Lock(), 0  # how many want what is freed to be overwritten
 _drawn: set[str] = set()  # keys of faces and codes that the product drew: nobody's
 _own: list[Any] = []  # the caches that belong to a visit
 
@@ -139,8 +140,7 @@ def forget() -> None:
     What is freed is overwritten, and pages of memory that are free go back to the system. What an import was given
     lies on disk until it is made, and has its own button.
     """
-    _overwrite_freed(True)
-    try:
+    with overwriting():
         for name in [name for name in st.session_state if str(name).startswith(_KEPT)]:
             for value in _values(st.session_state.pop(name)):
                 if isinstance(value, Job):
@@ -156,8 +156,6 @@ def forget() -> None:
         if context is not None:
             context.uploaded_file_mgr.remove_session_files(context.session_id)
         st.session_state[_ALWAYS] = st.session_state.get(_ALWAYS, 0) + 1
-    finally:
-        _overwrite_freed(False)
     _wipe()
     for seconds in LATER:
         again = threading.Timer(seconds, _wipe)
@@ -171,30 +169,41 @@ def _wipe() -> None:
     Whole pages go back to the system, which hands them out empty. What is free between what is in use is filled, from
     the largest pieces to the smallest: a copy of a style code, say, made and let go at an earlier click.
     """
-    _overwrite_freed(True)  # what is handed out is filled as well
     pieces: list[int] = []
-    try:
-        gc.collect()
-        _give_back()
-        for size in FREE:
-            taken = _taken()
-            for _ in range(MOST_ROUNDS if taken else 0):  # without knowing when to end it would take a gigabyte
-                pieces += [_C.malloc(size) for _ in range(ROUND)]
-                if _taken() != taken:  # nothing of this size was free any more: the system was asked for memory
-                    break
-    finally:
-        for piece in pieces:
-            _C.free(piece)
-        _overwrite_freed(False)
+    with overwriting():  # what is handed out is filled as well
+        try:
+            gc.collect()
+            _give_back()
+            for size in FREE:
+                taken = _taken()
+                for _ in range(MOST_ROUNDS if taken else 0):  # without knowing when to end it would take a gigabyte
+                    pieces += [_C.malloc(size) for _ in range(ROUND)]
+                    if _taken() != taken:  # nothing of this size was free any more: the system was asked for memory
+                        break
+        finally:
+            for piece in pieces:
+                _C.free(piece)
     _give_back()
 
 
 # what glibc knows, and other C libraries may not
 
 
-def _overwrite_freed(wanted: bool) -> None:
-    with contextlib.suppress(AttributeError):
-        _C.mallopt(_PERTURB, _FILLED if wanted else 0)
+@contextlib.contextmanager
+def overwriting() -> Iterator[None]:
+    """What is freed meanwhile, by any thread, is overwritten: nobody who takes it over finds a photo in it."""
+    _count_overwriting(1)
+    try:
+        yield
+    finally:
+        _count_overwriting(-1)
+
+
+def _count_overwriting(more: int) -> None:
+    global _overwriting
+    with _COUNTING, contextlib.suppress(AttributeError):
+        _overwriting += more
+        _C.mallopt(_PERTURB, _FILLED if _overwriting else 0)
 
 
 def _give_back() -> None:
