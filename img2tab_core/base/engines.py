@@ -57,22 +57,21 @@ def each(
     shards: Shards,
     *,
     engine: Engine = HERE,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[range], None] | None = None,
     stopped: Cancel = None,
 ) -> bool:
     """Have every part answered that has no shard yet; whether all have one now, or `stopped` said to stop before.
 
     work: what opens the answers; with another engine than HERE it is sent to other processes, so it must be picklable,
-    such as a frozen dataclass of a module. progress: called with how many rows are done, those of shards that were
-    there too. A worker that is killed or lacks memory is replaced. Raises Img2TabError where the engine is not there or
-    a part ends every worker, OSError where a shard cannot be written, and what the work raises.
+    such as a frozen dataclass of a module. progress: called with every part as its shard comes, not with those that had
+    one. A worker that is killed or lacks memory is replaced. Raises Img2TabError where the engine is not there or a
+    part ends every worker, OSError where a shard cannot be written, and what the work raises.
     """
-    report, stopped = progress or (lambda rows: None), stopped or never
+    report, stopped = progress or (lambda part: None), stopped or never
     shards.begin()
     missing = shards.missing(parts)
     if not missing:
         return True
-    done = sum(map(len, parts)) - sum(map(len, missing))
     if engine.name == "ray":
         return ray_workers.work_on(
             work,
@@ -81,30 +80,28 @@ def each(
             workers=engine.workers,
             address=engine.address,
             gpus=engine.gpus,
-            progress=lambda rows: report(done + rows),
+            progress=report,
             stopped=stopped,
         )
     if engine.workers == 0:
-        return _here(work, missing, shards, lambda rows: report(done + rows), stopped)
+        return _here(work, missing, shards, report, stopped)
     return process_workers.work_on(
         work,
         missing,
         shards,
         workers=engine.workers or process_workers.cores(),
-        progress=lambda rows: report(done + rows),
+        progress=report,
         stopped=stopped,
     )
 
 
 def _here(
-    work: Work, parts: Sequence[range], shards: Shards, progress: Callable[[int], None], stopped: Callable[[], bool]
+    work: Work, parts: Sequence[range], shards: Shards, progress: Callable[[range], None], stopped: Callable[[], bool]
 ) -> bool:
-    rows = 0
     with closing(work()(parts)) as answers:
         for number, (part, answer) in enumerate(zip(parts, answers, strict=True), start=1):
             shards.write(part, answer)
-            rows += len(part)
-            progress(rows)
+            progress(part)
             if number < len(parts) and stopped():
                 return False
     return True

@@ -29,15 +29,15 @@ def work_on(
     shards: Shards,
     *,
     workers: int,
-    progress: Callable[[int], None],
+    progress: Callable[[range], None],
     stopped: Callable[[], bool],
 ) -> bool:
     """Have so many processes answer these parts; whether all are done, or `stopped` said to stop before.
 
-    progress: called with how many rows of them are done. Raises as `engines.each`.
+    progress: called with every one as it is done. Raises as `engines.each`.
     """
     package = pickle.dumps((work, shards))
-    waiting, rows, ended = deque(parts), 0, 0
+    waiting, ended = deque(parts), 0
     crew: dict[Connection, _Worker] = {}
 
     def hire() -> None:
@@ -68,8 +68,8 @@ def work_on(
                     continue
                 if failure is not None:
                     raise failure
-                rows, ended = rows + len(worker.part), 0
-                progress(rows)
+                ended = 0
+                progress(worker.part)
                 if waiting:
                     worker.give(waiting.popleft())
                 else:

@@ -48,12 +48,12 @@ def work_on(
     workers: int | None,
     address: str,
     gpus: bool,
-    progress: Callable[[int], None],
+    progress: Callable[[range], None],
     stopped: Callable[[], bool],
 ) -> bool:
     """Have the actors of a cluster answer these parts; whether all are done, or `stopped` said to stop before.
 
-    address: of a cluster that runs, "" for one of this machine. progress: called with how many rows of them are done.
+    address: of a cluster that runs, "" for one of this machine. progress: called with every one as it is done.
     Raises as `engines.each`.
     """
     package = pickle.dumps((work, shards, str(home())))
@@ -63,23 +63,23 @@ def work_on(
             raise Img2TabError("--gpus needs graphics cards, got a Ray cluster without one. Leave --gpus out.")
         many = workers or max(1, int(there["GPU" if gpus else "CPU"]))
         answering = _Answering(_dataset(ray, parts, package, workers=min(many, len(parts)), gpus=gpus))
-        total, rows = sum(map(len, parts)), 0
-        while answering.goes_on():
-            done = total - sum(map(len, shards.missing(parts)))
-            if done > rows:
-                rows = done
-                progress(rows)
+        missing = list(parts)
+        while True:
+            goes_on = answering.goes_on()
+            before, missing = missing, shards.missing(missing)
+            for part in sorted(set(before) - set(missing), key=lambda part: part.start):
+                progress(part)
+            if not goes_on:
+                break
             if stopped():
-                return not shards.missing(parts)
+                return not missing
         if answering.failure is not None:
             raise answering.failure
-    missing = shards.missing(parts)
     if missing:
         raise Img2TabError(
             f"The workers of the cluster answered {len(parts):,} parts, and {len(missing):,} of them are not in "
             f"{shards.folder}. Put IMG2TAB_HOME on a drive that all its machines share, under the same path."
         )
-    progress(total)
     return True
 
 

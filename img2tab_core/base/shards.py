@@ -7,7 +7,7 @@ made again. So work that was killed goes on, and who works, how many and in what
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from img2tab_core.base.foreign import read_arrays
 MOST_TRIES = 3  # workers that a part may end before it is given up
 
 Answer = dict[str, np.ndarray]  # what a part answers: arrays by name, none of objects
-Answers = Callable[[Iterable[range]], Generator[Answer, None, None]]  # parts -> their answers, in that order
+Answers = Callable[[Sequence[range]], Generator[Answer, None, None]]  # parts -> their answers, in that order
 Work = Callable[[], Answers]  # opens what the answers need; called once in every worker
 
 
