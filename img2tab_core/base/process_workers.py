@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
-from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.errors import Img2TabError, lacks_memory
 from img2tab_core.base.shards import Answers, Shards, Work
 
 LOOK = 0.2  # seconds between two looks at whether to stop
@@ -51,12 +51,12 @@ def work_on(
         while crew:
             if stopped():
                 return False
-            for line in wait(list(crew), timeout=LOOK):
-                worker = crew[line]
+            ready = wait(list(crew), timeout=LOOK)
+            for worker in [worker for line, worker in crew.items() if line in ready]:
                 try:
-                    failure = line.recv()
+                    failure: Exception | None = worker.line.recv()
                 except (EOFError, OSError):  # it ended without a word
-                    crew.pop(line).end()
+                    crew.pop(worker.line).end()
                     ended += 1
                     if ended > ENDED_AT_ONCE * workers:
                         raise Img2TabError(
@@ -73,7 +73,7 @@ def work_on(
                 if waiting:
                     worker.give(waiting.popleft())
                 else:
-                    crew.pop(line).end()
+                    crew.pop(worker.line).end()
     finally:
         for worker in crew.values():
             worker.end()
@@ -123,11 +123,11 @@ def _serve(line: Connection, package: bytes) -> None:
             answers = answers or work()
             shards.make(part, answers)
             line.send(None)
-    except MemoryError:
-        os._exit(1)  # what it holds is let go, and the part is taken up by a fresh process
     except EOFError:
         return
     except Exception as error:  # noqa: BLE001 - whatever it was, the one who waits must be told
+        if lacks_memory(error):
+            os._exit(1)  # what it holds is let go, and the part is taken up by a fresh process
         line.send(sendable(error))
 
 

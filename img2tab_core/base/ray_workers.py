@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.errors import Img2TabError, lacks_memory
 from img2tab_core.base.files import home
 from img2tab_core.base.process_workers import LOOK, cores, sendable
 from img2tab_core.base.shards import Answers, Shards, Work
@@ -124,9 +124,9 @@ class _Actor:
         try:
             self._answers = self._answers or self._open()
             self._shards.make(part, self._answers)
-        except MemoryError:
-            os._exit(1)  # what it holds is let go, and Ray hands the part to a fresh one
         except Exception as error:  # noqa: BLE001 - whatever it was, the one who waits must be told
+            if lacks_memory(error):
+                os._exit(1)  # what it holds is let go, and Ray hands the part to a fresh one
             return pickle.dumps(sendable(error))
         return b""
 
