@@ -180,7 +180,7 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
     options: dict[str, Any] = {"address": address}
     folder = None
     if not address:
-        folder = tempfile.mkdtemp(prefix="img2tab-")  # Ray's own place keeps the logs of every cluster there ever was
+        folder = _own_folder()
         options = {
             "address": "local",
             "num_cpus": workers or cores(),
@@ -208,6 +208,17 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
             ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_folder() -> str:
+    """Where a cluster of this process keeps its sockets and logs: Ray's own place fills up with those of every one.
+
+    What processes that were killed left there is removed; near the root, since a socket's path has 107 letters at most.
+    """
+    for left in Path(tempfile.gettempdir()).glob("img2tab-ray-*-*"):
+        if not Path(f"/proc/{left.name.split('-')[2]}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"img2tab-ray-{os.getpid()}-")
 
 
 @contextmanager

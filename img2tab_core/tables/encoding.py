@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,15 +40,17 @@ class Encoding:
 
     rows: int64 (n,), the photos that have a w; w: float32 (n, 512) or (n, L, 512); faces: int32 (photos of the part,),
     how many faces a photo has, 0 where it has no w; reasons: why not, for each of those, in their order. shape: of one
-    w. A photo for which the memory does not do ends the work with an exception: it is no reason to leave it out.
+    w; on_card: encode on the worker's graphics card. A photo for which the memory does not do ends the work with an
+    exception: it is no reason to leave it out.
     """
 
     load: Load
     backbone: Backbone
     shape: tuple[int, ...]
+    on_card: bool = False
 
     def __call__(self) -> Answers:
-        return self._answers
+        return replace(self, backbone=self.backbone.on_card())._answers if self.on_card else self._answers
 
     def _answers(self, parts: Sequence[range]) -> Generator[Answer, None, None]:
         groups = [_groups(part) for part in parts]

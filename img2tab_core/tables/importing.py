@@ -77,7 +77,7 @@ def import_photos(
                 shutil.rmtree(_workshop(name), ignore_errors=True)
                 return there
             work = _Work.open(_workshop(name), mark, len(source.names), anew=anew)
-            _encode_all(work, source, Encoding(source.load, backbone, shape), engine, report, stopped)
+            _encode_all(work, source, Encoding(source.load, backbone, shape, engine.gpus), engine, report, stopped)
             return _finish(work, source, backbone, shape, place=place, mark=mark, report=report, stopped=stopped)
     except OSError as error:
         raise Img2TabError(
