@@ -59,7 +59,7 @@ class Backbone(ABC):
         """
         if self.encoder is None or not torch.cuda.is_available():
             raise Img2TabError(
-                f"PyTorch finds no graphics card on {socket.gethostname()}, or {self.name} has no encoder. Leave --gpus out."
+                f"There is no graphics card on {socket.gethostname()}, or {self.name} has no encoder. Leave out --gpus."
             )
         torch.backends.cudnn.allow_tf32 = False  # ten bits of a product would be lost
         torch.backends.cudnn.deterministic = True

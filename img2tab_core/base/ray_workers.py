@@ -193,13 +193,14 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
     try:
         try:
             ray.init(**options, logging_level=logging.CRITICAL, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - Ray raises this very class as well
+            first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             where, mend = (
                 (f"at {address}", "Begin one with `ray start --head`, or leave --address out for one of this machine.")
                 if address
-                else ("on this machine", "Import without --engine ray: as many processes work then.")
+                else ("on this machine", "Run it again when the machine is less busy, or without --engine ray.")
             )
-            raise Img2TabError(f"No Ray cluster answers {where} ({error}). {mend}") from error
+            raise Img2TabError(f"No Ray cluster answers {where} ({first}). {mend}") from error
         if in_main:
             signal.signal(signal.SIGTERM, handler)
         yield ray
