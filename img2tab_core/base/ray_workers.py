@@ -193,7 +193,7 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
     try:
         try:
             ray.init(**options, logging_level=logging.CRITICAL, log_to_driver=False)
-        except Exception as error:  # noqa: BLE001 - Ray raises this very class as well
+        except Exception as error:  # Ray raises this very class as well
             first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             where, mend = (
                 (f"at {address}", "Begin one with `ray start --head`, or leave --address out for one of this machine.")
