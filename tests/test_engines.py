@@ -179,7 +179,7 @@ def test_the_bits_of_w_of_43_faces_are_the_same_with_1_and_2_threads_here_and_in
 def _until(happens, process: subprocess.Popen, seconds: float = 300) -> None:
     until = time.monotonic() + seconds
     while not happens() and time.monotonic() < until:
-        assert process.poll() is None, "it ended before"
+        assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
 
 

@@ -270,7 +270,7 @@ def encode(
             work,
             len(files),
             what="encode",
-            key=_key(files, face_number, model.name, model.key, no_align, gpus),
+            key=terminal.photos_mark(files, face_number, model.name, model.key, no_align, gpus),
             engine=who,
             report=terminal.progress(as_json),
             stopped=stopped,
@@ -525,21 +525,6 @@ class _FaceOf:
     def __call__(self, i: int) -> tuple[np.ndarray, int]:
         face, count = terminal.face(terminal.studio(), self.files[i], self.number, aligned=self.aligned)
         return face.pixels, count
-
-
-def _key(files: Sequence[Path], *options: object) -> str:
-    """Changes with the photos, by name, size and time, and with the options."""
-    from img2tab_core.base.records import digest
-
-    def facts(file: Path) -> str:
-        try:
-            about = file.stat()
-        except OSError:
-            return ""  # why it cannot be read is said when it is its turn
-        return f"{about.st_size} {about.st_mtime_ns}"
-
-    listed = "\n".join(f"{file.absolute()} {facts(file)}" for file in files)
-    return digest(listed.encode("utf-8", "surrogateescape"), repr(options).encode())
 
 
 def _read(studio: Studio, files: Sequence[Path], number: int, *, aligned: bool) -> Iterator[list[_Reading]]:
