@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from img2tab_core.base import ray_workers
+from img2tab_core.backbones import drawn_faces
+from img2tab_core.base import files, ray_workers
 from img2tab_core.base.engines import HERE, Engine, each
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.base.shards import MOST_TRIES, Shards
+from img2tab_core.concepts import moved_pictures
 from img2tab_core.concepts.wasserstein import wasserstein
 from img2tab_core.tables import open_table
 from img2tab_core.tables.encoding import PIECE, Encoding, parts_of
@@ -174,6 +177,27 @@ def test_the_bits_of_w_of_43_faces_are_the_same_with_1_and_2_threads_here_and_in
     answer = shards.read(parts[0])
     assert answer["rows"].tolist() == [*range(5), *range(6, 32)]
     assert answer["faces"].tolist() == [1] * 5 + [0] + [1] * 26 and answer["reasons"].tolist() == ["No face was found."]
+
+
+def test_5_faces_and_3_moved_ones_drawn_by_a_process_of_its_own_are_the_same_files(studio, tmp_path, monkeypatch):
+    backbone, table, described = studio.backbone(), studio.table(), studio.described(DEFAULT_BACKBONE)
+    rows, places = np.array([3, 50, 51, 52, 19_000]), [[0, 2 * len(described.families)], [5]]
+    pictures = []
+    built = files.home() / "tables"
+    for name, engine in (("here", HERE), ("there", Engine(workers=1))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tables").symlink_to(built)
+        monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path / name))
+        how = {"size": 128, "engine": engine, "progress": lambda share, text: None}
+        drawn_faces.draw_ahead(table, backbone, rows, **how)
+        moved_pictures.draw_ahead(backbone, table, described, places, **how)
+        place = tmp_path / name / "drawn"
+        assert len(list(place.rglob("*.webp"))) == (0 if engine == HERE else 8)
+        list(drawn_faces.drawn(table, backbone, rows, size=128))
+        for face, those in enumerate(places):
+            moved_pictures.moved_face(backbone, table, described, face, those, size=128)
+        pictures.append({str(file.relative_to(place)): file.read_bytes() for file in sorted(place.rglob("*.webp"))})
+    assert len(pictures[0]) == 8 and pictures[0] == pictures[1]
 
 
 def _until(happens, process: subprocess.Popen, seconds: float = 300) -> None:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from img2tab_core.base import spreadsheets
+from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole
 from img2tab_core.base.foreign import read_arrays, reason
@@ -217,6 +218,12 @@ def photo_files(source: Path) -> list[Path]:
     if source.is_dir():
         return sorted(file for file in source.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS and file.is_file())
     return [source]
+
+
+def drawing_engine(engine: str, workers: int | None, address: str) -> Engine:
+    """Who draws: this process where nothing else is asked for, since it draws on every core already."""
+    asked = Engine(engine, workers, address)
+    return HERE if asked == Engine() else asked
 
 
 def photos_mark(files: Sequence[Path], *options: object) -> str:
