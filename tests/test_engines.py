@@ -147,7 +147,7 @@ def test_without_ray_1_sentence_says_how_to_install_it(shards):
     assert "Img2TabError: --engine ray needs Ray, which is not installed. Run `pip install -e .[ray]`" in ended.stderr
 
 
-def test_cards_that_the_cluster_has_not_and_an_address_where_0_clusters_are_are_refused(cluster, shards, tmp_path):
+def test_cards_that_a_cluster_of_0_cards_has_not_are_refused(cluster, shards, tmp_path):
     if cluster.cluster_resources().get("GPU"):
         pytest.skip("this machine has a graphics card")
     with pytest.raises(Img2TabError, match="--gpus needs graphics cards"):
