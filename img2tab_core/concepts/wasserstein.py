@@ -297,7 +297,8 @@ def _by_sorting(values: np.ndarray, place: np.ndarray, before: np.ndarray, n0: i
     if (np.diff(place[order]) < 0).any():  # values of two buckets that are one number of the grid
         order = order[np.argsort(place[order], kind="stable")]
     values, place, step = values[order], place[order], step[order]  # buckets ascend with the values
-    change = changes(step, place // (2 * buckets) * buckets + place % buckets, before.ravel())
+    place = (place + (place & (buckets - 1))) >> 1  # in (b, buckets)
+    change = changes(step, place, before.ravel())
     return products(values, change, ends, 2 * n0 * n1)
 
 
