@@ -71,7 +71,7 @@ def distance_and_direction(
         both = _on_device(psi, classes, device, block=block, progress=progress)
     if both is None:
         both = _per_channel(psi, classes, _apart, block=block, progress=progress)
-    return _in_deviations(both[0], std), _in_deviations(both[1], std)
+    return in_deviations(both[0], std), in_deviations(both[1], std)
 
 
 def direction(
@@ -82,7 +82,7 @@ def direction(
     Arguments as for `wasserstein`, whose distance is never smaller than the size of this number, and what is raised.
     """
     classes, std = _checked(psi, labels, std, rows)
-    return _in_deviations(_per_channel(psi, classes, _shift, block=block)[0], std)
+    return in_deviations(_per_channel(psi, classes, _shift, block=block)[0], std)
 
 
 # --- one block of channels ----------------------------------------------------------------------------------
@@ -371,7 +371,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _in_deviations(values: np.ndarray, std: np.ndarray) -> np.ndarray:
+def in_deviations(values: np.ndarray, std: np.ndarray) -> np.ndarray:
     """Values in style units divided by std, 0 where there is no spread. Raises Img2TabError where one is not finite."""
     if not np.isfinite(values).all():
         index = int(np.flatnonzero(~np.isfinite(values))[0])
