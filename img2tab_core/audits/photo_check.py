@@ -12,7 +12,7 @@ import numpy as np
 
 from img2tab_core.audits.metrics import bin_of
 from img2tab_core.audits.paired import paired_comparison
-from img2tab_core.backbones.cores import on_single_cores
+from img2tab_core.base.cores import on_single_cores
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.intervals import wilson
 from img2tab_core.base.jobs import Report, never, silent

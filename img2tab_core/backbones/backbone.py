@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ class Backbone(ABC):
     key: str  # changes with its weights
     generator: MobileStyleGAN | StyleGAN2
     encoder: nn.Module | None
+
+    def __reduce__(self) -> tuple:
+        """Sent to another process, it is opened there by its name."""
+        return _reopened, (self.name, self.key)
 
     @property
     def layout(self) -> StyleLayout:
@@ -170,6 +175,17 @@ def open_backbone(name: str = NAME) -> Backbone:
         f"There is no backbone named {name!r}, and no such file. Choose one of: {names}; or add a checkpoint: "
         "`img2tab backbone add FILE --name NAME`."
     )
+
+
+def _reopened(name: str, key: str) -> Backbone:
+    """A backbone in another process than it was opened in. Raises Img2TabError where the weights there are others."""
+    opened = open_backbone(name)
+    if opened.key != key:
+        raise Img2TabError(
+            f"The backbone {name} has other weights on {socket.gethostname()} than where the work was begun. Install "
+            "the same version and the same weights on every machine."
+        )
+    return opened
 
 
 def _open_default() -> DefaultBackbone:
