@@ -23,7 +23,8 @@ def split(psi, labels, bounds, *, rows=None):
 
     def ask(question):
         for shard in shards:
-            yield pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(question))(shard)))  # noqa: S301
+            answer = pickle.loads(pickle.dumps(question))(shard)  # noqa: S301
+            yield pickle.loads(pickle.dumps(vars(answer)))  # noqa: S301
 
     return ask
 

@@ -29,7 +29,8 @@ from img2tab_core.base.errors import Img2TabError
 from img2tab_core.concepts import wasserstein
 from img2tab_core.concepts.exact_sums import Grid, products
 
-BUCKETS = 256  # of a channel: more of them cost more bytes in the second answer and fewer in the third
+FEWEST, MOST = 16, 4096  # buckets of a channel, where their number is not given
+OPEN_BUCKETS = 20  # of a channel, in the mean: 12 and 23 of perceived gender and smile in the default table
 BLOCK_VALUES = 800_000  # style values looked at in one go
 CHANNELS = 512  # whose buckets are looked at in one go
 
@@ -44,20 +45,13 @@ class Shard:
     labels: np.ndarray
 
 
-Question = Callable[[Shard], Any]  # a function or a partial one: it can be sent to another process
-Ask = Callable[[Question], Iterable[Any]]  # what every shard answers to it, in any order
-
-
-class _Sent:
-    """A record that is sent."""
-
-    @property
-    def nbytes(self) -> int:
-        return sum(array.nbytes for array in vars(self).values())
+Arrays = dict[str, np.ndarray]
+Question = Callable[[Shard], Any]  # -> a record whose `vars` are arrays; a partial function, which can be sent
+Ask = Callable[[Question], Iterable[Arrays]]  # `vars` of what every shard answers to it, shard by shard
 
 
 @dataclass(frozen=True, eq=False)
-class Ends(_Sent):
+class Ends:
     """Least and greatest value of every channel, in all faces and in a sample of them, style units, float64 (D,) each;
     infinite where there is no face."""
 
@@ -76,7 +70,7 @@ class Ends(_Sent):
 
 
 @dataclass(frozen=True, eq=False)
-class Counts(_Sent):
+class Counts:
     """Faces and the sum of their values, in units of the grid, by channel, class and bucket; int (D, 2, B) each."""
 
     faces: np.ndarray
@@ -87,7 +81,7 @@ class Counts(_Sent):
 
 
 @dataclass(frozen=True, eq=False)
-class OpenFaces(_Sent):
+class OpenFaces:
     """The faces of open buckets, as the values they have, ascending in every channel.
 
     ends: int64 (D + 1,), the values of channel c are those from ends[c] to ends[c + 1]. values: int64 (m,), in units of
@@ -115,7 +109,7 @@ class Buckets:
     faces: tuple[int, int]
 
     @classmethod
-    def of(cls, ends: Ends, faces: tuple[int, int], count: int = BUCKETS) -> Buckets:
+    def of(cls, ends: Ends, faces: tuple[int, int], count: int) -> Buckets:
         """Between the extremes; where a few faces lie far out, between those of the sample."""
         grid = Grid.of(ends.least, ends.greatest, sum(faces))
         with np.errstate(invalid="ignore"):  # what is not finite is told at the end
@@ -164,43 +158,64 @@ class Sent(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Answer:
     """distance, direction: float64 (D,), standard deviations, as of `wasserstein.distance_and_direction`. low, high:
-    float64 (D,), between which the distance was known to lie after the second question. sent: bytes."""
+    float64 (D,), between which the distance was known to lie after the second question. open_buckets: of a channel, in
+    the mean. sent: bytes."""
 
     distance: np.ndarray
     direction: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    open_buckets: float
     sent: Sent
 
 
-def over(ask: Ask, faces: tuple[int, int], *, std: np.ndarray, buckets: int = BUCKETS) -> Answer:
+def over(ask: Ask, faces: tuple[int, int], *, std: np.ndarray, buckets: int | None = None) -> Answer:
     """Distance and direction of the faces of all shards, by asking each of them three questions.
 
     ask: has a question answered by every shard. faces: how many of class 0 and of class 1 there are in all of them.
-    std: (D,) style units; a channel without spread gets 0. buckets: of a channel; they change no bit of the answer.
-    Raises Img2TabError where a class has no face, a shard was left out, or a style code is not a finite number.
+    std: (D,) style units; a channel without spread gets 0. buckets: of a channel, `bucket_count` for None; no number of
+    them changes a bit of the answer. Raises Img2TabError where a class has no face, a shard was left out, or a style
+    code is not a finite number.
     """
     if min(faces) < 1:
         raise Img2TabError(f"Both classes must be present, got {faces[0]} faces of class 0 and {faces[1]} of class 1.")
-    of_ends, sent_ends = _added(ask(partial(ends, every=max(1, sum(faces) // wasserstein.SAMPLE))))
-    wasserstein.in_deviations(of_ends.least + of_ends.greatest, std)  # the earliest place to refuse what is not finite
-    layout = Buckets.of(of_ends, faces, buckets)
-    of_counts, sent_counts = _added(ask(partial(counts, buckets=layout)))
+    every = max(1, sum(faces) // wasserstein.SAMPLE)
+    of_ends, shards, sent_ends = _added(ask(partial(ends, every=every)), Ends)
+    wasserstein.in_deviations(of_ends.least + of_ends.greatest, std)  # refuses what is not finite
+    layout = Buckets.of(of_ends, faces, buckets or bucket_count(sum(faces), shards))
+    of_counts, _, sent_counts = _added(ask(partial(counts, buckets=layout)), Counts)
     counted = tuple(of_counts.faces[0].sum(axis=1).tolist())
     if counted != faces:
         raise Img2TabError(f"All shards together must have {faces} faces of the two classes, got {counted}. Ask all.")
     low, high, is_open = known(layout, of_counts)
-    opened = list(ask(partial(open_faces, buckets=layout, is_open=is_open)))
-    in_style_units = (*apart(layout, of_counts, opened), low, high)
-    sent = Sent(sent_ends, sent_counts, sum(record.nbytes for record in opened))
-    return Answer(*(wasserstein.in_deviations(values, std) for values in in_style_units), sent)
+    opened = [OpenFaces(**arrays) for arrays in ask(partial(open_faces, buckets=layout, is_open=is_open))]
+    distance, direction = apart(layout, of_counts, opened)
+    return Answer(
+        wasserstein.in_deviations(distance, std),
+        wasserstein.in_deviations(direction, std),
+        wasserstein.in_deviations(low, std),
+        wasserstein.in_deviations(high, std),
+        open_buckets=float(is_open.sum(axis=1).mean()),
+        sent=Sent(sent_ends, sent_counts, sum(map(_nbytes, opened))),
+    )
 
 
-def bytes_sent(faces: int, shards: int, *, open_buckets: float, buckets: int = BUCKETS) -> Sent:
-    """How much each shard sends for a channel at most, in bytes: what to expect before there is a table.
+def bucket_count(faces: int, shards: int) -> int:
+    """So many buckets of a channel that about the fewest bytes are sent; a power of two.
 
-    faces: in all shards. open_buckets: as many of a channel are looked into, in the mean; ties make it less.
+    Every shard sends counts and sums of all buckets, and all of them together the faces of the open ones.
     """
+    best = np.sqrt(16 * OPEN_BUCKETS * faces / (24 * max(shards, 1)))
+    return int(np.clip(2 ** round(np.log2(best)), FEWEST, MOST))
+
+
+def bytes_sent(faces: int, shards: int, *, open_buckets: float = OPEN_BUCKETS, buckets: int | None = None) -> Sent:
+    """Bytes that each shard sends for a channel, to expect before there is a table; of a float32 channel in one place
+    there are 4 * faces.
+
+    faces: in all shards. open_buckets: of the channel. Ties make the third answer shorter.
+    """
+    buckets = buckets or bucket_count(faces, shards)
     return Sent(4 * 8, 2 * buckets * (4 + 8), round(8 + 16 * open_buckets * faces / (buckets * shards)))
 
 
@@ -337,10 +352,16 @@ def _together(opened: Sequence[OpenFaces], channels: slice) -> tuple[np.ndarray,
     return channel[order], values[order], steps[order]
 
 
-def _added(records: Iterable[Any]) -> tuple[Any, int]:
-    """The sum of records, and the bytes they have together; each may be let go before the next one comes."""
-    total, nbytes = None, 0
-    for record in records:
-        nbytes += record.nbytes
-        total = record if total is None else total + record
-    return total, nbytes
+def _added(answers: Iterable[Arrays], record: type[Any]) -> tuple[Any, int, int]:
+    """The sum of the answers as one record, how many there were, and the bytes they had together."""
+    total, count, nbytes = None, 0, 0
+    for arrays in answers:
+        answer = record(**arrays)
+        total, count, nbytes = answer if total is None else total + answer, count + 1, nbytes + _nbytes(answer)
+    if total is None:
+        raise Img2TabError("There must be at least one shard, got none. Name the rows of one.")
+    return total, count, nbytes
+
+
+def _nbytes(record: Ends | Counts | OpenFaces) -> int:
+    return sum(array.nbytes for array in vars(record).values())

@@ -14,11 +14,13 @@ import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.concepts.exact_sums import Grid, products
+from img2tab_core.tables.store import let_go
 
 if TYPE_CHECKING:
     import torch
 
 BLOCK_VALUES = 800_000  # style values a thread works on at once: with fewer the threads wait for each other
+MOST_READ = 1 << 30  # bytes of a memory map that count as this process's memory, before they are let go
 THREADS = 8  # at most, and no more than there are cores
 MANY = 256  # faces a bucket, from which on a channel looks like whole numbers
 SAMPLE = 512  # faces that say where a channel's buckets lie
@@ -350,10 +352,14 @@ def _per_channel(
         finally:
             rooms.put(room)
 
-    results, pool = [], ThreadPoolExecutor(workers, thread_name_prefix="img2tab-scoring")
+    results, pool, read = [], ThreadPoolExecutor(workers, thread_name_prefix="img2tab-scoring"), 0
     try:
         for part, values in zip(parts, pool.map(work, parts), strict=True):
             results.append(values)
+            read += psi[:, part].nbytes
+            if read > MOST_READ:
+                let_go(psi)
+                read = 0
             if progress is not None:
                 progress(part.stop / psi.shape[1])
     finally:
@@ -419,8 +425,9 @@ def _on_device(
             columns = host.to(device, non_blocking=True)  # (b, N)
             sorted0 = columns[:, rows0].sort(dim=1).values.double()  # (b, n0)
             sorted1 = columns[:, rows1].sort(dim=1).values.double()  # (b, n1)
-            ends = torch.minimum(sorted0[:, 0], sorted1[:, 0]), torch.maximum(sorted0[:, -1], sorted1[:, -1])
-            grid = Grid.of(*(end.cpu().numpy() for end in ends), n0 + n1)
+            least = torch.minimum(sorted0[:, 0], sorted1[:, 0]).cpu().numpy()
+            greatest = torch.maximum(sorted0[:, -1], sorted1[:, -1]).cpu().numpy()
+            grid = Grid.of(least, greatest, n0 + n1)
             offset, origin = (torch.from_numpy(array).to(device)[:, None] for array in (grid.offset, grid.origin))
             whole0 = sorted0.add_(offset).view(torch.int64) - origin  # (b, n0)
             whole1 = sorted1.add_(offset).view(torch.int64) - origin  # (b, n1)
