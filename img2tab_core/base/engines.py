@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
 
 from img2tab_core.base import process_workers, ray_workers
 from img2tab_core.base.errors import Img2TabError
@@ -29,7 +28,7 @@ class Engine:
     Raises Img2TabError where these do not go together.
     """
 
-    name: Literal["local", "ray"] = "local"
+    name: str = "local"
     workers: int | None = None
     address: str = ""
     gpus: bool = False

@@ -132,8 +132,9 @@ def _serve(line: Connection, package: bytes) -> None:
 
 
 def sendable(error: Exception) -> Exception:
-    """The same exception with where it was raised in its notes; another one that says so where it cannot be sent."""
-    error.add_note("".join(traceback.format_exception(error)))
+    """The same exception, of a mistake of the program with where it was raised; another one where it cannot be sent."""
+    if not isinstance(error, Img2TabError | OSError):
+        error.add_note("".join(traceback.format_exception(error)))
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - made in the line above
     except Exception:  # noqa: BLE001 - whatever its class does when it is copied

@@ -14,10 +14,11 @@ import pickle
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def work_on(
     Raises as `engines.each`.
     """
     package = pickle.dumps((work, shards, str(home())))
-    with _cluster(address, workers) as ray:
+    with _quiet(), cluster(address, workers) as ray:
         there = ray.cluster_resources()
         if gpus and not there.get("GPU"):
             raise Img2TabError("--gpus needs graphics cards, got a Ray cluster without one. Leave --gpus out.")
@@ -111,7 +112,7 @@ class _Answering:
 class _Actor:
     """What works: opened when its first part comes, since Ray begins no actor anew that ended while it was made."""
 
-    def __init__(self, package: Any) -> None:
+    def __init__(self, package: bytes) -> None:
         self._package, self._shards = package, Shards(Path(), "")
         self._answers: Answers | None = None
 
@@ -131,10 +132,8 @@ class _Actor:
         return b""
 
     def _open(self) -> Answers:
-        import ray
-
         os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch, imported with what follows, takes so many threads
-        work, self._shards, os.environ["IMG2TAB_HOME"] = pickle.loads(ray.get(self._package))  # noqa: S301 - ours
+        work, self._shards, os.environ["IMG2TAB_HOME"] = pickle.loads(self._package)  # noqa: S301 - ours
         if not self._shards.folder.is_dir():
             raise Img2TabError(
                 f"The worker on {socket.gethostname()} sees no folder {self._shards.folder}. Put IMG2TAB_HOME on a "
@@ -152,7 +151,7 @@ def _dataset(ray: Any, parts: Sequence[range], package: bytes, *, workers: int, 
     items = [{"start": part.start, "stop": part.stop} for part in parts]
     return data.from_items(items, override_num_blocks=len(items)).map_batches(
         _Actor,
-        fn_constructor_args=(ray.put(package),),
+        fn_constructor_args=(package,),
         batch_size=1,
         batch_format="numpy",
         compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=IN_HAND),
@@ -162,7 +161,7 @@ def _dataset(ray: Any, parts: Sequence[range], package: bytes, *, workers: int, 
 
 
 @contextmanager
-def _cluster(address: str, workers: int | None) -> Iterator[Any]:
+def cluster(address: str, workers: int | None) -> Iterator[Any]:
     """Ray, connected: to the cluster of this address, or to one of this machine that ends with the body.
 
     Raises Img2TabError where Ray is not installed, or the cluster does not answer.
@@ -209,6 +208,28 @@ def _cluster(address: str, workers: int | None) -> Iterator[Any]:
             ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A body in which Ray says nothing; what Python writes to standard error is there as ever.
+
+    Ray prints a paragraph of every worker that it replaces, on standard output, where the answer of a verb belongs, and
+    warns from C++ of how Ray Data begins its actors.
+    """
+    try:
+        is_terminal = sys.stderr.fileno() == 2
+    except (AttributeError, OSError, ValueError):  # somebody's own stream
+        is_terminal = False
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere, open(kept, "w", closefd=False) as errors:
+            os.dup2(nowhere.fileno(), 2)
+            with redirect_stdout(nowhere), redirect_stderr(errors if is_terminal else sys.stderr):
+                yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def has_ray() -> bool:

@@ -81,6 +81,27 @@ RunFolder = Annotated[
 ]
 FaceNumber = Annotated[int, typer.Option("--face", min=1, help="Which face of a photo, 1 is the biggest.")]
 
+EngineName = Annotated[
+    str, typer.Option("--engine", metavar="local|ray", help="Who works: processes of this machine, or a Ray cluster.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="How many processes, each on one core; all cores if not given.")
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        "--address", metavar="HOST:PORT", help="Of a Ray cluster that runs; else one is begun on this machine."
+    ),
+]
+Gpus = Annotated[
+    bool,
+    typer.Option(
+        "--gpus",
+        help="With --engine ray: every worker on a graphics card of its own. Codes differ from a processor's in their "
+        "last bits.",
+    ),
+]
+
 TABLES = (".csv", ".json", ".md")  # what a table is written as
 CONCEPTS = 10  # of a long list, that are shown
 DIGITS = "0123456789+-−"  # what a number begins with
