@@ -9,7 +9,7 @@ questions, and its answers are small records that can be sent:
    zero. `known` has a bound of that: over a bucket the integral of F itself is known, so that of |F| is at least its
    size (Jensen's inequality), and at most what F gives that takes only the greatest and the least value it can have
    there (the inequality of Edmundson and Madansky).
-3. `open_faces`: the faces of these buckets, those of equal value as one.
+3. `open_faces`: the faces of these buckets, as values and how many have them.
 
 `apart` makes of them what `wasserstein.distance_and_direction` says of all faces at once, to the last bit: both add
 whole numbers of the same grid, and round once. No sketch, no merge of sorted runs; no engine in here either: whoever
@@ -30,7 +30,11 @@ from img2tab_core.concepts import wasserstein
 from img2tab_core.concepts.exact_sums import Grid, products
 
 FEWEST, MOST = 16, 4096  # buckets of a channel, where their number is not given
-OPEN_BUCKETS = 20  # of a channel, in the mean: 12 and 23 of perceived gender and smile in the default table
+OPEN_BUCKETS = 20  # of a channel, each of the mean size: 12 of perceived gender, 23 of smile in the default table
+BUCKET, OPEN_FACE = (
+    4 + 8,
+    4 + 4,
+)  # bytes that a class in a bucket takes, and a face of a float32 table that is looked at
 BLOCK_VALUES = 800_000  # style values looked at in one go
 CHANNELS = 512  # whose buckets are looked at in one go
 
@@ -82,15 +86,15 @@ class Counts:
 
 @dataclass(frozen=True, eq=False)
 class OpenFaces:
-    """The faces of open buckets, as the values they have, ascending in every channel.
+    """The faces of open buckets, those of one class and one value together, ascending in every channel.
 
-    ends: int64 (D + 1,), the values of channel c are those from ends[c] to ends[c + 1]. values: int64 (m,), in units of
-    the grid. steps: int64 (m,), by how much F rises at each, see `wasserstein._distance`.
+    ends: int64 (D + 1,), those of channel c are from ends[c] to ends[c + 1]. values: (m,) style units, float32 where
+    the table is, else float64. faces: int32 (m,), how many there are: of class 1 as a negative number.
     """
 
     ends: np.ndarray
     values: np.ndarray
-    steps: np.ndarray
+    faces: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +209,7 @@ def bucket_count(faces: int, shards: int) -> int:
 
     Every shard sends counts and sums of all buckets, and all of them together the faces of the open ones.
     """
-    best = np.sqrt(16 * OPEN_BUCKETS * faces / (24 * max(shards, 1)))
+    best = np.sqrt(OPEN_FACE * OPEN_BUCKETS * faces / (2 * BUCKET * max(shards, 1)))
     return int(np.clip(2 ** round(np.log2(best)), FEWEST, MOST))
 
 
@@ -216,7 +220,7 @@ def bytes_sent(faces: int, shards: int, *, open_buckets: float = OPEN_BUCKETS, b
     faces: in all shards. open_buckets: of the channel. Ties make the third answer shorter.
     """
     buckets = buckets or bucket_count(faces, shards)
-    return Sent(4 * 8, 2 * buckets * (4 + 8), round(8 + 16 * open_buckets * faces / (buckets * shards)))
+    return Sent(4 * 8, 2 * buckets * BUCKET, 8 + round(OPEN_FACE * open_buckets * faces / (buckets * shards)))
 
 
 # --- what a shard answers -----------------------------------------------------------------------------------
@@ -248,27 +252,22 @@ def counts(shard: Shard, *, buckets: Buckets) -> Counts:
 
 def open_faces(shard: Shard, *, buckets: Buckets, is_open: np.ndarray) -> OpenFaces:
     """The third answer. is_open: bool (D, B), the buckets whose faces are asked for."""
-    n0, n1 = buckets.faces
-    sizes, values_of, steps_of = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    steps = np.where(shard.labels == 1, -n0, n1)
+    dtype = shard.psi.dtype if shard.psi.dtype == np.float32 else np.dtype(np.float64)
+    sizes = np.zeros(shard.psi.shape[1] + 1, np.int64)
+    values_of, faces_of = [np.zeros(0, dtype)], [np.zeros(0, np.int32)]
     for channels, values in _blocks(shard):
-        whole = _whole(values, buckets, channels)
-        place = buckets.place(whole, channels)
+        place = buckets.place(_whole(values, buckets, channels), channels)
         channel, face = np.nonzero(np.take_along_axis(is_open[channels], place, axis=1))
-        whole, step = whole[channel, face], steps[face]
-        order = np.lexsort((whole, channel))
-        channel, whole, step = channel[order], whole[order], step[order]
-        first = np.flatnonzero((np.diff(channel, prepend=-1) != 0) | (np.diff(whole, prepend=-1) != 0))
-        if len(first):
-            step = np.add.reduceat(step, first)  # of all faces that have one value
-            kept = np.flatnonzero(step)  # where as many rise as fall, weighed, F stays
-            first, step = first[kept], step[kept]
-        values_of.append(whole[first])
-        steps_of.append(step)
-        sizes.append(np.bincount(channel[first], minlength=len(values)))
-    if not len(shard.rows):
-        sizes.append(np.zeros(shard.psi.shape[1], np.int64))
-    return OpenFaces(np.cumsum(np.concatenate(sizes)), np.concatenate(values_of), np.concatenate(steps_of))
+        some, label = values[channel, face].astype(dtype), shard.labels[face]
+        order = np.lexsort((label, some, channel))
+        channel, some, label = channel[order], some[order], label[order]
+        new = np.ones(len(some), bool)
+        new[1:] = (np.diff(channel) != 0) | (some[1:] != some[:-1]) | (label[1:] != label[:-1])
+        first = np.flatnonzero(new)
+        values_of.append(some[first])
+        faces_of.append(np.diff(first, append=len(some)).astype(np.int32) * np.where(label[first] == 1, -1, 1))
+        sizes[channels.start + 1 : channels.stop + 1] = np.bincount(channel[first], minlength=len(values))
+    return OpenFaces(np.cumsum(sizes), np.concatenate(values_of), np.concatenate(faces_of).astype(np.int32))
 
 
 def _blocks(shard: Shard) -> Iterator[tuple[slice, np.ndarray]]:
@@ -295,7 +294,7 @@ def known(buckets: Buckets, counts: Counts) -> Known:
     low, high, is_open = np.empty(d), np.empty(d), np.empty((d, buckets.count), bool)
     for channels in wasserstein.parts_of(d, CHANNELS):
         rise, fall, after, sign = _steps(buckets, counts, channels)
-        is_open[channels] = (sign == 0) & (buckets.top[channels, None] > 0)
+        is_open[channels] = (sign == 0) & (rise + fall > 0) & (buckets.top[channels, None] > 0)
         edges = buckets.edges(channels)
         sums = counts.sums[channels] - counts.faces[channels] * edges[:, None, :-1]  # from where the bucket begins
         width = np.diff(edges).astype(np.float64)  # (b, B)
@@ -317,12 +316,11 @@ def apart(buckets: Buckets, counts: Counts, opened: Sequence[OpenFaces]) -> tupl
     distance, direction = np.empty(d), np.empty(d)
     for channels in wasserstein.parts_of(d, CHANNELS):
         rise, fall, after, sign = _steps(buckets, counts, channels)
-        channel, values, step = _together(opened, channels)
-        place = np.clip(
-            (values - buckets.low[channels][channel]) // buckets.width[channels][channel], 0, buckets.count - 1
-        )
+        channel, whole, step = _together(buckets, opened, channels)
+        place = (whole - buckets.low[channels][channel]) // buckets.width[channels][channel]
+        place = np.clip(place, 0, buckets.count - 1)
         change = wasserstein.changes(step, channel * buckets.count + place, (after - rise + fall).ravel())
-        crossing = products(values, change, np.searchsorted(channel, np.arange(len(after) + 1)), 2 * n0 * n1)
+        crossing = products(whole, change, np.searchsorted(channel, np.arange(len(after) + 1)), 2 * n0 * n1)
         sums = counts.sums[channels]
         signed0, signed1 = (np.einsum("cb,cb->c", sign, sums[:, of]).astype(object) for of in (0, 1))
         sum0, sum1 = (sums[:, of].sum(axis=1).astype(object) for of in (0, 1))
@@ -341,15 +339,21 @@ def _steps(buckets: Buckets, counts: Counts, channels: slice) -> tuple[np.ndarra
     return rise, fall, after, wasserstein.sign_of(after, rise, fall)
 
 
-def _together(opened: Sequence[OpenFaces], channels: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(channel from 0, value, step) of the open faces of some channels in all shards, int64 (m,), ascending."""
+def _together(
+    buckets: Buckets, opened: Sequence[OpenFaces], channels: slice
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(channel from 0, value in units of the grid, by how much F rises) of the open faces of some channels in all
+    shards, int64 (m,) each, ascending."""
     parts = [slice(record.ends[channels.start], record.ends[channels.stop]) for record in opened]
     sizes = [np.diff(record.ends[channels.start : channels.stop + 1]) for record in opened]
     channel = np.concatenate([np.repeat(np.arange(len(size)), size) for size in sizes])
     values = np.concatenate([record.values[part] for record, part in zip(opened, parts, strict=True)])
-    steps = np.concatenate([record.steps[part] for record, part in zip(opened, parts, strict=True)])
-    order = np.lexsort((values, channel))
-    return channel[order], values[order], steps[order]
+    faces = np.concatenate([record.faces[part] for record, part in zip(opened, parts, strict=True)])
+    grid, (n0, n1) = buckets.grid[channels], buckets.faces
+    whole = np.add(values, grid.offset[channel]).view(np.int64) - grid.origin[channel]
+    step = faces * np.where(faces > 0, n1, n0)
+    order = np.lexsort((whole, channel))
+    return channel[order], whole[order], step[order]
 
 
 def _added(answers: Iterable[Arrays], record: type[Any]) -> tuple[Any, int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import shutil
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from img2tab_core.base.engines import HERE, Engine, each
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import home
 from img2tab_core.base.jobs import Cancel, Report, silent
+from img2tab_core.base.ray_workers import cluster
 from img2tab_core.base.records import digest
 from img2tab_core.base.shards import Answers, Shards
 from img2tab_core.concepts import sharded
@@ -60,7 +62,8 @@ def ask_all(
         return (shards.read(part) for part in parts)
 
     labels = faces.train.labels
-    answer = sharded.over(ask, (int((labels == 0).sum()), int((labels == 1).sum())), std=table.stats.std)
+    with cluster(engine.address, engine.workers) if engine.name == "ray" else nullcontext():  # one for all questions
+        answer = sharded.over(ask, (int((labels == 0).sum()), int((labels == 1).sum())), std=table.stats.std)
     shutil.rmtree(folder, ignore_errors=True)
     return answer
 
