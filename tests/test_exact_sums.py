@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,8 +63,5 @@ def test_the_sum_of_500_products_is_that_of_pythons_whole_numbers(size):
     rng = np.random.default_rng(2)
     values, factors = rng.integers(0, 2**51, 500), rng.integers(-(size // 500 + 1), size // 500 + 1, 500)
     ends = np.array([0, 0, 17, 400, 500])
-    expected = [
-        sum(int(v) * int(f) for v, f in zip(values[a:b], factors[a:b], strict=True))
-        for a, b in zip(ends[:-1], ends[1:], strict=True)
-    ]
+    expected = [sum(int(v) * int(f) for v, f in zip(values[a:b], factors[a:b], strict=True)) for a, b in pairwise(ends)]
     assert products(values, factors, ends, max(size, 1000)).tolist() == expected

@@ -150,7 +150,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("engine", ["here", "processes", "ray"])
+@pytest.mark.parametrize("engine", ["here", "processes", pytest.param("ray", marks=pytest.mark.slow)])
 def test_every_engine_keeps_the_bits_of_the_local_distances_of_300_faces(home, engine):
     if engine == "ray":
         pytest.importorskip("ray", reason="Ray is not installed: pip install -e .[ray]")
