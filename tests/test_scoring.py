@@ -187,6 +187,35 @@ def test_two_threads_work_on_a_map_of_256_mb_in_less_than_90_mb(tmp_path, monkey
         tracemalloc.stop()
 
 
+def test_of_a_map_of_26_mb_never_more_than_12_are_resident(tmp_path, monkeypatch):
+    labels = np.random.default_rng(18).integers(0, 2, 160_000)
+    np.save(tmp_path / "psi.npy", np.random.default_rng(19).normal(size=(40, 160_000)).astype(np.float32))
+    psi = np.load(tmp_path / "psi.npy", mmap_mode="r")
+    monkeypatch.setattr(wasserstein, "_cores", lambda: 1)
+    monkeypatch.setattr(wasserstein, "MOST_READ", 4 << 20)
+    resident, let_go = [], wasserstein.let_go
+
+    def looked_at(psi):
+        resident.append(_resident(tmp_path / "psi.npy"))
+        let_go(psi)
+
+    monkeypatch.setattr(wasserstein, "let_go", looked_at)
+    wasserstein.distance_and_direction(psi.T, labels, std=ones(40))
+    assert len(resident) == 4 and max(resident) < 12e6
+
+
+def _resident(file):
+    """Bytes of a mapped file that count as this process's memory."""
+    size, inside = 0, False
+    with open("/proc/self/smaps") as lines:
+        for line in lines:
+            if "-" in line.split(" ", 1)[0]:
+                inside = line.rstrip().endswith(str(file))
+            elif inside and line.startswith("Rss:"):
+                size += int(line.split()[1]) * 1024
+    return size
+
+
 def test_what_a_graphics_card_would_do_has_the_bits_of_the_processor_and_equals_scipy_to_1e_6_on_18_kinds(monkeypatch):
     torch = pytest.importorskip("torch")
     labels = (np.random.default_rng(11).random(2000) < 0.35).astype(int)

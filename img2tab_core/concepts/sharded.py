@@ -128,7 +128,7 @@ class Buckets:
             )
         return cls(grid, low, (high - low) // count + 1, top, count, faces)
 
-    def place(self, whole: np.ndarray, channels: slice) -> np.ndarray:
+    def place(self, whole: np.ndarray, channels: slice | np.ndarray) -> np.ndarray:
         """The bucket of every value of some channels; int64 (b, n), from 0. whole: int64 (b, n), units of the grid."""
         bucket = whole - self.low[channels, None]
         bucket //= self.width[channels, None]
@@ -256,9 +256,14 @@ def open_faces(shard: Shard, *, buckets: Buckets, is_open: np.ndarray) -> OpenFa
     sizes = np.zeros(shard.psi.shape[1] + 1, np.int64)
     values_of, faces_of = [np.zeros(0, dtype)], [np.zeros(0, np.int32)]
     for channels, values in _blocks(shard):
-        place = buckets.place(_whole(values, buckets, channels), channels)
-        channel, face = np.nonzero(np.take_along_axis(is_open[channels], place, axis=1))
-        some, label = values[channel, face].astype(dtype), shard.labels[face]
+        asked = np.arange(channels.start, channels.stop)[is_open[channels].any(axis=1)]
+        if not len(asked):
+            continue
+        values = values[asked - channels.start]
+        place = buckets.place(_whole(values, buckets, asked), asked)
+        at = np.flatnonzero(np.take_along_axis(is_open[asked], place, axis=1))
+        channel, face = np.divmod(at, values.shape[1])
+        some, label = values.ravel()[at].astype(dtype), shard.labels[face]
         order = np.lexsort((label, some, channel))
         channel, some, label = channel[order], some[order], label[order]
         new = np.ones(len(some), bool)
@@ -266,7 +271,7 @@ def open_faces(shard: Shard, *, buckets: Buckets, is_open: np.ndarray) -> OpenFa
         first = np.flatnonzero(new)
         values_of.append(some[first])
         faces_of.append(np.diff(first, append=len(some)).astype(np.int32) * np.where(label[first] == 1, -1, 1))
-        sizes[channels.start + 1 : channels.stop + 1] = np.bincount(channel[first], minlength=len(values))
+        sizes[asked + 1] = np.bincount(channel[first], minlength=len(asked))
     return OpenFaces(np.cumsum(sizes), np.concatenate(values_of), np.concatenate(faces_of).astype(np.int32))
 
 
@@ -278,7 +283,7 @@ def _blocks(shard: Shard) -> Iterator[tuple[slice, np.ndarray]]:
         yield channels, shard.psi[:, channels].T.take(shard.rows, axis=1)
 
 
-def _whole(values: np.ndarray, buckets: Buckets, channels: slice) -> np.ndarray:
+def _whole(values: np.ndarray, buckets: Buckets, channels: slice | np.ndarray) -> np.ndarray:
     """The values in units of the grid, int64 (b, n), from 0."""
     whole = buckets.grid[channels].bits(values)
     whole -= buckets.grid.origin[channels, None]

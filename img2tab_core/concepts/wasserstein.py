@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 BLOCK_VALUES = 800_000  # style values a thread works on at once: with fewer the threads wait for each other
-MOST_READ = 1 << 30  # bytes of a memory map that count as this process's memory, before they are let go
+MOST_READ = 1 << 30  # bytes of a memory map, which count as this process's memory until they are let go
 THREADS = 8  # at most, and no more than there are cores
 MANY = 256  # faces a bucket, from which on a channel looks like whole numbers
 SAMPLE = 512  # faces that say where a channel's buckets lie
@@ -103,6 +103,7 @@ class _Room:
         self.open = np.empty(shape, bool)  # whether the face lies in a bucket that must be sorted
         self.least = np.empty(channels)  # style units
         self.greatest = np.empty(channels)
+        self.read = 0  # bytes of the style codes, since this thread let a map go
 
 
 def _apart(values: np.ndarray, n0: int, room: _Room) -> np.ndarray:
@@ -347,19 +348,19 @@ def _per_channel(
                 columns.take(order, axis=1, out=values, mode="clip")  # "raise" would go through a copy
             else:
                 values[:] = columns.take(order, axis=1)
+            room.read += columns.nbytes
+            if room.read > MOST_READ // workers:
+                let_go(psi)
+                room.read = 0
             with np.errstate(all="ignore"):  # what is not finite is found at the end
                 return measure(values, n0, room)
         finally:
             rooms.put(room)
 
-    results, pool, read = [], ThreadPoolExecutor(workers, thread_name_prefix="img2tab-scoring"), 0
+    results, pool = [], ThreadPoolExecutor(workers, thread_name_prefix="img2tab-scoring")
     try:
         for part, values in zip(parts, pool.map(work, parts), strict=True):
             results.append(values)
-            read += psi[:, part].nbytes
-            if read > MOST_READ:
-                let_go(psi)
-                read = 0
             if progress is not None:
                 progress(part.stop / psi.shape[1])
     finally:
