@@ -220,7 +220,7 @@ class Studio:
             return []
         model, pixels = self.backbone(backbone), np.stack([face.pixels for face in faces])
         parts = [pixels[start : start + ENCODED_TOGETHER] for start in range(0, len(pixels), ENCODED_TOGETHER)]
-        w = np.concatenate(on_single_cores(model.invert, parts)) if len(parts) > 1 else model.invert(pixels)
+        w = np.concatenate(on_single_cores(model.invert, parts))
         return [StyleCode.of(values, backbone) for values in model.styles(w)]
 
     def code(self, w: np.ndarray, *, backbone: str = DEFAULT_BACKBONE) -> StyleCode:

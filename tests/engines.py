@@ -42,12 +42,14 @@ class Squares:
     log: Path
     harm: str = ""
     once: bool = True
+    seconds: float = 0.0
 
     def __call__(self):
         def answers(parts):
             for part in parts:
                 with self.log.open("a") as stream:
                     stream.write(f"{part.start}\n")
+                time.sleep(self.seconds)
                 if 20 in part and not (self.once and (self.log.parent / "harmed").exists()):
                     (self.log.parent / "harmed").touch()
                     self.come_to_harm()

@@ -17,6 +17,8 @@ from img2tab_core.base import ray_workers
 from img2tab_core.base.engines import HERE, Engine, each
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.shards import MOST_TRIES, Shards
+from img2tab_core.concepts.wasserstein import wasserstein
+from img2tab_core.tables import open_table
 from img2tab_core.tables.encoding import PIECE, Encoding, parts_of
 from tests import engines
 
@@ -70,6 +72,14 @@ def test_work_stopped_after_some_of_5_parts_goes_on_with_another_engine_and_repe
     assert [shards.file(part).exists() for part in PARTS] == [True, True, False, False, False]
     assert each(engines.Squares(tmp_path / "log"), PARTS, shards, engine=engine)
     assert times(tmp_path / "log")[:2] == [1, 1] and squares(shards)[46] == 46 * 46
+
+
+def test_work_stopped_after_1_of_20_parts_ends_at_once_and_2_processes_are_gone(shards, tmp_path):
+    parts, came = [range(start, start + 100) for start in range(0, 2_000, 100)], []
+    work = engines.Squares(tmp_path / "log", seconds=0.3)
+    assert not each(work, parts, shards, engine=PROCESSES, progress=came.append, stopped=lambda: bool(came))
+    assert 1 <= len(came) <= 20 - len(shards.missing(parts)) <= 4  # a shard may be there whose worker has not said so
+    assert not engines.workers_of(os.getpid())
 
 
 @pytest.mark.parametrize("harm", ["killed", "out of memory"])
@@ -169,7 +179,7 @@ def test_the_bits_of_w_of_43_faces_are_the_same_with_1_and_2_threads_here_and_in
 def _until(happens, process: subprocess.Popen, seconds: float = 300) -> None:
     until = time.monotonic() + seconds
     while not happens() and time.monotonic() < until:
-        assert process.poll() is None, "it ended before"
+        assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
 
 
@@ -183,12 +193,21 @@ def test_320_photos_are_the_same_bytes_locally_and_by_ray_with_its_driver_killed
     def start(home: Path, *options: str) -> subprocess.Popen:
         words = engines.command(photos, "mine", "--no-align", *options)
         env = {**os.environ, "IMG2TAB_HOME": str(home)}
-        return subprocess.Popen(words, cwd=engines.ROOT, env=env, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            words, cwd=engines.ROOT, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
 
     local, far = tmp_path / "local", tmp_path / "far"
+    cut = start(local, "--workers", "2")
+    _until(lambda: len(engines.shards(local, "mine")) >= 2, cut)
+    os.killpg(cut.pid, signal.SIGINT)  # Ctrl+C reaches the workers as well
+    assert (
+        "photos are done and kept. Run the same command again to go on." in json.loads(cut.communicate()[0])["sentence"]
+    )
+    assert cut.returncode == 130
     one = start(local, "--workers", "2")
     said = json.loads(one.communicate()[0])
-    assert (one.returncode, said["faces"], said["photos"]) == (0, 318, 320)
+    assert (one.returncode, said["faces"], said["photos"]) == (0, 318, 320) and 64 <= said["resumed"] < 320
     assert list(said["skipped"]) == ["000007.jpg", "000011.jpg"]
 
     killed = start(far, "--engine", "ray", "--workers", "2")
@@ -210,3 +229,8 @@ def test_320_photos_are_the_same_bytes_locally_and_by_ray_with_its_driver_killed
     assert again.returncode == 0 and 64 <= resumed["resumed"] < 320
     assert engines.bytes_of(far / "tables" / "mine") == engines.bytes_of(local / "tables" / "mine")
     assert resumed["skipped"] == said["skipped"] and resumed["key"] == said["key"]
+    here, there = (
+        wasserstein(table.psi, table.labels["smiling"].to_numpy(), std=table.stats.std)
+        for table in (open_table(home / "tables" / "mine") for home in (local, far))
+    )
+    assert np.array_equal(here, there) and here.shape == (studio.backbone().layout.total,)

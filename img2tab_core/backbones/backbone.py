@@ -5,12 +5,13 @@ A backbone that was added is a converted checkpoint (`checkpoints`), its channel
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import socket
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +51,19 @@ class Backbone(ABC):
     def __reduce__(self) -> tuple:
         """Sent to another process, it is opened there by its name."""
         return _reopened, (self.name, self.key)
+
+    def on_card(self) -> Backbone:
+        """The same with its encoder on this process's graphics card: its w are others in their last bits.
+
+        Raises Img2TabError where there is no card, or no encoder.
+        """
+        if self.encoder is None or not torch.cuda.is_available():
+            raise Img2TabError(
+                f"There is no graphics card on {socket.gethostname()}, or {self.name} has no encoder. Leave out --gpus."
+            )
+        torch.backends.cudnn.allow_tf32 = False  # ten bits of a product would be lost
+        torch.backends.cudnn.deterministic = True
+        return replace(self, encoder=copy.deepcopy(self.encoder).cuda())
 
     @property
     def layout(self) -> StyleLayout:
@@ -113,7 +127,8 @@ class DefaultBackbone(Backbone):
         parts = []
         for start in range(0, len(faces), 32):
             x = to_input(torch.from_numpy(np.array(faces[start : start + 32])), size)
-            parts.append(self.encoder(x.contiguous(memory_format=torch.channels_last)))
+            x = x.to(self.encoder.head.weight.device).contiguous(memory_format=torch.channels_last)
+            parts.append(self.encoder(x).cpu())
         return torch.cat(parts).numpy() if parts else np.empty((0, self.encoder.config.w_dim), np.float32)
 
 
@@ -138,7 +153,8 @@ class StyleGAN2Backbone(Backbone):
         parts = [np.empty((0, *self.latent_avg.shape), np.float32)]
         for start in range(0, len(faces), 4):  # at 256 px: one more would not be faster
             x = to_input(torch.from_numpy(np.array(faces[start : start + 4])), INPUT_SIZE)
-            w = cast(nn.Module, self.encoder)(x)
+            encoder = cast(nn.Module, self.encoder)
+            w = encoder(x.to(next(encoder.parameters()).device)).cpu()
             w = w[:, None] if w.ndim == 2 else w  # one w for all
             parts.append((w + self.latent_avg).numpy())  # (b, n_latent, 512)
         return np.concatenate(parts)

@@ -180,7 +180,7 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
     options: dict[str, Any] = {"address": address}
     folder = None
     if not address:
-        folder = tempfile.mkdtemp(prefix="img2tab-")  # Ray's own place keeps the logs of every cluster there ever was
+        folder = _own_folder()
         options = {
             "address": "local",
             "num_cpus": workers or cores(),
@@ -193,13 +193,14 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
     try:
         try:
             ray.init(**options, logging_level=logging.CRITICAL, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises this very class as well
+            first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             where, mend = (
                 (f"at {address}", "Begin one with `ray start --head`, or leave --address out for one of this machine.")
                 if address
-                else ("on this machine", "Import without --engine ray: as many processes work then.")
+                else ("on this machine", "Run it again when the machine is less busy, or without --engine ray.")
             )
-            raise Img2TabError(f"No Ray cluster answers {where} ({error}). {mend}") from error
+            raise Img2TabError(f"No Ray cluster answers {where} ({first}). {mend}") from error
         if in_main:
             signal.signal(signal.SIGTERM, handler)
         yield ray
@@ -208,6 +209,17 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
             ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_folder() -> str:
+    """Where a cluster of this process keeps its sockets and logs: Ray's own place fills up with those of every one.
+
+    What processes that were killed left there is removed; near the root, since a socket's path has 107 letters at most.
+    """
+    for left in Path(tempfile.gettempdir()).glob("img2tab-ray-*-*"):
+        if not Path(f"/proc/{left.name.split('-')[2]}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"img2tab-ray-{os.getpid()}-")
 
 
 @contextmanager

@@ -6,21 +6,27 @@ of a w follow the number of threads, and of a piece they are the same whoever en
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from img2tab_core.base.cores import on_single_cores
-from img2tab_core.base.errors import Img2TabError, lacks_memory
-from img2tab_core.base.shards import Answer, Answers
-from img2tab_core.tables.imports import Backbone
+from img2tab_core.base.engines import HERE, Engine, each
+from img2tab_core.base.errors import Cancelled, Img2TabError, lacks_memory
+from img2tab_core.base.files import home
+from img2tab_core.base.jobs import Report
+from img2tab_core.base.shards import Answer, Answers, Shards, Work
+from img2tab_core.tables.imports import Backbone, Pace, only_importer
 
 GROUP = 32  # photos that are encoded while the next ones are read and aligned
 PIECE = 8  # faces encoded together on one core; more are hardly faster
 ALIGNERS = 2  # threads that read and align; dlib itself works in one at a time
+FEW = 320  # photos that are left, up to which processes are not worth their start
 MANY = 100  # shards of an import, beyond which they hold more than a group each
 LARGEST = 8  # groups in a shard at most: what a kill costs a worker, 15 seconds of one core
 
@@ -34,21 +40,28 @@ def parts_of(photos: int) -> list[range]:
     return [range(start, min(start + size, photos)) for start in range(0, photos, size)]
 
 
+def shape_of(backbone: Backbone) -> tuple[int, ...]:
+    """Of one of its w. Raises Img2TabError where the backbone has no encoder: here, before the work."""
+    return backbone.invert(np.full((1, 256, 256, 3), 128, np.uint8)).shape[1:]
+
+
 @dataclass(frozen=True, eq=False)
 class Encoding:
     """Work (`shards.Work`) whose parts are photos by their number, and whose answers hold what became of them.
 
     rows: int64 (n,), the photos that have a w; w: float32 (n, 512) or (n, L, 512); faces: int32 (photos of the part,),
     how many faces a photo has, 0 where it has no w; reasons: why not, for each of those, in their order. shape: of one
-    w. A photo for which the memory does not do ends the work with an exception: it is no reason to leave it out.
+    w; on_card: encode on the worker's graphics card. A photo for which the memory does not do ends the work with an
+    exception: it is no reason to leave it out.
     """
 
     load: Load
     backbone: Backbone
     shape: tuple[int, ...]
+    on_card: bool = False
 
     def __call__(self) -> Answers:
-        return self._answers
+        return replace(self, backbone=self.backbone.on_card())._answers if self.on_card else self._answers
 
     def _answers(self, parts: Sequence[range]) -> Generator[Answer, None, None]:
         groups = [_groups(part) for part in parts]
@@ -111,3 +124,59 @@ def _loaded(load: Load, i: int) -> Loaded:
         return str(error)
     except OSError as error:
         return f"The file cannot be read ({error.strerror})."
+
+
+def here(engine: Engine, photos: int) -> Engine:
+    """The engine; this process where it was not said how many workers there are, and so few photos are left."""
+    return HERE if engine.name == "local" and engine.workers is None and photos <= FEW else engine
+
+
+def answered(
+    work: Work,
+    photos: int,
+    *,
+    what: str,
+    key: str,
+    engine: Engine,
+    report: Report,
+    stopped: Callable[[], bool],
+) -> Generator[tuple[range, Answer], None, None]:
+    """The parts of so many photos with their answers, in their order.
+
+    In this process nothing is kept. Other engines keep shards in `imports/WHAT-KEY` until the last answer is taken.
+    Raises Cancelled once `stopped` says so, and Img2TabError where nothing can be kept.
+    """
+    engine, parts = here(engine, photos), parts_of(photos)
+    if engine == HERE:
+        pace = Pace(photos, 0)
+        with closing(work()(parts)) as answers:
+            for part, answer in zip(parts, answers, strict=True):
+                report(part.stop / photos, pace.at(part.stop))
+                yield part, answer
+                if stopped() and part is not parts[-1]:
+                    raise Cancelled(f"Stopped after {part.stop:,} of {photos:,} photos; nothing was written.")
+        return
+    name = f"{what}-{key[:12]}"
+    shards = Shards(home() / "imports" / name, key)
+    try:
+        with only_importer(name):
+            done = photos - sum(map(len, shards.missing(parts)))
+            pace = Pace(photos, done)
+
+            def came(part: range) -> None:
+                nonlocal done
+                done += len(part)
+                report(0.99 * done / photos, pace.at(done))
+
+            if not each(work, parts, shards, engine=engine, progress=came, stopped=stopped):
+                raise Cancelled(
+                    f"Stopped: {done:,} of {photos:,} photos are done and kept. Run the same command again to go on."
+                )
+            for part in parts:
+                yield part, shards.read(part)
+            shutil.rmtree(shards.folder, ignore_errors=True)
+    except OSError as error:
+        raise Img2TabError(
+            f"What is done could not be kept in {shards.folder} ({error.strerror or error}). Free some space and run "
+            "the same command again."
+        ) from error

@@ -22,7 +22,7 @@ from img2tab_core.base.jobs import Report, never, silent
 from img2tab_core.base.records import digest
 from img2tab_core.base.shards import Shards
 from img2tab_core.tables import label_files, store
-from img2tab_core.tables.encoding import Encoding, parts_of
+from img2tab_core.tables.encoding import Encoding, here, parts_of, shape_of
 from img2tab_core.tables.imports import (
     Backbone,
     Facts,
@@ -36,8 +36,6 @@ from img2tab_core.tables.imports import (
     only_importer,
 )
 from img2tab_core.tables.sources import Source
-
-FEW = 320  # photos that are left, up to which processes are not worth their start
 
 
 def import_photos(
@@ -60,7 +58,7 @@ def import_photos(
     """
     report, stopped = progress or silent, stopped or never
     place = home() / "tables" / checked_name(name)
-    shape = _shape(backbone)
+    shape = shape_of(backbone)
     mark = digest(
         source.kind.encode(),
         source.mark.encode(),
@@ -77,7 +75,7 @@ def import_photos(
                 shutil.rmtree(_workshop(name), ignore_errors=True)
                 return there
             work = _Work.open(_workshop(name), mark, len(source.names), anew=anew)
-            _encode_all(work, source, Encoding(source.load, backbone, shape), engine, report, stopped)
+            _encode_all(work, source, Encoding(source.load, backbone, shape, engine.gpus), engine, report, stopped)
             return _finish(work, source, backbone, shape, place=place, mark=mark, report=report, stopped=stopped)
     except OSError as error:
         raise Img2TabError(
@@ -100,8 +98,6 @@ def _encode_all(
 ) -> None:
     """Encode what is not done yet."""
     total, done = len(source.names), work.resumed
-    if engine.name == "local" and engine.workers is None and total - done <= FEW:
-        engine = HERE
     pace, skipped = Pace(total, done), sum(work.skipped(part) for part in work.done())
 
     def came(part: range) -> None:
@@ -109,7 +105,7 @@ def _encode_all(
         done, skipped = done + len(part), skipped + work.skipped(part)
         report(0.95 * done / total, f"{pace.at(done)}, {skipped:,} skipped")
 
-    if not each(encoding, work.parts, work.shards, engine=engine, progress=came, stopped=stopped):
+    if not each(encoding, work.parts, work.shards, engine=here(engine, total - done), progress=came, stopped=stopped):
         raise Cancelled(f"Stopped: {done:,} of {total:,} photos are done and kept. {work.how_to_go_on}")
 
 
@@ -274,11 +270,6 @@ def _replaces(name: str, mark: str) -> bool:
 
 def _workshop(name: str) -> Path:
     return home() / "imports" / name
-
-
-def _shape(backbone: Backbone) -> tuple[int, ...]:
-    """Of one of its w; a backbone without an encoder says so here, before the work."""
-    return backbone.invert(np.full((1, 256, 256, 3), 128, np.uint8)).shape[1:]
 
 
 def _printable(name: str) -> str:
