@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -95,6 +95,23 @@ AGREEMENT_SIZE = 128  # px of the pictures in which a known edit is compared, la
 _descriptors: Once[str, FaceDescriptor] = Once(1)  # every Studio's: the copies that a refinement makes are of this one
 
 
+@dataclass(frozen=True)
+class Aligner:
+    """What makes faces of photos: bytes -> the biggest face, uint8 (256, 256, 3), and how many there are.
+
+    aligned: the photos are aligned faces already. It may be sent to another process, which opens the landmarks itself.
+    """
+
+    aligned: bool = False
+
+    def __call__(self, data: bytes) -> tuple[np.ndarray, int]:
+        photo = photos.read_photo(data)
+        if self.aligned:
+            return alignment.squared(photo, size=FACE_SIZE).pixels, 1
+        faces = alignment.faces_of(photo, weights.path("landmarks-68"), size=FACE_SIZE)
+        return faces[0].pixels, len(faces)
+
+
 class Studio:
     """The models of one process: photos, pictures, and through `trainer` tables and runs; no visitor inside.
 
@@ -175,23 +192,11 @@ class Studio:
 
     def aligned_face(self, data: bytes) -> Face:
         """A photo that is already an aligned face: cropped to a square, resized, nothing looked for."""
-        photo = Image.fromarray(photos.read_photo(data))
-        side = min(photo.size)
-        left, top = (photo.width - side) // 2, (photo.height - side) // 2
-        square = photo.crop((left, top, left + side, top + side))
-        return Face.of(np.asarray(square.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.LANCZOS)))
+        return alignment.squared(photos.read_photo(data), size=FACE_SIZE)
 
-    def aligner(self, *, aligned: bool = False) -> Callable[[bytes], tuple[np.ndarray, int]]:
-        """What makes faces of an import's photos: bytes -> the biggest face, uint8 (256, 256, 3), and how many.
-
-        aligned: the photos are aligned faces already.
-        """
-
-        def align(data: bytes) -> tuple[np.ndarray, int]:
-            faces = [self.aligned_face(data)] if aligned else self.faces(data)
-            return faces[0].pixels, len(faces)
-
-        return align
+    def aligner(self, *, aligned: bool = False) -> Aligner:
+        """What makes faces of an import's photos. aligned: the photos are aligned faces already."""
+        return Aligner(aligned)
 
     def samples(self) -> list[Face]:
         """A dozen generated faces to start with."""

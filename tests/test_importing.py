@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,11 +30,11 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, ChannelStats, Target
 from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.cli import tables as cli_import
-from img2tab_core.studio import Studio
+from img2tab_core.studio import Aligner, Studio
 from img2tab_core.tables import code_files, importing_codes, population
 from img2tab_core.tables.importing import import_photos
 from img2tab_core.tables.importing_codes import import_codes
-from img2tab_core.tables.sources import celeba_source, folder_source, limited
+from img2tab_core.tables.sources import celeba_source, folder_source, limited, stored_name, uploaded_source
 
 LAYOUT = StyleLayout((3, 4))
 STATS = ChannelStats(np.arange(7, dtype=np.float32) * 10, np.arange(1, 8, dtype=np.float32))
@@ -261,6 +261,26 @@ def test_19_photos_are_too_few_and_so_is_a_class_of_1(folder, source):
         import_photos(folder_source(folder, folder / "rare.csv", align=align), toy(), name="mine")
 
 
+def test_4_sources_sent_to_another_process_load_the_same_faces_and_have_the_same_mark(folder, celeba, tmp_path):
+    (tmp_path / "kept").mkdir()
+    for number, name in enumerate(("b.jpg", "../a.jpg")):
+        (tmp_path / "kept" / stored_name(number, name)).write_bytes(str(number).encode())
+    (tmp_path / "kept" / "labels.csv").write_text("image,smiling\nb.jpg,1\n../a.jpg,0\n")
+    uploaded = uploaded_source(
+        tmp_path / "kept", ["b.jpg", "../a.jpg"], tmp_path / "kept" / "labels.csv", align=align, how="as it is"
+    )
+    assert uploaded.names == ("../a.jpg", "b.jpg") and np.array_equal(uploaded.load(0)[0], align(b"1")[0])
+    whole = folder_source(folder, folder / "labels.csv", align=align)
+    for source in (whole, limited(whole, 60), celeba_source(celeba, align=align), uploaded):
+        sent = pickle.loads(pickle.dumps(source))  # noqa: S301
+        assert (sent.names, sent.mark, sent.targets) == (source.names, source.mark, source.targets)
+        for i in (0, len(source.names) - 1):
+            (there, faces), (here, as_many) = sent.load(i), source.load(i)
+            assert np.array_equal(there, here) and faces == as_many
+    aligner = Studio().aligner(aligned=True)
+    assert pickle.loads(pickle.dumps(aligner)) == aligner == Aligner(aligned=True)  # noqa: S301
+
+
 def test_labels_of_0_photos_of_the_folder_are_refused_with_1_name_of_each(folder):
     (folder / "other.csv").write_text("image,smiling\nx.png,0\ny.png,1\n")
     with pytest.raises(Img2TabError, match=r"got 'x\.png' and no name that fits .'001\.jpg' is there"):
@@ -438,20 +458,10 @@ def test_labels_of_90_codes_from_an_array_a_dictionary_and_celebas_file(codes):
 @pytest.fixture
 def run(monkeypatch):
     """The verbs of `img2tab import` on the toy backbone."""
-
-    class Faces(list):
-        """The faces of a toy photo, all the same."""
-
-        def __init__(self, data):
-            pixels, count = align(data)
-            super().__init__([SimpleNamespace(pixels=pixels)] * count)
-
     opened = SimpleNamespace(
-        faces=Faces,
-        aligned_face=lambda data: Faces(data)[0],
+        aligner=lambda aligned: align,
         backbone=lambda name: toy(name="toy" if name == DEFAULT_BACKBONE else name),
     )
-    opened.aligner = partial(Studio.aligner, opened)
     monkeypatch.setattr(cli_import, "studio", lambda: opened)
     return lambda *words: CliRunner().invoke(cli_import.import_app, [str(word) for word in words])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from img2tab_core import tables
 from img2tab_core.backbones import rendering
-from img2tab_core.backbones.backbone import Backbone
+from img2tab_core.backbones.backbone import Backbone, open_backbone
 from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.rendering import placed
 from img2tab_core.base.errors import Cancelled
@@ -20,6 +21,20 @@ from img2tab_core.base.jobs import Cancel
 from img2tab_core.base.records import StyleCode, StyleTable
 
 AT_ONCE = 16  # faces between two looks at whether to stop
+
+
+@dataclass(frozen=True)
+class PictureOf:
+    """What draws a w: float32 (512,) -> uint8 (256, 256, 3), exact. It may be sent to another process.
+
+    backbone: the name of the one that draws, which every process opens for itself.
+    """
+
+    backbone: str
+
+    def __call__(self, w: np.ndarray) -> np.ndarray:
+        model = open_backbone(self.backbone)
+        return rendering.draw(model.generator, [StyleCode.of(model.styles(w[None])[0])], size=256)[0]
 
 
 def folder_of(table: StyleTable, backbone: Backbone, size: int) -> Path:

@@ -252,11 +252,10 @@ def _tell(imported: Imported, *, as_json: bool) -> None:
 
 def _drawn_by(open_studio: Studio) -> Callable[[np.ndarray], np.ndarray]:
     """w float32 (512,) of the default backbone -> its picture, uint8 (256, 256, 3)."""
-    from img2tab_core.backbones.rendering import draw
-    from img2tab_core.base.records import StyleCode
+    from img2tab_core.backbones.drawn_faces import PictureOf
 
-    default = open_studio.backbone(DEFAULT_BACKBONE)
-    return lambda w: draw(default.generator, [StyleCode.of(default.styles(w[None])[0])], size=256)[0]
+    open_studio.backbone(DEFAULT_BACKBONE)  # weights that are missing are said once, not of every face
+    return PictureOf(DEFAULT_BACKBONE)
 
 
 def _name(name: str | None, place: Path) -> str:

@@ -23,7 +23,7 @@ Align = Callable[[bytes], tuple[np.ndarray, int]]  # a file -> uint8 (256, 256, 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What to import.
+    """What to import; it, or its load alone, may be sent to another process.
 
     names: the photos, sorted; load: number of a photo -> (aligned face uint8 (256, 256, 3), faces in the photo), an
     Img2TabError says why it cannot; labels: one row a photo; has_label: bool (n,); split: int8 (n,) or None; unmatched:
@@ -145,7 +145,7 @@ def population_source(folder: Path, draw: Callable[[np.ndarray], np.ndarray]) ->
         kind="population",
         origin=str(folder),
         names=tuple(f"face-{i:06d}" for i in range(len(w))),
-        load=lambda i: (draw(w[i].astype(np.float32)), 1),
+        load=_Drawn(folder / "w.npy", draw),
         labels=labels[[t.name for t in targets]],
         targets=targets,
         mark=sha256_of(folder / "w.npy"),
@@ -162,12 +162,46 @@ def limited(source: Source, count: int | None) -> Source:
     return replace(
         source,
         names=tuple(source.names[i] for i in chosen),
-        load=lambda i: source.load(int(chosen[i])),
+        load=_Chosen(source.load, chosen),
         labels=source.labels.iloc[chosen].reset_index(drop=True),
         has_label=source.has_label[chosen],
         split=None if source.split is None else source.split[chosen],
         mark=f"{source.mark} {count}",
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """`Source.load` of files in a folder."""
+
+    folder: Path
+    files: tuple[str, ...]
+    align: Align
+
+    def __call__(self, i: int) -> tuple[np.ndarray, int]:
+        return self.align((self.folder / self.files[i]).read_bytes())
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """`Source.load` of w in a file, mapped at every call: another process is sent its name and not its 20 MB."""
+
+    file: Path
+    draw: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, i: int) -> tuple[np.ndarray, int]:
+        return self.draw(open_array(self.file)[i].astype(np.float32)), 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """`Source.load` of some of a source's photos. rows: int64 (n,), their numbers in that source."""
+
+    load: Callable[[int], tuple[np.ndarray, int]]
+    rows: np.ndarray
+
+    def __call__(self, i: int) -> tuple[np.ndarray, int]:
+        return self.load(int(self.rows[i]))
 
 
 def _photos(
@@ -183,7 +217,7 @@ def _photos(
 ) -> Source:
     """stored: of every photo, the file in the folder that holds it; None where it is the photo's own name. labels: the
     file read already."""
-    stored = stored or {name: name for name in files}
+    stored_files = tuple(files if stored is None else (stored[name] for name in files))
     labels = labels or label_files.read_labels(labels_file)
     names = labels.names or ()  # a file that names photos
     rows = label_files.rows_for(files, names)
@@ -194,16 +228,12 @@ def _photos(
             f"that fits ({files[0]!r} is there). Mend that column."
         )
     used = set(rows.tolist())
-    sizes = "\n".join(f"{name} {_size(folder / stored[name])}" for name in files)
-
-    def load(i: int) -> tuple[np.ndarray, int]:
-        return align((folder / stored[files[i]]).read_bytes())
-
+    sizes = "\n".join(f"{name} {_size(folder / file)}" for name, file in zip(files, stored_files, strict=True))
     return Source(
         kind=kind,
         origin=str(folder),
         names=tuple(files),
-        load=load,
+        load=_Read(folder, stored_files, align),
         labels=labels.at(rows),
         targets=labels.targets,
         mark=digest(how.encode(), sizes.encode("utf-8", "surrogateescape")),
