@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.places import Place, place_of
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import Json, count, interrupted, listed, print_json, progress, shown, studio, verb
@@ -53,8 +54,8 @@ Anew = Annotated[bool, typer.Option("--anew", help="Begin from the first photo; 
 
 @verb(import_app, "folder")
 def import_folder(
-    folder: Annotated[Path, typer.Argument(help="A folder of photos.")],
-    labels: Annotated[Path, typer.Option(help="CSV with a header line; one column names the photos.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder of photos; s3://... and gs://... too.")],
+    labels: Annotated[str, typer.Option(metavar="FILE", help="CSV with a header line; one column names the photos.")],
     name: Name = None,
     backbone: BackboneName = DEFAULT_BACKBONE,
     no_align: NoAlign = False,
@@ -68,22 +69,26 @@ def import_folder(
     from img2tab_core.tables.bands import Bands
     from img2tab_core.tables.sources import folder_source, how_aligned
 
-    wanted, open_studio = [Bands.parse(text) for text in bands or ()], studio()
+    wanted, place, open_studio = [Bands.parse(text) for text in bands or ()], place_of(folder), studio()
     source = folder_source(
-        folder,
-        labels,
+        place,
+        place_of(labels),
         align=open_studio.aligner(aligned=no_align),
         how=how_aligned(no_align),
         against_rest=against_rest,
         bands=wanted,
     )
-    _import(open_studio, source, _name(name, folder), backbone, limit=limit, anew=anew, as_json=as_json)
+    _import(open_studio, source, _name(name, place), backbone, limit=limit, anew=anew, as_json=as_json)
 
 
 @verb(import_app, "celeba")
 def import_celeba(
     folder: Annotated[
-        Path, typer.Argument(help="Holds img_align_celeba, list_attr_celeba.txt and list_eval_partition.txt.")
+        str,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Holds img_align_celeba, list_attr_celeba.txt and list_eval_partition.txt; s3://... and gs://... too.",
+        ),
     ],
     name: Name = None,
     backbone: BackboneName = DEFAULT_BACKBONE,
@@ -95,9 +100,9 @@ def import_celeba(
     """CelebA with its 40 attributes and its own split; run it again to go on where it was stopped."""
     from img2tab_core.tables.sources import celeba_source, how_aligned
 
-    open_studio = studio()
-    source = celeba_source(folder, align=open_studio.aligner(aligned=no_align), how=how_aligned(no_align))
-    _import(open_studio, source, _name(name, folder), backbone, limit=limit, anew=anew, as_json=as_json)
+    place, open_studio = place_of(folder), studio()
+    source = celeba_source(place, align=open_studio.aligner(aligned=no_align), how=how_aligned(no_align))
+    _import(open_studio, source, _name(name, place), backbone, limit=limit, anew=anew, as_json=as_json)
 
 
 @verb(import_app, "population")
@@ -258,10 +263,10 @@ def _drawn_by(open_studio: Studio) -> Callable[[np.ndarray], np.ndarray]:
     return PictureOf(DEFAULT_BACKBONE)
 
 
-def _name(name: str | None, place: Path) -> str:
+def _name(name: str | None, place: Place) -> str:
     from img2tab_core.tables.label_files import slug
 
-    return slug(place.resolve().name) if name is None else name
+    return slug((place.resolve() if isinstance(place, Path) else place).name) if name is None else name
 
 
 @tables_app.callback(invoke_without_command=True)

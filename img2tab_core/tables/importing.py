@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable
 from img2tab_core.base.files import home, make_folder, read_json, sha256_of, to_disk, write_json
 from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.jobs import Report, never, silent
@@ -58,7 +58,8 @@ def import_photos(
 
     stopped ends it after the running group with Cancelled; the same call, without anew, goes on from there. anew:
     begin from the first photo, and replace a table of that name. Raises Img2TabError where the name or the source will
-    not do, a table or an unfinished import of something else has the name, or nothing can be written.
+    not do, a table or an unfinished import of something else has the name, or nothing can be written; Unreachable where
+    an object store stops to answer, and the same call goes on from there too.
     """
     report, stopped = progress or silent, stopped or never
     place = home() / "tables" / checked_name(name)
@@ -79,6 +80,8 @@ def import_photos(
             work = _Work.open(_workshop(name), mark, source.names, anew=anew)
             done = _encode_all(work, source, backbone, report, stopped)
             return _finish(work, done, source, backbone, place=place, mark=mark, report=report, stopped=stopped)
+    except Unreachable as error:
+        raise Unreachable(f"{error} What is done is kept.") from error
     except OSError as error:
         raise Img2TabError(
             f"The import could not be written in {home()} ({error.strerror or error}). What is done is kept: "
@@ -123,6 +126,8 @@ def _loaded(source: Source, i: int) -> Loaded:
     """The face of photo number i and how many there were, or why there is none."""
     try:
         return source.load(i)
+    except Unreachable:
+        raise  # no other photo can be read either: not a table without them, but an end that can be taken up
     except Img2TabError as error:
         return str(error)
     except OSError as error:
