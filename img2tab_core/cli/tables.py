@@ -303,6 +303,44 @@ def _list_tables(as_json: bool) -> None:
         typer.echo(f"{broken['name']}: damaged. {broken['sentence']}")
 
 
+@verb(tables_app, "copy")
+def copy_table(
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help="A table, or where a copy is: s3://..., gs://... or a folder.")
+    ],
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="TO", help="Where to, or the table's name here; without, that of the copy."),
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Replace another table, or the copy of another, there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A table to an object store or another disk, or back: whole or not at all; run it again to go on. A folder is
+    written with a slash in it."""
+    from img2tab_core.tables import copies
+
+    out = "/" not in source
+    if out is ("/" not in (target or "")):
+        raise Img2TabError(
+            "A table is copied from its name to a place or from a place to a name, and a place has a slash in it: "
+            "`img2tab tables copy NAME s3://BUCKET/tables/NAME`, `img2tab tables copy s3://BUCKET/tables/NAME`."
+        )
+    with interrupted() as stopped:
+        how = {"anew": anew, "progress": progress(as_json), "stopped": stopped}
+        if out:
+            copied = copies.copy_out(source, place_of(target or ""), **how)
+        else:
+            place = place_of(source)
+            copied = copies.copy_in(place, target or place.name, **how)
+    what = f"{shown(copied.place)}, {copied.size / 1e6:,.1f} MB"
+    terminal.answer(
+        asdict(copied) | {"was_there": copied.was_there},
+        f"Table {copied.name} {'was there already' if copied.was_there else 'is copied'}: "
+        f"{'to' if out else 'from'} {what}, every byte compared.",
+        as_json=as_json,
+    )
+
+
 @verb(tables_app)
 def forget(
     names: Annotated[list[str] | None, typer.Argument(help="Tables, or imports that wait; without, all.")] = None,
