@@ -37,7 +37,7 @@ _GOOGLE = "GOOGLE_APPLICATION_CREDENTIALS"
 _REFUSED = re.compile(
     r"\b(ACCESS_DENIED|\w*ACCESS_KEY\w*|SIGNATURE_\w+|\w*EXPIRED_TOKEN\w*|\w*CLIENT_TOKEN\w*|UNRECOGNIZED_CLIENT|"
     r"MISSING_AUTHENTICATION_TOKEN|INVALID_SIGNATURE|REQUEST_EXPIRED|PERMISSION_DENIED|UNAUTHENTICATED|"
-    r"HTTP status 40[13])\b"
+    r"OAuth2 access token|HTTP status 40[13])\b"
 )
 _stores: Once[tuple[str, str, str], FileSystem] = Once(8)  # by scheme, bucket and a digest of the settings
 
@@ -295,6 +295,8 @@ def _no_bucket(place: Remote) -> Unreachable:
 def _asking(place: Remote) -> Iterator[None]:
     """A request to a store. Raises Img2TabError where what is asked for is not there, Unreachable where no answer
     comes, or that these credentials may not."""
+    from pyarrow import ArrowException
+
     try:
         yield
     except FileNotFoundError as error:
@@ -302,7 +304,7 @@ def _asking(place: Remote) -> Iterator[None]:
             _must_have_bucket(place)
             raise Img2TabError(f"There is no file {place}. Check the path.") from error
         raise _no_bucket(place) from error
-    except (OSError, ValueError) as error:  # ValueError: what pyarrow calls invalid
+    except (OSError, ArrowException) as error:
         raise _unreachable(place, str(error)) from error
 
 
@@ -316,8 +318,8 @@ def _unreachable(place: Remote, answer: str) -> Unreachable:
             f"{_how_set(place.scheme)}."
         )
     code = re.search(r"AWS Error (\w+(?: \(HTTP status \d+\))?)|google::cloud::Status\((\w+)", answer)
-    details = re.search(r"curlCode: \d+, ([\w' ]{1,60})", answer)
-    why = details[1].strip() if details else (code and (code[1] or code[2])) or "it does not say why"
+    details = re.search(r"(?:curlCode: \d+, |CURL error \[\d+\]=)([\w' ]+?)(?: error_info|;|$)", answer)
+    why = details[1] if details else (code and (code[1] or code[2])) or "it does not say why"
     return Unreachable(
         f"{place.server} gives no answer about {place} ({why}). Check the network, and {_ADDRESSES[place.scheme]}, "
         "which says where the server is; then run the same command again."
@@ -364,7 +366,7 @@ def _open_s3(place: Remote) -> FileSystem:
         background_writes=False,  # otherwise a file waits in memory for a network that is slower than the disk
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_tries()),
         connect_timeout=5,
-        request_timeout=30,
+        request_timeout=20,
         tls_ca_file_path=os.environ.get("AWS_CA_BUNDLE") or None,
         **options,
     )
