@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from img2tab_core import weights
-from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.feature_cache import FeatureCache, Reuse
 from img2tab_core.backbones.registry import backbone_key, backbone_names
 from img2tab_core.base import persons
+from img2tab_core.base.cores import on_single_cores
 from img2tab_core.base.errors import Cancelled, Img2TabError, enough_memory
 from img2tab_core.base.files import ROOT, home
 from img2tab_core.base.jobs import Report, never, silent
@@ -220,7 +220,7 @@ class Studio:
             return []
         model, pixels = self.backbone(backbone), np.stack([face.pixels for face in faces])
         parts = [pixels[start : start + ENCODED_TOGETHER] for start in range(0, len(pixels), ENCODED_TOGETHER)]
-        w = np.concatenate(on_single_cores(model.invert, parts)) if len(parts) > 1 else model.invert(pixels)
+        w = np.concatenate(on_single_cores(model.invert, parts))
         return [StyleCode.of(values, backbone) for values in model.styles(w)]
 
     def code(self, w: np.ndarray, *, backbone: str = DEFAULT_BACKBONE) -> StyleCode:

@@ -172,39 +172,59 @@ def test_stopped_after_64_of_100_photos_it_goes_on_to_the_same_table(source, per
     assert re.fullmatch(r"96 of 100 photos, [\d.]+ a second, 0:00 left, 2 skipped", rest[0])
 
 
+def shards(home) -> list:
+    return sorted((home / "imports" / "cut").glob("*.npz"))
+
+
 @pytest.mark.parametrize(
-    "harm",
+    ("harm", "resumed"),
     [
-        lambda work: (work / "done.jsonl").write_bytes((work / "done.jsonl").read_bytes() + b'{"photo": "more/0'),
-        lambda work: (work / "w.f32").write_bytes((work / "w.f32").read_bytes() + b"half a row"),
-        lambda work: (work / "done.jsonl").write_bytes((work / "done.jsonl").read_bytes()[:-300]),
-        lambda work: (work / "w.f32").write_bytes((work / "w.f32").read_bytes()[:-3000]),
-        lambda work: (work / "w.f32").unlink(),
-        lambda work: (work / "done.jsonl").unlink(),
-        lambda work: (work / "about.json").unlink(),
+        (lambda work: (work / ".0-000000064.npz.123.456").write_bytes(b"half a shard"), 64),
+        (lambda work: (work / "0123456789ab-000000064-000000096.npz").write_bytes(b"of another import"), 64),
+        (lambda work: min(work.glob("*.npz")).unlink(), 32),
+        (lambda work: [file.unlink() for file in work.glob("*.npz")], 0),
+        (lambda work: (work / "about.json").unlink(), 64),
+        (lambda work: shutil.rmtree(work), 0),
     ],
 )
-def test_7_states_a_kill_can_leave_all_end_in_the_same_table(source, home, harm):
+def test_6_states_a_kill_can_leave_all_end_in_the_same_table(source, home, harm, resumed):
     whole = import_photos(source, toy(), name="whole").table
     with pytest.raises(Cancelled):
-        import_photos(source, toy(), name="cut", stopped=lambda: len(list_of_done(home)) == 64)
+        import_photos(source, toy(), name="cut", stopped=lambda: len(shards(home)) == 2)
     harm(home / "imports" / "cut")
-    found = import_photos(source, toy(), name="cut")
-    assert found.resumed in (0, 32, 64)
-    same(found.table, whole)
+    again = import_photos(source, toy(), name="cut")
+    assert again.resumed == resumed
+    same(again.table, whole)
 
 
-def list_of_done(home) -> list[str]:
-    return (home / "imports" / "cut" / "done.jsonl").read_text().splitlines()
+def test_a_shard_that_the_disk_damaged_is_1_sentence_and_the_next_run_makes_it_anew(source, home):
+    whole = import_photos(source, toy(), name="whole").table
+    with pytest.raises(Cancelled):
+        import_photos(source, toy(), name="cut", stopped=lambda: len(shards(home)) == 2)
+    shards(home)[0].write_bytes(shards(home)[0].read_bytes()[:-3000])
+    with pytest.raises(Img2TabError, match=r"gone or damaged.* Run the same command again"):
+        import_photos(source, toy(), name="cut")
+    again = import_photos(source, toy(), name="cut")
+    assert again.resumed == 32
+    same(again.table, whole)
+
+
+def test_an_import_that_an_earlier_version_left_with_64_photos_is_refused_and_begun_anew(source, home):
+    (home / "imports" / "cut").mkdir(parents=True)
+    (home / "imports" / "cut" / "about.json").write_text('{"mark": "0", "shape": [512], "replaces": false}')
+    (home / "imports" / "cut" / "done.jsonl").write_text('{"photo": "001.jpg", "row": 0}\n' * 64)
+    with pytest.raises(Img2TabError, match=r"of an earlier version is there.* replace it with --anew"):
+        import_photos(source, toy(), name="cut")
+    assert import_photos(source, toy(), name="cut", anew=True).resumed == 0
 
 
 def test_an_unfinished_import_of_64_photos_is_not_taken_up_with_other_photos_or_another_backbone(source, home):
     with pytest.raises(Cancelled):
-        import_photos(source, toy(), name="cut", stopped=lambda: len(list_of_done(home)) == 64)
+        import_photos(source, toy(), name="cut", stopped=lambda: len(shards(home)) == 2)
     for other, backbone in ((limited(source, 90), toy()), (source, toy(name="other")), (source, toy(per_layer=2))):
         with pytest.raises(Img2TabError, match=r"64 photos done.* choose another --name, or replace it with --anew"):
             import_photos(other, backbone, name="cut")
-    assert len(list_of_done(home)) == 64
+    assert len(shards(home)) == 2
     assert import_photos(source, toy(name="other"), name="cut", anew=True).resumed == 0
 
 
@@ -559,10 +579,9 @@ def test_70_photos_killed_half_way_and_resumed_are_the_table_of_an_import_that_w
     command = img2tab("import", "folder", photos, "--labels", photos / "labels.csv", "--json", "--name")
 
     process = subprocess.Popen([*command, "cut"], stdout=subprocess.DEVNULL)
-    done = home / "imports" / "cut" / "done.jsonl"
     until = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < until:
-        if done.exists() and done.read_bytes().count(b"\n") >= 30:
+        if shards(home):
             os.kill(process.pid, signal.SIGKILL)
             break
         time.sleep(0.01)

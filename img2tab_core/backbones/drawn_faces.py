@@ -13,8 +13,8 @@ from PIL import Image
 from img2tab_core import tables
 from img2tab_core.backbones import rendering
 from img2tab_core.backbones.backbone import Backbone, open_backbone
-from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.rendering import placed
+from img2tab_core.base.cores import on_single_cores
 from img2tab_core.base.errors import Cancelled
 from img2tab_core.base.files import home, keeping
 from img2tab_core.base.jobs import Cancel

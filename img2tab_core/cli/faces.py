@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from img2tab_core.base.engines import Engine
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.base.words import chance, too_far
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import (
+    Address,
     BackboneName,
+    EngineName,
     FaceNumber,
+    Gpus,
     Json,
     OwnClassifier,
     RunFolder,
     TableName,
+    Workers,
     opened_tables,
     verb,
 )
@@ -241,26 +246,42 @@ def encode(
     backbone: BackboneName = DEFAULT_BACKBONE,
     face_number: FaceNumber = 1,
     no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = "",
+    gpus: Gpus = False,
     as_json: Json = False,
 ) -> None:
-    """Photos to style codes."""
+    """Photos to style codes; with --workers or --engine run it again to go on where it was stopped."""
     import numpy as np
 
+    from img2tab_core.tables.encoding import Encoding, answered, shape_of
+
     terminal.check_out(out)
+    who = Engine(engine, workers, address, gpus)
     files = terminal.all_photos(sources)
-    studio = terminal.studio()
-    model = studio.backbone(backbone)
+    model = terminal.studio().backbone(backbone)
+    work = Encoding(_FaceOf(tuple(files), face_number, no_align), model, shape_of(model), gpus)
     w: list[np.ndarray] = []
     encoded: list[dict] = []
     skipped: list[dict] = []
-    report = terminal.progress(as_json)
-    for readings in _read(studio, files, face_number, aligned=no_align):
-        skipped += [{"photo": str(reading.file), "reason": reading.reason} for reading in readings if not reading.face]
-        encoded += [{"photo": str(reading.file), "faces": reading.count} for reading in readings if reading.face]
-        if faces := [reading.face.pixels for reading in readings if reading.face]:
-            w += list(model.invert(np.stack(faces)))
-        done = len(encoded) + len(skipped)
-        report(done / len(files), f"{done} of {len(files)} photos")
+    with terminal.interrupted() as stopped:
+        for part, answer in answered(
+            work,
+            len(files),
+            what="encode",
+            key=terminal.photos_mark(files, face_number, model.name, model.key, no_align, gpus),
+            engine=who,
+            report=terminal.progress(as_json),
+            stopped=stopped,
+        ):
+            reasons = iter(answer["reasons"].tolist())
+            for file, count in zip(files[part.start : part.stop], answer["faces"].tolist(), strict=True):
+                if count:
+                    encoded.append({"photo": str(file), "faces": count})
+                else:
+                    skipped.append({"photo": str(file), "reason": next(reasons)})
+            w += list(answer["w"])
     if not w:
         raise Img2TabError(f"None of {len(files)} photos could be encoded. The first: {skipped[0]['reason']}")
     stacked = np.stack(w)
@@ -491,6 +512,19 @@ class _Reading:
     face: Face | None = None
     count: int = 0
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class _FaceOf:
+    """What loads photo i for `Encoding`: its face of this rank, and how many it has. May be sent to another process."""
+
+    files: tuple[Path, ...]
+    number: int
+    aligned: bool
+
+    def __call__(self, i: int) -> tuple[np.ndarray, int]:
+        face, count = terminal.face(terminal.studio(), self.files[i], self.number, aligned=self.aligned)
+        return face.pixels, count
 
 
 def _read(studio: Studio, files: Sequence[Path], number: int, *, aligned: bool) -> Iterator[list[_Reading]]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from img2tab_core.base import spreadsheets
+from img2tab_core.base.engines import Engine
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.words import percent
 from img2tab_core.cli import terminal
-from img2tab_core.cli.terminal import Json, TableName, verb
+from img2tab_core.cli.terminal import Address, EngineName, Json, TableName, Workers, verb
 
 if TYPE_CHECKING:
     from img2tab_core.audits.photo_check import Figures, GroupFigures, PhotoCheck
@@ -42,12 +43,15 @@ def check_photos(
     out: Annotated[
         Path | None, typer.Option(help="A .csv to write: every photo, its answer, what was decided.")
     ] = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = "",
     as_json: Json = False,
 ) -> None:
     """Is it right about my photos? Accuracy, calibration and groups of photos whose answer is known."""
     from img2tab_core.tables import target_of
 
-    studio = terminal.studio()
+    who, studio = Engine(engine, workers, address), terminal.studio()
     style_table = studio.table(table)
     about = target_of(style_table, target)
     if undo:
@@ -73,7 +77,8 @@ def check_photos(
     from img2tab_core.tables.label_files import answers_for
 
     answers = answers_for(labels, about, column)
-    photos = {file.relative_to(folder).as_posix(): file.read_bytes for file in terminal.all_photos([folder])}
+    files = terminal.all_photos([folder])
+    photos = {file.relative_to(folder).as_posix(): file.read_bytes for file in files}
     with terminal.interrupted() as stopped:
         check = photo_check.check_photos(
             studio,
@@ -82,6 +87,8 @@ def check_photos(
             photos,
             answers,
             aligned=no_align,
+            engine=who,
+            mark=terminal.photos_mark(files),
             progress=terminal.progress(as_json),
             stopped=stopped,
         )

@@ -9,11 +9,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from img2tab_core.base.engines import Engine
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.places import Place, place_of
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.cli import terminal
-from img2tab_core.cli.terminal import Json, count, interrupted, listed, print_json, progress, shown, studio, verb
+from img2tab_core.cli.terminal import (
+    Address,
+    EngineName,
+    Gpus,
+    Json,
+    Workers,
+    count,
+    interrupted,
+    listed,
+    print_json,
+    progress,
+    shown,
+    studio,
+    verb,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +77,10 @@ def import_folder(
     limit: Limit = None,
     against_rest: AgainstRest = False,
     bands: BandsOf = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = "",
+    gpus: Gpus = False,
     anew: Anew = False,
     as_json: Json = False,
 ) -> None:
@@ -69,6 +88,7 @@ def import_folder(
     from img2tab_core.tables.bands import Bands
     from img2tab_core.tables.sources import folder_source, how_aligned
 
+    who = Engine(engine, workers, address, gpus)
     wanted, place, open_studio = [Bands.parse(text) for text in bands or ()], place_of(folder), studio()
     source = folder_source(
         place,
@@ -78,7 +98,7 @@ def import_folder(
         against_rest=against_rest,
         bands=wanted,
     )
-    _import(open_studio, source, _name(name, place), backbone, limit=limit, anew=anew, as_json=as_json)
+    _import(open_studio, source, _name(name, place), backbone, engine=who, limit=limit, anew=anew, as_json=as_json)
 
 
 @verb(import_app, "celeba")
@@ -94,15 +114,19 @@ def import_celeba(
     backbone: BackboneName = DEFAULT_BACKBONE,
     no_align: NoAlign = False,
     limit: Limit = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = "",
+    gpus: Gpus = False,
     anew: Anew = False,
     as_json: Json = False,
 ) -> None:
     """CelebA with its 40 attributes and its own split; run it again to go on where it was stopped."""
     from img2tab_core.tables.sources import celeba_source, how_aligned
 
-    place, open_studio = place_of(folder), studio()
+    who, place, open_studio = Engine(engine, workers, address, gpus), place_of(folder), studio()
     source = celeba_source(place, align=open_studio.aligner(aligned=no_align), how=how_aligned(no_align))
-    _import(open_studio, source, _name(name, place), backbone, limit=limit, anew=anew, as_json=as_json)
+    _import(open_studio, source, _name(name, place), backbone, engine=who, limit=limit, anew=anew, as_json=as_json)
 
 
 @verb(import_app, "population")
@@ -110,6 +134,10 @@ def import_population(
     backbone: BackboneName,
     name: Annotated[str, typer.Option(help="The table's name.")],
     count: Annotated[int | None, typer.Option(min=1, help="At most so many faces, the same ones each time.")] = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = "",
+    gpus: Gpus = False,
     anew: Anew = False,
     as_json: Json = False,
 ) -> None:
@@ -117,9 +145,9 @@ def import_population(
     from img2tab_core.tables import population
     from img2tab_core.tables.sources import population_source
 
-    open_studio = studio()
+    who, open_studio = Engine(engine, workers, address, gpus), studio()
     source = population_source(population.FOLDER, _drawn_by(open_studio))
-    _import(open_studio, source, name, backbone, limit=count, anew=anew, as_json=as_json)
+    _import(open_studio, source, name, backbone, engine=who, limit=count, anew=anew, as_json=as_json)
 
 
 @verb(import_app, "psi")
@@ -183,7 +211,15 @@ def import_classifier(
 
 
 def _import(
-    open_studio: Studio, source: Source, name: str, backbone: str, *, limit: int | None, anew: bool, as_json: bool
+    open_studio: Studio,
+    source: Source,
+    name: str,
+    backbone: str,
+    *,
+    engine: Engine,
+    limit: int | None,
+    anew: bool,
+    as_json: bool,
 ) -> None:
     from img2tab_core.tables.importing import import_photos
     from img2tab_core.tables.sources import limited
@@ -194,6 +230,7 @@ def _import(
             _named(open_studio, backbone),
             name=name,
             anew=anew,
+            engine=engine,
             progress=progress(as_json),
             stopped=stopped,
         )

@@ -22,7 +22,7 @@ from img2tab_core.base import spreadsheets
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole
 from img2tab_core.base.foreign import read_arrays, reason
-from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable
+from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable, digest
 from img2tab_core.faces.photos import PHOTO_ENDINGS
 
 if TYPE_CHECKING:
@@ -80,6 +80,27 @@ RunFolder = Annotated[
     ),
 ]
 FaceNumber = Annotated[int, typer.Option("--face", min=1, help="Which face of a photo, 1 is the biggest.")]
+
+EngineName = Annotated[
+    str, typer.Option("--engine", metavar="local|ray", help="Who works: processes of this machine, or a Ray cluster.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="How many processes, each on one core; all cores if not given.")
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        "--address", metavar="HOST:PORT", help="Of a Ray cluster that runs; else one is begun on this machine."
+    ),
+]
+Gpus = Annotated[
+    bool,
+    typer.Option(
+        "--gpus",
+        help="With --engine ray: every worker on a graphics card of its own. Codes differ from a processor's in their "
+        "last bits.",
+    ),
+]
 
 TABLES = (".csv", ".json", ".md")  # what a table is written as
 CONCEPTS = 10  # of a long list, that are shown
@@ -196,6 +217,20 @@ def photo_files(source: Path) -> list[Path]:
     if source.is_dir():
         return sorted(file for file in source.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS and file.is_file())
     return [source]
+
+
+def photos_mark(files: Sequence[Path], *options: object) -> str:
+    """Changes with photos, by name, size and time, and with what is done to them; hexadecimal."""
+
+    def facts(file: Path) -> str:
+        try:
+            about = file.stat()
+        except OSError:
+            return ""  # why it cannot be read is said when it is its turn
+        return f"{about.st_size} {about.st_mtime_ns}"
+
+    listed = "\n".join(f"{file.absolute()} {facts(file)}" for file in files)
+    return digest(listed.encode("utf-8", "surrogateescape"), repr(options).encode())
 
 
 def channels(text: str, table: StyleTable, *, option: str = "--exclude") -> frozenset[int]:

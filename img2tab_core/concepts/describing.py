@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from img2tab_core import tables, weights
-from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.rendering import placed
+from img2tab_core.base.cores import on_single_cores
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole_folder
 from img2tab_core.base.jobs import Cancel, Report

@@ -44,6 +44,10 @@ class Backbone(Protocol):
         """Aligned faces uint8 (n, S, S, 3) RGB -> w float32 (n, 512) or (n, L, 512)."""
         ...
 
+    def on_card(self) -> Backbone:
+        """The same that inverts on this process's graphics card."""
+        ...
+
     def styles(self, w: np.ndarray) -> np.ndarray:
         """What `invert` gave -> style codes float32 (n, D)."""
         ...
