@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -44,25 +44,22 @@ _stores: Once[tuple[str, str, str], FileSystem] = Once(8)  # by scheme, bucket a
 
 @dataclass(frozen=True, order=True)
 class Remote:
-    """A file or folder of an object store, as `Path` is of this computer; key: its name in the bucket, "" the bucket.
+    """A file or folder of an object store, as `Path` is of this computer.
 
-    It may be sent to another process, on another machine too, which asks the store with credentials of its own.
+    key: its name in the bucket, "" the bucket itself; size: bytes of a file, where a list of its folder said so. It may
+    be sent to another process, on another machine too, which asks the store with credentials of its own.
     """
 
     scheme: Literal["s3", "gs"]
     bucket: str
     key: str = ""
+    size: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.path}"
 
     def __truediv__(self, name: str) -> Remote:
-        """What is called so in this folder. Raises Img2TabError where the name would lead elsewhere."""
-        if not _is_plain(name):
-            raise Img2TabError(
-                f"A name on an object store must be one without '.', '..' or empty parts and control characters, got "
-                f"{name!r:.80}. Give it another one there."
-            )
+        """What is called so in this folder; whoever asks the store for it is told whether a file may be called so."""
         return Remote(self.scheme, self.bucket, f"{self.key}/{name}" if self.key else name)
 
     @property
@@ -110,8 +107,21 @@ def place_of(text: str | Path) -> Place:
             f"After {scheme}:// must stand a bucket, 3 to 63 small letters, digits, dots and dashes, and nothing else: "
             "credentials and addresses of servers come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL)."
         )
-    bucket_itself = Remote("s3" if scheme == "s3" else "gs", bucket)
-    return bucket_itself / key if key else bucket_itself
+    place = Remote("s3" if scheme == "s3" else "gs", bucket, key)
+    _check_key(place)
+    return place
+
+
+def name_of(place: Place) -> str:
+    """What a file or folder itself is called."""
+    return (place.resolve() if isinstance(place, Path) else place).name
+
+
+def name_in(folder: Place, file: Place) -> str:
+    """What a file is called in a folder that it lies below, with slashes."""
+    if isinstance(folder, Path) and isinstance(file, Path):
+        return file.relative_to(folder).as_posix()
+    return str(file).removeprefix(f"{folder}/")
 
 
 def listed(folder: Place, endings: Collection[str], *, deep: bool = True) -> dict[str, int]:
@@ -346,7 +356,11 @@ def _how_set(scheme: str) -> str:
 
 
 def _store(place: Remote) -> FileSystem:
-    """What talks to the store, opened once for a bucket and these settings; a thread or process may have its own."""
+    """What talks to the store, opened once for a bucket and these settings.
+
+    Raises Img2TabError where no file may be called as the place is.
+    """
+    _check_key(place)
     settings = sorted((name, value) for name, value in os.environ.items() if name.startswith(_SETTINGS))
     key = (place.scheme, place.bucket, digest(repr(settings).encode("utf-8", "surrogateescape")))
     return _stores.get(key, lambda: _open_gs() if place.scheme == "gs" else _open_s3(place))
@@ -429,14 +443,17 @@ def _file(variable: str, name: str) -> Path:
     return Path(os.environ.get(variable) or Path.home() / ".aws" / name).expanduser()
 
 
-def _is_plain(name: str) -> bool:
-    """Whether a name, perhaps with slashes, can only lead below where it is looked for."""
-    parts = name.split("/")
+def _check_key(place: Remote) -> None:
+    """Raises Img2TabError where a key could mean another place than it seems to."""
     try:
-        fits = len(name.encode()) <= 1024
+        fits = len(place.key.encode()) <= 1024 and place.key.isprintable() and "\\" not in place.key
     except UnicodeEncodeError:
         fits = False
-    return fits and name.isprintable() and not {"", ".", ".."} & set(parts) and "\\" not in name
+    if not fits or (place.key and {"", ".", ".."} & set(place.key.split("/"))):
+        raise Img2TabError(
+            f"A name on an object store must be one without '.', '..' or empty parts and control characters, got "
+            f"{place.key!r:.80}. Give it another one there."
+        )
 
 
 def _bytes_of(file: Path) -> int:

@@ -11,7 +11,7 @@ import typer
 
 from img2tab_core.base.engines import Engine
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.places import Place, place_of
+from img2tab_core.base.places import Place, name_of, place_of
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import (
@@ -303,7 +303,7 @@ def _drawn_by(open_studio: Studio) -> Callable[[np.ndarray], np.ndarray]:
 def _name(name: str | None, place: Place) -> str:
     from img2tab_core.tables.label_files import slug
 
-    return slug((place.resolve() if isinstance(place, Path) else place).name) if name is None else name
+    return slug(name_of(place)) if name is None else name
 
 
 @tables_app.callback(invoke_without_command=True)
@@ -362,13 +362,13 @@ def copy_table(
             "A table is copied from its name to a place or from a place to a name, and a place has a slash in it: "
             "`img2tab tables copy NAME s3://BUCKET/tables/NAME`, `img2tab tables copy s3://BUCKET/tables/NAME`."
         )
+    report = progress(as_json)
     with interrupted() as stopped:
-        how = {"anew": anew, "progress": progress(as_json), "stopped": stopped}
         if out:
-            copied = copies.copy_out(source, place_of(target or ""), **how)
+            copied = copies.copy_out(source, place_of(target or ""), anew=anew, progress=report, stopped=stopped)
         else:
             place = place_of(source)
-            copied = copies.copy_in(place, target or place.name, **how)
+            copied = copies.copy_in(place, target or place.name, anew=anew, progress=report, stopped=stopped)
     what = f"{shown(copied.place)}, {copied.size / 1e6:,.1f} MB"
     terminal.answer(
         asdict(copied) | {"was_there": copied.was_there},
