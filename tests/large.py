@@ -176,7 +176,7 @@ def _memory(pid: int) -> tuple[float, float]:
         kilobytes = {name: int(value.split()[0]) for name, _, value in rows}
         own += kilobytes.get("RssAnon", 0) + kilobytes.get("RssShmem", 0)
         mapped += kilobytes.get("RssFile", 0)
-    return own * 1.024e-3, mapped * 1.024e-3
+    return round(own * 1.024e-3, 1), round(mapped * 1.024e-3, 1)
 
 
 def _family(pid: int) -> Iterator[int]:
