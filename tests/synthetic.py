@@ -54,9 +54,9 @@ def codes_of(backbone: Backbone, *, seed: int = 0) -> Callable[[slice], np.ndarr
     return codes
 
 
-def labels_of(codes: Callable[[slice], np.ndarray], faces: int, std: np.ndarray, *, seed: int = 0) -> pd.DataFrame:
-    """The attributes of so many faces, 0 and 1: one int8 column for each. std: (D,) of the channels."""
-    rng, able = np.random.default_rng(seed), np.flatnonzero(std > 0)
+def labels_of(codes: Callable[[slice], np.ndarray], faces: int, *, seed: int = 0) -> pd.DataFrame:
+    """The attributes of so many faces, 0 and 1: one int8 column for each."""
+    rng, able = np.random.default_rng(seed), np.flatnonzero(np.ptp(codes(_blocks(faces)[0]), axis=0) > 0)
     read = {name: rng.choice(able, CHANNELS, replace=False) for name in ATTRIBUTES}
     read["Smiling"][:SHARED] = read["Male"][:SHARED]
     channels = np.concatenate(list(read.values()))  # (a * CHANNELS,)
@@ -75,7 +75,7 @@ def write_table(folder: Path, faces: int, *, progress: Callable[[float, str], No
     """The style table of so many faces, in the real format: 27 kB a face."""
     backbone = open_backbone()
     codes = codes_of(backbone)
-    labels = labels_of(codes, faces, backbone.stats.std)
+    labels = labels_of(codes, faces)
     targets = [
         Target(name.lower(), name.replace("_", " "), (f"not {name.lower()}", name.lower()), "By a planted rule.")
         for name in ATTRIBUTES
@@ -115,7 +115,7 @@ def write_photos(folder: Path, faces: int) -> None:
     for number in range(count, faces):
         if not (pictures / names[number]).exists():
             os.link(pictures / names[number % count], pictures / names[number])
-    signs = 2 * labels_of(codes, count, backbone.stats.std).to_numpy() - 1  # (count, a), -1 and 1 as CelebA writes them
+    signs = 2 * labels_of(codes, count).to_numpy() - 1  # (count, a), -1 and 1 as CelebA writes them
     rows = [" ".join(f"{sign:2}" for sign in row) for row in signs]
     lines = (f"{name} {rows[number % count]}\n" for number, name in enumerate(names))
     with (folder / "list_attr_celeba.txt").open("w") as stream:

@@ -83,9 +83,7 @@ def codes_file(wide_home):
 
 
 @needs_proc
-def test_what_scores_read_of_41_mb_is_let_go_10_times_on_the_way_and_nothing_is_held_after(
-    wide, codes_file, monkeypatch
-):
+def test_what_scores_read_of_41_mb_is_let_go_10_times_on_the_way_and_none_is_held_after(wide, codes_file, monkeypatch):
     let_go, held = store.let_go, []
 
     def looked_at(psi):
@@ -263,7 +261,7 @@ def test_202599_synthetic_faces_are_split_as_those_of_celeba_and_40_attributes_h
     assert len(set(synthetic.ATTRIBUTES)) == 40
     rng = np.random.default_rng(0)
     psi = rng.normal(size=(5000, 30)).astype(np.float32)
-    labels = synthetic.labels_of(lambda rows: psi[rows], 5000, np.ones(30))
+    labels = synthetic.labels_of(lambda rows: psi[rows], 5000)
     assert labels.shape == (5000, 40) and labels.mean().between(0.399, 0.401).all()
 
 
@@ -271,6 +269,7 @@ def test_a_celeba_of_30_photos_reads_as_celeba_and_its_table_is_a_table(studio, 
     from img2tab_core.tables.sources import celeba_source
 
     monkeypatch.setattr(synthetic, "DRAWN", 4)
+    monkeypatch.setattr(synthetic, "BLOCK", 60)
     synthetic.write_photos(tmp_path / "celeba", 30)
     source = celeba_source(tmp_path / "celeba", align=studio.aligner(aligned=True))
     assert len(source.names) == 30 and len(source.targets) == 40 and source.split.tolist()[-1] == 2

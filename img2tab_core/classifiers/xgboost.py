@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -182,7 +181,7 @@ class XGBoostConcepts(ConceptClassifier):
 
 
 def _parts(
-    xgboost: ModuleType,
+    xgboost: Any,
     X: np.ndarray,
     rows: np.ndarray,
     y: np.ndarray,
