@@ -1,7 +1,8 @@
 """A CelebA that nobody is in, of any size: its folder of photos, and the style table of as many faces.
 
-The faces are random codes of the default generator. A label says on which side of a border a few channels of the code
-lie together, but for noise, so that a classifier has something to learn and cannot learn all of it.
+The faces are style codes of random w, normal with the mean and the covariance of the default generator's own. A label
+says on which side of a border a few channels of the code lie together, but for noise, so that a classifier has
+something to learn and cannot learn all of it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ CHANNELS = 8  # that a label reads
 SHARED = 2  # of these that Smiling has of Male, so that an audit finds a gap
 NOISE = 0.5  # standard deviations of what is read
 ONES = 0.4  # share of the faces that have an attribute
+MEASURED = 4096  # w of the generator whose mean and covariance are taken
 BLOCK = 1000  # faces whose codes are made at once
 DRAWN, SIZE, QUALITY = 300, 256, 90  # pictures that are drawn, which all photos are copies of
 
@@ -42,31 +44,31 @@ def split_of(faces: int) -> np.ndarray:
     return np.searchsorted(bounds, np.arange(faces), side="right").clip(max=2).astype(np.int8)
 
 
-def codes_of(backbone: Backbone, *, seed: int = 0) -> Callable[[slice], np.ndarray]:
-    """A function: rows, whole blocks of them or the last -> style codes float32 (n, D), the same ones each time."""
-    mapping = backbone.generator.mapping  # type: ignore[attr-defined] # of the default generator
+def random_w(backbone: Backbone, faces: int, *, seed: int = 0) -> np.ndarray:
+    """w of so many faces that nobody has, float32 (faces, 512); the first ones are the same however many there are."""
+    noise, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
+    with torch.inference_mode():
+        own = backbone.generator.mapping(torch.randn(MEASURED, 512, generator=noise)).numpy()
+    spread = np.linalg.cholesky(np.cov(own.T) + 1e-6 * np.eye(512)).astype(np.float32)
+    w = rng.standard_normal((faces, 512), np.float32)
+    for rows in _blocks(faces):
+        w[rows] = own.mean(axis=0) + w[rows] @ spread.T
+    return w
 
-    @torch.inference_mode()
-    def codes(rows: slice) -> np.ndarray:
-        noise = torch.Generator().manual_seed(seed * 1_000_003 + rows.start // BLOCK)
-        return backbone.styles(mapping(torch.randn(BLOCK, 512, generator=noise))[: rows.stop - rows.start].numpy())
 
-    return codes
-
-
-def labels_of(codes: Callable[[slice], np.ndarray], faces: int, *, seed: int = 0) -> pd.DataFrame:
-    """The attributes of so many faces, 0 and 1: one int8 column for each."""
-    rng, able = np.random.default_rng(seed), np.flatnonzero(np.ptp(codes(_blocks(faces)[0]), axis=0) > 0)
+def labels_of(w: np.ndarray, styles: Callable[[np.ndarray], np.ndarray], *, seed: int = 0) -> pd.DataFrame:
+    """The attributes of faces with these w, 0 and 1: one int8 column for each. styles: w -> style codes, float32."""
+    start = styles(np.zeros((1, w.shape[1]), np.float32))
+    slopes = styles(np.eye(w.shape[1], dtype=np.float32)) - start  # (512, D): every channel is affine in w
+    rng, able = np.random.default_rng(seed), np.flatnonzero(np.abs(slopes).max(axis=0) > 1e-6)
     read = {name: rng.choice(able, CHANNELS, replace=False) for name in ATTRIBUTES}
     read["Smiling"][:SHARED] = read["Male"][:SHARED]
-    channels = np.concatenate(list(read.values()))  # (a * CHANNELS,)
-    values = np.concatenate([codes(rows)[:, channels] for rows in _blocks(faces)])  # (faces, a * CHANNELS)
-    values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
     columns = {}
-    for number, name in enumerate(ATTRIBUTES):
+    for name in ATTRIBUTES:
+        values = w @ slopes[:, read[name]]  # (faces, CHANNELS)
+        values = (values - values.mean(axis=0)) / values.std(axis=0)
         weights = rng.uniform(0.5, 1.5, CHANNELS)
-        sums = values[:, number * CHANNELS : (number + 1) * CHANNELS] @ (weights / np.linalg.norm(weights))
-        sums += NOISE * rng.normal(size=faces)
+        sums = values @ (weights / np.linalg.norm(weights)) + NOISE * rng.standard_normal(len(w))
         columns[name] = (sums > np.quantile(sums, 1 - ONES)).astype(np.int8)
     return pd.DataFrame(columns)
 
@@ -74,16 +76,15 @@ def labels_of(codes: Callable[[slice], np.ndarray], faces: int, *, seed: int = 0
 def write_table(folder: Path, faces: int, *, progress: Callable[[float, str], None] | None = None) -> StyleTable:
     """The style table of so many faces, in the real format: 27 kB a face."""
     backbone = open_backbone()
-    codes = codes_of(backbone)
-    labels = labels_of(codes, faces)
+    w = random_w(backbone, faces)
     targets = [
         Target(name.lower(), name.replace("_", " "), (f"not {name.lower()}", name.lower()), "By a planted rule.")
         for name in ATTRIBUTES
     ]
     return tables.write_table(
         folder,
-        codes,
-        labels.rename(columns=str.lower),
+        lambda rows: backbone.styles(w[rows]),
+        labels_of(w, backbone.styles).rename(columns=str.lower),
         targets=targets,
         layout=backbone.layout,
         backbone=backbone.name,
@@ -103,19 +104,18 @@ def write_photos(folder: Path, faces: int) -> None:
     from img2tab_core.studio import Studio
 
     studio, count = Studio(), min(DRAWN, faces)
-    backbone = open_backbone()
-    codes, pictures = codes_of(backbone), folder / "img_align_celeba"
+    backbone, pictures = open_backbone(), folder / "img_align_celeba"
     pictures.mkdir(parents=True, exist_ok=True)
     names = [f"{number + 1:06}.jpg" for number in range(faces)]
-    values = codes(slice(0, count))
-    for name, code in zip(names, values, strict=False):
+    w = random_w(backbone, count)
+    for name, code in zip(names, backbone.styles(w), strict=False):
         if not (pictures / name).exists():
             picture = studio.render(StyleCode.of(code), size=SIZE)
             Image.fromarray(picture).save(pictures / name, quality=QUALITY)
     for number in range(count, faces):
         if not (pictures / names[number]).exists():
             os.link(pictures / names[number % count], pictures / names[number])
-    signs = 2 * labels_of(codes, count).to_numpy() - 1  # (count, a), -1 and 1 as CelebA writes them
+    signs = 2 * labels_of(w, backbone.styles).to_numpy() - 1  # (count, a), -1 and 1 as CelebA writes them
     rows = [" ".join(f"{sign:2}" for sign in row) for row in signs]
     lines = (f"{name} {rows[number % count]}\n" for number, name in enumerate(names))
     with (folder / "list_attr_celeba.txt").open("w") as stream:

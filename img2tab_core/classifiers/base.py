@@ -23,7 +23,7 @@ from img2tab_core.concepts.erasing import Erasure
 
 BLOCK = 256  # channels copied at once
 READ = 16_000_000  # style values read at once, where that is fewer
-FEW = 8  # of so many faces one or fewer: then only their own values are read
+FEW = 8  # where at most one face in so many takes part, only their own values are read
 
 
 class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
