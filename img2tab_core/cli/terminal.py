@@ -317,10 +317,11 @@ def treatment(erase: str, exclude: str, table: StyleTable, *, balance: bool, cop
 
 def does(run: Run, table: StyleTable) -> str:
     """What a run does beside training on all: "This run excludes 2 channels; erases perceived gender.", or ""."""
+    sampled = "" if run.rows is None else run.note
     if not run.excluded and not run.treatment:
-        return ""
+        return sampled
     excluded = count(len(run.excluded), "channel") if run.excluded else "nothing"
-    return f"This run excludes {excluded}{treated(run.treatment, table)}."
+    return f"This run excludes {excluded}{treated(run.treatment, table)}. {sampled}".strip()
 
 
 def treated(treatment: Treatment, table: StyleTable) -> str:
