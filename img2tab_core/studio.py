@@ -464,6 +464,7 @@ class Studio:
         excluded: frozenset[int] = frozenset(),
         treatment: Treatment = UNTREATED,
         seed: int = 0,
+        rows: int | None = None,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Run:
@@ -475,6 +476,7 @@ class Studio:
             excluded=excluded,
             treatment=treatment,
             seed=seed,
+            rows=rows,
             progress=progress,
             cancelled=cancelled,
         )

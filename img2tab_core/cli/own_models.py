@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from img2tab_core.base import places
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import Address, EngineName, Json, TableName, Workers, verb
+from img2tab_core.faces.photos import MOST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from img2tab_core.audits.own_photos import OnPhotos
+    from img2tab_core.base.places import Place
     from img2tab_core.base.records import StyleTable
     from img2tab_core.classifiers.models import Added
     from img2tab_core.classifiers.reactions import Reactions
@@ -209,7 +212,7 @@ def _on_photos(
     table: StyleTable,
     name: str,
     reactions: Reactions,
-    files: list[Path],
+    files: Sequence[Place],
     refine: int,
     stopped: Callable[[], bool],
 ) -> OnPhotos:
@@ -219,7 +222,7 @@ def _on_photos(
     faces, skipped = [], []
     for file in files:
         try:
-            faces.append((file.name, studio.faces(file.read_bytes())[0]))
+            faces.append((file.name, studio.faces(places.read(file, most=MOST_BYTES))[0]))
         except (Img2TabError, OSError) as error:
             skipped.append({"photo": str(file), "reason": str(error)})
     terminal.skipped(skipped, quiet=False)
