@@ -229,10 +229,11 @@ def test_320_photos_are_the_same_bytes_locally_and_by_ray_with_its_driver_killed
         "photos are done and kept. Run the same command again to go on." in json.loads(cut.communicate()[0])["sentence"]
     )
     assert cut.returncode == 130
-    one = start(local, "--workers", "2")
-    said = json.loads(one.communicate()[0])
-    assert (one.returncode, said["faces"], said["photos"]) == (0, 318, 320) and 64 <= said["resumed"] < 320
-    assert list(said["skipped"]) == ["000007.jpg", "000011.jpg"]
+    goes_on = start(local, "--workers", "2")
+    imported = json.loads(goes_on.communicate()[0])
+    assert (goes_on.returncode, imported["faces"], imported["photos"]) == (0, 318, 320)
+    assert 64 <= imported["resumed"] < 320
+    assert list(imported["skipped"]) == ["000007.jpg", "000011.jpg"]
 
     killed = start(far, "--engine", "ray", "--workers", "2")
     _until(lambda: len(engines.shards(far, "mine")) >= 2, killed)
@@ -252,7 +253,7 @@ def test_320_photos_are_the_same_bytes_locally_and_by_ray_with_its_driver_killed
     resumed = json.loads(again.communicate()[0])
     assert again.returncode == 0 and 64 <= resumed["resumed"] < 320
     assert engines.bytes_of(far / "tables" / "mine") == engines.bytes_of(local / "tables" / "mine")
-    assert resumed["skipped"] == said["skipped"] and resumed["key"] == said["key"]
+    assert resumed["skipped"] == imported["skipped"] and resumed["key"] == imported["key"]
     here, there = (
         wasserstein(table.psi, table.labels["smiling"].to_numpy(), std=table.stats.std)
         for table in (open_table(home / "tables" / "mine") for home in (local, far))
