@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,10 +14,11 @@ import numpy as np
 from PIL import Image
 
 from img2tab_core import weights
-from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.feature_cache import FeatureCache, Reuse
 from img2tab_core.backbones.registry import backbone_key, backbone_names
 from img2tab_core.base import persons
+from img2tab_core.base.cores import on_single_cores
+from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Cancelled, Img2TabError, enough_memory
 from img2tab_core.base.files import ROOT, home
 from img2tab_core.base.jobs import Report, never, silent
@@ -93,6 +94,23 @@ ENCODED_TOGETHER = 8  # faces on one core; more are hardly faster
 KNOWN_EDIT = (5, 8.0)  # concepts and standard deviations, see `Studio.edit_agreement`
 AGREEMENT_SIZE = 128  # px of the pictures in which a known edit is compared, larger where it shows only in larger ones
 _descriptors: Once[str, FaceDescriptor] = Once(1)  # every Studio's: the copies that a refinement makes are of this one
+
+
+@dataclass(frozen=True)
+class Aligner:
+    """What makes faces of photos: bytes -> the biggest face, uint8 (256, 256, 3), and how many there are.
+
+    aligned: the photos are aligned faces already. It may be sent to another process, which opens the landmarks itself.
+    """
+
+    aligned: bool = False
+
+    def __call__(self, data: bytes) -> tuple[np.ndarray, int]:
+        photo = photos.read_photo(data)
+        if self.aligned:
+            return alignment.squared(photo, size=FACE_SIZE).pixels, 1
+        faces = alignment.faces_of(photo, weights.path("landmarks-68"), size=FACE_SIZE)
+        return faces[0].pixels, len(faces)
 
 
 class Studio:
@@ -175,23 +193,11 @@ class Studio:
 
     def aligned_face(self, data: bytes) -> Face:
         """A photo that is already an aligned face: cropped to a square, resized, nothing looked for."""
-        photo = Image.fromarray(photos.read_photo(data))
-        side = min(photo.size)
-        left, top = (photo.width - side) // 2, (photo.height - side) // 2
-        square = photo.crop((left, top, left + side, top + side))
-        return Face.of(np.asarray(square.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.LANCZOS)))
+        return alignment.squared(photos.read_photo(data), size=FACE_SIZE)
 
-    def aligner(self, *, aligned: bool = False) -> Callable[[bytes], tuple[np.ndarray, int]]:
-        """What makes faces of an import's photos: bytes -> the biggest face, uint8 (256, 256, 3), and how many.
-
-        aligned: the photos are aligned faces already.
-        """
-
-        def align(data: bytes) -> tuple[np.ndarray, int]:
-            faces = [self.aligned_face(data)] if aligned else self.faces(data)
-            return faces[0].pixels, len(faces)
-
-        return align
+    def aligner(self, *, aligned: bool = False) -> Aligner:
+        """What makes faces of an import's photos. aligned: the photos are aligned faces already."""
+        return Aligner(aligned)
 
     def samples(self) -> list[Face]:
         """A dozen generated faces to start with."""
@@ -215,7 +221,7 @@ class Studio:
             return []
         model, pixels = self.backbone(backbone), np.stack([face.pixels for face in faces])
         parts = [pixels[start : start + ENCODED_TOGETHER] for start in range(0, len(pixels), ENCODED_TOGETHER)]
-        w = np.concatenate(on_single_cores(model.invert, parts)) if len(parts) > 1 else model.invert(pixels)
+        w = np.concatenate(on_single_cores(model.invert, parts))
         return [StyleCode.of(values, backbone) for values in model.styles(w)]
 
     def code(self, w: np.ndarray, *, backbone: str = DEFAULT_BACKBONE) -> StyleCode:
@@ -576,14 +582,15 @@ class Studio:
         table: StyleTable,
         *,
         faces: int = 2000,
+        engine: Engine = HERE,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
         on_answer: Callable[[reactions.Reactions], None] | None = None,
     ) -> reactions.Reactions:
         """Ask a classifier of somebody's own about the faces of a table and about moved ones, until so many are asked.
 
-        on_answer: called with every better answer on the way, the first after a minute. What was asked before is not
-        asked again. Raises Cancelled once `cancelled` says so; what was answered is kept.
+        engine: who draws the pictures. on_answer: called with every better answer on the way, the first after a minute.
+        What was asked before is not asked again. Raises Cancelled once `cancelled` says so; what was answered is kept.
         """
         persons.must_be_auditor("question a classifier")
         report, model = progress or silent, models.open_model(name)
@@ -595,7 +602,9 @@ class Studio:
                 report((number + begin + share / 2) / len(steps), text)
 
             rows = answers.order_of(table)[: stage.faces]
-            answers.ask(model, table, backbone, rows, size=stage.size, progress=part, cancelled=cancelled)
+            answers.ask(
+                model, table, backbone, rows, size=stage.size, engine=engine, progress=part, cancelled=cancelled
+            )
             reactions.ask_moved(
                 model,
                 table,
@@ -604,6 +613,7 @@ class Studio:
                 size=stage.size,
                 faces=stage.moved,
                 families=self._leading(model, table, described, stage.families),
+                engine=engine,
                 progress=lambda share, text, part=part: part(share, text, 0.5),  # type: ignore[misc]
                 cancelled=cancelled,
             )
@@ -617,6 +627,7 @@ class Studio:
                 backbone,
                 rows,
                 size=model.face_size,
+                engine=engine,
                 progress=lambda share, _: report(0.9 + 0.1 * share, text),
                 cancelled=cancelled,
             )

@@ -63,6 +63,23 @@ def test_encode_of_a_folder_skips_what_is_no_photo_and_says_so(sample, tmp_path)
     assert [one["photo"].endswith("b.jpg") for one in found["skipped"]] == [True]
 
 
+def test_40_photos_encoded_by_a_process_of_its_own_are_the_same_bytes_and_0_shards_are_left(
+    sample, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path / "home"))
+    (tmp_path / "photos").mkdir()
+    for number in range(40):
+        (tmp_path / "photos" / f"{number:02}.jpg").write_bytes(sample.read_bytes() if number != 3 else b"no photo")
+    files = tmp_path / "here.npz", tmp_path / "there.npz"
+    here, there = (
+        as_json("encode", "--no-align", tmp_path / "photos", "--out", file, *options)
+        for file, options in zip(files, ((), ("--workers", 1)), strict=True)
+    )
+    assert here | {"out": ""} == there | {"out": ""} and (here["encoded"], len(here["skipped"])) == (39, 1)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert [file.name for file in (tmp_path / "home" / "imports").glob("[!.]*")] == []
+
+
 def test_an_edit_of_3_deviations_and_the_same_edit_in_style_units_draw_the_same_picture(codes, tmp_path, studio):
     index, std = 2839, float(studio.table().stats.std[2839])
     for name, words in {"a": ["--edit", f"{index}:+3"], "b": ["--edit-raw", f"{index}:{3 * std!r}"], "c": []}.items():

@@ -125,12 +125,9 @@ def _write_files(folder: Path, drawn: list[tuple[np.ndarray, int]], psi: np.ndar
         lines.append(f"{number:02}.jpg,{smiles},p{number},{('left', 'right')[number // 2 % 2]}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
     (folder / "rows.csv").write_text("smiling\n" + "\n".join(str(smiles) for _ in "12" for _, smiles in drawn) + "\n")
-    np.save(folder / "codes.npy", psi)  # as the Python of docs/how-to/on-a-cluster.md writes it
     named = {"photos": np.array(["photo.jpg"]), "backbone": np.array(backbone)}
     np.savez(folder / "codes.npz", psi=psi[:1], w=np.zeros((1, 23, 512), np.float32), **named)
     shutil.copy(folder / "photos" / "03.jpg", folder / "photo.jpg")
-    for name in ("photos-1", "photos-2"):
-        (folder / name).symlink_to(folder / "photos")
     weights = [tensor(np.array([[4, -4], [0, 0], [0, 0]], np.float32), "w"), tensor(np.zeros(2, np.float32), "b")]
     nodes = [
         node("GlobalAveragePool", ["images"], ["means"]),

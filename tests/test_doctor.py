@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -52,3 +53,16 @@ def test_the_device_is_the_cpu_unless_there_is_1_card_which_then_draws(monkeypat
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card 9000")
     said = found()["Device"]["found"]
     assert said.startswith("Card 9000: draws pictures, refines") and f"CPU, {torch.get_num_threads()} threads" in said
+
+
+def test_the_engine_is_local_with_1_worker_a_core_and_ray_where_it_is_installed(monkeypatch):
+    import importlib.util
+    import os
+
+    cores = len(os.sched_getaffinity(0))
+    with_ray = found()["Engine"]["found"]
+    assert with_ray.startswith(f"local, up to {cores} worker{'s' * (cores > 1)}; ray ")
+    assert "pip install" not in with_ray or importlib.util.find_spec("ray") is None
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert found()["Engine"]["found"].endswith("ray is missing (optional: `pip install -e .[ray]`)")
+    assert found()["Engine"]["ok"]

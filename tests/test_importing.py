@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,11 +30,11 @@ from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, ChannelStats, Target
 from img2tab_core.classifiers.trainer import Trainer
 from img2tab_core.cli import tables as cli_import
-from img2tab_core.studio import Studio
+from img2tab_core.studio import Aligner, Studio
 from img2tab_core.tables import code_files, importing_codes, population
 from img2tab_core.tables.importing import import_photos
 from img2tab_core.tables.importing_codes import import_codes
-from img2tab_core.tables.sources import celeba_source, folder_source, limited
+from img2tab_core.tables.sources import celeba_source, folder_source, limited, stored_name, uploaded_source
 
 LAYOUT = StyleLayout((3, 4))
 STATS = ChannelStats(np.arange(7, dtype=np.float32) * 10, np.arange(1, 8, dtype=np.float32))
@@ -172,39 +172,59 @@ def test_stopped_after_64_of_100_photos_it_goes_on_to_the_same_table(source, per
     assert re.fullmatch(r"96 of 100 photos, [\d.]+ a second, 0:00 left, 2 skipped", rest[0])
 
 
+def shards(home) -> list:
+    return sorted((home / "imports" / "cut").glob("*.npz"))
+
+
 @pytest.mark.parametrize(
-    "harm",
+    ("harm", "resumed"),
     [
-        lambda work: (work / "done.jsonl").write_bytes((work / "done.jsonl").read_bytes() + b'{"photo": "more/0'),
-        lambda work: (work / "w.f32").write_bytes((work / "w.f32").read_bytes() + b"half a row"),
-        lambda work: (work / "done.jsonl").write_bytes((work / "done.jsonl").read_bytes()[:-300]),
-        lambda work: (work / "w.f32").write_bytes((work / "w.f32").read_bytes()[:-3000]),
-        lambda work: (work / "w.f32").unlink(),
-        lambda work: (work / "done.jsonl").unlink(),
-        lambda work: (work / "about.json").unlink(),
+        (lambda work: (work / ".0-000000064.npz.123.456").write_bytes(b"half a shard"), 64),
+        (lambda work: (work / "0123456789ab-000000064-000000096.npz").write_bytes(b"of another import"), 64),
+        (lambda work: min(work.glob("*.npz")).unlink(), 32),
+        (lambda work: [file.unlink() for file in work.glob("*.npz")], 0),
+        (lambda work: (work / "about.json").unlink(), 64),
+        (lambda work: shutil.rmtree(work), 0),
     ],
 )
-def test_7_states_a_kill_can_leave_all_end_in_the_same_table(source, home, harm):
+def test_6_states_a_kill_can_leave_all_end_in_the_same_table(source, home, harm, resumed):
     whole = import_photos(source, toy(), name="whole").table
     with pytest.raises(Cancelled):
-        import_photos(source, toy(), name="cut", stopped=lambda: len(list_of_done(home)) == 64)
+        import_photos(source, toy(), name="cut", stopped=lambda: len(shards(home)) == 2)
     harm(home / "imports" / "cut")
-    found = import_photos(source, toy(), name="cut")
-    assert found.resumed in (0, 32, 64)
-    same(found.table, whole)
+    again = import_photos(source, toy(), name="cut")
+    assert again.resumed == resumed
+    same(again.table, whole)
 
 
-def list_of_done(home) -> list[str]:
-    return (home / "imports" / "cut" / "done.jsonl").read_text().splitlines()
+def test_a_shard_that_the_disk_damaged_is_1_sentence_and_the_next_run_makes_it_anew(source, home):
+    whole = import_photos(source, toy(), name="whole").table
+    with pytest.raises(Cancelled):
+        import_photos(source, toy(), name="cut", stopped=lambda: len(shards(home)) == 2)
+    shards(home)[0].write_bytes(shards(home)[0].read_bytes()[:-3000])
+    with pytest.raises(Img2TabError, match=r"gone or damaged.* Run the same command again"):
+        import_photos(source, toy(), name="cut")
+    again = import_photos(source, toy(), name="cut")
+    assert again.resumed == 32
+    same(again.table, whole)
+
+
+def test_an_import_that_an_earlier_version_left_with_64_photos_is_refused_and_begun_anew(source, home):
+    (home / "imports" / "cut").mkdir(parents=True)
+    (home / "imports" / "cut" / "about.json").write_text('{"mark": "0", "shape": [512], "replaces": false}')
+    (home / "imports" / "cut" / "done.jsonl").write_text('{"photo": "001.jpg", "row": 0}\n' * 64)
+    with pytest.raises(Img2TabError, match=r"of an earlier version is there.* replace it with --anew"):
+        import_photos(source, toy(), name="cut")
+    assert import_photos(source, toy(), name="cut", anew=True).resumed == 0
 
 
 def test_an_unfinished_import_of_64_photos_is_not_taken_up_with_other_photos_or_another_backbone(source, home):
     with pytest.raises(Cancelled):
-        import_photos(source, toy(), name="cut", stopped=lambda: len(list_of_done(home)) == 64)
+        import_photos(source, toy(), name="cut", stopped=lambda: len(shards(home)) == 2)
     for other, backbone in ((limited(source, 90), toy()), (source, toy(name="other")), (source, toy(per_layer=2))):
         with pytest.raises(Img2TabError, match=r"64 photos done.* choose another --name, or replace it with --anew"):
             import_photos(other, backbone, name="cut")
-    assert len(list_of_done(home)) == 64
+    assert len(shards(home)) == 2
     assert import_photos(source, toy(name="other"), name="cut", anew=True).resumed == 0
 
 
@@ -259,6 +279,26 @@ def test_19_photos_are_too_few_and_so_is_a_class_of_1(folder, source):
     (folder / "rare.csv").write_text("\n".join(["image,rare", *rows]))
     with pytest.raises(Img2TabError, match="No label has enough faces of both classes"):
         import_photos(folder_source(folder, folder / "rare.csv", align=align), toy(), name="mine")
+
+
+def test_4_sources_sent_to_another_process_load_the_same_faces_and_have_the_same_mark(folder, celeba, tmp_path):
+    (tmp_path / "kept").mkdir()
+    for number, name in enumerate(("b.jpg", "../a.jpg")):
+        (tmp_path / "kept" / stored_name(number, name)).write_bytes(str(number).encode())
+    (tmp_path / "kept" / "labels.csv").write_text("image,smiling\nb.jpg,1\n../a.jpg,0\n")
+    uploaded = uploaded_source(
+        tmp_path / "kept", ["b.jpg", "../a.jpg"], tmp_path / "kept" / "labels.csv", align=align, how="as it is"
+    )
+    assert uploaded.names == ("../a.jpg", "b.jpg") and np.array_equal(uploaded.load(0)[0], align(b"1")[0])
+    whole = folder_source(folder, folder / "labels.csv", align=align)
+    for source in (whole, limited(whole, 60), celeba_source(celeba, align=align), uploaded):
+        sent = pickle.loads(pickle.dumps(source))  # noqa: S301
+        assert (sent.names, sent.mark, sent.targets) == (source.names, source.mark, source.targets)
+        for i in (0, len(source.names) - 1):
+            (there, faces), (here, as_many) = sent.load(i), source.load(i)
+            assert np.array_equal(there, here) and faces == as_many
+    aligner = Studio().aligner(aligned=True)
+    assert pickle.loads(pickle.dumps(aligner)) == aligner == Aligner(aligned=True)  # noqa: S301
 
 
 def test_labels_of_0_photos_of_the_folder_are_refused_with_1_name_of_each(folder):
@@ -438,20 +478,10 @@ def test_labels_of_90_codes_from_an_array_a_dictionary_and_celebas_file(codes):
 @pytest.fixture
 def run(monkeypatch):
     """The verbs of `img2tab import` on the toy backbone."""
-
-    class Faces(list):
-        """The faces of a toy photo, all the same."""
-
-        def __init__(self, data):
-            pixels, count = align(data)
-            super().__init__([SimpleNamespace(pixels=pixels)] * count)
-
     opened = SimpleNamespace(
-        faces=Faces,
-        aligned_face=lambda data: Faces(data)[0],
+        aligner=lambda aligned: align,
         backbone=lambda name: toy(name="toy" if name == DEFAULT_BACKBONE else name),
     )
-    opened.aligner = partial(Studio.aligner, opened)
     monkeypatch.setattr(cli_import, "studio", lambda: opened)
     return lambda *words: CliRunner().invoke(cli_import.import_app, [str(word) for word in words])
 
@@ -549,10 +579,9 @@ def test_70_photos_killed_half_way_and_resumed_are_the_table_of_an_import_that_w
     command = img2tab("import", "folder", photos, "--labels", photos / "labels.csv", "--json", "--name")
 
     process = subprocess.Popen([*command, "cut"], stdout=subprocess.DEVNULL)
-    done = home / "imports" / "cut" / "done.jsonl"
     until = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < until:
-        if done.exists() and done.read_bytes().count(b"\n") >= 30:
+        if shards(home):
             os.kill(process.pid, signal.SIGKILL)
             break
         time.sleep(0.01)

@@ -270,6 +270,18 @@ def test_24_faces_labelled_as_the_classifier_says_are_right_before_a_calibration
         )
 
 
+def test_24_photos_checked_by_a_process_of_its_own_are_the_same_file_and_0_shards_are_left(
+    cli, folder, tmp_path, other_home
+):
+    files = tmp_path / "here.csv", tmp_path / "there.csv"
+    for file, options in zip(files, ((), ("--workers", 1)), strict=True):
+        words = ("check-photos", folder, "--labels", folder / "labels.csv", "--target", "perceived_gender")
+        ended = cli(*words, "--column", "gender", "--no-align", "--out", file, *options)
+        assert ended.exit_code == 0, ended.output
+    assert files[0].read_bytes() == files[1].read_bytes() and len(files[0].read_text().splitlines()) == 25
+    assert not list((other_home / "imports").glob("check-*"))
+
+
 def test_the_terminal_checks_calibrates_on_24_photos_and_takes_it_back(cli, folder, tmp_path, studio):
     words_of_it = (
         "check-photos",

@@ -161,7 +161,7 @@ def test_faces_encoded_and_explained_together_are_as_one_by_one_within_1e_3(stud
 def test_work_on_single_cores_comes_back_in_order_and_leaves_the_number_of_threads():
     import torch
 
-    from img2tab_core.backbones.cores import on_single_cores
+    from img2tab_core.base.cores import on_single_cores
 
     before = torch.get_num_threads()
     assert on_single_cores(lambda a, b: (a + b, torch.get_num_threads()), range(5), range(5)) == [

@@ -3,24 +3,29 @@ whom."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 
 import numpy as np
 
 from img2tab_core.audits.metrics import bin_of
 from img2tab_core.audits.paired import paired_comparison
-from img2tab_core.backbones.cores import on_single_cores
-from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base import shards
+from img2tab_core.base.cores import on_single_cores
+from img2tab_core.base.engines import HERE, Engine
+from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable, lacks_memory
 from img2tab_core.base.intervals import wilson
 from img2tab_core.base.jobs import Report, never, silent
-from img2tab_core.base.records import Face, StyleTable, decided_classes
+from img2tab_core.base.records import Face, StyleTable, decided_classes, digest
 from img2tab_core.classifiers import calibrated
+from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import Studio
 from img2tab_core.tables import target_of
 from img2tab_core.tables.calibrations import Calibration, calibration_of
+from img2tab_core.tables.encoding import answered, here
 from img2tab_core.tables.label_files import Answers, rows_for
 
 SMALL = 30  # photos below which a group's share is little more than a guess
@@ -148,6 +153,48 @@ class PhotoCheck:
         return [Wrong(self.photos[row], int(self.truth[row]), float(probability[row])) for row in rows]
 
 
+@dataclass(frozen=True)
+class Judging:
+    """Work (`shards.Work`) whose parts are photos by their number: what the standing classifier of a target says.
+
+    Its answers: chances float64 (photos of the part,), of class 1, NaN where there is none, and why, in their order.
+    """
+
+    table: str
+    target: str
+    photos: tuple[Callable[[], bytes], ...]
+    aligned: bool
+
+    def __call__(self) -> shards.Answers:
+        studio = Studio()
+        return partial(self._answers, studio, studio.run(studio.table(self.table), self.target))
+
+    def _answers(self, studio: Studio, run: Run, parts: Sequence[range]) -> Generator[shards.Answer, None, None]:
+        for part in parts:
+            batches = [range(start, min(start + BATCH, part.stop)) for start in range(part.start, part.stop, BATCH)]
+            answers = [self.judged(studio, run, batch) for batch in batches]
+            yield {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+    def judged(self, studio: Studio, run: Run, batch: range) -> shards.Answer:
+        """The same of a few photos, read and encoded together."""
+        faces = on_single_cores(partial(self._face, studio), batch)
+        good = [face for face in faces if isinstance(face, Face)]
+        answers = iter(studio.chances_of(run, good))
+        return {
+            "chances": np.array([next(answers) if isinstance(face, Face) else np.nan for face in faces]),
+            "reasons": np.array([face for face in faces if isinstance(face, str)], str),
+        }
+
+    def _face(self, studio: Studio, i: int) -> Face | str:
+        try:
+            data = self.photos[i]()
+            return studio.aligned_face(data) if self.aligned else studio.faces(data)[0]
+        except (Img2TabError, OSError) as error:
+            if lacks_memory(error) or isinstance(error, Unreachable):
+                raise
+            return str(error)
+
+
 def check_photos(
     studio: Studio,
     table: StyleTable,
@@ -156,13 +203,16 @@ def check_photos(
     answers: Answers,
     *,
     aligned: bool = False,
+    engine: Engine = HERE,
+    mark: str = "",
     progress: Report | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> PhotoCheck:
     """Ask the standing classifier of a target about the biggest face of every photo that has an answer.
 
     A classifier of somebody's own is asked about the face itself, and never calibrated.
-    photos: name -> its bytes, read when it is their turn; answers: see `label_files.answers_for`. Raises Img2TabError
+    photos: name -> its bytes, read when it is their turn; answers: see `label_files.answers_for`. engine: who looks at
+    them, see `encoding.here`; mark: changes with the photos, for one that keeps what is done. Raises Img2TabError
     where no photo has an answer, or none of those a face, and Cancelled once `stopped` says so.
     """
     report, stopped, names = progress or silent, stopped or never, list(photos)
@@ -176,26 +226,33 @@ def check_photos(
         )
     run = studio.run(table, target)
 
-    def face_of(i: int) -> Face | str:
-        try:
-            data = photos[names[i]]()
-            return studio.aligned_face(data) if aligned else studio.faces(data)[0]
-        except (Img2TabError, OSError) as error:
-            return str(error)
-
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
     chances: list[float] = []
-    for start in range(0, len(asked), BATCH):
-        if stopped():
-            raise Cancelled("The check was stopped; nothing was changed.")
-        part = asked[start : start + BATCH]
-        faces = on_single_cores(face_of, part)
-        skipped += [(names[i], face) for i, face in zip(part, faces, strict=True) if isinstance(face, str)]
-        good = [face for face in faces if isinstance(face, Face)]
-        kept += [i for i, face in zip(part, faces, strict=True) if isinstance(face, Face)]
-        chances += studio.chances_of(run, good)
-        report(min(1.0, (start + BATCH) / len(asked)), f"{min(start + BATCH, len(asked)):,} of {len(asked):,} photos")
+    work = Judging(table.name, target, tuple(photos[names[i]] for i in asked), aligned)
+
+    def take(numbers: Sequence[int], answer: shards.Answer) -> None:
+        reasons = iter(answer["reasons"].tolist())
+        for i, chance in zip(numbers, answer["chances"].tolist(), strict=True):
+            if np.isfinite(chance):
+                kept.append(i)
+                chances.append(chance)
+            else:
+                skipped.append((names[i], next(reasons)))
+
+    if here(engine, len(asked)) == HERE:
+        for start in range(0, len(asked), BATCH):
+            if stopped():
+                raise Cancelled("The check was stopped; nothing was changed.")
+            stop = min(start + BATCH, len(asked))
+            take(asked[start:stop], work.judged(studio, run, range(start, stop)))
+            report(stop / len(asked), f"{stop:,} of {len(asked):,} photos")
+    else:
+        key = digest(mark.encode(), table.key.encode(), run.id.encode(), repr((target, aligned, asked)).encode())
+        for part, answer in answered(
+            work, len(asked), what="check", key=key, engine=engine, report=report, stopped=stopped
+        ):
+            take(asked[part.start : part.stop], answer)
     if not kept:
         raise Img2TabError(f"A face was found in none of {len(asked):,} photos. The first: {skipped[0][1]}")
     at = rows[kept]

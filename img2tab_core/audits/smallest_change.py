@@ -20,8 +20,8 @@ import numpy as np
 from scipy.special import logit
 
 from img2tab_core.backbones import quality
-from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.drawn_faces import pictures_of
+from img2tab_core.base.cores import on_single_cores
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.records import SAME_PERSON, Edit, Frame, StyleCode, decided_classes

@@ -5,11 +5,13 @@ A backbone that was added is a converted checkpoint (`checkpoints`), its channel
 
 from __future__ import annotations
 
+import copy
 import os
 import re
+import socket
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +47,23 @@ class Backbone(ABC):
     key: str  # changes with its weights
     generator: MobileStyleGAN | StyleGAN2
     encoder: nn.Module | None
+
+    def __reduce__(self) -> tuple:
+        """Sent to another process, it is opened there by its name."""
+        return _reopened, (self.name, self.key)
+
+    def on_card(self) -> Backbone:
+        """The same with its encoder on this process's graphics card: its w are others in their last bits.
+
+        Raises Img2TabError where there is no card, or no encoder.
+        """
+        if self.encoder is None or not torch.cuda.is_available():
+            raise Img2TabError(
+                f"There is no graphics card on {socket.gethostname()}, or {self.name} has no encoder. Leave out --gpus."
+            )
+        torch.backends.cudnn.allow_tf32 = False  # ten bits of a product would be lost
+        torch.backends.cudnn.deterministic = True
+        return replace(self, encoder=copy.deepcopy(self.encoder).cuda())
 
     @property
     def layout(self) -> StyleLayout:
@@ -108,7 +127,8 @@ class DefaultBackbone(Backbone):
         parts = []
         for start in range(0, len(faces), 32):
             x = to_input(torch.from_numpy(np.array(faces[start : start + 32])), size)
-            parts.append(self.encoder(x.contiguous(memory_format=torch.channels_last)))
+            x = x.to(self.encoder.head.weight.device).contiguous(memory_format=torch.channels_last)
+            parts.append(self.encoder(x).cpu())
         return torch.cat(parts).numpy() if parts else np.empty((0, self.encoder.config.w_dim), np.float32)
 
 
@@ -133,7 +153,8 @@ class StyleGAN2Backbone(Backbone):
         parts = [np.empty((0, *self.latent_avg.shape), np.float32)]
         for start in range(0, len(faces), 4):  # at 256 px: one more would not be faster
             x = to_input(torch.from_numpy(np.array(faces[start : start + 4])), INPUT_SIZE)
-            w = cast(nn.Module, self.encoder)(x)
+            encoder = cast(nn.Module, self.encoder)
+            w = encoder(x.to(next(encoder.parameters()).device)).cpu()
             w = w[:, None] if w.ndim == 2 else w  # one w for all
             parts.append((w + self.latent_avg).numpy())  # (b, n_latent, 512)
         return np.concatenate(parts)
@@ -170,6 +191,17 @@ def open_backbone(name: str = NAME) -> Backbone:
         f"There is no backbone named {name!r}, and no such file. Choose one of: {names}; or add a checkpoint: "
         "`img2tab backbone add FILE --name NAME`."
     )
+
+
+def _reopened(name: str, key: str) -> Backbone:
+    """A backbone in another process than it was opened in. Raises Img2TabError where the weights there are others."""
+    opened = open_backbone(name)
+    if opened.key != key:
+        raise Img2TabError(
+            f"The backbone {name} has other weights on {socket.gethostname()} than where the work was begun. Install "
+            "the same version and the same weights on every machine."
+        )
+    return opened
 
 
 def _open_default() -> DefaultBackbone:

@@ -31,6 +31,13 @@ class Cancelled(Img2TabError):
     """
 
 
+class Unreachable(Img2TabError):
+    """What holds the photos or the table cannot be asked: no network, no bucket, credentials that may not.
+
+    It is true of everything that lies there. Who goes on without a photo that cannot be read ends at this one.
+    """
+
+
 @contextmanager
 def enough_memory(what: str) -> Iterator[None]:
     """A body for which the memory may not do; what: completes "There is not enough memory ...", such as "to draw".
@@ -40,8 +47,19 @@ def enough_memory(what: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(words in str(error) for words in _NO_MEMORY):
+        if not lacks_memory(error):
             raise
         raise Img2TabError(
             f"There is not enough memory {what}. Nothing was lost: close other programs or ask for less, and try again."
         ) from error
+
+
+def lacks_memory(error: BaseException | None) -> bool:
+    """Whether an exception, or one that it was raised from, says that there was not enough memory."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        if isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in _NO_MEMORY):
+            return True
+        error = error.__cause__
+    return False

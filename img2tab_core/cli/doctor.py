@@ -10,8 +10,10 @@ from importlib import metadata
 from PIL import Image
 
 from img2tab_core import weights
+from img2tab_core.base import process_workers, ray_workers
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import ROOT
+from img2tab_core.cli.terminal import count
 from img2tab_core.faces import credentials, marks
 from img2tab_core.tables import population
 
@@ -48,6 +50,7 @@ def examine() -> list[dict]:
         checks.append(_check(package, version, True))
     if _version("torch"):
         checks.append(_check("Device", _device(), True))
+    checks.append(_check("Engine", _engines(), True))
     for entry in weights.manifest():
         state = weights.status(entry)
         missing_is_fine = entry.optional and state == "missing"
@@ -88,6 +91,14 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _engines() -> str:
+    """Who works on many photos, and how many at once; nothing is begun to say so."""
+    local = f"local, up to {count(process_workers.cores(), 'worker')}"
+    if not ray_workers.has_ray():
+        return f"{local}; ray is missing (optional: `pip install -e .[ray]`)"
+    return f"{local}; ray {_version('ray')}, as many on this machine, or those of a cluster by --address"
 
 
 def _device() -> str:

@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.engines import Engine
+from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable
+from img2tab_core.base.places import Place, place_of
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.base.words import chance, too_far
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import (
+    Address,
     BackboneName,
+    EngineName,
     FaceNumber,
+    Gpus,
     Json,
     OwnClassifier,
     RunFolder,
     TableName,
+    Workers,
     opened_tables,
     verb,
 )
@@ -40,7 +46,10 @@ MAX_SHIFT = 1_000_000  # beyond it no picture is left, and squares overflow
 
 @verb(faces_app)
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Photos; one face of each is used.")],
+    photos: Annotated[
+        list[str],
+        typer.Argument(metavar="PHOTO...", help="Photos; one face of each is used. s3://... and gs://... too."),
+    ],
     target: Annotated[str, typer.Option(help="What to predict, for instance perceived_gender.")] = "",
     own: OwnClassifier = "",
     run_folder: RunFolder = None,
@@ -87,7 +96,7 @@ def predict(
     titles, described = studio.concept_names(style_table.backbone), studio.description(style_table.backbone)
     results: list[dict] = []
     skipped: list[dict] = []
-    for readings in _read(studio, photos, face_number, aligned=no_align):
+    for readings in _read(studio, [place_of(photo) for photo in photos], face_number, aligned=no_align):
         skipped += [{"photo": str(reading.file), "reason": reading.reason} for reading in readings if not reading.face]
         readings = [reading for reading in readings if reading.face]
         faces = [reading.face for reading in readings if reading.face]
@@ -236,31 +245,50 @@ def _families(described: Description | None, prediction: Prediction, top: int, l
 
 @verb(faces_app)
 def encode(
-    sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos; s3://... and gs://... too."),
+    ],
     out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,), backbone.")],
     backbone: BackboneName = DEFAULT_BACKBONE,
     face_number: FaceNumber = 1,
     no_align: Annotated[bool, typer.Option("--no-align", help="The photos are aligned faces already.")] = False,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = "",
+    gpus: Gpus = False,
     as_json: Json = False,
 ) -> None:
-    """Photos to style codes."""
+    """Photos to style codes; with --workers or --engine run it again to go on where it was stopped."""
     import numpy as np
 
+    from img2tab_core.tables.encoding import Encoding, answered, shape_of
+
     terminal.check_out(out)
+    who = Engine(engine, workers, address, gpus)
     files = terminal.all_photos(sources)
-    studio = terminal.studio()
-    model = studio.backbone(backbone)
+    model = terminal.studio().backbone(backbone)
+    work = Encoding(_FaceOf(tuple(files), face_number, no_align), model, shape_of(model), gpus)
     w: list[np.ndarray] = []
     encoded: list[dict] = []
     skipped: list[dict] = []
-    report = terminal.progress(as_json)
-    for readings in _read(studio, files, face_number, aligned=no_align):
-        skipped += [{"photo": str(reading.file), "reason": reading.reason} for reading in readings if not reading.face]
-        encoded += [{"photo": str(reading.file), "faces": reading.count} for reading in readings if reading.face]
-        if faces := [reading.face.pixels for reading in readings if reading.face]:
-            w += list(model.invert(np.stack(faces)))
-        done = len(encoded) + len(skipped)
-        report(done / len(files), f"{done} of {len(files)} photos")
+    with terminal.interrupted() as stopped:
+        for part, answer in answered(
+            work,
+            len(files),
+            what="encode",
+            key=terminal.photos_mark(files, face_number, model.name, model.key, no_align, gpus),
+            engine=who,
+            report=terminal.progress(as_json),
+            stopped=stopped,
+        ):
+            reasons = iter(answer["reasons"].tolist())
+            for file, count in zip(files[part.start : part.stop], answer["faces"].tolist(), strict=True):
+                if count:
+                    encoded.append({"photo": str(file), "faces": count})
+                else:
+                    skipped.append({"photo": str(file), "reason": next(reasons)})
+            w += list(answer["w"])
     if not w:
         raise Img2TabError(f"None of {len(files)} photos could be encoded. The first: {skipped[0]['reason']}")
     stacked = np.stack(w)
@@ -285,7 +313,10 @@ def encode(
 
 @verb(faces_app)
 def refine(
-    sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos; s3://... and gs://... too."),
+    ],
     out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,), backbone.")],
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps for one photo, 50 if not given: the same result every time.")
@@ -487,19 +518,34 @@ def render(
 class _Reading:
     """A photo: its face and how many there are, or the reason why there is none."""
 
-    file: Path
+    file: Place
     face: Face | None = None
     count: int = 0
     reason: str = ""
 
 
-def _read(studio: Studio, files: Sequence[Path], number: int, *, aligned: bool) -> Iterator[list[_Reading]]:
+@dataclass(frozen=True)
+class _FaceOf:
+    """What loads photo i for `Encoding`: its face of this rank, and how many it has. May be sent to another process."""
+
+    files: tuple[Place, ...]
+    number: int
+    aligned: bool
+
+    def __call__(self, i: int) -> tuple[np.ndarray, int]:
+        face, count = terminal.face(terminal.studio(), self.files[i], self.number, aligned=self.aligned)
+        return face.pixels, count
+
+
+def _read(studio: Studio, files: Sequence[Place], number: int, *, aligned: bool) -> Iterator[list[_Reading]]:
     """The photos in order, in batches; as many are read and aligned at a time as there are cores, up to four."""
     from img2tab_core.faces.alignment import AT_ONCE
 
-    def read(file: Path) -> _Reading:
+    def read(file: Place) -> _Reading:
         try:
             return _Reading(file, *terminal.face(studio, file, number, aligned=aligned))
+        except Unreachable:
+            raise
         except Img2TabError as error:
             return _Reading(file, reason=str(error))
 

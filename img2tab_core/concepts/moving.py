@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from img2tab_core.backbones import rendering
-from img2tab_core.backbones.cores import on_single_cores
 from img2tab_core.backbones.rendering import Precision, low_of, placed
+from img2tab_core.base.cores import on_single_cores
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole
 from img2tab_core.base.foreign import read_arrays

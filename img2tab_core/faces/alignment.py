@@ -82,6 +82,18 @@ def faces_of(photo: np.ndarray, landmark_file: Path, *, size: int = 256) -> list
     ]
 
 
+def squared(photo: np.ndarray, *, size: int = 256) -> Face:
+    """The face of a photo that is an aligned face already: its middle square, resized; nothing is looked for.
+
+    photo: uint8 (H, W, 3) RGB.
+    """
+    picture = Image.fromarray(photo)
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    square = picture.crop((left, top, left + side, top + side))
+    return Face.of(np.asarray(square.resize((size, size), Image.Resampling.LANCZOS)))
+
+
 def align(photo: np.ndarray, landmarks: np.ndarray, *, size: int = 256) -> np.ndarray:
     """The face in FFHQ geometry: uint8 (size, size, 3) RGB, read-only.
 

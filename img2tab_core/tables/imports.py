@@ -44,6 +44,10 @@ class Backbone(Protocol):
         """Aligned faces uint8 (n, S, S, 3) RGB -> w float32 (n, 512) or (n, L, 512)."""
         ...
 
+    def on_card(self) -> Backbone:
+        """The same that inverts on this process's graphics card."""
+        ...
+
     def styles(self, w: np.ndarray) -> np.ndarray:
         """What `invert` gave -> style codes float32 (n, D)."""
         ...
@@ -85,7 +89,7 @@ def checked_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name) or name == "default":
         raise Img2TabError(
             "A table's name must be one word of at most 60 letters, digits, dots, dashes and underscores, and not "
-            f"`default`, got {name!r:.60}. Choose another with --name."
+            f"`default`, got {name!r:.60}. Choose another name."
         )
     return name
 

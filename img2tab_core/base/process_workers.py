@@ -1,0 +1,150 @@
+"""Parts of some work answered by processes of this machine: each takes the next one when it is done with the last.
+
+A process that ends in the middle of a part, killed or for want of memory, is replaced, and the part is taken up again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+
+from img2tab_core.base.errors import Img2TabError, lacks_memory
+from img2tab_core.base.shards import Answers, Shards, Work
+
+LOOK = 0.2  # seconds between two looks at whether to stop
+ENDED_AT_ONCE = 3  # times the number of workers: how many may end in a row without a part that is done
+
+
+def work_on(
+    work: Work,
+    parts: Sequence[range],
+    shards: Shards,
+    *,
+    workers: int,
+    progress: Callable[[range], None],
+    stopped: Callable[[], bool],
+) -> bool:
+    """Have so many processes answer these parts; whether all are done, or `stopped` said to stop before.
+
+    progress: called with every one as it is done. Raises as `engines.each`.
+    """
+    package = pickle.dumps((work, shards))
+    waiting, ended = deque(parts), 0
+    crew: dict[Connection, _Worker] = {}
+
+    def hire() -> None:
+        worker = _Worker(package)
+        crew[worker.line] = worker
+        worker.give(waiting.popleft())
+
+    try:
+        for _ in range(min(workers, len(parts))):
+            hire()
+        while crew:
+            if stopped():
+                return False
+            ready = wait(list(crew), timeout=LOOK)
+            for worker in [worker for line, worker in crew.items() if line in ready]:
+                try:
+                    failure: Exception | None = worker.line.recv()
+                except (EOFError, OSError):  # it ended without a word
+                    crew.pop(worker.line).end()
+                    ended += 1
+                    if ended > ENDED_AT_ONCE * workers:
+                        raise Img2TabError(
+                            f"{ended} processes ended one after the other, and no part was done meanwhile. "
+                            "What was done is kept: close other programs and run the same command with fewer --workers."
+                        ) from None
+                    waiting.appendleft(worker.part)
+                    hire()
+                    continue
+                if failure is not None:
+                    raise failure
+                ended = 0
+                progress(worker.part)
+                if waiting:
+                    worker.give(waiting.popleft())
+                else:
+                    crew.pop(worker.line).end()
+    finally:
+        for worker in crew.values():
+            worker.end()
+    return True
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Worker:
+    """A process and the line to it; part: what it works on."""
+
+    part: range
+
+    def __init__(self, package: bytes) -> None:
+        fresh = multiprocessing.get_context("spawn")  # a copy of this process could hold its threads' locks
+        self.line, far = fresh.Pipe()
+        self._process = fresh.Process(target=_serve, args=(far, package), name="img2tab-worker", daemon=True)
+        self._process.start()
+        far.close()
+
+    def give(self, part: range) -> None:
+        """Send it the next part."""
+        self.part = part
+        with suppress(OSError):  # it has ended already, and reading from it says so
+            self.line.send(part)
+
+    def end(self) -> None:
+        """End it at once: a shard that it writes is whole or not there."""
+        self._process.kill()
+        self._process.join()
+        self.line.close()
+
+
+def _serve(line: Connection, package: bytes) -> None:
+    """What a worker process does: answer the parts that come until it is ended, and say of each None or what failed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; who began it ends it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch, imported with what follows, takes so many threads
+    answers: Answers | None = None
+    try:
+        work, shards = pickle.loads(package)  # noqa: S301 - of the process that began this one
+        while True:
+            part = line.recv()
+            answers = answers or work()
+            shards.make(part, answers)
+            line.send(None)
+    except EOFError:
+        return
+    except Exception as error:  # noqa: BLE001 - whatever it was, the one who waits must be told
+        if lacks_memory(error):
+            os._exit(1)  # what it holds is let go, and the part is taken up by a fresh process
+        line.send(sendable(error))
+
+
+def sendable(error: Exception) -> Exception:
+    """The same exception, of a mistake of the program with where it was raised; another one where it cannot be sent."""
+    if not isinstance(error, Img2TabError | OSError):
+        error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - made in the line above
+    except Exception:  # noqa: BLE001 - whatever its class does when it is copied
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that began it is gone, also in the middle of a part."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,91 @@
+"""What independent parts of some work answered, on the disk: a file a part, named by the rows it covers.
+
+A part is a range of rows. Its shard is written by whoever works on it, whole or not at all; one that is there is never
+made again. So work that was killed goes on, and who works, how many and in what order leaves no trace in the result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.files import make_folder, whole
+from img2tab_core.base.foreign import read_arrays
+
+MOST_TRIES = 3  # workers that a part may end before it is given up
+
+Answer = dict[str, np.ndarray]  # what a part answers: arrays by name, none of objects
+Answers = Callable[[Sequence[range]], Generator[Answer, None, None]]  # parts -> their answers, in that order
+Work = Callable[[], Answers]  # opens what the answers need; called once in every worker
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Where the answers of parts lie. key: hexadecimal, changes with everything that changes an answer."""
+
+    folder: Path
+    key: str
+
+    def file(self, part: range) -> Path:
+        """The shard of a part, whether or not it is there."""
+        return self.folder / f"{self._name(part)}.npz"
+
+    def missing(self, parts: Sequence[range]) -> list[range]:
+        """The parts that have no shard, in their order. Raises OSError where the folder cannot be read."""
+        try:
+            there = set(os.listdir(self.folder))
+        except FileNotFoundError:
+            there = set()
+        return [part for part in parts if f"{self._name(part)}.npz" not in there]
+
+    def write(self, part: range, answer: Answer) -> None:
+        """Put an answer on the disk. Raises OSError where it cannot be written."""
+        with whole(self.file(part)) as new, new.open("wb") as stream:
+            np.savez(stream, **answer)  # type: ignore[arg-type]
+
+    def read(self, part: range) -> Answer:
+        """The answer of a part. Raises Img2TabError where it is not there, or damaged; it is removed then."""
+        file = self.file(part)
+        try:
+            return read_arrays(file)
+        except (OSError, ValueError) as error:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+            raise Img2TabError(
+                f"{file} is gone or damaged ({error}). Run the same command again: it is made anew."
+            ) from error
+
+    def make(self, part: range, answers: Answers) -> None:
+        """Answer a part and write its shard, where there is none: what a worker does.
+
+        Raises Img2TabError where the part has ended MOST_TRIES workers, and what answering or writing it raises.
+        """
+        if self.file(part).is_file():
+            return
+        note = self.folder / f".{self._name(part)}.tries"  # a byte for everybody who took it up
+        tries = note.stat().st_size if note.is_file() else 0
+        if tries >= MOST_TRIES:
+            raise Img2TabError(
+                f"Rows {part.start:,} to {part.stop - 1:,} ended the process that worked on them {tries} times, most "
+                "often for want of memory. What is done is kept: run the same command with fewer --workers."
+            )
+        with note.open("ab") as stream:
+            stream.write(b".")
+        (answer,) = answers([part])
+        self.write(part, answer)
+        note.unlink(missing_ok=True)
+
+    def begin(self) -> None:
+        """Make the folder, and forget how often parts were taken up before. Raises OSError where it cannot be made."""
+        make_folder(self.folder)
+        for note in self.folder.glob(f".{self.key[:12]}-*.tries"):
+            note.unlink(missing_ok=True)
+
+    def _name(self, part: range) -> str:
+        return f"{self.key[:12]}-{part.start:09d}-{part.stop:09d}"
