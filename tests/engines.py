@@ -1,5 +1,7 @@
 """The same photos imported by every engine, one after the other: how fast, and whether the tables are the same bytes.
 
+Core-seconds are of all processes together, and hardly change where others want the cores too.
+
 `python -m tests.engines --count 2000` is the table of docs/measured.md; photos of the shared folder under other names.
 `--kill` ends a worker of the Ray import half-way.
 """
@@ -125,10 +127,10 @@ def bytes_of(table: Path) -> dict[str, str]:
     return {name: hashlib.sha256((table / name).read_bytes()).hexdigest() for name in FILES}
 
 
-def _kill_half_way(process: subprocess.Popen, home: Path, name: str, parts: int) -> None:
-    while process.poll() is None:
+def _kill_half_way(process: int, home: Path, name: str, parts: int) -> None:
+    while Path(f"/proc/{process}").exists():
         if len(shards(home, name)) >= parts // 2:
-            victim = next(iter(workers_of(process.pid)), None)
+            victim = next(iter(workers_of(process)), None)
             if victim is not None:
                 os.kill(victim, 9)
                 print(f"    ended worker {victim} with {len(shards(home, name))} of {parts} parts done", flush=True)
@@ -163,16 +165,16 @@ def main(words: Sequence[str] | None = None) -> int:
             )
             if asked.kill and way == list(asked.way or WAYS)[-1]:
                 parts = len(parts_of(asked.count))
-                threading.Thread(target=_kill_half_way, args=(process, home, "mine", parts), daemon=True).start()
-            if process.wait():
+                threading.Thread(target=_kill_half_way, args=(process.pid, home, "mine", parts), daemon=True).start()
+            _, status, usage = os.wait4(process.pid, 0)  # of every process below it, too
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
                 return 1
-            seconds = time.monotonic() - start
+            seconds, of_cores = time.monotonic() - start, usage.ru_utime + usage.ru_stime
             tables.append(bytes_of(home / "tables" / "mine"))
             same = tables[-1] == tables[0]
-            print(
-                f"{way}: {asked.count / seconds:.1f} photos a second, {seconds:.0f} s, the same bytes: {same}",
-                flush=True,
-            )
+            rate = f"{asked.count / seconds:.1f} photos a second, {seconds:.0f} s, {of_cores:.0f} core-seconds"
+            print(f"{way}: {rate}, the same bytes: {same}", flush=True)
         return int(any(table != tables[0] for table in tables))
     finally:
         shutil.rmtree(place, ignore_errors=True)
