@@ -16,7 +16,7 @@ from img2tab_core.audits.paired import paired_comparison
 from img2tab_core.base import shards
 from img2tab_core.base.cores import on_single_cores
 from img2tab_core.base.engines import HERE, Engine
-from img2tab_core.base.errors import Cancelled, Img2TabError, lacks_memory
+from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable, lacks_memory
 from img2tab_core.base.intervals import wilson
 from img2tab_core.base.jobs import Report, never, silent
 from img2tab_core.base.records import Face, StyleTable, decided_classes, digest
@@ -190,7 +190,7 @@ class Judging:
             data = self.photos[i]()
             return studio.aligned_face(data) if self.aligned else studio.faces(data)[0]
         except (Img2TabError, OSError) as error:
-            if lacks_memory(error):
+            if lacks_memory(error) or isinstance(error, Unreachable):
                 raise
             return str(error)
 

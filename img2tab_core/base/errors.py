@@ -31,6 +31,13 @@ class Cancelled(Img2TabError):
     """
 
 
+class Unreachable(Img2TabError):
+    """What holds the photos or the table cannot be asked: no network, no bucket, credentials that may not.
+
+    It is true of everything that lies there. Who goes on without a photo that cannot be read ends at this one.
+    """
+
+
 @contextmanager
 def enough_memory(what: str) -> Iterator[None]:
     """A body for which the memory may not do; what: completes "There is not enough memory ...", such as "to draw".

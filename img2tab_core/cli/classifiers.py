@@ -273,6 +273,10 @@ def train(
         str, typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic.")
     ] = "catboost",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train on so many of the training faces, sampled with the classes in proportion."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a classifier, without some concepts if asked; measured on the test split."""
@@ -292,6 +296,7 @@ def train(
         excluded=excluded,
         treatment=treatment,
         seed=seed,
+        rows=rows,
         progress=terminal.progress(as_json),
     )
     save_run(run, out)
@@ -302,6 +307,7 @@ def train(
         "excluded": sorted(excluded),
         "treatment": treatment.to_json(),
         "seed": seed,
+        "rows": run.rows,
         "seconds": run.seconds,
     } | asdict(run.metrics)
     if as_json:
@@ -313,5 +319,7 @@ def train(
         f"log-loss {run.metrics.log_loss:.4f} on {run.metrics.count:,} test faces; {len(excluded)} channels excluded"
         f"{terminal.treated(treatment, style_table)}; {run.seconds:.1f} s; in {out}."
     )
+    if run.rows is not None:
+        typer.echo(run.note)
     if several := many_classes.about_metrics(any_target_of(style_table, target), run.metrics):
         typer.echo(several)

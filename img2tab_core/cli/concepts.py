@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.cli import terminal
@@ -113,8 +112,7 @@ def describe_concepts(
     from img2tab_core.concepts import describing
     from img2tab_core.concepts.description import keep
 
-    # without a number of workers this process does it, which has a thread a core as well
-    who = Engine(engine, workers, address) if engine != "local" or workers else HERE
+    who = terminal.drawing_engine(engine, workers, address)
     studio = terminal.studio()
     if backbone not in studio.backbone_names():
         raise Img2TabError(

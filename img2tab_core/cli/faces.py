@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from img2tab_core.base.engines import Engine
-from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable
+from img2tab_core.base.places import Place, place_of
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.base.words import chance, too_far
 from img2tab_core.cli import terminal
@@ -45,7 +46,10 @@ MAX_SHIFT = 1_000_000  # beyond it no picture is left, and squares overflow
 
 @verb(faces_app)
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Photos; one face of each is used.")],
+    photos: Annotated[
+        list[str],
+        typer.Argument(metavar="PHOTO...", help="Photos; one face of each is used. s3://... and gs://... too."),
+    ],
     target: Annotated[str, typer.Option(help="What to predict, for instance perceived_gender.")] = "",
     own: OwnClassifier = "",
     run_folder: RunFolder = None,
@@ -92,7 +96,7 @@ def predict(
     titles, described = studio.concept_names(style_table.backbone), studio.description(style_table.backbone)
     results: list[dict] = []
     skipped: list[dict] = []
-    for readings in _read(studio, photos, face_number, aligned=no_align):
+    for readings in _read(studio, [place_of(photo) for photo in photos], face_number, aligned=no_align):
         skipped += [{"photo": str(reading.file), "reason": reading.reason} for reading in readings if not reading.face]
         readings = [reading for reading in readings if reading.face]
         faces = [reading.face for reading in readings if reading.face]
@@ -241,7 +245,10 @@ def _families(described: Description | None, prediction: Prediction, top: int, l
 
 @verb(faces_app)
 def encode(
-    sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos; s3://... and gs://... too."),
+    ],
     out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,), backbone.")],
     backbone: BackboneName = DEFAULT_BACKBONE,
     face_number: FaceNumber = 1,
@@ -306,7 +313,10 @@ def encode(
 
 @verb(faces_app)
 def refine(
-    sources: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="PHOTO_OR_DIR...", help="Photos, or folders of photos; s3://... and gs://... too."),
+    ],
     out: Annotated[Path, typer.Option(help="The .npz to write: psi (n, D), w (n, L, 512), photos (n,), backbone.")],
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps for one photo, 50 if not given: the same result every time.")
@@ -508,7 +518,7 @@ def render(
 class _Reading:
     """A photo: its face and how many there are, or the reason why there is none."""
 
-    file: Path
+    file: Place
     face: Face | None = None
     count: int = 0
     reason: str = ""
@@ -518,7 +528,7 @@ class _Reading:
 class _FaceOf:
     """What loads photo i for `Encoding`: its face of this rank, and how many it has. May be sent to another process."""
 
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     number: int
     aligned: bool
 
@@ -527,13 +537,15 @@ class _FaceOf:
         return face.pixels, count
 
 
-def _read(studio: Studio, files: Sequence[Path], number: int, *, aligned: bool) -> Iterator[list[_Reading]]:
+def _read(studio: Studio, files: Sequence[Place], number: int, *, aligned: bool) -> Iterator[list[_Reading]]:
     """The photos in order, in batches; as many are read and aligned at a time as there are cores, up to four."""
     from img2tab_core.faces.alignment import AT_ONCE
 
-    def read(file: Path) -> _Reading:
+    def read(file: Place) -> _Reading:
         try:
             return _Reading(file, *terminal.face(studio, file, number, aligned=aligned))
+        except Unreachable:
+            raise
         except Img2TabError as error:
             return _Reading(file, reason=str(error))
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from img2tab_core.base import spreadsheets
+from img2tab_core.base import places, spreadsheets
 from img2tab_core.base.engines import Engine
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.words import percent
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import Address, EngineName, Json, TableName, Workers, verb
+from img2tab_core.faces.photos import MOST_BYTES
 
 if TYPE_CHECKING:
     from img2tab_core.audits.photo_check import Figures, GroupFigures, PhotoCheck
@@ -27,9 +29,12 @@ WRONG_SHOWN = 10
 @verb(photo_check_app, "check-photos")
 def check_photos(
     target: Annotated[str, typer.Option(help="What to judge the photos by, for instance smiling.")],
-    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="A folder of photos.")] = None,
+    folder: Annotated[
+        str | None, typer.Argument(metavar="DIR", help="A folder of photos; s3://... and gs://... too.")
+    ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="CSV: a column of file names, one with the answers, others form groups.")
+        str | None,
+        typer.Option(metavar="FILE", help="CSV: a column of file names, one with the answers, others form groups."),
     ] = None,
     column: Annotated[
         str, typer.Option(help="The column with the answers; one called as the target if not given.")
@@ -63,8 +68,9 @@ def check_photos(
         return
     if folder is None or labels is None:
         raise Img2TabError("Name a folder of photos, and a CSV file with their answers: check-photos DIR --labels CSV.")
-    if not folder.is_dir():
-        raise Img2TabError(f"There is no folder {folder}. Name the folder that holds the photos.")
+    place = places.place_of(folder)
+    if isinstance(place, Path) and not place.is_dir():
+        raise Img2TabError(f"There is no folder {place}. Name the folder that holds the photos.")
     if out is not None:
         if out.suffix != ".csv":
             raise Img2TabError(f"--out must end in .csv, got {out.name or out}.")
@@ -73,12 +79,13 @@ def check_photos(
 
     from img2tab_core.audits import photo_check
     from img2tab_core.base.records import decided_classes
+    from img2tab_core.tables import label_files
     from img2tab_core.tables.calibrations import keep_calibration
-    from img2tab_core.tables.label_files import answers_for
 
-    answers = answers_for(labels, about, column)
+    with places.as_file(places.place_of(labels), most=label_files.MOST_BYTES) as file:
+        answers = label_files.answers_for(file, about, column)
     files = terminal.all_photos([folder])
-    photos = {file.relative_to(folder).as_posix(): file.read_bytes for file in files}
+    photos = {places.name_in(place, photo): partial(places.read, photo, most=MOST_BYTES) for photo in files}
     with terminal.interrupted() as stopped:
         check = photo_check.check_photos(
             studio,
@@ -92,7 +99,7 @@ def check_photos(
             progress=terminal.progress(as_json),
             stopped=stopped,
         )
-    calibration = photo_check.calibration_from(check, source=folder.resolve().name) if calibrate else None
+    calibration = photo_check.calibration_from(check, source=places.name_of(place)) if calibrate else None
     if out is not None:
         frame = pd.DataFrame(
             {

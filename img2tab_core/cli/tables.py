@@ -11,6 +11,7 @@ import typer
 
 from img2tab_core.base.engines import Engine
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.places import Place, name_of, place_of
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.cli import terminal
 from img2tab_core.cli.terminal import (
@@ -68,8 +69,8 @@ Anew = Annotated[bool, typer.Option("--anew", help="Begin from the first photo; 
 
 @verb(import_app, "folder")
 def import_folder(
-    folder: Annotated[Path, typer.Argument(help="A folder of photos.")],
-    labels: Annotated[Path, typer.Option(help="CSV with a header line; one column names the photos.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder of photos; s3://... and gs://... too.")],
+    labels: Annotated[str, typer.Option(metavar="FILE", help="CSV with a header line; one column names the photos.")],
     name: Name = None,
     backbone: BackboneName = DEFAULT_BACKBONE,
     no_align: NoAlign = False,
@@ -88,22 +89,26 @@ def import_folder(
     from img2tab_core.tables.sources import folder_source, how_aligned
 
     who = Engine(engine, workers, address, gpus)
-    wanted, open_studio = [Bands.parse(text) for text in bands or ()], studio()
+    wanted, place, open_studio = [Bands.parse(text) for text in bands or ()], place_of(folder), studio()
     source = folder_source(
-        folder,
-        labels,
+        place,
+        place_of(labels),
         align=open_studio.aligner(aligned=no_align),
         how=how_aligned(no_align),
         against_rest=against_rest,
         bands=wanted,
     )
-    _import(open_studio, source, _name(name, folder), backbone, engine=who, limit=limit, anew=anew, as_json=as_json)
+    _import(open_studio, source, _name(name, place), backbone, engine=who, limit=limit, anew=anew, as_json=as_json)
 
 
 @verb(import_app, "celeba")
 def import_celeba(
     folder: Annotated[
-        Path, typer.Argument(help="Holds img_align_celeba, list_attr_celeba.txt and list_eval_partition.txt.")
+        str,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Holds img_align_celeba, list_attr_celeba.txt and list_eval_partition.txt; s3://... and gs://... too.",
+        ),
     ],
     name: Name = None,
     backbone: BackboneName = DEFAULT_BACKBONE,
@@ -119,9 +124,9 @@ def import_celeba(
     """CelebA with its 40 attributes and its own split; run it again to go on where it was stopped."""
     from img2tab_core.tables.sources import celeba_source, how_aligned
 
-    who, open_studio = Engine(engine, workers, address, gpus), studio()
-    source = celeba_source(folder, align=open_studio.aligner(aligned=no_align), how=how_aligned(no_align))
-    _import(open_studio, source, _name(name, folder), backbone, engine=who, limit=limit, anew=anew, as_json=as_json)
+    who, place, open_studio = Engine(engine, workers, address, gpus), place_of(folder), studio()
+    source = celeba_source(place, align=open_studio.aligner(aligned=no_align), how=how_aligned(no_align))
+    _import(open_studio, source, _name(name, place), backbone, engine=who, limit=limit, anew=anew, as_json=as_json)
 
 
 @verb(import_app, "population")
@@ -295,10 +300,10 @@ def _drawn_by(open_studio: Studio) -> Callable[[np.ndarray], np.ndarray]:
     return PictureOf(DEFAULT_BACKBONE)
 
 
-def _name(name: str | None, place: Path) -> str:
+def _name(name: str | None, place: Place) -> str:
     from img2tab_core.tables.label_files import slug
 
-    return slug(place.resolve().name) if name is None else name
+    return slug(name_of(place)) if name is None else name
 
 
 @tables_app.callback(invoke_without_command=True)
@@ -333,6 +338,44 @@ def _list_tables(as_json: bool) -> None:
             typer.echo(f"    {target.name}: {' / '.join(target.classes)}")
     for broken in damaged:
         typer.echo(f"{broken['name']}: damaged. {broken['sentence']}")
+
+
+@verb(tables_app, "copy")
+def copy_table(
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help="A table, or where a copy is: s3://..., gs://... or a folder.")
+    ],
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="TO", help="Where to, or the table's name here; without, that of the copy."),
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Replace another table, or the copy of another, there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A table to an object store or another disk, or back: whole or not at all; run it again to go on. A folder is
+    written with a slash in it."""
+    from img2tab_core.tables import copies
+
+    out = "/" not in source
+    if out is ("/" not in (target or "")):
+        raise Img2TabError(
+            "A table is copied from its name to a place or from a place to a name, and a place has a slash in it: "
+            "`img2tab tables copy NAME s3://BUCKET/tables/NAME`, `img2tab tables copy s3://BUCKET/tables/NAME`."
+        )
+    report = progress(as_json)
+    with interrupted() as stopped:
+        if out:
+            copied = copies.copy_out(source, place_of(target or ""), anew=anew, progress=report, stopped=stopped)
+        else:
+            place = place_of(source)
+            copied = copies.copy_in(place, target or place.name, anew=anew, progress=report, stopped=stopped)
+    what = f"{shown(copied.place)}, {copied.size / 1e6:,.1f} MB"
+    terminal.answer(
+        asdict(copied) | {"was_there": copied.was_there},
+        f"Table {copied.name} {'was there already' if copied.was_there else 'is copied'}: "
+        f"{'to' if out else 'from'} {what}, every byte compared.",
+        as_json=as_json,
+    )
 
 
 @verb(tables_app)

@@ -12,18 +12,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2tab_core.base import spreadsheets
+from img2tab_core.base import places, spreadsheets
+from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole
 from img2tab_core.base.foreign import read_arrays, reason
+from img2tab_core.base.places import Place
 from img2tab_core.base.records import DEFAULT_BACKBONE, StyleTable, digest
-from img2tab_core.faces.photos import PHOTO_ENDINGS
+from img2tab_core.faces.photos import MOST_BYTES, PHOTO_ENDINGS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,10 +174,10 @@ def stored_run(studio: Studio, folder: Path, target: str = "", table: str | None
     return style_table, stored
 
 
-def face(studio: Studio, photo: Path, number: int, *, aligned: bool) -> tuple[Face, int]:
+def face(studio: Studio, photo: Place, number: int, *, aligned: bool) -> tuple[Face, int]:
     """Face `number` of a photo, 1 is the biggest, and how many there are. Raises Img2TabError where there is none."""
     try:
-        data = photo.read_bytes()
+        data = places.read(photo, most=MOST_BYTES)
     except OSError as error:
         raise Img2TabError(f"{photo} cannot be read ({error.strerror}). Name a photo.") from error
     faces = [studio.aligned_face(data)] if aligned else studio.faces(data)
@@ -188,12 +191,22 @@ def which(number: int) -> str:
     return "the biggest" if number == 1 else f"number {number} by size"
 
 
-def all_photos(sources: list[Path]) -> list[Path]:
-    """Every photo named, and those in every folder named. Raises Img2TabError where there is none."""
-    files = [file for source in sources for file in photo_files(source)]
+def all_photos(sources: Sequence[str | Path]) -> list[Place]:
+    """Every photo named, and those in every folder named, of an object store too. Raises Img2TabError where there is
+    none, or a store cannot be asked."""
+    files = [file for source in sources for file in _photos_at(places.place_of(source))]
     if not files:
         raise Img2TabError("There is no photo in what was given. Name photos, or a folder that holds some.")
     return files
+
+
+def _photos_at(place: Place) -> Sequence[Place]:
+    if isinstance(place, Path):
+        return photo_files(place)
+    sizes = places.listed(place, PHOTO_ENDINGS)
+    if not sizes and places.size_of(place) is not None:
+        return [place]
+    return [replace(place / name, size=size) for name, size in sizes.items()]
 
 
 @contextmanager
@@ -219,17 +232,26 @@ def photo_files(source: Path) -> list[Path]:
     return [source]
 
 
-def photos_mark(files: Sequence[Path], *options: object) -> str:
-    """Changes with photos, by name, size and time, and with what is done to them; hexadecimal."""
+def drawing_engine(engine: str, workers: int | None, address: str) -> Engine:
+    """Who draws: this process where nothing else is asked for, since it draws on every core already."""
+    asked = Engine(engine, workers, address)
+    return HERE if asked == Engine() else asked
 
-    def facts(file: Path) -> str:
+
+def photos_mark(files: Sequence[Place], *options: object) -> str:
+    """Changes with photos, by name, size and time, on an object store by name and size, and with what is done to them;
+    hexadecimal."""
+
+    def facts(file: Place) -> str:
+        if not isinstance(file, Path):
+            return f"{file} {places.size_of(file) if file.size is None else file.size}"
         try:
             about = file.stat()
         except OSError:
-            return ""  # why it cannot be read is said when it is its turn
-        return f"{about.st_size} {about.st_mtime_ns}"
+            return f"{file.absolute()} "  # why it cannot be read is said when it is its turn
+        return f"{file.absolute()} {about.st_size} {about.st_mtime_ns}"
 
-    listed = "\n".join(f"{file.absolute()} {facts(file)}" for file in files)
+    listed = "\n".join(facts(file) for file in files)
     return digest(listed.encode("utf-8", "surrogateescape"), repr(options).encode())
 
 
@@ -295,10 +317,11 @@ def treatment(erase: str, exclude: str, table: StyleTable, *, balance: bool, cop
 
 def does(run: Run, table: StyleTable) -> str:
     """What a run does beside training on all: "This run excludes 2 channels; erases perceived gender.", or ""."""
+    sampled = "" if run.rows is None else run.note
     if not run.excluded and not run.treatment:
-        return ""
+        return sampled
     excluded = count(len(run.excluded), "channel") if run.excluded else "nothing"
-    return f"This run excludes {excluded}{treated(run.treatment, table)}."
+    return f"This run excludes {excluded}{treated(run.treatment, table)}. {sampled}".strip()
 
 
 def treated(treatment: Treatment, table: StyleTable) -> str:

@@ -42,8 +42,9 @@ def distances(faces: TargetFaces) -> tuple[np.ndarray, np.ndarray]:
     values = _stored(file, key, (table.layout.total,))
     if values is None:
         rows, labels = faces.train
-        values = wasserstein.distance_and_direction(table.psi, labels, std=table.stats.std, rows=rows)
-        tables.let_go(table.psi)
+        values = wasserstein.distance_and_direction(
+            table.psi, labels, std=table.stats.std, rows=rows, progress=tables.letting_go(table.psi)
+        )
         _store(file, key, *values)
     return read_only(values[0]), read_only(values[1])
 
@@ -89,10 +90,13 @@ def pairwise(faces: TargetFaces, classes: int) -> tuple[np.ndarray, np.ndarray]:
             part = np.isin(labels, pair)
             of_pairs.append(
                 wasserstein.distance_and_direction(
-                    table.psi, (labels[part] == pair[1]).astype(np.int8), std=table.stats.std, rows=rows[part]
+                    table.psi,
+                    (labels[part] == pair[1]).astype(np.int8),
+                    std=table.stats.std,
+                    rows=rows[part],
+                    progress=tables.letting_go(table.psi),
                 )
             )
-        tables.let_go(table.psi)
         values = np.stack([distance for distance, _ in of_pairs]), np.stack([shift for _, shift in of_pairs])
         _store(file, key, *values)
     return read_only(values[0]), read_only(values[1])

@@ -21,6 +21,7 @@ from img2tab_core.base.records import read_only
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo"}  # looked for in folders
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 ROWS = 64  # of deep values that are scaled at once
+MOST_BYTES = 30_000_000  # of a photo's file
 MIN_SIDE = 64  # px; a face of a smaller photo has too few pixels for 68 landmarks
 
 # The signature decides, never the file name. Each kind's own reader is used instead of Image.open, so that only these
@@ -47,7 +48,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def read_photo(data: bytes, *, max_pixels: int = 60_000_000, max_bytes: int = 30_000_000) -> np.ndarray:
+def read_photo(data: bytes, *, max_pixels: int = 60_000_000, max_bytes: int = MOST_BYTES) -> np.ndarray:
     """The photo in the bytes of a file: uint8 (H, W, 3) RGB, upright, read-only.
 
     The first picture of an animation or of several pages; transparency over white; grey and 16-bit values scaled to

@@ -17,7 +17,7 @@ import numpy as np
 
 from img2tab_core.base.cores import on_single_cores
 from img2tab_core.base.engines import HERE, Engine, each
-from img2tab_core.base.errors import Cancelled, Img2TabError, lacks_memory
+from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable, lacks_memory
 from img2tab_core.base.files import home
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.shards import Answer, Answers, Shards, Work
@@ -119,7 +119,7 @@ def _loaded(load: Load, i: int) -> Loaded:
     try:
         return load(i)
     except Img2TabError as error:
-        if lacks_memory(error):
+        if lacks_memory(error) or isinstance(error, Unreachable):  # of no other photo it would be otherwise
             raise
         return str(error)
     except OSError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from img2tab_core.base.engines import HERE, Engine, each
-from img2tab_core.base.errors import Cancelled, Img2TabError, enough_memory
+from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable, enough_memory
 from img2tab_core.base.files import home, make_folder, read_json, write_json
 from img2tab_core.base.jobs import Report, never, silent
 from img2tab_core.base.records import digest
@@ -54,7 +54,8 @@ def import_photos(
     same bytes with every engine, but for `gpus`: codes of a card are others in their last bits, and are another import.
     stopped ends it with Cancelled; the same call, without anew, goes on from there. anew: begin from the first photo,
     and replace a table of that name. Raises Img2TabError where the name, the source or the engine will not do, a table
-    or an unfinished import of something else has the name, or nothing can be written.
+    or an unfinished import of something else has the name, or nothing can be written; Unreachable where an object store
+    stops to answer, and the same call goes on from there too.
     """
     report, stopped = progress or silent, stopped or never
     place = home() / "tables" / checked_name(name)
@@ -77,6 +78,8 @@ def import_photos(
             work = _Work.open(_workshop(name), mark, len(source.names), anew=anew)
             _encode_all(work, source, Encoding(source.load, backbone, shape, engine.gpus), engine, report, stopped)
             return _finish(work, source, backbone, shape, place=place, mark=mark, report=report, stopped=stopped)
+    except Unreachable as error:
+        raise Unreachable(f"{error} What is done is kept.") from error
     except OSError as error:
         raise Img2TabError(
             f"The import could not be written in {home()} ({error.strerror or error}). What is done is kept: "

@@ -89,7 +89,7 @@ def checked_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name) or name == "default":
         raise Img2TabError(
             "A table's name must be one word of at most 60 letters, digits, dots, dashes and underscores, and not "
-            f"`default`, got {name!r:.60}. Choose another with --name."
+            f"`default`, got {name!r:.60}. Choose another name."
         )
     return name
 

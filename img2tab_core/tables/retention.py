@@ -1,4 +1,4 @@
-"""What is kept of people's photos, since when, and its end: tables, photos that wait for an import, half-done imports.
+"""What is kept of people's photos, since when, and its end: tables, photos that wait, half-done imports and copies.
 
 The bundled tables are of faces that nobody has, and are not among them. Nothing else of a photo is written to disk.
 """
@@ -17,8 +17,8 @@ from img2tab_core.base.files import home
 from img2tab_core.base.foreign import inside
 from img2tab_core.tables.population import TABLE
 
-What = Literal["table", "upload", "import"]
-FOLDERS: dict[What, str] = {"table": "tables", "upload": "uploads", "import": "imports"}
+What = Literal["table", "upload", "import", "copy"]
+FOLDERS: dict[What, str] = {"table": "tables", "upload": "uploads", "import": "imports", "copy": "copies"}
 DAY = 86_400.0  # seconds
 
 

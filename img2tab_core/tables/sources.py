@@ -1,8 +1,7 @@
-"""Where a table's faces come from: a folder of photos with labels, CelebA, the bundled population."""
+"""Where a table's faces come from: photos with labels in a folder or on an object store, CelebA, the population."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -10,11 +9,13 @@ from pathlib import Path, PurePath
 import numpy as np
 import pandas as pd
 
+from img2tab_core.base import places
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import sha256_of
 from img2tab_core.base.foreign import open_array, parsed_json
+from img2tab_core.base.places import Place
 from img2tab_core.base.records import Target, digest
-from img2tab_core.faces.photos import PHOTO_ENDINGS
+from img2tab_core.faces.photos import MOST_BYTES, PHOTO_ENDINGS
 from img2tab_core.tables import label_files
 from img2tab_core.tables.bands import Bands
 
@@ -49,8 +50,8 @@ def how_aligned(aligned: bool) -> str:
 
 
 def folder_source(
-    folder: Path,
-    labels_file: Path,
+    folder: Place,
+    labels_file: Place,
     *,
     align: Align,
     how: str = "aligned",
@@ -59,19 +60,16 @@ def folder_source(
 ) -> Source:
     """The photos of a folder and the folders in it, with a CSV file of labels. how: names `align`, part of the mark.
 
-    against_rest and bands: as for `label_files.read_labels`. Raises Img2TabError where there is no photo, or the labels
-    cannot be read or name none of the photos.
+    On an object store the folder is listed once, and a photo is read when it is its turn. against_rest and bands: as
+    for `label_files.read_labels`. Raises Img2TabError where there is no photo, the labels cannot be read or name none
+    of the photos, or a store cannot be asked.
     """
     _check_folder(folder)
-    files = sorted(
-        file.relative_to(folder).as_posix()
-        for file in folder.rglob("*")
-        if file.suffix.lower() in PHOTO_ENDINGS and file.is_file()
-    )
-    if not files:
+    sizes = places.listed(folder, PHOTO_ENDINGS)
+    if not sizes:
         raise Img2TabError(f"There is no photo in {folder}. Name a folder that holds some.")
-    labels = label_files.read_labels(labels_file, against_rest=against_rest, bands=bands)
-    return _photos("folder", folder, files, labels_file, align=align, how=how, labels=labels)
+    labels = _labels(labels_file, against_rest=against_rest, bands=bands)
+    return _photos("folder", folder, sizes, labels, labels_file.name, align=align, how=how)
 
 
 def uploaded_source(folder: Path, names: Sequence[str], labels_file: Path, *, align: Align, how: str) -> Source:
@@ -83,7 +81,9 @@ def uploaded_source(folder: Path, names: Sequence[str], labels_file: Path, *, al
     stored = {name: stored_name(number, name) for number, name in enumerate(names)}
     if len(stored) != len(names):
         raise Img2TabError("Every uploaded photo needs a name of its own, got one twice. Rename it.")
-    source = _photos("folder", folder, sorted(names), labels_file, align=align, how=how, stored=stored)
+    sizes = {name: places.size_of(folder / stored[name]) for name in sorted(names)}
+    labels = _labels(labels_file)
+    source = _photos("folder", folder, sizes, labels, labels_file.name, align=align, how=how, stored=stored)
     return replace(source, origin="photos uploaded to the Data page")
 
 
@@ -93,40 +93,32 @@ def stored_name(number: int, name: str) -> str:
     return f"{number:06d}{ending if ending in PHOTO_ENDINGS else ''}"
 
 
-def celeba_source(folder: Path, *, align: Align, how: str = "aligned") -> Source:
+def celeba_source(folder: Place, *, align: Align, how: str = "aligned") -> Source:
     """CelebA: img_align_celeba, list_attr_celeba and list_eval_partition (.txt, or .csv) in one folder.
 
-    Raises Img2TabError where one of them is missing or damaged.
+    Raises Img2TabError where one of them is missing or damaged, or a store cannot be asked for them.
     """
     _check_folder(folder)
-    pictures = next(
-        (
-            place
-            for place in (
-                folder / "img_align_celeba" / "img_align_celeba",
-                folder / "img_align_celeba",
-                folder,
-            )
-            if place.is_dir() and next(place.glob("*.jpg"), None)
-        ),
-        None,
-    )
-    if pictures is None:
+    inner = folder / "img_align_celeba"
+    for pictures in (inner / "img_align_celeba", inner, folder):
+        if sizes := places.listed(pictures, {".jpg"}, deep=False):
+            break
+    else:
         raise Img2TabError(
             f"There are no photos img_align_celeba/*.jpg in {folder}. Unpack img_align_celeba.zip there."
         )
     attributes, parts = (_of_celeba(folder, name) for name in ("list_attr_celeba", "list_eval_partition"))
-    files = sorted(entry.name for entry in os.scandir(pictures) if entry.name.lower().endswith(".jpg"))
-    source = _photos("celeba", pictures, files, attributes, align=align, how=how)
-    rows = [line.replace(",", " ").split() for line in parts.read_text(errors="replace").splitlines()]
+    source = _photos("celeba", pictures, sizes, _labels(attributes), attributes.name, align=align, how=how)
+    with places.as_file(parts, most=label_files.MOST_BYTES) as file:
+        rows = [line.replace(",", " ").split() for line in file.read_text(errors="replace").splitlines()]
     part_of = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1] in ("0", "1", "2")}
-    without = [name for name in files if name not in part_of]
+    without = [name for name in sizes if name not in part_of]
     if without:
         raise Img2TabError(
             f"{parts.name} must name a part (0, 1 or 2) for every photo, got none for {len(without):,}, the first "
             f"{without[0]}. Download it again."
         )
-    return replace(source, split=np.array([part_of[name] for name in files], np.int8))
+    return replace(source, split=np.array([part_of[name] for name in sizes], np.int8))
 
 
 def population_source(folder: Path, draw: Callable[[np.ndarray], np.ndarray]) -> Source:
@@ -174,12 +166,12 @@ def limited(source: Source, count: int | None) -> Source:
 class _Read:
     """`Source.load` of files in a folder."""
 
-    folder: Path
+    folder: Place
     files: tuple[str, ...]
     align: Align
 
     def __call__(self, i: int) -> tuple[np.ndarray, int]:
-        return self.align((self.folder / self.files[i]).read_bytes())
+        return self.align(places.read(self.folder / self.files[i], most=MOST_BYTES))
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,58 +198,55 @@ class _Chosen:
 
 def _photos(
     kind: str,
-    folder: Path,
-    files: list[str],
-    labels_file: Path,
+    folder: Place,
+    sizes: Mapping[str, int | None],
+    labels: label_files.Labels,
+    labels_name: str,
     *,
     align: Align,
     how: str,
     stored: Mapping[str, str] | None = None,
-    labels: label_files.Labels | None = None,
 ) -> Source:
-    """stored: of every photo, the file in the folder that holds it; None where it is the photo's own name. labels: the
-    file read already."""
-    stored_files = tuple(files if stored is None else (stored[name] for name in files))
-    labels = labels or label_files.read_labels(labels_file)
+    """sizes: of every photo, in order, its bytes, which are the mark; stored: of every photo, the file in the folder
+    that holds it, None where that is the photo's own name."""
+    files = tuple(sizes)
     names = labels.names or ()  # a file that names photos
     rows = label_files.rows_for(files, names)
     if (rows < 0).all():
         raise Img2TabError(
-            f"{labels_file.name} must name the photos of {folder} in a column called "
+            f"{labels_name} must name the photos of {folder} in a column called "
             f"{', '.join(label_files.PHOTO_COLUMNS[:6])}, or in its first column, got {names[0]!r} and no name "
             f"that fits ({files[0]!r} is there). Mend that column."
         )
     used = set(rows.tolist())
-    sizes = "\n".join(f"{name} {_size(folder / file)}" for name, file in zip(files, stored_files, strict=True))
+    mark = "\n".join(f"{name} {size}" for name, size in sizes.items())
     return Source(
         kind=kind,
         origin=str(folder),
-        names=tuple(files),
-        load=_Read(folder, stored_files, align),
+        names=files,
+        load=_Read(folder, files if stored is None else tuple(stored[name] for name in files), align),
         labels=labels.at(rows),
         targets=labels.targets,
-        mark=digest(how.encode(), sizes.encode("utf-8", "surrogateescape")),
+        mark=digest(how.encode(), mark.encode("utf-8", "surrogateescape")),
         has_label=rows >= 0,
         unmatched=tuple(name for i, name in enumerate(names) if i not in used),
         no_target=labels.no_target,
     )
 
 
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
+def _labels(file: Place, *, against_rest: bool = False, bands: Sequence[Bands] = ()) -> label_files.Labels:
+    with places.as_file(file, most=label_files.MOST_BYTES) as near:
+        return label_files.read_labels(near, against_rest=against_rest, bands=bands)
+
+
+def _check_folder(folder: Place) -> None:
+    if isinstance(folder, Path) and not folder.is_dir():
         raise Img2TabError(f"There is no folder {folder}. Name the folder that holds the photos.")
 
 
-def _of_celeba(folder: Path, name: str) -> Path:
+def _of_celeba(folder: Place, name: str) -> Place:
     for place in (folder, folder / "Anno", folder / "Eval", folder.parent):
         for ending in (".txt", ".csv"):
-            if (place / (name + ending)).is_file():
+            if places.size_of(place / (name + ending)) is not None:
                 return place / (name + ending)
     raise Img2TabError(f"There is no {name}.txt in {folder}. Download it from the CelebA page and put it there.")
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return -1  # why it cannot be read is said when it is its turn

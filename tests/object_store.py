@@ -1,0 +1,127 @@
+"""A real S3 server (moto's) for the tests, and what stands before it: it notes every request, and can spoil some."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import Request, urlopen
+
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
+from moto.server import ThreadedMotoServer
+
+Spoil = Callable[[str, str], str]  # (method, path) -> "", or how this request ends: "busy", "cut", "half", "wait"
+
+
+class Store:
+    """An S3 server at `address`. requests: (method, path) of all that came; spoil: what becomes of the next ones."""
+
+    def __init__(self) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self.server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        self.server.start()
+        self._host, self._port = self.server.get_host_and_port()
+        self.requests: list[tuple[str, str]] = []
+        self.spoil: Spoil = lambda method, path: ""
+        self._front = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._front.daemon_threads = True
+        threading.Thread(target=self._front.serve_forever, daemon=True).start()
+        self.address = f"http://127.0.0.1:{self._front.server_port}"
+
+    def begin_anew(self) -> None:
+        """Everything in it goes; one bucket is there, called `bucket`, for everybody."""
+        self.ask_for_keys(False)
+        self._tell("POST", "/moto-api/reset")
+        self._tell("PUT", "/bucket")
+        self.requests.clear()
+        self.spoil = lambda method, path: ""
+
+    def put(self, key: str, data: bytes) -> None:
+        """An object of the bucket, without a request."""
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object("bucket", key, data)
+
+    def remove(self, key: str) -> None:
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].delete_object("bucket", key)
+
+    def ask_for_keys(self, wanted: bool) -> None:
+        """Whether only who brings credentials that it knows, which nobody has, is let in from now on."""
+        self._tell("POST", "/moto-api/reset-auth", b"0" if wanted else b"inf")
+
+    def stop(self) -> None:
+        self._front.shutdown()
+        self._front.server_close()
+        self.server.stop()
+
+    def _tell(self, method: str, path: str, data: bytes = b"") -> None:
+        headers = {"Content-Type": "text/plain"}
+        urlopen(Request(f"http://{self._host}:{self._port}{path}", data=data, method=method, headers=headers)).read()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        store = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def pass_on(self) -> None:
+                store.requests.append((self.command, self.path))
+                data = self.body()
+                how = store.spoil(self.command, self.path)
+                if how == "busy":
+                    self.send_response(503)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                if how == "cut":
+                    self.close_connection = True
+                    return
+                while how == "wait" and store.spoil(self.command, self.path):
+                    time.sleep(0.05)
+                passed = ("transfer-encoding", "expect", "content-length")
+                headers = {name: value for name, value in self.headers.items() if name.lower() not in passed}
+                connection = http.client.HTTPConnection(store._host, store._port, timeout=60)
+                connection.request(self.command, self.path, body=data, headers=headers)
+                answer = connection.getresponse()
+                content = answer.read()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
+                        self.send_header(name, value)
+                length = answer.getheader("Content-Length") if self.command == "HEAD" else len(content)
+                self.send_header("Content-Length", str(length or 0))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(content[: len(content) // 2] if how == "half" else content)
+                self.close_connection = how == "half"
+                connection.close()
+
+            def body(self) -> bytes:
+                """What the request carries, in one piece or in several."""
+                if self.headers.get("Transfer-Encoding") != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                parts = []
+                while size := int(self.rfile.readline(), 16):
+                    parts.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                return b"".join(parts)
+
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = pass_on
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        return Handler
+
+
+@contextmanager
+def served() -> Iterator[Store]:
+    store = Store()
+    try:
+        yield store
+    finally:
+        store.stop()
