@@ -18,6 +18,7 @@ from img2tab_core.backbones.feature_cache import FeatureCache, Reuse
 from img2tab_core.backbones.registry import backbone_key, backbone_names
 from img2tab_core.base import persons
 from img2tab_core.base.cores import on_single_cores
+from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Cancelled, Img2TabError, enough_memory
 from img2tab_core.base.files import ROOT, home
 from img2tab_core.base.jobs import Report, never, silent
@@ -463,6 +464,7 @@ class Studio:
         excluded: frozenset[int] = frozenset(),
         treatment: Treatment = UNTREATED,
         seed: int = 0,
+        rows: int | None = None,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Run:
@@ -474,6 +476,7 @@ class Studio:
             excluded=excluded,
             treatment=treatment,
             seed=seed,
+            rows=rows,
             progress=progress,
             cancelled=cancelled,
         )
@@ -579,14 +582,15 @@ class Studio:
         table: StyleTable,
         *,
         faces: int = 2000,
+        engine: Engine = HERE,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
         on_answer: Callable[[reactions.Reactions], None] | None = None,
     ) -> reactions.Reactions:
         """Ask a classifier of somebody's own about the faces of a table and about moved ones, until so many are asked.
 
-        on_answer: called with every better answer on the way, the first after a minute. What was asked before is not
-        asked again. Raises Cancelled once `cancelled` says so; what was answered is kept.
+        engine: who draws the pictures. on_answer: called with every better answer on the way, the first after a minute.
+        What was asked before is not asked again. Raises Cancelled once `cancelled` says so; what was answered is kept.
         """
         persons.must_be_auditor("question a classifier")
         report, model = progress or silent, models.open_model(name)
@@ -598,7 +602,9 @@ class Studio:
                 report((number + begin + share / 2) / len(steps), text)
 
             rows = answers.order_of(table)[: stage.faces]
-            answers.ask(model, table, backbone, rows, size=stage.size, progress=part, cancelled=cancelled)
+            answers.ask(
+                model, table, backbone, rows, size=stage.size, engine=engine, progress=part, cancelled=cancelled
+            )
             reactions.ask_moved(
                 model,
                 table,
@@ -607,6 +613,7 @@ class Studio:
                 size=stage.size,
                 faces=stage.moved,
                 families=self._leading(model, table, described, stage.families),
+                engine=engine,
                 progress=lambda share, text, part=part: part(share, text, 0.5),  # type: ignore[misc]
                 cancelled=cancelled,
             )
@@ -620,6 +627,7 @@ class Studio:
                 backbone,
                 rows,
                 size=model.face_size,
+                engine=engine,
                 progress=lambda share, _: report(0.9 + 0.1 * share, text),
                 cancelled=cancelled,
             )

@@ -30,6 +30,7 @@ Path = tuple[int, ...]
 
 XSRF = "_streamlit_xsrf"
 PATIENCE = 120.0  # seconds a visitor waits for what it asked for
+TRIES = 6  # to upload, each PATIENCE / TRIES long
 _MEDIA = re.compile(rb"/media/[0-9a-f]{32,}\.\w+")
 _DATA = re.compile(rb"data:image/[\w+.-]+;base64,([A-Za-z0-9+/]+=*)")
 
@@ -153,20 +154,18 @@ class Visitor:
     def upload(self, key: str, name: str, data: bytes) -> None:
         """Bring a file, as the browser does: ask where to, put it there, and say so.
 
-        Streamlit 1.67 drops its answer where a page begins to run in the same five milliseconds
-        (`ForwardMsgQueue.clear`); then the person tries again, and `unanswered` counts it.
+        Streamlit 1.67 drops its answer where a page begins to run before it has left (`ForwardMsgQueue.clear`): in five
+        milliseconds, or in seconds where very many visit; then the person tries again, and `unanswered` counts it.
         """
         node = self.widget(key)
-        for tries_left in reversed(range(5)):
+        for tries_left in reversed(range(TRIES)):
             request = BackMsg()
             request.file_urls_request.request_id = wanted = str(uuid.uuid4())
             request.file_urls_request.file_names.append(name)
             request.file_urls_request.session_id = self.session
             self._socket.send(request.SerializeToString())
             try:
-                answer = self.wait(
-                    partial(self._files.get, wanted), "a place to upload to", 3 if tries_left else PATIENCE
-                )
+                answer = self.wait(partial(self._files.get, wanted), "a place to upload to", PATIENCE / TRIES)
                 break
             except AssertionError:
                 self.unanswered += 1

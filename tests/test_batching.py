@@ -95,10 +95,13 @@ def test_20_pictures_in_the_line_of_a_card_are_those_drawn_one_by_one_within_1e_
     rng = np.random.default_rng(0)
     mean = generator.styles(generator.mapping(torch.randn(64, 512))).mean(dim=0).detach().numpy()
     codes = [StyleCode.of(mean + rng.normal(size=mean.shape).astype(np.float32) * 0.1) for _ in range(20)]
-    how = rendering._OnCard(generator, torch.device("cpu"), 128, None)
+    how = rendering._OnCard(generator, torch.device("cpu"), 128, None, pixels=False)
     expected = rendering.draw_raw(generator, codes, size=128)
     asked = [[code.values for code in part] for part in (codes[:17], codes[17:18], codes[18:])]
     with ThreadPoolExecutor(3) as pool:
         parts = list(pool.map(lambda part: rendering._card.do(how, part), asked))
     assert [len(part) for part in parts] == [17, 1, 2]
     assert np.abs(np.stack([one for part in parts for one in part]) - expected).max() < 1e-4
+    pixels = rendering._card.do(how._replace(pixels=True), asked[0])
+    assert pixels[0].dtype == np.uint8
+    assert np.abs(np.stack(pixels).astype(int) - rendering.to_pixels(expected[:17])).max() <= 1  # where it rounds

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -305,3 +306,11 @@ def test_two_that_differ_by_1_point_with_every_seed_are_told_apart_though_their_
     assert (difference.mean, difference.half) == (pytest.approx(0.011667, abs=1e-6), pytest.approx(0.007171, abs=1e-6))
     assert difference.low > 0
     assert first.difference(second, "overlap", 0) == difference
+
+
+def test_kinds_that_read_their_codes_from_the_table_are_as_those_that_are_handed_them(table, distance, monkeypatch):
+    settings = {"kinds": ("logistic",), "seeds": (0,), "faces": 200, "ks": (4,)}
+    (handed,) = compare(faces_of(table, "smiling"), distance, **settings).contenders[0].trials
+    monkeypatch.setattr(comparison, "HELD", 0)
+    (read,) = compare(faces_of(table, "smiling"), distance, **settings).contenders[0].trials
+    assert replace(read, seconds=0) == replace(handed, seconds=0)

@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from img2tab_core.base import ray_workers
+from img2tab_core.backbones import drawn_faces
+from img2tab_core.base import files, ray_workers
 from img2tab_core.base.engines import HERE, Engine, each
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.base.shards import MOST_TRIES, Shards
+from img2tab_core.concepts import moved_pictures
 from img2tab_core.concepts.wasserstein import wasserstein
 from img2tab_core.tables import open_table
 from img2tab_core.tables.encoding import PIECE, Encoding, parts_of
@@ -144,7 +147,7 @@ def test_without_ray_1_sentence_says_how_to_install_it(shards):
     assert "Img2TabError: --engine ray needs Ray, which is not installed. Run `pip install -e .[ray]`" in ended.stderr
 
 
-def test_cards_that_the_cluster_has_not_and_an_address_where_0_clusters_are_are_refused(cluster, shards, tmp_path):
+def test_cards_that_a_cluster_of_0_cards_has_not_are_refused(cluster, shards, tmp_path):
     if cluster.cluster_resources().get("GPU"):
         pytest.skip("this machine has a graphics card")
     with pytest.raises(Img2TabError, match="--gpus needs graphics cards"):
@@ -176,6 +179,27 @@ def test_the_bits_of_w_of_43_faces_are_the_same_with_1_and_2_threads_here_and_in
     assert answer["faces"].tolist() == [1] * 5 + [0] + [1] * 26 and answer["reasons"].tolist() == ["No face was found."]
 
 
+def test_5_faces_and_3_moved_ones_drawn_by_a_process_of_its_own_are_the_same_files(studio, tmp_path, monkeypatch):
+    backbone, table, described = studio.backbone(), studio.table(), studio.described(DEFAULT_BACKBONE)
+    rows, places = np.array([3, 50, 51, 52, 19_000]), [[0, 2 * len(described.families)], [5]]
+    pictures = []
+    built = files.home() / "tables"
+    for name, engine in (("here", HERE), ("there", Engine(workers=1))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tables").symlink_to(built)
+        monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path / name))
+        how = {"size": 128, "engine": engine, "progress": lambda share, text: None}
+        drawn_faces.draw_ahead(table, backbone, rows, **how)
+        moved_pictures.draw_ahead(backbone, table, described, places, **how)
+        place = tmp_path / name / "drawn"
+        assert len(list(place.rglob("*.webp"))) == (0 if engine == HERE else 8)
+        list(drawn_faces.drawn(table, backbone, rows, size=128))
+        for face, those in enumerate(places):
+            moved_pictures.moved_face(backbone, table, described, face, those, size=128)
+        pictures.append({str(file.relative_to(place)): file.read_bytes() for file in sorted(place.rglob("*.webp"))})
+    assert len(pictures[0]) == 8 and pictures[0] == pictures[1]
+
+
 def _until(happens, process: subprocess.Popen, seconds: float = 300) -> None:
     until = time.monotonic() + seconds
     while not happens() and time.monotonic() < until:
@@ -205,10 +229,11 @@ def test_320_photos_are_the_same_bytes_locally_and_by_ray_with_its_driver_killed
         "photos are done and kept. Run the same command again to go on." in json.loads(cut.communicate()[0])["sentence"]
     )
     assert cut.returncode == 130
-    one = start(local, "--workers", "2")
-    said = json.loads(one.communicate()[0])
-    assert (one.returncode, said["faces"], said["photos"]) == (0, 318, 320) and 64 <= said["resumed"] < 320
-    assert list(said["skipped"]) == ["000007.jpg", "000011.jpg"]
+    goes_on = start(local, "--workers", "2")
+    imported = json.loads(goes_on.communicate()[0])
+    assert (goes_on.returncode, imported["faces"], imported["photos"]) == (0, 318, 320)
+    assert 64 <= imported["resumed"] < 320
+    assert list(imported["skipped"]) == ["000007.jpg", "000011.jpg"]
 
     killed = start(far, "--engine", "ray", "--workers", "2")
     _until(lambda: len(engines.shards(far, "mine")) >= 2, killed)
@@ -228,7 +253,7 @@ def test_320_photos_are_the_same_bytes_locally_and_by_ray_with_its_driver_killed
     resumed = json.loads(again.communicate()[0])
     assert again.returncode == 0 and 64 <= resumed["resumed"] < 320
     assert engines.bytes_of(far / "tables" / "mine") == engines.bytes_of(local / "tables" / "mine")
-    assert resumed["skipped"] == said["skipped"] and resumed["key"] == said["key"]
+    assert resumed["skipped"] == imported["skipped"] and resumed["key"] == imported["key"]
     here, there = (
         wasserstein(table.psi, table.labels["smiling"].to_numpy(), std=table.stats.std)
         for table in (open_table(home / "tables" / "mine") for home in (local, far))

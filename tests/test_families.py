@@ -10,6 +10,7 @@ import pytest
 
 from img2tab_core import weights
 from img2tab_core.backbones import backbone
+from img2tab_core.base.engines import Engine
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.records import Target
 from img2tab_core.concepts import describing, families, measuring, moving, naming, ranking, readings
@@ -143,7 +144,9 @@ def test_two_channels_together_move_as_the_edits_of_both(studio, subject):
     assert np.abs(both.picture[0].astype(float) - expected).mean() < 0.5  # levels, of a draft
 
 
-def test_measuring_stopped_half_way_goes_on_and_gives_the_same_bits(studio, subject, tmp_path, monkeypatch):
+def test_measuring_stopped_half_way_goes_on_and_gives_the_same_bits_as_1_process_of_its_own(
+    studio, subject, tmp_path, monkeypatch
+):
     monkeypatch.setattr(measuring, "PIECE", 2)
     channels = np.array([100, 700, GOATEE, 5000])
     asked = []
@@ -160,10 +163,12 @@ def test_measuring_stopped_half_way_goes_on_and_gives_the_same_bits(studio, subj
         run("cut", cancelled=stop)
     kept = list((tmp_path / "cut").rglob("face-*.npz"))
     assert len(kept) == 1
-    resumed, whole = run("cut"), run("whole")
-    for first, second in zip(resumed, whole, strict=True):
+    resumed, whole, elsewhere = run("cut"), run("whole"), run("elsewhere", engine=Engine(workers=1))
+    for first, second, third in zip(resumed, whole, elsewhere, strict=True):
         for name in ("change", "share", "picture", "w"):
             assert np.array_equal(getattr(first, name), getattr(second, name), equal_nan=True)
+            assert np.array_equal(getattr(first, name), getattr(third, name), equal_nan=True)
+    assert len(list((tmp_path / "elsewhere").rglob("face-*.npz"))) == 4
 
 
 def test_a_channel_that_a_backbone_does_not_have_is_refused_with_both_numbers(studio, subject):

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from dashboard.components.progress import ALONE, SELDOM, pace
+from img2tab_core.base import jobs
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.jobs import AT_ONCE, NICE, Job, Line
 
@@ -33,6 +35,16 @@ def test_a_job_reports_half_way_then_returns_42_at_fraction_1():
     gate.set()
     assert job.wait(20)
     assert (job.state, job.fraction, job.result, job.error) == ("done", 1.0, 42, None)
+
+
+def test_a_page_looks_5_times_a_second_for_a_lone_visitor_and_once_a_second_where_30_jobs_run():
+    before = jobs.running()
+    assert before <= ALONE and pace(0.2) == 0.2
+    gate = threading.Event()
+    running = [Job.start(lambda progress, cancelled: gate.wait(20)) for _ in range(30 - before)]
+    assert pace(0.2) == pytest.approx(1.0) and pace(0.5) == pytest.approx(2.5) and pace(1.0) == SELDOM
+    gate.set()
+    assert all(job.wait(20) for job in running) and pace(0.2) == 0.2
 
 
 def test_progress_never_goes_back_and_stays_within_0_and_1():

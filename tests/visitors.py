@@ -425,6 +425,8 @@ def figures(seen: dict[int, list[Seen]], resident: dict[int, float]) -> str:
             taken = sorted(seconds for now in visits for seconds in now.seconds[action])
             cells.append(f"{np.median(taken):.1f} / {np.quantile(taken, 0.95):.1f}" if taken else "none")
         lines.append(f"| {action} | " + " | ".join(cells) + " |")
+    again = (sum(now.visitor.unanswered for now in visits) for visits in seen.values())
+    lines.append("| uploads tried again | " + " | ".join(map(str, again)) + " |")
     lines.append("| resident memory of the server, MB | " + " | ".join(f"{mb:,.0f}" for mb in resident.values()) + " |")
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard.components import page_words, pictures
+from dashboard.components import page_words, pictures, progress
 from dashboard.components.held import held
 from dashboard.state import attributes as attribute_state
 from dashboard.state import erasing, visit
@@ -96,7 +96,7 @@ def _pictures(names: tuple[str, ...]) -> None:
     job = erasing.pictures(names)
     if job.state == "running":
 
-        @st.fragment(run_every=0.5, key="exclude-erasing")
+        @st.fragment(run_every=progress.pace(0.5), key="exclude-erasing")
         def waiting() -> None:
             if job.state != "running":
                 st.rerun()

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.charts import classifiers as classifier_charts
-from dashboard.components import page_words, pictures, scrub
+from dashboard.components import page_words, pictures, progress, scrub
 from dashboard.components.held import held
 from dashboard.state import drawing, private, visit
 from img2tab_core.base.errors import Img2TabError
@@ -208,7 +208,7 @@ def look_again(pending: list[Job]) -> None:
     if not pending:
         return
 
-    @st.fragment(run_every=0.2, key="inspect-drawing")
+    @st.fragment(run_every=progress.pace(0.2), key="inspect-drawing")
     def look() -> None:
         if any(job.state != "running" for job in pending):
             st.rerun()

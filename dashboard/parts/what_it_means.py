@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components import page_words
+from dashboard.components import page_words, progress
 from dashboard.components.held import held
 from dashboard.parts.same_faces import interval
 from dashboard.state import attributes as attribute_state
@@ -34,7 +34,7 @@ def show(run: Run, target: Target) -> None:
     job = asked.job
     if job.state == "running":
 
-        @st.fragment(run_every=0.5, key="exclude-estimate")
+        @st.fragment(run_every=progress.pace(0.5), key="exclude-estimate")
         def waiting() -> None:
             if job.state != "running":
                 st.rerun()

@@ -536,11 +536,9 @@ class Auditor:
         report = progress or silent
 
         def make() -> carriers.Carried:
-            shifts = carriers.carried(
+            return carriers.carried(
                 table, target, sensitive, progress=lambda share: report(share, "Comparing the groups in every concept")
             )
-            tables.let_go(table.psi)
-            return shifts
 
         return self._made(("carried", table.key_for(target, sensitive), target, sensitive), make)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from img2tab_core import tables
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import StyleTable, read_only
 from img2tab_core.base.words import count
@@ -94,6 +95,7 @@ def carried(
     overall, within, between, shift, target_shift, error = (np.zeros(width) for _ in range(6))
     for part in wasserstein.parts_of(width, BLOCK):
         codes = table.psi.T[part].take(rows, axis=1).T  # (n, b), column-major
+        tables.let_go(table.psi)
         sd = std[part]
         overall[part] = wasserstein.wasserstein(codes, groups, std=sd)
         for code in (0, 1):

@@ -9,11 +9,13 @@ from numbers import Integral
 
 import numpy as np
 
+from img2tab_core import tables
 from img2tab_core.audits.metrics import gaps_of
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.intervals import Estimate, estimate
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.records import StyleTable
+from img2tab_core.classifiers.base import gathered
 from img2tab_core.classifiers.catboost import CatBoostConcepts
 from img2tab_core.concepts import scores, wasserstein
 from img2tab_core.tables.sampling import balanced_rows, known_rows
@@ -125,13 +127,14 @@ def exclusion_curve(
         raise Img2TabError("A curve needs at least one seed, got none.")
     report, trainings, done = progress or (lambda fraction, text: None), len(counts) * len(seeds), 0
     report(0.0, "Ranking concepts")
-    codes = table.psi.T.take(rows, axis=1)  # (D, n)
-    held_out_codes = {split: table.psi.T.take(measured[0], axis=1) for split, measured in held_out.items()}  # (D, m)
-    distance = wasserstein.wasserstein(codes.T, labels, std=table.stats.std)
+    read = tables.letting_go(table.psi)
+    distance = wasserstein.wasserstein(table.psi, labels, std=table.stats.std, rows=rows, progress=read)
     order = scores.top(distance, width)
     points = []
     for number in counts:
         used = order[~np.isin(order, ranking[:number])][:columns]
+        codes = gathered(table.psi, rows, used)  # (n, k), column-major
+        held_out_codes = {split: gathered(table.psi, measured[0], used) for split, measured in held_out.items()}
         trials = []
         for seed in seeds:
             if cancelled is not None and cancelled():
@@ -139,10 +142,10 @@ def exclusion_curve(
             model = CatBoostConcepts(
                 iterations=trees, depth=QUICK_DEPTH, learning_rate=QUICK_RATE, screen=None, random_state=seed
             )
-            model.fit(codes[used].T, labels, cancelled=cancelled)  # (n, k), column-major
+            model.fit(codes, labels, cancelled=cancelled)
             measured = {}
             for split, (_, classes, groups) in held_out.items():
-                measured[split] = _measured(classes, model.predict(held_out_codes[split][used].T), groups)
+                measured[split] = _measured(classes, model.predict(held_out_codes[split]), groups)
             trials.append(CurveTrial(int(seed), *measured["validation"], *measured["test"]))
             done += 1
             report(done / trainings, f"{number:,} excluded, seed {len(trials)} of {len(seeds)}")

@@ -96,6 +96,7 @@ def readable(
     readings = np.full(len(test_rows), fitted.offset)
     for part in wasserstein.parts_of(table.psi.shape[1], BLOCK):
         readings += fitted.weights[part] @ table.psi.T[part].take(test_rows, axis=1)
+        tables.let_go(table.psi)
     if erasure is not None:
         along = fitted.weights @ erasure.direction.astype(np.float64)  # (k,)
         readings -= erasure.readings(table.psi, test_rows) @ along

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ from img2tab_core.backbones import rendering
 from img2tab_core.backbones.backbone import Backbone, open_backbone
 from img2tab_core.backbones.rendering import placed
 from img2tab_core.base.cores import on_single_cores
-from img2tab_core.base.errors import Cancelled
+from img2tab_core.base.engines import HERE, Engine, each
+from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import home, keeping
-from img2tab_core.base.jobs import Cancel
-from img2tab_core.base.records import StyleCode, StyleTable
+from img2tab_core.base.jobs import Cancel, Report
+from img2tab_core.base.records import StyleCode, StyleTable, digest
+from img2tab_core.base.shards import Answer, Answers, Shards, Work
 
 AT_ONCE = 16  # faces between two looks at whether to stop
 
@@ -66,6 +69,76 @@ def drawn(
         yield part, np.stack([picture for picture in pictures if picture is not None])
 
 
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """Work (`shards.Work`) whose parts are places in `rows`: faces of a table drawn and kept, as `drawn` does.
+
+    table: its name, by which every process opens it for itself.
+    """
+
+    table: str
+    backbone: Backbone
+    rows: np.ndarray
+    size: int
+
+    def __call__(self) -> Answers:
+        return self._answers
+
+    def _answers(self, parts: Sequence[range]) -> Generator[Answer, None, None]:
+        table = tables.open_table(home() / "tables" / self.table)
+        for part in parts:
+            rows = self.rows[part.start : part.stop]
+            for _ in drawn(table, self.backbone, rows, size=self.size):
+                pass
+            yield {"rows": rows}
+
+
+def draw_ahead(
+    table: StyleTable,
+    backbone: Backbone,
+    rows: np.ndarray,
+    *,
+    size: int,
+    engine: Engine,
+    progress: Report,
+    cancelled: Cancel = None,
+) -> None:
+    """Have other processes draw what `drawn` would; nothing where the engine is this process.
+
+    Raises Cancelled once `cancelled` says so, and Img2TabError where nothing can be kept.
+    """
+    folder = folder_of(table, backbone, size)
+    missing = np.array([row for row in rows if not _file(folder, row).is_file()], np.int64)
+    work = Drawing(table.name, backbone, missing, size)
+    draw_by(engine, work, len(missing), AT_ONCE, folder, key=digest(missing.tobytes()), report=progress, stop=cancelled)
+
+
+def draw_by(
+    engine: Engine, work: Work, count: int, at_once: int, folder: Path, *, key: str, report: Report, stop: Cancel
+) -> None:
+    """Have an engine do work whose parts keep pictures in a folder; the pictures themselves say what is done."""
+    if engine == HERE or not count:
+        return
+    parts, done = [range(start, min(start + at_once, count)) for start in range(0, count, at_once)], 0
+
+    def came(part: range) -> None:
+        nonlocal done
+        done += len(part)
+        report(done / count, f"{done:,} of {count:,} faces drawn")
+
+    notes = Shards(folder / "notes", key)
+    try:
+        whole = each(work, parts, notes, engine=engine, progress=came, stopped=stop)
+    except OSError as error:
+        raise Img2TabError(
+            f"{folder} could not be written to ({error.strerror}). Free some space and try again."
+        ) from error
+    finally:
+        shutil.rmtree(notes.folder, ignore_errors=True)
+    if not whole:
+        raise Cancelled("Stopped; the pictures that are drawn are kept.")
+
+
 def pictures_of(backbone: Backbone, codes: np.ndarray, *, size: int, files: Sequence[Path] | None = None) -> np.ndarray:
     """Style codes float32 (n, D) -> pictures uint8 (n, size, size, 3), within 8 levels of exact ones (see `Precision`).
 
@@ -85,7 +158,7 @@ def pictures_of(backbone: Backbone, codes: np.ndarray, *, size: int, files: Sequ
                 keep(files[number], picture)
         return drawn
 
-    if placed(backbone.generator)[1].type == "cpu" and len(faces) > 1:
+    if placed(backbone.generator)[1].type == "cpu" and faces:  # alone and on one core: the same bits whoever draws
         return np.concatenate(on_single_cores(draw, [[number] for number in range(len(faces))]))
     return draw(range(len(faces)))
 

@@ -64,7 +64,6 @@ def edited(code: StyleCode, edits: Sequence[Edit], stats: ChannelStats) -> Style
     return StyleCode.of(values, code.backbone)
 
 
-@torch.inference_mode()
 def draw_raw(
     generator: Generator,
     codes: Sequence[StyleCode],
@@ -77,32 +76,44 @@ def draw_raw(
 
     reuse: None to compute every picture from its beginning.
     """
+    return _pictures(generator, codes, size, reuse, precision, pixels=False)
+
+
+@torch.inference_mode()
+def _pictures(
+    generator: Generator, codes: Sequence[StyleCode], size: int, reuse: Reuse | None, precision: Precision, pixels: bool
+) -> np.ndarray:
+    """What `draw_raw` returns, with `pixels` what `draw` does."""
     with enough_memory(f"to draw a picture of {size} px"):
         generator, device = placed(generator)
         low = low_of(generator, device, precision)
         if device.type != "cpu":  # many at once, and nothing kept: it is fast enough
-            return np.stack(_card.do(_OnCard(generator, device, size, low), [code.values for code in codes]))
-        pictures = [  # one at a time: stays in cache, faster on a CPU
+            return np.stack(_card.do(_OnCard(generator, device, size, low, pixels), [code.values for code in codes]))
+        drawn = [  # one at a time: stays in cache, faster on a CPU
             _drawn(generator, torch.from_numpy(code.values.copy())[None], size, reuse, low) for code in codes
         ]
-        return torch.stack(pictures).permute(0, 2, 3, 1).contiguous().numpy()
+        pictures = torch.stack(drawn).permute(0, 2, 3, 1).contiguous().numpy()
+        return to_pixels(pictures) if pixels else pictures
 
 
 class _OnCard(NamedTuple):
-    """What pictures must share to be drawn together."""
+    """What pictures must share to be drawn together. pixels: as uint8, a quarter of what has to leave the card."""
 
     generator: Generator
     device: torch.device
     size: int
     low: Low | None
+    pixels: bool
 
 
 @torch.inference_mode()
 def _drawn_on_card(how: _OnCard, codes: list[np.ndarray]) -> list[np.ndarray]:
-    """Style codes, each (D,), -> their pictures, each float32 (size, size, 3)."""
+    """Style codes, each (D,), -> their pictures, each (size, size, 3), float32 or uint8."""
     styles = torch.from_numpy(np.stack(codes)).to(how.device)
-    pictures = how.generator.synthesis(styles, size=how.size, low=how.low)
-    return list(pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+    pictures = how.generator.synthesis(styles, size=how.size, low=how.low).permute(0, 2, 3, 1)
+    if how.pixels:
+        pictures = ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return list(pictures.contiguous().cpu().numpy())
 
 
 _card: Batches[np.ndarray, np.ndarray] = Batches(_drawn_on_card, most=ON_CARD)  # one line for all visitors, one stream
@@ -175,7 +186,7 @@ def draw(
     precision: Precision = "exact",
 ) -> np.ndarray:
     """Pictures of style codes, uint8 (n, size, size, 3), RGB."""
-    return to_pixels(draw_raw(generator, codes, size=size, reuse=reuse, precision=precision))
+    return _pictures(generator, codes, size, reuse, precision, pixels=True)
 
 
 def to_pixels(pictures: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -25,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError, lacks_memory
-from img2tab_core.base.files import home
-from img2tab_core.base.process_workers import LOOK, cores, sendable
+from img2tab_core.base.files import DAY, home
+from img2tab_core.base.process_workers import cores, sendable
 from img2tab_core.base.shards import Answers, Shards, Work
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
+LOOK = 1.0  # seconds between two looks at what is done and whether to stop
 STORE = 100 << 20  # bytes of memory that Ray shares among processes: the work itself goes through it, no photo does
 IN_HAND = 2  # parts that are sent to an actor: the one it works on and the next
 QUIET = {
@@ -89,7 +91,7 @@ class _Answering:
 
     def __init__(self, data: Dataset) -> None:
         self._data = data
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="img2tab-ray", daemon=True)
         self._thread.start()
 
@@ -105,8 +107,10 @@ class _Answering:
                     if failure:
                         self.failure = pickle.loads(failure)  # noqa: S301 - of an actor of ours
                         return
-        except Exception as error:  # noqa: BLE001 - of the cluster; after the end of it nobody asks
-            self.failure = error
+        except Exception as error:  # noqa: BLE001 - of Ray itself: what the work raises is in the batches
+            self.failure = Img2TabError(
+                f"The Ray cluster gave up ({_first_line(error)}). What is done is kept: run the same command again."
+            )
 
 
 class _Actor:
@@ -194,13 +198,12 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
         try:
             ray.init(**options, logging_level=logging.CRITICAL, log_to_driver=False)
         except Exception as error:  # Ray raises this very class as well
-            first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             where, mend = (
                 (f"at {address}", "Begin one with `ray start --head`, or leave --address out for one of this machine.")
                 if address
                 else ("on this machine", "Run it again when the machine is less busy, or without --engine ray.")
             )
-            raise Img2TabError(f"No Ray cluster answers {where} ({first}). {mend}") from error
+            raise Img2TabError(f"No Ray cluster answers {where} ({_first_line(error)}). {mend}") from error
         if in_main:
             signal.signal(signal.SIGTERM, handler)
         yield ray
@@ -214,12 +217,25 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
 def _own_folder() -> str:
     """Where a cluster of this process keeps its sockets and logs: Ray's own place fills up with those of every one.
 
-    What processes that were killed left there is removed; near the root, since a socket's path has 107 letters at most.
+    What killed processes left there a day ago is removed; near the root, since a socket's path has 107 letters at most.
     """
     for left in Path(tempfile.gettempdir()).glob("img2tab-ray-*-*"):
-        if not Path(f"/proc/{left.name.split('-')[2]}").exists():
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError, ValueError):
+            if left.stat().st_mtime < time.time() - DAY and not _is_there(int(left.name.split("-")[2])):
+                shutil.rmtree(left)
     return tempfile.mkdtemp(prefix=f"img2tab-ray-{os.getpid()}-")
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 @contextmanager

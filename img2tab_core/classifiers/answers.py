@@ -14,6 +14,7 @@ import numpy as np
 
 from img2tab_core.backbones import drawn_faces
 from img2tab_core.backbones.backbone import Backbone
+from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import keeping
 from img2tab_core.base.foreign import read_arrays
@@ -141,10 +142,13 @@ def ask(
     rows: np.ndarray,
     *,
     size: int,
+    engine: Engine = HERE,
     progress: Report | None = None,
     cancelled: Cancel = None,
 ) -> np.ndarray:
     """Log-odds float64 (n,) of these faces, in this order; those not asked about yet are drawn and asked, and kept.
+
+    engine: who draws; this process asks.
 
     Raises Cancelled once `cancelled` says so; what was answered by then is kept.
     """
@@ -159,13 +163,24 @@ def ask(
             new_rows.clear()
             new_odds.clear()
 
-    done = 0
+    begin, done = 0.0 if engine == HERE else 0.9, 0
+    drawn_faces.draw_ahead(
+        table,
+        backbone,
+        missing,
+        size=size,
+        engine=engine,
+        progress=lambda share, text: report(begin * share, text),
+        cancelled=cancelled,
+    )
     try:
         for part, pictures in drawn_faces.drawn(table, backbone, missing, size=size, cancelled=cancelled):
             new_rows.append(part)
             new_odds.append(model.log_odds(pictures))
             done += len(part)
-            report(done / len(missing), f"{done:,} of {count(len(missing), 'face')} drawn and asked")
+            report(
+                begin + (1 - begin) * done / len(missing), f"{done:,} of {count(len(missing), 'face')} drawn and asked"
+            )
             if sum(map(len, new_rows)) >= KEPT_EVERY:
                 keep()
     finally:

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from img2tab_core import tables
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.foreign import printable
 from img2tab_core.base.jobs import Cancel, Report, silent
@@ -21,6 +22,8 @@ from img2tab_core.classifiers.preparation import Preparation
 from img2tab_core.concepts.erasing import Erasure
 
 BLOCK = 256  # channels copied at once
+READ = 16_000_000  # style values read at once, where that is fewer
+FEW = 8  # where at most one face in so many takes part, only their own values are read
 
 
 class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
@@ -79,13 +82,17 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
         excluded = _checked_excluded(self.excluded, X.shape[1])
         report(0.0, "Ranking concepts")
         used = _screened(X, y, rows, order=order, excluded=excluded, screen=self.screen)
-        codes, weights = gathered(X, rows, used), None
-        if preparation is not None:
-            codes, y, weights = preparation.applied(X, rows, y, codes, used)
-        must_differ(any((channel != channel[0]).any() for channel in codes.T))
-        stop_if(cancelled)
-        report(0.02, "Preparing the table")
-        self._train(codes, y, weights, used, X.shape[1], report, cancelled)
+        if preparation is None and self._in_parts(len(rows), len(used)):
+            report(0.02, "Preparing the table")
+            self._train_in_parts(X, rows, y, used, report, cancelled)
+        else:
+            codes, weights = gathered(X, rows, used), None
+            if preparation is not None:
+                codes, y, weights = preparation.applied(X, rows, y, codes, used)
+            must_differ(any((channel != channel[0]).any() for channel in codes.T))
+            stop_if(cancelled)
+            report(0.02, "Preparing the table")
+            self._train(codes, y, weights, used, X.shape[1], report, cancelled)
         erasure = None if preparation is None else preparation.erasure
         self._trained_on(used, X.shape[1], int(y.max()) + 1, erasure)
         report(1.0, "Trained")
@@ -165,6 +172,17 @@ class ConceptClassifier(ClassifierMixin, BaseEstimator, ABC):
         y: int64 (n,), classes 0 to K - 1. weights: float64 (n,), what each face counts, 1 on average; None where all
         count the same. used: int64 (k,), the channels' numbers among `width`. report: shares from 0.02 up to 1.
         """
+
+    def _in_parts(self, count: int, channels: int) -> bool:
+        """Whether so many faces and channels are trained on without all their codes in memory, by `_train_in_parts`."""
+        return False
+
+    def _train_in_parts(
+        self, X: np.ndarray, rows: np.ndarray, y: np.ndarray, used: np.ndarray, report: Report, cancelled: Cancel
+    ) -> None:
+        """`_train` on the rows int64 (n,) and channels `used` of X (N, D), which is read in parts. Only where
+        `_in_parts`; raises Img2TabError where no channel has more than one value."""
+        raise NotImplementedError
 
     @abstractmethod
     def _probabilities(self, codes: np.ndarray) -> np.ndarray:
@@ -305,12 +323,14 @@ def gathered(X: np.ndarray, rows: np.ndarray, used: np.ndarray) -> np.ndarray:
     """
     narrow = np.empty((len(used), len(rows)), np.float32)  # (k, n)
     everything = len(rows) == len(X) and np.array_equal(rows, np.arange(len(X)))
-    for start in range(0, len(used), BLOCK):
-        part = slice(start, start + BLOCK)
-        values = X.T[used[part]]  # (b, N)
+    few, at_once = FEW * len(rows) <= len(X), max(1, min(BLOCK, READ // len(X)))
+    for start in range(0, len(used), at_once):
+        part = slice(start, start + at_once)
+        values = X.T[np.ix_(used[part], rows)] if few else X.T[used[part]]  # (b, n) or (b, N)
         with np.errstate(over="ignore"):  # too large for float32: found just below
-            narrow[part] = values if everything else values.take(rows, axis=1)
+            narrow[part] = values if few or everything else values.take(rows, axis=1)
         _must_be_finite(narrow[part], used[part])
+    tables.let_go(X)
     return narrow.T
 
 

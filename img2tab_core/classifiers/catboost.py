@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from img2tab_core import tables
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.foreign import parsed_json
 from img2tab_core.base.jobs import silent
@@ -92,8 +93,10 @@ class QuantizedPool:
         if not known.any():
             raise Img2TabError("At least one channel must be finite in every face, got none. Encode again.")
         if not finite.all():  # CatBoost refuses a gap in ignored channels too
-            psi = np.array(psi, order="F")
-            psi[:, ~finite] = 0
+            whole_channels = _zeros(*psi.shape)
+            for index in np.flatnonzero(known):  # one after the other: what is not wanted need not be copied
+                whole_channels[:, index] = psi[:, index]
+            psi = whole_channels
         whole = catboost.Pool(psi, np.asarray(labels, np.int64))
         stop_if(cancelled)
         # parts of an unquantized pool are views: what is quantized is read straight from the memory map
@@ -348,15 +351,26 @@ def _widened(codes: np.ndarray, used: np.ndarray, width: int) -> np.ndarray:
     """(n, k) -> (n, width) with every channel that is not used 0; float32, column-major."""
     if len(used) == width:
         return codes
-    # fresh pages of the system, not of malloc, which `img2tab serve` tells to keep what it has: a page of zeros that
-    # nobody writes to takes no memory, and CatBoost does not read what is ignored
-    pages = mmap.mmap(-1, max(1, width * len(codes)) * 4)
-    wide = np.frombuffer(pages, np.float32, width * len(codes)).reshape(width, len(codes))  # (D, n)
-    wide[used] = codes.T
-    return wide.T
+    wide = _zeros(len(codes), width)
+    wide.T[used] = codes.T
+    return wide
+
+
+def _zeros(count: int, width: int) -> np.ndarray:
+    """float32 (n, D), column-major, all 0; a channel takes memory once it is written to.
+
+    Fresh pages of the system, not of malloc, which `img2tab serve` tells to keep what it has: a page of zeros that
+    nobody writes to takes no memory, and CatBoost does not read what is ignored.
+    """
+    pages = mmap.mmap(-1, max(1, width * count) * 4)
+    return np.frombuffer(pages, np.float32, width * count).reshape(width, count).T
 
 
 def _finite(psi: np.ndarray) -> np.ndarray:
     """Which channels of (N, D) have finite numbers only; bool (D,)."""
-    parts = [psi.T[start : start + BLOCK] for start in range(0, psi.shape[1], BLOCK)]  # each (b, N)
-    return np.concatenate([np.isfinite(part).all(axis=1) for part in parts])
+    finite = np.empty(psi.shape[1], bool)
+    for start in range(0, psi.shape[1], BLOCK):
+        part = slice(start, start + BLOCK)
+        finite[part] = np.isfinite(psi.T[part]).all(axis=1)
+        tables.let_go(psi)
+    return finite

@@ -26,6 +26,7 @@ from img2tab_core.concepts import scores
 from img2tab_core.tables import TargetFaces
 
 KS = (5, 10, 20, 50)
+HELD = 1_000_000_000  # bytes of style codes that every kind is handed; of more each reads its own from the table
 BYTES = "bytes:"
 
 
@@ -230,7 +231,8 @@ def compare(
     taken = len(rows)
     for number, seed in enumerate(seeds):
         chosen = sampled(labels, faces, seed=seed)  # (taken,) positions in rows
-        taken, codes = len(chosen), _codes(table, rows[chosen])
+        taken, held = len(chosen), 4 * len(chosen) * width <= HELD
+        codes = _codes(table, rows[chosen]) if held else table.psi
         for kind in kinds:
             where = f"{classifiers.KINDS[kind].title}, seed {number + 1} of {len(seeds)}"
             if reasons[kind] is None:
@@ -240,6 +242,7 @@ def compare(
                         seed,
                         codes,
                         labels[chosen],
+                        None if held else rows[chosen],
                         test_codes,
                         test_labels,
                         excluded=excluded,
@@ -337,6 +340,7 @@ def _trial(
     seed: int,
     codes: np.ndarray,
     labels: np.ndarray,
+    rows: np.ndarray | None,
     test_codes: np.ndarray,
     test_labels: np.ndarray,
     *,
@@ -347,7 +351,13 @@ def _trial(
     model = classifiers.make(kind, excluded=excluded, screen=None, random_state=seed)
     progress(0.0, "training")
     started = time.perf_counter()
-    model.fit(codes, labels, progress=lambda share, text: progress(0.9 * share, "training"), cancelled=cancelled)
+    model.fit(
+        codes,
+        labels,
+        rows=rows,
+        progress=lambda share, text: progress(0.9 * share, "training"),
+        cancelled=cancelled,
+    )
     seconds = time.perf_counter() - started
     progress(0.9, "measuring")
     importance = {by: classifiers_measures.importance(model, by=by) for by in model.measures}

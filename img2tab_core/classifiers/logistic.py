@@ -71,7 +71,8 @@ class LogisticConcepts(ConceptClassifier):
     ) -> None:
         mean, scale = codes.mean(axis=0, dtype=np.float64), codes.std(axis=0, dtype=np.float64)
         scale[scale == 0] = 1.0  # a constant channel stays at 0
-        standard = (codes - mean) / scale  # (n, k) float64
+        standard = codes - mean  # (n, k) float64
+        standard /= scale  # in place: of CelebA it is 2.7 GB
         signs, penalty = np.where(y == 1, 1.0, -1.0), 1.0 / (self.strength * len(y))
         count = 1.0 if weights is None else weights  # (n,), mean 1
         done = 0

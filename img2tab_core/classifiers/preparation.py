@@ -42,19 +42,15 @@ class Preparation:
         (c,), changed in place. With copies there are 2 n of them."""
         weights = self.weights
         if self.mirror is not None:
-            codes = np.concatenate([codes, self._mirrored(self.mirror, X, rows, codes, channels)]).copy(order="F")
-            y = np.concatenate([y, y])
+            count, both = len(codes), np.empty((2 * len(codes), len(channels)), np.float32, order="F")
+            both[:count] = both[count:] = codes
+            # every copy on the other side, as far from the middle as the face is on its own
+            self.mirror.taken_from(both[count:], 2 * self.mirror.readings(X, rows), channels)
+            codes, y = both, np.concatenate([y, y])
             weights = None if weights is None else np.concatenate([weights, weights])
         if self.erasure is not None:
             codes = self.erasure.taken_from(codes, self._readings(self.erasure, X, rows), channels)
         return codes, y, weights
-
-    @staticmethod
-    def _mirrored(
-        mirror: Erasure, X: np.ndarray, rows: np.ndarray, codes: np.ndarray, channels: np.ndarray
-    ) -> np.ndarray:
-        """Every face on the other side, as far from the middle as it is on its own."""
-        return mirror.taken_from(codes.copy(order="F"), 2 * mirror.readings(X, rows), channels)
 
     def _readings(self, erasure: Erasure, X: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """What the erasure reads in the faces, and below in their copies; float64 (n or 2 n, k)."""
@@ -187,6 +183,7 @@ def _order(
     everyone = np.arange(table.psi.shape[1])
     for part in wasserstein.parts_of(len(distance), erasing.BLOCK):
         codes = table.psi.T[part].take(rows, axis=1).T  # (n, b), column-major
+        tables.let_go(table.psi)
         if erasure is not None and readings is not None:
             codes = erasure.taken_from(codes, readings, everyone[part])
         std = np.asarray(table.stats.std[part], np.float64)

@@ -26,7 +26,10 @@ UNMEASURED = 1024  # concepts until that choice was made
 MARGIN = 0.002  # accuracy a quick classifier may lose on the validation faces
 TREES, RATE, TRIED = 400, 0.15, 25
 QUICK_RECIPE = f"{RECIPE}, quick {TREES} trees, rate {RATE}, {TRIED} tried, of {COUNTS}"
-BUDGET = 400_000_000  # bytes that the quantized codes of one target may take
+# bytes that the quantized codes of one target may take: 2,961 channels of CelebA's 202,599 faces, more than the 2,048
+# that a classifier is trained on
+BUDGET = 600_000_000
+MUCH = 1_000_000_000  # bytes of float32 codes from which on they are quantized before a classifier is trained on them
 FORMAT = "quantized 1"  # raise the number when what is kept means something else
 ON_DISK = 4  # targets whose quantized codes are kept; the default table's take 131 MB each
 
@@ -191,7 +194,7 @@ def make_pool(faces: TargetFaces, order: np.ndarray, *, cancelled: Cancel = None
     """
     table, train_rows = faces.table, faces.train.rows
     unseen = np.concatenate([faces.validation.rows, faces.test.rows])
-    affordable = BUDGET // (len(train_rows) + len(unseen))
+    affordable = _affordable(faces)
     try:
         return QuantizedPool.of(
             table.psi,
@@ -203,6 +206,18 @@ def make_pool(faces: TargetFaces, order: np.ndarray, *, cancelled: Cancel = None
         )
     finally:
         tables.let_go(table.psi)
+
+
+def pays(model: ConceptClassifier, faces: TargetFaces) -> bool:
+    """Whether the codes of a target are better quantized before a classifier of the default kind is trained on them.
+
+    Trained on the table's own, it holds them twice as float32 while it quantizes them itself, for this once; so a byte
+    each, kept, is better where they are many, and there is room for every channel that it looks at.
+    """
+    width = faces.table.layout.total
+    looked_at = min(model.screen or width, width)
+    much = 4 * len(faces.train.rows) * looked_at > MUCH
+    return much and min(looked_at + len(model.excluded), width) <= _affordable(faces)
 
 
 def stored_pool(faces: TargetFaces) -> QuantizedPool | None:
@@ -254,6 +269,11 @@ def store_screen(faces: TargetFaces, screen: Screen) -> None:
     with suppress(OSError):
         make_folder(file.parent)
         write_json(file, {"key": _screen_key(faces), "screen": asdict(screen)})
+
+
+def _affordable(faces: TargetFaces) -> int:
+    """How many channels of a target's faces may be quantized."""
+    return BUDGET // sum(len(part.rows) for part in (faces.train, faces.validation, faces.test))
 
 
 def _reads(model: ConceptClassifier, pool: QuantizedPool) -> TypeGuard[CatBoostConcepts]:

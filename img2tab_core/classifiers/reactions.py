@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from img2tab_core.backbones.backbone import Backbone
+from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import keeping
 from img2tab_core.base.foreign import open_array
@@ -23,6 +24,7 @@ from img2tab_core.base.words import count, listed, signed
 from img2tab_core.classifiers import models
 from img2tab_core.classifiers.answers import FIRST, SAMPLE, is_function, sizes_of
 from img2tab_core.classifiers.pixel_models import PixelModel, chances
+from img2tab_core.concepts import moved_pictures
 from img2tab_core.concepts.description import Description
 from img2tab_core.concepts.moved_pictures import FACES, moved_face
 from img2tab_core.concepts.moving import SHIFT
@@ -288,17 +290,29 @@ def ask_moved(
     size: int,
     faces: int = FACES,
     families: Sequence[int] | None = None,
+    engine: Engine = HERE,
     progress: Report | None = None,
     cancelled: Cancel = None,
 ) -> Moved:
     """Ask about faces whose families were moved, face by face, each kept as it is answered; go on where it stopped.
 
-    families: numbers of those that are moved, None for all.
+    families: numbers of those that are moved, None for all. engine: who draws; this process asks.
     """
     report, total = progress or silent, len(description.families)
     numbers = range(total) if families is None else families
     places = [place for number in numbers for place in (2 * number, 2 * number + 1)] + [2 * total]
     done = _kept(model, table, description, size)
+    begin = 0.0 if engine == HERE else 0.9
+    moved_pictures.draw_ahead(
+        backbone,
+        table,
+        description,
+        [[at for at in places if len(done) <= face or not np.isfinite(done[face, at])] for face in range(faces)],
+        size=size,
+        engine=engine,
+        progress=lambda share, text: report(begin * share, text),
+        cancelled=cancelled,
+    )
     for face in range(faces):
         if len(done) <= face:
             done = np.concatenate([done, np.full((1, 2 * total + 1), np.nan)])
@@ -311,7 +325,8 @@ def ask_moved(
                 break
             done[face, missing] = model.log_odds(pictures)
             _keep(model, table, description, size, done)
-        report((face + 1) / faces, f"{len(numbers)} concepts moved on {face + 1} of {faces} faces, and asked")
+        share = begin + (1 - begin) * (face + 1) / faces
+        report(share, f"{len(numbers)} concepts moved on {face + 1} of {faces} faces, and asked")
     return Moved(size, read_only(done))
 
 

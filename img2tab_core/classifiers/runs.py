@@ -45,6 +45,7 @@ class Run:
     treatment: what was erased or balanced beside what is excluded. Of more than two classes, each: of every class the
     target that asks for it against the rest, and how the run does on that. whole: of one class against the rest, the
     run of all classes that it is a view of; such a run is kept with that one, and its id begins with that one's.
+    rows: how many training faces it was trained on, where these are a sample of them; None where they are all.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Run:
     treatment: Treatment = UNTREATED
     each: tuple[tuple[str, Metrics], ...] = ()
     whole: Run | None = None
+    rows: int | None = None
 
     @property
     def own(self) -> bool:
@@ -209,6 +211,7 @@ def save_run(run: Run, folder: Path, *, by: Collection[str] = ()) -> None:
         "note": run.note,
         "treatment": run.treatment.to_json(),
         **({"each": [[name, asdict(metrics)] for name, metrics in run.each]} if run.each else {}),
+        **({} if run.rows is None else {"rows": run.rows}),
         **({BY: sorted(by)} if by else {}),
     }
     kinds.save(run.classifier, folder, beside={RUN_FILE: json.dumps(about, indent=1) + "\n"})
@@ -237,6 +240,7 @@ def load_run(folder: Path) -> Run:
             note=about.get("note", ""),
             treatment=Treatment.from_json(about.get("treatment", {})),
             each=tuple((name, _metrics(metrics)) for name, metrics in about.get("each", [])),
+            rows=about.get("rows"),
         )
     except Img2TabError:
         raise
@@ -259,10 +263,11 @@ def run_id_of(
     seed: int,
     kind: str = DEFAULT_KIND,
     treatment: Treatment = UNTREATED,
+    rows: int | None = None,
 ) -> str:
-    """The same table, target, exclusions, seed, kind, settings and treatment give the same id."""
+    """The same table, target, exclusions, seed, kind, settings, treatment and number of faces give the same id."""
     if (part := tables.class_of(table, target)) is not None:
-        whole = run_id_of(table, part[0].name, excluded, seed, kind, treatment)
+        whole = run_id_of(table, part[0].name, excluded, seed, kind, treatment, rows)
         return f"{whole}{OF_ONE}{target.partition(OF_ONE)[2]}"
     estimator = kinds.of(kind).estimator
     settings = {name: str(value) for name, value in estimator().get_params().items()}
@@ -270,6 +275,8 @@ def run_id_of(
     parts: list = [recipe, settings, table.key_for(target), target, sorted(excluded), seed]
     if treatment:
         parts += [treatment.to_json(), treatment_key(table, treatment)]
+    if rows is not None:
+        parts.append({"rows": rows})
     return id_of(table, target, json.dumps(parts, sort_keys=True))
 
 
@@ -299,6 +306,7 @@ def id_of(table: StyleTable, target: str, *parts: str) -> str:
 
 def is_of(run: Run, table: StyleTable) -> bool:
     """Whether a stored run belongs to this very table, and would come out the same today."""
-    if run.origin or run.note:
+    if run.origin or (run.note and run.rows is None):
         return run.table_key == table.key
-    return run.id == run_id_of(table, run.target, run.excluded, run.seed, run.classifier.kind, run.treatment)
+    kind = run.classifier.kind
+    return run.id == run_id_of(table, run.target, run.excluded, run.seed, kind, run.treatment, run.rows)

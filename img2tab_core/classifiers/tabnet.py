@@ -90,7 +90,10 @@ class TabNetConcepts(ConceptClassifier):
         constant = scale == 0
         scale[constant] = 1.0
         mean, scale = mean.astype(np.float32), scale.astype(np.float32)
-        inputs = torch.from_numpy(np.ascontiguousarray((codes - mean) / scale))  # (n, k)
+        standard = codes - mean  # (n, k) float32
+        standard /= scale
+        inputs = torch.from_numpy(np.ascontiguousarray(standard))  # (n, k)
+        del standard
         labels = torch.from_numpy(y)
         counts = None if weights is None else torch.from_numpy(weights.astype(np.float32))
         with torch.random.fork_rng(devices=[]):  # the process's own random numbers stay as they are

@@ -186,19 +186,30 @@ class Trainer:
         excluded: frozenset[int] = frozenset(),
         treatment: Treatment = UNTREATED,
         seed: int = 0,
+        rows: int | None = None,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Run:
         """Train a classifier without the excluded concepts and measure it on the test split; always a new run.
 
-        kind: one of `kinds.KINDS`. excluded: channel indices. treatment: what is erased or balanced. Raises Cancelled
-        once `cancelled` says so, and Img2TabError where the kind is not installed, or the target, the channels or what
-        is erased are not in the table.
+        kind: one of `kinds.KINDS`. excluded: channel indices. treatment: what is erased or balanced. rows: so many of
+        the training faces, sampled by the seed with the classes in proportion, of whatever kind the same; None, or as
+        many as there are, takes all. Concepts are ranked on all of them either way, and every test face is measured on.
+        Raises Cancelled once `cancelled` says so, and Img2TabError where the kind is not installed, the target, the
+        channels or what is erased are not in the table, or rows are fewer than two.
         """
-        excluded = frozenset(map(int, excluded))
-        model = kinds.make(kind, excluded=excluded, random_state=seed)
-        run_id, faces = run_id_of(table, target, excluded, seed, kind, treatment), self._faces_of(table, target)
-        return self._trained(model, run_id, faces, treatment, progress=progress, cancelled=cancelled)
+        excluded, faces = frozenset(map(int, excluded)), self._faces_of(table, target)
+        model, sample = kinds.make(kind, excluded=excluded, random_state=seed), _sample(faces, rows, seed)
+        rows = None if sample is None else rows
+        run_id = run_id_of(table, target, excluded, seed, kind, treatment, rows)
+        run = self._trained(model, run_id, faces, treatment, sample=sample, progress=progress, cancelled=cancelled)
+        if sample is None:
+            return run
+        note = (
+            f"Trained on {len(sample.train.rows):,} of {len(faces.train.rows):,} training faces, sampled by the seed "
+            f"{seed} with the classes in proportion."
+        )
+        return replace(run, rows=rows, note=note)
 
     @_one_class_of_whole
     def train_quick(
@@ -656,18 +667,20 @@ class Trainer:
         faces: TargetFaces,
         treatment: Treatment,
         *,
+        sample: TargetFaces | None = None,
         progress: Report | None,
         cancelled: Callable[[], bool] | None,
     ) -> Run:
         """Train on the quantized codes where they are there, to the same bits on the table's own; measured.
 
-        Codes of which something is erased were not quantized.
+        sample: the same faces with fewer to train on, None for all. Codes of which something is erased were not
+        quantized, nor those of a sample: where a channel's values are parted is decided by the faces trained on.
         """
         classes = tables.any_target_of(faces.table, faces.target).against_rest
         started, pool = time.perf_counter(), None
         if treatment:
-            measured = self._prepared(faces, treatment, model.excluded)
-            rows, labels = faces.train
+            measured = self._prepared(sample or faces, treatment, model.excluded)
+            rows, labels = (sample or faces).train
             model.fit(
                 faces.table.psi,
                 labels,
@@ -677,11 +690,11 @@ class Trainer:
                 progress=progress,
                 cancelled=cancelled,
             )
-            tables.let_go(faces.table.psi)
         else:
             order = self._order(faces)
-            pool = self._codes(faces) if model.kind == DEFAULT_KIND else None
-            quick.train(model, faces, order, pool=pool, progress=progress, cancelled=cancelled)
+            if sample is None and model.kind == DEFAULT_KIND:
+                pool = self._codes(faces, make=quick.pays(model, faces), cancelled=cancelled)
+            quick.train(model, sample or faces, order, pool=pool, progress=progress, cancelled=cancelled)
         seconds = time.perf_counter() - started
         return Run(
             id=run_id,
@@ -767,6 +780,18 @@ class Trainer:
 
     def _comparison_file(self, table: StyleTable, target: str) -> Path:
         return home() / "comparisons" / f"{table.name}-{target}.json"
+
+
+def _sample(faces: TargetFaces, rows: int | None, seed: int) -> TargetFaces | None:
+    """The faces with so many to train on, the classes in proportion; None where these are all. Raises Img2TabError
+    where they are fewer than the classes."""
+    labels = faces.train.labels
+    if rows is None or rows >= len(labels):
+        return None
+    classes = len(np.unique(labels))
+    if rows < classes:
+        raise Img2TabError(f"A classifier of {classes} classes needs at least {classes} training faces, got {rows}.")
+    return faces.trained_on(comparison.sampled(labels, rows, seed=seed))
 
 
 def _whole(table: StyleTable, target: str) -> str:

@@ -9,8 +9,11 @@ import typer
 
 from img2tab_core.cli import many_classes, terminal
 from img2tab_core.cli.terminal import (
+    Address,
+    EngineName,
     Json,
     TableName,
+    Workers,
     answer,
     check_table,
     count,
@@ -24,6 +27,8 @@ from img2tab_core.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from img2tab_core.base.engines import Engine
+    from img2tab_core.base.records import StyleTable
     from img2tab_core.classifiers.comparison import Comparison
 
 classifiers_app = typer.Typer()
@@ -169,13 +174,32 @@ def scores(
     target: Annotated[str, typer.Option(help="What is predicted.")],
     table: TableName = "default",
     top: Annotated[int, typer.Option(min=1, help="How many concepts.")] = 20,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Measure the distances anew over so many ranges of rows, one for each worker if not given: the same "
+            "numbers to the last bit.",
+        ),
+    ] = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = "",
     as_json: Json = False,
 ) -> None:
     """Concepts ranked by Wasserstein-1 distance, with their importance."""
     import numpy as np
 
-    studio = terminal.studio()
+    from img2tab_core.base.engines import HERE, Engine
+    from img2tab_core.base.process_workers import cores
+
+    who, studio = Engine(engine, workers, address), terminal.studio()
     style_table = studio.table(table)
+    over = None
+    if shards is not None or who != Engine():
+        others = who if who != Engine() else HERE  # nobody asked for other processes
+        over = _over_shards(style_table, target, shards or workers or cores(), others, as_json=as_json)
     run = studio.run(style_table, target, progress=terminal.progress(as_json))
     ranking = studio.scores(run)
     names = studio.concept_names(style_table.backbone)
@@ -192,12 +216,46 @@ def scores(
         for i in order
     ]
     if as_json:
-        terminal.print_json({"table": table, "target": target, "concepts": rows})
+        terminal.print_json(
+            {"table": table, "target": target, "concepts": rows} | ({"over_shards": over} if over else {})
+        )
         return
+    if over:
+        typer.echo(_what_shards_sent(over))
     typer.echo("distance  importance  concept      (distance: Wasserstein-1 between the classes, standard deviations)")
     for row in rows:
         between = f"  ({' and '.join(row['between'])})" if "between" in row else ""
         typer.echo(f"{row['distance']:8.3f}  {row['importance']:9.2%}  {terminal.title(row)}{between}")
+
+
+def _over_shards(table: StyleTable, target: str, shards: int, engine: Engine, *, as_json: bool) -> dict:
+    """Distances measured and kept over ranges of rows, and what that took, as JSON has it."""
+    import numpy as np
+
+    from img2tab_core.concepts.scores import over_shards
+    from img2tab_core.tables import faces_of
+
+    with interrupted() as stopped:
+        answer = over_shards(
+            faces_of(table, target), shards, engine=engine, progress=progress(as_json), stopped=stopped
+        )
+    bound = (answer.high - answer.low) / 2
+    return {
+        "shards": shards,
+        "bound": float(bound.max()),
+        "bound_median": float(np.median(bound)),
+        "open_buckets": answer.open_buckets,
+        "bytes": answer.sent._asdict(),
+    }
+
+
+def _what_shards_sent(over: dict) -> str:
+    counted, looked_into = over["bytes"]["ends"] + over["bytes"]["counts"], over["bytes"]["open_faces"]
+    return (
+        f"Distances over {count(over['shards'], 'shard')}: known within {over['bound']:.2g} standard deviations "
+        f"(median {over['bound_median']:.1g}) after {counted / 1e6:,.1f} MB, exact after {looked_into / 1e6:,.1f} MB "
+        "more."
+    )
 
 
 @verb(classifiers_app)
@@ -215,6 +273,10 @@ def train(
         str, typer.Option(help="Its kind: catboost, xgboost, lightgbm, tabnet, forest, logistic.")
     ] = "catboost",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train on so many of the training faces, sampled with the classes in proportion."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a classifier, without some concepts if asked; measured on the test split."""
@@ -234,6 +296,7 @@ def train(
         excluded=excluded,
         treatment=treatment,
         seed=seed,
+        rows=rows,
         progress=terminal.progress(as_json),
     )
     save_run(run, out)
@@ -244,6 +307,7 @@ def train(
         "excluded": sorted(excluded),
         "treatment": treatment.to_json(),
         "seed": seed,
+        "rows": run.rows,
         "seconds": run.seconds,
     } | asdict(run.metrics)
     if as_json:
@@ -255,5 +319,7 @@ def train(
         f"log-loss {run.metrics.log_loss:.4f} on {run.metrics.count:,} test faces; {len(excluded)} channels excluded"
         f"{terminal.treated(treatment, style_table)}; {run.seconds:.1f} s; in {out}."
     )
+    if run.rows is not None:
+        typer.echo(run.note)
     if several := many_classes.about_metrics(any_target_of(style_table, target), run.metrics):
         typer.echo(several)

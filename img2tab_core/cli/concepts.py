@@ -11,7 +11,7 @@ import typer
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.cli import terminal
-from img2tab_core.cli.terminal import Json, OwnClassifier, TableName, verb
+from img2tab_core.cli.terminal import Address, EngineName, Json, OwnClassifier, TableName, Workers, verb
 
 if TYPE_CHECKING:
     from img2tab_core.classifiers.runs import Run
@@ -101,6 +101,9 @@ def describe_concepts(
         bool, typer.Option("--finished", help="Describe from the faces that are finished, moving nothing more.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Another folder than the visitor's, for what is shipped.")] = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = "",
     as_json: Json = False,
 ) -> None:
     """Move every channel of a backbone on some faces and say what it draws; go on where it was stopped."""
@@ -109,6 +112,7 @@ def describe_concepts(
     from img2tab_core.concepts import describing
     from img2tab_core.concepts.description import keep
 
+    who = terminal.drawing_engine(engine, workers, address)
     studio = terminal.studio()
     if backbone not in studio.backbone_names():
         raise Img2TabError(
@@ -130,6 +134,7 @@ def describe_concepts(
             faces=faces,
             channels=chosen,
             only_finished=finished,
+            engine=who,
             progress=terminal.progress(as_json),
             cancelled=stopped,
         )

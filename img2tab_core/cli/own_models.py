@@ -10,7 +10,7 @@ import typer
 from img2tab_core.base import places
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.cli import terminal
-from img2tab_core.cli.terminal import Json, TableName, verb
+from img2tab_core.cli.terminal import Address, EngineName, Json, TableName, Workers, verb
 from img2tab_core.faces.photos import MOST_BYTES
 
 if TYPE_CHECKING:
@@ -151,6 +151,9 @@ def explain(
     ] = 0,
     html: Annotated[Path | None, typer.Option(help="An .html to write: everything in one file.")] = None,
     top: Annotated[int, typer.Option(min=0, help="How many concepts are printed; 0 for all.")] = 12,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    address: Address = "",
     as_json: Json = False,
 ) -> None:
     """What a classifier of your own reacts to: every concept moved alone, drawn, and the classifier asked."""
@@ -160,6 +163,7 @@ def explain(
         if html.suffix not in (".html", ".htm"):
             raise Img2TabError(f"--html must end in .html, got {html.name or html}.")
         terminal.check_out(html, "--html")
+    who = terminal.drawing_engine(engine, workers, address)
     files = terminal.all_photos([photos]) if photos is not None else []
     studio = terminal.studio()
     style_table = studio.table(table)
@@ -172,7 +176,13 @@ def explain(
 
     with terminal.interrupted() as stopped:
         reactions = studio.question(
-            name, style_table, faces=faces, progress=terminal.progress(as_json), cancelled=stopped, on_answer=better
+            name,
+            style_table,
+            faces=faces,
+            engine=who,
+            progress=terminal.progress(as_json),
+            cancelled=stopped,
+            on_answer=better,
         )
         on_photos = _on_photos(studio, style_table, name, reactions, files, refine, stopped) if files else None
     if html is not None:

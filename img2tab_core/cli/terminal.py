@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from img2tab_core.base import places, spreadsheets
+from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole
 from img2tab_core.base.foreign import read_arrays, reason
@@ -231,6 +232,12 @@ def photo_files(source: Path) -> list[Path]:
     return [source]
 
 
+def drawing_engine(engine: str, workers: int | None, address: str) -> Engine:
+    """Who draws: this process where nothing else is asked for, since it draws on every core already."""
+    asked = Engine(engine, workers, address)
+    return HERE if asked == Engine() else asked
+
+
 def photos_mark(files: Sequence[Place], *options: object) -> str:
     """Changes with photos, by name, size and time, on an object store by name and size, and with what is done to them;
     hexadecimal."""
@@ -310,10 +317,11 @@ def treatment(erase: str, exclude: str, table: StyleTable, *, balance: bool, cop
 
 def does(run: Run, table: StyleTable) -> str:
     """What a run does beside training on all: "This run excludes 2 channels; erases perceived gender.", or ""."""
+    sampled = "" if run.rows is None else run.note
     if not run.excluded and not run.treatment:
-        return ""
+        return sampled
     excluded = count(len(run.excluded), "channel") if run.excluded else "nothing"
-    return f"This run excludes {excluded}{treated(run.treatment, table)}."
+    return f"This run excludes {excluded}{treated(run.treatment, table)}. {sampled}".strip()
 
 
 def treated(treatment: Treatment, table: StyleTable) -> str:

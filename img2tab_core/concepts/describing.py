@@ -17,6 +17,7 @@ from PIL import Image
 from img2tab_core import tables, weights
 from img2tab_core.backbones.rendering import placed
 from img2tab_core.base.cores import on_single_cores
+from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import whole_folder
 from img2tab_core.base.jobs import Cancel, Report
@@ -55,18 +56,26 @@ def describe(
     faces: int = measuring.FACES,
     channels: np.ndarray | None = None,
     only_finished: bool = False,
+    engine: Engine = HERE,
     progress: Report | None = None,
     cancelled: Cancel = None,
 ) -> Description:
     """Describe a backbone's concepts; hours on a CPU, minutes on a graphics card, resumed where it was stopped.
 
     table: of that backbone, whose labels are read; None to describe without labels. channels: int64, only these.
-    only_finished: from the faces that are finished, moving nothing more. Raises Cancelled once `cancelled` says so, and
+    only_finished: from the faces that are finished, moving nothing more. engine: who moves the channels; what follows
+    is done here. Raises Cancelled once `cancelled` says so, and
     Img2TabError where nothing can be kept.
     """
     subjects = measuring.varied(backbone, table, count=faces)
     moved = measuring.measure(
-        backbone, subjects, channels=channels, only_finished=only_finished, progress=progress, cancelled=cancelled
+        backbone,
+        subjects,
+        channels=channels,
+        only_finished=only_finished,
+        engine=engine,
+        progress=progress,
+        cancelled=cancelled,
     )
     made = described(backbone, table, subjects[: len(moved)], moved, progress=progress, cancelled=cancelled)
     return replace(made, about=made.about | {"asked": faces})

@@ -65,6 +65,7 @@ class Erasure:
             part = slice(start, start + BLOCK)
             codes = X.T[part] if rows is None else X.T[part].take(rows, axis=1)  # (b, n)
             total += np.asarray(codes, np.float32).T @ self.reading[part]
+            tables.let_go(X)
         if not np.isfinite(total).all():
             raise Img2TabError("Style codes must be finite numbers. Leave out the faces where one is not.")
         return total - self.offset

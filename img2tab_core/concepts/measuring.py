@@ -6,19 +6,23 @@ others. What is finished is kept in the visitor's folder, so that whoever is sto
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from img2tab_core import weights
-from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.engines import HERE, Engine, each
+from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import home, keep_json
 from img2tab_core.base.foreign import inside
 from img2tab_core.base.jobs import Cancel, Report
 from img2tab_core.base.records import StyleTable, digest
+from img2tab_core.base.shards import Answer, Answers, Shards
 from img2tab_core.concepts.description import NONE
 from img2tab_core.concepts.moving import SHIFT, SIDE, Moved, Subject, move, parts_of_map, shares, subject
 
@@ -72,12 +76,14 @@ def measure(
     *,
     channels: np.ndarray | None = None,
     only_finished: bool = False,
+    engine: Engine = HERE,
     progress: Report | None = None,
     cancelled: Cancel = None,
 ) -> list[Moved]:
     """What moving each channel does to each face, in order; the first two hold all channels, later ones fewer.
 
     channels: int64, None for every one. only_finished: move nothing more, and give the first faces that are finished.
+    engine: who moves them, the same bits whoever does.
     Goes on where it was stopped. Raises Cancelled once `cancelled` says so: what is finished stays; and Img2TabError
     where nothing can be kept.
     """
@@ -92,10 +98,13 @@ def measure(
         if number in ROUNDS:
             every = visible(done, ROUNDS[number])
             clock.fewer(number, len(every))
+        if engine != HERE and not only_finished and number in (0, *ROUNDS):
+            of_round = range(number, min(first for first in (*ROUNDS, len(faces)) if first > number))
+            files = [piece for face_number in of_round for piece in _pieces(folder, face_number, every)]
+            _move_all(Moving(backbone, tuple(faces), tuple(files)), folder, key, engine, clock, cancelled)
         parts = []
-        for start in range(0, len(every), PIECE):
-            piece = every[start : start + PIECE]
-            file = folder / f"face-{number:02d}-{start:05d}.npz"
+        for piece_of in _pieces(folder, number, every):
+            piece, file = piece_of.channels, piece_of.file
             kept = _kept(file, piece)
             if kept is None and only_finished:
                 return _enough(done)
@@ -109,10 +118,69 @@ def measure(
                     ) from error
                 clock.did(len(piece))
             else:
-                clock.had(len(piece))
+                clock.had(file, len(piece))
             parts.append(kept)
         done.append(Moved.joined(parts))
     return done
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some channels, int64, of a face by its number, and the file in which what moving them does is kept."""
+
+    face: int
+    channels: np.ndarray
+    file: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Moving:
+    """Work (`shards.Work`) whose parts are pieces by their number: moved and kept in their own files."""
+
+    backbone: Backbone
+    faces: tuple[Subject, ...]
+    pieces: tuple[Piece, ...]
+
+    def __call__(self) -> Answers:
+        return self._answers
+
+    def _answers(self, parts: Sequence[range]) -> Generator[Answer, None, None]:
+        landmark_file = weights.path("landmarks-68")
+        for part in parts:
+            for piece in self.pieces[part.start : part.stop]:
+                if _kept(piece.file, piece.channels) is None:
+                    face = self.faces[piece.face]
+                    move(self.backbone, face, piece.channels, landmark_file, always=piece.face > 1).keep(piece.file)
+            yield {"pieces": np.arange(part.start, part.stop)}
+
+
+def _pieces(folder: Path, face: int, channels: np.ndarray) -> list[Piece]:
+    return [
+        Piece(face, channels[start : start + PIECE], folder / f"face-{face:02d}-{start:05d}.npz")
+        for start in range(0, len(channels), PIECE)
+    ]
+
+
+def _move_all(work: Moving, folder: Path, key: str, engine: Engine, clock: _Clock, cancelled: Cancel) -> None:
+    """Have every piece made that is not kept yet. Raises Cancelled once `cancelled` says so."""
+    missing = tuple(piece for piece in work.pieces if _kept(piece.file, piece.channels) is None)
+    notes = Shards(folder / "notes", digest(key.encode(), *(piece.file.name.encode() for piece in missing)))
+
+    def came(part: range) -> None:
+        for piece in missing[part.start : part.stop]:
+            clock.did(len(piece.channels), piece.file)
+
+    try:
+        parts = [range(number, number + 1) for number in range(len(missing))]
+        whole = each(replace(work, pieces=missing), parts, notes, engine=engine, progress=came, stopped=cancelled)
+    except OSError as error:
+        raise Img2TabError(
+            f"{folder} could not be written to ({error.strerror}). Free some space and run it again."
+        ) from error
+    finally:
+        shutil.rmtree(notes.folder, ignore_errors=True)  # the pieces themselves say what is done
+    if not whole:
+        raise Cancelled("Stopped; what was measured is kept, and the same command goes on from there.")
 
 
 def _enough(done: list[Moved]) -> list[Moved]:
@@ -164,14 +232,16 @@ class _Clock:
         self._left = channels * (2 + max(0, faces - 2) // 2)  # half of them will be visible, say
         self._faces, self._report, self._began = faces, report, time.monotonic()
         self._done = self._timed = 0
+        self._counted: set[Path] = set()
 
     def fewer(self, face: int, channels: int) -> None:
         self._left = self._done + channels * (self._faces - face)
 
-    def had(self, count: int) -> None:
-        self._done += count
+    def had(self, file: Path, count: int) -> None:
+        self._done += count * (file not in self._counted)
 
-    def did(self, count: int) -> None:
+    def did(self, count: int, file: Path | None = None) -> None:
+        self._counted |= {file} if file is not None else set()
         self._done += count
         self._timed += count
         if self._report is not None:

@@ -5,18 +5,23 @@ A classifier that reads pixels is asked about these: what they show does not dep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from img2tab_core.backbones import drawn_faces
 from img2tab_core.backbones.backbone import Backbone
+from img2tab_core.base.engines import Engine
 from img2tab_core.base.errors import Cancelled
-from img2tab_core.base.jobs import Cancel
-from img2tab_core.base.records import StyleTable
+from img2tab_core.base.files import home
+from img2tab_core.base.jobs import Cancel, Report
+from img2tab_core.base.records import StyleTable, digest
+from img2tab_core.base.shards import Answer, Answers
 from img2tab_core.concepts.describing import others
 from img2tab_core.concepts.description import Description
 from img2tab_core.concepts.moving import SHIFT
+from img2tab_core.tables import open_table
 
 FACES = 24  # on which every family is moved, in the end
 
@@ -55,6 +60,49 @@ def moved_face(
         for at, picture in zip(part, drawn, strict=True):
             pictures[at] = picture
     return np.stack([picture for picture in pictures if picture is not None])
+
+
+@dataclass(frozen=True, eq=False)
+class MovedDrawing:
+    """Work (`shards.Work`) whose parts are faces by their number: moved, drawn and kept, as `moved_face` does.
+
+    table: its name, by which every process opens it for itself; places: of each face, see `moved_face`.
+    """
+
+    table: str
+    backbone: Backbone
+    description: Description
+    places: tuple[tuple[int, ...], ...]
+    size: int
+
+    def __call__(self) -> Answers:
+        return self._answers
+
+    def _answers(self, parts: Sequence[range]) -> Generator[Answer, None, None]:
+        table = open_table(home() / "tables" / self.table)
+        for part in parts:
+            for face in part:
+                moved_face(self.backbone, table, self.description, face, self.places[face], size=self.size)
+            yield {"faces": np.arange(part.start, part.stop)}
+
+
+def draw_ahead(
+    backbone: Backbone,
+    table: StyleTable,
+    description: Description,
+    places: Sequence[Sequence[int]],
+    *,
+    size: int,
+    engine: Engine,
+    progress: Report,
+    cancelled: Cancel = None,
+) -> None:
+    """Have other processes draw the faces whose places are given, one after the other; nothing where the engine is this
+    process. Raises as `moved_face`."""
+    work = MovedDrawing(table.name, backbone, description, tuple(map(tuple, places)), size)
+    folder = drawn_faces.folder_of(table, backbone, size).parent / f"moved-{description.key[:12]}"
+    key = digest(repr(work.places).encode(), f"{size}".encode())
+    drawn_faces.draw_by(engine, work, len(places), 1, folder, key=key, report=progress, stop=cancelled)
 
 
 def moved_codes(backbone: Backbone, description: Description, code: np.ndarray, *, shift: float = SHIFT) -> np.ndarray:

@@ -11,16 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from img2tab_core import tables
+from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import home, make_folder, whole
 from img2tab_core.base.foreign import read_arrays
+from img2tab_core.base.jobs import Cancel, Report
 from img2tab_core.base.records import digest, read_only
-from img2tab_core.concepts import wasserstein
+from img2tab_core.concepts import sharded, table_shards, wasserstein
 from img2tab_core.tables import TargetFaces
 
 BLOCK = 256  # channels looked at in one go
 
-FORMAT = "distances 1"  # raise the number when scoring changes
+FORMAT = "distances 2"  # raise the number when scoring changes
 
 
 def distances(faces: TargetFaces) -> tuple[np.ndarray, np.ndarray]:
@@ -36,15 +38,35 @@ def distances(faces: TargetFaces) -> tuple[np.ndarray, np.ndarray]:
         distance, direction = (np.take_along_axis(of, furthest, axis=0)[0] for of in (distance, direction))
         return read_only(distance), read_only(direction)
     table = faces.table
-    key = digest(FORMAT.encode(), faces.key.encode())
-    file = home() / "distances" / f"{table.name}-{faces.target}.npz"
+    file, key = _place(faces)
     values = _stored(file, key, (table.layout.total,))
     if values is None:
         rows, labels = faces.train
-        values = wasserstein.distance_and_direction(table.psi, labels, std=table.stats.std, rows=rows)
-        tables.let_go(table.psi)
+        values = wasserstein.distance_and_direction(
+            table.psi, labels, std=table.stats.std, rows=rows, progress=tables.letting_go(table.psi)
+        )
         _store(file, key, *values)
     return read_only(values[0]), read_only(values[1])
+
+
+def over_shards(
+    faces: TargetFaces, count: int, *, engine: Engine = HERE, progress: Report | None = None, stopped: Cancel = None
+) -> sharded.Answer:
+    """The same of a target of two classes over so many ranges of rows, asked by an engine: the same bits, kept as well.
+
+    What it raises: `table_shards.ask_all`. Measured anew each time.
+    """
+    answer = table_shards.ask_all(faces, count, engine=engine, progress=progress, stopped=stopped)
+    _store(*_place(faces), answer.distance, answer.direction)
+    return answer
+
+
+def _place(faces: TargetFaces) -> tuple[Path, str]:
+    """Where the distances of two classes are kept, and the key of those of these faces."""
+    return (
+        home() / "distances" / f"{faces.table.name}-{faces.target}.npz",
+        digest(FORMAT.encode(), faces.key.encode()),
+    )
 
 
 def pairs_of(classes: int) -> list[tuple[int, int]]:
@@ -68,10 +90,13 @@ def pairwise(faces: TargetFaces, classes: int) -> tuple[np.ndarray, np.ndarray]:
             part = np.isin(labels, pair)
             of_pairs.append(
                 wasserstein.distance_and_direction(
-                    table.psi, (labels[part] == pair[1]).astype(np.int8), std=table.stats.std, rows=rows[part]
+                    table.psi,
+                    (labels[part] == pair[1]).astype(np.int8),
+                    std=table.stats.std,
+                    rows=rows[part],
+                    progress=tables.letting_go(table.psi),
                 )
             )
-        tables.let_go(table.psi)
         values = np.stack([distance for distance, _ in of_pairs]), np.stack([shift for _, shift in of_pairs])
         _store(file, key, *values)
     return read_only(values[0]), read_only(values[1])

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from img2tab_core.base.errors import Img2TabError
+from img2tab_core.concepts.exact_sums import Grid, products
+from img2tab_core.tables.store import let_go
 
 if TYPE_CHECKING:
     import torch
 
 BLOCK_VALUES = 800_000  # style values a thread works on at once: with fewer the threads wait for each other
+MOST_READ = 1 << 30  # bytes of a memory map, which count as this process's memory until they are let go
 THREADS = 8  # at most, and no more than there are cores
 MANY = 256  # faces a bucket, from which on a channel looks like whole numbers
 SAMPLE = 512  # faces that say where a channel's buckets lie
@@ -45,10 +48,11 @@ def wasserstein(
     None for all of them. std: (D,) style units; a channel without spread gets 0. block: at most so many channels at
     once. progress: called with the share done, in (0, 1].
 
-    Exact: the integral of |difference of the two distribution functions|, see `_apart`. The same to the last bit for
-    any block and number of threads; a graphics card, used where there is one and enough to do, may differ in the last
-    digits. Raises Img2TabError where an argument has another shape or range, a class has no face, or a style code is
-    not a finite number.
+    Exact: the integral of |difference of the two distribution functions|, see `_distance`, of values rounded as
+    `exact_sums` says (of 200,000 faces, each to 2**-44 of their spread or 2**-50 of the greatest), and rounded once
+    more at the end. So the same to the last bit for any order of the faces, block and number of threads, over shards
+    (`sharded`), and on a graphics card, used where there is one and enough to do. Raises Img2TabError where an argument
+    has another shape or range, a class has no face, or a style code is not a finite number.
     """
     return distance_and_direction(psi, labels, std=std, rows=rows, block=block, progress=progress)[0]
 
@@ -69,7 +73,7 @@ def distance_and_direction(
         both = _on_device(psi, classes, device, block=block, progress=progress)
     if both is None:
         both = _per_channel(psi, classes, _apart, block=block, progress=progress)
-    return _in_deviations(both[0], std), _in_deviations(both[1], std)
+    return in_deviations(both[0], std), in_deviations(both[1], std)
 
 
 def direction(
@@ -80,7 +84,7 @@ def direction(
     Arguments as for `wasserstein`, whose distance is never smaller than the size of this number, and what is raised.
     """
     classes, std = _checked(psi, labels, std, rows)
-    return _in_deviations(_per_channel(psi, classes, _shift, block=block)[0], std)
+    return in_deviations(_per_channel(psi, classes, _shift, block=block)[0], std)
 
 
 # --- one block of channels ----------------------------------------------------------------------------------
@@ -94,46 +98,62 @@ class _Room:
         self.values = np.empty(shape, dtype)  # style units, class 0 first
         self.scaled = np.empty(shape, dtype)  # in widths of a bucket
         self.bucket = np.empty(shape, np.intp)
-        self.above = np.empty(shape, np.float64)  # style units above the least of the channel
-        self.weight = np.empty(shape, np.float64)
+        self.rounded = np.empty(shape, np.float64)  # holds the bits of the whole numbers
+        self.sign = np.empty(shape, np.int64)
         self.open = np.empty(shape, bool)  # whether the face lies in a bucket that must be sorted
         self.least = np.empty(channels)  # style units
-        self.spread = np.empty(channels)
+        self.greatest = np.empty(channels)
+        self.read = 0  # bytes of the style codes, since this thread let a map go
 
 
 def _apart(values: np.ndarray, n0: int, room: _Room) -> np.ndarray:
     """Distance and direction of b channels, style units, float64 (2, b); arguments as for `_shift`."""
-    shift = _shift(values, n0, room)[0]
-    above = room.above[: len(values)]
-    distance = np.where(np.isfinite(shift), 0.0, np.nan)
-    some = np.flatnonzero((room.spread[: len(values)] > 0) & np.isfinite(shift))
+    grid, bits, shift = _sums(values, n0, room)
+    n, (least, greatest) = values.shape[1], _ends(room, len(values))
+    distance = np.where(grid.finite, 0.0, np.nan)
+    some = np.flatnonzero((least < greatest) & grid.finite)
     if len(some):
-        whole = len(some) == len(values)  # then nothing need be copied
-        distance[some] = _distance(values if whole else values[some], above if whole else above[some], n0, room)
-    return np.stack([distance, shift])
+        if len(some) < len(values):  # else nothing need be copied
+            values, bits, least, greatest = values[some], bits[some], least[some], greatest[some]
+        total = _distance(values, bits, (least, greatest), grid[some], n0, room)
+        distance[some] = grid[some].means(total, n0 * (n - n0))
+    return np.stack([distance, grid.means(shift, n0 * (n - n0))])
 
 
 def _shift(values: np.ndarray, n0: int, room: _Room) -> np.ndarray:
     """Direction of b channels, style units, float64 (1, b); NaN where one is not finite.
 
-    values: (b, n) in `room`, class 0 in the first n0 columns; fills `least`, `spread` and `above` of `room` on the way.
+    values: (b, n) in `room`, class 0 in the first n0 columns; fills `least`, `greatest` and `rounded` of `room`.
     """
-    b = len(values)
-    above, least, spread = room.above[:b], room.least[:b], room.spread[:b]
-    least[:] = values.min(axis=1)
-    np.subtract(values.max(axis=1), least, out=spread)
-    if not spread.any():  # constant channels cost next to nothing
-        above[:] = 0
-        return np.zeros((1, b))
-    np.subtract(values, least[:, None], out=above)  # small numbers: their sums lose little
-    above[~np.isfinite(spread)] = np.nan
-    return (above[:, n0:].mean(axis=1) - above[:, :n0].mean(axis=1))[None]
+    grid, _, shift = _sums(values, n0, room)
+    return grid.means(shift, n0 * (values.shape[1] - n0))[None]
 
 
-def _distance(values: np.ndarray, above: np.ndarray, n0: int, room: _Room) -> np.ndarray:
-    """Wasserstein-1 distance of b channels that are not constant, style units, float64 (b,).
+def _sums(values: np.ndarray, n0: int, room: _Room) -> tuple[Grid, np.ndarray, np.ndarray]:
+    """The grid of b channels, the bits of their values int64 (b, n), and n0 n1 times their directions, (b,) exact."""
+    b, n = values.shape
+    n1, (least, greatest) = n - n0, _ends(room, b)
+    least[:], greatest[:] = values.min(axis=1), values.max(axis=1)
+    grid = Grid.of(least, greatest, n)
+    if (least == greatest).all():  # constant channels cost next to nothing
+        return grid, room.rounded[:b].view(np.int64), np.zeros(b, object)
+    bits = grid.bits(values, out=room.rounded[:b])
+    sum0 = (bits[:, :n0].sum(axis=1) - n0 * grid.origin).astype(object)
+    sum1 = (bits[:, n0:].sum(axis=1) - n1 * grid.origin).astype(object)
+    return grid, bits, n0 * sum1 - n1 * sum0
 
-    above: (b, n) values minus the least of their channel, float64.
+
+def _ends(room: _Room, b: int) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest value of b channels, float64 (b,) each."""
+    return room.least[:b], room.greatest[:b]
+
+
+def _distance(
+    values: np.ndarray, bits: np.ndarray, ends: tuple[np.ndarray, np.ndarray], grid: Grid, n0: int, room: _Room
+) -> np.ndarray:
+    """n0 n1 times the Wasserstein-1 distance of b channels that are not constant, in units of the grid; (b,) exact.
+
+    values, bits: (b, n). ends: their least and greatest value, float64 (b,) each.
 
     Let F be the difference of the two distribution functions, in whole numbers: it rises by n1 at a face of class 0
     and falls by n0 at one of class 1. With the faces in ascending order, n0 n1 times the distance is
@@ -146,118 +166,156 @@ def _distance(values: np.ndarray, above: np.ndarray, n0: int, room: _Room) -> np
     """
     b, n = values.shape
     n1, buckets = n - n0, _bucket_count(n)
-    bucket = _into_buckets(values, buckets, room)  # (b, n)
-    bucket[:, n0:] += buckets  # class 1 is counted apart
+    bucket = _into_buckets(values, ends, buckets, n0, room)  # (b, n)
     counts = np.bincount(bucket.ravel(), minlength=2 * b * buckets).reshape(b, 2, buckets)
     rise, fall = n1 * counts[:, 0], n0 * counts[:, 1]  # (b, buckets)
     after = np.cumsum(rise - fall, axis=1)  # F behind each bucket
     before = after - rise + fall
-    tied = np.full(b, np.nan)
+    tied = np.zeros(b, bool)
     few = np.count_nonzero(rise + fall, axis=1) <= n // MANY
     if few.any():
-        tied[few] = _by_bucket(above, bucket, before, after, few, room)[few]
-        if not np.isnan(tied).any():
-            return tied / (n0 * n1)
-    sign = np.subtract(after >= rise, after <= -fall, dtype=np.float64)  # of F all through it; 0: may be both
-    sign[~np.isnan(tied)] = 1
-    table = np.stack([n1 * sign, -n0 * sign], axis=1)  # (b, 2, buckets) the second factor
-    weight, is_open = room.weight[:b], room.open[:b]
-    table.ravel().take(bucket, out=weight, mode="clip")
+        tied, by_bucket = _by_bucket(bits, bucket, before, after, few, grid, n0, room)
+        if tied.all():
+            return by_bucket
+    sign = sign_of(after, rise, fall)
+    sign[tied] = 1
+    weight, is_open = room.sign[:b], room.open[:b]
+    np.stack([sign, sign], axis=1).ravel().take(bucket, out=weight, mode="clip")
     np.equal(weight, 0, out=is_open)
     at = np.flatnonzero(is_open)
-    crossing = _by_sorting(above.ravel()[at], bucket.ravel()[at], before, n0, n1)
-    weight *= above
-    total = np.maximum(-(weight.sum(axis=1) + crossing), 0)
-    return np.where(np.isnan(tied), total, tied) / (n0 * n1)
+    crossing = _by_sorting(bits.ravel()[at] - grid.origin[at // n], bucket.ravel()[at], before, n0, n1)
+    sums = []
+    for part, of in ((slice(None, n0), 0), (slice(n0, None), 1)):
+        signed = np.einsum("cf,cf->c", weight[:, part], bits[:, part])  # runs over, until the origins are taken away
+        sums.append((signed - grid.origin * np.einsum("cb,cb->c", sign, counts[:, of])).astype(object))
+    total = n0 * sums[1] - n1 * sums[0] - crossing
+    return np.where(tied, by_bucket, total) if tied.any() else total
+
+
+def sign_of(after: np.ndarray, rise: np.ndarray, fall: np.ndarray) -> np.ndarray:
+    """The sign of F all through each bucket, int64 (b, buckets); 0 where it may cross zero inside, see `_distance`.
+
+    after: F behind each bucket. rise, fall: by how much its faces of class 0 raise F, and those of class 1 lower it.
+    """
+    return np.subtract(after >= rise, after <= -fall, dtype=np.int64)
 
 
 def _bucket_count(n: int) -> int:
-    """So many that a dozen of n faces share a bucket; a power of two."""
-    return 1 << max(4, (n // 16).bit_length())
+    """So many that a dozen of n faces share a bucket; a power of two that float32 has room for."""
+    return 1 << min(max(4, (n // 16).bit_length()), 20)
 
 
-def _into_buckets(values: np.ndarray, buckets: int, room: _Room) -> np.ndarray:
-    """The bucket of every value, ascending with the values of a channel; int (b, n), 2 * buckets further per channel.
+def _into_buckets(
+    values: np.ndarray, ends: tuple[np.ndarray, np.ndarray], buckets: int, n0: int, room: _Room
+) -> np.ndarray:
+    """The place of every value in (b, 2, buckets), by channel, class and bucket; int (b, n).
 
-    Equal widths between the extremes; where a few faces lie far out, between those of a sample, and the buckets at the
-    ends take the rest. Any rounding is right that never turns the order of two values round.
+    The buckets of a channel ascend with its values: equal widths between the extremes; where a few faces lie far out,
+    between those of a sample, and the buckets at the ends take the rest. Any rounding is right that never turns the
+    order of two values round, and is the same for both classes.
     """
     b, n = values.shape
     scaled, bucket = room.scaled[:b], room.bucket[:b]
-    low, high = values.min(axis=1).astype(np.float64), values.max(axis=1).astype(np.float64)
+    low, high = ends[0].copy(), ends[1].copy()
     sample = values[:, :: max(1, n // SAMPLE)].astype(np.float64)
     far = high - low > 2 * np.ptp(sample, axis=1)  # a few faces lie far out
     low[far], high[far] = sample[far].min(axis=1), sample[far].max(axis=1)
+    first = np.arange(0, 2 * b * buckets, 2 * buckets).astype(values.dtype)
     scale = (buckets / (high - low)).astype(values.dtype)
     start = (low * scale).astype(values.dtype)
     narrow = ~(np.isfinite(scale) & np.isfinite(start))
     scale[narrow] = start[narrow] = 0  # all in one bucket
     np.multiply(values, scale[:, None], out=scaled)
-    scaled -= start[:, None]
-    np.clip(scaled, 0, buckets - 1, out=scaled)
-    np.copyto(bucket, scaled, casting="unsafe")
-    if b > 1:
-        bucket += np.arange(0, 2 * b * buckets, 2 * buckets)[:, None]
+    scaled -= (start - first)[:, None]
+    np.clip(scaled, first[:, None], (first + (buckets - 1))[:, None], out=scaled)
+    places = room.sign[:b].view(np.int32)[:, :n]  # to these numbers the processor converts many at once
+    np.copyto(places, scaled, casting="unsafe")
+    places[:, n0:] += buckets  # class 1 is counted apart
+    np.copyto(bucket, places)
     return bucket
 
 
 def _by_bucket(
-    above: np.ndarray, place: np.ndarray, before: np.ndarray, after: np.ndarray, few: np.ndarray, room: _Room
-) -> np.ndarray:
-    """n0 n1 times the distance of channels whose buckets hold one value each, as whole numbers make them; float64 (b,).
+    bits: np.ndarray,
+    place: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    few: np.ndarray,
+    grid: Grid,
+    n0: int,
+    room: _Room,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(whether every bucket of a channel holds one value, as whole numbers make them, bool (b,); n0 n1 times the
+    distance of these channels, (b,) exact, 0 for others).
 
-    NaN for other channels. above, place (b, n): every face, place in (b, 2, buckets); before, after (b, buckets): F in
-    front of and behind each bucket, see `_distance`. few: bool (b,), channels to look at.
+    bits, place (b, n): every face, place in (b, 2, buckets); before, after (b, buckets): F in front of and behind each
+    bucket, see `_distance`. few: bool (b,), channels to look at.
     """
-    (b, buckets), n = before.shape, above.shape[1]
-    expected, differs = room.weight[:b], room.open[:b]
-    held = np.full((b, 2, buckets), np.nan)  # the value of each bucket
+    (b, buckets), n = before.shape, bits.shape[1]
+    expected, differs = room.sign[:b], room.open[:b]
+    held = np.zeros((b, 2, buckets), np.int64)  # the bits of each bucket's value; none are 0
     places, some = held.ravel(), slice(None, None, max(1, n // SAMPLE))
-    places[place[:, some] & ~buckets] = above[:, some]
+    places[place[:, some] & ~buckets] = bits[:, some]
     held[:, 1] = held[:, 0]
     places.take(place, out=expected, mode="clip")
-    np.not_equal(expected, above, out=differs)  # all but few where the sample met every value
+    np.not_equal(expected, bits, out=differs)  # all but few where the sample met every value
     differs[~few] = False
     late = np.flatnonzero(differs)
-    at, values = place.ravel()[late] & ~buckets, above.ravel()[late]
-    unmet = np.isnan(places[at])
+    at, values = place.ravel()[late] & ~buckets, bits.ravel()[late]
+    unmet = places[at] == 0
     places[at[unmet]] = values[unmet]
     mixed = np.zeros(b, bool)
     mixed[late[places[at] != values] // n] = True
-    change = np.abs(before) - np.abs(after)
-    total = (np.where(change, held[:, 0], 0) * change).sum(axis=1)
-    return np.where(few & ~mixed, total, np.nan)
+    tied, total = few & ~mixed, np.zeros(b, object)
+    change = np.abs(before[tied]) - np.abs(after[tied])
+    values = np.where(change, held[tied, 0] - grid.origin[tied, None], 0)
+    ends = np.arange(0, change.size + 1, buckets)
+    total[tied] = products(values.ravel(), change.ravel(), ends, 2 * n0 * (n - n0))
+    return tied, total
 
 
-def _by_sorting(above: np.ndarray, place: np.ndarray, before: np.ndarray, n0: int, n1: int) -> np.ndarray:
-    """The sum of x_k (|F_k| - |F_k-1|) over the faces of open buckets, per channel, float64 (b,); see `_distance`.
+def _by_sorting(values: np.ndarray, place: np.ndarray, before: np.ndarray, n0: int, n1: int) -> np.ndarray:
+    """The sum of x_k (|F_k| - |F_k-1|) over the faces of open buckets, per channel, (b,) exact; see `_distance`.
 
-    above, place: (m,) all these faces, place in (b, 2, buckets); before: (b, buckets) F in front of each bucket. In
-    every bucket the faces of one value count as one face with all their weight: many ties would be slow to sort.
+    values: int64 (m,) of all these faces, in units of the grid. place: (m,) in (b, 2, buckets). before: (b, buckets)
+    F in front of each bucket. In every bucket the faces of one value count as one face with all their weight: many
+    ties would be slow to sort.
     """
     b, buckets = before.shape
-    step = np.where(place & buckets, float(-n0), float(n1))
+    step = np.where(place & buckets, -n0, n1)
     place &= ~buckets  # the same for both classes
     faces = np.arange(len(place))
     held = np.empty(2 * b * buckets, np.intp)
     held[place] = faces  # one face of each bucket
     held = held[place]  # (m,) and it for every face
-    same = above[held] == above
-    weight = np.bincount(held[same], weights=step[same], minlength=len(place))
+    same = values[held] == values
+    weight = np.zeros_like(step)
+    np.add.at(weight, held[same], step[same])
     keep = np.flatnonzero(~same | (held == faces))
     step = np.where(held == faces, weight, step)[keep]
-    above, place = above[keep], place[keep]
+    values, place = values[keep], place[keep]
 
     ends = np.searchsorted(place // (2 * buckets), np.arange(b + 1))  # channels lie one behind the other
-    order = np.concatenate([start + np.argsort(above[start:end]) for start, end in pairwise(ends)])
-    above, place, step = above[order], place[order], step[order]  # buckets ascend with the values
-    channel = place // (2 * buckets)
+    order = np.concatenate([start + np.argsort(values[start:end]) for start, end in pairwise(ends)])
+    if (np.diff(place[order]) < 0).any():  # values of two buckets that are one number of the grid
+        order = order[np.argsort(place[order], kind="stable")]
+    values, place, step = values[order], place[order], step[order]  # buckets ascend with the values
+    place = (place + (place & (buckets - 1))) >> 1  # in (b, buckets)
+    change = changes(step, place, before.ravel())
+    return products(values, change, ends, 2 * n0 * n1)
+
+
+def changes(step: np.ndarray, place: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """|F| behind a face minus |F| in front of it, int64 (m,), for the faces of open buckets in ascending order.
+
+    step: int64 (m,), by how much F rises at each. place: int (m,), the bucket of each, ascending. before: int64, F in
+    front of every bucket.
+    """
     passed = np.cumsum(step)
     heads = np.flatnonzero(np.diff(place, prepend=-1))  # the first face of each bucket
-    starts = before[channel[heads], place[heads] % buckets] - (passed - step)[heads]
+    starts = before[place[heads]] - (passed - step)[heads]
     passed += np.repeat(starts, np.diff(heads, append=len(place)))  # F behind each face
-    change = np.abs(passed) - np.abs(passed - step)
-    return np.bincount(channel, weights=above * change, minlength=b)
+    return np.abs(passed) - np.abs(passed - step)
 
 
 # --- all channels -------------------------------------------------------------------------------------------
@@ -290,6 +348,10 @@ def _per_channel(
                 columns.take(order, axis=1, out=values, mode="clip")  # "raise" would go through a copy
             else:
                 values[:] = columns.take(order, axis=1)
+            room.read += columns.nbytes
+            if room.read > MOST_READ // workers:
+                let_go(psi)
+                room.read = 0
             with np.errstate(all="ignore"):  # what is not finite is found at the end
                 return measure(values, n0, room)
         finally:
@@ -316,7 +378,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _in_deviations(values: np.ndarray, std: np.ndarray) -> np.ndarray:
+def in_deviations(values: np.ndarray, std: np.ndarray) -> np.ndarray:
     """Values in style units divided by std, 0 where there is no spread. Raises Img2TabError where one is not finite."""
     if not np.isfinite(values).all():
         index = int(np.flatnonzero(~np.isfinite(values))[0])
@@ -342,14 +404,15 @@ def _on_device(
     """Distance and direction of all channels, style units, float64 (2, D); None where the card has too little memory.
 
     There sorting is cheap: the integral of |difference of the two quantile functions|. Both are constant between
-    neighbouring breakpoints i / n0 and j / n1, which depend on the class sizes only, so all channels share them.
+    neighbouring breakpoints i / n0 and j / n1, which depend on the class sizes only, so all channels share them. In
+    whole numbers of the grid, as on the processor, so that the answer is the same to the last bit.
     """
     import torch
 
     (n0, n1), (n, d) = map(len, classes), psi.shape
     # In units of 1 / (n0 n1) the breakpoints are whole numbers: no two of them differ by rounding alone.
     starts = np.union1d(np.arange(n0, dtype=np.int64) * n1, np.arange(n1, dtype=np.int64) * n0)  # (m,)
-    widths = np.diff(starts, append=n0 * n1) / (n0 * n1)  # (m,) adds up to 1
+    widths = np.diff(starts, append=n0 * n1)  # (m,) adds up to n0 n1
     on_card = (torch.from_numpy(array).to(device) for array in (*classes, starts // n1, starts // n0, widths))
     parts = list(parts_of(d, min(block, GPU_BLOCK // n)))
     dtype = torch.float32 if psi.dtype == np.float32 else torch.float64
@@ -361,16 +424,37 @@ def _on_device(
             host = stage[: part.stop - part.start]
             host.numpy()[:] = psi[:, part].T
             columns = host.to(device, non_blocking=True)  # (b, N)
-            sorted0 = columns[:, rows0].sort(dim=1).values  # (b, n0)
-            sorted1 = columns[:, rows1].sort(dim=1).values  # (b, n1)
-            gap = sorted0[:, rank0].double().sub_(sorted1[:, rank1]).abs_().mul_(spans)  # (b, m)
-            shift = sorted1.mean(dim=1, dtype=torch.float64) - sorted0.mean(dim=1, dtype=torch.float64)
-            both[:, part] = torch.stack([gap.sum(dim=1), shift]).cpu().numpy()  # waits for the card
+            sorted0 = columns[:, rows0].sort(dim=1).values.double()  # (b, n0)
+            sorted1 = columns[:, rows1].sort(dim=1).values.double()  # (b, n1)
+            least = torch.minimum(sorted0[:, 0], sorted1[:, 0]).cpu().numpy()
+            greatest = torch.maximum(sorted0[:, -1], sorted1[:, -1]).cpu().numpy()
+            grid = Grid.of(least, greatest, n0 + n1)
+            offset, origin = (torch.from_numpy(array).to(device)[:, None] for array in (grid.offset, grid.origin))
+            whole0 = sorted0.add_(offset).view(torch.int64) - origin  # (b, n0)
+            whole1 = sorted1.add_(offset).view(torch.int64) - origin  # (b, n1)
+            gap = whole0[:, rank0].sub_(whole1[:, rank1]).abs_()  # (b, m)
+            sum0, sum1 = (whole.sum(dim=1).cpu().numpy().astype(object) for whole in (whole0, whole1))
+            both[0, part] = grid.means(_products_on_device(gap, spans, n0 * n1), n0 * n1)
+            both[1, part] = grid.means(n0 * sum1 - n1 * sum0, n0 * n1)
             if progress is not None:
                 progress(part.stop / d)
     except torch.cuda.OutOfMemoryError:  # somebody else is using it
         return None
     return both
+
+
+def _products_on_device(values: torch.Tensor, factors: torch.Tensor, most: int) -> np.ndarray:
+    """The sum of values * factors of every channel, exact, (b,) Python's whole numbers; see `exact_sums.products`.
+
+    values: int64 (b, m), not negative; factors: int64 (m,), not negative, adding up to `most`.
+    """
+    bits, shift = 63 - most.bit_length(), 0
+    sums = np.zeros(len(values), object)
+    while values.any():
+        passed = ((values & ((1 << bits) - 1)) * factors).sum(dim=1)  # (b,)
+        sums = sums + passed.cpu().numpy().astype(object) * (1 << shift)
+        values, shift = values >> bits, shift + bits
+    return sums
 
 
 # --- the arguments ------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ CODES_FILE = "psi.npy"  # read where it lies: opened tables are maps of it
 SHARES = (0.7, 0.15, 0.15)  # train, validation, test
 LEAST_FACES = 20  # of a table
 LEAST_OF_A_CLASS = 2  # training and test rows of each class that a target needs
+HELD = 256_000_000  # bytes of a table that a pass over all of it keeps in this process at once
+LET_GO = 0.05  # share of a table after which what was read of it is let go
 
 
 def split_of(count: int, *, seed: int) -> np.ndarray:
@@ -84,18 +86,24 @@ def write_table(
             # shape (D, N) in C order is (N, D) in column-major order: one channel's values lie side by side
             psi = np.lib.format.open_memmap(new / CODES_FILE, "w+", np.float32, (layout.total, count))
             _reserve(new / CODES_FILE)
+            held = max(1, HELD // (4 * layout.total * rows_at_once)) * rows_at_once
             for start in range(0, count, rows_at_once):
                 rows = slice(start, min(start + rows_at_once, count))
                 psi[:, rows] = blocks(rows).T
+                if start % held == 0:
+                    _unmap(psi)
                 if progress:
                     progress(rows.stop / count, f"{rows.stop:,} of {count:,} style codes")
             psi.flush()
             split = split_of(count, seed=split_seed) if split is None else np.asarray(split, np.int8)
             training = np.flatnonzero(split == 0)
             mean, std = np.empty(layout.total, np.float32), np.empty(layout.total, np.float32)
-            for start in range(0, layout.total, 256):
-                part = psi[start : start + 256][:, training].astype(np.float64)
-                mean[start : start + 256], std[start : start + 256] = part.mean(axis=1), part.std(axis=1)
+            at_once = max(1, min(256, HELD // (24 * count)))  # the codes, in float64, and as far from their mean
+            for start in range(0, layout.total, at_once):
+                channels = slice(start, start + at_once)
+                part = psi[channels][:, training].astype(np.float64)
+                mean[channels], std[channels] = part.mean(axis=1), part.std(axis=1)
+                _unmap(psi)
             del psi
             np.savez(new / "stats.npz", mean=mean, std=std, split=split)
             derived = [name for name in labels.columns if ":" in str(name)]  # of `with_derived`, made again when opened
@@ -258,12 +266,32 @@ def about_of(folder: Path) -> dict:
 def let_go(psi: np.ndarray) -> None:
     """Take the pages of a read-only memory map out of this process; the system keeps them for the next reader.
 
-    What was read of a map counts as this process's memory until then: 540 MB for the whole default table.
+    What was read of a map counts as this process's memory until then: 540 MB for the whole default table, 5.5 GB for
+    one of CelebA's size. Nothing happens to an array that is no such map.
     """
+    if not psi.flags.writeable:
+        _unmap(psi)
+
+
+def letting_go(psi: np.ndarray) -> Callable[[float], None]:
+    """What a pass over a whole table calls with the share of it that is read, 0 to 1: `let_go`, now and then."""
+    last = 0.0
+
+    def read(share: float) -> None:
+        nonlocal last
+        if share - last >= LET_GO or share >= 1:
+            last = share
+            let_go(psi)
+
+    return read
+
+
+def _unmap(psi: np.ndarray) -> None:
+    """Take a map's pages out of this process. Of one that is written to they are the file's, not lost."""
     base: object = psi
     while isinstance(base, np.ndarray):
         base = base.base
-    if isinstance(base, mmap.mmap) and not psi.flags.writeable:
+    if isinstance(base, mmap.mmap):
         base.madvise(mmap.MADV_DONTNEED)
 
 

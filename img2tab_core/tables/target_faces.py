@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,11 @@ class TargetFaces:
     validation: LabelledRows
     test: LabelledRows
     key: str
+
+    def trained_on(self, at: np.ndarray) -> TargetFaces:
+        """The same with some of its training faces only; at: positions among them int64 (m,), ascending."""
+        rows, labels = (read_only(array[at]) for array in self.train)
+        return replace(self, train=LabelledRows(rows, labels), key=digest(self.key.encode(), rows.tobytes()))
 
 
 def faces_of(table: StyleTable, target: str) -> TargetFaces:

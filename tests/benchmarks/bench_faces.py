@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -110,31 +108,6 @@ def bench_ranked_families(timed, door, run):
         door.families(run)
 
     timed(ours, what="all families ranked for a classifier: distance, importance, effect", way="ours", goal=1.0)
-
-
-def bench_card(timed, door, code, index, shifts):
-    """On a graphics card: one frame, and sixteen together; nothing without one."""
-    if not torch.cuda.is_available():
-        pytest.skip("no graphics card on this machine")
-
-    def drawn(count: int) -> None:
-        codes = [door.edited(code, [Edit(index, float(next(shifts)))]) for _ in range(count)]
-        rendering.draw(door.backbone().generator, codes, size=1024, precision="close")
-
-    drawn(16)
-    started = time.perf_counter()
-    for _ in range(10):
-        drawn(16)
-    frames = 160 / (time.perf_counter() - started)
-    timed(
-        lambda: drawn(1),
-        what="one 1024 px frame on a graphics card",
-        way="ours",
-        goal=0.008,
-        rounds=30,
-        warmup=5,
-        note=f"{frames:.0f} frames a second, 16 at once",
-    )
 
 
 # ---- growth
