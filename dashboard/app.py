@@ -29,6 +29,7 @@ from dashboard.state import (
 from dashboard.state import (
     training as training_state,
 )
+from dashboard.state.turns import turn
 from img2tab_core.base.errors import Img2TabError
 
 if TYPE_CHECKING:
@@ -67,8 +68,14 @@ def main() -> None:
         st.Page("views/data.py", title=DATA, icon=":material/database:", url_path="data"),
     ]
     sign_in.gate()
-    visit.begin_run()
     page = st.navigation(pages, position="hidden")
+    with turn():
+        _run(page, pages)
+
+
+def _run(page, pages: list) -> None:
+    """The page with what stands around each."""
+    visit.begin_run()
     st.html(Path(__file__).parent / "components" / "frame.css")
     links = st.sidebar.empty()
     header = st.container()

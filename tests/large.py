@@ -257,6 +257,9 @@ def draw(folder: Path, verbs: Sequence[str], file: Path, faces: int) -> None:
         if photos.any():
             below.plot(minutes[WINDOW:], _rate(looks), color="#2E5E8C", linewidth=1)
             below.set(ylabel="photos a second")
+        elif not done.any():
+            below.text(0.5, 0.5, "tells of no progress", transform=below.transAxes, ha="center", color="#808495")
+            below.set_yticks([])
         else:
             below.plot(minutes, done, color="#2E5E8C", linewidth=1)
             below.set(ylabel="done, %", ylim=(0, 105))

@@ -1,14 +1,26 @@
-"""A real S3 server (moto's) for the tests, and what stands before it: it notes every request, and can spoil some."""
+"""A real S3 server (moto's) for the tests, and what stands before it: it notes every request, and can spoil some.
+
+`python -m tests.object_store photos/ labels.csv` imports the same photos from the folder and from such a server, and
+prints for each how fast it was, what was asked of the server, and whether the table is the same.
+"""
 
 from __future__ import annotations
 
+import argparse
 import http.client
+import json
 import logging
+import os
+import subprocess
+import sys
+import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -125,3 +137,45 @@ def served() -> Iterator[Store]:
         yield store
     finally:
         store.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("labels", type=Path)
+    parser.add_argument("--workers", default="2")
+    options = parser.parse_args()
+    with served() as store, tempfile.TemporaryDirectory() as home:
+        store.begin_anew()
+        files = [file for file in sorted(options.photos.rglob("*")) if file.is_file()]
+        for file in files:
+            store.put(f"photos/{file.relative_to(options.photos).as_posix()}", file.read_bytes())
+        store.put("labels.csv", options.labels.read_bytes())
+        environment = {
+            "AWS_ENDPOINT_URL": store.address,
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+            "IMG2TAB_HOME": home,
+        }
+        bytes_of_it = [file.stat().st_size for file in files]
+        print(f"{len(files):,} files, {sum(bytes_of_it) / 1e6:.1f} MB, {options.workers} workers")
+        keys = []
+        for name, places in (("near", (options.photos, options.labels)), ("far", PLACES)):
+            words = ["import", "folder", str(places[0]), "--labels", str(places[1]), "--name", name, "--json"]
+            command = [sys.executable, "-m", "img2tab_core.cli.main", *words, "--workers", options.workers]
+            began = time.monotonic()
+            done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+            took = time.monotonic() - began
+            if done.returncode:
+                sys.exit(done.stdout + done.stderr)
+            answer = json.loads(done.stdout)
+            keys.append(answer["key"])
+            asked = ", ".join(f"{count:,} {method}" for method, count in Counter(m for m, _ in store.requests).items())
+            print(f"{places[0]}: {answer['photos'] / took:.1f} photos a second ({took:.0f} s); asked: {asked or '-'}")
+        print("the same table" if len(set(keys)) == 1 else "ANOTHER table")
+
+
+PLACES = ("s3://bucket/photos", "s3://bucket/labels.csv")
+
+if __name__ == "__main__":
+    main()

@@ -35,7 +35,7 @@ NOISE = 0.5  # standard deviations of what is read
 ONES = 0.4  # share of the faces that have an attribute
 MEASURED = 4096  # w of the generator whose mean and covariance are taken
 BLOCK = 1000  # faces whose codes are made at once
-DRAWN, SIZE, QUALITY = 300, 256, 90  # pictures that are drawn, which all photos are copies of
+DRAWN, SIZE, QUALITY = 64, 256, 90  # pictures that are drawn, which all photos are copies of
 
 
 def split_of(faces: int) -> np.ndarray:
@@ -98,7 +98,7 @@ def write_table(folder: Path, faces: int, *, progress: Callable[[float, str], No
 def write_photos(folder: Path, faces: int) -> None:
     """CelebA's folder of so many photos: `DRAWN` drawn ones, aligned, under as many names as there must be photos.
 
-    The names are hard links, so that a quarter of a gigabyte of pictures need not be fifty times as much.
+    The names are hard links, so that a megabyte of pictures need not be three gigabytes.
     """
     from img2tab_core.base.records import StyleCode
     from img2tab_core.studio import Studio

@@ -25,6 +25,7 @@ FACES, PHOTOS = 1200, 24  # of the small table; drawn for the folders of photos
 OWN = "needs what `explain` draws, or the file of a package; tests/test_own_classifier.py has both"
 ENCODER = "needs the official files, which are not passed on; tests/test_checkpoints.py has stand-ins"
 HOURS = "takes hours"
+STORE = "needs an object store; tests/test_places.py has one"
 SIGNED = "needs a report and a key; tests/test_evidence.py has both"
 NOT_TYPED = {  # by how a command begins, and why; all of them are parsed in tests/test_docs.py
     "backbone add": ENCODER,
@@ -34,6 +35,7 @@ NOT_TYPED = {  # by how a command begins, and why; all of them are parsed in tes
     "doctor": "says no where the table is a small one; tests/test_doctor.py runs it",
     "evaluate-backbone": "refines every photo; tests/test_evaluation.py runs it",
     "explain": "draws every face; tests/test_own_classifier.py runs it",
+    **dict.fromkeys(("check-photos s3:", "encode s3:", "import folder s3:", "tables copy"), STORE),
     "fit-calibrations": "needs photos of people",
     "import celeba": "needs CelebA; tests/test_importing.py has a small one",
     "import classifier": ENCODER,

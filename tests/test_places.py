@@ -212,8 +212,9 @@ def test_a_source_in_a_bucket_is_read_in_another_process_too(store):
     for i in range(20):
         picture = io.BytesIO()
         Image.new("RGB", (80, 90), (i, 2, 3)).save(picture, "PNG")
-        store.put(f"real/{i:02d}.png", picture.getvalue())
-    store.put("real.csv", b"image,odd\n" + b"".join(b"%02d.png,%d\n" % (i, i % 2) for i in range(20)))
+        store.put(f"real/{i:02d}\N{NARROW NO-BREAK SPACE}PM.png", picture.getvalue())  # as macOS names a picture
+    rows = "".join(f"{i:02d}\N{NARROW NO-BREAK SPACE}PM.png,{i % 2}\n" for i in range(20))
+    store.put("real.csv", f"image,odd\n{rows}".encode())
     source = folder_source(place_of("s3://bucket/real"), place_of("s3://bucket/real.csv"), align=Aligner(aligned=True))
     assert HIDDEN.encode() not in pickle.dumps(source)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

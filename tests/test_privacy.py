@@ -116,14 +116,14 @@ def test_of_4_things_on_disk_the_2_of_people_that_are_older_than_90_days_go_and_
     tmp_path, monkeypatch
 ):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
-    things = (("tables", "default", 400), ("tables", "staff", 100), ("uploads", "staff", 91), ("imports", "new", 3))
+    things = (("tables", "default", 400), ("tables", "staff", 100), ("uploads", "staff", 91), ("copies", "new", 3))
     for place, name, days in things:
         file = tmp_path / place / name / "codes"
         file.parent.mkdir(parents=True)
         file.write_text("of a face")
         os.utime(file, (time.time() - days * 86_400,) * 2)
     known = [(thing.what, thing.name) for thing in retention.kept()]
-    assert known == [("table", "staff"), ("upload", "staff"), ("import", "new")]
+    assert known == [("table", "staff"), ("upload", "staff"), ("copy", "new")]
     listed = runner.invoke(app, ["tables", "forget", "--older-than", "90"])
     assert listed.exit_code == 0 and "Say --yes" in listed.stdout and len(retention.kept()) == 3
     assert runner.invoke(app, ["tables", "forget", "--older-than", "90", "--yes"]).exit_code == 0

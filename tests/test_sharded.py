@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import wasserstein_distance
 from typer.testing import CliRunner
 
 from img2tab_core import tables
@@ -68,6 +69,20 @@ def test_3_shards_of_5_other_number_types_have_the_bits_of_the_local_answer(dtyp
     faces = (int((labels == 0).sum()), int(labels.sum()))
     answer = sharded.over(split(psi, labels, [0, 10, 500, 900]), faces, std=np.ones(5))
     assert np.array_equal(answer.distance, local[0]) and np.array_equal(answer.direction, local[1])
+
+
+def test_6000_values_finer_than_the_grid_beside_a_far_one_have_the_same_bits_in_7_shards_and_in_any_order():
+    # 1e9 away a face of each class: the grid is 1e-6 wide, the other faces differ by 1e-8 and lie in many buckets
+    labels = (np.random.default_rng(10).random(6000) < 0.4).astype(int)
+    psi = 1e-8 * np.random.default_rng(11).normal(size=(6000, 3)) + 1e-7 * np.array([0, 1, -1]) * labels[:, None]
+    psi[[np.argmax(labels), np.argmin(labels)]] = 1e9
+    faces, rows = (int((labels == 0).sum()), int(labels.sum())), np.random.default_rng(12).permutation(6000)
+    local = wasserstein.distance_and_direction(psi, labels, std=np.ones(3))
+    assert np.array_equal(wasserstein.distance_and_direction(psi[rows], labels[rows], std=np.ones(3)), local)
+    answer = sharded.over(split(psi, labels, bounds_of(6000, 7)), faces, std=np.ones(3))
+    assert np.array_equal(answer.distance, local[0]) and np.array_equal(answer.direction, local[1])
+    expected = [wasserstein_distance(x[labels == 0], x[labels == 1]) for x in psi.T]
+    np.testing.assert_allclose(local[0], expected, rtol=1e-6)
 
 
 def test_a_bound_worked_by_hand():

@@ -42,7 +42,7 @@ _REFUSED = re.compile(
 _stores: Once[tuple[str, str, str], FileSystem] = Once(8)  # by scheme, bucket and a digest of the settings
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Remote:
     """A file or folder of an object store, as `Path` is of this computer.
 
@@ -320,7 +320,7 @@ def _asking(place: Remote) -> Iterator[None]:
 
 def _unreachable(place: Remote, answer: str) -> Unreachable:
     """The sentence for what a store answered; of the answer only its code is repeated: the rest may hold a key."""
-    if "NO_SUCH_BUCKET" in answer:
+    if re.search(r"NO_SUCH_BUCKET|Bucket '[^']*' not found", answer):
         return _no_bucket(place)
     if refusal := _REFUSED.search(answer):
         return Unreachable(
@@ -339,9 +339,7 @@ def _unreachable(place: Remote, answer: str) -> Unreachable:
 def _whose(scheme: str) -> str:
     """Who asks, in words."""
     if scheme == "gs":
-        return (
-            f"the credentials {'in GOOGLE_APPLICATION_CREDENTIALS' if os.environ.get(_GOOGLE) else 'of this machine'}"
-        )
+        return f"the credentials in {_GOOGLE}" if os.environ.get(_GOOGLE) else "the credentials of this machine"
     if os.environ.get("AWS_ACCESS_KEY_ID"):
         return "the credentials in AWS_ACCESS_KEY_ID"
     if _file("AWS_SHARED_CREDENTIALS_FILE", "credentials").exists() or _file("AWS_CONFIG_FILE", "config").exists():
@@ -416,7 +414,7 @@ def _endpoint(scheme: str) -> str:
     else:
         names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
         name = next((name for name in names if os.environ.get(name)), "endpoint_url")
-        address = os.environ.get(name) or _setting(name) if name == "endpoint_url" else os.environ[name]
+        address = _setting(name) if name == "endpoint_url" else os.environ[name]
     address = address.rstrip("/")
     if address and not re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?", address):
         raise Img2TabError(f"{name} must be an address as http://127.0.0.1:9000 and nothing else. Mend it.")
@@ -446,13 +444,13 @@ def _file(variable: str, name: str) -> Path:
 def _check_key(place: Remote) -> None:
     """Raises Img2TabError where a key could mean another place than it seems to."""
     try:
-        fits = len(place.key.encode()) <= 1024 and place.key.isprintable() and "\\" not in place.key
+        fits = len(place.key.encode()) <= 1024 and not re.search(r"[\x00-\x1f\x7f\\]", place.key)
     except UnicodeEncodeError:
         fits = False
     if not fits or (place.key and {"", ".", ".."} & set(place.key.split("/"))):
         raise Img2TabError(
-            f"A name on an object store must be one without '.', '..' or empty parts and control characters, got "
-            f"{place.key!r:.80}. Give it another one there."
+            "A name on an object store must be one without '.', '..' or empty parts, backslashes and control "
+            f"characters, at most 1,024 bytes, got {place.key!r:.80}. Give it another one there."
         )
 
 

@@ -56,8 +56,8 @@ class XGBoostConcepts(ConceptClassifier):
     6, 0.6 of the channels) took twelve times as long on 4,000 faces and were no better (smiling: 0.929, these 0.932).
 
     More than a gigabyte of codes (`HELD`) is never held: XGBoost reads the table in parts and keeps them quantized in a
-    temporary folder, a byte for each value (its external memory). Where a channel's values are parted is then decided
-    by a summary of each part, and which faces a tree is grown on by other random numbers: other trees than from memory.
+    temporary folder, two bytes a value (its external memory). Where a channel's values are parted is then decided by a
+    summary of each part, and which faces a tree is grown on by other random numbers: other trees than from memory.
     """
 
     kind, file, library, measures, explains = "xgboost", "model.xgb.json", "xgboost-cpu", ("gain", "total_gain"), True

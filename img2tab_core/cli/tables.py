@@ -342,10 +342,10 @@ def _list_tables(as_json: bool) -> None:
 
 @verb(tables_app, "copy")
 def copy_table(
-    source: Annotated[
+    where_from: Annotated[
         str, typer.Argument(metavar="FROM", help="A table, or where a copy is: s3://..., gs://... or a folder.")
     ],
-    target: Annotated[
+    where_to: Annotated[
         str | None,
         typer.Argument(metavar="TO", help="Where to, or the table's name here; without, that of the copy."),
     ] = None,
@@ -356,8 +356,8 @@ def copy_table(
     written with a slash in it."""
     from img2tab_core.tables import copies
 
-    out = "/" not in source
-    if out is ("/" not in (target or "")):
+    out = "/" not in where_from
+    if out is ("/" not in (where_to or "")):
         raise Img2TabError(
             "A table is copied from its name to a place or from a place to a name, and a place has a slash in it: "
             "`img2tab tables copy NAME s3://BUCKET/tables/NAME`, `img2tab tables copy s3://BUCKET/tables/NAME`."
@@ -365,10 +365,10 @@ def copy_table(
     report = progress(as_json)
     with interrupted() as stopped:
         if out:
-            copied = copies.copy_out(source, place_of(target or ""), anew=anew, progress=report, stopped=stopped)
+            copied = copies.copy_out(where_from, place_of(where_to or ""), anew=anew, progress=report, stopped=stopped)
         else:
-            place = place_of(source)
-            copied = copies.copy_in(place, target or place.name, anew=anew, progress=report, stopped=stopped)
+            place = place_of(where_from)
+            copied = copies.copy_in(place, where_to or place.name, anew=anew, progress=report, stopped=stopped)
     what = f"{shown(copied.place)}, {copied.size / 1e6:,.1f} MB"
     terminal.answer(
         asdict(copied) | {"was_there": copied.was_there},

@@ -28,13 +28,12 @@ import numpy as np
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.concepts import wasserstein
 from img2tab_core.concepts.exact_sums import Grid, products
+from img2tab_core.tables.store import let_go
 
 FEWEST, MOST = 16, 4096  # buckets of a channel, where their number is not given
 OPEN_BUCKETS = 20  # of a channel, each of the mean size: 12 of perceived gender, 23 of smile in the default table
-BUCKET, OPEN_FACE = (
-    4 + 8,
-    4 + 4,
-)  # bytes that a class in a bucket takes, and a face of a float32 table that is looked at
+BUCKET = 4 + 8  # bytes that one class in a bucket takes: how many, and their sum
+OPEN_FACE = 4 + 4  # bytes that a face of an open bucket takes, of a float32 table: its value, and how many have it
 BLOCK_VALUES = 800_000  # style values looked at in one go
 CHANNELS = 512  # whose buckets are looked at in one go
 
@@ -227,7 +226,7 @@ def bytes_sent(faces: int, shards: int, *, open_buckets: float = OPEN_BUCKETS, b
 
 
 def ends(shard: Shard, *, every: int) -> Ends:
-    """The first answer. every: the sample is each so manieth face."""
+    """The first answer. every: the sample is one of so many faces."""
     d = shard.psi.shape[1]
     least, greatest = np.full((2, d), np.inf), np.full((2, d), -np.inf)  # of all faces and of the sample
     for channels, values in _blocks(shard):
@@ -279,8 +278,14 @@ def _blocks(shard: Shard) -> Iterator[tuple[slice, np.ndarray]]:
     """(channels, their values (b, n) in this shard), block by block; none where it has no face."""
     if not len(shard.rows):
         return
+    read = 0  # bytes, which count as this process's memory where they are of a map
     for channels in wasserstein.parts_of(shard.psi.shape[1], BLOCK_VALUES // len(shard.rows)):
-        yield channels, shard.psi[:, channels].T.take(shard.rows, axis=1)
+        values = shard.psi[:, channels].T.take(shard.rows, axis=1)
+        read += values.nbytes
+        if read > wasserstein.MOST_READ:
+            let_go(shard.psi)
+            read = 0
+        yield channels, values
 
 
 def _whole(values: np.ndarray, buckets: Buckets, channels: slice | np.ndarray) -> np.ndarray:
