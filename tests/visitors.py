@@ -83,12 +83,13 @@ class Guest:
 class Seen:
     """What a visit has shown: the two chances as of `Guest`, that after the retraining, and seconds of every action.
 
-    ticked: the concept that was excluded, by its id.
+    ticked: the concept that was excluded, by its id. refused: how often the line of trainings was full.
     """
 
     visitor: Visitor | None = None
     trained: bool = True
     ticked: str = ""
+    refused: int = 0
     before: float = float("nan")
     edited: float = float("nan")
     retrained: float = float("nan")
@@ -223,8 +224,7 @@ def visit(address: str, guest: Guest, seen: Callable[[Seen], None], *, pause: fl
     you.wait(lambda: _ticked(you) == ticked + 1, "the added channel")
     if trains:
         with timed("retrain: quick answer", "retrain: trained and compared") as there:
-            you.click("exclude.train")
-            you.wait(lambda: "Quick answer: accuracy" in you.words(), "the quick answer", 600)
+            _train(you, now)
             there()
             you.wait(lambda: "Before and after: run " in you.words(), "the trained classifier", 600)
         _keep(you, guest)
@@ -236,6 +236,21 @@ def visit(address: str, guest: Guest, seen: Callable[[Seen], None], *, pause: fl
     you.answered()
     now.retrained = you.scene()[0]["before_share"]
     return now
+
+
+def _train(you: Visitor, now: Seen) -> None:
+    """Until the quick answer is there; who is told that too many wait already tries again a little later."""
+
+    def answer() -> str:
+        words = you.words()
+        return next((each for each in ("Quick answer: accuracy", "are waiting already") if each in words), "")
+
+    while True:
+        you.click("exclude.train")
+        if you.wait(answer, "the quick answer", 600).startswith("Quick"):
+            return
+        now.refused += 1
+        time.sleep(20)
 
 
 def _of(you: Visitor, guest: Guest, family: str = "") -> bool:
@@ -427,6 +442,8 @@ def figures(seen: dict[int, list[Seen]], resident: dict[int, float]) -> str:
         lines.append(f"| {action} | " + " | ".join(cells) + " |")
     again = (sum(now.visitor.unanswered for now in visits) for visits in seen.values())
     lines.append("| uploads tried again | " + " | ".join(map(str, again)) + " |")
+    full = (sum(now.refused for now in visits) for visits in seen.values())
+    lines.append("| trainings asked for again, as 16 waited | " + " | ".join(map(str, full)) + " |")
     lines.append("| resident memory of the server, MB | " + " | ".join(f"{mb:,.0f}" for mb in resident.values()) + " |")
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import os
 import pickle
+import secrets
 import shutil
 import signal
 import socket
@@ -176,6 +177,9 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
         )
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if not address:  # its ports are open to the network, and who reaches them has programs run: nobody without this
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
     if ray.is_initialized():  # whoever called connected it
