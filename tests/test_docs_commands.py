@@ -60,7 +60,7 @@ LONG = (  # over ten seconds each, most of an hour together: parsed by test_docs
     "predict photos", "session train young-alike --from", "session compare young-alike 1 3", "session real",
     "train --target smiling --classifier lightgbm", "audit --table mine", "train --table mine",
     "perceived --table mine", "slices --table mine", "audit --target age_band", "predict photo.jpg --target age_band",
-    "scores --target age_band",
+    "scores --target age_band", "scores --target smiling --shards 7 --workers", "scores --target smiling --shards 100",
 )  # fmt: skip
 PAGES = [page for page in documented.PAGES if any(c.program == "img2tab" for c in documented.commands(page))]
 
