@@ -112,6 +112,11 @@ def place_of(text: str | Path) -> Place:
     return place
 
 
+def absolute(place: Place) -> Place:
+    """The same place for a process in another folder, such as a worker of a cluster."""
+    return place.absolute() if isinstance(place, Path) else place
+
+
 def name_of(place: Place) -> str:
     """What a file or folder itself is called."""
     return (place.resolve() if isinstance(place, Path) else place).name

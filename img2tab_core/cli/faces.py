@@ -12,7 +12,7 @@ import typer
 
 from img2tab_core.base.engines import Engine
 from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable
-from img2tab_core.base.places import Place, place_of
+from img2tab_core.base.places import Place, absolute, place_of
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.base.words import chance, too_far
 from img2tab_core.cli import terminal
@@ -268,7 +268,7 @@ def encode(
     who = Engine(engine, workers, address, gpus)
     files = terminal.all_photos(sources)
     model = terminal.studio().backbone(backbone)
-    work = Encoding(_FaceOf(tuple(files), face_number, no_align), model, shape_of(model), gpus)
+    work = Encoding(_FaceOf(tuple(map(absolute, files)), face_number, no_align), model, shape_of(model), gpus)
     w: list[np.ndarray] = []
     encoded: list[dict] = []
     skipped: list[dict] = []

@@ -85,7 +85,9 @@ def check_photos(
     with places.as_file(places.place_of(labels), most=label_files.MOST_BYTES) as file:
         answers = label_files.answers_for(file, about, column)
     files = terminal.all_photos([folder])
-    photos = {places.name_in(place, photo): partial(places.read, photo, most=MOST_BYTES) for photo in files}
+    photos = {
+        places.name_in(place, photo): partial(places.read, places.absolute(photo), most=MOST_BYTES) for photo in files
+    }
     with terminal.interrupted() as stopped:
         check = photo_check.check_photos(
             studio,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from img2tab_core.base import places
-from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.errors import Img2TabError, Unreachable
 from img2tab_core.base.files import sha256_of
 from img2tab_core.base.foreign import open_array, parsed_json
 from img2tab_core.base.places import Place
@@ -171,7 +172,16 @@ class _Read:
     align: Align
 
     def __call__(self, i: int) -> tuple[np.ndarray, int]:
-        return self.align(places.read(self.folder / self.files[i], most=MOST_BYTES))
+        try:
+            data = places.read(self.folder / self.files[i], most=MOST_BYTES)
+        except FileNotFoundError as error:
+            if isinstance(self.folder, Path) and not self.folder.is_dir():  # a drive that is gone, or not everywhere
+                raise Unreachable(
+                    f"There is no folder {self.folder} on {socket.gethostname()}. Bring it back, on a cluster under "
+                    "the same path on every machine, and run the same command again."
+                ) from error
+            raise
+        return self.align(data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +234,7 @@ def _photos(
         kind=kind,
         origin=str(folder),
         names=files,
-        load=_Read(folder, files if stored is None else tuple(stored[name] for name in files), align),
+        load=_Read(places.absolute(folder), files if stored is None else tuple(stored[name] for name in files), align),
         labels=labels.at(rows),
         targets=labels.targets,
         mark=digest(how.encode(), mark.encode("utf-8", "surrogateescape")),
