@@ -274,8 +274,9 @@ def changing(file: Path) -> Iterator[None]:
 
 
 def home() -> Path:
-    """The folder of a visitor's tables, runs and names; IMG2TAB_HOME overrides it."""
-    return Path(os.environ.get("IMG2TAB_HOME") or ROOT / ".img2tab")
+    """The folder of a visitor's tables, runs and names; IMG2TAB_HOME overrides it. Absolute: workers of a cluster are
+    told it, and run elsewhere."""
+    return Path(os.environ.get("IMG2TAB_HOME") or ROOT / ".img2tab").absolute()
 
 
 def sha256_of(file: Path) -> str:

@@ -60,7 +60,7 @@ def work_on(
     address: of a cluster that runs, "" for one of this machine. progress: called with every one as it is done.
     Raises as `engines.each`.
     """
-    package = pickle.dumps((work, shards, str(home())))
+    package = pickle.dumps((str(home()), shards, pickle.dumps(work)))
     with _quiet(), cluster(address, workers) as ray:
         there = ray.cluster_resources()
         if gpus and not there.get("GPU"):
@@ -138,13 +138,13 @@ class _Actor:
 
     def _open(self) -> Answers:
         os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch, imported with what follows, takes so many threads
-        work, self._shards, os.environ["IMG2TAB_HOME"] = pickle.loads(self._package)  # noqa: S301 - ours
+        os.environ["IMG2TAB_HOME"], self._shards, work = pickle.loads(self._package)  # noqa: S301 - ours
         if not self._shards.folder.is_dir():
             raise Img2TabError(
                 f"The worker on {socket.gethostname()} sees no folder {self._shards.folder}. Put IMG2TAB_HOME on a "
                 "drive that all machines of the cluster share, under the same path."
             )
-        return work()
+        return pickle.loads(work)()  # noqa: S301 - ours; a backbone in it is looked for in IMG2TAB_HOME
 
 
 def _dataset(ray: Any, parts: Sequence[range], package: bytes, *, workers: int, gpus: bool) -> Dataset:
