@@ -65,6 +65,8 @@ def work_on(
         there = ray.cluster_resources()
         if gpus and not there.get("GPU"):
             raise Img2TabError("--gpus needs graphics cards, got a Ray cluster without one. Leave --gpus out.")
+        if not there.get("CPU"):  # every worker asks for one, and would wait for it for ever
+            raise Img2TabError("The Ray cluster offers no processor core. Begin one of its machines with cores.")
         many = workers or max(1, int(there["GPU" if gpus else "CPU"]))
         answering = _Answering(_dataset(ray, parts, package, workers=min(many, len(parts)), gpus=gpus))
         missing = list(parts)
