@@ -123,6 +123,8 @@ def _loaded(load: Load, i: int) -> Loaded:
             raise
         return str(error)
     except OSError as error:
+        if lacks_memory(error):
+            raise MemoryError(str(error)) from error
         return f"The file cannot be read ({error.strerror})."
 
 
