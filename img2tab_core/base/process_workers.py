@@ -119,12 +119,13 @@ def _serve(line: Connection, package: bytes) -> None:
     try:
         work, shards = pickle.loads(package)  # noqa: S301 - of the process that began this one
         while True:
-            part = line.recv()
+            try:
+                part = line.recv()
+            except EOFError:  # who began this one is gone
+                return
             answers = answers or work()
             shards.make(part, answers)
             line.send(None)
-    except EOFError:
-        return
     except Exception as error:  # noqa: BLE001 - whatever it was, the one who waits must be told
         if lacks_memory(error):
             os._exit(1)  # what it holds is let go, and the part is taken up by a fresh process
