@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 BITS = 51  # of a value: one less than the fraction of a float64 has
-LIMIT = 1022  # powers of two from which on a value counts as not finite: adding the offset would overflow
+# powers of two from which on a value counts as not finite: for up to 2**31 faces the offset itself would overflow
+LIMIT = 1000
 
 
 @dataclass(frozen=True, eq=False)
