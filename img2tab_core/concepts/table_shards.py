@@ -37,8 +37,8 @@ def ask_all(
     """Distance and direction of the training faces of a target with two classes, over so many ranges of rows.
 
     The bits are those of `wasserstein.distance_and_direction`. Raises Img2TabError where the count is not 1 to 10,000,
-    the target has more classes or one without a training face, Cancelled where `stopped` said so, and what
-    `engines.each` and `sharded.over` raise.
+    the target has more classes or one without a training face, or nothing can be kept, Cancelled where `stopped` said
+    so, and what `engines.each` and `sharded.over` raise but OSError.
     """
     if not 1 <= count <= MOST:
         raise Img2TabError(f"--shards must be 1 to {MOST:,}, got {count}. Choose another number.")
@@ -62,8 +62,16 @@ def ask_all(
         return (shards.read(part) for part in parts)
 
     labels = faces.train.labels
-    with cluster(engine.address, engine.workers) if engine.name == "ray" else nullcontext():  # one for all questions
-        answer = sharded.over(ask, (int((labels == 0).sum()), int((labels == 1).sum())), std=table.stats.std)
+    try:
+        with (
+            cluster(engine.address, engine.workers) if engine.name == "ray" else nullcontext()
+        ):  # one for all questions
+            answer = sharded.over(ask, (int((labels == 0).sum()), int((labels == 1).sum())), std=table.stats.std)
+    except OSError as error:
+        raise Img2TabError(
+            f"The answers of shards could not be kept in {folder} ({error.strerror or error}). What is there is kept: "
+            "free some space, or wait for another process that measures the same, and run the same command again."
+        ) from error
     shutil.rmtree(folder, ignore_errors=True)
     return answer
 
