@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 LOOK = 1.0  # seconds between two looks at what is done and whether to stop
 STORE = 100 << 20  # bytes of memory that Ray shares among processes: the work itself goes through it, no photo does
+SETTLES = 60.0  # seconds after which a network drive shows every machine what another one wrote (NFS: up to 60)
 IN_HAND = 2  # parts that are sent to an actor: the one it works on and the next
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent home
@@ -81,6 +82,13 @@ def work_on(
                 return not missing
         if answering.failure is not None:
             raise answering.failure
+    until = time.monotonic() + SETTLES
+    while missing and time.monotonic() < until and not stopped():
+        time.sleep(LOOK)
+        before, missing = missing, [part for part in missing if not shards.file(part).is_file()]
+        for part in before:
+            if part not in missing:
+                progress(part)
     if missing:
         raise Img2TabError(
             f"The workers of the cluster answered {len(parts):,} parts, and {len(missing):,} of them are not in "
