@@ -41,7 +41,13 @@ def work_on(
     crew: dict[Connection, _Worker] = {}
 
     def hire() -> None:
-        worker = _Worker(package)
+        try:
+            worker = _Worker(package)
+        except OSError as error:
+            raise Img2TabError(
+                f"Beside {len(crew)} processes no other could be begun ({error.strerror}). What was done is kept: run "
+                "the same command with fewer --workers."
+            ) from error
         crew[worker.line] = worker
         worker.give(waiting.popleft())
 
