@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from img2tab_core import tables, weights
 from img2tab_core.backbones.registry import backbone_key
 from img2tab_core.base import files
-from img2tab_core.base.errors import Cancelled, Img2TabError
+from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable
 from img2tab_core.base.files import sha256_of
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import DEFAULT_BACKBONE, ChannelStats, Target
@@ -105,6 +105,23 @@ def test_98_of_100_photos_become_rows_and_2_are_skipped_with_their_reason(source
     row = found.table.labels["photo"].tolist().index("031.jpg")
     assert np.array_equal(found.table.psi[row], toy().styles(toy().invert(align(b"31")[0][None]))[0])
     assert [entry.name for entry in (home / "imports").iterdir()] == [".mine.lock"]
+
+
+def test_a_folder_that_is_gone_after_64_photos_ends_the_import_and_when_it_is_back_none_is_skipped(folder):
+    whole = import_photos(folder_source(folder, folder / "labels.csv", align=align), toy(), name="whole")
+    away = folder.with_name("away")
+
+    def taken(data: bytes):
+        if data == b"97":  # the 65th in their order
+            folder.rename(away)
+        return align(data)
+
+    with pytest.raises(Unreachable, match=r"There is no folder .* on .*What is done is kept\."):
+        import_photos(folder_source(folder, folder / "labels.csv", align=taken), toy(), name="cut")
+    away.rename(folder)
+    again = import_photos(folder_source(folder, folder / "labels.csv", align=align), toy(), name="cut")
+    assert again.resumed in (32, 64) and again.facts.skipped == whole.facts.skipped
+    same(again.table, whole.table)
 
 
 def test_a_second_run_of_the_same_command_does_nothing_and_another_is_refused(source, folder):
