@@ -258,7 +258,8 @@ def draw(folder: Path, verbs: Sequence[str], file: Path, faces: int) -> None:
     )
     for above, below, verb in zip(*axes, verbs, strict=True):
         looks = np.array(looks_of(folder / f"{verb}.csv"), float)  # (s, 5)
-        minutes, own, mapped, done, photos = looks[:, 0] / 60, *looks[:, 1:].T
+        own, mapped, done, photos = looks[:, 1:].T
+        minutes = np.arange(len(looks)) / 60  # while all was paused, nobody looked
         above.fill_between(minutes, own / 1000, color="#2E5E8C", linewidth=0, label="its own")
         above.fill_between(
             minutes, own / 1000, (own + mapped) / 1000, color="#B9CCE0", linewidth=0, label="mapped files"
@@ -285,7 +286,7 @@ def draw(folder: Path, verbs: Sequence[str], file: Path, faces: int) -> None:
 def _rate(looks: np.ndarray) -> np.ndarray:
     """Photos a second over the last `WINDOW` seconds; looks (s, 5) -> float (s - WINDOW,)."""
     photos = looks[:, 4]
-    return np.clip(photos[WINDOW:] - photos[:-WINDOW], 0, None) / (looks[WINDOW:, 0] - looks[:-WINDOW, 0])
+    return np.clip(photos[WINDOW:] - photos[:-WINDOW], 0, None) / WINDOW
 
 
 def main() -> None:
@@ -320,7 +321,8 @@ def main() -> None:
         )
     lines = [*table_of(list(results.values())), "", *compared(folder)]
     (folder / "measured.md").write_text("\n".join(lines) + "\n")
-    shown = [verb for verb in ("import", "scores", "train", "audit") if looks_of(folder / f"{verb}.csv")]
+    ended = {verb for verb, result in results.items() if result.exit_code == 0}
+    shown = [verb for verb in ("import", "scores", "train", "audit") if verb in ended]
     draw(folder, shown or verbs, folder / "measured.svg", given.faces)
     if given.docs:
         PICTURE.write_bytes((folder / "measured.svg").read_bytes())
