@@ -83,7 +83,9 @@ def work_on(
         if answering.failure is not None:
             raise answering.failure
     until = time.monotonic() + SETTLES
-    while missing and time.monotonic() < until and not stopped():
+    while missing and time.monotonic() < until:
+        if stopped():
+            return False
         time.sleep(LOOK)
         before, missing = missing, [part for part in missing if not shards.file(part).is_file()]
         for part in before:
