@@ -25,7 +25,7 @@ from img2tab_core.classifiers.runs import Run
 from img2tab_core.studio import Studio
 from img2tab_core.tables import target_of
 from img2tab_core.tables.calibrations import Calibration, calibration_of
-from img2tab_core.tables.encoding import answered, here
+from img2tab_core.tables.encoding import answered, forget, here
 from img2tab_core.tables.label_files import Answers, rows_for
 
 SMALL = 30  # photos below which a group's share is little more than a guess
@@ -253,6 +253,7 @@ def check_photos(
             work, len(asked), what="check", key=key, engine=engine, report=report, stopped=stopped
         ):
             take(asked[part.start : part.stop], answer)
+        forget("check", key)
     if not kept:
         raise Img2TabError(f"A face was found in none of {len(asked):,} photos. The first: {skipped[0][1]}")
     at = rows[kept]

@@ -262,13 +262,14 @@ def encode(
     """Photos to style codes; with --workers or --engine run it again to go on where it was stopped."""
     import numpy as np
 
-    from img2tab_core.tables.encoding import Encoding, answered, shape_of
+    from img2tab_core.tables.encoding import Encoding, answered, forget, shape_of
 
     terminal.check_out(out)
     who = Engine(engine, workers, address, gpus)
     files = terminal.all_photos(sources)
     model = terminal.studio().backbone(backbone)
     work = Encoding(_FaceOf(tuple(map(absolute, files)), face_number, no_align), model, shape_of(model), gpus)
+    key = terminal.photos_mark(files, face_number, model.name, model.key, no_align, gpus)
     w: list[np.ndarray] = []
     encoded: list[dict] = []
     skipped: list[dict] = []
@@ -277,7 +278,7 @@ def encode(
             work,
             len(files),
             what="encode",
-            key=terminal.photos_mark(files, face_number, model.name, model.key, no_align, gpus),
+            key=key,
             engine=who,
             report=terminal.progress(as_json),
             stopped=stopped,
@@ -290,10 +291,12 @@ def encode(
                     skipped.append({"photo": str(file), "reason": next(reasons)})
             w += list(answer["w"])
     if not w:
+        forget("encode", key)
         raise Img2TabError(f"None of {len(files)} photos could be encoded. The first: {skipped[0]['reason']}")
     stacked = np.stack(w)
     psi = model.styles(stacked)
     terminal.write_codes(out, psi, model.w_plus(stacked), encoded, model.name)
+    forget("encode", key)  # not before: days of work would go with a disk that is full
     if as_json:
         terminal.print_json(
             {

@@ -145,7 +145,7 @@ def answered(
 ) -> Generator[tuple[range, Answer], None, None]:
     """The parts of so many photos with their answers, in their order.
 
-    In this process nothing is kept. Other engines keep shards in `imports/WHAT-KEY` until the last answer is taken.
+    In this process nothing is kept. Other engines keep shards in `imports/WHAT-KEY`, until `forget`.
     Raises Cancelled once `stopped` says so, and Img2TabError where nothing can be kept.
     """
     engine, parts = here(engine, photos), parts_of(photos)
@@ -158,7 +158,7 @@ def answered(
                 if stopped() and part is not parts[-1]:
                     raise Cancelled(f"Stopped after {part.stop:,} of {photos:,} photos; nothing was written.")
         return
-    name = f"{what}-{key[:12]}"
+    name = _name(what, key)
     shards = Shards(home() / "imports" / name, key)
     try:
         with only_importer(name):
@@ -176,9 +176,17 @@ def answered(
                 )
             for part in parts:
                 yield part, shards.read(part)
-            shutil.rmtree(shards.folder, ignore_errors=True)
     except OSError as error:
         raise Img2TabError(
             f"What is done could not be kept in {shards.folder} ({error.strerror or error}). Free some space and run "
             "the same command again."
         ) from error
+
+
+def forget(what: str, key: str) -> None:
+    """Remove what `answered` kept: for who has written somewhere else what came of it."""
+    shutil.rmtree(home() / "imports" / _name(what, key), ignore_errors=True)
+
+
+def _name(what: str, key: str) -> str:
+    return f"{what}-{key[:12]}"
