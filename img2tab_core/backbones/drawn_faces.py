@@ -126,7 +126,7 @@ def draw_by(
         done += len(part)
         report(done / count, f"{done:,} of {count:,} faces drawn")
 
-    notes = Shards(folder / "notes", key)
+    notes = Shards.passing(folder, key)
     try:
         whole = each(work, parts, notes, engine=engine, progress=came, stopped=stop)
     except OSError as error:

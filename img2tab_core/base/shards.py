@@ -7,6 +7,7 @@ made again. So work that was killed goes on, and who works, how many and in what
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ class Shards:
 
     folder: Path
     key: str
+
+    @classmethod
+    def passing(cls, folder: Path, key: str) -> Shards:
+        """Shards of work that keeps its results itself: in a folder that nobody else has, to be removed after it."""
+        return cls(folder / f".notes.{os.getpid()}.{threading.get_ident()}", key)  # left by a kill: see `files._beside`
 
     def file(self, part: range) -> Path:
         """The shard of a part, whether or not it is there."""

@@ -164,7 +164,7 @@ def _pieces(folder: Path, face: int, channels: np.ndarray) -> list[Piece]:
 def _move_all(work: Moving, folder: Path, key: str, engine: Engine, clock: _Clock, cancelled: Cancel) -> None:
     """Have every piece made that is not kept yet. Raises Cancelled once `cancelled` says so."""
     missing = tuple(piece for piece in work.pieces if _kept(piece.file, piece.channels) is None)
-    notes = Shards(folder / "notes", digest(key.encode(), *(piece.file.name.encode() for piece in missing)))
+    notes = Shards.passing(folder, digest(key.encode(), *(piece.file.name.encode() for piece in missing)))
 
     def came(part: range) -> None:
         for piece in missing[part.start : part.stop]:
