@@ -19,15 +19,34 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import numpy as np
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
+from img2tab_core.base import places
+from img2tab_core.base.places import Place
+
 Spoil = Callable[[str, str], str]  # (method, path) -> "", or how this request ends: "busy", "cut", "half", "wait"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Work of a test (`shards.Work`): how many bytes each of these files has, read by whoever works."""
+
+    files: tuple[Place, ...]
+
+    def __call__(self):
+        def answers(parts):
+            for part in parts:
+                yield {"sizes": np.array([len(places.read(self.files[i], most=10**6)) for i in part])}
+
+        return answers
 
 
 class Store:
@@ -160,8 +179,8 @@ def main() -> None:
         bytes_of_it = [file.stat().st_size for file in files]
         print(f"{len(files):,} files, {sum(bytes_of_it) / 1e6:.1f} MB, {options.workers} workers")
         keys = []
-        for name, places in (("near", (options.photos, options.labels)), ("far", PLACES)):
-            words = ["import", "folder", str(places[0]), "--labels", str(places[1]), "--name", name, "--json"]
+        for name, there in (("near", (options.photos, options.labels)), ("far", PLACES)):
+            words = ["import", "folder", str(there[0]), "--labels", str(there[1]), "--name", name, "--json"]
             command = [sys.executable, "-m", "img2tab_core.cli.main", *words, "--workers", options.workers]
             began = time.monotonic()
             done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
@@ -171,7 +190,7 @@ def main() -> None:
             answer = json.loads(done.stdout)
             keys.append(answer["key"])
             asked = ", ".join(f"{count:,} {method}" for method, count in Counter(m for m, _ in store.requests).items())
-            print(f"{places[0]}: {answer['photos'] / took:.1f} photos a second ({took:.0f} s); asked: {asked or '-'}")
+            print(f"{there[0]}: {answer['photos'] / took:.1f} photos a second ({took:.0f} s); asked: {asked or '-'}")
         print("the same table" if len(set(keys)) == 1 else "ANOTHER table")
 
 

@@ -18,7 +18,7 @@ from dashboard.state import imports
 from img2tab_core.base import files
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.classifiers.catboost import CatBoostConcepts
-from img2tab_core.tables import brought, importing, population
+from img2tab_core.tables import brought, encoding, population
 from img2tab_core.tables.brought import bring_folder, bring_uploads, import_brought, source_of
 from img2tab_core.tables.sources import stored_name
 from tests import app
@@ -184,18 +184,18 @@ def test_24_uploaded_faces_become_a_table_that_is_chosen_after_wrong_labels_and_
     at = app.well(at.button(key="data.import.forget.mine").click().run())
     assert not (home / "uploads" / "mine").exists()
 
-    monkeypatch.setattr(importing, "GROUP", 8)
+    monkeypatch.setattr(encoding, "GROUP", 8)
     names = [name for name, *_ in photos]
-    encode, begun = importing._encode_group, []
+    encode, begun = encoding.Encoding._encode, []
 
     def slow(*args):  # until the page has asked it to stop
         begun.append(1)
         until = time.monotonic() + 60
         while len(begun) == 1 and not imports.importing().job.stopping and time.monotonic() < until:
             time.sleep(0.02)
-        encode(*args)
+        return encode(*args)
 
-    monkeypatch.setattr(importing, "_encode_group", slow)
+    monkeypatch.setattr(encoding.Encoding, "_encode", slow)
     at = _fill(at, photos, _labels(names), "mine")
     at = app.well(at.button(key="data.importing-cancel").click().run())
     at = _ended(at)

@@ -30,10 +30,12 @@ from typer.testing import CliRunner
 from docs.make import reference
 from img2tab_core import tables
 from img2tab_core.base import files, places
+from img2tab_core.base.engines import Engine, each
 from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.places import Remote, place_of
 from img2tab_core.base.records import DEFAULT_BACKBONE, Target
+from img2tab_core.base.shards import Shards
 from img2tab_core.cli import tables as cli_tables
 from img2tab_core.studio import Aligner
 from img2tab_core.tables import brought, copies, sources
@@ -313,6 +315,20 @@ def test_a_store_that_is_gone_after_40_photos_ends_the_import_without_a_table_an
     store.spoil = lambda method, path: ""
     imported = import_photos(source, toy(), name="far")
     assert imported.resumed == 32 and not imported.facts.skipped and imported.table.key == near.key
+
+
+def test_2_workers_read_70_photos_of_a_bucket_and_end_with_the_same_sentence_when_it_is_gone(
+    folder, store, tmp_path, monkeypatch
+):
+    sizes, parts = places.listed(PHOTOS, {".jpg"}), [range(35), range(35, 70)]
+    work = object_store.Reading(tuple(PHOTOS / name for name in sizes))
+    shards = Shards(tmp_path / "shards", "there")
+    assert each(work, parts, shards, engine=Engine(workers=2))
+    assert [size for part in parts for size in shards.read(part)["sizes"]] == list(sizes.values())
+    store.spoil = lambda method, path: "cut"
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(Unreachable, match="gives no answer about s3://bucket/photos"):
+        each(work, parts, Shards(tmp_path / "others", "gone"), engine=Engine(workers=2))
 
 
 # --- tables ------------------------------------------------------------------------------------------
