@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from img2tab_core import tables, weights
+from img2tab_core.audits import audit as groups
 from img2tab_core.audits.auditor import Auditor
 from img2tab_core.backbones.backbone import open_backbone
 from img2tab_core.concepts import measuring, moving, sharded
@@ -133,12 +134,17 @@ def distance() -> Cost:
 
 
 def audit() -> Cost:
-    """Groups, gaps and their intervals: of a test face."""
+    """Judging, groups, gaps and their intervals: of a test face."""
     studio = Studio()
     run = studio.run(studio.table(), TARGET)
-    count = len(studio.trainer.test_answers(run)[0])
-    Auditor(studio).audit(run, [SENSITIVE])
-    return Cost(_timed(lambda: Auditor(studio).audit(run, [SENSITIVE]), 5), count, 4.0 * studio.table().layout.total)
+    rows, labels = tables.labelled(studio.table(), TARGET, "test")
+
+    def audited() -> None:
+        probability = run.classifier.predict_proba(np.asarray(studio.table().psi[rows]))[:, 1]
+        groups.audit(labels, probability, Auditor(studio).groups(run, [SENSITIVE], rows))
+
+    audited()
+    return Cost(_timed(audited, 5), len(rows), 4.0 * studio.table().layout.total)
 
 
 # ---- more workers than there are here

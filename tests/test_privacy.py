@@ -112,23 +112,25 @@ def test_of_48_parts_of_a_photo_its_face_and_its_code_none_is_left_in_memory_or_
             assert not any(part in content for parts in needles.values() for part in parts), file
 
 
-def test_of_5_things_on_disk_the_2_of_people_that_are_older_than_90_days_go_and_the_bundled_table_stays(
+def test_of_7_things_on_disk_the_3_of_people_that_are_older_than_90_days_go_and_the_bundled_table_stays(
     tmp_path, monkeypatch
 ):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     things = (
         ("tables", "default", 400), ("tables", "staff", 100), ("uploads", "staff", 91), ("imports", "new", 4),
-        ("copies", "new", 3),
+        ("copies", "new", 3), ("distances", "staff-kind.shards", 95),
     )  # fmt: skip
     for place, name, days in things:
         file = tmp_path / place / name / "codes"
         file.parent.mkdir(parents=True)
         file.write_text("of a face")
         os.utime(file, (time.time() - days * 86_400,) * 2)
+    (tmp_path / "distances" / "staff-kind.npz").write_text("of all faces together")
     known = [(thing.what, thing.name) for thing in retention.kept()]
-    assert known == [("table", "staff"), ("upload", "staff"), ("import", "new"), ("copy", "new")]
+    answers = ("distances", "staff-kind.shards")
+    assert known == [("table", "staff"), answers, ("upload", "staff"), ("import", "new"), ("copy", "new")]
     listed = runner.invoke(app, ["tables", "forget", "--older-than", "90"])
-    assert listed.exit_code == 0 and "Say --yes" in listed.stdout and len(retention.kept()) == 4
+    assert listed.exit_code == 0 and "Say --yes" in listed.stdout and len(retention.kept()) == 5
     assert runner.invoke(app, ["tables", "forget", "--older-than", "90", "--yes"]).exit_code == 0
     assert [thing.what for thing in retention.kept()] == ["import", "copy"]
     assert (tmp_path / "tables" / "default" / "codes").is_file()

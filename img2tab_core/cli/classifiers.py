@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 classifiers_app = typer.Typer()
 
+ON_CLUSTER = 64  # shards on a cluster that runs elsewhere, where nobody said how many
+
 
 @verb(classifiers_app)
 def compare(
@@ -179,8 +181,8 @@ def scores(
         typer.Option(
             min=1,
             metavar="N",
-            help="Measure the distances anew over so many ranges of rows, one for each worker if not given: the same "
-            "numbers to the last bit.",
+            help="Measure the distances anew over so many ranges of rows: the same numbers to the last bit. "
+            "One for each worker if not given, 64 on a cluster.",
         ),
     ] = None,
     engine: EngineName = "local",
@@ -199,7 +201,9 @@ def scores(
     over = None
     if shards is not None or who != Engine():
         others = who if who != Engine() else HERE  # nobody asked for other processes
-        over = _over_shards(style_table, target, shards or workers or cores(), others, as_json=as_json)
+        over = _over_shards(
+            style_table, target, shards or workers or (ON_CLUSTER if address else cores()), others, as_json=as_json
+        )
     run = studio.run(style_table, target, progress=terminal.progress(as_json))
     ranking = studio.scores(run)
     names = studio.concept_names(style_table.backbone)

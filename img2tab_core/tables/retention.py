@@ -1,6 +1,7 @@
-"""What is kept of people's photos, since when, and its end: tables, photos that wait, half-done imports and copies.
+"""What is kept of people's photos, since when, and its end: tables, photos that wait, and what was half done.
 
-The bundled tables are of faces that nobody has, and are not among them. Nothing else of a photo is written to disk.
+The bundled tables are of faces that nobody has, and are not among them. Nothing else of a photo stays on the disk, but
+for codes that a killed training of XGBoost leaves in the system's folder for temporary files.
 """
 
 from __future__ import annotations
@@ -17,8 +18,14 @@ from img2tab_core.base.files import home
 from img2tab_core.base.foreign import inside
 from img2tab_core.tables.population import TABLE
 
-What = Literal["table", "upload", "import", "copy"]
-FOLDERS: dict[What, str] = {"table": "tables", "upload": "uploads", "import": "imports", "copy": "copies"}
+What = Literal["table", "upload", "import", "copy", "distances"]
+FOLDERS: dict[What, str] = {  # of the last one only folders: answers of shards to who was stopped
+    "table": "tables",
+    "upload": "uploads",
+    "import": "imports",
+    "copy": "copies",
+    "distances": "distances",
+}
 DAY = 86_400.0  # seconds
 
 
