@@ -23,7 +23,7 @@ SHARED = Path(os.environ.get("IMG2TAB_SHARED", Path(__file__).resolve().parents[
 
 # the files that take longest, the longest first (`make test ARGS=--durations=0`)
 LONGEST = (
-    "visitors", "engines",
+    "planted", "visitors", "engines",
     "fast_rendering", "pages", "own_classifier", "own_models", "scrub_browser", "browser", "gap_page", "quick",
     "nothing_lost", "accessible_browser", "service", "generator", "stylegan2",
     "sessions_page", "e4e_training", "refinement", "cli_audit", "audit_page", "cli", "backbone_pages", "importing",

@@ -189,10 +189,10 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
         )
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    # the ports of one of this machine are open to the network, and who reaches them has programs run: not without this
-    token = {} if address else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    token = {name: value for name, value in token.items() if name not in os.environ}
-    os.environ.update(token)
+    if not address and "ray" not in sys.modules:  # it reads them once, when it is imported
+        # the ports are open to the network, and who reaches them has programs run: not without this
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
     if ray.is_initialized():  # whoever called connected it
@@ -227,8 +227,6 @@ def cluster(address: str, workers: int | None) -> Iterator[Any]:
     finally:
         with suppress(Exception):
             ray.shutdown()
-        for name in token:  # another cluster has another one
-            os.environ.pop(name, None)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
