@@ -6,8 +6,9 @@ Source of the form: CycloneDX 1.7 (ECMA-424), as for the model card; purl for th
 from __future__ import annotations
 
 import re
+import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -54,7 +55,7 @@ def bill() -> dict[str, Any]:
     only lies in the same environment. Hashes are those that the lock has for the release: of all its files, one of
     which was installed. A model file that is not here has the state "missing".
     """
-    packages = {str(canonicalize_name(package.name)): package for package in metadata.distributions() if package.name}
+    packages = {str(canonicalize_name(package.name)): package for package in _installed() if package.name}
     product = packages.pop(PRODUCT, None)
     asked = {extra: _needs(product, extra) for extra in ("", *_extras(product))}
     direct: set[Node] = set().union(*asked.values())
@@ -102,6 +103,13 @@ def bill() -> dict[str, Any]:
 
 
 # --- packages -----------------------------------------------------------------------------------------
+
+
+def _installed() -> Iterable[metadata.Distribution]:
+    """What is installed. What a package has inside its own folder and puts on the path, as Ray does, is its own."""
+    places = [Path(entry) for entry in sys.path]
+    folders = {place for place in places if place.name in ("site-packages", "dist-packages")}
+    return metadata.distributions(path=[str(place) for place in places if not folders & set(place.parents)])
 
 
 def _package(package: metadata.Distribution, scope: str, locked: dict[tuple[str, str], list[str]]) -> dict[str, Any]:
