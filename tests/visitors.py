@@ -247,6 +247,7 @@ def _train(you: Visitor, now: Seen) -> None:
 
     while True:
         you.click("exclude.train")
+        you.answered()  # the notice of before is gone
         if you.wait(answer, "the quick answer", 600).startswith("Quick"):
             return
         now.refused += 1
