@@ -81,7 +81,7 @@ def pairwise(faces: TargetFaces, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """
     table, pairs = faces.table, pairs_of(classes)
     key = digest(FORMAT.encode(), f"pairs {classes}".encode(), faces.key.encode())
-    file = home() / "distances" / f"{table.name}-{faces.target}.npz"
+    file, _ = _place(faces)
     values = _stored(file, key, (len(pairs), table.layout.total))
     if values is None:
         rows, labels = faces.train
