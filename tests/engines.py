@@ -100,7 +100,7 @@ def command(folder: Path, name: str, *options: str) -> list[str]:
 
 
 def workers_of(process: int) -> dict[int, str]:
-    """The processes below one that encode, with what each calls itself: spawned ones, and actors of Ray."""
+    """The processes below one that encode, with what each calls itself: programs of our own, and actors of Ray."""
     below, rows = {process}, []
     for place in Path("/proc").glob("[0-9]*"):
         try:
@@ -113,7 +113,7 @@ def workers_of(process: int) -> dict[int, str]:
     return {
         number: words
         for number, _, words in rows
-        if number in below and ("spawn_main" in words or words.startswith("ray::MapWorker"))
+        if number in below and ("process_workers.serve" in words or words.startswith("ray::MapWorker"))
     }
 
 

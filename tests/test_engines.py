@@ -67,6 +67,23 @@ def test_47_rows_in_5_parts_are_answered_once_each_by_every_engine(engine, shard
     assert each(engines.Squares(tmp_path / "log"), PARTS, shards, engine=engine) and times(tmp_path / "log") == [1] * 5
 
 
+def test_a_script_without_a_guard_has_5_parts_answered_by_2_processes_and_runs_once(shards, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+from pathlib import Path
+from img2tab_core.base import engines, shards
+from tests.engines import Squares
+
+print("Here.")
+parts = [range(start, min(start + 10, 47)) for start in range(0, 47, 10)]
+where = shards.Shards(Path({str(shards.folder)!r}), {shards.key!r})
+assert engines.each(Squares(Path({str(tmp_path / "log")!r})), parts, where, engine=engines.Engine(workers=2))
+""")
+    done = subprocess.run([sys.executable, script], env=os.environ | {"PYTHONPATH": os.getcwd()}, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"Here.\n"), done.stderr
+    assert squares(shards)[46] == 46 * 46 and times(tmp_path / "log") == [1] * 5
+
+
 def test_work_stopped_after_some_of_5_parts_goes_on_with_another_engine_and_repeats_none(engine, shards, tmp_path):
     came = []
     assert not each(
@@ -82,7 +99,7 @@ def test_work_stopped_after_1_of_20_parts_ends_at_once_and_2_processes_are_gone(
     work = engines.Squares(tmp_path / "log", seconds=0.3)
     assert not each(work, parts, shards, engine=PROCESSES, progress=came.append, stopped=lambda: bool(came))
     assert 1 <= len(came) <= 20 - len(shards.missing(parts)) <= 4  # a shard may be there whose worker has not said so
-    assert not [words for words in engines.workers_of(os.getpid()).values() if "spawn_main" in words]
+    assert not [words for words in engines.workers_of(os.getpid()).values() if "process_workers" in words]
 
 
 @pytest.mark.parametrize("harm", ["killed", "out of memory"])

@@ -5,21 +5,23 @@ A process that ends in the middle of a part, killed or for want of memory, is re
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
-import signal
+import subprocess
+import sys
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from img2tab_core.base.errors import Img2TabError, lacks_memory
-from img2tab_core.base.shards import Answers, Shards, Work
+from img2tab_core.base.shards import Shards, Work
 
 LOOK = 0.2  # seconds between two looks at whether to stop
+PROGRAM = "from img2tab_core.base import process_workers; process_workers.serve({})"
 ENDED_AT_ONCE = 3  # times the number of workers: how many may end in a row without a part that is done
 
 
@@ -92,38 +94,55 @@ def cores() -> int:
 
 
 class _Worker:
-    """A process and the line to it; part: what it works on."""
+    """A process and the line to it; part: what it works on.
+
+    A program of its own: the processes of `multiprocessing` begin with the script that began them, which a user's may
+    not expect and which, under Streamlit, is a page.
+    """
 
     part: range
 
     def __init__(self, package: bytes) -> None:
-        fresh = multiprocessing.get_context("spawn")  # a copy of this process could hold its threads' locks
-        self.line, far = fresh.Pipe()
-        self._process = fresh.Process(target=_serve, args=(far, package), name="img2tab-worker", daemon=True)
-        self._process.start()
-        far.close()
+        self.line, far = Pipe()
+        places = os.pathsep.join(sys.path)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+                [sys.executable, "-P", "-c", PROGRAM.format(far.fileno())],
+                env=os.environ | {"PYTHONPATH": places, "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,  # ends with this process, and the worker with it
+                pass_fds=[far.fileno()],
+                start_new_session=True,  # Ctrl+C reaches this process, which ends its workers
+            )
+        except OSError:
+            self.line.close()
+            raise
+        finally:
+            far.close()
+        with suppress(OSError):  # it has ended already, and reading from it says so
+            self.line.send_bytes(package)
 
     def give(self, part: range) -> None:
         """Send it the next part."""
         self.part = part
-        with suppress(OSError):  # it has ended already, and reading from it says so
+        with suppress(OSError):  # as above
             self.line.send(part)
 
     def end(self) -> None:
         """End it at once: a shard that it writes is whole or not there."""
         self._process.kill()
-        self._process.join()
+        self._process.communicate()
         self.line.close()
 
 
-def _serve(line: Connection, package: bytes) -> None:
-    """What a worker process does: answer the parts that come until it is ended, and say of each None or what failed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; who began it ends it
+def serve(number: int) -> None:
+    """What a worker process does: answer the parts that come until it is ended, and say of each None or what failed.
+
+    number: the file descriptor of its end of the line.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch, imported with what follows, takes so many threads
-    answers: Answers | None = None
+    line, answers = Connection(number), None
     try:
-        work, shards = pickle.loads(package)  # noqa: S301 - of the process that began this one
+        work, shards = pickle.loads(line.recv_bytes())  # noqa: S301 - of the process that began this one
         while True:
             try:
                 part = line.recv()
@@ -151,7 +170,5 @@ def sendable(error: Exception) -> Exception:
 
 def _end_with_parent() -> None:
     """End this process when the one that began it is gone, also in the middle of a part."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+    sys.stdin.buffer.read()
+    os._exit(1)
