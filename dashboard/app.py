@@ -83,12 +83,13 @@ def _run(page, pages: list) -> None:
     ended = training_state.collect()
     lost = session_state.refresh()
     refinement_state.collect_refinements()
+    card = None
     try:
         if visit.table_names():
             address.read()
         _links(links, pages)
         _header(header, page.title)
-        _sidebar(page.title)
+        card = _sidebar(page.title)
         if page.title == DATA:
             page.run()
         elif not visit.table_names():
@@ -103,6 +104,9 @@ def _run(page, pages: list) -> None:
         )
     if address.write():
         _links(links, pages)
+    if card is not None and visit.standing_job().state == "done":  # it came while the page was drawn
+        with card.container():
+            _run_card(visit.active_run())
     with notices:
         if lost:
             st.error(page_words.prose(lost), icon=":material/error:")
@@ -234,7 +238,8 @@ def _session(session: SessionInfo) -> None:
         )
 
 
-def _sidebar(title: str) -> None:
+def _sidebar(title: str):
+    """What stands at the left of every page; an empty place for the card of the run, where that is not there yet."""
     now = session_state.opened()
     with st.sidebar:
         sign_in.card()
@@ -260,11 +265,14 @@ def _sidebar(title: str) -> None:
                 help="The style codes of many faces, with labels, that classifiers are trained on.",
             )
         job = visit.standing_job() if tables else None
-        if job is not None and job.state == "running" and title == INSPECT and face_state.face() is None:
-            with st.container(border=True, gap="small"):
-                standing.wait(job, key="sidebar-standing")
+        card = None
         if job is not None and job.state == "done":
             _run_card(visit.active_run())
+        elif job is not None and job.state == "running" and title == INSPECT and face_state.face() is None:
+            with st.container(border=True, gap="small"):
+                standing.wait(job, key="sidebar-standing")
+        elif job is not None:
+            card = st.empty()
         job = training_state.retraining()
         if job is not None and title != "Exclude and retrain":
             progress.watch(job, key="sidebar", waiting="Training…")
@@ -282,6 +290,7 @@ def _sidebar(title: str) -> None:
             "For non-commercial research only: the face models were trained on FFHQ and 300-W. "
             "Labels say how a face is perceived, not who a person is."
         )
+    return card
 
 
 def _run_card(run: Run) -> None:

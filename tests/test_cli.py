@@ -61,6 +61,8 @@ def test_encode_of_a_folder_skips_what_is_no_photo_and_says_so(sample, tmp_path)
     found = as_json("encode", "--no-align", folder, "--out", tmp_path / "codes.npz")
     assert found["encoded"] == 1
     assert [one["photo"].endswith("b.jpg") for one in found["skipped"]] == [True]
+    gone = run("encode", tmp_path / "gone" / "a.jpg", "--out", tmp_path / "codes.npz")
+    assert gone.exit_code == 1 and gone.stderr.startswith("There is no folder")
 
 
 def test_40_photos_encoded_by_a_process_of_its_own_are_the_same_bytes_and_0_shards_are_left(

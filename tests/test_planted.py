@@ -274,9 +274,9 @@ def test_a_background_planted_in_800_faces_is_learnt_and_found_among_the_first_t
     from threadpoolctl import threadpool_limits
 
     monkeypatch.setattr(planted_networks, "FACES", 10_000)  # none of the rare ones
-    for name, number in (("MASKS", 100), ("CAVS", 3), ("RANDOM_CAVS", 10)):
+    for name, number in (("MASKS", 60), ("CAVS", 3), ("RANDOM_CAVS", 10)):
         monkeypatch.setattr(planted_methods, name, number)
-    made = planted.bench(studio, faces=800, asked=200, moved=6)
+    made = planted.bench(studio, faces=800, asked=60, moved=4)
     assert made.subjects.regions.shape == (len(REGIONS), 32, 32)
     assert np.allclose(made.subjects.regions.sum(axis=0), 1)
     with threadpool_limits(1):

@@ -186,7 +186,13 @@ def test_distances_stopped_after_5_of_9_answers_go_on_from_there(home):
     with pytest.raises(Cancelled, match="go on"):
         scores.over_shards(faces, 3, progress=lambda *_: heard.append(1), stopped=lambda: len(heard) >= 5)
     assert len(heard) == 5
-    answer = scores.over_shards(faces, 3, progress=lambda *_: heard.append(1))
+
+    def meanwhile(*_):
+        heard.append(1)
+        with pytest.raises(Img2TabError, match="Another process measures the very same distances"):
+            scores.over_shards(faces, 3)
+
+    answer = scores.over_shards(faces, 3, progress=meanwhile)
     assert len(heard) == 9 and np.array_equal(answer.distance, scores.distances(faces)[0])
 
 

@@ -238,6 +238,20 @@ def hold(lock: IO | int, *, busy: Callable[[], object] | None = None) -> None:
 
 
 @contextmanager
+def only_one(lock: Path, refusal: str) -> Iterator[None]:
+    """A context in which nobody else is who names this file, which is made. Raises Img2TabError, with the sentence,
+    where somebody is, OSError where the file cannot be made."""
+
+    def refuse() -> None:
+        raise Img2TabError(refusal)
+
+    make_folder(lock.parent)
+    with open(lock, "w") as held:
+        hold(held, busy=refuse)
+        yield
+
+
+@contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """A context in which nobody else is who also asks for it: other threads and processes wait. Raises OSError where
     there is no such folder.

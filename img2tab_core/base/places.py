@@ -10,6 +10,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import socket
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -167,6 +168,19 @@ def read(file: Place, *, most: int) -> bytes:
                 f"{file.name} must be at most {most / 1e6:.0f} MB, got {size / 1e6:.1f} MB. Save it smaller."
             )
         return b"".join(_blocks(file, size, part))
+
+
+def read_listed(file: Place, folder: Place, *, most: int) -> bytes:
+    """As `read`, of a file that was listed in this folder; Unreachable where the folder itself is not here."""
+    try:
+        return read(file, most=most)
+    except FileNotFoundError as error:
+        if isinstance(folder, Path) and not folder.is_dir():  # a drive that is gone, or not on every machine
+            raise Unreachable(
+                f"There is no folder {folder} on {socket.gethostname()}. Name one that is there, or bring it back, on "
+                "every machine of a cluster, and run the same command again."
+            ) from error
+        raise
 
 
 def blocks(file: Place, start: int = 0) -> Iterator[bytes]:

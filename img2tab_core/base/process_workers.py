@@ -10,15 +10,15 @@ import pickle
 import subprocess
 import sys
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
-from img2tab_core.base.errors import Img2TabError, lacks_memory
-from img2tab_core.base.shards import Shards, Work
+from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.shards import Shards, Taker, Work
 
 LOOK = 0.2  # seconds between two looks at whether to stop
 PROGRAM = "from img2tab_core.base import process_workers; process_workers.serve({})"
@@ -140,32 +140,18 @@ def serve(number: int) -> None:
     number: the file descriptor of its end of the line.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    line, answers = Connection(number), None
+    line = Connection(number)
     try:
-        work, shards = pickle.loads(line.recv_bytes())  # noqa: S301 - of the process that began this one
+        taker = Taker(partial(_unpacked, line.recv_bytes()))
         while True:
-            try:
-                part = line.recv()
-            except EOFError:  # who began this one is gone
-                return
-            answers = answers or work()
-            shards.make(part, answers)
-            line.send(None)
-    except Exception as error:  # noqa: BLE001 - whatever it was, the one who waits must be told
-        if lacks_memory(error):
-            os._exit(1)  # what it holds is let go, and the part is taken up by a fresh process
-        line.send(sendable(error))
+            line.send(taker.take(line.recv()))
+    except EOFError:  # who began this one is gone
+        return
 
 
-def sendable(error: Exception) -> Exception:
-    """The same exception, of a mistake of the program with where it was raised; another one where it cannot be sent."""
-    if not isinstance(error, Img2TabError | OSError):
-        error.add_note("".join(traceback.format_exception(error)))
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - made in the line above
-    except Exception:  # noqa: BLE001 - whatever its class does when it is copied
-        return RuntimeError("".join(traceback.format_exception(error)))
-    return error
+def _unpacked(package: bytes) -> tuple[Shards, Work]:
+    work, shards = pickle.loads(package)  # noqa: S301 - of the process that began this one
+    return shards, work
 
 
 def _end_with_parent() -> None:

@@ -21,15 +21,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from img2tab_core.base.errors import Img2TabError, lacks_memory
+from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import DAY, home
-from img2tab_core.base.process_workers import cores, sendable
-from img2tab_core.base.shards import Answers, Shards, Work
+from img2tab_core.base.process_workers import cores
+from img2tab_core.base.shards import Shards, Taker, Work
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -127,36 +128,26 @@ class _Answering:
 
 
 class _Actor:
-    """What works: opened when its first part comes, since Ray begins no actor anew that ended while it was made."""
+    """What works; Ray begins no actor anew that ended while it was made, so nothing is opened here."""
 
     def __init__(self, package: bytes) -> None:
-        self._package, self._shards = package, Shards(Path(), "")
-        self._answers: Answers | None = None
+        self._taker = Taker(partial(_unpacked, package))
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The same parts, start and stop int64 (n,), with the exception each ended in, pickled; b"" for none."""
-        failures = [self._failure(range(int(a), int(b))) for a, b in zip(batch["start"], batch["stop"], strict=True)]
-        return batch | {"failure": np.array(failures, object)}
+        failures = [self._taker.take(range(int(a), int(b))) for a, b in zip(batch["start"], batch["stop"], strict=True)]
+        return batch | {"failure": np.array([pickle.dumps(each) if each else b"" for each in failures], object)}
 
-    def _failure(self, part: range) -> bytes:
-        try:
-            self._answers = self._answers or self._open()
-            self._shards.make(part, self._answers)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the one who waits must be told
-            if lacks_memory(error):
-                os._exit(1)  # what it holds is let go, and Ray hands the part to a fresh one
-            return pickle.dumps(sendable(error))
-        return b""
 
-    def _open(self) -> Answers:
-        os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch, imported with what follows, takes so many threads
-        os.environ["IMG2TAB_HOME"], self._shards, work = pickle.loads(self._package)  # noqa: S301 - ours
-        if not self._shards.folder.is_dir():
-            raise Img2TabError(
-                f"The worker on {socket.gethostname()} sees no folder {self._shards.folder}. Put IMG2TAB_HOME on a "
-                "drive that all machines of the cluster share, under the same path."
-            )
-        return pickle.loads(work)()  # noqa: S301 - ours; a backbone in it is looked for in IMG2TAB_HOME
+def _unpacked(package: bytes) -> tuple[Shards, Work]:
+    os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch, imported with what follows, takes so many threads
+    os.environ["IMG2TAB_HOME"], shards, work = pickle.loads(package)  # noqa: S301 - ours
+    if not shards.folder.is_dir():
+        raise Img2TabError(
+            f"The worker on {socket.gethostname()} sees no folder {shards.folder}. Put IMG2TAB_HOME on a drive that "
+            "all machines of the cluster share, under the same path."
+        )
+    return shards, pickle.loads(work)  # noqa: S301 - ours; a backbone in it is looked for in IMG2TAB_HOME
 
 
 def _dataset(ray: Any, parts: Sequence[range], package: bytes, *, workers: int, gpus: bool) -> Dataset:

@@ -7,7 +7,9 @@ made again. So work that was killed goes on, and who works, how many and in what
 from __future__ import annotations
 
 import os
+import pickle
 import threading
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from img2tab_core.base.errors import Img2TabError
+from img2tab_core.base.errors import Img2TabError, lacks_memory
 from img2tab_core.base.files import make_folder, whole
 from img2tab_core.base.foreign import read_arrays
 
@@ -95,3 +97,42 @@ class Shards:
 
     def _name(self, part: range) -> str:
         return f"{self.key[:12]}-{part.start:09d}-{part.stop:09d}"
+
+
+class Taker:
+    """A process that takes parts: the work is opened when the first one comes, and held.
+
+    opened: what gives the shards and the work; what it raises is what became of the first part.
+    """
+
+    def __init__(self, opened: Callable[[], tuple[Shards, Work]]) -> None:
+        self._opened = opened
+        self._held: tuple[Shards, Answers] | None = None
+
+    def take(self, part: range) -> Exception | None:
+        """Answer a part and write its shard; what failed, as an exception that another process can read.
+
+        Where the memory does not do this process ends: what it holds is let go, and a fresh one takes the part up.
+        """
+        try:
+            if self._held is None:
+                shards, work = self._opened()
+                self._held = shards, work()
+            shards, answers = self._held
+            shards.make(part, answers)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the one who waits must be told
+            if lacks_memory(error):
+                os._exit(1)
+            return _sendable(error)
+        return None
+
+
+def _sendable(error: Exception) -> Exception:
+    """The same exception, of a mistake of the program with where it was raised; another one where it cannot be sent."""
+    if not isinstance(error, Img2TabError | OSError):
+        error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - made in the line above
+    except Exception:  # noqa: BLE001 - whatever its class does when it is copied
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error

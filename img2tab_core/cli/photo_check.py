@@ -86,7 +86,10 @@ def check_photos(
         answers = label_files.answers_for(file, about, column)
     files = terminal.all_photos([folder])
     photos = {
-        places.name_in(place, photo): partial(places.read, places.absolute(photo), most=MOST_BYTES) for photo in files
+        places.name_in(place, photo): partial(
+            places.read_listed, places.absolute(photo), places.absolute(place), most=MOST_BYTES
+        )
+        for photo in files
     }
     with terminal.interrupted() as stopped:
         check = photo_check.check_photos(

@@ -177,7 +177,7 @@ def stored_run(studio: Studio, folder: Path, target: str = "", table: str | None
 def face(studio: Studio, photo: Place, number: int, *, aligned: bool) -> tuple[Face, int]:
     """Face `number` of a photo, 1 is the biggest, and how many there are. Raises Img2TabError where there is none."""
     try:
-        data = places.read(photo, most=MOST_BYTES)
+        data = places.read_listed(photo, photo.parent, most=MOST_BYTES)
     except OSError as error:
         raise Img2TabError(f"{photo} cannot be read ({error.strerror}). Name a photo.") from error
     faces = [studio.aligned_face(data)] if aligned else studio.faces(data)

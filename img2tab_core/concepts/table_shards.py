@@ -19,7 +19,7 @@ import numpy as np
 from img2tab_core import tables
 from img2tab_core.base.engines import HERE, Engine, each
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.files import home
+from img2tab_core.base.files import home, only_one
 from img2tab_core.base.jobs import Cancel, Report, silent
 from img2tab_core.base.ray_workers import cluster
 from img2tab_core.base.records import digest
@@ -64,15 +64,16 @@ def ask_all(
     labels = faces.train.labels
     try:
         with (
-            cluster(engine.address, engine.workers) if engine.name == "ray" else nullcontext()
-        ):  # one for all questions
+            only_one(folder / ".lock", "Another process measures the very same distances. Wait for it."),
+            cluster(engine.address, engine.workers) if engine.name == "ray" else nullcontext(),  # for all questions
+        ):
             answer = sharded.over(ask, (int((labels == 0).sum()), int((labels == 1).sum())), std=table.stats.std)
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise Img2TabError(
             f"The answers of shards could not be kept in {folder} ({error.strerror or error}). What is there is kept: "
-            "free some space, or wait for another process that measures the same, and run the same command again."
+            "free some space and run the same command again."
         ) from error
-    shutil.rmtree(folder, ignore_errors=True)
     return answer
 
 

@@ -18,10 +18,10 @@ import numpy as np
 from img2tab_core.base.cores import on_single_cores
 from img2tab_core.base.engines import HERE, Engine, each
 from img2tab_core.base.errors import Cancelled, Img2TabError, Unreachable, lacks_memory
-from img2tab_core.base.files import home
+from img2tab_core.base.files import home, only_one
 from img2tab_core.base.jobs import Report
 from img2tab_core.base.shards import Answer, Answers, Shards, Work
-from img2tab_core.tables.imports import Backbone, Pace, only_importer
+from img2tab_core.tables.imports import Backbone, Pace
 
 GROUP = 32  # photos that are encoded while the next ones are read and aligned
 PIECE = 8  # faces encoded together on one core; more are hardly faster
@@ -161,7 +161,7 @@ def answered(
     name = _name(what, key)
     shards = Shards(home() / "imports" / name, key)
     try:
-        with only_importer(name):
+        with only_one(shards.folder.with_name(f".{name}.lock"), "Another process does the very same. Wait for it."):
             done = photos - sum(map(len, shards.missing(parts)))
             pace = Pace(photos, done)
 

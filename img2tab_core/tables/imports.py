@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from img2tab_core.base.errors import Img2TabError
-from img2tab_core.base.files import hold, home, make_folder
+from img2tab_core.base.files import home, only_one
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import ChannelStats, StyleTable, Target, digest
 from img2tab_core.tables import store
@@ -121,14 +121,8 @@ def divided(
 @contextmanager
 def only_importer(name: str) -> Iterator[None]:
     """A context in which nobody else imports under this name. Raises Img2TabError where somebody does."""
-
-    def refuse() -> None:
-        raise Img2TabError(f"Another process is importing {name!r}. Wait for it, or choose another --name.")
-
-    folder = home() / "imports"
-    make_folder(folder)
-    with open(folder / f".{name}.lock", "w") as lock:
-        hold(lock, busy=refuse)
+    refusal = f"Another process is importing {name!r}. Wait for it, or choose another --name."
+    with only_one(home() / "imports" / f".{name}.lock", refusal):
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from img2tab_core.base import places
-from img2tab_core.base.errors import Img2TabError, Unreachable
+from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.files import sha256_of
 from img2tab_core.base.foreign import open_array, parsed_json
 from img2tab_core.base.places import Place
@@ -172,15 +171,7 @@ class _Read:
     align: Align
 
     def __call__(self, i: int) -> tuple[np.ndarray, int]:
-        try:
-            data = places.read(self.folder / self.files[i], most=MOST_BYTES)
-        except FileNotFoundError as error:
-            if isinstance(self.folder, Path) and not self.folder.is_dir():  # a drive that is gone, or not everywhere
-                raise Unreachable(
-                    f"There is no folder {self.folder} on {socket.gethostname()}. Bring it back, on a cluster under "
-                    "the same path on every machine, and run the same command again."
-                ) from error
-            raise
+        data = places.read_listed(self.folder / self.files[i], self.folder, most=MOST_BYTES)
         return self.align(data)
 
 
