@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from pathlib import Path
 
+from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
 APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 
 
+def opened() -> AppTest:
+    """A visit before its first run."""
+    at = AppTest.from_file(str(APP), default_timeout=300)
+    at._bidi_component_manager = _components()
+    return at
+
+
 def begun() -> AppTest:
     """A fresh visit on the first page."""
-    return ready(AppTest.from_file(str(APP), default_timeout=300).run())
+    return ready(opened().run())
+
+
+@cache
+def _components() -> BidiComponentManager:
+    """What packages bring components: looked for once, as a server does, and not half a second for every visit."""
+    manager = BidiComponentManager()
+    manager.discover_and_register_components(start_file_watching=False)
+    return manager
 
 
 def ready(at: AppTest) -> AppTest:

@@ -76,6 +76,20 @@ def studio():
     return Studio()
 
 
+@pytest.fixture(scope="module")
+def small_pictures():
+    """Pages draw coarse strips alone, and pictures of half the size: for those whose tests look at words and numbers.
+
+    Half of what a page's tests took was finer pictures that none of them waited for.
+    """
+    from dashboard.state import drawing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "FINE", drawing.COARSE)
+        patch.setattr(drawing, "FULL", 256)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_reference() -> Path:
     """Published data."""

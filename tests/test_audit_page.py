@@ -24,6 +24,8 @@ from img2tab_core.classifiers.catboost import CatBoostConcepts
 from img2tab_core.studio import Studio
 from tests import app
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 PAGE = "views/audit.py"
 COUNT = 900
 

@@ -23,6 +23,8 @@ from img2tab_core.studio import Studio
 from img2tab_core.tables import importing_codes
 from tests import app
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 PAGES = {name: f"views/{name}.py" for name in ("inspect", "concepts", "exclude", "compare", "data")}
 
 

@@ -24,6 +24,8 @@ from img2tab_core.tables.sources import stored_name
 from tests import app
 from tests.test_importing import align, toy
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 PAGE = "views/data.py"
 COUNT = 24
 

@@ -102,8 +102,9 @@ def test_work_stopped_after_1_of_20_parts_ends_at_once_and_2_processes_are_gone(
     assert not [words for words in engines.workers_of(os.getpid()).values() if "process_workers" in words]
 
 
-@pytest.mark.parametrize("harm", ["killed", "out of memory"])
-@pytest.mark.parametrize("who", ["processes", "ray"])
+@pytest.mark.parametrize(
+    ("who", "harm"), [("processes", "killed"), ("processes", "out of memory"), ("ray", "out of memory")]
+)
 def test_a_worker_that_is_killed_or_lacks_memory_at_1_of_5_parts_is_replaced(who, harm, shards, tmp_path, request):
     if who == "ray":
         request.getfixturevalue("cluster")
@@ -241,7 +242,7 @@ def test_192_photos_are_the_same_bytes_locally_and_by_ray_with_its_driver_killed
     local, far = tmp_path / "local", tmp_path / "far"
     cut = start(local, "--workers", "2")
     _until(lambda: len(engines.shards(local, "mine")) >= 2, cut)
-    os.killpg(cut.pid, signal.SIGINT)  # Ctrl+C reaches the workers as well
+    os.killpg(cut.pid, signal.SIGINT)  # as Ctrl+C does
     assert (
         "photos are done and kept. Run the same command again to go on." in json.loads(cut.communicate()[0])["sentence"]
     )

@@ -33,6 +33,8 @@ from img2tab_core.classifiers.catboost import CatBoostConcepts
 from img2tab_core.studio import Studio
 from tests import app
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 PAGE = "views/exclude.py"
 COUNT = 900
 

@@ -255,7 +255,7 @@ def test_edits_of_a_stylegan2_at_1024_px_are_the_plain_pictures_within_1e_5_of_t
     network = backbone.open_backbone(str(seeded_file(1024))).generator
     code = network.styles(network.mapping(torch.ones(1, 512)))
     features = None
-    for layer in (0, 8, 9, 16, 22, 25):
+    for layer in (0, 9, 25):
         features = network.prefix(code, layer, after=features)
         edited = moved(code, layer, network.layout)
         expected = plain_stylegan2(network, edited)
@@ -264,9 +264,8 @@ def test_edits_of_a_stylegan2_at_1024_px_are_the_plain_pictures_within_1e_5_of_t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["close_from", "draft_from"])
 def test_16_bits_in_the_last_layers_of_a_stylegan2_at_1024_px_move_no_pixel_by_more_than_2_of_255_levels(
-    seeded_file, other_home, monkeypatch, precision
+    seeded_file, other_home, monkeypatch
 ):
     from img2tab_core.backbones import backbone
 
@@ -274,9 +273,9 @@ def test_16_bits_in_the_last_layers_of_a_stylegan2_at_1024_px_move_no_pixel_by_m
     network = backbone.open_backbone(str(seeded_file(1024))).generator
     code = network.styles(network.mapping(torch.ones(1, 512)))
     expected = network.synthesis(code)
-    found = network.synthesis(code, low=Low(torch.bfloat16, getattr(network, precision)[torch.bfloat16]))
     level = (expected.max() - expected.min()) / 255  # random weights draw from -14 to 6
-    assert 0 < furthest(found, expected) / level <= 2
+    found = network.synthesis(code, low=Low(torch.bfloat16, network.draft_from[torch.bfloat16]))
+    assert 0 < furthest(found, expected) / level <= 2  # a draft is in 16 bits from an earlier layer on than a picture
 
 
 # --- pieces ------------------------------------------------------------------------------------------------------

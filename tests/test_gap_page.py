@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,7 +29,6 @@ from img2tab_core.base.records import DEFAULT_BACKBONE, Target
 from img2tab_core.studio import Studio
 from tests import app, browser
 
-APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 PAGE = "views/gap.py"
 COUNT, CARRIER, TWIN, GIVEN = 900, 9, 10, 5  # faces; channels that carry the group, and what the label follows
 CURVE = ExclusionCurve(
@@ -125,7 +123,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def visit(home, first):
     assert files.home() == home
-    at = _ready(AppTest.from_file(str(APP), default_timeout=300).run())
+    at = _ready(app.opened().run())
     return _ready(at.switch_page(PAGE).run())
 
 

@@ -33,6 +33,8 @@ from img2tab_core.reports import page as report_page
 from img2tab_core.reports.report import report_html
 from tests import app, browser
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 PICTURE, ELEMENT = "![x](http://evil.test/a.png)", "<img src=x onerror=alert(1)>"
 LINK, FORMULA, ICON, BOLD, CODE = "[l](javascript:alert(1))", "$x$", ":material/home:", "**b**", "a`b`c"
 HOSTILE = (PICTURE, ELEMENT, LINK, FORMULA, ICON, BOLD, CODE)

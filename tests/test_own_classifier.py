@@ -26,6 +26,8 @@ from img2tab_core.concepts.describing import others
 from img2tab_core.concepts.moved_pictures import moved_codes
 from tests import app
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 NAME = "gender-net"
 WISHES = Wishes(normalise="122.782,117.001,104.298,256,256,256", crop="face", classes=("female", "male"))
 ASKED = 200
@@ -318,7 +320,7 @@ def test_2_mistakes_are_sentences(home):
 
 @pytest.fixture
 def visit(studio, home) -> AppTest:
-    at = AppTest.from_file(str(app.APP), default_timeout=300)
+    at = app.opened()
     at.session_state["visit.target"] = NAME
     return app.ready(app.well(at.run()))
 

@@ -29,6 +29,8 @@ from img2tab_core.weights import store
 from tests import app
 from tests.test_photos import bilevel_png
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 CONCEPTS, EXCLUDE, INSPECT = "views/concepts.py", "views/exclude.py", "views/inspect.py"
 
 
@@ -36,7 +38,9 @@ CONCEPTS, EXCLUDE, INSPECT = "views/concepts.py", "views/exclude.py", "views/ins
 def home(studio, tmp_path_factory):
     """A visitor's data of these tests alone: the real table, a copy of the standing runs, no names."""
     real, own = weights.home(), tmp_path_factory.mktemp("home")
-    (own / "tables").symlink_to(real / "tables")
+    for name in ("tables", "quantized"):  # style codes are quantized once for all tests
+        (real / name).mkdir(exist_ok=True)
+        (own / name).symlink_to(real / name)
     for about in (real / "runs").glob("*/run.json"):
         if not _excluded(about):
             shutil.copytree(about.parent, own / "runs" / about.parent.name)
@@ -135,7 +139,7 @@ def test_3_pages_open_with_their_title_and_every_number_is_explained(visit, page
 def test_a_fresh_machine_is_told_the_command_and_shows_no_traceback(home, tmp_path, monkeypatch):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     _forget()
-    at = app.well(AppTest.from_file(str(app.APP), default_timeout=300).run())
+    at = app.well(app.opened().run())
     assert len(_errors(at)) == 1
     assert "`make run`" in _errors(at)[0]
     monkeypatch.undo()
@@ -559,7 +563,7 @@ def test_a_number_of_steps_that_is_none_is_told_in_a_sentence(refining, steps):
 
 
 def test_a_link_opens_its_target_and_its_concept_and_the_address_follows_what_is_chosen(home, families):
-    at = AppTest.from_file(str(app.APP), default_timeout=300)
+    at = app.opened()
     at.query_params["target"], at.query_params["concept"] = "smiling", families.families[3].id
     at = _sample(app.ready(at.run()), 1)
     assert _target(at) == "smiling" and app.held(at.selectbox, "inspect.concept").value == families.families[3].id
@@ -573,7 +577,7 @@ def test_a_link_opens_its_target_and_its_concept_and_the_address_follows_what_is
 
 
 def test_each_of_8_wrong_values_in_an_address_is_dropped_with_a_sentence_and_the_page_stands(home):
-    at = AppTest.from_file(str(app.APP), default_timeout=300)
+    at = app.opened()
     wrong = {"target": "nothing", "concept": "99999", "session": "../1", "by": "a,b,c", "sample": "0", "run": "x"}
     wrong |= {"table": "../../x", "backbone": "/etc/passwd"}
     for name, value in wrong.items():

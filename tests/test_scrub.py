@@ -30,7 +30,9 @@ from tests import app
 def home(studio, tmp_path_factory):
     """The real table and its trained runs, in a folder of these tests alone."""
     own = tmp_path_factory.mktemp("home")
-    (own / "tables").symlink_to(weights.home() / "tables")
+    for name in ("tables", "quantized"):
+        (weights.home() / name).mkdir(exist_ok=True)
+        (own / name).symlink_to(weights.home() / name)
     shutil.copytree(weights.home() / "runs", own / "runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMG2TAB_HOME", str(own))

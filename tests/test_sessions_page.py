@@ -14,6 +14,8 @@ from img2tab_core.base import files
 from tests import app
 from tests.test_audit_page import home  # noqa: F401 - the fixture: a toy table of 900 faces
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 PAGE = "views/sessions.py"
 
 
@@ -23,7 +25,7 @@ def visit(home):  # noqa: F811
     for file in home.glob("sessions.db*"):
         file.unlink()
     doors.session_runs.clear()
-    return _page(AppTest.from_file(str(app.APP), default_timeout=300).run(), PAGE)
+    return _page(app.opened().run(), PAGE)
 
 
 def _page(at: AppTest, page: str) -> AppTest:
@@ -132,7 +134,7 @@ def test_2_runs_stand_side_by_side_and_5_seeds_say_whether_it_is_real_and_stay_i
     (job,) = at.session_state["visit.repeating"].values()
     assert job.wait(300) and job.state == "done"
     sentence = job.result["equalised_odds"].sentence
-    fresh = AppTest.from_file(str(app.APP), default_timeout=300).run()  # tomorrow, another visit
+    fresh = app.opened().run()  # tomorrow, another visit
     fresh = _page(fresh, PAGE)
     session = doors.session_runs().sessions.open("Kinds")
     fresh = _ready(fresh.button(key=f"sessions.open.{session.id}").click().run())
@@ -171,7 +173,7 @@ def test_a_run_whose_model_is_gone_says_so_and_is_trained_again_to_the_same_id(v
     folder = files.home() / "runs" / run.run_id
     shutil.rmtree(folder)
     doors.session_runs.clear()  # another process
-    at = _page(AppTest.from_file(str(app.APP), default_timeout=300).run(), PAGE)
+    at = _page(app.opened().run(), PAGE)
     at = _ready(at.button(key=f"sessions.open.{door.open('Kinds').id}").click().run())
     at = _ready(at.button(key="sessions.again.2").click().run())
     assert (folder / "run.json").is_file()

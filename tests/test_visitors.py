@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests import browser, visitors
 
-AT_ONCE, RETRAIN = 4, 2
+AT_ONCE, RETRAIN = 3, 2
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +41,11 @@ def seen(address, come):
     return shown
 
 
-def test_of_4_visitors_at_once_nobody_receives_a_face_a_scene_or_a_word_of_another(come, seen):
+def test_of_3_visitors_at_once_nobody_receives_a_face_a_scene_or_a_word_of_another(come, seen):
     assert visitors.leaks(come, seen) == []
 
 
-def test_each_of_4_visitors_is_told_what_a_lone_one_gets_for_the_same_face_and_edits_and_2_for_their_exclusions(
+def test_each_of_3_visitors_is_told_what_a_lone_one_gets_for_the_same_face_and_edits_and_2_for_their_exclusions(
     studio, come, seen
 ):
     assert visitors.wrong(studio, come, seen) == []
