@@ -80,7 +80,7 @@ def studio():
 def small_pictures():
     """Pages draw coarse strips alone, and pictures of half the size: for those whose tests look at words and numbers.
 
-    Half of what a page's tests took was finer pictures that none of them waited for.
+    A third of what the tests of pages took was finer pictures that none of them waited for.
     """
     from dashboard.state import drawing
 
