@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -17,23 +16,19 @@ from dashboard.components import dragging, page_words, scrub
 from dashboard.state import drawing
 from dashboard.state import faces as face_state
 from dashboard.state import visit as state
-from img2tab_core.base import files as weights
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.jobs import never, silent
 from img2tab_core.base.records import Edit, Frame
 from img2tab_core.faces import marks
 from img2tab_core.studio import Studio
-from tests import app
+from tests import app, browser
 
 
 @pytest.fixture(scope="module")
 def home(studio, tmp_path_factory):
     """The real table and its trained runs, in a folder of these tests alone."""
     own = tmp_path_factory.mktemp("home")
-    for name in ("tables", "quantized"):
-        (weights.home() / name).mkdir(exist_ok=True)
-        (own / name).symlink_to(weights.home() / name)
-    shutil.copytree(weights.home() / "runs", own / "runs")
+    browser.furnish(own, "quantized")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMG2TAB_HOME", str(own))
         st.cache_data.clear()
