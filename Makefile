@@ -1,4 +1,4 @@
-# Three commands: `make run` starts the dashboard, `make test` runs every test, `make check` is done in two minutes.
+# Three commands: `make run` starts the dashboard, `make test` runs the tests, `make check` is done in two minutes.
 # Each sets up what is missing.
 
 PYTHON ?=  # the first 3.11, 3.12 or 3.13 that works, see .ci/python; or name one
@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test check style types fast audit lock docs ready python bench pictures commands job film clean
+.PHONY: run test long check style types fast audit lock docs ready python bench pictures commands job film clean
 
 run: python
 	$(CLI) serve --ready
@@ -19,8 +19,13 @@ MALLOC = $$($(PY) -c 'from img2tab_core.cli.main import MALLOC; print(*(f"{k}={v
 
 # the files of tests shared out among two processes of one thread each, which is what two cores do best; about 4 GB each
 JOBS ?= 2
+PYTEST = env OMP_NUM_THREADS=1 $(MALLOC) $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -p no:benchmark
 test: ready
-	env OMP_NUM_THREADS=1 $(MALLOC) $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -p no:benchmark $(ARGS)
+	$(PYTEST) -m "not long" $(ARGS)
+
+# what takes half a minute of a core and more each, with something smaller of it among the tests above: before a release
+long: ready
+	$(PYTEST) -m long $(ARGS)
 
 # half a minute of one core together; contenders, comparison, paired and remedies take as long each
 FAST := audit_charts bench_table charts classifiers distances docs doctor fairness files interpreter intervention jobs \

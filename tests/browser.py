@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from img2tab_core.base import files
+from img2tab_core.cli.main import MALLOC
 
 ROOT = Path(__file__).resolve().parents[1]
 BUSY = (  # what a page shows while it has something to do
@@ -60,17 +61,22 @@ def dashboard(
     port: int | None = None,
     within: Sequence[str] = (),
     log: IO | int = subprocess.DEVNULL,
+    small: bool = False,
 ) -> Iterator[str]:
     """The address of a running dashboard with this visitor's folder.
 
     options: further ones of `img2tab serve`; within: the words of a program that starts it in its turn; log: an opened
-    file that gets what it says.
+    file that gets what it says; small: with the pictures of `tests.small_serving`.
     """
     port = port or free_port()
+    if small:
+        words = ["tests.small_serving", "127.0.0.1", str(port)]
+    else:
+        words = ["img2tab_core.cli.main", "serve", "--port", str(port)]
     server = subprocess.Popen(
-        [*within, sys.executable, "-m", "img2tab_core.cli.main", "serve", "--port", str(port), *options],
+        [*within, sys.executable, "-m", *words, *options],
         cwd=ROOT,
-        env={**os.environ, "IMG2TAB_HOME": str(home)},
+        env={**MALLOC, **os.environ, "IMG2TAB_HOME": str(home)},
         stdout=log,
         stderr=log,
     )
@@ -142,7 +148,7 @@ def retrain_without_two(one) -> None:
 def server_at(address: str) -> int:
     """The process that listens at the address."""
     port = address.rpartition(":")[2]
-    found = subprocess.run(["pgrep", "-f", f"dashboard.serving .* {port}"], check=True, capture_output=True, text=True)
+    found = subprocess.run(["pgrep", "-f", f"serving .* {port}"], check=True, capture_output=True, text=True)
     return int(found.stdout.split()[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -64,8 +65,12 @@ def generator():
 
 
 @pytest.fixture(scope="session")
-def studio():
-    """The real service on the real default table; `make test` fetches the weights and builds it first."""
+def studio(tmp_path_factory):
+    """The real service on the real default table; `make test` fetches the weights and builds it first.
+
+    What takes long of two targets is made by whichever process of tests is first, and kept: their standing classifiers,
+    and for the first one what a retraining needs. A test that needs a second target takes `smiling`.
+    """
     from img2tab_core.studio import Studio
 
     for entry in weights.manifest():
@@ -73,7 +78,13 @@ def studio():
             _needs(entry.name)
     if not population.is_current():
         pytest.skip("the default table is not built: run `img2tab tables build default`")
-    return Studio()
+    made = Studio()
+    with (tmp_path_factory.getbasetemp().parent / "standing.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for target in ("perceived_gender", "smiling"):
+            made.run(made.table(), target)
+        made.trainer.prepare(made.table(), "perceived_gender")
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +93,10 @@ def small_pictures():
 
     A third of what the tests of pages took was finer pictures that none of them waited for.
     """
-    from dashboard.state import drawing
+    from tests.small_serving import make_small
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "FINE", drawing.COARSE)
-        patch.setattr(drawing, "FULL", 256)
+        make_small(patch.setattr)
         yield
 
 

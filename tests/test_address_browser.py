@@ -11,7 +11,7 @@ from img2tab_core.sessions.session_runs import SessionRuns
 from tests import browser
 
 pytestmark = pytest.mark.browser
-LINK = "/gap?target=young&by=smiling&concept=2128&sample=3&gap.part=else"
+LINK = "/gap?target=smiling&by=young&concept=2128&sample=3&gap.part=else"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def chromium(home):
     """One server and one browser; each test makes visitors of its own."""
     if browser.chromium() is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with browser.dashboard(home) as address, browser.opened() as opened:
+    with browser.dashboard(home, small=True) as address, browser.opened() as opened:
         yield address, opened
 
 
@@ -63,9 +63,9 @@ def _attribute(page) -> str:
 def test_a_link_opens_the_same_view_for_somebody_else_and_a_reload_keeps_it(visitor):
     page = visitor(LINK)
     for _ in range(2):
-        assert (_target(page), _attribute(page)) == ("Perceived as young", "Perceived smile")
+        assert (_target(page), _attribute(page)) == ("Perceived smile", "Perceived as young")
         page.get_by_role("button", name="Compare remedies").wait_for()  # the part that was asked for
-        assert re.search("target=young&by=smiling&concept=2128&sample=3&gap.part=else$", page.url)
+        assert re.search("target=smiling&by=young&concept=2128&sample=3&gap.part=else$", page.url)
         page.reload()
         browser.settle(page)
 
@@ -76,8 +76,8 @@ def test_back_is_one_press_over_pages_and_over_what_was_chosen(visitor):
     page.wait_for_url("**/sessions?target=smiling&by=young")
     browser.settle(page)
     page.get_by_role("combobox", name="Target").click()
-    page.get_by_role("option", name="Perceived glasses").click()
-    page.wait_for_url("**/sessions?target=glasses&by=perceived_gender")
+    page.get_by_role("option", name="Perceived gender").click()
+    page.wait_for_url("**/sessions?target=perceived_gender&by=young")
     browser.settle(page)
     page.go_back()
     page.wait_for_url("**/sessions?target=smiling&by=young")
@@ -91,19 +91,19 @@ def test_back_is_one_press_over_pages_and_over_what_was_chosen(visitor):
 def test_two_tabs_of_one_browser_stay_apart(visitor):
     first = visitor("/compare?target=smiling&by=young")
     second = first.context.new_page()
-    second.goto(first.url.replace("smiling", "glasses"))
+    second.goto(first.url.replace("smiling", "perceived_gender"))
     browser.settle(second)
     first.reload()
     browser.settle(first)
-    assert (_target(first), _target(second)) == ("Perceived smile", "Perceived glasses")
+    assert (_target(first), _target(second)) == ("Perceived smile", "Perceived gender")
 
 
 def test_an_open_session_outlives_a_change_of_page_and_a_reload_and_is_open_for_whoever_has_the_link(visitor, studio):
     runs = SessionRuns(Auditor(studio))
-    session = runs.begin("Young by gender", "Ada", studio.table(), "young", ["perceived_gender"])
+    session = runs.begin("Smile by gender", "Ada", studio.table(), "smiling", ["perceived_gender"])
     page = visitor("/sessions")
     page.get_by_test_id("stMain").get_by_test_id("stBaseButton-secondary").filter(has_text="Open").click()
-    page.wait_for_url(f"**/sessions?session={session.id}&target=young&by=perceived_gender")
+    page.wait_for_url(f"**/sessions?session={session.id}&target=smiling&by=perceived_gender")
     browser.settle(page)
     page.get_by_role("link", name="Compare").click()
     page.wait_for_url(f"**/compare?session={session.id}&**")
@@ -112,7 +112,7 @@ def test_an_open_session_outlives_a_change_of_page_and_a_reload_and_is_open_for_
     browser.settle(page)
     other = visitor(page.url[page.url.index("/compare") :])
     for opened in (page, other):
-        opened.get_by_test_id("stSidebar").get_by_text("Young by gender").wait_for()
+        opened.get_by_test_id("stSidebar").get_by_text("Smile by gender").wait_for()
         assert opened.get_by_role("button", name="Close session").is_visible()
     runs.sessions.delete(session)
 

@@ -12,7 +12,7 @@ from tests import browser
 @pytest.fixture
 def home(studio, tmp_path):
     """The real table and its trained runs, in a folder of this test alone."""
-    browser.furnish(tmp_path)
+    browser.furnish(tmp_path, "quantized", "screens")
     return tmp_path
 
 
@@ -57,8 +57,8 @@ def test_a_photo_goes_through_the_whole_job_in_chromium(home, shared_photos):
         browser.settle(page)
         assert target.input_value() == "Perceived smile"
         target.click()
-        page.get_by_role("option", name="Perceived glasses").click()
-        page.wait_for_url(re.compile("target=glasses&.*concept=2128"))
+        page.get_by_role("option", name="Perceived gender").click()
+        page.wait_for_url(re.compile("target=perceived_gender&.*concept=2128"))
         browser.settle(page)
         page.go_back()
         page.wait_for_url(re.compile("target=smiling&.*concept=2128"))

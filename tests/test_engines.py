@@ -19,9 +19,9 @@ from img2tab_core.base.engines import HERE, Engine, each
 from img2tab_core.base.errors import Img2TabError
 from img2tab_core.base.records import DEFAULT_BACKBONE
 from img2tab_core.base.shards import MOST_TRIES, Shards
-from img2tab_core.concepts import moved_pictures
+from img2tab_core.concepts import moved_pictures, scores
 from img2tab_core.concepts.wasserstein import wasserstein
-from img2tab_core.tables import open_table
+from img2tab_core.tables import faces_of, open_table
 from img2tab_core.tables.encoding import PIECE, Encoding, parts_of
 from tests import engines
 
@@ -115,7 +115,7 @@ def test_a_worker_that_is_killed_or_lacks_memory_at_1_of_5_parts_is_replaced(who
     assert times(tmp_path / "log")[2] == 2 and not list(shards.folder.glob(".*.tries"))
 
 
-@pytest.mark.parametrize("who", ["processes", "ray"])
+@pytest.mark.parametrize("who", ["processes", pytest.param("ray", marks=pytest.mark.long)])
 def test_a_part_that_ends_3_workers_is_given_up_and_the_sentence_names_its_rows(who, shards, tmp_path, request):
     if who == "ray":
         request.getfixturevalue("cluster")
@@ -172,6 +172,19 @@ def test_cards_that_a_cluster_of_0_cards_has_not_are_refused(cluster, shards, tm
         each(engines.Squares(tmp_path / "log"), PARTS, shards, engine=Engine("ray", gpus=True))
 
 
+def test_every_engine_keeps_the_bits_of_the_local_distances_of_300_faces(engine, toy_home, monkeypatch):
+    home, heard = toy_home(300, 30, kind=1.0, group_from=15), []
+    monkeypatch.setenv("IMG2TAB_HOME", str(home))
+    faces = faces_of(open_table(home / "tables" / "toy"), "kind")
+    local, file = scores.distances(faces), home / "distances" / "toy-kind.npz"
+    kept = file.read_bytes()
+    file.unlink()
+    answer = scores.over_shards(faces, 4, engine=engine, progress=lambda share, text: heard.append(text))
+    assert np.array_equal(answer.distance, local[0]) and np.array_equal(answer.direction, local[1])
+    assert file.read_bytes() == kept and [place.name for place in file.parent.iterdir()] == [file.name]
+    assert heard[-1] == "12 of 12 answers of shards"
+
+
 # --- the real encoder ---------------------------------------------------------------------------------------------
 
 
@@ -225,35 +238,62 @@ def _until(happens, process: subprocess.Popen, seconds: float = 300) -> None:
         time.sleep(0.05)
 
 
+def _importing(photos: Path, home: Path, *options: str) -> subprocess.Popen:
+    """`img2tab import folder --no-align` of these photos as table `mine`; its answer is on standard output."""
+    words = engines.command(photos, "mine", "--no-align", *options)
+    env = {**os.environ, "IMG2TAB_HOME": str(home)}
+    return subprocess.Popen(words, cwd=engines.ROOT, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def _kill_a_worker(process: int) -> None:
+    os.kill(next(iter(engines.workers_of(process))), signal.SIGKILL)
+
+
 @pytest.mark.slow
-def test_192_photos_are_the_same_bytes_locally_and_by_ray_with_its_driver_killed_and_then_a_worker(
+def test_160_photos_are_the_same_bytes_and_distances_locally_and_by_ray_with_a_worker_killed(
     shared_photos, studio, cluster, tmp_path
 ):
     """`python -m tests.engines --count 2000 --kill` is the same with 2,000; photos 7 and 11 are damaged."""
-    photos = engines.make_photos(tmp_path / "photos", shared_photos.parent / "photos", 192)
-
-    def start(home: Path, *options: str) -> subprocess.Popen:
-        words = engines.command(photos, "mine", "--no-align", *options)
-        env = {**os.environ, "IMG2TAB_HOME": str(home)}
-        return subprocess.Popen(
-            words, cwd=engines.ROOT, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
-
+    photos = engines.make_photos(tmp_path / "photos", shared_photos, 160)
     local, far = tmp_path / "local", tmp_path / "far"
-    cut = start(local, "--workers", "2")
+    here = _importing(photos, local, "--workers", "2")
+    imported = json.loads(here.communicate()[0])
+    assert (here.returncode, imported["faces"], imported["photos"]) == (0, 158, 160)
+    assert list(imported["skipped"]) == ["000007.jpg", "000011.jpg"]
+
+    there = _importing(photos, far, "--engine", "ray", "--address", cluster.get_runtime_context().gcs_address)
+    _until(lambda: len(engines.shards(far, "mine")) >= 2 and engines.workers_of(os.getpid()), there)
+    _kill_a_worker(os.getpid())
+    answer = json.loads(there.communicate()[0])
+    assert there.returncode == 0
+    assert engines.bytes_of(far / "tables" / "mine") == engines.bytes_of(local / "tables" / "mine")
+    assert answer["skipped"] == imported["skipped"] and answer["key"] == imported["key"]
+    one, other = (
+        wasserstein(table.psi, table.labels["smiling"].to_numpy(), std=table.stats.std)
+        for table in (open_table(home / "tables" / "mine") for home in (local, far))
+    )
+    assert np.array_equal(one, other) and one.shape == (studio.backbone().layout.total,)
+
+
+@pytest.mark.long
+def test_192_photos_stopped_and_resumed_locally_are_those_of_ray_with_its_driver_killed_and_then_a_worker(
+    shared_photos, studio, cluster, tmp_path
+):
+    photos = engines.make_photos(tmp_path / "photos", shared_photos, 192)
+    local, far = tmp_path / "local", tmp_path / "far"
+    cut = _importing(photos, local, "--workers", "2")
     _until(lambda: len(engines.shards(local, "mine")) >= 2, cut)
     os.killpg(cut.pid, signal.SIGINT)  # as Ctrl+C does
     assert (
         "photos are done and kept. Run the same command again to go on." in json.loads(cut.communicate()[0])["sentence"]
     )
     assert cut.returncode == 130
-    goes_on = start(local, "--workers", "2")
+    goes_on = _importing(photos, local, "--workers", "2")
     imported = json.loads(goes_on.communicate()[0])
     assert (goes_on.returncode, imported["faces"], imported["photos"]) == (0, 190, 192)
     assert 64 <= imported["resumed"] < 192
-    assert list(imported["skipped"]) == ["000007.jpg", "000011.jpg"]
 
-    killed = start(far, "--engine", "ray", "--workers", "2")
+    killed = _importing(photos, far, "--engine", "ray", "--workers", "2")
     _until(lambda: len(engines.shards(far, "mine")) >= 2, killed)
     below = engines.workers_of(killed.pid)
     assert len(below) == 2
@@ -265,15 +305,10 @@ def test_192_photos_are_the_same_bytes_locally_and_by_ray_with_its_driver_killed
         time.sleep(0.1)
     assert not any(Path(f"/proc/{number}").exists() for number in below)
 
-    again = start(far, "--engine", "ray", "--address", cluster.get_runtime_context().gcs_address)
+    again = _importing(photos, far, "--engine", "ray", "--address", cluster.get_runtime_context().gcs_address)
     _until(lambda: len(engines.shards(far, "mine")) >= 4 and engines.workers_of(os.getpid()), again)
-    os.kill(next(iter(engines.workers_of(os.getpid()))), signal.SIGKILL)
+    _kill_a_worker(os.getpid())
     resumed = json.loads(again.communicate()[0])
     assert again.returncode == 0 and 64 <= resumed["resumed"] < 192
     assert engines.bytes_of(far / "tables" / "mine") == engines.bytes_of(local / "tables" / "mine")
     assert resumed["skipped"] == imported["skipped"] and resumed["key"] == imported["key"]
-    here, there = (
-        wasserstein(table.psi, table.labels["smiling"].to_numpy(), std=table.stats.std)
-        for table in (open_table(home / "tables" / "mine") for home in (local, far))
-    )
-    assert np.array_equal(here, there) and here.shape == (studio.backbone().layout.total,)

@@ -511,7 +511,7 @@ def test_the_line_is_dragged_with_the_mouse_and_moved_with_the_keys_and_the_page
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     from playwright.sync_api import expect
 
-    with browser.dashboard(home) as address, browser.page(address) as page:
+    with browser.dashboard(home, small=True) as address, browser.page(address) as page:
         page.get_by_role("link", name="Behind the gap").click()
         page.get_by_text("What if it alone changes?", exact=True).wait_for()
         browser.settle(page)

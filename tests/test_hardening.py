@@ -25,13 +25,13 @@ PAGES = ("Concepts", "Exclude and retrain", "Sessions", "Data")
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home")
-    browser.furnish(folder)
+    browser.furnish(folder, "quantized", "screens")
     return folder
 
 
 @pytest.fixture(scope="module")
 def address(home):
-    with browser.dashboard(home) as where:
+    with browser.dashboard(home, small=True) as where:
         yield where
 
 

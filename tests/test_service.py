@@ -10,7 +10,7 @@ from PIL import Image
 
 from img2tab_core import tables
 from img2tab_core.base.errors import Cancelled, Img2TabError
-from img2tab_core.base.files import ROOT
+from img2tab_core.base.files import ROOT, home
 from img2tab_core.base.records import Edit, Face
 from img2tab_core.classifiers import runs
 from img2tab_core.studio import Studio
@@ -24,6 +24,12 @@ def table(studio):
 @pytest.fixture(scope="module")
 def run(studio, table):
     return studio.run(table, "perceived_gender")
+
+
+@pytest.fixture(scope="module")
+def without(studio, table):
+    """The run that excludes two concepts."""
+    return studio.train(table, "perceived_gender", excluded=frozenset({2839, 1722}))
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +62,11 @@ def test_contributions_add_up_to_the_log_odds_within_1e_6(studio, run, code):
     assert 1 / (1 + np.exp(-log_odds)) == pytest.approx(prediction.probability, abs=1e-6)
 
 
-def test_a_prediction_does_not_depend_on_an_excluded_concept_by_one_bit(studio, table, code):
-    without = studio.train(table, "perceived_gender", excluded=frozenset({2839, 1722}))
+def test_a_prediction_does_not_depend_on_an_excluded_concept_by_one_bit(studio, without, code):
     plain = studio.predict(without, code).probability
     assert studio.predict(without, code, [Edit(2839, 50.0), Edit(1722, -50.0)]).probability == plain
     scores = studio.scores(without)
     assert scores.importance[2839] == 0 and scores.importance.sum() == pytest.approx(1)
-
-
-def test_training_again_with_nothing_excluded_is_bit_identical_to_the_standing_run(studio, table, run, code):
-    again = studio.train(table, "perceived_gender")
-    assert studio.predict(again, code).probability == studio.predict(run, code).probability
-    assert again.id == run.id and again.metrics == run.metrics
 
 
 def test_a_cancelled_retrain_leaves_the_standing_run(studio, table, run):
@@ -83,26 +82,30 @@ def test_a_kept_run_comes_back_with_the_same_probabilities(tmp_path, studio, run
     assert (back.metrics, back.excluded, back.target) == (run.metrics, run.excluded, run.target)
 
 
-def test_a_retrained_run_is_kept_and_found_again_after_the_standing_one(studio, table, run, tmp_path, monkeypatch):
+def test_a_retrained_run_is_kept_and_found_again_after_the_standing_one(
+    studio, table, run, without, tmp_path, monkeypatch
+):
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
-    studio.trainer.keep(run)
-    other = studio.train(table, "perceived_gender", excluded=frozenset({1, 2, 3}))
-    studio.trainer.keep(other)
+    for one in (run, without):
+        studio.trainer.keep(one)
     (tmp_path / "runs" / "default-perceived_gender-000000000000").mkdir()
     (tmp_path / "runs" / "default-perceived_gender-000000000000" / "run.json").write_text("{")
     found = studio.trainer.kept(table, "perceived_gender")
-    assert [one.id for one in found] == [run.id, other.id]
-    assert found[1].metrics == other.metrics
+    assert [one.id for one in found] == [run.id, without.id]
+    assert found[1].metrics == without.metrics
 
 
-def test_a_damaged_standing_run_is_trained_again_with_the_same_result(studio, table, run, tmp_path, monkeypatch):
+def test_a_damaged_standing_run_is_trained_again_and_bit_identical(studio, run, code, tmp_path, monkeypatch):
+    before = studio.predict(run, code).probability
+    (tmp_path / "tables").symlink_to(home() / "tables")
     monkeypatch.setenv("IMG2TAB_HOME", str(tmp_path))
     fresh = Studio()
-    monkeypatch.setattr(fresh.trainer, "table", lambda name="default": table)
     folder = tmp_path / "runs" / run.id
     folder.mkdir(parents=True)
     (folder / "run.json").write_text('{"id": ')
-    assert fresh.run(table, "perceived_gender").metrics == run.metrics
+    again = fresh.run(fresh.table(), "perceived_gender")
+    assert fresh.predict(again, code).probability == before
+    assert again.id == run.id and again.metrics == run.metrics
     assert runs.load_run(folder).metrics == run.metrics
 
 

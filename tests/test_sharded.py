@@ -13,7 +13,6 @@ from scipy.stats import wasserstein_distance
 from typer.testing import CliRunner
 
 from img2tab_core import tables
-from img2tab_core.base.engines import HERE, Engine
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.layout import StyleLayout
 from img2tab_core.base.records import Target
@@ -163,22 +162,6 @@ def home(tmp_path, monkeypatch):
         key="toy",
     )
     return tmp_path
-
-
-@pytest.mark.parametrize("engine", ["here", "processes", pytest.param("ray", marks=pytest.mark.slow)])
-def test_every_engine_keeps_the_bits_of_the_local_distances_of_300_faces(home, engine):
-    if engine == "ray":
-        pytest.importorskip("ray", reason="Ray is not installed: pip install -e .[ray]")
-    faces = faces_of(tables.open_table(home / "tables" / "toy"), "warm")
-    file, heard = home / "distances" / "toy-warm.npz", []
-    local = scores.distances(faces)
-    kept = file.read_bytes()
-    file.unlink()
-    who = {"here": HERE, "processes": Engine(workers=2), "ray": Engine("ray", workers=2)}[engine]
-    answer = scores.over_shards(faces, 4, engine=who, progress=lambda share, text: heard.append(text))
-    assert np.array_equal(answer.distance, local[0]) and np.array_equal(answer.direction, local[1])
-    assert file.read_bytes() == kept and [place.name for place in file.parent.iterdir()] == ["toy-warm.npz"]
-    assert heard[-1] == "12 of 12 answers of shards"
 
 
 def test_distances_stopped_after_5_of_9_answers_go_on_from_there(home):

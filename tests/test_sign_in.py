@@ -232,7 +232,7 @@ def lab(tmp_path_factory):
             shown = browser.free_port()
             left.enter_context(_nginx(tmp_path_factory.mktemp("nginx"), shown, port))
         _write(secrets, shown, provider.server_port, [ANN.name, BOB.name])
-        left.enter_context(browser.dashboard(home, "--secrets", str(secrets), port=port))
+        left.enter_context(browser.dashboard(home, "--secrets", str(secrets), port=port, small=True))
         yield f"http://localhost:{shown}", secrets, provider.server_port
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -18,13 +19,14 @@ from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.stylegan2 import StyleGAN2, layout_of, width_of
 
 runner = CliRunner()
-FULL = pytest.param(1024, marks=pytest.mark.slow)  # 4 GB of memory, a minute
+FULL = pytest.param(1024, marks=pytest.mark.long)  # 4 GB of memory, a minute
 
 
 @pytest.fixture(scope="module")
 def model(seeded_file, other_home):
-    """Size -> the backbone of the seeded checkpoint."""
+    """Size -> the backbone of the seeded checkpoint, opened once."""
 
+    @functools.cache
     def opened(size: int):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("IMG2TAB_HOME", str(other_home))

@@ -148,7 +148,7 @@ def described(
         tuple(target.name for target in targets),
         read_moved(
             backbone,
-            others(backbone, table),
+            others(backbone, table, count=OTHERS),
             [Direction(family.channels, family.parts) for family in made],
             progress=progress,
             cancelled=cancelled,

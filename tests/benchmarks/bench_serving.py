@@ -83,15 +83,16 @@ def bench_memory(benchmark, home):
 
 
 # from a click until the page stands again: how long the app says that it runs, from the very event on
-TIMED = """element => new Promise((resolve) => {
+TIMED = """element => new Promise((resolve, reject) => {
   const app = document.querySelector("[data-testid=stApp]"), begun = performance.now();
-  let ran = false;
+  let ran = app.getAttribute("data-test-script-state") === "running";  // what it draws is drawn anew
   const watch = new MutationObserver(() => {
     if (app.getAttribute("data-test-script-state") === "running") ran = true;
     else if (ran) { watch.disconnect(); resolve((performance.now() - begun) / 1000); }
   });
   watch.observe(app, { attributes: true, attributeFilter: ["data-test-script-state"] });
   element.click();
+  setTimeout(() => reject(new Error(`a click on “${element.innerText}” was not answered in a minute`)), 60_000);
 })"""
 
 
