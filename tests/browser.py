@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -106,6 +106,22 @@ def page(address: str, *, width: int = 1440, height: int = 1000, dark: bool = Fa
         one.goto(address)
         one.get_by_role("heading", name="Inspect").wait_for()
         yield one
+
+
+@contextmanager
+def windows(chromium) -> Iterator[Callable]:
+    """A function (width, height) -> an empty page of somebody new; all are closed at the end."""
+    contexts = []
+
+    def window(width: int = 1440, height: int = 1000):
+        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, color_scheme="light"))
+        one = contexts[-1].new_page()
+        one.set_default_timeout(120_000)
+        return one
+
+    yield window
+    for context in contexts:
+        context.close()
 
 
 @contextmanager

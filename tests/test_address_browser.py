@@ -37,19 +37,16 @@ def chromium(home):
 def visitor(chromium):
     """A function that opens a path as somebody new."""
     address, opened = chromium
-    contexts = []
+    with browser.windows(opened) as window:
 
-    def visit(path: str):
-        contexts.append(opened.new_context(viewport={"width": 1366, "height": 900}))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)
-        page.goto(address + path)
-        browser.settle(page)
-        return page
+        def visit(path: str):
+            page = window(1366, 900)
+            page.set_default_timeout(60_000)
+            page.goto(address + path)
+            browser.settle(page)
+            return page
 
-    yield visit
-    for context in contexts:
-        context.close()
+        yield visit
 
 
 def _target(page) -> str:

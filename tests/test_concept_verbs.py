@@ -74,6 +74,7 @@ def test_a_single_channel_is_asked_by_its_number_and_one_of_another_backbone_get
     (row,) = json.loads(result.stdout)["channels"]
     effect = studio.effect(studio.run(studio.table(), "smiling"), 2128)
     assert (row["index"], row["moves"], row["faces"]) == (2128, True, 24) and row["effect"] == effect.change.mean
+    assert f"effect {effect.change.text()}" in run("concepts", "--target", "smiling", "--channel", 2128).output
     assert run("concepts", "--target", "smiling", "--channel", 99_999).exit_code == 1
 
 

@@ -224,6 +224,7 @@ def test_after_2_steps_the_encoder_is_another_and_generator_judges_and_the_start
     assert len(moved) == len(small.state_dict()) and not model.training
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_12_steps_lower_the_loss_on_their_own_2_pictures_to_less_than_half(
     generator,
@@ -248,6 +249,7 @@ def test_12_steps_lower_the_loss_on_their_own_2_pictures_to_less_than_half(
     assert lines[-1].held_out == {}  # there are none
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_training_stopped_after_2_of_5_steps_goes_on_to_the_same_bits_and_keeps_its_curve(
     generator,

@@ -115,7 +115,7 @@ def test_a_worker_that_is_killed_or_lacks_memory_at_1_of_5_parts_is_replaced(who
     assert times(tmp_path / "log")[2] == 2 and not list(shards.folder.glob(".*.tries"))
 
 
-@pytest.mark.parametrize("who", ["processes", pytest.param("ray", marks=pytest.mark.long)])
+@pytest.mark.parametrize("who", ["processes", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.long])])
 def test_a_part_that_ends_3_workers_is_given_up_and_the_sentence_names_its_rows(who, shards, tmp_path, request):
     if who == "ray":
         request.getfixturevalue("cluster")
@@ -275,6 +275,7 @@ def test_160_photos_are_the_same_bytes_and_distances_locally_and_by_ray_with_a_w
     assert np.array_equal(one, other) and one.shape == (studio.backbone().layout.total,)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_192_photos_stopped_and_resumed_locally_are_those_of_ray_with_its_driver_killed_and_then_a_worker(
     shared_photos, studio, cluster, tmp_path

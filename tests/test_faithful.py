@@ -150,6 +150,7 @@ def test_100_described_faces_are_too_few_for_a_surrogate(shown):
         fit_surrogate(w[:100], few)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_real_photos_enter_a_training_and_unseen_ones_only_measure_it(tmp_path, samples, describer, generator, fitted):
     folder = tmp_path / "pairs"

@@ -19,7 +19,8 @@ from img2tab_core.networks.stylegan2 import StyleGAN2
 from tests.benchmarks.rendering import plain_mobilestylegan, plain_stylegan2
 
 CLOSE = 1e-4  # of a picture in [-1, 1], before it is clipped
-LARGE = [pytest.param(256, marks=pytest.mark.slow), pytest.param(1024, marks=pytest.mark.long)]
+SLOW, LONG = [pytest.mark.slow], [pytest.mark.slow, pytest.mark.long]
+LARGE = [pytest.param(256, marks=SLOW), *(pytest.param(size, marks=LONG) for size in (512, 1024))]
 
 
 @pytest.fixture(autouse=True)
@@ -56,10 +57,10 @@ def small():
     return network, network.styles(network.mapping(torch.randn(3, 512, generator=torch.Generator().manual_seed(1))))
 
 
-@pytest.fixture(scope="module")
-def large():
-    """One of 128 px and its style code. At 1024 px all takes 20 times as long: `test_stylegan2` has golden edits."""
-    network = random_stylegan2(128)
+@pytest.fixture(scope="module", params=[128, pytest.param(1024, marks=LONG)])
+def large(request):
+    """One that is larger and its style code; the one of 1024 px takes twenty times as long."""
+    network = random_stylegan2(request.param)
     return network, network.styles(network.mapping(torch.ones(1, 512)))
 
 
@@ -101,8 +102,9 @@ SOME = [0, 1, 2, 3, 13, 14, 15, 19, 20, 21, 22]
     ("size", "layers"),
     [
         (128, range(23)),
-        pytest.param(256, SOME, marks=pytest.mark.slow),
-        pytest.param(1024, SOME, marks=pytest.mark.long),
+        pytest.param(256, SOME, marks=SLOW),
+        pytest.param(256, range(23), marks=LONG),
+        *(pytest.param(size, SOME, marks=LONG) for size in (512, 1024)),
     ],
 )
 def test_an_edit_in_each_of_23_or_11_layers_drawn_from_the_features_before_it_is_the_plain_picture(
@@ -178,7 +180,8 @@ def test_a_close_picture_is_within_2_of_255_levels_in_every_pixel(generator, cod
     assert 0 < most <= 2 and mean < 0.5
 
 
-@pytest.mark.parametrize(("size", "dtype"), [(128, torch.float16), (128, torch.bfloat16)])
+@pytest.mark.parametrize("size", [128, pytest.param(256, marks=LONG)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_frame_of_a_strip_is_within_8_of_255_levels_and_half_a_level_on_average(generator, codes, size, dtype):
     low = Low(dtype, generator.draft_from[dtype])
     for code in (codes[1:2], moved(codes[2:], 7, generator.layout, shift=-4.0)):
@@ -258,10 +261,10 @@ def test_the_features_for_a_32_px_picture_lead_to_one_of_64_px_too(small):
 
 
 @pytest.mark.slow
-def test_edits_of_a_stylegan2_at_128_px_are_the_plain_pictures_within_1e_5_of_their_largest_value(large):
+def test_edits_of_a_larger_stylegan2_are_the_plain_pictures_within_1e_5_of_their_largest_value(large):
     network, code = large
     features = None
-    for layer in (0, 9, 16):
+    for layer in (0, 9, network.layers(network.size) - 1):
         features = network.prefix(code, layer, after=features)
         edited = moved(code, layer, network.layout)
         expected = plain_stylegan2(network, edited)
@@ -270,7 +273,7 @@ def test_edits_of_a_stylegan2_at_128_px_are_the_plain_pictures_within_1e_5_of_th
 
 
 @pytest.mark.slow
-def test_16_bits_in_the_last_layers_of_a_stylegan2_at_128_px_move_no_pixel_by_more_than_2_of_255_levels(large):
+def test_16_bits_in_the_last_layers_of_a_larger_stylegan2_move_no_pixel_by_more_than_2_of_255_levels(large):
     network, code = large
     expected = network.synthesis(code)
     level = (expected.max() - expected.min()) / 255  # random weights draw wider than from -1 to 1

@@ -112,6 +112,7 @@ def test_band_major_of_8_channels_worked_by_hand():
     assert band_major(8).tolist() == [0, 1, 2, 5, 3, 6, 4, 7]
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_preview_heads_fitted_on_6_faces_explain_over_nine_tenths_of_4_others(generator):
     own = copy.deepcopy(generator)  # the heads are written into it

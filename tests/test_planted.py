@@ -269,6 +269,7 @@ def test_what_counts_as_a_cause_is_fixed_by_the_description_5_families_at_most_n
     assert smile <= planted_causes.true_in_controls(description)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_background_planted_in_800_faces_is_learnt_and_found_among_the_first_three(studio, monkeypatch):
     from threadpoolctl import threadpool_limits

@@ -206,6 +206,7 @@ def test_a_share_of_everybodys_row_is_not_shown_twice_where_there_is_1_gender():
     assert "66.7% (20.8% to 93.9%)" in text  # Wilson's interval of 2 of 3
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_12_portraits_of_young_women_are_measured_beside_the_label_network(shared_photos, studio, run):
     found = json.loads(run("measure-portraits", shared_photos / "canada", "--json").stdout)

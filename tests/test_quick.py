@@ -462,6 +462,7 @@ def test_a_map_of_40_mb_that_was_read_is_let_go_and_reads_the_same_again(tmp_pat
 # --- the real table --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_on_20000_faces_the_quick_answer_is_within_2_points_and_the_full_one_is_the_standing_run(
     studio,

@@ -38,7 +38,6 @@ class Scrubber:
     def __init__(self, page, address: str) -> None:
         self.page = page
         self.sent: list[object] = []
-        page.set_default_timeout(120_000)
         page.on("websocket", lambda socket: socket.on("framesent", lambda frame: self.sent.append(frame)))
         page.goto(address)
         page.get_by_role("button", name="Sample 9", exact=True).click()
@@ -79,15 +78,8 @@ class Scrubber:
 @pytest.fixture
 def visited(address, chromium):
     """A function that opens the app in a window of this size and has the scrubber."""
-    contexts = []
-
-    def visit(width: int = 1440, height: int = 1000) -> Scrubber:
-        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, color_scheme="light"))
-        return Scrubber(contexts[-1].new_page(), address)
-
-    yield visit
-    for context in contexts:
-        context.close()
+    with browser.windows(chromium) as window:
+        yield lambda **size: Scrubber(window(**size), address)
 
 
 @pytest.mark.slow

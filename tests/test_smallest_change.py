@@ -168,6 +168,7 @@ def test_of_2_changes_none_holds_the_other_each_turns_it_asked_anew_and_the_seco
     assert smallest_changes(studio, run, codes[1], drawn=False) == result
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_what_the_encoder_reads_in_the_drawn_change_is_decided_otherwise_and_a_tenth_less_is_not(studio, codes):
     run = studio.run(studio.table(), "smiling")

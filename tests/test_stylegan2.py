@@ -19,7 +19,7 @@ from img2tab_core.networks.ir_se50 import IrSe50
 from img2tab_core.networks.stylegan2 import StyleGAN2, layout_of, width_of
 
 runner = CliRunner()
-FULL = pytest.param(1024, marks=pytest.mark.long)  # 4 GB of memory, a minute
+FULL = pytest.param(1024, marks=[pytest.mark.slow, pytest.mark.long])  # 4 GB of memory, a minute
 
 
 @pytest.fixture(scope="module")

@@ -150,6 +150,7 @@ def test_augmentation_keeps_64_pictures_in_range_and_is_the_same_for_a_seed():
     assert (first - faces).abs().mean() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_rendering_goes_on_where_it_was_stopped_and_gives_the_same_faces(generator, tmp_path):
     render_pairs(generator, tmp_path / "whole", count=3, size=64, drawn_at=128, seed=5)
