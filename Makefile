@@ -79,9 +79,10 @@ $(PY):
 	@python=$$(.ci/python "$(strip $(PYTHON))") && { "$$python" -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "The virtual environment could not be created with $$python."; exit 1; }; }
 
-# the stamp is written last: an interrupted installation is taken up again
+# the stamp is written last: an interrupted installation is taken up again; what pip would compile ahead, two thirds of its
+# time, Python compiles as it is imported, and most of it never is
 $(STAMP): requirements.txt pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet -r requirements.txt
+	$(PY) -m pip install --quiet --no-compile -r requirements.txt
 	@touch $@
 
 # timings beside the plain way, in bench-output; DOCS=1 puts the table into docs/measured.md as well

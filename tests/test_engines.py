@@ -54,6 +54,12 @@ def engine(request):
     return {"here": HERE, "processes": PROCESSES, "ray": RAY}[request.param]
 
 
+# for a test whose work stands on what other tests have of Ray; a run of Ray takes eight seconds
+RAY_IN_LONG = pytest.mark.parametrize(
+    "engine", ["here", "processes", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.long])], indirect=True
+)
+
+
 @pytest.fixture
 def shards(tmp_path):
     return Shards(tmp_path / "shards", "0123456789abcdef")
@@ -84,6 +90,7 @@ assert engines.each(Squares(Path({str(tmp_path / "log")!r})), parts, where, engi
     assert squares(shards)[46] == 46 * 46 and times(tmp_path / "log") == [1] * 5
 
 
+@RAY_IN_LONG
 def test_work_stopped_after_some_of_5_parts_goes_on_with_another_engine_and_repeats_none(engine, shards, tmp_path):
     came = []
     assert not each(
@@ -126,6 +133,7 @@ def test_a_part_that_ends_3_workers_is_given_up_and_the_sentence_names_its_rows(
     assert each(engines.Squares(tmp_path / "log"), PARTS, shards)  # taken up again it is tried again
 
 
+@RAY_IN_LONG
 def test_what_1_part_refuses_is_said_in_its_own_words_by_every_engine(engine, shards, tmp_path):
     with pytest.raises(Img2TabError, match=r"^Row 20 is a 20\. Leave it out\.$"):
         each(engines.Squares(tmp_path / "log", "refused"), PARTS, shards, engine=engine)

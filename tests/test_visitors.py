@@ -10,12 +10,7 @@ from PIL import Image
 
 from tests import browser, visitors
 
-AT_ONCE, RETRAIN = 3, 2
-
-
-@pytest.fixture(scope="module")
-def come(studio):
-    return visitors.guests(studio, AT_ONCE)
+AT_ONCE = 3
 
 
 @pytest.fixture(scope="module")
@@ -34,25 +29,26 @@ def address(home):
         yield address
 
 
-@pytest.fixture(scope="module")
-def seen(address, come):
-    shown, failed = visitors.crowd(address, come, train=RETRAIN)
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=[pytest.mark.slow, pytest.mark.long])])
+def crowd(request, studio, address):
+    """Three people and what each was shown, while one or two of them retrain."""
+    come = visitors.guests(studio, AT_ONCE)
+    shown, failed = visitors.crowd(address, come, train=request.param)
     assert failed == []
-    return shown
+    return come, shown
 
 
-def test_of_3_visitors_at_once_nobody_receives_a_face_a_scene_or_a_word_of_another(come, seen):
-    assert visitors.leaks(come, seen) == []
+def test_of_3_visitors_at_once_nobody_receives_a_face_a_scene_or_a_word_of_another(crowd):
+    assert visitors.leaks(*crowd) == []
 
 
-def test_each_of_3_visitors_is_told_what_a_lone_one_gets_for_the_same_face_and_edits_and_2_for_their_exclusions(
-    studio, come, seen
-):
-    assert visitors.wrong(studio, come, seen) == []
+def test_each_of_3_visitors_is_told_what_a_lone_one_gets_for_the_same_face_edits_and_exclusion(studio, crowd):
+    assert visitors.wrong(studio, *crowd) == []
 
 
-def test_what_visitor_1_received_is_told_where_it_came_to_visitor_0(studio, come, seen):
+def test_what_visitor_1_received_is_told_where_it_came_to_visitor_0(studio, crowd):
     """The checks themselves: two visits are taken for each other's."""
+    come, seen = crowd
     exchanged = [seen[1], seen[0]]
     told = visitors.leaks(come[:2], exchanged)
     for what in ("a picture", "a scene", "the word"):
