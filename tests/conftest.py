@@ -24,12 +24,30 @@ SHARED = Path(os.environ.get("IMG2TAB_SHARED", Path(__file__).resolve().parents[
 
 # the files that take longest, the longest first (`make test ARGS=--durations=0`)
 LONGEST = (
-    "planted", "visitors", "engines",
+    "visitors", "hostile_files", "engines",  # two that need another thing each, the classifiers of `studio` and none
     "fast_rendering", "pages", "own_classifier", "own_models", "scrub_browser", "browser", "gap_page", "quick",
     "nothing_lost", "accessible_browser", "service", "generator", "stylegan2",
     "sessions_page", "e4e_training", "refinement", "cli_audit", "audit_page", "cli", "backbone_pages", "importing",
-    "contenders", "portraits", "hostile_files", "batching", "training", "checkpoints", "sessions",
+    "contenders", "portraits", "planted", "batching", "training", "checkpoints", "sessions",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def verbs_made_once():
+    """The commands of the terminal are made once a process, as in a terminal: a tenth of a second each time else."""
+    from typer import testing
+
+    made, make = {}, testing._get_command
+
+    def command(app):
+        shape = id(app), len(app.registered_commands), len(app.registered_groups)  # verbs may be added to it
+        if shape not in made:
+            made[shape] = make(app)
+        return made[shape]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(testing, "_get_command", command)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -89,7 +107,7 @@ def studio(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small_pictures():
-    """Pages draw coarse strips alone, and pictures of half the size: for those whose tests look at words and numbers.
+    """Pages draw coarse strips alone, and pictures of a quarter of the side: where tests look at words and numbers.
 
     A third of what the tests of pages took was finer pictures that none of them waited for.
     """

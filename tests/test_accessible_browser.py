@@ -121,18 +121,21 @@ def address(studio, tmp_path_factory):
 
 @contextmanager
 def _visit(address: str, **window):
-    """A page, and every address its browser asked for."""
+    """A page, every address its browser asked for, and what it told as an error: what the policy refuses, say."""
     with browser.opened() as chromium:
         context = chromium.new_context(**window)
         page = context.new_page()
         page.set_default_timeout(120_000)
         asked: list[str] = []
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.on("websocket", lambda socket: asked.append(socket.url))
         page.goto(address)
         page.get_by_role("heading", name="Inspect").wait_for()
         browser.settle(page)
-        yield page, asked
+        yield page, asked, errors
 
 
 def _go(page, title: str) -> None:
@@ -169,10 +172,12 @@ def test_pale_text_in_a_figure_and_what_reaches_over_the_edge_are_named():
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_every_page_meets_wcag_2_2_aa_in_2_themes_asks_no_other_server_and_is_not_cut_on_tablet_and_phone(address):
+def test_every_page_meets_wcag_2_2_aa_in_2_themes_and_the_policy_asks_1_server_and_is_not_cut_on_tablet_and_phone(
+    address,
+):
     desk = {"width": 1366, "height": 2000}
     wrong: list[str] = []
-    with _visit(address, viewport=desk, color_scheme="light") as (page, asked):
+    with _visit(address, viewport=desk, color_scheme="light") as (page, asked, errors):
         page.get_by_role("button", name=re.compile("^Sample 9")).last.click()
         page.get_by_role("slider", name="Move by, standard deviations").wait_for()
         browser.settle(page)
@@ -202,6 +207,7 @@ def test_every_page_meets_wcag_2_2_aa_in_2_themes_asks_no_other_server_and_is_no
         assert page.locator("html").get_attribute("lang") == "en"
         assert page.locator("link[rel~=icon]").first.get_attribute("href").startswith("data:image/svg+xml")
     assert not wrong, "\n".join(wrong)
+    assert errors == []
     outside = {url for url in asked if urlsplit(url).scheme not in ("data", "blob")}
     assert len(outside) > 20
     assert {urlsplit(url).hostname for url in outside} == {"127.0.0.1"}
@@ -238,7 +244,7 @@ class Hand:
 @pytest.mark.browser
 @pytest.mark.slow
 def test_the_main_job_is_done_with_the_keyboard_alone_and_focus_never_falls_to_the_body(address):
-    with _visit(address, viewport={"width": 1366, "height": 900}) as (page, _):
+    with _visit(address, viewport={"width": 1366, "height": 900}) as (page, *_):
         hand = Hand(page)
         hand.tab(r"^button \S* ?Sample 9")
         hand.press("Enter")

@@ -412,6 +412,7 @@ def test_a_biased_table_has_90_of_100_training_faces_in_2_cells_and_a_test_split
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_table_worked_example_has_a_gap_of_0_2_and_the_suggestion_closes_7_tenths(studio, tmp_path, monkeypatch):
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "default").symlink_to(weights.home() / "tables" / "default")

@@ -180,6 +180,7 @@ def test_cards_that_a_cluster_of_0_cards_has_not_are_refused(cluster, shards, tm
         each(engines.Squares(tmp_path / "log"), PARTS, shards, engine=Engine("ray", gpus=True))
 
 
+@RAY_IN_LONG
 def test_every_engine_keeps_the_bits_of_the_local_distances_of_300_faces(engine, toy_home, monkeypatch):
     home, heard = toy_home(300, 30, kind=1.0, group_from=15), []
     monkeypatch.setenv("IMG2TAB_HOME", str(home))

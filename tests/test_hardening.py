@@ -19,8 +19,6 @@ from dashboard.state import sign_in
 from img2tab_core.sessions.store import Sessions
 from tests import browser
 
-PAGES = ("Concepts", "Exclude and retrain", "Sessions", "Data")
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
@@ -109,27 +107,6 @@ def test_health_and_metrics_are_4_counts_and_hold_no_name(address):
         "img2tab_up_seconds",
     ]
     assert all(value.isdigit() for _, value in lines) and int(lines[2][1]) > 50e6
-
-
-@pytest.mark.slow
-@pytest.mark.browser
-def test_5_pages_break_no_rule_of_the_policy_and_ask_no_other_host(address):
-    if browser.chromium() is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    heard, elsewhere = [], []
-    with browser.page(address) as page:
-        page.on("console", lambda message: heard.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda sent: elsewhere.append(sent.url) if not sent.url.startswith(address) else None)
-        page.reload()
-        page.get_by_role("button", name="Sample 9", exact=True).click()
-        page.get_by_role("slider").first.wait_for()
-        for name in PAGES:
-            page.get_by_role("link", name=name).first.click()
-            page.get_by_role("heading", name=name, level=1).wait_for()
-            browser.settle(page)
-    assert heard == []
-    assert [url for url in elsewhere if not url.startswith(("data:", "blob:"))] == []
 
 
 @pytest.mark.slow

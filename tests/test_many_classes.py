@@ -431,7 +431,7 @@ def test_a_report_on_one_class_shows_all_of_them_and_their_confusion(home, monke
 
 
 @pytest.fixture
-def pages(studio, tmp_path, monkeypatch):
+def pages(studio, small_pictures, tmp_path, monkeypatch):
     """A visit with one table, of the default backbone's channels, whose only targets are three ages and a group."""
     import streamlit as st
 

@@ -48,7 +48,7 @@ def home(studio, tmp_path_factory):
     (own / "tables" / "default").symlink_to(files.home() / "tables" / "default")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMG2TAB_HOME", str(own))
-        for name, value in (("FIRST_FACES", 3), ("LEADING", 12)):  # a minute less than as shipped
+        for name, value in (("FIRST_FACES", 3), ("LEADING", 6)):  # two minutes less than as shipped
             patch.setattr(reactions, name, value)
         st.cache_data.clear()
         st.cache_resource.clear()
@@ -200,7 +200,7 @@ def test_moving_a_family_says_what_drawing_it_and_asking_says(studio, home):
     described, backbone = studio.description(), studio.backbone()
     moved = reactions.moved_so_far(model, table, described)
     asked = np.flatnonzero(np.isfinite(moved.effects).all(axis=1))
-    assert moved.faces == 3 and moved.families == len(asked) == 12
+    assert moved.faces == 3 and moved.families == len(asked) == 6
     number = int(asked[np.abs(moved.effects[asked].mean(axis=1)).argmax()])
     codes = moved_codes(backbone, described, others(backbone, table)[0])[[2 * number, 2 * number + 1]]
     down, up = PixelClassifier.of(model, backbone, size=128).log_odds(codes)

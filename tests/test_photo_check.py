@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy.special import expit, logit
 from typer.testing import CliRunner
 
 from img2tab_core.audits import photo_check
-from img2tab_core.base import words
+from img2tab_core.base import files, words
 from img2tab_core.base.errors import Cancelled, Img2TabError
 from img2tab_core.base.files import ROOT
 from img2tab_core.base.records import Target
@@ -244,6 +245,7 @@ def folder(studio, tmp_path_factory):
 
 @pytest.fixture
 def cli(studio, other_home, monkeypatch):
+    shutil.copytree(files.home() / "runs", other_home / "runs", dirs_exist_ok=True)  # the standing one among them
     monkeypatch.setenv("IMG2TAB_HOME", str(other_home))
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 

@@ -166,6 +166,8 @@ def test_0_faces_in_3_portraits_and_a_photo_that_is_missing_are_sentences(folder
     assert result.exit_code == 1 and "No face was found in any of 3 photos" in result.output
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_portrait_without_a_face_counts_as_not_right_over_all_3(folder, monkeypatch, studio, run, tmp_path):
     def first_two(table, file):
         assert table["gender"].tolist() == [0, 1, 1]

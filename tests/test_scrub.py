@@ -23,6 +23,9 @@ from img2tab_core.faces import marks
 from img2tab_core.studio import Studio
 from tests import app, browser
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+LARGE = drawing.FINE, drawing.FULL
+
 
 @pytest.fixture(scope="module")
 def home(studio, tmp_path_factory):
@@ -204,8 +207,10 @@ def test_a_sample_shows_a_scrubber_at_0_with_the_probability_of_its_run(visit):
     assert all(file[8:12] == b"WEBP" for file in files[:2])
 
 
-def test_5_small_frames_come_first_then_13_of_256_pixels_and_the_rest_of_the_scene_stays(visit):
-    seen = []
+def test_5_small_frames_come_first_then_13_of_256_pixels_and_the_rest_of_the_scene_stays(home, monkeypatch):
+    for name, value in zip(("FINE", "FULL"), LARGE, strict=True):
+        monkeypatch.setattr(drawing, name, value)
+    visit, seen = _well(app.begun().button(key="sample-7").click().run()), []  # not seen by another test
     at = _drawn(visit, "coarse")
     for kind in ("fine", "before"):
         head, files = _sent(at)

@@ -25,7 +25,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(home):
-    with browser.dashboard(home) as address:
+    with browser.dashboard(home, small=True) as address:  # `python -m tests.visitors` has the large ones
         yield address
 
 
