@@ -118,6 +118,8 @@ def test_audit_counts_2_groups_and_their_gap_is_that_of_the_masks(faces):
     assert found["changes"] == {}
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_audit_says_whether_an_exclusion_of_20_channels_is_real_over_3_seeds_of_the_runs_own_kind(home, tmp_path):
     said("train", "--table", "toy", "--target", "kind", "--classifier", "forest", "--out", tmp_path / "run")
     words = ("audit", "--run", tmp_path / "run", "--sensitive", "group", "--exclude", LOUD, "--seeds", 3)

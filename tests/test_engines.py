@@ -47,17 +47,12 @@ def cluster():
         yield ray
 
 
-@pytest.fixture(params=["here", "processes", "ray"])
+# a run of Ray takes eight seconds: in `make test` it has the lack of memory, the missing cards and the 160 photos
+@pytest.fixture(params=["here", "processes", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.long])])
 def engine(request):
     if request.param == "ray":
         request.getfixturevalue("cluster")
     return {"here": HERE, "processes": PROCESSES, "ray": RAY}[request.param]
-
-
-# for a test whose work stands on what other tests have of Ray; a run of Ray takes eight seconds
-RAY_IN_LONG = pytest.mark.parametrize(
-    "engine", ["here", "processes", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.long])], indirect=True
-)
 
 
 @pytest.fixture
@@ -90,7 +85,6 @@ assert engines.each(Squares(Path({str(tmp_path / "log")!r})), parts, where, engi
     assert squares(shards)[46] == 46 * 46 and times(tmp_path / "log") == [1] * 5
 
 
-@RAY_IN_LONG
 def test_work_stopped_after_some_of_5_parts_goes_on_with_another_engine_and_repeats_none(engine, shards, tmp_path):
     came = []
     assert not each(
@@ -133,7 +127,6 @@ def test_a_part_that_ends_3_workers_is_given_up_and_the_sentence_names_its_rows(
     assert each(engines.Squares(tmp_path / "log"), PARTS, shards)  # taken up again it is tried again
 
 
-@RAY_IN_LONG
 def test_what_1_part_refuses_is_said_in_its_own_words_by_every_engine(engine, shards, tmp_path):
     with pytest.raises(Img2TabError, match=r"^Row 20 is a 20\. Leave it out\.$"):
         each(engines.Squares(tmp_path / "log", "refused"), PARTS, shards, engine=engine)
@@ -180,7 +173,6 @@ def test_cards_that_a_cluster_of_0_cards_has_not_are_refused(cluster, shards, tm
         each(engines.Squares(tmp_path / "log"), PARTS, shards, engine=Engine("ray", gpus=True))
 
 
-@RAY_IN_LONG
 def test_every_engine_keeps_the_bits_of_the_local_distances_of_300_faces(engine, toy_home, monkeypatch):
     home, heard = toy_home(300, 30, kind=1.0, group_from=15), []
     monkeypatch.setenv("IMG2TAB_HOME", str(home))
