@@ -1,6 +1,7 @@
 """The same photos imported by every engine, one after the other: how fast, and whether the tables are the same bytes.
 
-Core-seconds are of all processes together, and hardly change where others want the cores too.
+Core-seconds are of all processes together, and hardly change where others want the cores too; those of Ray's workers,
+which are not the import's own, are not known.
 
 `python -m tests.engines --count 2000` is the table of docs/measured.md; photos of the shared folder under other names.
 `--kill` ends a worker of the Ray import half-way.
@@ -173,7 +174,9 @@ def main(words: Sequence[str] | None = None) -> int:
             seconds, of_cores = time.monotonic() - start, usage.ru_utime + usage.ru_stime
             tables.append(bytes_of(home / "tables" / "mine"))
             same = tables[-1] == tables[0]
-            rate = f"{asked.count / seconds:.1f} photos a second, {seconds:.0f} s, {of_cores:.0f} core-seconds"
+            rate = f"{asked.count / seconds:.1f} photos a second, {seconds:.0f} s"
+            if not way.startswith("ray"):
+                rate += f", {of_cores:.0f} core-seconds"
             print(f"{way}: {rate}, the same bytes: {same}", flush=True)
         return int(any(table != tables[0] for table in tables))
     finally:
