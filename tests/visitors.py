@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -363,6 +364,12 @@ def wrong(studio: Studio, come: Sequence[Guest], seen: Sequence[Seen]) -> list[s
     return told
 
 
+def _tracebacks(lines: Sequence[str], most: int = 80) -> list[str]:
+    """What a server wrote from each traceback on, so many lines of it."""
+    begin = [number for number, line in enumerate(lines) if "Traceback" in line]
+    return ["\n".join(lines[number : min(number + most, after)]) for number, after in pairwise([*begin, len(lines)])]
+
+
 # ---- a crowd
 
 
@@ -480,7 +487,7 @@ def main() -> None:
             told += leaks(come[:count], by_count[count])  # of who did not get to the end too
             told += wrong(studio, come[:count], by_count[count]) if not failed else []
             log.seek(0)
-            told += [f"{count} visitors: the server says: {line}" for line in log if "Traceback" in line]
+            told += [f"{count} visitors: the server says:\n{text}" for text in _tracebacks(log.read().splitlines())]
     if asked.table:
         print(figures(by_count, resident))
         print(f"Median / 95th percentile, seconds. Load average {os.getloadavg()[0]:.1f} at the end.")
