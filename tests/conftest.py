@@ -40,7 +40,7 @@ def verbs_made_once():
     made, make = {}, testing._get_command
 
     def command(app):
-        shape = id(app), len(app.registered_commands), len(app.registered_groups)  # verbs may be added to it
+        shape = app, len(app.registered_commands), len(app.registered_groups)  # verbs may be added to it
         if shape not in made:
             made[shape] = make(app)
         return made[shape]

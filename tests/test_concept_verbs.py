@@ -57,7 +57,7 @@ def test_the_effect_of_a_family_asked_for_alone_is_the_one_of_the_list_of_all(st
 
 
 def test_a_beard_of_6_leaves_the_same_person_and_40_break_the_face_or_make_another(studio, described):
-    run_, beard = studio.run(studio.table(), "smiling"), described.find("chin-facial-hair")
+    run_, beard = studio.run(studio.table(), "facial_hair"), described.find("chin-facial-hair")
     code = studio.encode(studio.samples()[1])
     kept, broken = (studio.check_edit(run_, code, beard.edits(by)) for by in (6.0, 40.0))
     assert kept.found and not kept.broken and kept.shown

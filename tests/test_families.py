@@ -305,7 +305,7 @@ def test_3_channels_of_a_seeded_stylegan2_are_moved_on_2_faces_described_kept_an
     seeded_file, other_home, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("IMG2TAB_HOME", str(other_home))
-    monkeypatch.setattr(describing, "OTHERS", 2)  # each is read by the encoder for both ends of every family
+    monkeypatch.setattr(describing, "OTHERS", 4)  # each is read by the encoder for both ends of every family
     model = replace(backbone.open_backbone(str(seeded_file(64))), name="seeded")
     told = []
     options = {"faces": 2, "channels": np.arange(3), "progress": lambda share, text: told.append(text)}
