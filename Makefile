@@ -8,6 +8,8 @@ CLI    := $(VENV)/bin/img2tab
 STAMP  := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# packages are installed as they come (STAMP): Python must keep what it compiles, or every start compiles all anew
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: run test long check style types fast audit lock docs ready python bench pictures commands job film clean
 
@@ -19,7 +21,8 @@ MALLOC = $$($(PY) -c 'from img2tab_core.cli.main import MALLOC; print(*(f"{k}={v
 
 # the files of tests shared out among two processes of one thread each, which is what two cores do best; about 4 GB each
 JOBS ?= 2
-PYTEST = env OMP_NUM_THREADS=1 $(MALLOC) $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -p no:benchmark
+PYTEST = env OMP_NUM_THREADS=1 $(MALLOC) $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -p no:benchmark \
+	--tb=short
 test: ready
 	$(PYTEST) -m "not long" $(ARGS)
 

@@ -125,7 +125,7 @@ class Visitor:
             return
         with self._news:
             self._values[node.body.id] = state
-        self._rerun(node)
+            self._rerun(node)
 
     def move(self, shift: float) -> int:
         """Let go of the marker on the strip at a shift, standard deviations; the report's number."""
@@ -134,8 +134,8 @@ class Visitor:
             self._turn = max(self._turn, head["turn"]) + 1
             report = {"moved": {"of": head["of"], "shift": shift, "turn": self._turn}}
             self._values[node.body.id] = WidgetState(id=node.body.id, json_value=json.dumps(report))
-        self._rerun(node)
-        return self._turn
+            self._rerun(node)
+            return self._turn
 
     def open(self, title: str) -> None:
         """Follow the link to a page."""
@@ -149,7 +149,7 @@ class Visitor:
             kept = {node.body.id for node in self.nodes() if node.page == self.main and getattr(node.body, "id", "")}
             self._values = {name: value for name, value in self._values.items() if name in kept}
             self.page, self.query = link.page_script_hash, link.query_string
-        self._rerun()
+            self._rerun()
 
     def upload(self, key: str, name: str, data: bytes) -> None:
         """Bring a file, as the browser does: ask where to, put it there, and say so.
@@ -182,7 +182,7 @@ class Visitor:
         )
         with self._news:
             self._values[node.body.id] = state
-        self._rerun(node)
+            self._rerun(node)
 
     def http(self, path: str, body: bytes | None = None, method: str = "GET", content: str = "") -> bytes:
         """What the server answers to this visitor's browser. Raises urllib.error.HTTPError."""
@@ -275,7 +275,9 @@ class Visitor:
     def _rerun(self, node: Node | None = None, trigger: WidgetState | None = None, *, timer: str = "") -> None:
         message = BackMsg()
         ask = message.rerun_script
-        with self._news:
+        ask.context_info.timezone, ask.context_info.locale = "UTC", "en-US"
+        ask.context_info.url, ask.context_info.color_scheme = f"{self.address}/", "light"
+        with self._news:  # also while it is sent: a browser does one thing at a time
             if not timer:
                 self._before = self._runs
             ask.query_string, ask.page_script_hash, ask.is_auto_rerun = self.query, self.page, bool(timer)
@@ -284,9 +286,7 @@ class Visitor:
             if trigger is not None:
                 ask.widget_states.widgets.append(trigger)
             ask.cached_message_hashes.extend(list(self._cache)[-24:])
-        ask.context_info.timezone, ask.context_info.locale = "UTC", "en-US"
-        ask.context_info.url, ask.context_info.color_scheme = f"{self.address}/", "light"
-        self._socket.send(message.SerializeToString())
+            self._socket.send(message.SerializeToString())
 
     def _listen(self) -> None:
         try:

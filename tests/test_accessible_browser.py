@@ -245,6 +245,7 @@ class Hand:
 @pytest.mark.slow
 def test_the_main_job_is_done_with_the_keyboard_alone_and_focus_never_falls_to_the_body(address):
     with _visit(address, viewport={"width": 1366, "height": 900}) as (page, *_):
+        page.get_by_role("button", name=re.compile("^Sample 9")).last.wait_for()
         hand = Hand(page)
         hand.tab(r"^button \S* ?Sample 9")
         hand.press("Enter")

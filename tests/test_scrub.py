@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
-from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components import dragging, page_words, scrub
@@ -64,10 +65,14 @@ def _sent(at: AppTest) -> tuple[dict, tuple[bytes, ...]]:
 
 def _report(at: AppTest, **said) -> AppTest:
     """What the browser sends when the person lets go."""
+    return _well(at._run(_with_report(at, **said)))
+
+
+def _with_report(at: AppTest, **said) -> WidgetStates:
     (component,) = at.get("bidi_component")
     states = at._tree.get_widget_states()
     states.widgets.append(WidgetState(id=component.proto.id, json_value=json.dumps({"moved": said})))
-    return _well(at._run(states))
+    return states
 
 
 def _drawn(at: AppTest, kind: str) -> AppTest:
@@ -396,5 +401,23 @@ def test_of_4_reports_of_a_browser_1_that_is_said_again_and_1_that_is_older_are_
     heard = []
     for count, turn in ((300, 1), (300, 1), (500, 3), (400, 2)):
         st.session_state["line"] = {"moved": {"of": "toy", "turn": turn, "count": count}}
-        heard.append((dragging.news("line") or {}).get("count"))
+        with dragging.news("line") as report:
+            heard.append((report or {}).get("count"))
     assert heard == [300, None, 500, None] and dragging.heard("line") == 3
+
+
+def test_1_move_of_the_strip_whose_run_another_click_ended_before_it_was_heard_is_made_by_the_next_run(
+    visit, monkeypatch
+):
+    states, set_edits, ended = _with_report(visit, of=_sent(visit)[0]["of"], shift=2.5, turn=1), state.set_edits, []
+
+    def ends(key, edits):
+        if not ended:
+            ended.append(key)
+            raise StopException
+        set_edits(key, edits)
+
+    monkeypatch.setattr(state, "set_edits", ends)
+    assert not visit._run(states).get("bidi_component") and len(ended) == 1  # nothing of the page was drawn
+    head = _sent(_well(visit._run(states)))[0]
+    assert (head["shift"], head["turn"]) == (2.5, 1)

@@ -30,10 +30,12 @@ def drag_line(
     """
 
     def moved() -> None:
-        chosen = answer(dragging.news(key), of, curve)
-        if chosen is not None:
-            on_move(chosen)
+        with dragging.news(key) as report:
+            chosen = answer(report, of, curve)
+            if chosen is not None:
+                on_move(chosen)
 
+    dragging.once_more(key, moved)
     drawn = scene(curve, count, of=of, turn=dragging.heard(key), colours=colours)
     _component(key=key, data=drawn, on_moved_change=moved)
 

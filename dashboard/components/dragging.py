@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
@@ -28,14 +29,27 @@ def said(key: str) -> object:
     return (st.session_state.get(key) or {}).get("moved")
 
 
-def news(key: str) -> object:
-    """What the browser reports now; None where it only says again what it once said, as a page that comes back does."""
+@contextmanager
+def news(key: str) -> Iterator[object]:
+    """What the browser reports now; None where it only says again what it once said, as a page that comes back does.
+
+    It is heard once the context has ended: Streamlit may end a run anywhere in it, because its visitor asks for more.
+    """
     report = said(key)
     turn = turn_of(report)
     if turn <= heard(key):
-        return None
+        yield None
+        return
+    yield report
     st.session_state[f"{key}.turn"] = turn
-    return report
+
+
+def once_more(key: str, hear: Callable[[], None]) -> None:
+    """Hear a report, and run the page again, where the run that it came with ended before it was heard: Streamlit calls
+    a callback once."""
+    if turn_of(said(key)) > heard(key):
+        hear()
+        st.rerun()
 
 
 def heard(key: str) -> int:

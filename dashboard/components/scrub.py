@@ -84,10 +84,12 @@ def scrub(scene: Scene, *, key: str, on_move: Callable[[float], None]) -> None:
     """
 
     def moved() -> None:
-        shift = answer(dragging.news(key), scene.of)
-        if shift is not None:
-            on_move(shift)
+        with dragging.news(key) as report:
+            shift = answer(report, scene.of)
+            if shift is not None:
+                on_move(shift)
 
+    dragging.once_more(key, moved)
     _component(key=key, data=pack(scene, turn=dragging.heard(key)), on_moved_change=moved)
 
 
