@@ -47,6 +47,24 @@ def test_a_page_looks_5_times_a_second_for_a_lone_visitor_and_once_a_second_wher
     assert all(job.wait(20) for job in running) and pace(0.2) == 0.2
 
 
+def test_300_times_the_running_jobs_are_counted_while_another_thread_starts_more():
+    kept, over = [Job.start(lambda progress, cancelled: None) for _ in range(300)], threading.Event()
+
+    def start_more():
+        while not over.is_set():
+            Job.start(lambda progress, cancelled: None).wait(20)
+
+    starting, usual = threading.Thread(target=start_more), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # threads take turns in the middle of a count
+    try:
+        starting.start()
+        assert max(jobs.running() for _ in range(300)) <= len(kept) + 1
+    finally:
+        sys.setswitchinterval(usual)
+        over.set()
+        starting.join(20)
+
+
 def test_progress_never_goes_back_and_stays_within_0_and_1():
     reports, seen = [0.2, 0.7, 0.3, -4.0, 0.8, 9.0], []
     jobs = []

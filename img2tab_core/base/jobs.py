@@ -65,7 +65,8 @@ class Job(Generic[T]):
     ) -> Job[T]:
         """A job that is already running."""
         job = cls(work, keeps_result=keeps_result, urgent=urgent)
-        _RUNNING.add(job)
+        with _NOTING:
+            _STARTED.add(job)
         job._thread.start()
         return job
 
@@ -227,19 +228,25 @@ def _step_back() -> None:
         os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))
 
 
-_RUNNING: weakref.WeakSet[Job] = weakref.WeakSet()
+_STARTED: weakref.WeakSet[Job] = weakref.WeakSet()
+_NOTING = threading.Lock()  # a set that another thread adds to while it is read raises
 _LAST_SECONDS = 15.0
 
 
 def running() -> int:
     """How many jobs of this process have not ended."""
-    return sum(job.state == "running" for job in list(_RUNNING))
+    return len(_still_running())
+
+
+def _still_running() -> list[Job]:
+    with _NOTING:
+        return [job for job in _STARTED if job.state == "running"]
 
 
 @atexit.register
 def end_all() -> None:
     """Stop what still runs when the process ends: cut off in the middle, PyTorch and CatBoost end it with an abort."""
-    left = [job for job in list(_RUNNING) if job.state == "running"]
+    left = _still_running()
     for job in left:
         job.cancel()
     until = time.monotonic() + _LAST_SECONDS
