@@ -14,7 +14,6 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -155,17 +154,23 @@ class Visitor:
         """Bring a file, as the browser does: ask where to, put it there, and say so.
 
         Streamlit 1.67 drops its answer where a page begins to run before it has left (`ForwardMsgQueue.clear`): in five
-        milliseconds, or in seconds where very many visit; then the person tries again, and `unanswered` counts it.
+        milliseconds, or in seconds where very many visit; then the person tries again, and `unanswered` counts it. An
+        answer that is only late is taken.
         """
-        node = self.widget(key)
+        node, wanted = self.widget(key), []
+
+        def answered() -> Any:
+            return next((self._files[name] for name in wanted if name in self._files), None)
+
         for tries_left in reversed(range(TRIES)):
             request = BackMsg()
-            request.file_urls_request.request_id = wanted = str(uuid.uuid4())
+            wanted.append(str(uuid.uuid4()))
+            request.file_urls_request.request_id = wanted[-1]
             request.file_urls_request.file_names.append(name)
             request.file_urls_request.session_id = self.session
             self._socket.send(request.SerializeToString())
             try:
-                answer = self.wait(partial(self._files.get, wanted), "a place to upload to", PATIENCE / TRIES)
+                answer = self.wait(answered, "a place to upload to", PATIENCE / TRIES)
                 break
             except AssertionError:
                 self.unanswered += 1

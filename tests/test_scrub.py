@@ -404,6 +404,10 @@ def test_of_4_reports_of_a_browser_1_that_is_said_again_and_1_that_is_older_are_
         with dragging.news("line") as report:
             heard.append((report or {}).get("count"))
     assert heard == [300, None, 500, None] and dragging.heard("line") == 3
+    st.session_state["line"] = {"moved": {"of": "toy", "turn": 4, "count": 1}}
+    with pytest.raises(Img2TabError), dragging.news("line"):
+        raise Img2TabError("No such count.")
+    assert dragging.heard("line") == 4  # a mistake is told once
 
 
 def test_1_move_of_the_strip_whose_run_another_click_ended_before_it_was_heard_is_made_by_the_next_run(

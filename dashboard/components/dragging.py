@@ -33,14 +33,19 @@ def said(key: str) -> object:
 def news(key: str) -> Iterator[object]:
     """What the browser reports now; None where it only says again what it once said, as a page that comes back does.
 
-    It is heard once the context has ended: Streamlit may end a run anywhere in it, because its visitor asks for more.
+    It is heard once the context has ended, by a mistake too, but not where Streamlit ends the run in it because its
+    visitor asks for more.
     """
     report = said(key)
     turn = turn_of(report)
     if turn <= heard(key):
         yield None
         return
-    yield report
+    try:
+        yield report
+    except Exception:
+        st.session_state[f"{key}.turn"] = turn
+        raise
     st.session_state[f"{key}.turn"] = turn
 
 
