@@ -119,7 +119,6 @@ def test_audit_counts_2_groups_and_their_gap_is_that_of_the_masks(faces):
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_audit_says_whether_an_exclusion_of_20_channels_is_real_over_3_seeds_of_the_runs_own_kind(home, tmp_path):
     said("train", "--table", "toy", "--target", "kind", "--classifier", "forest", "--out", tmp_path / "run")
     words = ("audit", "--run", tmp_path / "run", "--sensitive", "group", "--exclude", LOUD, "--seeds", 3)
@@ -414,7 +413,6 @@ def test_a_biased_table_has_90_of_100_training_faces_in_2_cells_and_a_test_split
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_the_table_worked_example_has_a_gap_of_0_2_and_the_suggestion_closes_7_tenths(studio, tmp_path, monkeypatch):
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "default").symlink_to(weights.home() / "tables" / "default")

@@ -540,13 +540,7 @@ def test_an_xgboost_file_without_its_trees_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(kind, marks=[pytest.mark.long] * (kind in ("forest", "lightgbm", "xgboost")))
-        for kind in kinds.KINDS
-    ],
-)
+@pytest.mark.parametrize("kind", list(kinds.KINDS))
 def test_cancel_at_2000_faces_and_6752_channels_costs_less_than_20_seconds_of_the_processor(kind):
     if kinds.absent(kind):
         pytest.skip(kinds.absent(kind))

@@ -169,13 +169,7 @@ def test_the_gradient_of_each_of_4_losses_alone_reaches_all_8_w(generator, judge
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "kind",
-    [
-        Encoder4Editing,
-        *(pytest.param(kind, marks=pytest.mark.long) for kind in (GradualStyleEncoder, SingleStyleCodeEncoder)),
-    ],
-)
+@pytest.mark.parametrize("kind", [Encoder4Editing, GradualStyleEncoder, SingleStyleCodeEncoder])
 def test_the_gradient_reaches_every_parameter_of_each_encoder_and_none_of_the_generator(
     generator,
     latent_avg,
@@ -207,7 +201,6 @@ def test_deltas_of_3_w_are_their_distances_from_the_first_added_up():
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_after_2_steps_the_encoder_is_another_and_generator_judges_and_the_start_are_bit_for_bit_the_same(
     generator,
     latent_avg,

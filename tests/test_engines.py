@@ -47,8 +47,7 @@ def cluster():
         yield ray
 
 
-# a run of Ray takes eight seconds: in `make test` it has the lack of memory, the missing cards and the 160 photos
-@pytest.fixture(params=["here", "processes", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.long])])
+@pytest.fixture(params=["here", "processes", pytest.param("ray", marks=pytest.mark.slow)])
 def engine(request):
     if request.param == "ray":
         request.getfixturevalue("cluster")
