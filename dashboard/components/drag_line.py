@@ -28,14 +28,7 @@ def drag_line(
     of: what the curve is of; as long as it stays, a drag that goes on is not disturbed. colours: of accuracy and gap.
     on_move is called with the new count when the person lets go. Counts are evenly spaced: they grow by leaps.
     """
-
-    def moved() -> None:
-        with dragging.news(key) as report:
-            chosen = answer(report, of, curve)
-            if chosen is not None:
-                on_move(chosen)
-
-    dragging.once_more(key, moved)
+    moved = dragging.hearing(key, lambda report: answer(report, of, curve), on_move)
     drawn = scene(curve, count, of=of, turn=dragging.heard(key), colours=colours)
     _component(key=key, data=drawn, on_moved_change=moved)
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import streamlit as st
+
+from img2tab_core.base.errors import Img2TabError
+
+T = TypeVar("T")
 
 _HERE = Path(__file__).parent
 
@@ -43,18 +48,29 @@ def news(key: str) -> Iterator[object]:
         return
     try:
         yield report
-    except Exception:
+    except Img2TabError:
         st.session_state[f"{key}.turn"] = turn
         raise
     st.session_state[f"{key}.turn"] = turn
 
 
-def once_more(key: str, hear: Callable[[], None]) -> None:
-    """Hear a report, and run the page again, where the run that it came with ended before it was heard: Streamlit calls
-    a callback once."""
+def hearing(key: str, read: Callable[[object], T | None], on_move: Callable[[T], None]) -> Callable[[], None]:
+    """What Streamlit calls with a report: on_move is called with what `read` makes of it, unless that is None.
+
+    Streamlit calls it once: where the run that a report came with ended before it was heard, it is heard here, and the
+    page runs again.
+    """
+
+    def moved() -> None:
+        with news(key) as report:
+            value = read(report)
+            if value is not None:
+                on_move(value)
+
     if turn_of(said(key)) > heard(key):
-        hear()
+        moved()
         st.rerun()
+    return moved
 
 
 def heard(key: str) -> int:

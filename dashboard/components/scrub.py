@@ -82,14 +82,7 @@ def scrub(scene: Scene, *, key: str, on_move: Callable[[float], None]) -> None:
 
     on_move is called with the new shift, a multiple of STEP within REACH, when the person lets go.
     """
-
-    def moved() -> None:
-        with dragging.news(key) as report:
-            shift = answer(report, scene.of)
-            if shift is not None:
-                on_move(shift)
-
-    dragging.once_more(key, moved)
+    moved = dragging.hearing(key, lambda report: answer(report, scene.of), on_move)
     _component(key=key, data=pack(scene, turn=dragging.heard(key)), on_moved_change=moved)
 
 
